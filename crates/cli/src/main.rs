@@ -1,0 +1,2 @@
+//! The one binary, `mykeeper`.
+fn main() {}
