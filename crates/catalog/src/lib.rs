@@ -1,1 +1,201 @@
-//! placeholder
+//! All catalog SQL, for both engines, behind one trait. Migrations are embedded.
+
+mod error;
+
+pub use error::CatalogError;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::job::JobKind;
+use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
+use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use std::path::PathBuf;
+
+/// What came of trying to take a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours: the slot and the run are written.
+    Won,
+    /// Someone took it before: nothing was written.
+    Taken,
+}
+
+/// Which runs to list. Newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this job.
+    pub job: Option<JobName>,
+    /// Of this node.
+    pub node: Option<NodeName>,
+    /// Of this kind.
+    pub kind: Option<JobKind>,
+    /// In one of these states; empty: any.
+    pub states: Vec<RunState>,
+    /// Requested at or after.
+    pub since: Option<DateTime<Utc>>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Which sets to list. Newest first.
+#[derive(Clone, Debug, Default)]
+pub struct BackupFilter {
+    /// With this tag.
+    pub tag: Option<String>,
+    /// With this `bk_server`.
+    pub server: Option<String>,
+    /// Made by this node.
+    pub node: Option<NodeName>,
+    /// Started at or after.
+    pub since: Option<DateTime<Utc>>,
+    /// Only sets that are not marked deleted.
+    pub present_only: bool,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// One row of `user_backup_path`: where the sets of a server lie on a backup host.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct BackupPath {
+    /// The table's id; 0 for one that is not yet written.
+    pub id: i64,
+    /// Address of the server that is backed up.
+    pub bk_server: String,
+    /// Address of the backup host.
+    pub remote_server: String,
+    /// The folder there; sets lie at `<real_path>/<YYYY-MM-DD>/<bk_id>/`.
+    pub real_path: String,
+    /// The server's tag.
+    pub tag: String,
+    /// The backup host is out of service: its sets cannot be looked at.
+    pub is_offline: bool,
+}
+
+/// A job as this node knows it; keeps slots from being missed silently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRecord {
+    /// Node.
+    pub node: NodeName,
+    /// Name.
+    pub job: JobName,
+    /// Kind.
+    pub kind: JobKind,
+    /// When this job was first seen, or seen again after it had been removed: no slot before it is missed.
+    pub since: DateTime<Utc>,
+    /// The newest slot that has been decided.
+    pub last_slot_at: Option<DateTime<Utc>>,
+}
+
+/// How far the catalog's tables are.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct MigrationStatus {
+    /// `SQLite 3.51.3`, `10.11.14-MariaDB`.
+    pub engine: String,
+    /// Without secrets.
+    pub url: String,
+    /// Highest version applied; 0 for none.
+    pub applied: i64,
+    /// Highest version known to this program.
+    pub latest: i64,
+    /// Rows of `user_backup`; `None` where there is no such table.
+    pub backups: Option<u64>,
+}
+
+/// The catalog. Each method is one transaction. Times are UTC.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Creates or brings up the tables; adopts the seed's where they are there already.
+    async fn migrate(&self) -> Result<MigrationStatus, CatalogError>;
+    /// Changes nothing.
+    async fn status(&self) -> Result<MigrationStatus, CatalogError>;
+
+    /// Notes that `node` has this job now. A job that comes back after `forget_job` starts afresh at `now`.
+    async fn know_job(&self, node: &NodeName, job: &JobName, kind: JobKind, now: DateTime<Utc>) -> Result<JobRecord, CatalogError>;
+    /// Notes that `node` no longer has this job.
+    async fn forget_job(&self, node: &NodeName, job: &JobName, now: DateTime<Utc>) -> Result<(), CatalogError>;
+    /// The jobs that `node` has.
+    async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError>;
+
+    /// Takes the slot `run.slot_at` of (`run.node`, `run.job`) and writes the run, both or neither.
+    async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError>;
+    /// Writes a run that stands for no slot.
+    async fn insert_run(&self, run: &Run) -> Result<(), CatalogError>;
+    /// A queued run begins: `queued` or `running` to `running`. False when the run is final already.
+    async fn start_run(&self, id: RunId, started_at: DateTime<Utc>, log_path: Option<PathBuf>) -> Result<bool, CatalogError>;
+    /// Ends a run. False when it was final already (then nothing changes).
+    async fn finish_run(&self, id: RunId, end: &RunEnd) -> Result<bool, CatalogError>;
+    /// One run.
+    async fn run(&self, id: RunId) -> Result<Option<Run>, CatalogError>;
+    /// Several runs.
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, CatalogError>;
+    /// The runs of `node` that are not final, oldest first.
+    async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
+    /// The last run of each job of `node`, skipped ones left out.
+    async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
+
+    /// Writes an attempt that begins.
+    async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError>;
+    /// Ends an attempt. False when it was final already.
+    async fn finish_attempt(&self, id: AttemptId, end: &RunEnd, exit_status: Option<&str>) -> Result<bool, CatalogError>;
+    /// The attempts of a run in order.
+    async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, CatalogError>;
+
+    /// Writes a finished set: its row of `user_backup`, files and evidence, all or none. A set that is there already stays as it is (false).
+    async fn insert_backup(&self, backup: &Backup, manifest: &Manifest, evidence: &Evidence) -> Result<bool, CatalogError>;
+    /// One set.
+    async fn backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError>;
+    /// Several sets.
+    async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError>;
+    /// The files of a set, sorted by path.
+    async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError>;
+    /// The evidence of a set; `None` for one that pybackup made.
+    async fn evidence(&self, id: BackupId) -> Result<Option<Evidence>, CatalogError>;
+
+    /// Writes a transfer attempt that begins. A `send` sets `transfer_start`, where it is still empty, and `remote_dest`.
+    async fn start_transfer(&self, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError>;
+    /// Ends a transfer attempt. A `send` appends `Y` or `N` to `transfer_complete` and sets `transfer_end` and `transfer_elapsed`;
+    /// a `verify` that failed because the copy differs appends `N`, so that the set counts as not arrived. False when it was final already.
+    async fn finish_transfer(&self, id: AttemptId, end: &RunEnd, sent_bytes: Option<u64>) -> Result<bool, CatalogError>;
+    /// The transfer attempts of a set, oldest first.
+    async fn transfers(&self, id: BackupId) -> Result<Vec<Transfer>, CatalogError>;
+    /// Transfer attempts of `node` left unfinished, oldest first.
+    async fn unfinished_transfers(&self, node: &NodeName) -> Result<Vec<Transfer>, CatalogError>;
+    /// Complete, present sets of `node` that should be at `destination` and are not (no successful `send` since the last failed `verify`), oldest first.
+    async fn pending_transfers(&self, node: &NodeName, destination: &DestinationName, limit: u32) -> Result<Vec<Backup>, CatalogError>;
+    /// Present sets of `node` that have arrived at `destination` and whose last `send` or `verify` ended before `before`, that one first.
+    async fn due_verifications(&self, node: &NodeName, destination: &DestinationName, before: DateTime<Utc>, limit: u32) -> Result<Vec<Backup>, CatalogError>;
+
+    /// Sets that may be proven: not deleted, not yet tried, started at or after `since`. The caller narrows them further.
+    async fn validation_candidates(&self, since: Option<DateTime<Utc>>, limit: u32) -> Result<Vec<Backup>, CatalogError>;
+    /// Writes a proof: our own table, one row per database in `user_recover_info`, and `validate_status`, all or none.
+    async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError>;
+    /// The proofs of a set, newest first.
+    async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError>;
+
+    /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
+    async fn acquire_lease(&self, name: &str, holder: &str, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool, CatalogError>;
+    /// Gives it back; nothing happens when it is not ours.
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError>;
+    /// Names of the leases with this prefix that have not run out.
+    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError>;
+
+    /// `none` to `deleting`, with the reason. False when the set is not there or is deleted.
+    async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;
+    /// Sets `is_deleted` to `Y`. False when there is no such set.
+    async fn mark_deleted(&self, id: BackupId, reason: &str, now: DateTime<Utc>) -> Result<bool, CatalogError>;
+
+    /// `user_backup_path`, ordered by id.
+    async fn paths(&self) -> Result<Vec<BackupPath>, CatalogError>;
+    /// Adds a row and gives its id; an equal row gives the id that it has.
+    async fn add_path(&self, path: &BackupPath) -> Result<i64, CatalogError>;
+    /// Removes a row. False when there is none.
+    async fn remove_path(&self, id: i64) -> Result<bool, CatalogError>;
+
+    /// Closes the connections.
+    async fn close(&self);
+}

@@ -1,1 +1,26 @@
-//! placeholder
+//! What a job, slot, run, attempt, backup and policy *is*, and the arithmetic over them.
+//!
+//! Pure: no I/O, no tokio, no SQL. The one exception is [`SystemClock`], the only place of the whole
+//! program that reads the system's clock.
+
+pub mod backup;
+pub mod clock;
+pub mod databases;
+pub mod destination;
+pub mod evidence;
+pub mod ids;
+pub mod inventory;
+pub mod job;
+pub mod manifest;
+pub mod proof;
+pub mod retention;
+pub mod retry;
+pub mod run;
+pub mod sandbox;
+pub mod schedule;
+pub mod selection;
+pub mod server;
+pub mod transfer;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use ids::{AttemptId, BackupId, DestinationName, InvalidName, JobName, NodeName, RunId, ServerName};

@@ -1,0 +1,52 @@
+//! What can go wrong with the catalog.
+
+use thiserror::Error;
+
+/// The catalog did not do what was asked.
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    /// It cannot be reached: down, refused, timed out.
+    #[error("cannot reach the catalog at {url}: {cause}")]
+    Unreachable {
+        /// Without secrets.
+        url: String,
+        /// Why.
+        cause: String,
+    },
+    /// Its tables are not there, older, or newer than this program.
+    #[error("the catalog at {url} {problem}")]
+    Schema {
+        /// Without secrets.
+        url: String,
+        /// `has no tables yet: run "mykeeper catalog migrate"`.
+        problem: String,
+    },
+    /// A row cannot be understood.
+    #[error("cannot read row {id} of {table}, column {column}: {cause}")]
+    Row {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Its key.
+        id: String,
+        /// Why.
+        cause: String,
+    },
+    /// The URL is of no known kind.
+    #[error("the catalog's url {url:?} cannot be used: {cause}")]
+    Url {
+        /// Without secrets.
+        url: String,
+        /// Why.
+        cause: String,
+    },
+    /// A statement failed.
+    #[error("cannot {action} in the catalog: {cause}")]
+    Statement {
+        /// What was being done.
+        action: &'static str,
+        /// The engine's word.
+        cause: String,
+    },
+}

@@ -1,0 +1,161 @@
+//! A backup set as the catalog knows it: one row of `user_backup`.
+
+use crate::ids::{BackupId, DestinationName, JobName, NodeName, RunId};
+use crate::job::Consistency;
+use crate::run::words;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// `transfer_complete` and `remote_dest` when no transfer is asked for.
+pub const LOCAL_BACKUP: &str = "N/A (local backup)";
+/// `transfer_complete` and `remote_dest` when there is nothing to send.
+pub const BACKUP_FAILED: &str = "Backup failed";
+
+words! {
+    /// `validate_status`.
+    ValidateStatus {
+        /// Not tried.
+        NotTried = "N/A",
+        /// Restored, and everything was there.
+        Passed = "passed",
+        /// Restored, and something was not.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// How far its deletion has gone; `is_deleted` is `Y` for the last alone.
+    Deletion {
+        /// It is there.
+        None = "none",
+        /// Its removal has been decided and may have begun.
+        Deleting = "deleting",
+        /// It is gone.
+        Deleted = "deleted",
+    }
+}
+
+/// One set. Times are UTC here; the catalog turns them into its zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backup {
+    /// `bk_id`.
+    pub id: BackupId,
+    /// The machine that made it; `None` for a row that pybackup wrote. So with every `Option` below.
+    pub node: Option<NodeName>,
+    /// The job that made it.
+    pub job: Option<JobName>,
+    /// The run that made it.
+    pub run_id: Option<RunId>,
+    /// `bk_server`: the server's address.
+    pub bk_server: String,
+    /// `tag`.
+    pub tag: String,
+    /// `start_time`.
+    pub started_at: DateTime<Utc>,
+    /// `end_time`, of the dump.
+    pub finished_at: DateTime<Utc>,
+    /// `elapsed_time`, seconds.
+    pub elapsed_seconds: i64,
+    /// `backuped_db`.
+    pub databases: Vec<String>,
+    /// `is_complete`: one for each database, or one for all.
+    pub complete: Vec<bool>,
+    /// Why it is not complete.
+    pub reason: Option<String>,
+    /// Exact size; `None` for a row that pybackup wrote.
+    pub size_bytes: Option<u64>,
+    /// `bk_size`, as `du -sh` would say.
+    pub size_text: String,
+    /// `bk_dir`: the set's own folder on the node that made it.
+    pub dir: PathBuf,
+    /// Over what one snapshot reaches, which is also how the set's folder is laid out.
+    pub consistency: Option<Consistency>,
+    /// Where it should be sent.
+    pub transfer_to: Vec<DestinationName>,
+    /// `transfer_start`.
+    pub transfer_started_at: Option<DateTime<Utc>>,
+    /// `transfer_end`.
+    pub transfer_finished_at: Option<DateTime<Utc>>,
+    /// `transfer_complete`: `N,N,Y`, [`LOCAL_BACKUP`] or [`BACKUP_FAILED`]; empty before the first attempt.
+    pub transfer_complete: String,
+    /// `remote_dest`.
+    pub remote_dest: String,
+    /// `master_status`.
+    pub master_status: String,
+    /// `slave_status`.
+    pub slave_status: String,
+    /// `tool_version`.
+    pub tool_version: String,
+    /// `server_version`.
+    pub server_version: String,
+    /// `pybackup_version`: what made the row.
+    pub pybackup_version: String,
+    /// `bk_command`, secrets masked.
+    pub command: String,
+    /// See [`Deletion`].
+    pub deletion: Deletion,
+    /// Why it was marked or removed.
+    pub deletion_reason: Option<String>,
+    /// `validate_status`.
+    pub validate_status: ValidateStatus,
+    /// BLAKE3 of the manifest file, hexadecimal.
+    pub manifest_blake3: Option<String>,
+}
+
+impl Backup {
+    /// Every part of it is there.
+    pub fn is_complete(&self) -> bool {
+        !self.complete.is_empty() && self.complete.iter().all(|part| *part)
+    }
+
+    /// Its last transfer succeeded (`Y`, `N,N,Y`).
+    pub fn is_transferred(&self) -> bool {
+        self.transfer_complete.rsplit(',').next().is_some_and(|last| last.trim() == "Y")
+    }
+}
+
+/// A size as `du -sh` prints it: powers of 1024, rounded up, one decimal below ten.
+pub fn du_size(bytes: u64) -> String {
+    const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
+    if bytes == 0 {
+        return "0".to_owned();
+    }
+    let mut unit = 0;
+    let mut divisor = 1024_u128;
+    let bytes = u128::from(bytes);
+    while bytes.div_ceil(divisor) >= 1024 && unit + 1 < UNITS.len() {
+        unit += 1;
+        divisor *= 1024;
+    }
+    let tenths = (bytes * 10).div_ceil(divisor);
+    if tenths < 100 {
+        format!("{}.{}{}", tenths / 10, tenths % 10, UNITS[unit])
+    } else {
+        format!("{}{}", bytes.div_ceil(divisor), UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_read_as_du_prints_them() {
+        for (bytes, text) in [
+            (0, "0"),
+            (1, "0.1K"),
+            (4096, "4.0K"),
+            (10_240, "10K"),
+            (10_241, "11K"),
+            (480 * 1024 * 1024, "480M"),
+            (1024 * 1024, "1.0M"),
+            (1_610_612_736, "1.5G"),
+            (1024 * 1024 - 1, "1.0M"),
+        ] {
+            assert_eq!(du_size(bytes), text, "{bytes}");
+        }
+    }
+}

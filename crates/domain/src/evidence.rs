@@ -1,0 +1,47 @@
+//! What a set should hold, gathered while it was made. Lies in the set's folder as `mykeeper.evidence.json`.
+
+use crate::backup::Backup;
+use crate::inventory::{Coverage, Inventory};
+use crate::job::Consistency;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// One mydumper's part of the set: the whole of it, or one database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartEvidence {
+    /// Relative to the set's folder; empty for the folder itself.
+    pub dir: String,
+    /// The databases dumped by it.
+    pub databases: Vec<String>,
+    /// Everything agrees: exit, log, metadata, files.
+    pub complete: bool,
+    /// Each thing that speaks against it; for people.
+    pub reasons: Vec<String>,
+    /// Each thing worth a look that does not.
+    pub warnings: Vec<String>,
+    /// How mydumper ended: `exit 0`, `signal 9`, `timed out after 6h`.
+    pub exit_status: String,
+    /// From the dump's own metadata: `file,position[,gtid]`.
+    pub master_status: Option<String>,
+    /// From the dump's own metadata: `file,position[,gtid]`, or none where the server is no replica.
+    pub slave_status: Option<String>,
+}
+
+/// The evidence of a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// [`crate::manifest::FORMAT_VERSION`] of the program that wrote it.
+    pub version: u32,
+    /// The row of the catalog as it was when the dump had ended, so that the catalog can be made again from sets.
+    pub backup: Backup,
+    /// How the set's folder is laid out.
+    pub consistency: Consistency,
+    /// What kinds of object were asked for.
+    pub coverage: Coverage,
+    /// What the set must hold: what the server had before and after the dump, with rows counted from the dump.
+    pub inventory: Inventory,
+    /// One for each mydumper.
+    pub parts: Vec<PartEvidence>,
+    /// When the inventory was taken.
+    pub taken_at: DateTime<Utc>,
+}

@@ -1,0 +1,237 @@
+//! What `schedule.toml` describes: jobs.
+
+use crate::databases::DatabaseSelection;
+use crate::ids::{DestinationName, JobName, ServerName};
+use crate::retention::KeepPolicy;
+use crate::retry::RetryPolicy;
+use crate::schedule::Schedule;
+use crate::selection::Select;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The four kinds of job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Makes a set.
+    Backup,
+    /// Sends sets that have not arrived.
+    Transfer,
+    /// Proves a set restorable.
+    Validation,
+    /// Marks or removes sets that are obsolete.
+    Retention,
+}
+
+impl JobKind {
+    /// The word used in the schedule file, the catalog and on the terminal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Transfer => "transfer",
+            Self::Validation => "validation",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+impl fmt::Display for JobKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Backup, Self::Transfer, Self::Validation, Self::Retention]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no kind of job"))
+    }
+}
+
+/// What to do about slots that passed while nobody was there to take them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Missed {
+    /// Run once for the newest; the others are recorded as merged into it.
+    #[default]
+    RunOnce,
+    /// Record them as skipped.
+    Skip,
+}
+
+/// What to do when a slot comes while the last run of the job still runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overlap {
+    /// Record it as skipped.
+    #[default]
+    Skip,
+    /// Run it after; at most one waits.
+    Queue,
+}
+
+/// One job of the schedule file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Unique among all jobs, whatever their kind.
+    pub name: JobName,
+    /// When it is due.
+    pub schedule: Schedule,
+    /// The whole run ends after so long.
+    pub timeout: Option<Duration>,
+    /// A tool that neither says nor writes anything for so long is ended.
+    pub stall: Option<Duration>,
+    /// How often it is tried.
+    pub retry: RetryPolicy,
+    /// See [`Missed`].
+    pub missed: Missed,
+    /// See [`Overlap`].
+    pub overlap: Overlap,
+    /// Each scheduled start is put off by a random time up to this.
+    pub jitter: Duration,
+    /// What it does.
+    pub task: Task,
+}
+
+impl Job {
+    /// Its kind.
+    pub fn kind(&self) -> JobKind {
+        match self.task {
+            Task::Backup(_) => JobKind::Backup,
+            Task::Transfer(_) => JobKind::Transfer,
+            Task::Validation(_) => JobKind::Validation,
+            Task::Retention(_) => JobKind::Retention,
+        }
+    }
+}
+
+/// What a job does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// `[backup.NAME]`
+    Backup(BackupTask),
+    /// `[transfer.NAME]`
+    Transfer(TransferTask),
+    /// `[validation.NAME]`
+    Validation(ValidationTask),
+    /// `[retention.NAME]`
+    Retention(RetentionTask),
+}
+
+/// Over what one snapshot reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// One mydumper over all databases: one point in time.
+    #[default]
+    All,
+    /// One mydumper after another, one for each database.
+    PerDatabase,
+}
+
+/// One long option of mydumper, as the job gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MydumperOption {
+    /// Without the leading dashes.
+    pub name: String,
+    /// What follows the `=`.
+    pub value: Option<String>,
+}
+
+impl fmt::Display for MydumperOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+/// `[backup.NAME]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupTask {
+    /// Which server.
+    pub server: ServerName,
+    /// Which of its databases.
+    pub databases: DatabaseSelection,
+    /// See [`Consistency`].
+    pub consistency: Consistency,
+    /// Sets go to `<directory>/<YYYY-MM-DD>/<bk_id>/`.
+    pub directory: PathBuf,
+    /// Where the set is sent when it is complete; empty: it stays where it is.
+    pub transfer_to: Vec<DestinationName>,
+    /// Options handed to mydumper.
+    pub mydumper: Vec<MydumperOption>,
+}
+
+/// `[transfer.NAME]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransferTask {
+    /// What should be there, and is not yet, is sent there.
+    pub destination: DestinationName,
+    /// How often a copy that has arrived is compared with the set again, by checksum; `None`: never.
+    pub verify_every: Option<Duration>,
+}
+
+/// `[validation.NAME]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidationTask {
+    /// Which of the candidates is taken.
+    pub select: Select,
+    /// Only sets that were started within so long.
+    pub within: Option<Duration>,
+    /// Only sets with one of these tags; empty: all.
+    pub tags: Vec<String>,
+    /// Statements whose value must be true after the restore.
+    pub asserts: Vec<Assertion>,
+}
+
+/// A statement that must yield a true value (non-zero, non-NULL) in the restored database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assertion {
+    /// The database that is current for the statement.
+    pub database: String,
+    /// One SELECT that yields one value.
+    pub sql: String,
+}
+
+/// What a retention job does with a condemned set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RetentionAction {
+    /// Marks it in the catalog; the disk is another tool's business.
+    #[default]
+    Mark,
+    /// Removes its folder, then marks it.
+    Delete,
+}
+
+/// What the newest set must meet to be kept whatever else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// Proven restorable.
+    #[default]
+    Validated,
+    /// Arrived at its destination.
+    Transferred,
+    /// Complete.
+    Complete,
+}
+
+/// `[retention.NAME]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionTask {
+    /// Only sets in this folder are looked at.
+    pub directory: PathBuf,
+    /// What is kept.
+    pub keep: KeepPolicy,
+    /// See [`RetentionAction`].
+    pub action: RetentionAction,
+    /// See [`Require`].
+    pub require: Require,
+}

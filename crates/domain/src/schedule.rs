@@ -1,0 +1,221 @@
+//! When a job is due: cron expressions as wall-clock time in a zone.
+//!
+//! A slot inside the hour that a clock skips fires once, right after it; a slot inside the hour that a clock
+//! repeats fires once; jobs that run every hour or oftener keep their pace through both.
+
+use chrono::{DateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::errors::CronError;
+use croner::parser::{CronParser, Seconds, Year};
+use thiserror::Error;
+
+/// Why a cron expression cannot be used.
+#[derive(Debug, Error)]
+pub enum ScheduleError {
+    /// It cannot be read.
+    #[error("the cron expression {expression:?} cannot be read: {reason}")]
+    Unreadable {
+        /// As written.
+        expression: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It can be read, but no instant matches (30 February).
+    #[error("the cron expression {0:?} never fires")]
+    NeverFires(String),
+}
+
+/// A cron expression in a time zone.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    expression: String,
+    cron: Cron,
+    zone: Tz,
+}
+
+impl PartialEq for Schedule {
+    fn eq(&self, other: &Self) -> bool {
+        self.expression == other.expression && self.zone == other.zone
+    }
+}
+
+impl Schedule {
+    /// Reads five fields (minute first), six (second first) or a nickname such as `@daily`.
+    ///
+    /// Day of month and day of week are joined as crontab(5) joins them: either may match when both are given.
+    pub fn parse(expression: &str, zone: Tz) -> Result<Self, ScheduleError> {
+        let cron = CronParser::builder()
+            .seconds(Seconds::Optional)
+            .year(Year::Disallowed)
+            .build()
+            .parse(expression)
+            .map_err(|error| ScheduleError::Unreadable {
+                expression: expression.to_owned(),
+                reason: explain(expression, &error),
+            })?;
+        let schedule = Self { expression: expression.to_owned(), cron, zone };
+        // A fixed instant: whether an expression ever fires does not depend on today.
+        let from = DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::days(365 * 56);
+        if schedule.next_after(from).is_none() {
+            return Err(ScheduleError::NeverFires(expression.to_owned()));
+        }
+        Ok(schedule)
+    }
+
+    /// The expression as written.
+    pub fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// The zone whose wall clock the expression means.
+    pub fn zone(&self) -> Tz {
+        self.zone
+    }
+
+    /// In words, English.
+    pub fn describe(&self) -> String {
+        self.cron.describe()
+    }
+
+    /// The first slot after `instant` (exclusive); `None` when there is none within croner's horizon.
+    pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut local = self.zone.from_utc_datetime(&instant.naive_utc());
+        // The guard makes progress certain, whatever the library answers around a change of the clock.
+        for _ in 0..4 {
+            let next = self.cron.find_next_occurrence(&local, false).ok()?.with_timezone(&Utc);
+            if next > instant {
+                return Some(next);
+            }
+            local += chrono::TimeDelta::seconds(1);
+        }
+        None
+    }
+
+    /// The slots in `(after, until]`, oldest first. Lazy: take only as many as you need.
+    pub fn slots_between(
+        &self,
+        after: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> impl Iterator<Item = DateTime<Utc>> + '_ {
+        std::iter::successors(self.next_after(after), |slot| self.next_after(*slot))
+            .take_while(move |slot| *slot <= until)
+    }
+}
+
+fn explain(expression: &str, error: &CronError) -> String {
+    let fields = expression.split_whitespace().count();
+    if !expression.trim_start().starts_with('@') && !(5..=6).contains(&fields) {
+        return format!(
+            "it has {fields} fields; write five (minute hour day month weekday) or six with seconds first"
+        );
+    }
+    match error {
+        CronError::EmptyPattern => "it is empty".to_owned(),
+        CronError::InvalidPattern(text)
+        | CronError::IllegalCharacters(text)
+        | CronError::ComponentError(text) => text.trim_end_matches('.').to_owned(),
+        other => other.to_string().trim_end_matches('.').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn slots(expression: &str, zone: Tz, after: &str, until: &str) -> Vec<String> {
+        Schedule::parse(expression, zone)
+            .unwrap()
+            .slots_between(at(after), at(until))
+            .map(|slot| slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+            .collect()
+    }
+
+    #[test]
+    fn five_fields_six_fields_and_nicknames_are_read() {
+        for expression in ["0 4 * * *", "30 0 4 * * *", "@daily", "@hourly", "*/15 * * * *", "0 4 * * MON-FRI"] {
+            Schedule::parse(expression, Tz::UTC).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_explained() {
+        let error = Schedule::parse("0 4 * *", Tz::UTC).unwrap_err().to_string();
+        assert!(error.contains("it has 4 fields"), "{error}");
+        assert!(Schedule::parse("0 0 4 * * * 2026", Tz::UTC).is_err());
+        assert!(Schedule::parse("61 4 * * *", Tz::UTC).is_err());
+        assert!(Schedule::parse("", Tz::UTC).is_err());
+    }
+
+    #[test]
+    fn thirtieth_of_february_never_fires() {
+        assert!(matches!(Schedule::parse("0 0 30 2 *", Tz::UTC), Err(ScheduleError::NeverFires(_))));
+    }
+
+    #[test]
+    fn day_of_month_or_day_of_week_as_crontab_has_it() {
+        // October 2026: Fridays are 2, 9, 16, 23, 30; the 13th is a Tuesday.
+        let found = slots("0 12 13 * FRI", Tz::UTC, "2026-10-08T00:00:00Z", "2026-10-17T00:00:00Z");
+        assert_eq!(found, ["2026-10-09T12:00:00Z", "2026-10-13T12:00:00Z", "2026-10-16T12:00:00Z"]);
+    }
+
+    #[test]
+    fn a_slot_in_the_skipped_hour_fires_once_right_after_it() {
+        let found =
+            slots("30 2 * * *", Tz::Europe__Berlin, "2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z");
+        assert_eq!(found, ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+    }
+
+    #[test]
+    fn a_slot_in_the_repeated_hour_fires_once() {
+        let found =
+            slots("30 2 * * *", Tz::Europe__Berlin, "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z");
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found[0], "2026-10-25T00:30:00Z");
+    }
+
+    #[test]
+    fn midnight_in_london_fires_once_on_the_day_the_clock_goes_forward() {
+        let found = slots("0 0 * * *", Tz::Europe__London, "2026-03-28T12:00:00Z", "2026-03-29T22:00:00Z");
+        assert_eq!(found, ["2026-03-29T00:00:00Z"]);
+    }
+
+    #[test]
+    fn half_hour_change_at_lord_howe() {
+        let found = slots(
+            "15 2 * * *",
+            Tz::Australia__Lord_Howe,
+            "2026-10-02T18:00:00Z",
+            "2026-10-05T00:00:00Z",
+        );
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn slots_are_strictly_ascending_in_every_zone(
+            zone in prop::sample::select(vec![
+                Tz::Europe__Berlin, Tz::America__New_York, Tz::Asia__Shanghai, Tz::Australia__Lord_Howe,
+            ]),
+            expression in prop::sample::select(vec![
+                "*/15 * * * *", "0 4 * * *", "30 2 * * *", "30 7 * * *", "0 0 1 * *", "@weekly", "15 1,2,3 * * *",
+            ]),
+            start in 1_767_225_600_i64..2_082_758_400,
+        ) {
+            let schedule = Schedule::parse(expression, zone).unwrap();
+            let start = DateTime::from_timestamp(start, 0).unwrap();
+            let mut last = start;
+            for slot in schedule.slots_between(start, start + chrono::TimeDelta::days(400)).take(200) {
+                prop_assert!(slot > last);
+                last = slot;
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What can go wrong with an outside tool.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+
+/// A tool could not do its work. Messages say what failed and on what, then the cause, then what to do.
+#[derive(Debug, Error)]
+pub enum ToolError {
+    /// The program is not there.
+    #[error("{program} is not installed: {hint}")]
+    NotInstalled {
+        /// As looked for.
+        program: String,
+        /// What to do: `install it with "apt-get install mydumper"`.
+        hint: String,
+    },
+    /// The server cannot be reached or refuses the account.
+    #[error("cannot connect to server {server}: {cause}")]
+    Connect {
+        /// Its name.
+        server: String,
+        /// What it said, without secrets.
+        cause: String,
+        /// Whether trying again may help (down, too many connections) or not (wrong password).
+        passing: bool,
+    },
+    /// A statement failed on the server.
+    #[error("cannot {action} on server {server}: {cause}")]
+    Query {
+        /// What was being found out.
+        action: String,
+        /// Its name.
+        server: String,
+        /// What it said.
+        cause: String,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// `create`, `read`, `write`, `sync`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The child could not be started or watched.
+    #[error("cannot run {program}: {cause}")]
+    Run {
+        /// Which.
+        program: String,
+        /// Why.
+        cause: String,
+    },
+    /// Ended because the whole run took too long.
+    #[error("{program} was ended after {}: the run's timeout", humane(*after))]
+    TimedOut {
+        /// Which.
+        program: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// Ended because nothing was said or written for too long.
+    #[error("{program} was ended: it neither said nor wrote anything for {}", humane(*after))]
+    Stalled {
+        /// Which.
+        program: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// Ended because the run was.
+    #[error("{program} was ended with its run")]
+    Cancelled {
+        /// Which.
+        program: String,
+    },
+    /// Anything else: the text is a whole message.
+    #[error("{message}")]
+    Failed {
+        /// What failed and on what, the cause, what to do.
+        message: String,
+        /// Whether trying again may help.
+        passing: bool,
+    },
+}
+
+impl ToolError {
+    /// Whether another attempt may succeed without anyone's doing.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { passing, .. } | Self::Failed { passing, .. } => *passing,
+            Self::Stalled { .. } | Self::Run { .. } | Self::Query { .. } => true,
+            Self::NotInstalled { .. } | Self::Io { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => false,
+        }
+    }
+}
+
+/// A duration for people: `6h`, `1m 30s`.
+fn humane(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
+    let mut parts = Vec::new();
+    if hours > 0 {
+        parts.push(format!("{hours}h"));
+    }
+    if minutes > 0 {
+        parts.push(format!("{minutes}m"));
+    }
+    if rest > 0 || parts.is_empty() {
+        parts.push(if seconds == 0 { format!("{}ms", duration.as_millis()) } else { format!("{rest}s") });
+    }
+    parts.join(" ")
+}
