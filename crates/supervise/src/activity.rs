@@ -18,7 +18,10 @@ impl Activity {
     /// An activity last touched now.
     #[must_use]
     pub fn new() -> Self {
-        Self { base: Instant::now(), last_ms: Arc::new(AtomicU64::new(0)) }
+        Self {
+            base: Instant::now(),
+            last_ms: Arc::new(AtomicU64::new(0)),
+        }
     }
 
     /// Notes a sign of life.

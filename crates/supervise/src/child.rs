@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::SuperviseError;
 use crate::identity::ProcessIdentity;
-use crate::outcome::{Finished, Stream};
+use crate::outcome::{Finished, LineHandler};
 use crate::watch::Watch;
 
 /// A running child. Dropped, it ends the whole tree in the background: SIGTERM, grace, SIGKILL.
@@ -26,14 +26,21 @@ impl Child {
         watch: Watch,
         program: PathBuf,
         cancel: &CancellationToken,
-        mut on_line: Box<dyn FnMut(Stream, &[u8]) + Send>,
+        mut on_line: LineHandler,
     ) -> Self {
         let identity = watch.identity.clone();
         let exited = watch.exited.clone();
         let stop = cancel.child_token();
         let stopped = stop.clone();
         let task = tokio::spawn(async move { watch.follow(&stopped, &mut *on_line).await });
-        Self { identity, program, exited, stop, task, outcome: None }
+        Self {
+            identity,
+            program,
+            exited,
+            stop,
+            task,
+            outcome: None,
+        }
     }
 
     /// The process that was started.
@@ -63,7 +70,9 @@ impl Child {
         }
         let outcome = (&mut self.task).await.unwrap_or_else(|error| {
             tracing::error!(%error, program = %self.program.display(), "task of a child ended early");
-            Err(SuperviseError::Unwatched { program: self.program.clone() })
+            Err(SuperviseError::Unwatched {
+                program: self.program.clone(),
+            })
         });
         self.outcome = Some(outcome.clone());
         outcome

@@ -31,7 +31,11 @@ impl ProcessIdentity {
     /// No such process, or `/proc` cannot be read.
     pub fn of(pid: u32) -> io::Result<Self> {
         let process = Process::read(pid)?;
-        Ok(Self { pid, start_time_ticks: process.start_time_ticks, boot_id: boot_id()? })
+        Ok(Self {
+            pid,
+            start_time_ticks: process.start_time_ticks,
+            boot_id: boot_id()?,
+        })
     }
 
     /// Whether this very process still runs. One that only waits to be reaped does not.
@@ -51,7 +55,10 @@ impl ProcessIdentity {
     pub async fn kill_tree(&self, grace: Duration) -> io::Result<u32> {
         let swept = sweep::in_background(self.clone(), grace, sweep::Adopted::Leave).await?;
         if swept.survivors > 0 {
-            let message = format!("{} processes of the tree of {} survive SIGKILL", swept.survivors, self.pid);
+            let message = format!(
+                "{} processes of the tree of {} survive SIGKILL",
+                swept.survivors, self.pid
+            );
             return Err(io::Error::new(io::ErrorKind::TimedOut, message));
         }
         Ok(swept.signalled)
@@ -64,5 +71,7 @@ impl ProcessIdentity {
 }
 
 pub(crate) fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
 }

@@ -36,7 +36,7 @@ pub use child::Child;
 pub use error::SuperviseError;
 pub use identity::ProcessIdentity;
 pub use lines::MAX_LINE_BYTES;
-pub use outcome::{Exit, Finished, Stream};
+pub use outcome::{Exit, Finished, LineHandler, Stream};
 pub use shim::shim_main;
 pub use spec::{ChildSpec, Limits, ShimCommand};
 pub use supervisor::Supervisor;
@@ -47,5 +47,7 @@ pub use supervisor::Supervisor;
 /// # Errors
 /// The kernel's refusal; none is known on Linux 3.4 or newer.
 pub fn become_subreaper() -> io::Result<()> {
-    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+    Ok(rustix::process::set_child_subreaper(Some(
+        rustix::process::getpid(),
+    ))?)
 }

@@ -84,13 +84,19 @@ mod tests {
     #[test]
     fn every_terminator_ends_one_line() {
         let whole = b"a\nb\rc\r\nd\n\ne\r\rf";
-        let expected: Vec<Vec<u8>> =
-            ["a", "b", "c", "d", "", "e", "", "f"].iter().map(|line| line.as_bytes().to_vec()).collect();
+        let expected: Vec<Vec<u8>> = ["a", "b", "c", "d", "", "e", "", "f"]
+            .iter()
+            .map(|line| line.as_bytes().to_vec())
+            .collect();
         assert_eq!(split(&[whole]), (expected.clone(), 0));
         let single: Vec<&[u8]> = whole.chunks(1).collect();
         assert_eq!(split(&single), (expected.clone(), 0));
         for at in 0..whole.len() {
-            assert_eq!(split(&[&whole[..at], &whole[at..]]), (expected.clone(), 0), "split at {at}");
+            assert_eq!(
+                split(&[&whole[..at], &whole[at..]]),
+                (expected.clone(), 0),
+                "split at {at}"
+            );
         }
     }
 

@@ -14,6 +14,9 @@ pub enum Stream {
     Stderr,
 }
 
+/// Takes the lines of a child that runs beside its caller, as bytes without their terminators.
+pub type LineHandler = Box<dyn FnMut(Stream, &[u8]) + Send>;
+
 /// Why a child is no longer running. The last three say that it was ended from here, whatever code it then gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Exit {

@@ -22,7 +22,11 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(stdout: Option<ChildStdout>, stderr: Option<ChildStderr>) -> Self {
-        Self { stdout: Half::new(Stream::Stdout, stdout), stderr: Half::new(Stream::Stderr, stderr), bytes: 0 }
+        Self {
+            stdout: Half::new(Stream::Stdout, stdout),
+            stderr: Half::new(Stream::Stderr, stderr),
+            bytes: 0,
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -65,7 +69,12 @@ struct Half<R> {
 
 impl<R: AsyncRead + Unpin> Half<R> {
     fn new(stream: Stream, reader: Option<R>) -> Self {
-        Self { stream, reader, buffer: vec![0; CHUNK_BYTES].into_boxed_slice(), lines: LineSplitter::default() }
+        Self {
+            stream,
+            reader,
+            buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            lines: LineSplitter::default(),
+        }
     }
 
     async fn read(&mut self) -> usize {
@@ -81,7 +90,8 @@ impl<R: AsyncRead + Unpin> Half<R> {
             self.close(on_line);
         } else {
             let stream = self.stream;
-            self.lines.feed(&self.buffer[..bytes], &mut |line| on_line(stream, line));
+            self.lines
+                .feed(&self.buffer[..bytes], &mut |line| on_line(stream, line));
         }
     }
 

@@ -24,14 +24,21 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn read(pid: u32) -> io::Result<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat"))?;
-        Self::parse(pid, &stat)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed")))
+        Self::parse(pid, &stat).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("/proc/{pid}/stat is malformed"),
+            )
+        })
     }
 
     fn parse(pid: u32, stat: &[u8]) -> Option<Self> {
         // The command's name comes in parentheses and may itself contain spaces and parentheses.
         let after_name = stat.iter().rposition(|byte| *byte == b')')? + 1;
-        let fields: Vec<&str> = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace().collect();
+        let fields: Vec<&str> = std::str::from_utf8(&stat[after_name..])
+            .ok()?
+            .split_ascii_whitespace()
+            .collect();
         // proc_pid_stat(5) counts from 1 and `state` is field 3.
         let field = |number: usize| fields.get(number - 3).copied();
         let ended = matches!(field(3)?, "Z" | "X");
@@ -48,7 +55,9 @@ impl Process {
 
     /// Sends a signal, unless this process is gone and its number belongs to another by now.
     pub(crate) fn signal(&self, signal: Signal) {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
+            return;
+        };
         let handle = pidfd_open(pid, PidfdFlags::empty());
         // Whoever holds the number now keeps it while the handle is compared.
         if !Self::read(self.pid).is_ok_and(|now| now.start_time_ticks == self.start_time_ticks) {
@@ -107,7 +116,13 @@ mod tests {
     #[test]
     fn a_name_with_spaces_and_parentheses_is_skipped() {
         let stat = b"7 (a) Z (b) S 3 5 5 0 -1 0 0 0 0 0 0 0 0 0 20 0 4 0 9876 0 0";
-        let expected = Process { pid: 7, parent: 3, group: 5, start_time_ticks: 9876, dead: false };
+        let expected = Process {
+            pid: 7,
+            parent: 3,
+            group: 5,
+            start_time_ticks: 9876,
+            dead: false,
+        };
         assert_eq!(Process::parse(7, stat), Some(expected));
     }
 
@@ -121,9 +136,18 @@ mod tests {
 
     #[test]
     fn descendants_are_found_through_all_generations() {
-        let process = |pid, parent| Process { pid, parent, group: 1, start_time_ticks: 0, dead: false };
+        let process = |pid, parent| Process {
+            pid,
+            parent,
+            group: 1,
+            start_time_ticks: 0,
+            dead: false,
+        };
         let table = [process(4, 3), process(2, 1), process(3, 2), process(9, 8)];
-        let mut found: Vec<u32> = descendants(&table, [2]).iter().map(|process| process.pid).collect();
+        let mut found: Vec<u32> = descendants(&table, [2])
+            .iter()
+            .map(|process| process.pid)
+            .collect();
         found.sort_unstable();
         assert_eq!(found, [3, 4]);
     }
@@ -131,6 +155,11 @@ mod tests {
     #[test]
     fn this_process_is_in_the_table() {
         let pid = std::process::id();
-        assert!(snapshot().unwrap().iter().any(|process| process.pid == pid && !process.dead));
+        assert!(
+            snapshot()
+                .unwrap()
+                .iter()
+                .any(|process| process.pid == pid && !process.dead)
+        );
     }
 }

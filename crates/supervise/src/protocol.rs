@@ -44,7 +44,11 @@ pub(crate) struct SpawnFailure {
 
 impl SpawnFailure {
     pub(crate) fn new(step: Step, error: &io::Error) -> Self {
-        Self { step, errno: error.raw_os_error(), message: error.to_string() }
+        Self {
+            step,
+            errno: error.raw_os_error(),
+            message: error.to_string(),
+        }
     }
 
     pub(crate) fn to_io_error(&self) -> io::Error {
@@ -136,7 +140,9 @@ impl Invocation {
             if name == "--" {
                 break;
             }
-            let value = args.next().ok_or_else(|| format!("{} has no value", name.display()))?;
+            let value = args
+                .next()
+                .ok_or_else(|| format!("{} has no value", name.display()))?;
             match name.to_str() {
                 Some("--become-tool-under") => parsed.become_tool_under = Some(number(&name, &value)?),
                 Some("--grace-ms") => parsed.grace = Duration::from_millis(number(&name, &value)?),
@@ -178,27 +184,51 @@ mod tests {
             folder: Some("/var/tmp".into()),
             core_dumps: true,
             program: "tool".into(),
-            args: vec!["--nice".into(), "--".into(), String::new().into(), OsString::from_vec(vec![0xff])],
+            args: vec![
+                "--nice".into(),
+                "--".into(),
+                String::new().into(),
+                OsString::from_vec(vec![0xff]),
+            ],
         };
         assert_eq!(Invocation::parse(full.to_args().into_iter()), Ok(full));
-        let bare = Invocation { program: "tool".into(), ..Invocation::default() };
+        let bare = Invocation {
+            program: "tool".into(),
+            ..Invocation::default()
+        };
         assert_eq!(Invocation::parse(bare.to_args().into_iter()), Ok(bare));
     }
 
     #[test]
     fn malformed_arguments_are_refused() {
-        for args in [&[][..], &["--"], &["--nice"], &["--nice", "x", "--", "a"], &["--what", "1", "--", "a"]] {
-            assert!(Invocation::parse(args.iter().map(OsString::from)).is_err(), "{args:?}");
+        for args in [
+            &[][..],
+            &["--"],
+            &["--nice"],
+            &["--nice", "x", "--", "a"],
+            &["--what", "1", "--", "a"],
+        ] {
+            assert!(
+                Invocation::parse(args.iter().map(OsString::from)).is_err(),
+                "{args:?}"
+            );
         }
     }
 
     #[test]
     fn events_are_single_lines_of_json() {
-        let failure = SpawnFailure { step: Step::Folder, errno: Some(2), message: "no\nsuch".into() };
+        let failure = SpawnFailure {
+            step: Step::Folder,
+            errno: Some(2),
+            message: "no\nsuch".into(),
+        };
         let event = Event::SpawnFailed(failure);
         let line = serde_json::to_string(&event).unwrap();
         assert!(!line.contains('\n'), "{line}");
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
-        assert_eq!(serde_json::to_string(&Event::Done { leftovers: 2 }).unwrap(), r#"{"event":"done","leftovers":2}"#);
+        assert_eq!(
+            serde_json::to_string(&Event::Done { leftovers: 2 }).unwrap(),
+            r#"{"event":"done","leftovers":2}"#
+        );
     }
 }

@@ -26,7 +26,10 @@ impl ShimCommand {
         I: IntoIterator<Item = S>,
         S: Into<OsString>,
     {
-        Self { program: PathBuf::from("/proc/self/exe"), args: args.into_iter().map(Into::into).collect() }
+        Self {
+            program: PathBuf::from("/proc/self/exe"),
+            args: args.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
@@ -43,7 +46,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: None, stall: None, grace: Duration::from_secs(10) }
+        Self {
+            timeout: None,
+            stall: None,
+            grace: Duration::from_secs(10),
+        }
     }
 }
 

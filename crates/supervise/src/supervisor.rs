@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::activity::Activity;
 use crate::child::Child;
 use crate::error::SuperviseError;
-use crate::outcome::{Finished, Stream};
+use crate::outcome::{Finished, LineHandler, Stream};
 use crate::spec::{ChildSpec, ShimCommand};
 use crate::tether::Tether;
 use crate::watch::Watch;
@@ -29,8 +29,13 @@ impl Supervisor {
     /// `TZ` of it.
     #[must_use]
     pub fn new(shim: ShimCommand, base_env: Vec<(OsString, OsString)>) -> Self {
-        let handed_down = base_env.into_iter().filter(|(name, _)| HANDED_DOWN.iter().any(|known| name == known));
-        Self { shim: Arc::new(shim), base_env: handed_down.collect() }
+        let handed_down = base_env
+            .into_iter()
+            .filter(|(name, _)| HANDED_DOWN.iter().any(|known| name == known));
+        Self {
+            shim: Arc::new(shim),
+            base_env: handed_down.collect(),
+        }
     }
 
     /// Runs a child to its end. `on_line` gets each line as bytes, without its terminator (`\n`, `\r` or `\r\n`)
@@ -60,7 +65,7 @@ impl Supervisor {
         spec: ChildSpec,
         cancel: CancellationToken,
         activity: Activity,
-        on_line: Box<dyn FnMut(Stream, &[u8]) + Send>,
+        on_line: LineHandler,
     ) -> Result<Child, SuperviseError> {
         let program = spec.program.clone();
         let watch = self.begin(spec, activity).await?;

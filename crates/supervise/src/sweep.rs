@@ -37,7 +37,9 @@ pub(crate) async fn in_background(
     grace: Duration,
     adopted: Adopted,
 ) -> io::Result<Swept> {
-    tokio::task::spawn_blocking(move || sweep(&identity, grace, adopted)).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(move || sweep(&identity, grace, adopted))
+        .await
+        .map_err(io::Error::other)?
 }
 
 fn sweep(identity: &ProcessIdentity, grace: Duration, adopted: Adopted) -> io::Result<Swept> {

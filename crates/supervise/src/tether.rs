@@ -47,14 +47,24 @@ impl Tether {
         base_env: &[(OsString, OsString)],
         spec: ChildSpec,
     ) -> Result<(Self, Output, ProcessIdentity), SuperviseError> {
-        let (mut tether, output) = Self::spawn(command, base_env, spec).map_err(|source| {
-            SuperviseError::Shim { program: command.program.clone(), source: Arc::new(source) }
-        })?;
+        let (mut tether, output) =
+            Self::spawn(command, base_env, spec).map_err(|source| SuperviseError::Shim {
+                program: command.program.clone(),
+                source: Arc::new(source),
+            })?;
         let event = timeout(SHIM_BOUND, tether.next_event()).await;
         match event {
-            Ok(Some(Event::Started { pid, start_time_ticks })) => {
-                let boot_id = boot_id().map_err(|error| tether.refused(&SpawnFailure::new(Step::Process, &error)))?;
-                let identity = ProcessIdentity { pid, start_time_ticks, boot_id };
+            Ok(Some(Event::Started {
+                pid,
+                start_time_ticks,
+            })) => {
+                let boot_id =
+                    boot_id().map_err(|error| tether.refused(&SpawnFailure::new(Step::Process, &error)))?;
+                let identity = ProcessIdentity {
+                    pid,
+                    start_time_ticks,
+                    boot_id,
+                };
                 tether.identity = Some(identity.clone());
                 if let Some(receiver) = &tether.spec.announce_to {
                     receiver.send_replace(Some(identity.clone()));
@@ -104,14 +114,27 @@ impl Tether {
             .spawn()?;
         let output = Output::new(shim.stdout.take(), shim.stderr.take());
         let (events, wishes) = UnixStream::from_std(ours)?.into_split();
-        let socket = Socket { events: BufReader::new(events).lines(), wishes };
-        Ok((Self { spec, shim: Some(shim), socket: Some(socket), identity: None }, output))
+        let socket = Socket {
+            events: BufReader::new(events).lines(),
+            wishes,
+        };
+        Ok((
+            Self {
+                spec,
+                shim: Some(shim),
+                socket: Some(socket),
+                identity: None,
+            },
+            output,
+        ))
     }
 
     /// The shim's next word; `None` when it is gone, or talks nonsense. Loses nothing when dropped while waiting.
     pub(crate) async fn next_event(&mut self) -> Option<Event> {
         let line = self.socket.as_mut()?.events.next_line().await.ok()??;
-        serde_json::from_str(&line).inspect_err(|error| tracing::warn!(%error, line, "shim not understood")).ok()
+        serde_json::from_str(&line)
+            .inspect_err(|error| tracing::warn!(%error, line, "shim not understood"))
+            .ok()
     }
 
     /// Asks the shim to end the tree: SIGTERM, grace, SIGKILL.
@@ -148,11 +171,16 @@ impl Tether {
 
     /// Kills what is left of the tree after the shim, and reaps what fell to this process.
     pub(crate) async fn sweep(&mut self) -> sweep::Swept {
-        let Some(identity) = self.identity.clone() else { return sweep::Swept::default() };
+        let Some(identity) = self.identity.clone() else {
+            return sweep::Swept::default();
+        };
         let swept = sweep::in_background(identity, Duration::ZERO, Adopted::Reap).await;
         swept.unwrap_or_else(|error| {
             tracing::warn!(%error, "tree of a lost shim not searched");
-            sweep::Swept { signalled: 0, survivors: 1 }
+            sweep::Swept {
+                signalled: 0,
+                survivors: 1,
+            }
         })
     }
 
@@ -162,7 +190,10 @@ impl Tether {
 
     pub(crate) fn lost(&self) -> SuperviseError {
         let pid = self.identity.as_ref().map(|identity| identity.pid);
-        SuperviseError::ShimLost { program: self.spec.program.clone(), pid }
+        SuperviseError::ShimLost {
+            program: self.spec.program.clone(),
+            pid,
+        }
     }
 
     fn refused(&self, failure: &SpawnFailure) -> SuperviseError {
@@ -173,10 +204,16 @@ impl Tether {
         match (failure.step, &self.spec.current_dir) {
             (Step::Execute, _) if kind == io::ErrorKind::NotFound => SuperviseError::NotFound { program },
             (Step::Execute, _) => SuperviseError::NotExecutable { program, source },
-            (Step::Folder, Some(folder)) => {
-                SuperviseError::WorkingFolder { folder: folder.clone(), program, source }
-            }
-            (step, _) => SuperviseError::Prepare { program, act: step.act(), source },
+            (Step::Folder, Some(folder)) => SuperviseError::WorkingFolder {
+                folder: folder.clone(),
+                program,
+                source,
+            },
+            (step, _) => SuperviseError::Prepare {
+                program,
+                act: step.act(),
+                source,
+            },
         }
     }
 }
@@ -187,14 +224,22 @@ impl Drop for Tether {
         self.socket = None;
         let Some(mut shim) = self.shim.take() else { return };
         // Without a runtime there is no one to look after the shim, and it needs no one.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let bound = self.spec.limits.grace + LEFTOVER_GRACE + SHIM_BOUND;
         let identity = self.identity.clone();
         runtime.spawn(async move {
-            if timeout(bound, shim.wait()).await.is_ok_and(|status| status.is_ok_and(|status| status.success())) {
+            if timeout(bound, shim.wait())
+                .await
+                .is_ok_and(|status| status.is_ok_and(|status| status.success()))
+            {
                 return;
             }
-            tracing::warn!(?identity, "shim of a dropped child failed, ending the tree without it");
+            tracing::warn!(
+                ?identity,
+                "shim of a dropped child failed, ending the tree without it"
+            );
             if let Err(error) = shim.kill().await {
                 tracing::warn!(%error, "shim not killed");
             }

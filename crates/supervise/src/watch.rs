@@ -57,7 +57,11 @@ impl Watch {
         let mut give_up_at = None;
         loop {
             let free = self.stop.is_none() && self.end.is_none();
-            let timeout_at = self.limits.timeout.map(|timeout| self.started_at + timeout).filter(|_| free);
+            let timeout_at = self
+                .limits
+                .timeout
+                .map(|timeout| self.started_at + timeout)
+                .filter(|_| free);
             let stall_at = self.stall_at().filter(|_| free);
             tokio::select! {
                 // Output comes after all that must not be kept waiting by a flood, and before the stall, which
@@ -98,7 +102,10 @@ impl Watch {
 
     /// Returns until when the tree must have ended.
     async fn stop(&mut self, why: Exit) -> Instant {
-        self.stop = Some(Stop { why, understood: false });
+        self.stop = Some(Stop {
+            why,
+            understood: false,
+        });
         self.tether.ask_to_stop().await;
         Instant::now() + self.limits.grace + LEFTOVER_GRACE + SHIM_BOUND
     }
@@ -111,7 +118,11 @@ impl Watch {
             Err(signal) => Exit::Signaled { signal },
         };
         let exit = self.stop.as_ref().map_or(own, |stop| stop.why.clone());
-        self.end = Some(End { exit, raw: status.ok(), elapsed: self.started_at.elapsed() });
+        self.end = Some(End {
+            exit,
+            raw: status.ok(),
+            elapsed: self.started_at.elapsed(),
+        });
         self.exited.cancel();
         give_up_at.unwrap_or_else(|| Instant::now() + LEFTOVER_GRACE + SHIM_BOUND)
     }
@@ -119,7 +130,9 @@ impl Watch {
     async fn finish(mut self, leftovers: u32, on_line: &mut OnLine<'_>) -> Result<Finished, SuperviseError> {
         self.drain(on_line).await;
         self.tether.join().await;
-        let Some(end) = self.end else { return Err(self.tether.lost()) };
+        let Some(end) = self.end else {
+            return Err(self.tether.lost());
+        };
         Ok(Finished {
             exit: end.exit,
             raw: end.raw,
@@ -138,7 +151,10 @@ impl Watch {
             }
         };
         if timeout(DRAIN_BOUND, rest).await.is_err() {
-            tracing::warn!(pid = self.identity.pid, "output still held open after its child's tree ended");
+            tracing::warn!(
+                pid = self.identity.pid,
+                "output still held open after its child's tree ended"
+            );
         }
         self.output.close(on_line);
     }
@@ -162,7 +178,10 @@ impl Watch {
     }
 
     fn unkillable(&self) -> SuperviseError {
-        SuperviseError::Unkillable { program: self.tether.program(), pid: self.identity.pid }
+        SuperviseError::Unkillable {
+            program: self.tether.program(),
+            pid: self.identity.pid,
+        }
     }
 }
 

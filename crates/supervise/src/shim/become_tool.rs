@@ -20,7 +20,9 @@ use crate::protocol::{Invocation, SpawnFailure, Step};
 
 pub(super) fn run(invocation: &Invocation, shim: u32) -> ExitCode {
     // The duplicate closes on exec, unlike standard input itself, which exec replaces.
-    let Ok(status) = io::stdin().as_fd().try_clone_to_owned() else { return ExitCode::from(71) };
+    let Ok(status) = io::stdin().as_fd().try_clone_to_owned() else {
+        return ExitCode::from(71);
+    };
     let failure = match invocation.user {
         Some(user) => become_user(invocation, user),
         None => execute(invocation, shim),
@@ -36,7 +38,12 @@ pub(super) fn run(invocation: &Invocation, shim: u32) -> ExitCode {
 /// but priority and limits go before it, as they may need the privileges given up.
 fn become_user(invocation: &Invocation, (uid, gid): (u32, u32)) -> Result<Infallible, SpawnFailure> {
     confine(invocation)?;
-    let rest = Invocation { user: None, nice: None, core_dumps: true, ..invocation.clone() };
+    let rest = Invocation {
+        user: None,
+        nice: None,
+        core_dumps: true,
+        ..invocation.clone()
+    };
     let error = Command::new("/proc/self/exe")
         .args(&invocation.self_args)
         .args(rest.to_args())
@@ -48,11 +55,17 @@ fn become_user(invocation: &Invocation, (uid, gid): (u32, u32)) -> Result<Infall
 
 fn execute(invocation: &Invocation, shim: u32) -> Result<Infallible, SpawnFailure> {
     confine(invocation)?;
-    let tied = set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from).and_then(|()| {
-        // A shim that died before the line above sends nothing any more.
-        let parent = getppid().and_then(|parent| u32::try_from(parent.as_raw_pid()).ok());
-        if parent == Some(shim) { Ok(()) } else { Err(io::Error::other("the shim is gone")) }
-    });
+    let tied = set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(io::Error::from)
+        .and_then(|()| {
+            // A shim that died before the line above sends nothing any more.
+            let parent = getppid().and_then(|parent| u32::try_from(parent.as_raw_pid()).ok());
+            if parent == Some(shim) {
+                Ok(())
+            } else {
+                Err(io::Error::other("the shim is gone"))
+            }
+        });
     tied.map_err(|error| SpawnFailure::new(Step::ParentWatch, &error))?;
     let identity = ProcessIdentity::of(std::process::id());
     let identity = identity.map_err(|error| SpawnFailure::new(Step::ParentWatch, &error))?;
@@ -72,7 +85,10 @@ fn confine(invocation: &Invocation) -> Result<(), SpawnFailure> {
         setpriority_process(None, nice).map_err(|error| SpawnFailure::new(Step::Nice, &error.into()))?;
     }
     if !invocation.core_dumps {
-        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        let none = Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        };
         setrlimit(Resource::Core, none).map_err(|error| SpawnFailure::new(Step::CoreLimit, &error.into()))?;
     }
     Ok(())

@@ -30,7 +30,10 @@ impl Control {
         for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2] {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
         }
-        Ok(Self { daemon: Some(daemon), child_ended })
+        Ok(Self {
+            daemon: Some(daemon),
+            child_ended,
+        })
     }
 
     /// Tells the daemon. That it is gone is noticed when its side is read.
@@ -52,7 +55,11 @@ impl Control {
             tv_nsec: time.subsec_nanos().into(),
         });
         let mut sources = vec![PollFd::new(&self.child_ended, PollFlags::IN)];
-        sources.extend(self.daemon.as_ref().map(|daemon| PollFd::new(daemon, PollFlags::IN)));
+        sources.extend(
+            self.daemon
+                .as_ref()
+                .map(|daemon| PollFd::new(daemon, PollFlags::IN)),
+        );
         match poll(&mut sources, time.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -60,7 +67,11 @@ impl Control {
         let daemon_spoke = sources.get(1).is_some_and(|source| !source.revents().is_empty());
         drop(sources);
         let mut ends = [0; 64];
-        while self.child_ended.read(&mut ends).is_ok_and(|read| read == ends.len()) {}
+        while self
+            .child_ended
+            .read(&mut ends)
+            .is_ok_and(|read| read == ends.len())
+        {}
         Ok(daemon_spoke && self.hear())
     }
 

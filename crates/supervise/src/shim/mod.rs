@@ -15,7 +15,9 @@ use crate::protocol::Invocation;
 /// Standard input must be the daemon's socket: by hand there is nothing to run here.
 pub fn shim_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     // Nobody reads what could be printed here: the daemon learns from the socket, or from its end.
-    let Ok(invocation) = Invocation::parse(args) else { return ExitCode::from(64) };
+    let Ok(invocation) = Invocation::parse(args) else {
+        return ExitCode::from(64);
+    };
     match invocation.become_tool_under {
         Some(shim) => become_tool::run(&invocation, shim),
         None => match tree::watch(&invocation) {

@@ -33,7 +33,10 @@ pub(super) fn watch(invocation: &Invocation) -> io::Result<()> {
         }
     };
     close_standard_streams()?;
-    control.tell(&Event::Started { pid: tool.pid, start_time_ticks: tool.start_time_ticks });
+    control.tell(&Event::Started {
+        pid: tool.pid,
+        start_time_ticks: tool.start_time_ticks,
+    });
     let mut tree = Tree::new(&tool, invocation.grace)?;
     while tree.reap(&control)? == Left::Some {
         tree.advance()?;
@@ -42,7 +45,9 @@ pub(super) fn watch(invocation: &Invocation) -> io::Result<()> {
             tree.stop()?;
         }
     }
-    control.tell(&Event::Done { leftovers: tree.leftovers });
+    control.tell(&Event::Done {
+        leftovers: tree.leftovers,
+    });
     Ok(())
 }
 
@@ -50,7 +55,10 @@ pub(super) fn watch(invocation: &Invocation) -> io::Result<()> {
 fn start(invocation: &Invocation) -> Result<Process, SpawnFailure> {
     let failed = |error: io::Error| SpawnFailure::new(Step::Process, &error);
     let (mut status, tools_end) = io::pipe().map_err(failed)?;
-    let become_tool = Invocation { become_tool_under: Some(std::process::id()), ..invocation.clone() };
+    let become_tool = Invocation {
+        become_tool_under: Some(std::process::id()),
+        ..invocation.clone()
+    };
     // By this link even a binary replaced on disk starts itself, and a user who may not enter its folder may
     // still execute it.
     let child = Command::new("/proc/self/exe")
@@ -111,7 +119,14 @@ impl Tree {
         let tool = i32::try_from(tool.pid).ok().and_then(Pid::from_raw);
         let tool = tool.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         let counted = HashSet::new();
-        Ok(Self { tool, grace, phase: Phase::Running, tool_ended: false, counted, leftovers: 0 })
+        Ok(Self {
+            tool,
+            grace,
+            phase: Phase::Running,
+            tool_ended: false,
+            counted,
+            leftovers: 0,
+        })
     }
 
     /// Reaps whatever has ended. As every orphan of the tree becomes a child of this process, no child left means
@@ -140,9 +155,9 @@ impl Tree {
         self.tool_ended = true;
         self.phase = match self.phase {
             Phase::Running => Phase::Settling { until: now + SETTLE },
-            Phase::Terminating { kill_at } => {
-                Phase::Terminating { kill_at: kill_at.min(now + LEFTOVER_GRACE) }
-            }
+            Phase::Terminating { kill_at } => Phase::Terminating {
+                kill_at: kill_at.min(now + LEFTOVER_GRACE),
+            },
             later => later,
         };
     }
@@ -158,7 +173,10 @@ impl Tree {
     fn terminate(&mut self, grace: Duration) -> io::Result<()> {
         let now = Instant::now();
         if grace.is_zero() {
-            self.phase = Phase::Killing { next_at: now, pause: KILL_AGAIN.0 };
+            self.phase = Phase::Killing {
+                next_at: now,
+                pause: KILL_AGAIN.0,
+            };
             return Ok(());
         }
         self.phase = Phase::Terminating { kill_at: now + grace };
@@ -179,7 +197,10 @@ impl Tree {
     }
 
     fn kill(&mut self, now: Instant, pause: Duration) -> io::Result<()> {
-        self.phase = Phase::Killing { next_at: now + pause, pause: (pause * 2).min(KILL_AGAIN.1) };
+        self.phase = Phase::Killing {
+            next_at: now + pause,
+            pause: (pause * 2).min(KILL_AGAIN.1),
+        };
         self.signal_all(Signal::KILL)
     }
 
@@ -195,7 +216,9 @@ impl Tree {
 
     /// The tool's group as a whole, which no fork escapes, then each descendant outside of it.
     fn signal_all(&mut self, signal: Signal) -> io::Result<()> {
-        let group = u32::try_from(self.tool.as_raw_pid()).ok().filter(|_| !self.tool_ended);
+        let group = u32::try_from(self.tool.as_raw_pid())
+            .ok()
+            .filter(|_| !self.tool_ended);
         if group.is_some() {
             match kill_process_group(self.tool, signal) {
                 // A process of another user in the group does not spare the rest of it.

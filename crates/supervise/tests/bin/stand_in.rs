@@ -22,16 +22,33 @@ fn supervise(command: Vec<OsString>) -> ExitCode {
     let run = async {
         become_subreaper().ok()?;
         let (program, args) = command.split_first()?;
-        let supervisor = Supervisor::new(ShimCommand::this_binary(["run-shim"]), std::env::vars_os().collect());
-        let limits = Limits { grace: Duration::from_millis(300), ..Limits::default() };
+        let supervisor = Supervisor::new(
+            ShimCommand::this_binary(["run-shim"]),
+            std::env::vars_os().collect(),
+        );
+        let limits = Limits {
+            grace: Duration::from_millis(300),
+            ..Limits::default()
+        };
         let spec = ChildSpec::new(program).args(args).limits(limits);
         let mut copy = |_, line: &[u8]| {
             let mut stdout = std::io::stdout().lock();
-            drop(stdout.write_all(line).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()));
+            drop(
+                stdout
+                    .write_all(line)
+                    .and_then(|()| stdout.write_all(b"\n"))
+                    .and_then(|()| stdout.flush()),
+            );
         };
-        supervisor.run(spec, CancellationToken::new(), Activity::new(), &mut copy).await.ok()
+        supervisor
+            .run(spec, CancellationToken::new(), Activity::new(), &mut copy)
+            .await
+            .ok()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
     match runtime.ok().and_then(|runtime| runtime.block_on(run)) {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::FAILURE,
