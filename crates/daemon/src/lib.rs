@@ -1,1 +1,18 @@
-//! placeholder
+//! Schedules jobs, runs them, and answers for each of them. Knows neither SQL nor HTTP.
+
+pub mod engine;
+pub mod environment;
+pub mod error;
+pub mod jobs;
+pub mod lifecycle;
+pub mod locate;
+pub mod recovery;
+pub mod run_log;
+pub mod scheduler;
+pub mod set_lease;
+pub mod state_dir;
+pub mod status;
+
+pub use engine::{Engine, FinishedRun};
+pub use environment::Environment;
+pub use error::DaemonError;

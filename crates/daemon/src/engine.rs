@@ -1,0 +1,458 @@
+//! The life of a run: asked for, gated, recorded, executed, ended, recorded.
+
+use crate::environment::Environment;
+use crate::error::DaemonError;
+use crate::jobs::{JobError, JobReport, JobResult, RunContext, humane, run_job};
+use crate::run_log::RunLogFile;
+use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
+use chrono::{DateTime, Utc};
+use mykeeper_catalog::{CatalogError, Claim};
+use mykeeper_domain::job::{Job, Overlap};
+use mykeeper_domain::run::{Run, RunEnd, RunState, Trigger};
+use mykeeper_domain::{BackupId, JobName, RunId};
+use mykeeper_tools::RunLog;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often a run that waits for the one before it looks whether that has ended.
+const LOCK_POLL: Duration = Duration::from_millis(500);
+/// How long a cancelled run may take to end its children and write its record before it is left.
+const END_WITHIN: Duration = Duration::from_secs(120);
+
+/// A run that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinishedRun {
+    /// The run.
+    pub id: RunId,
+    /// A final state.
+    pub state: RunState,
+    /// What was done, or why not.
+    pub reason: String,
+    /// The set concerned.
+    pub bk_id: Option<BackupId>,
+}
+
+/// Runs jobs. Clones share everything.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    environment: Arc<Environment>,
+    observer: Option<Arc<dyn RunLog>>,
+    tracker: TaskTracker,
+    /// Nothing new starts once this is cancelled.
+    stopping: CancellationToken,
+    /// Running jobs end once this is cancelled.
+    ending: CancellationToken,
+    /// What a run is called that `ending` has ended.
+    ended_as: (RunState, &'static str),
+    /// Jobs of which a run waits for the one before it.
+    waiting: Mutex<HashSet<JobName>>,
+    /// Set when a slot could not be recorded: the missed slots are looked for again.
+    sweep_wanted: std::sync::atomic::AtomicBool,
+}
+
+impl Engine {
+    /// The daemon's engine: what it ends is interrupted.
+    pub fn for_daemon(environment: Arc<Environment>) -> Self {
+        Self::new(environment, None, (RunState::Interrupted, "the daemon was stopped"))
+    }
+
+    /// An engine for one run in the foreground: what it ends is cancelled. `observer` sees the run's log as it grows.
+    pub fn for_foreground(environment: Arc<Environment>, observer: Option<Arc<dyn RunLog>>) -> Self {
+        Self::new(environment, observer, (RunState::Cancelled, "it was stopped by the person who started it"))
+    }
+
+    fn new(
+        environment: Arc<Environment>,
+        observer: Option<Arc<dyn RunLog>>,
+        ended_as: (RunState, &'static str),
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                environment,
+                observer,
+                tracker: TaskTracker::new(),
+                stopping: CancellationToken::new(),
+                ending: CancellationToken::new(),
+                ended_as,
+                waiting: Mutex::new(HashSet::new()),
+                sweep_wanted: std::sync::atomic::AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Outside systems.
+    pub fn environment(&self) -> &Arc<Environment> {
+        &self.shared.environment
+    }
+
+    /// Cancelled when nothing new may start.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.shared.stopping
+    }
+
+    /// Whether a slot could not be recorded since this was last asked.
+    pub fn take_sweep_wanted(&self) -> bool {
+        self.shared.sweep_wanted.swap(false, std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// How many runs are under way.
+    pub fn running(&self) -> usize {
+        self.shared.tracker.len()
+    }
+
+    /// A slot is due: takes it and runs the job, in the background.
+    pub fn fire(&self, job: Arc<Job>, slot_at: DateTime<Utc>, trigger: Trigger) {
+        if self.shared.stopping.is_cancelled() {
+            return;
+        }
+        let engine = self.clone();
+        self.shared.tracker.spawn(async move {
+            if let Err(error) = engine.take_slot(Arc::clone(&job), slot_at, trigger).await {
+                engine.shared.sweep_wanted.store(true, std::sync::atomic::Ordering::SeqCst);
+                tracing::error!(job = %job.name, slot = %slot_at, %error, "a slot could not be taken; it will be decided as missed");
+            }
+        });
+    }
+
+    /// A run that was recorded as queued before the daemon ended: runs it now, in the background.
+    pub fn resume(&self, job: Arc<Job>, run: Run) {
+        let engine = self.clone();
+        self.shared.tracker.spawn(async move {
+            if let Err(error) = engine.wait_and_execute(job, run).await {
+                tracing::error!(%error, "a queued run could not be taken up");
+            }
+        });
+    }
+
+    /// Records that a slot passes without a run. True when it was not decided before.
+    pub async fn skip_slot(
+        &self,
+        job: &Job,
+        slot_at: DateTime<Utc>,
+        reason: &str,
+    ) -> Result<bool, CatalogError> {
+        let mut run = self.new_run(job, Some(slot_at), Trigger::CatchUp, RunState::Skipped);
+        run.reason = Some(reason.to_owned());
+        run.finished_at = Some(run.requested_at);
+        Ok(self.shared.environment.catalog.claim_slot(&run).await? == Claim::Won)
+    }
+
+    /// One run now, in the foreground, never beside another of the same job.
+    pub async fn run_now(&self, job: Arc<Job>) -> Result<FinishedRun, DaemonError> {
+        let environment = &self.shared.environment;
+        let mut lock = match environment.state.lock_job(&job.name)? {
+            LockAttempt::Held(lock) => lock,
+            LockAttempt::Busy(owner) => {
+                let mut run = self.new_run(&job, None, Trigger::Manual, RunState::Skipped);
+                run.reason = Some(format!("another run of this job was under way{}", owned_by(owner.as_ref())));
+                run.finished_at = Some(run.requested_at);
+                environment.catalog.insert_run(&run).await?;
+                return Err(DaemonError::JobBusy {
+                    job: job.name.to_string(),
+                    owner: owned_by(owner.as_ref()),
+                });
+            }
+        };
+        let run = self.new_run(&job, None, Trigger::Manual, RunState::Running);
+        environment.state.signed(&mut lock, Some(run.id))?;
+        environment.catalog.insert_run(&run).await?;
+        Ok(self.execute(job, run, lock).await)
+    }
+
+    /// Nothing new starts from now on.
+    pub fn stop_taking(&self) {
+        self.shared.stopping.cancel();
+        self.shared.tracker.close();
+    }
+
+    /// Ends what runs, each with its record.
+    pub fn end_runs(&self) {
+        self.shared.stopping.cancel();
+        self.shared.ending.cancel();
+    }
+
+    /// Returns when nothing runs any more. Call [`Engine::stop_taking`] first.
+    pub async fn idle(&self) {
+        self.shared.tracker.wait().await;
+    }
+
+    fn new_run(&self, job: &Job, slot_at: Option<DateTime<Utc>>, trigger: Trigger, state: RunState) -> Run {
+        Run {
+            id: RunId::generate(),
+            node: self.shared.environment.node.clone(),
+            job: job.name.clone(),
+            kind: job.kind(),
+            trigger,
+            slot_at,
+            state,
+            reason: None,
+            bk_id: None,
+            requested_at: self.shared.environment.clock.now(),
+            started_at: None,
+            finished_at: None,
+            log_path: None,
+        }
+    }
+
+    async fn take_slot(
+        &self,
+        job: Arc<Job>,
+        slot_at: DateTime<Utc>,
+        trigger: Trigger,
+    ) -> Result<(), DaemonError> {
+        let environment = &self.shared.environment;
+        let mut run = self.new_run(&job, Some(slot_at), trigger, RunState::Queued);
+        let lock = match environment.state.lock_job(&job.name)? {
+            LockAttempt::Held(lock) => Some(lock),
+            LockAttempt::Busy(owner) => {
+                let waits = self.lock_waiting().contains(&job.name);
+                if job.overlap == Overlap::Skip || waits {
+                    run.state = RunState::Skipped;
+                    run.finished_at = Some(run.requested_at);
+                    run.reason = Some(if waits {
+                        "overlap: a run of this job is waiting already".to_owned()
+                    } else {
+                        format!("overlap: the last run of this job is still under way{}", owned_by(owner.as_ref()))
+                    });
+                }
+                None
+            }
+        };
+        if lock.is_some() && job.jitter.is_zero() {
+            run.state = RunState::Running;
+        }
+        let claim = environment
+            .persist("take a slot", &self.shared.stopping, |catalog| {
+                let run = run.clone();
+                async move { catalog.claim_slot(&run).await }
+            })
+            .await?;
+        if claim == Claim::Taken {
+            tracing::debug!(job = %job.name, slot = %slot_at, "the slot was taken before");
+            return Ok(());
+        }
+        match (run.state, lock) {
+            (RunState::Skipped, _) => {
+                tracing::warn!(job = %job.name, slot = %slot_at, reason = run.reason, "a slot is skipped");
+                Ok(())
+            }
+            (RunState::Running, Some(lock)) => {
+                self.execute(job, run, lock).await;
+                Ok(())
+            }
+            (_, lock) => {
+                // With jitter, others may have the job until this run begins.
+                drop(lock);
+                self.wait_and_execute(job, run).await
+            }
+        }
+    }
+
+    /// Waits out the jitter and the run before, then runs.
+    async fn wait_and_execute(&self, job: Arc<Job>, run: Run) -> Result<(), DaemonError> {
+        let waiting = WaitingMark::set(&self.shared, &job.name);
+        if run.trigger == Trigger::Schedule && !job.jitter.is_zero() {
+            let delay = job.jitter.mul_f64(rand::random::<f64>());
+            tracing::info!(job = %job.name, run = %run.id, delay = %humane(delay), "the start is put off");
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                // It stays queued in the catalog; the next start of the daemon takes it up.
+                () = self.shared.stopping.cancelled() => return Ok(()),
+            }
+        }
+        let lock = loop {
+            match self.shared.environment.state.lock_job(&job.name)? {
+                LockAttempt::Held(lock) => break lock,
+                LockAttempt::Busy(_) => tokio::select! {
+                    () = tokio::time::sleep(LOCK_POLL) => {}
+                    () = self.shared.stopping.cancelled() => return Ok(()),
+                },
+            }
+        };
+        drop(waiting);
+        self.execute(job, run, lock).await;
+        Ok(())
+    }
+
+    /// Runs to the end, with its record. The lock is held until the record is written.
+    async fn execute(&self, job: Arc<Job>, run: Run, mut lock: HeldLock) -> FinishedRun {
+        let environment = &self.shared.environment;
+        if let Err(error) = environment.state.signed(&mut lock, Some(run.id)) {
+            tracing::warn!(%error, "a lock file does not say who holds it");
+        }
+        let path = environment.state.run_log(run.id);
+        let (log, log_path) =
+            match RunLogFile::create(&path, Arc::clone(&environment.clock), self.shared.observer.clone()) {
+                Ok(log) => (log, Some(path)),
+                Err(error) => {
+                    tracing::error!(run = %run.id, path = %path.display(), %error, "the run has no log file");
+                    let clock = Arc::clone(&environment.clock);
+                    (RunLogFile::without_file(clock, self.shared.observer.clone()), None)
+                }
+            };
+        let log = Arc::new(log);
+        let started_at = environment.clock.now();
+        tracing::info!(job = %job.name, run = %run.id, kind = %job.kind(), trigger = %run.trigger, "run begins");
+        log.line("mykeeper", &begin_line(&job, &run, started_at));
+        let begun = environment
+            .persist("record the start of a run", &self.shared.ending, |catalog| {
+                let (id, log_path) = (run.id, log_path.clone());
+                async move { catalog.start_run(id, started_at, log_path).await }
+            })
+            .await;
+        let result = match begun {
+            Ok(true) => self.work(&job, &run, &log).await,
+            Ok(false) => Err(JobError::fatal("the run was ended in the catalog before it began")),
+            Err(error) => Err(JobError::passing(format!("the start of the run cannot be recorded: {error}"))),
+        };
+        let finished = self.record_end(&job, &run, &log, result).await;
+        drop(lock);
+        finished
+    }
+
+    /// The work itself, within its timeout, ended when the engine is.
+    async fn work(&self, job: &Arc<Job>, run: &Run, log: &Arc<RunLogFile>) -> JobResult {
+        let environment = &self.shared.environment;
+        let private = environment
+            .state
+            .private_dir(run.id)
+            .map_err(|error| JobError::fatal(error.to_string()))?;
+        let cancel = self.shared.ending.child_token();
+        let context = RunContext {
+            environment: Arc::clone(environment),
+            settings: environment.settings(),
+            job: Arc::clone(job),
+            run: run.id,
+            cancel: cancel.clone(),
+            log: Arc::clone(log),
+            private,
+            deadline: job.timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
+        };
+        // A task of its own: a panic in it ends this run with a record, and nothing else.
+        let mut work = tokio::spawn(async move { Box::pin(run_job(&context)).await });
+        let timeout = async {
+            match job.timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        let timed_out = tokio::select! {
+            result = &mut work => return self.judge(joined(result), false, job),
+            () = timeout => true,
+            () = self.shared.ending.cancelled() => false,
+        };
+        cancel.cancel();
+        match tokio::time::timeout(END_WITHIN, &mut work).await {
+            Ok(result) => self.judge(joined(result), timed_out, job),
+            Err(_) => {
+                work.abort();
+                let error = JobError { reason: "the run did not end in time and was left".into(), ..JobError::cancelled() };
+                self.judge(Err(error), timed_out, job)
+            }
+        }
+    }
+
+    /// Gives a run that was ended from outside the state that says by what.
+    fn judge(&self, result: JobResult, timed_out: bool, job: &Job) -> JobResult {
+        result.map_err(|error| match error.state {
+            RunState::Cancelled if timed_out => JobError {
+                state: RunState::TimedOut,
+                reason: format!("it took longer than its timeout of {}", humane(job.timeout.unwrap_or_default())),
+                ..error
+            },
+            RunState::TimedOut => JobError {
+                reason: format!(
+                    "it took longer than its timeout of {}: {}",
+                    humane(job.timeout.unwrap_or_default()),
+                    error.reason
+                ),
+                ..error
+            },
+            RunState::Cancelled => {
+                let (state, reason) = self.shared.ended_as;
+                JobError { state, reason: reason.to_owned(), ..error }
+            }
+            _ => error,
+        })
+    }
+
+    async fn record_end(&self, job: &Job, run: &Run, log: &RunLogFile, result: JobResult) -> FinishedRun {
+        let environment = &self.shared.environment;
+        let (state, reason, bk_id) = match result {
+            Ok(JobReport { state, summary, bk_id }) => (state, summary, bk_id),
+            Err(JobError { state, reason, bk_id, .. }) => (state, reason, bk_id),
+        };
+        log.line("mykeeper", &format!("run ends: {state}: {reason}"));
+        match state {
+            RunState::Succeeded => {
+                tracing::info!(job = %job.name, run = %run.id, %state, reason, "run ended");
+            }
+            RunState::Failed | RunState::TimedOut | RunState::Stalled => {
+                tracing::error!(job = %job.name, run = %run.id, %state, reason, "run ended");
+            }
+            _ => tracing::warn!(job = %job.name, run = %run.id, %state, reason, "run ended"),
+        }
+        let end = RunEnd { state, reason: Some(reason.clone()), bk_id, finished_at: environment.clock.now() };
+        let written = environment
+            .persist("record the end of a run", &self.shared.ending, |catalog| {
+                let (id, end) = (run.id, end.clone());
+                async move { catalog.finish_run(id, &end).await }
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::error!(job = %job.name, run = %run.id, %error, "the end of a run is not recorded; the next start will call it interrupted");
+        }
+        FinishedRun { id: run.id, state, reason, bk_id }
+    }
+
+    fn lock_waiting(&self) -> std::sync::MutexGuard<'_, HashSet<JobName>> {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Marks a job as having a run that waits, until it is dropped.
+struct WaitingMark {
+    shared: Arc<Shared>,
+    job: JobName,
+}
+
+impl WaitingMark {
+    fn set(shared: &Arc<Shared>, job: &JobName) -> Self {
+        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(job.clone());
+        Self { shared: Arc::clone(shared), job: job.clone() }
+    }
+}
+
+impl Drop for WaitingMark {
+    fn drop(&mut self) {
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job);
+    }
+}
+
+fn joined(result: Result<JobResult, tokio::task::JoinError>) -> JobResult {
+    result.unwrap_or_else(|error| Err(JobError::fatal(format!("a defect in mykeeper ended the run: {error}"))))
+}
+
+fn owned_by(owner: Option<&LockOwner>) -> String {
+    match owner {
+        Some(LockOwner { pid, run: Some(run) }) => format!(" (pid {pid}, run {run})"),
+        Some(LockOwner { pid, run: None }) => format!(" (pid {pid})"),
+        None => String::new(),
+    }
+}
+
+fn begin_line(job: &Job, run: &Run, now: DateTime<Utc>) -> String {
+    let slot = run.slot_at.map_or_else(String::new, |slot| {
+        let late = (now - slot).to_std().unwrap_or_default();
+        let late = if late.as_secs() > 0 { format!(", {} late", humane(late)) } else { String::new() };
+        format!(" for the slot of {}{late}", slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    });
+    format!("{} job {} begins as run {}{slot} ({})", job.kind(), job.name, run.id, run.trigger)
+}

@@ -1,0 +1,46 @@
+//! What keeps a daemon from starting, or a run from being asked for.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// The daemon, or one run in the foreground, cannot do what was asked.
+#[derive(Debug, Error)]
+pub enum DaemonError {
+    /// `state_dir` cannot be used.
+    #[error("cannot {action} {path}: {source}; state_dir must be a folder that this user may write to")]
+    StateDir {
+        /// `create`, `lock`, `write`.
+        action: &'static str,
+        /// Which file or folder.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Another daemon has it.
+    #[error(
+        "another mykeeper daemon{owner} works on {path}; stop it first, or give this one a state_dir of its own"
+    )]
+    SecondDaemon {
+        /// ` (pid 123)`, or nothing where that cannot be told.
+        owner: String,
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// The job is running already.
+    #[error("job {job} is running already{owner}; wait for that run to end, or stop it")]
+    JobBusy {
+        /// Its name.
+        job: String,
+        /// ` (pid 123, run ...)`, or nothing.
+        owner: String,
+    },
+    /// The catalog did not do what was asked.
+    #[error(transparent)]
+    Catalog(#[from] mykeeper_catalog::CatalogError),
+    /// The pulse cannot be started.
+    #[error("cannot start the scheduler's pulse: {0}")]
+    Pulse(String),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(#[source] std::io::Error),
+}

@@ -1,0 +1,330 @@
+//! Makes a set: databases resolved, dumped, judged by all the evidence, recorded; then sent.
+
+use super::{JobError, JobReport, JobResult, RunContext, humane};
+use crate::locate::day_folder;
+use crate::jobs::transfer::send_with_retries;
+use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::job::BackupTask;
+use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
+use mykeeper_domain::server::Server;
+use mykeeper_domain::{BackupId, run::RunState};
+use mykeeper_tools::mydumper::{DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record};
+use mykeeper_tools::probe::{PrivilegeNeed, Probe, missing_privileges};
+use mykeeper_tools::{ServerConnection, ToolError};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What makes mykeeper's rows in the seed's tables tell themselves from pybackup's.
+const MADE_BY: &str = concat!("mykeeper ", env!("CARGO_PKG_VERSION"));
+
+/// One run of a backup job.
+pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
+    let server = context.settings.servers.get(&task.server).cloned().ok_or_else(|| {
+        JobError::fatal(format!("server {} is not configured any more", task.server))
+    })?;
+    let mut number = 1;
+    let backup = loop {
+        match attempt(context, task, &server, number).await {
+            Ok(backup) => break backup,
+            Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+        }
+        number += 1;
+    };
+    let dumped = format!(
+        "set {} of {} databases, {}, complete after {}",
+        backup.id,
+        backup.databases.len(),
+        backup.size_text,
+        humane((backup.finished_at - backup.started_at).to_std().unwrap_or_default())
+    );
+    let mut failures = Vec::new();
+    for destination in &task.transfer_to {
+        let sent = send_with_retries(context, &backup, destination).await;
+        if let Err(error) = sent {
+            if error.state == RunState::Cancelled {
+                return Err(error.about(backup.id));
+            }
+            failures.push(error);
+        }
+    }
+    match failures.into_iter().next() {
+        None => Ok(finished(&backup, dumped, task)),
+        Some(error) => {
+            let reason = format!("{dumped}; its transfer failed and is left to a transfer job: {}", error.reason);
+            Err(JobError { reason, retry: false, ..error }.about(backup.id))
+        }
+    }
+}
+
+fn finished(backup: &Backup, dumped: String, task: &BackupTask) -> JobReport {
+    let sent = match task.transfer_to.as_slice() {
+        [] => String::new(),
+        names => format!(
+            ", arrived at {}",
+            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    match &backup.reason {
+        // On a complete set the reason holds warnings.
+        Some(warnings) => JobReport::warned(format!("{dumped}{sent}; {warnings}"), Some(backup.id)),
+        None => JobReport::done(format!("{dumped}{sent}"), Some(backup.id)),
+    }
+}
+
+/// What is found out before anything is written.
+struct Preparation {
+    info: MydumperInfo,
+    connection: ServerConnection,
+    databases: Vec<String>,
+}
+
+/// One attempt: a set of its own, with its row whether it is complete or not.
+async fn attempt(
+    context: &RunContext,
+    task: &BackupTask,
+    server: &Arc<Server>,
+    number: u32,
+) -> Result<Backup, JobError> {
+    let id = BackupId::generate();
+    let started_at = context.clock().now();
+    let day = day_folder(started_at, context.settings.catalog.timezone);
+    let set_dir = task.directory.join(day).join(id.to_string());
+    let attempt = context.begin_attempt(number, Some((id, set_dir.clone()))).await?;
+    context.say(format!("attempt {number}: set {id} in {}", set_dir.display()));
+    let mut exit_status = None;
+    let result = async {
+        let prepared = prepare(context, task, server).await?;
+        create_set_dir(&task.directory, &set_dir)?;
+        let dump = dump(context, task, &prepared, &set_dir).await?;
+        exit_status = dump.parts.last().map(|part| part.exit_status.clone());
+        let drafting = Drafting { id, started_at, set_dir: &set_dir, tool_version: &prepared.info.banner };
+        let draft = draft_backup(context, task, server, &drafting, &dump);
+        record_set(context, &set_dir, draft, dump).await
+    }
+    .await
+    .map_err(|error: JobError| error.about(id));
+    let report = match &result {
+        Ok(backup) => Ok(JobReport::done(format!("set {} is complete", backup.id), Some(id))),
+        Err(error) => Err(error.clone()),
+    };
+    context.end_attempt(attempt, &report, exit_status).await;
+    result
+}
+
+async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Result<Preparation, JobError> {
+    let tools = context.tools();
+    let info = detect_mydumper(tools.supervisor, &context.settings.tools.mydumper).await?;
+    context.say(format!("dumper: {}", info.banner));
+    let connection = context.environment.connection(server)?;
+    let mut probe = Probe::connect(&connection).await?;
+    let present = probe.databases().await?;
+    let databases = task.databases.select(present.iter().map(String::as_str));
+    for pattern in task.databases.unmatched(&present) {
+        context.say(format!("warning: no database of server {} matches {pattern:?}", server.name));
+    }
+    if databases.is_empty() {
+        probe.close().await;
+        return Err(JobError::fatal(format!(
+            "no database of server {} is left after the patterns of job {}; the account sees {}: adapt `databases`, or grant the account access",
+            server.name,
+            context.job.name,
+            if present.is_empty() { "none".to_owned() } else { present.join(", ") },
+        )));
+    }
+    context.say(format!("{} databases: {}", databases.len(), databases.join(", ")));
+    let version = probe.server_version().await?;
+    let grants = probe.grants().await?;
+    probe.close().await;
+    let need = PrivilegeNeed::of_backup(&databases, &task.mydumper);
+    let missing = missing_privileges(&grants, &need, &version);
+    if !missing.is_empty() {
+        let list = missing.iter().map(|missing| format!("{} on {}", missing.privilege, missing.on));
+        let statements = missing.iter().map(|missing| missing.grant_statement.clone());
+        return Err(JobError::fatal(format!(
+            "the account {} lacks privileges on server {}, and a dump would silently leave things out: {}; run there: {}",
+            server.user,
+            server.name,
+            list.collect::<Vec<_>>().join(", "),
+            statements.collect::<Vec<_>>().join(" "),
+        )));
+    }
+    Ok(Preparation { info, connection, databases })
+}
+
+/// Makes the day's folder and the set's. The job's own directory must be there: it may be a mount that is missing.
+fn create_set_dir(directory: &Path, set_dir: &Path) -> Result<(), JobError> {
+    let fail = |path: &Path, error: std::io::Error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::NotFound => "; create the directory, or mount it",
+            std::io::ErrorKind::PermissionDenied => "; give the user that mykeeper runs as the right to write there",
+            _ => "",
+        };
+        JobError::fatal(format!("cannot create the set's folder {}: {error}{hint}", path.display()))
+    };
+    if !directory.is_dir() {
+        return Err(fail(directory, std::io::Error::from(std::io::ErrorKind::NotFound)));
+    }
+    if let Some(day) = set_dir.parent() {
+        match DirBuilder::new().mode(0o750).create(day) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(day, error)),
+            _ => {}
+        }
+    }
+    DirBuilder::new().mode(0o750).create(set_dir).map_err(|error| fail(set_dir, error))
+}
+
+async fn dump(
+    context: &RunContext,
+    task: &BackupTask,
+    prepared: &Preparation,
+    set_dir: &Path,
+) -> Result<DumpResult, JobError> {
+    let request = DumpRequest {
+        info: &prepared.info,
+        connection: &prepared.connection,
+        databases: &prepared.databases,
+        consistency: task.consistency,
+        options: &task.mydumper,
+        set_dir,
+        private_dir: context.private.path(),
+        limits: context.limits(),
+    };
+    Ok(run_dump(&request, &context.tools()).await?)
+}
+
+/// What was settled before the dump began.
+struct Drafting<'a> {
+    id: BackupId,
+    started_at: chrono::DateTime<chrono::Utc>,
+    set_dir: &'a Path,
+    tool_version: &'a str,
+}
+
+/// The set's row as the dump's evidence has it.
+fn draft_backup(
+    context: &RunContext,
+    task: &BackupTask,
+    server: &Server,
+    drafting: &Drafting<'_>,
+    dump: &DumpResult,
+) -> Backup {
+    let Drafting { id, started_at, set_dir, tool_version } = *drafting;
+    let finished_at = context.clock().now();
+    let complete = !dump.complete.is_empty() && dump.complete.iter().all(|part| *part);
+    let size_bytes = dump.files.iter().map(|file| file.size_bytes).sum();
+    let mut databases: Vec<String> = Vec::new();
+    for part in &dump.parts {
+        databases.extend(part.databases.iter().cloned());
+    }
+    let reason = if complete {
+        (!dump.warnings.is_empty()).then(|| dump.warnings.join("; "))
+    } else {
+        let ended = dump.ended.iter().map(ToString::to_string);
+        let parts = dump.parts.iter().flat_map(|part| part.reasons.iter().cloned());
+        let reasons: Vec<String> = ended.chain(parts).collect();
+        Some(if reasons.is_empty() { "the dump is not complete".to_owned() } else { reasons.join("; ") })
+    };
+    let remote_dest = if !complete {
+        BACKUP_FAILED.to_owned()
+    } else {
+        task.transfer_to
+            .first()
+            .and_then(|name| context.settings.destinations.get(name))
+            .map_or_else(|| LOCAL_BACKUP.to_owned(), |destination| destination.url.to_string())
+    };
+    Backup {
+        id,
+        node: Some(context.environment.node.clone()),
+        job: Some(context.job.name.clone()),
+        run_id: Some(context.run),
+        bk_server: server.address.clone(),
+        tag: server.tag.clone(),
+        started_at,
+        finished_at,
+        elapsed_seconds: (finished_at - started_at).num_seconds(),
+        databases,
+        complete: dump.complete.clone(),
+        reason,
+        size_bytes: Some(size_bytes),
+        size_text: du_size(size_bytes),
+        dir: set_dir.to_path_buf(),
+        consistency: Some(task.consistency),
+        transfer_to: task.transfer_to.clone(),
+        transfer_started_at: None,
+        transfer_finished_at: None,
+        transfer_complete: match (complete, task.transfer_to.is_empty()) {
+            (false, _) => BACKUP_FAILED.to_owned(),
+            (true, true) => LOCAL_BACKUP.to_owned(),
+            (true, false) => String::new(),
+        },
+        remote_dest,
+        master_status: dump.master_status.clone(),
+        slave_status: dump.slave_status.clone(),
+        tool_version: tool_version.to_owned(),
+        server_version: dump.server_version.clone(),
+        pybackup_version: MADE_BY.to_owned(),
+        command: dump.command.clone(),
+        deletion: Deletion::None,
+        deletion_reason: None,
+        validate_status: ValidateStatus::NotTried,
+        manifest_blake3: None,
+    }
+}
+
+/// Writes evidence and manifest beside the data, then the set's row. An incomplete set is recorded, then reported as an error.
+async fn record_set(
+    context: &RunContext,
+    set_dir: &Path,
+    mut backup: Backup,
+    dump: DumpResult,
+) -> Result<Backup, JobError> {
+    let mut evidence = Evidence {
+        version: FORMAT_VERSION,
+        backup: backup.clone(),
+        consistency: backup.consistency.unwrap_or_default(),
+        coverage: dump.coverage,
+        inventory: dump.inventory,
+        parts: dump.parts,
+        taken_at: backup.finished_at,
+    };
+    let mut manifest =
+        Manifest { version: FORMAT_VERSION, bk_id: backup.id, created_at: backup.finished_at, files: dump.files };
+    match write_set_record(set_dir, &mut manifest, &evidence).await {
+        Ok(digest) => backup.manifest_blake3 = Some(digest),
+        Err(error) => {
+            // A full disk, say: the row must tell, and a set without its record is not complete.
+            let reason = format!("the set's own record cannot be written: {error}");
+            backup.reason = Some(match backup.reason.take() {
+                Some(before) if !backup.is_complete() => format!("{before}; {reason}"),
+                _ => reason,
+            });
+            backup.complete = backup.complete.iter().map(|_| false).collect();
+            backup.transfer_complete = BACKUP_FAILED.to_owned();
+            backup.remote_dest = BACKUP_FAILED.to_owned();
+            evidence.backup = backup.clone();
+        }
+    }
+    context
+        .environment
+        .persist("record a set", &context.cancel, |catalog| {
+            let (backup, manifest, evidence) = (backup.clone(), manifest.clone(), evidence.clone());
+            async move { catalog.insert_backup(&backup, &manifest, &evidence).await }
+        })
+        .await?;
+    if backup.is_complete() {
+        context.say(format!("set {} is complete: {} files, {}", backup.id, manifest.files.len(), backup.size_text));
+        return Ok(backup);
+    }
+    let reason = backup.reason.unwrap_or_default();
+    context.say(format!("set {} is not complete: {reason}", backup.id));
+    Err(match dump.ended {
+        Some(error @ (ToolError::TimedOut { .. } | ToolError::Stalled { .. } | ToolError::Cancelled { .. })) => {
+            JobError::from(error)
+        }
+        Some(error) => JobError { retry: error.is_passing(), ..JobError::fatal(reason) },
+        None => JobError::passing(reason),
+    })
+}

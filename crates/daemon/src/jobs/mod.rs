@@ -1,0 +1,279 @@
+//! One file per kind of job. Each says what is done; how a run begins and ends is the engine's business.
+
+pub mod backup;
+pub mod retention;
+pub mod transfer;
+pub mod validation;
+
+use crate::environment::Environment;
+use crate::run_log::RunLogFile;
+use crate::state_dir::PrivateDir;
+use mykeeper_catalog::CatalogError;
+use mykeeper_config::{PasswordError, Settings};
+use mykeeper_domain::job::Job;
+use mykeeper_domain::retry::RetryPolicy;
+use mykeeper_domain::run::{Attempt, RunEnd, RunState};
+use mykeeper_domain::{AttemptId, BackupId, Clock, RunId};
+use mykeeper_supervise::Limits;
+use mykeeper_tools::{RunLog, ToolEnv, ToolError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What a run works with.
+pub struct RunContext {
+    /// Outside systems.
+    pub environment: Arc<Environment>,
+    /// The settings that were in force when the run began.
+    pub settings: Arc<Settings>,
+    /// The job as it was then.
+    pub job: Arc<Job>,
+    /// The run.
+    pub run: RunId,
+    /// Cancelled when the run must end.
+    pub cancel: CancellationToken,
+    /// Its log.
+    pub log: Arc<RunLogFile>,
+    /// A folder for files that no one else may read.
+    pub private: PrivateDir,
+    /// When the run's timeout is over.
+    pub deadline: Option<tokio::time::Instant>,
+}
+
+/// What a run did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobReport {
+    /// `Succeeded` or `Warned`.
+    pub state: RunState,
+    /// For people: what was done, or what is worth a look.
+    pub summary: String,
+    /// The set concerned.
+    pub bk_id: Option<BackupId>,
+}
+
+impl JobReport {
+    /// All went well.
+    pub fn done(summary: impl Into<String>, bk_id: Option<BackupId>) -> Self {
+        Self { state: RunState::Succeeded, summary: summary.into(), bk_id }
+    }
+
+    /// Done, with something worth a look.
+    pub fn warned(summary: impl Into<String>, bk_id: Option<BackupId>) -> Self {
+        Self { state: RunState::Warned, summary: summary.into(), bk_id }
+    }
+}
+
+/// Why a run, or an attempt of it, did not do what it was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobError {
+    /// The final state.
+    pub state: RunState,
+    /// For people; a whole sentence without a secret.
+    pub reason: String,
+    /// Whether another attempt may help.
+    pub retry: bool,
+    /// The set concerned.
+    pub bk_id: Option<BackupId>,
+}
+
+impl JobError {
+    /// A failure that another attempt does not mend.
+    pub fn fatal(reason: impl Into<String>) -> Self {
+        Self { state: RunState::Failed, reason: reason.into(), retry: false, bk_id: None }
+    }
+
+    /// A failure that may pass.
+    pub fn passing(reason: impl Into<String>) -> Self {
+        Self { state: RunState::Failed, reason: reason.into(), retry: true, bk_id: None }
+    }
+
+    /// The run was ended from outside; the engine knows by whom.
+    pub fn cancelled() -> Self {
+        Self {
+            state: RunState::Cancelled,
+            reason: "the run was ended".to_owned(),
+            retry: false,
+            bk_id: None,
+        }
+    }
+
+    /// The same, about a set.
+    #[must_use]
+    pub fn about(mut self, set: BackupId) -> Self {
+        self.bk_id = Some(set);
+        self
+    }
+}
+
+impl From<ToolError> for JobError {
+    fn from(error: ToolError) -> Self {
+        let state = match &error {
+            ToolError::TimedOut { .. } => RunState::TimedOut,
+            ToolError::Stalled { .. } => RunState::Stalled,
+            ToolError::Cancelled { .. } => RunState::Cancelled,
+            _ => RunState::Failed,
+        };
+        Self { state, retry: error.is_passing(), reason: error.to_string(), bk_id: None }
+    }
+}
+
+impl From<CatalogError> for JobError {
+    fn from(error: CatalogError) -> Self {
+        Self::passing(error.to_string())
+    }
+}
+
+impl From<PasswordError> for JobError {
+    fn from(error: PasswordError) -> Self {
+        Self::fatal(error.to_string())
+    }
+}
+
+/// How a job ends.
+pub type JobResult = Result<JobReport, JobError>;
+
+impl RunContext {
+    /// A line of ours in the run's log.
+    pub fn say(&self, text: impl AsRef<str>) {
+        self.log.line("mykeeper", text.as_ref());
+    }
+
+    /// Time.
+    pub fn clock(&self) -> &dyn Clock {
+        self.environment.clock.as_ref()
+    }
+
+    /// What a tool may use of this run.
+    pub fn tools(&self) -> ToolEnv<'_> {
+        ToolEnv {
+            supervisor: &self.environment.supervisor,
+            cancel: self.cancel.clone(),
+            log: self.log.as_ref(),
+            clock: self.environment.clock.as_ref(),
+        }
+    }
+
+    /// The limits of the next child: what is left of the run's timeout, and the job's stall.
+    pub fn limits(&self) -> Limits {
+        let left = self.deadline.map(|deadline| {
+            deadline.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_millis(1))
+        });
+        Limits { timeout: left, stall: self.job.stall, grace: self.settings.daemon.kill_grace }
+    }
+
+    /// Waits before another attempt; an error when the run is ended meanwhile.
+    pub async fn wait(&self, delay: Duration) -> Result<(), JobError> {
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.cancel.cancelled() => Err(JobError::cancelled()),
+        }
+    }
+
+    /// Writes that an attempt begins.
+    pub async fn begin_attempt(
+        &self,
+        number: u32,
+        work: Option<(BackupId, PathBuf)>,
+    ) -> Result<AttemptId, JobError> {
+        let (bk_id, work_dir) = work.unzip();
+        let attempt = Attempt {
+            id: AttemptId::generate(),
+            run_id: self.run,
+            number,
+            bk_id,
+            work_dir,
+            state: RunState::Running,
+            reason: None,
+            exit_status: None,
+            started_at: self.clock().now(),
+            finished_at: None,
+        };
+        self.environment
+            .persist("record an attempt", &self.cancel, |catalog| {
+                let attempt = attempt.clone();
+                async move { catalog.start_attempt(&attempt).await }
+            })
+            .await?;
+        Ok(attempt.id)
+    }
+
+    /// Writes how an attempt ended. A catalog that cannot be written is logged; the run goes on.
+    pub async fn end_attempt(&self, id: AttemptId, result: &JobResult, exit_status: Option<String>) {
+        let end = match result {
+            Ok(report) => RunEnd {
+                state: report.state,
+                reason: Some(report.summary.clone()),
+                bk_id: report.bk_id,
+                finished_at: self.clock().now(),
+            },
+            Err(error) => RunEnd {
+                state: error.state,
+                reason: Some(error.reason.clone()),
+                bk_id: error.bk_id,
+                finished_at: self.clock().now(),
+            },
+        };
+        let written = self
+            .environment
+            .persist("record the end of an attempt", &self.cancel, |catalog| {
+                let (end, exit_status) = (end.clone(), exit_status.clone());
+                async move { catalog.finish_attempt(id, &end, exit_status.as_deref()).await }
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::error!(attempt = %id, %error, "the end of an attempt is not recorded");
+            self.say(format!("the end of this attempt is not recorded: {error}"));
+        }
+    }
+
+    /// Says why an attempt failed and waits for the next; gives the error back when there is none.
+    pub async fn before_next_attempt(
+        &self,
+        policy: &RetryPolicy,
+        number: u32,
+        error: JobError,
+    ) -> Result<(), JobError> {
+        let delay = policy.delay_after(number).filter(|_| error.retry && !self.cancel.is_cancelled());
+        let Some(delay) = delay else { return Err(error) };
+        if self.deadline.is_some_and(|deadline| tokio::time::Instant::now() + delay >= deadline) {
+            self.say("no time is left for another attempt");
+            return Err(error);
+        }
+        self.say(format!(
+            "attempt {number} of {} failed: {}; the next begins in {}",
+            policy.attempts,
+            error.reason,
+            humane(delay)
+        ));
+        tracing::warn!(run = %self.run, job = %self.job.name, attempt = number, reason = %error.reason, "an attempt failed");
+        self.wait(delay).await
+    }
+}
+
+/// A duration for people.
+pub fn humane(duration: Duration) -> String {
+    if duration.as_secs() == 0 {
+        return format!("{} ms", duration.as_millis());
+    }
+    let seconds = duration.as_secs();
+    let (days, hours, minutes, rest) =
+        (seconds / 86_400, seconds % 86_400 / 3600, seconds % 3600 / 60, seconds % 60);
+    [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Does what the job is for.
+pub async fn run_job(context: &RunContext) -> JobResult {
+    use mykeeper_domain::job::Task;
+    match &context.job.task {
+        Task::Backup(task) => backup::run(context, task).await,
+        Task::Transfer(task) => transfer::run(context, task).await,
+        Task::Validation(task) => validation::run(context, task).await,
+        Task::Retention(task) => retention::run(context, task).await,
+    }
+}

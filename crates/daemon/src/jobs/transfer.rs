@@ -1,0 +1,292 @@
+//! Brings sets to their destination, and looks again at those that are there.
+
+use super::{JobError, JobReport, JobResult, RunContext};
+use crate::locate::{original, relative_path};
+use crate::set_lease::SetLease;
+use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::destination::{Destination, DestinationUrl};
+use mykeeper_domain::job::TransferTask;
+use mykeeper_domain::run::{RunEnd, RunState};
+use mykeeper_domain::transfer::{Transfer, TransferPurpose};
+use mykeeper_domain::{AttemptId, DestinationName};
+use mykeeper_tools::rsync::{SendRequest, detect_rsync, send_set, verify_set};
+use secrecy::SecretString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How many sets one run of a transfer job takes from the catalog at a time.
+const BATCH: u32 = 100;
+
+/// One run of a transfer job: what has not arrived is sent; one copy that is due is looked at.
+pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
+    let attempt = context.begin_attempt(1, None).await?;
+    let result = catch_up(context, task).await;
+    context.end_attempt(attempt, &result, None).await;
+    result
+}
+
+async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
+    let environment = &context.environment;
+    let mut failures = Vec::new();
+    let mut notes = Vec::new();
+    let mut sent = 0;
+    if let Some(every) = task.verify_every
+        && let Some(note) = verify_one(context, &task.destination, every).await?
+    {
+        notes.push(note);
+    }
+    let pending = environment.catalog.pending_transfers(&environment.node, &task.destination, BATCH).await?;
+    let waiting = pending.len();
+    for backup in pending {
+        let id = backup.id;
+        match send_with_retries(context, &backup, &task.destination).await {
+            Ok(()) => sent += 1,
+            Err(error) if error.state == RunState::Cancelled => return Err(error.about(id)),
+            Err(error) => {
+                context.say(format!("set {id}: {}", error.reason));
+                failures.push((id, error));
+            }
+        }
+    }
+    if let Some((id, error)) = failures.first() {
+        let reason = format!("{} of {waiting} sets were not sent; set {id}: {}", failures.len(), error.reason);
+        return Err(JobError { reason, retry: false, ..error.clone() }.about(*id));
+    }
+    let summary = match sent {
+        0 => format!("nothing waits to be sent to {}", task.destination),
+        1 => format!("1 set sent to {}", task.destination),
+        many => format!("{many} sets sent to {}", task.destination),
+    };
+    if waiting as u32 == BATCH {
+        notes.push("more sets may wait; the next run takes them".to_owned());
+    }
+    if notes.is_empty() {
+        return Ok(JobReport::done(summary, None));
+    }
+    Ok(JobReport::warned(format!("{summary}; {}", notes.join("; ")), None))
+}
+
+/// Compares the copy that has gone longest without it, when that is due. Gives what is worth a look.
+async fn verify_one(
+    context: &RunContext,
+    destination: &DestinationName,
+    every: std::time::Duration,
+) -> Result<Option<String>, JobError> {
+    let environment = &context.environment;
+    let every = chrono::TimeDelta::from_std(every).unwrap_or(chrono::TimeDelta::MAX);
+    let Some(before) = context.clock().now().checked_sub_signed(every) else { return Ok(None) };
+    let due = environment.catalog.due_verifications(&environment.node, destination, before, BATCH).await?;
+    // A set whose original is gone from this machine cannot be compared here.
+    let found = due.into_iter().find_map(|backup| {
+        original(&backup, &environment.node).filter(|dir| dir.is_dir()).map(|dir| (backup, dir))
+    });
+    let Some((backup, set_dir)) = found else { return Ok(None) };
+    let sending = Sending::prepare(context, &backup, destination, set_dir)?;
+    let Some(lease) = sending.lease(context).await? else { return Ok(None) };
+    let result = sending.verify(context).await;
+    lease.release().await;
+    match result {
+        Ok(()) => {
+            context.say(format!("the copy of set {} at {destination} is as the set", backup.id));
+            Ok(None)
+        }
+        Err(error) if error.state == RunState::Cancelled => Err(error),
+        Err(error) => {
+            context.say(&error.reason);
+            Ok(Some(error.reason))
+        }
+    }
+}
+
+/// Sends one set, as often as the job's policy says, each attempt with its row. It has been verified at the other end when this is `Ok`.
+pub async fn send_with_retries(
+    context: &RunContext,
+    backup: &Backup,
+    destination: &DestinationName,
+) -> Result<(), JobError> {
+    let set_dir = original(backup, &context.environment.node).filter(|dir| dir.is_dir()).ok_or_else(|| {
+        JobError::fatal(format!("set {} cannot be sent: its folder {} is not there", backup.id, backup.dir.display()))
+    })?;
+    let sending = Sending::prepare(context, backup, destination, set_dir)?;
+    let Some(lease) = sending.lease(context).await? else {
+        return Err(JobError::passing(format!("set {} is being sent to {destination} by another run", backup.id)));
+    };
+    let result = sending.send(context).await;
+    lease.release().await;
+    result
+}
+
+/// One set on its way to one destination.
+struct Sending<'a> {
+    backup: &'a Backup,
+    destination: Arc<Destination>,
+    password: Option<SecretString>,
+    set_dir: PathBuf,
+    relative: String,
+}
+
+impl<'a> Sending<'a> {
+    fn prepare(
+        context: &RunContext,
+        backup: &'a Backup,
+        destination: &DestinationName,
+        set_dir: PathBuf,
+    ) -> Result<Self, JobError> {
+        let destination = context
+            .settings
+            .destinations
+            .get(destination)
+            .cloned()
+            .ok_or_else(|| JobError::fatal(format!("destination {destination} is not configured any more")))?;
+        let password = context.environment.secret(&destination.password)?;
+        let relative = relative_path(backup, context.settings.catalog.timezone);
+        Ok(Self { backup, destination, password, set_dir, relative })
+    }
+
+    /// `None` when another run has the set, or when it is being removed.
+    async fn lease(&self, context: &RunContext) -> Result<Option<SetLease>, JobError> {
+        let purpose = format!("transfer:{}", self.destination.name);
+        let Some(lease) = SetLease::acquire(&context.environment, self.backup.id, &purpose, context.run).await?
+        else {
+            return Ok(None);
+        };
+        // Read after the lease is ours: retention marks first and looks at leases then.
+        let fresh = context.environment.catalog.backup(self.backup.id).await?;
+        if fresh.is_some_and(|fresh| fresh.deletion != Deletion::None) {
+            lease.release().await;
+            return Err(JobError::fatal(format!("set {} is being removed by a retention job", self.backup.id)));
+        }
+        Ok(Some(lease))
+    }
+
+    fn target(&self) -> String {
+        match &self.destination.url {
+            DestinationUrl::Local { path } => path.join(&self.relative).display().to_string(),
+            url => format!("{}/{}", url.to_string().trim_end_matches('/'), self.relative),
+        }
+    }
+
+    async fn send(&self, context: &RunContext) -> Result<(), JobError> {
+        let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
+        let mut number = 1;
+        loop {
+            let transfer = self.begin(context, TransferPurpose::Send, number).await?;
+            context.say(format!("sending set {} to {}", self.backup.id, self.target()));
+            let request = self.request(context, &info);
+            let result = send_set(&request, &context.tools()).await;
+            let sent_bytes = result.as_ref().ok().map(|outcome| outcome.sent_bytes);
+            let result = result.map(drop).map_err(|error| {
+                let error = JobError::from(error);
+                let reason = format!("cannot send the set to {}: {}", self.destination.name, error.reason);
+                JobError { reason, ..error }
+            });
+            self.end(context, transfer, &result, sent_bytes).await;
+            match result {
+                Ok(()) => {
+                    context.say(format!("set {} has arrived at {} and was verified there", self.backup.id, self.target()));
+                    return Ok(());
+                }
+                Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+            }
+            number += 1;
+        }
+    }
+
+    async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
+        let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
+        let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
+        let result = match verify_set(&self.request(context, &info), &context.tools()).await {
+            Ok(differing) if differing.is_empty() => Ok(()),
+            Ok(differing) => Err(JobError::fatal(format!(
+                "the copy of set {} at {} is damaged and will be sent again: {} differ",
+                self.backup.id,
+                self.target(),
+                differing.join(", ")
+            ))),
+            Err(error) => {
+                let error = JobError::from(error);
+                // Not compared is not the same as damaged: the row must not cost the set its arrival.
+                let reason = format!("the copy of set {} at {} could not be compared: {}", self.backup.id, self.target(), error.reason);
+                let state = if error.state == RunState::Failed { RunState::Warned } else { error.state };
+                Err(JobError { state, reason, ..error })
+            }
+        };
+        self.end(context, transfer, &result, None).await;
+        result
+    }
+
+    fn request<'b>(
+        &'b self,
+        context: &'b RunContext,
+        info: &'b mykeeper_tools::rsync::RsyncInfo,
+    ) -> SendRequest<'b> {
+        SendRequest {
+            info,
+            ssh_program: &context.settings.tools.ssh,
+            destination: &self.destination,
+            password: self.password.as_ref(),
+            set_dir: &self.set_dir,
+            relative: &self.relative,
+            private_dir: context.private.path(),
+            limits: context.limits(),
+        }
+    }
+
+    async fn begin(
+        &self,
+        context: &RunContext,
+        purpose: TransferPurpose,
+        number: u32,
+    ) -> Result<AttemptId, JobError> {
+        let transfer = Transfer {
+            id: AttemptId::generate(),
+            run_id: Some(context.run),
+            bk_id: self.backup.id,
+            node: context.environment.node.clone(),
+            destination: self.destination.name.clone(),
+            target: self.target(),
+            number,
+            purpose,
+            state: RunState::Running,
+            reason: None,
+            sent_bytes: None,
+            started_at: context.clock().now(),
+            finished_at: None,
+        };
+        let remote_dest = self.destination.url.to_string();
+        context
+            .environment
+            .persist("record a transfer", &context.cancel, |catalog| {
+                let (transfer, remote_dest) = (transfer.clone(), remote_dest.clone());
+                async move { catalog.start_transfer(&transfer, &remote_dest).await }
+            })
+            .await?;
+        Ok(transfer.id)
+    }
+
+    async fn end(
+        &self,
+        context: &RunContext,
+        id: AttemptId,
+        result: &Result<(), JobError>,
+        sent_bytes: Option<u64>,
+    ) {
+        let end = RunEnd {
+            state: result.as_ref().map_or_else(|error| error.state, |()| RunState::Succeeded),
+            reason: result.as_ref().err().map(|error| error.reason.clone()),
+            bk_id: Some(self.backup.id),
+            finished_at: context.clock().now(),
+        };
+        let written = context
+            .environment
+            .persist("record the end of a transfer", &context.cancel, |catalog| {
+                let end = end.clone();
+                async move { catalog.finish_transfer(id, &end, sent_bytes).await }
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::error!(transfer = %id, %error, "the end of a transfer is not recorded");
+            context.say(format!("the end of this transfer is not recorded: {error}"));
+        }
+    }
+}

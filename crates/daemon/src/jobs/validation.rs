@@ -1,0 +1,173 @@
+//! Proves a set: restored into a throwaway server, compared with its evidence.
+
+use super::{JobError, JobReport, JobResult, RunContext};
+use crate::locate::{first_present, places};
+use crate::set_lease::SetLease;
+use mykeeper_catalog::BackupPath;
+use mykeeper_domain::BackupId;
+use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::job::{Assertion, ValidationTask};
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::selection::{Criteria, order_candidates};
+use mykeeper_tools::prove::{ProveRequest, prove_set};
+use std::path::{Path, PathBuf};
+
+/// How many rows are looked at for a candidate.
+const LOOKED_AT: u32 = 10_000;
+
+/// One run of a validation job: one set.
+pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
+    let mut number = 1;
+    loop {
+        let attempt = context.begin_attempt(number, None).await?;
+        let result = prove_next(context, task).await;
+        context.end_attempt(attempt, &result, None).await;
+        match result {
+            Ok(report) => return Ok(report),
+            Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+        }
+        number += 1;
+    }
+}
+
+async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
+    let catalog = &context.environment.catalog;
+    let now = context.clock().now();
+    let since = task
+        .within
+        .and_then(|within| chrono::TimeDelta::from_std(within).ok())
+        .and_then(|within| now.checked_sub_signed(within));
+    let criteria = Criteria { within: task.within, tags: &task.tags, now };
+    let rows = catalog.validation_candidates(since, LOOKED_AT).await?;
+    let candidates: Vec<Backup> =
+        rows.into_iter().filter(|backup| criteria.refusal(backup).is_none()).collect();
+    let paths = catalog.paths().await?;
+    let mut elsewhere = 0;
+    for backup in order_candidates(candidates, task.select, |below| rand::random_range(0..below)) {
+        match SetHere::find(context, backup, &paths).await? {
+            Found::Here(set) => return set.prove(context, &task.asserts).await,
+            Found::Elsewhere => elsewhere += 1,
+            Found::Taken => {}
+        }
+    }
+    Ok(JobReport::done(
+        match elsewhere {
+            0 => "no set waits for its proof".to_owned(),
+            many => format!("no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)"),
+        },
+        None,
+    ))
+}
+
+/// Proves one set by name, whatever was found before.
+pub async fn prove_one(context: &RunContext, id: BackupId, asserts: &[Assertion]) -> JobResult {
+    let catalog = &context.environment.catalog;
+    let backup = catalog
+        .backup(id)
+        .await?
+        .ok_or_else(|| JobError::fatal(format!("the catalog knows no set {id}")))?;
+    let paths = catalog.paths().await?;
+    let shown: Vec<String> = places(&backup, &paths, &context.settings, &context.environment.node)
+        .iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    match SetHere::find(context, backup, &paths).await? {
+        Found::Here(set) => set.prove(context, asserts).await,
+        Found::Taken => Err(JobError::fatal(format!("set {id} is being proven by another run, or removed"))),
+        Found::Elsewhere => Err(JobError::fatal(format!(
+            "set {id} is not on this machine; looked at: {}; add its place with \"mykeeper paths add\"",
+            if shown.is_empty() { "no place is known".to_owned() } else { shown.join(", ") }
+        ))),
+    }
+}
+
+enum Found {
+    Here(Box<SetHere>),
+    Elsewhere,
+    Taken,
+}
+
+/// A set that lies on this machine and is ours to prove.
+struct SetHere {
+    backup: Backup,
+    dir: PathBuf,
+    lease: SetLease,
+}
+
+impl SetHere {
+    async fn find(context: &RunContext, backup: Backup, paths: &[BackupPath]) -> Result<Found, JobError> {
+        let environment = &context.environment;
+        let places = places(&backup, paths, &context.settings, &environment.node);
+        let Some(dir) = first_present(&places).cloned() else { return Ok(Found::Elsewhere) };
+        let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
+            return Ok(Found::Taken);
+        };
+        // Read after the lease is ours: retention marks first and looks at leases then.
+        let fresh = environment.catalog.backup(backup.id).await?;
+        match fresh {
+            Some(backup) if backup.deletion == Deletion::None => {
+                Ok(Found::Here(Box::new(Self { backup, dir, lease })))
+            }
+            _ => {
+                lease.release().await;
+                Ok(Found::Taken)
+            }
+        }
+    }
+
+    async fn prove(self: Box<Self>, context: &RunContext, asserts: &[Assertion]) -> JobResult {
+        let id = self.backup.id;
+        context.say(format!("proving set {id} ({}) in {}", self.backup.tag, self.dir.display()));
+        let result = self.restore_and_compare(context, asserts).await;
+        let outcome = match result {
+            Ok(proof) => record(context, &proof).await.map(|()| proof),
+            Err(error) => Err(error),
+        };
+        self.lease.release().await;
+        let proof = outcome.map_err(|error| error.about(id))?;
+        if proof.passed() {
+            return Ok(JobReport::done(format!("set {id} is proven: {}", proof.summary()), Some(id)));
+        }
+        for difference in proof.databases.iter().flat_map(|database| &database.differences) {
+            context.say(difference.to_string());
+        }
+        let reason = format!("set {id} did not come back as it was: {}", proof.summary());
+        Err(JobError { state: RunState::Failed, reason, retry: false, bk_id: Some(id) })
+    }
+
+    async fn restore_and_compare(
+        &self,
+        context: &RunContext,
+        asserts: &[Assertion],
+    ) -> Result<Proof, JobError> {
+        let catalog = &context.environment.catalog;
+        let files = catalog.files(self.backup.id).await?;
+        let evidence = catalog.evidence(self.backup.id).await?;
+        let request = ProveRequest {
+            bk_id: self.backup.id,
+            run_id: Some(context.run),
+            node: &context.environment.node,
+            set_dir: Path::new(&self.dir),
+            evidence: evidence.as_ref(),
+            files: &files,
+            databases: &self.backup.databases,
+            sandbox: &context.settings.sandbox,
+            myloader: &context.settings.tools.myloader,
+            asserts,
+            limits: context.limits(),
+        };
+        Ok(Box::pin(prove_set(&request, &context.tools())).await?)
+    }
+}
+
+async fn record(context: &RunContext, proof: &Proof) -> Result<(), JobError> {
+    context
+        .environment
+        .persist("record a proof", &context.cancel, |catalog| {
+            let proof = proof.clone();
+            async move { catalog.record_proof(&proof).await }
+        })
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! From start to exit: recovery, scheduler, signals, sd_notify, shutdown.
+
+use crate::engine::Engine;
+use crate::environment::Environment;
+use crate::error::DaemonError;
+use crate::recovery::recover;
+use crate::scheduler::{Jobs, Scheduler, SchedulerHandle};
+use crate::status::{DaemonStatus, JobStatus, ReloadRecord};
+use futures::StreamExt;
+use mykeeper_config::Settings;
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Reads both files again. The text of an error is what a person is told.
+pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// Without a turn of the scheduler for so long, the watchdog is not answered any more.
+const TURNS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Schedules and supervises until SIGTERM or SIGINT. SIGHUP reloads.
+pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), DaemonError> {
+    let lock = environment.state.lock_daemon()?;
+    // Signals from now on wait to be handled; none ends the process half-started.
+    let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT]).map_err(DaemonError::Signals)?;
+    let engine = Engine::for_daemon(Arc::clone(&environment));
+    let mut daemon = Daemon::new(Arc::clone(&environment), engine.clone(), reload);
+    notify(&[NotifyState::Status("looking after what an earlier daemon left")]);
+    recover(&engine).await?;
+    let (mut scheduler, handle, turned) =
+        Scheduler::new(engine.clone(), environment.settings().jobs.clone());
+    forget_removed_jobs(&environment, &environment.settings().jobs).await?;
+    scheduler.decide_missed().await?;
+    let stop = CancellationToken::new();
+    let mut scheduling = tokio::spawn(scheduler.run(stop.clone()));
+    let watchdog = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(answer_watchdog(turned)));
+    daemon.write_status();
+    notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
+    tracing::info!(pid = std::process::id(), jobs = environment.settings().jobs.len(), "ready");
+    let ended_early = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Some(SIGHUP) => daemon.reload(&handle).await,
+                Some(signal) => {
+                    tracing::info!(signal, "stopping: nothing new starts");
+                    break None;
+                }
+                None => break None,
+            },
+            result = &mut scheduling => break Some(result),
+        }
+    };
+    engine.stop_taking();
+    stop.cancel();
+    daemon.status.state = "stopping".to_owned();
+    daemon.write_status();
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    shut_down(&engine, &mut signals, environment.settings().daemon.grace).await;
+    drop(watchdog);
+    environment.catalog.close().await;
+    if let Err(error) = std::fs::remove_file(environment.state.status_file()) {
+        tracing::debug!(%error, "the status file was not there");
+    }
+    drop(lock);
+    tracing::info!("stopped");
+    match ended_early {
+        None => Ok(()),
+        Some(Ok(result)) => result,
+        Some(Err(error)) => Err(DaemonError::Pulse(error.to_string())),
+    }
+}
+
+/// Waits for running jobs for as long as `grace`, or until a second signal; then ends them, each with its record.
+async fn shut_down(engine: &Engine, signals: &mut Signals, grace: Duration) {
+    let running = engine.running();
+    if running > 0 {
+        tracing::info!(running, ?grace, "running jobs may go on; a second signal ends them");
+        notify(&[NotifyState::Status(&format!("stopping: {running} runs may go on for {grace:?}"))]);
+    }
+    // SIGHUP does not hurry anything.
+    let second = async {
+        loop {
+            match signals.next().await {
+                Some(SIGHUP) => {}
+                Some(_) => return,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    tokio::select! {
+        () = engine.idle() => return,
+        () = tokio::time::sleep(grace) => tracing::warn!("the grace is over: running jobs are ended"),
+        () = second => tracing::warn!("second signal: running jobs are ended"),
+    }
+    engine.end_runs();
+    // Each run has a bounded time to end its children and write its record.
+    engine.idle().await;
+}
+
+/// A job that was removed while no daemon ran leaves no missed slots behind.
+async fn forget_removed_jobs(environment: &Environment, jobs: &Jobs) -> Result<(), DaemonError> {
+    for known in environment.catalog.known_jobs(&environment.node).await? {
+        if !jobs.contains_key(&known.job) {
+            environment.catalog.forget_job(&environment.node, &known.job, environment.clock.now()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Answers systemd's watchdog while the scheduler turns.
+async fn answer_watchdog(turned: tokio::sync::watch::Receiver<Instant>) {
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let mut beat = tokio::time::interval((limit / 3).max(Duration::from_millis(100)));
+    loop {
+        beat.tick().await;
+        if turned.borrow().elapsed() <= TURNS_WITHIN {
+            notify(&[NotifyState::Watchdog]);
+        } else {
+            tracing::error!("the scheduler does not turn; the watchdog is not answered");
+        }
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
+
+/// What the daemon tells about itself.
+struct Daemon {
+    environment: Arc<Environment>,
+    engine: Engine,
+    reload: Arc<Reload>,
+    status: DaemonStatus,
+}
+
+impl Daemon {
+    fn new(environment: Arc<Environment>, engine: Engine, reload: Reload) -> Self {
+        let settings = environment.settings();
+        let status = DaemonStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: environment.clock.now(),
+            state: "running".to_owned(),
+            keeper_file: settings.keeper_file.clone(),
+            jobs: job_statuses(&settings.jobs),
+            last_reload: None,
+        };
+        Self { environment, engine, reload: Arc::new(reload), status }
+    }
+
+    fn status_line(&self) -> String {
+        let refused = match &self.status.last_reload {
+            Some(reload) if !reload.accepted => "; the last reload was refused",
+            _ => "",
+        };
+        format!("{} jobs, {} runs under way{refused}", self.status.jobs.len(), self.engine.running())
+    }
+
+    fn write_status(&self) {
+        if let Err(error) = self.status.write(&self.environment.state) {
+            tracing::warn!(%error, "the daemon's status cannot be written");
+        }
+    }
+
+    /// SIGHUP: both files again. A bad file changes nothing and says why.
+    async fn reload(&mut self, handle: &SchedulerHandle) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => notify(&[NotifyState::Reloading, now]),
+            Err(error) => tracing::debug!(%error, "the service manager is not told of the reload"),
+        }
+        let read = Arc::clone(&self.reload);
+        let read = tokio::task::spawn_blocking(move || read()).await;
+        let current = self.environment.settings();
+        let result = match read {
+            Ok(Ok(settings)) => reject_unreloadable(&current, settings),
+            Ok(Err(message)) => Err(message),
+            Err(error) => Err(format!("a defect in mykeeper ended the reading: {error}")),
+        };
+        let (accepted, message) = match result {
+            Ok(settings) => {
+                let message = describe_change(&current.jobs, &settings.jobs);
+                let jobs = settings.jobs.clone();
+                self.status.jobs = job_statuses(&jobs);
+                self.environment.replace_settings(settings);
+                handle.replace_jobs(jobs).await;
+                tracing::info!(message, "reloaded");
+                (true, message)
+            }
+            Err(message) => {
+                tracing::error!("the reload is refused, and nothing has changed:\n{message}");
+                (false, message)
+            }
+        };
+        self.status.last_reload =
+            Some(ReloadRecord { at: self.environment.clock.now(), accepted, message });
+        self.write_status();
+        notify(&[NotifyState::Ready, NotifyState::Status(&self.status_line())]);
+    }
+}
+
+/// What the daemon holds open cannot be changed under it.
+fn reject_unreloadable(current: &Settings, settings: Settings) -> Result<Settings, String> {
+    let fixed = [
+        ("node", current.node == settings.node),
+        ("state_dir", current.state_dir == settings.state_dir),
+        ("[catalog]", current.catalog == settings.catalog),
+    ];
+    let changed: Vec<&str> = fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
+    if changed.is_empty() {
+        return Ok(settings);
+    }
+    Err(format!(
+        "{} changed in {}, which takes a restart of the daemon: restart it, or take the change back and reload",
+        changed.join(" and "),
+        settings.keeper_file.display()
+    ))
+}
+
+fn job_statuses(jobs: &Jobs) -> Vec<JobStatus> {
+    jobs.values()
+        .map(|job| JobStatus {
+            name: job.name.to_string(),
+            kind: job.kind().to_string(),
+            cron: job.schedule.expression().to_owned(),
+            timezone: job.schedule.zone().name().to_owned(),
+        })
+        .collect()
+}
+
+fn describe_change(before: &Jobs, after: &Jobs) -> String {
+    let names = |names: Vec<&mykeeper_domain::JobName>| {
+        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    let added: Vec<_> = after.keys().filter(|name| !before.contains_key(*name)).collect();
+    let removed: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
+    let changed: Vec<_> =
+        after.iter().filter(|(name, job)| before.get(*name).is_some_and(|old| old != *job)).map(|(name, _)| name).collect();
+    let parts: Vec<String> = [("added", added), ("changed", changed), ("removed", removed)]
+        .into_iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(what, list)| format!("{what}: {}", names(list)))
+        .collect();
+    if parts.is_empty() { "no job changed".to_owned() } else { parts.join("; ") }
+}

@@ -1,0 +1,273 @@
+//! When jobs are due. tokio-cron-scheduler gives the pulse; croner and chrono-tz give the truth; the slot's
+//! unique row in the catalog makes each slot happen once.
+//!
+//! The pulse comes about once a second. Each time, everything that is due within the next two seconds is waited
+//! for exactly. A pulse that stays away, or a wall clock that steps, makes the heap anew from the truth.
+
+use crate::engine::Engine;
+use crate::error::DaemonError;
+use chrono::{DateTime, TimeDelta, Utc};
+use mykeeper_catalog::CatalogError;
+use mykeeper_domain::JobName;
+use mykeeper_domain::job::{Job, Missed};
+use mykeeper_domain::run::Trigger;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// A slot that is taken later than this was missed: the host slept, or its clock stepped.
+const LATE: TimeDelta = TimeDelta::seconds(30);
+/// How far ahead of a pulse slots are waited for exactly.
+const HORIZON: Duration = Duration::from_secs(2);
+/// Without a pulse for so long the pulse is made anew.
+const PULSE_WITHIN: Duration = Duration::from_secs(3);
+/// How far wall clock and monotonic clock may drift apart between two pulses before it counts as a step.
+const STEP: TimeDelta = TimeDelta::seconds(2);
+/// Slots of one job that are recorded one by one when many were missed; the oldest beyond are counted in one row.
+const MISSED_ROWS: usize = 1_000;
+
+/// The jobs in force.
+pub type Jobs = BTreeMap<JobName, Arc<Job>>;
+
+/// The pulse: one tokio-cron-scheduler job, every second.
+struct Pulse {
+    scheduler: tokio_cron_scheduler::JobScheduler,
+    job: Uuid,
+    beats: mpsc::Receiver<()>,
+    sender: mpsc::Sender<()>,
+}
+
+impl Pulse {
+    async fn start() -> Result<Self, DaemonError> {
+        let fail = |error: tokio_cron_scheduler::JobSchedulerError| DaemonError::Pulse(error.to_string());
+        let scheduler = tokio_cron_scheduler::JobScheduler::new().await.map_err(fail)?;
+        let (sender, beats) = mpsc::channel(1);
+        let job = scheduler.add(Self::job(sender.clone()).map_err(fail)?).await.map_err(fail)?;
+        scheduler.start().await.map_err(fail)?;
+        Ok(Self { scheduler, job, beats, sender })
+    }
+
+    fn job(
+        sender: mpsc::Sender<()>,
+    ) -> Result<tokio_cron_scheduler::Job, tokio_cron_scheduler::JobSchedulerError> {
+        tokio_cron_scheduler::Job::new("* * * * * *", move |_, _| {
+            // A full channel means that a beat waits to be seen already.
+            drop(sender.try_send(()));
+        })
+    }
+
+    /// After a step of the clock the library waits for the wall clock to catch up; a new job does not.
+    async fn renew(&mut self) {
+        let renewed = async {
+            self.scheduler.remove(&self.job).await?;
+            self.job = self.scheduler.add(Self::job(self.sender.clone())?).await?;
+            Ok::<_, tokio_cron_scheduler::JobSchedulerError>(())
+        };
+        match tokio::time::timeout(Duration::from_secs(2), renewed).await {
+            Ok(Ok(())) => tracing::warn!("the scheduler's pulse stayed away and was started again"),
+            Ok(Err(error)) => tracing::error!(%error, "the scheduler's pulse cannot be started again"),
+            Err(_) => tracing::error!("the scheduler's pulse cannot be started again in time"),
+        }
+    }
+}
+
+/// Tells the running scheduler about another set of jobs.
+#[derive(Clone)]
+pub struct SchedulerHandle {
+    jobs: mpsc::Sender<Jobs>,
+}
+
+impl SchedulerHandle {
+    /// Puts other jobs in force.
+    pub async fn replace_jobs(&self, jobs: Jobs) {
+        if self.jobs.send(jobs).await.is_err() {
+            tracing::debug!("the scheduler has ended; other jobs are of no use to it");
+        }
+    }
+}
+
+/// The scheduler, before it runs.
+pub struct Scheduler {
+    engine: Engine,
+    jobs: Jobs,
+    changes: mpsc::Receiver<Jobs>,
+    heap: BinaryHeap<Reverse<(DateTime<Utc>, JobName)>>,
+    /// Beats of a scheduler that turns, for the watchdog.
+    beat: tokio::sync::watch::Sender<Instant>,
+}
+
+impl Scheduler {
+    /// Makes it. The second value tells when it last turned.
+    pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, tokio::sync::watch::Receiver<Instant>) {
+        let (sender, changes) = mpsc::channel(1);
+        let (beat, turned) = tokio::sync::watch::channel(Instant::now());
+        let scheduler = Self { engine, jobs, changes, heap: BinaryHeap::new(), beat };
+        (scheduler, SchedulerHandle { jobs: sender }, turned)
+    }
+
+    /// Decides the slots that passed while nobody was there. Before the first tick, and after a gap.
+    pub async fn decide_missed(&mut self) -> Result<(), CatalogError> {
+        let environment = self.engine.environment();
+        let now = environment.clock.now();
+        for job in self.jobs.values() {
+            let record = environment.catalog.know_job(&environment.node, &job.name, job.kind(), now).await?;
+            let from = record.last_slot_at.map_or(record.since, |last| last.max(record.since));
+            decide_missed_of(&self.engine, job, from, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs until `stop`.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
+        let mut pulse = Pulse::start().await?;
+        self.rebuild();
+        let mut last = (self.now(), Instant::now());
+        loop {
+            let next = self.next_exact();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(()) = pulse.beats.recv() => {}
+                Some(jobs) = self.changes.recv() => {
+                    self.adopt(jobs).await;
+                    last = (self.now(), Instant::now());
+                    continue;
+                }
+                () = sleep_until(next) => {}
+                () = tokio::time::sleep_until(last.1 + PULSE_WITHIN) => pulse.renew().await,
+            }
+            let (now, instant) = (self.now(), Instant::now());
+            self.beat.send_replace(instant);
+            let passed = TimeDelta::from_std(instant - last.1).unwrap_or(TimeDelta::MAX);
+            let step = (now - last.0) - passed;
+            last = (now, instant);
+            if step.abs() > STEP {
+                tracing::warn!(seconds = step.num_seconds(), "the wall clock stepped, or the host was suspended");
+                self.recover_from_gap().await;
+            } else if self.engine.take_sweep_wanted() {
+                self.recover_from_gap().await;
+            }
+            self.fire_due(now);
+        }
+        if let Err(error) = pulse.scheduler.shutdown().await {
+            tracing::debug!(%error, "the pulse did not stop cleanly");
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.engine.environment().clock.now()
+    }
+
+    /// The heap from the truth: each job's first slot from now on.
+    fn rebuild(&mut self) {
+        let now = self.now();
+        self.heap = self
+            .jobs
+            .values()
+            .filter_map(|job| Some(Reverse((job.schedule.next_after(now)?, job.name.clone()))))
+            .collect();
+    }
+
+    async fn recover_from_gap(&mut self) {
+        if let Err(error) = self.decide_missed().await {
+            tracing::error!(%error, "missed slots cannot be decided now; they will be after the next gap or start");
+        }
+        self.rebuild();
+    }
+
+    async fn adopt(&mut self, jobs: Jobs) {
+        let environment = Arc::clone(self.engine.environment());
+        let now = environment.clock.now();
+        for name in self.jobs.keys().filter(|name| !jobs.contains_key(*name)) {
+            if let Err(error) = environment.catalog.forget_job(&environment.node, name, now).await {
+                tracing::warn!(job = %name, %error, "the catalog does not know that a job was removed");
+            }
+        }
+        for job in jobs.values() {
+            let known = environment.catalog.know_job(&environment.node, &job.name, job.kind(), now).await;
+            if let Err(error) = known {
+                tracing::warn!(job = %job.name, %error, "the catalog does not know of a job yet");
+            }
+        }
+        self.jobs = jobs;
+        self.rebuild();
+    }
+
+    /// The moment of the next slot, when it is near.
+    fn next_exact(&self) -> Option<Instant> {
+        let Reverse((slot, _)) = self.heap.peek()?;
+        let wait = (*slot - self.now()).to_std().unwrap_or_default();
+        (wait <= HORIZON).then(|| Instant::now() + wait)
+    }
+
+    fn fire_due(&mut self, now: DateTime<Utc>) {
+        while let Some(Reverse((slot, _))) = self.heap.peek()
+            && *slot <= now
+        {
+            let Some(Reverse((slot, name))) = self.heap.pop() else { break };
+            let Some(job) = self.jobs.get(&name).cloned() else { continue };
+            if let Some(next) = job.schedule.next_after(slot) {
+                self.heap.push(Reverse((next, name)));
+            }
+            if now - slot <= LATE {
+                self.engine.fire(job, slot, Trigger::Schedule);
+            }
+            // What is later was decided as missed: only a gap brings it here.
+        }
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Decides each slot in `(from, now]`: the newest is run or skipped as the job says, the others are recorded.
+async fn decide_missed_of(
+    engine: &Engine,
+    job: &Arc<Job>,
+    from: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    // The newest first: that one may run, and only so many of the others get a row each.
+    let mut missed: std::collections::VecDeque<DateTime<Utc>> = std::collections::VecDeque::new();
+    let mut uncounted: u64 = 0;
+    for slot in job.schedule.slots_between(from, now) {
+        missed.push_back(slot);
+        if missed.len() > MISSED_ROWS {
+            missed.pop_front();
+            uncounted += 1;
+        }
+    }
+    let Some(newest) = missed.pop_back() else { return Ok(()) };
+    tracing::warn!(
+        job = %job.name, slots = missed.len() as u64 + 1 + uncounted, since = %from, policy = ?job.missed,
+        "slots passed while nobody was there"
+    );
+    let merged_into = match job.missed {
+        Missed::RunOnce => format!("merged into the run for the slot of {}", newest.to_rfc3339()),
+        Missed::Skip => "missed while the daemon was down, and missed = \"skip\"".to_owned(),
+    };
+    for (index, slot) in missed.iter().enumerate() {
+        let reason = if index == 0 && uncounted > 0 {
+            format!("{merged_into}; so were {uncounted} earlier slots since {}", from.to_rfc3339())
+        } else {
+            merged_into.clone()
+        };
+        engine.skip_slot(job, *slot, &reason).await?;
+    }
+    match job.missed {
+        Missed::RunOnce => engine.fire(Arc::clone(job), newest, Trigger::CatchUp),
+        Missed::Skip => {
+            engine.skip_slot(job, newest, &merged_into).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Who works on a set: leases in the catalog, kept alive while the work goes on.
+
+use crate::environment::Environment;
+use chrono::TimeDelta;
+use mykeeper_catalog::CatalogError;
+use mykeeper_domain::{BackupId, RunId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long a lease holds without being renewed: a node that dies is waited for no longer than this.
+const HOLDS_FOR: TimeDelta = TimeDelta::minutes(10);
+const RENEWED_EVERY: Duration = Duration::from_secs(120);
+const PREFIX: &str = "set:";
+
+/// A set that is being sent, proven or restored: retention leaves it alone.
+pub struct SetLease {
+    environment: Arc<Environment>,
+    name: String,
+    holder: String,
+    _renewal: AbortOnDropHandle<()>,
+}
+
+impl SetLease {
+    /// Takes the lease for `purpose` (`transfer:vault`, `validate`); `None` when another run has it.
+    pub async fn acquire(
+        environment: &Arc<Environment>,
+        set: BackupId,
+        purpose: &str,
+        run: RunId,
+    ) -> Result<Option<Self>, CatalogError> {
+        let name = format!("{PREFIX}{set}:{purpose}");
+        let holder = format!("{} {run}", environment.node);
+        if !renew(environment, &name, &holder).await? {
+            return Ok(None);
+        }
+        let renewal = tokio::spawn({
+            let (environment, name, holder) = (Arc::clone(environment), name.clone(), holder.clone());
+            async move {
+                loop {
+                    tokio::time::sleep(RENEWED_EVERY).await;
+                    match renew(&environment, &name, &holder).await {
+                        Ok(true) => {}
+                        Ok(false) => tracing::warn!(%name, "the lease on a set was taken by another run"),
+                        Err(error) => tracing::warn!(%name, %error, "cannot renew the lease on a set"),
+                    }
+                }
+            }
+        });
+        Ok(Some(Self {
+            environment: Arc::clone(environment),
+            name,
+            holder,
+            _renewal: AbortOnDropHandle::new(renewal),
+        }))
+    }
+
+    /// Gives it back. A lease that is merely dropped runs out by itself.
+    pub async fn release(self) {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let result = self
+            .environment
+            .persist("give back the lease on a set", &stop, |catalog| {
+                let (name, holder) = (self.name.clone(), self.holder.clone());
+                async move { catalog.release_lease(&name, &holder).await }
+            })
+            .await;
+        if let Err(error) = result {
+            tracing::warn!(name = %self.name, %error, "cannot give back the lease on a set; it runs out by itself");
+        }
+    }
+}
+
+async fn renew(environment: &Environment, name: &str, holder: &str) -> Result<bool, CatalogError> {
+    let now = environment.clock.now();
+    environment.catalog.acquire_lease(name, holder, now, now + HOLDS_FOR).await
+}
+
+/// The sets that some run, on any node, is working on.
+pub async fn sets_in_use(environment: &Environment) -> Result<BTreeSet<BackupId>, CatalogError> {
+    let names = environment.catalog.leases(PREFIX, environment.clock.now()).await?;
+    Ok(names
+        .iter()
+        .filter_map(|name| name.strip_prefix(PREFIX)?.split(':').next()?.parse().ok())
+        .collect())
+}

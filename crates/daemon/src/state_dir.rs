@@ -1,0 +1,274 @@
+//! What lies in `state_dir`: locks, run logs, private files of tools, the daemon's status.
+
+use crate::error::DaemonError;
+use mykeeper_domain::{JobName, RunId};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The state directory, its folders made.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// Who holds a lock; written into the lock file for messages alone. The kernel's lock is what counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockOwner {
+    /// Process.
+    pub pid: u32,
+    /// The run, where the lock is a job's.
+    pub run: Option<RunId>,
+}
+
+/// A lock that is held until it is dropped, or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct HeldLock {
+    file: File,
+    signed: bool,
+}
+
+/// What came of trying to lock.
+#[derive(Debug)]
+pub enum LockAttempt {
+    /// It is ours.
+    Held(HeldLock),
+    /// Someone else has it.
+    Busy(Option<LockOwner>),
+}
+
+impl HeldLock {
+    /// Writes who holds it.
+    pub fn sign(&mut self, owner: &LockOwner) -> std::io::Result<()> {
+        self.signed = true;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        serde_json::to_writer(&mut self.file, owner)?;
+        self.file.flush()
+    }
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        // The file stays: removing a locked file would let two processes hold "the" lock on two files.
+        if self.signed
+            && let Err(error) = self.file.set_len(0)
+        {
+            tracing::debug!(%error, "a lock file could not be emptied");
+        }
+    }
+}
+
+impl StateDir {
+    /// Makes the folders, mode 0700.
+    pub fn open(root: &Path) -> Result<Self, DaemonError> {
+        for dir in [root.to_path_buf(), root.join("locks"), root.join("runs"), root.join("private")] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .map_err(|source| DaemonError::StateDir { action: "create", path: dir, source })?;
+        }
+        Ok(Self { root: root.to_path_buf() })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file that tells other processes how the daemon is.
+    pub fn status_file(&self) -> PathBuf {
+        self.root.join("daemon.json")
+    }
+
+    /// Where the log of a run lies.
+    pub fn run_log(&self, run: RunId) -> PathBuf {
+        let id = run.to_string();
+        // Version 7 identities begin with their time: a folder for each 12 days or so.
+        let shelf = id.get(..5).unwrap_or("other").to_owned();
+        self.root.join("runs").join(shelf).join(format!("{id}.log"))
+    }
+
+    /// A fresh folder, mode 0700, for files that no one else may read; removed when the guard is dropped.
+    pub fn private_dir(&self, run: RunId) -> Result<PrivateDir, DaemonError> {
+        let path = self.root.join("private").join(run.to_string());
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(PrivateDir { path }),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(PrivateDir { path }),
+            Err(source) => Err(DaemonError::StateDir { action: "create", path, source }),
+        }
+    }
+
+    /// Removes private folders that a crash has left behind. Only while the daemon's lock is held and nothing runs.
+    pub fn sweep_private(&self, in_use: impl Fn(&str) -> bool) {
+        let Ok(entries) = fs::read_dir(self.root.join("private")) else { return };
+        for entry in entries.flatten() {
+            if !entry.file_name().to_str().is_some_and(&in_use)
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "cannot remove what an ended run has left");
+            }
+        }
+    }
+
+    /// Tries for the one lock of the daemon.
+    ///
+    /// Blocks for up to a second: another process that only asks whether a daemon lives holds it for an instant.
+    pub fn lock_daemon(&self) -> Result<HeldLock, DaemonError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.try_lock("daemon.lock")? {
+                LockAttempt::Held(mut lock) => {
+                    self.signed(&mut lock, None)?;
+                    return Ok(lock);
+                }
+                LockAttempt::Busy(None) if tries < 10 => {
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                }
+                LockAttempt::Busy(owner) => {
+                    return Err(DaemonError::SecondDaemon {
+                        owner: owner.map(|owner| format!(" (pid {})", owner.pid)).unwrap_or_default(),
+                        path: self.root.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether a daemon lives on this directory.
+    pub fn daemon_lives(&self) -> bool {
+        matches!(self.try_lock("daemon.lock"), Ok(LockAttempt::Busy(Some(_))))
+    }
+
+    /// Tries for the lock of a job.
+    pub fn lock_job(&self, job: &JobName) -> Result<LockAttempt, DaemonError> {
+        self.try_lock(&format!("locks/{}.lock", file_name_of(job.as_str())))
+    }
+
+    /// Writes into a lock who holds it.
+    pub fn signed(&self, lock: &mut HeldLock, run: Option<RunId>) -> Result<(), DaemonError> {
+        lock.sign(&LockOwner { pid: std::process::id(), run }).map_err(|source| DaemonError::StateDir {
+            action: "write",
+            path: self.root.join("locks"),
+            source,
+        })
+    }
+
+    fn try_lock(&self, name: &str) -> Result<LockAttempt, DaemonError> {
+        let path = self.root.join(name);
+        let fail = |action, source| DaemonError::StateDir { action, path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| fail("open", source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(LockAttempt::Held(HeldLock { file, signed: false })),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let owner = file
+                    .by_ref()
+                    .take(4096)
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| serde_json::from_str(&text).ok());
+                Ok(LockAttempt::Busy(owner))
+            }
+            Err(TryLockError::Error(source)) => Err(fail("lock", source)),
+        }
+    }
+}
+
+/// A folder of a run's own, removed when this is dropped.
+#[derive(Debug)]
+pub struct PrivateDir {
+    path: PathBuf,
+}
+
+impl PrivateDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for PrivateDir {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove a run's private folder");
+        }
+    }
+}
+
+/// A job's name as a file name: names may be longer, in bytes, than a file name can be.
+fn file_name_of(name: &str) -> String {
+    const LONGEST: usize = 180;
+    if name.len() <= LONGEST {
+        return name.to_owned();
+    }
+    let cut = (0..=LONGEST).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+    // FNV-1a, 64 bits: the same in every process and version, which std's hasher does not promise.
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{}-{hash:016x}", &name[..cut])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_locked_once_and_says_by_whom() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let job = JobName::new("国内 nightly").unwrap();
+        let run = RunId::generate();
+        let LockAttempt::Held(mut lock) = state.lock_job(&job).unwrap() else { panic!("not locked") };
+        state.signed(&mut lock, Some(run)).unwrap();
+        let LockAttempt::Busy(owner) = state.lock_job(&job).unwrap() else { panic!("locked twice") };
+        assert_eq!(owner, Some(LockOwner { pid: std::process::id(), run: Some(run) }));
+        drop(lock);
+        assert!(matches!(state.lock_job(&job).unwrap(), LockAttempt::Held(_)));
+    }
+
+    #[test]
+    fn a_second_daemon_is_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let lock = state.lock_daemon().unwrap();
+        let message = state.lock_daemon().unwrap_err().to_string();
+        assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
+        assert!(state.daemon_lives());
+        drop(lock);
+        assert!(!state.daemon_lives());
+    }
+
+    #[test]
+    fn the_longest_names_fit_into_file_names() {
+        let (a, b) = ("库".repeat(100), format!("{}x", "库".repeat(99)));
+        assert!(file_name_of(&a).len() < 255);
+        assert_ne!(file_name_of(&a), file_name_of(&b));
+    }
+
+    #[test]
+    fn private_folders_are_private_and_go() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let private = state.private_dir(RunId::generate()).unwrap();
+        let path = private.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(private);
+        assert!(!path.exists());
+    }
+}
