@@ -1,0 +1,271 @@
+//! Reads one file of a set to its end, once: digest, sizes, whether it can be read, rows.
+
+use crate::error::ToolError;
+use crate::sql_rows::RowCounter;
+use flate2::bufread::MultiGzDecoder;
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// How a file of a set is compressed, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// As it is.
+    Plain,
+    /// `.gz`
+    Gzip,
+    /// `.zst`
+    Zstd,
+}
+
+impl Compression {
+    /// By the name's ending.
+    pub fn of(name: &str) -> Self {
+        match name.rsplit('.').next() {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    /// `name` without the ending that says how it is compressed.
+    pub fn strip(name: &str) -> &str {
+        name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
+    }
+}
+
+/// By what a file is known to be the same as when it was last looked at, without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// File system and inode: a renamed file stays the same.
+    pub inode: (u64, u64),
+    /// Bytes on disk.
+    pub size_bytes: u64,
+    /// Last modification, seconds and nanoseconds.
+    pub modified: (i64, i64),
+}
+
+impl Stamp {
+    /// Of a file's metadata.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: (metadata.dev(), metadata.ino()),
+            size_bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+/// What reading a file to its end told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDigest {
+    /// What the file was while it was read.
+    pub stamp: Stamp,
+    /// BLAKE3 of the bytes on disk, 64 hexadecimal digits.
+    pub blake3: String,
+    /// Bytes after decompression, up to the fault if there is one.
+    pub plain_bytes: u64,
+    /// Rows of its INSERT statements, up to the fault if there is one.
+    pub rows: u64,
+    /// Why it cannot be read to its end; `None` when all is well.
+    pub fault: Option<String>,
+    /// The plain content, if it was asked for and is not longer than was asked for.
+    pub text: Option<Vec<u8>>,
+}
+
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Digests whatever is read through it.
+struct Hashing<R> {
+    inner: R,
+    hasher: blake3::Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Reads `path` to its end. Blocks. `name` says how it is compressed and whether it is SQL; `keep_text_bytes` is how
+/// much plain content may be kept.
+///
+/// # Errors
+/// The file is gone or cannot be read from disk. A file that is cut or damaged is not an error but a `fault`.
+pub fn digest_file(path: &Path, name: &str, keep_text_bytes: usize) -> Result<FileDigest, ToolError> {
+    let io_error = |action| move |source| ToolError::Io { action, path: path.to_owned(), source };
+    let file = File::open(path).map_err(io_error("open"))?;
+    let before = Stamp::of(&file.metadata().map_err(io_error("stat"))?);
+    let handle = file.try_clone().map_err(io_error("open"))?;
+    let mut raw =
+        BufReader::with_capacity(BUFFER_BYTES, Hashing { inner: file, hasher: blake3::Hasher::new() });
+    let mut content = Content::new(name, keep_text_bytes);
+    let unpacked = match Compression::of(name) {
+        Compression::Plain => content.take_all(&mut raw),
+        Compression::Gzip if before.size_bytes > 0 => content.take_all(MultiGzDecoder::new(&mut raw)),
+        Compression::Zstd if before.size_bytes > 0 => {
+            zstd::stream::read::Decoder::with_buffer(&mut raw).and_then(|decoder| content.take_all(decoder))
+        }
+        Compression::Gzip | Compression::Zstd => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+    };
+    if unpacked.is_err() && Compression::of(name) == Compression::Plain {
+        unpacked.map_err(io_error("read"))?;
+        return Err(ToolError::Failed { message: format!("cannot read {}", path.display()), passing: true });
+    }
+    // The digest is of all bytes on disk, also of those behind a damage.
+    loop {
+        let length = raw.fill_buf().map_err(io_error("read"))?.len();
+        if length == 0 {
+            break;
+        }
+        raw.consume(length);
+    }
+    let after = Stamp::of(&handle.metadata().map_err(io_error("stat"))?);
+    let mut fault = unpacked.err().map(|error| unreadable(&error));
+    if fault.is_none() && content.is_sql && !content.rows.at_boundary() {
+        fault = Some("it ends in the middle of a statement".to_owned());
+    }
+    if before != after {
+        fault = Some("it changed while it was read".to_owned());
+    }
+    Ok(FileDigest {
+        stamp: before,
+        blake3: raw.into_inner().hasher.finalize().to_hex().to_string(),
+        plain_bytes: content.bytes,
+        rows: content.rows.rows(),
+        fault,
+        text: content.text,
+    })
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it is cut: the compressed data ends too early".to_owned(),
+        _ => format!("it is damaged: {error}"),
+    }
+}
+
+/// What becomes of the plain content.
+struct Content {
+    bytes: u64,
+    rows: RowCounter,
+    is_sql: bool,
+    text: Option<Vec<u8>>,
+    keep_bytes: usize,
+}
+
+impl Content {
+    fn new(name: &str, keep_bytes: usize) -> Self {
+        Self {
+            bytes: 0,
+            rows: RowCounter::new(),
+            is_sql: is_data_sql(Compression::strip(name)),
+            text: (keep_bytes > 0).then(Vec::new),
+            keep_bytes,
+        }
+    }
+
+    fn take_all(&mut self, mut reader: impl Read) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let length = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let piece = &buffer[..length];
+            self.bytes += length as u64;
+            if self.is_sql {
+                self.rows.feed(piece);
+            }
+            if let Some(text) = &mut self.text {
+                text.extend_from_slice(piece);
+                if text.len() > self.keep_bytes {
+                    self.text = None;
+                }
+            }
+        }
+    }
+}
+
+/// Bodies of routines and triggers hold statements of their own, so the end of a statement means nothing there.
+fn is_data_sql(plain_name: &str) -> bool {
+    plain_name.ends_with(".sql")
+        && !plain_name.ends_with("-schema-post.sql")
+        && !plain_name.ends_with("-schema-triggers.sql")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const SQL: &[u8] = b"INSERT INTO `t` VALUES\n(1,\"a\"),\n(2,\"b\");\n";
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn digest(name: &str, bytes: &[u8]) -> FileDigest {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let digest = digest_file(&path, name, 1024).unwrap();
+        assert_eq!(digest.blake3, blake3::hash(bytes).to_hex().to_string(), "of all bytes on disk");
+        assert_eq!(digest.stamp.size_bytes, bytes.len() as u64);
+        digest
+    }
+
+    #[test]
+    fn whole_files_are_read_to_their_end() {
+        let two_members = [gzip(SQL), gzip(SQL)].concat();
+        let two_frames =
+            [zstd::encode_all(SQL, 1).unwrap(), zstd::encode_all(SQL, 1).unwrap()].concat();
+        for (name, bytes, copies) in [
+            ("a.t.sql", SQL.to_vec(), 1),
+            ("a.t.sql.gz", gzip(SQL), 1),
+            ("a.t.sql.gz", two_members, 2),
+            ("a.t.sql.zst", two_frames, 2),
+            ("a.t.sql", Vec::new(), 0),
+        ] {
+            let digest = digest(name, &bytes);
+            assert_eq!(digest.fault, None, "{name}");
+            assert_eq!(digest.rows, 2 * copies, "{name}");
+            assert_eq!(digest.plain_bytes, SQL.len() as u64 * copies, "{name}");
+            assert_eq!(digest.text, Some(SQL.repeat(usize::try_from(copies).unwrap())), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_checksum_is_found() {
+        let packed = gzip(SQL);
+        for length in 0..packed.len() {
+            assert!(digest("a.t.sql.gz", &packed[..length]).fault.is_some(), "cut to {length}");
+        }
+        let mut flipped = packed.clone();
+        let crc_at = flipped.len() - 6;
+        flipped[crc_at] ^= 1;
+        assert!(digest("a.t.sql.gz", &flipped).fault.is_some());
+        let with_garbage = [packed, b"garbage".to_vec()].concat();
+        assert!(digest("a.t.sql.gz", &with_garbage).fault.is_some());
+        let frame = zstd::encode_all(SQL, 1).unwrap();
+        for length in 0..frame.len() {
+            assert!(digest("a.t.sql.zst", &frame[..length]).fault.is_some(), "cut to {length}");
+        }
+        for length in 1..SQL.len() - 2 {
+            assert!(digest("a.t.sql", &SQL[..length]).fault.is_some(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_an_error_that_names_it() {
+        let error = digest_file(Path::new("/nonexistent/a.sql"), "a.sql", 0).unwrap_err();
+        assert!(error.to_string().starts_with("cannot open /nonexistent/a.sql: "), "{error}");
+    }
+}

@@ -1,0 +1,472 @@
+//! What the account may do, from `SHOW GRANTS`, and what it lacks for a dump.
+//!
+//! Found out with accounts that lack one privilege at a time: without SELECT on `mysql.proc` MariaDB shows neither
+//! the routines of others nor, to one who may execute them, their bodies, and mydumper 0.10 writes `(null)` for them
+//! and exits 0; without TRIGGER or SHOW VIEW and the like objects are not to be seen at all.
+
+use mykeeper_domain::databases::like;
+use std::collections::BTreeSet;
+
+/// Whose server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavor {
+    /// MySQL, Percona Server and other close kin.
+    MySql,
+    /// MariaDB.
+    MariaDb,
+}
+
+/// What a server calls itself, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerVersion {
+    /// Whose it is.
+    pub flavor: Flavor,
+    /// Major, minor, patch.
+    pub number: (u32, u32, u32),
+}
+
+impl ServerVersion {
+    /// From `SELECT VERSION()`.
+    pub fn parse(text: &str) -> Self {
+        // Old MariaDB put this before its own number, for replicas of its time.
+        let text = text.strip_prefix("5.5.5-").unwrap_or(text);
+        let flavor =
+            if text.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql };
+        let mut parts = text
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .next()
+            .unwrap_or_default()
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        Self { flavor, number: (next(), next(), next()) }
+    }
+}
+
+/// What a dump asks of its account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrivilegeNeed {
+    /// The databases.
+    pub databases: Vec<String>,
+    /// Definitions of tables and views are dumped.
+    pub schemas: bool,
+    /// Triggers are dumped.
+    pub triggers: bool,
+    /// Procedures and functions are dumped.
+    pub routines: bool,
+    /// Events are dumped.
+    pub events: bool,
+    /// The dump holds the global lock for a moment, so that it is of one point in time.
+    pub global_lock: bool,
+    /// The dump locks tables one by one.
+    pub table_locks: bool,
+    /// mydumper keeps its savepoints out of the binary log.
+    pub savepoints: bool,
+    /// mydumper locks definitions (0.11 and later).
+    pub backup_locks: bool,
+}
+
+/// One privilege that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingPrivilege {
+    /// As it stands in a GRANT statement.
+    pub privilege: &'static str,
+    /// On what, as it stands in a GRANT statement.
+    pub on: String,
+    /// What fails without it; reads after "needed to".
+    pub why: &'static str,
+    /// What an administrator may run.
+    pub grant_statement: String,
+    /// A dump is complete without it, and lacks something that is good to have.
+    pub optional: bool,
+}
+
+/// `grant` without the digest of the password that MariaDB prints in it.
+pub(super) fn without_digest(grant: &str) -> String {
+    grant.find(" IDENTIFIED ").map_or(grant, |at| &grant[..at]).to_owned()
+}
+
+/// Where a grant holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Level {
+    Global,
+    /// A pattern as in LIKE.
+    Database(String),
+    Table(String, String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grant {
+    given: bool,
+    privileges: BTreeSet<String>,
+    level: Level,
+}
+
+impl Grant {
+    /// `None` for grants of roles, proxies and single routines.
+    fn parse(line: &str) -> Option<Self> {
+        let (given, rest) = match line.strip_prefix("GRANT ") {
+            Some(rest) => (true, rest),
+            None => (false, line.strip_prefix("REVOKE ")?),
+        };
+        let (privileges, rest) = split_unquoted(rest, " ON ")?;
+        let object = rest.strip_prefix("TABLE ").unwrap_or(rest);
+        let (database, rest) = identifier(object)?;
+        let (table, _) = identifier(rest.strip_prefix('.')?)?;
+        let level = match (database, table) {
+            (None, None) => Level::Global,
+            (Some(database), None) => Level::Database(database),
+            (Some(database), Some(table)) => Level::Table(database, table),
+            (None, Some(_)) => return None,
+        };
+        let privileges = split_list(privileges)
+            .into_iter()
+            // Of some columns only: a dump needs all.
+            .filter(|privilege| !privilege.contains('('))
+            .map(|privilege| privilege.to_ascii_uppercase())
+            .collect();
+        Some(Self { given, privileges, level })
+    }
+
+    fn names(&self, privilege: &str) -> bool {
+        self.privileges.contains("ALL PRIVILEGES") || self.privileges.contains(privilege)
+    }
+}
+
+/// Everything that the account may do.
+struct Grants(Vec<Grant>);
+
+impl Grants {
+    fn global(&self, privilege: &str) -> bool {
+        let named = |given| {
+            self.0.iter().any(|grant| {
+                grant.given == given && grant.level == Level::Global && grant.names(privilege)
+            })
+        };
+        named(true) && !named(false)
+    }
+
+    fn on_database(&self, privilege: &str, database: &str) -> bool {
+        // A revoked part of a global privilege (MySQL's partial_revokes) names its database as it is.
+        let revoked = self.0.iter().any(|grant| {
+            !grant.given && grant.names(privilege) && matches!(&grant.level, Level::Database(name) if name == database)
+        });
+        let given = self.0.iter().any(|grant| {
+            grant.given
+                && grant.names(privilege)
+                && matches!(&grant.level, Level::Database(pattern) if like(pattern, database) || pattern == database)
+        });
+        given || (self.global(privilege) && !revoked)
+    }
+
+    fn on_table(&self, privilege: &str, database: &str, table: &str) -> bool {
+        self.on_database(privilege, database)
+            || self.0.iter().any(|grant| {
+                grant.given
+                    && grant.names(privilege)
+                    && matches!(&grant.level, Level::Table(d, t) if d == database && t == table)
+            })
+    }
+}
+
+/// What the account lacks, from its `SHOW GRANTS` and the server's `SELECT VERSION()`.
+pub fn missing_privileges(grants: &[String], need: &PrivilegeNeed, server_version: &str) -> Vec<MissingPrivilege> {
+    let account = grants.iter().find_map(|grant| account_of(grant)).unwrap_or_else(|| "<account>".to_owned());
+    let held = Grants(grants.iter().filter_map(|grant| Grant::parse(grant)).collect());
+    let version = ServerVersion::parse(server_version);
+    let mut missing = Missing { account, list: Vec::new() };
+    for database in &need.databases {
+        on_database(&held, need, database, &mut missing);
+    }
+    if need.routines {
+        routines(&held, need, version, &mut missing);
+    }
+    on_server(&held, need, version, &mut missing);
+    missing.list
+}
+
+struct Missing {
+    account: String,
+    list: Vec<MissingPrivilege>,
+}
+
+impl Missing {
+    fn add(&mut self, privilege: &'static str, on: String, why: &'static str, optional: bool) {
+        let grant_statement = format!("GRANT {privilege} ON {on} TO {};", self.account);
+        self.list.push(MissingPrivilege { privilege, on, why, grant_statement, optional });
+    }
+}
+
+fn on_database(held: &Grants, need: &PrivilegeNeed, database: &str, missing: &mut Missing) {
+    for (needed, privilege, why) in [
+        (true, "SELECT", "read the tables"),
+        (need.schemas, "SHOW VIEW", "read the definitions of views"),
+        (need.triggers, "TRIGGER", "see the triggers"),
+        (need.events, "EVENT", "see the events"),
+        (need.table_locks, "LOCK TABLES", "lock the tables"),
+    ] {
+        if needed && !held.on_database(privilege, database) {
+            missing.add(privilege, format!("{}.*", grant_pattern(database)), why, false);
+        }
+    }
+}
+
+/// See <https://mariadb.com/kb/en/show-create-procedure/> and MySQL's manual on `SHOW_ROUTINE`.
+fn routines(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missing: &mut Missing) {
+    const WHY: &str = "see the routines of other accounts and their bodies";
+    match version.flavor {
+        Flavor::MySql if version.number >= (8, 0, 20) => {
+            if !held.global("SHOW_ROUTINE") && !held.global("SELECT") {
+                missing.add("SHOW_ROUTINE", "*.*".to_owned(), WHY, false);
+            }
+        }
+        Flavor::MySql if version.number >= (8, 0, 0) => {
+            if !held.global("SELECT") {
+                missing.add("SELECT", "*.*".to_owned(), WHY, false);
+            }
+        }
+        Flavor::MySql | Flavor::MariaDb => {
+            let everywhere = need
+                .databases
+                .iter()
+                .all(|database| held.on_database("SHOW CREATE ROUTINE", database));
+            let by_right = version.flavor == Flavor::MariaDb && version.number >= (11, 3, 0) && everywhere;
+            if !by_right && !held.on_table("SELECT", "mysql", "proc") {
+                missing.add("SELECT", "`mysql`.`proc`".to_owned(), WHY, false);
+            }
+        }
+    }
+}
+
+fn on_server(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missing: &mut Missing) {
+    let modern_maria = version.flavor == Flavor::MariaDb && version.number >= (10, 5, 0);
+    let mut demand = |enough: &[&str], privilege, why, optional| {
+        if !enough.iter().chain([&privilege]).any(|one| held.global(one)) {
+            missing.add(privilege, "*.*".to_owned(), why, optional);
+        }
+    };
+    if need.global_lock {
+        demand(&[], "RELOAD", "take the lock that makes it one point in time", false);
+    }
+    if need.backup_locks && version.flavor == Flavor::MySql && version.number >= (8, 0, 0) {
+        demand(&[], "BACKUP_ADMIN", "keep definitions unchanged meanwhile", false);
+    }
+    if need.savepoints {
+        const WHY: &str = "use savepoints (option use-savepoints)";
+        if modern_maria {
+            demand(&["SUPER"], "BINLOG ADMIN", WHY, false);
+        } else if version.number >= (8, 0, 14) {
+            demand(&["SUPER", "SYSTEM_VARIABLES_ADMIN"], "SESSION_VARIABLES_ADMIN", WHY, false);
+        } else {
+            demand(&[], "SUPER", WHY, false);
+        }
+    }
+    let positions = "record the position in the binary log";
+    if modern_maria {
+        demand(&["REPLICATION CLIENT", "SUPER"], "BINLOG MONITOR", positions, true);
+        demand(&["REPLICA MONITOR"], "SLAVE MONITOR", "record the position of a replica", true);
+    } else {
+        demand(&["SUPER"], "REPLICATION CLIENT", positions, true);
+    }
+    if need.global_lock {
+        demand(&[], "PROCESS", "notice long queries that would hold up the lock", true);
+    }
+}
+
+/// Wildcards in the name of a database are taken as they are only behind a backslash.
+fn grant_pattern(database: &str) -> String {
+    format!("`{}`", database.replace('`', "``").replace('_', "\\_").replace('%', "\\%"))
+}
+
+/// What stands after TO (or FROM), without what may follow.
+fn account_of(grant: &str) -> Option<String> {
+    let (_, rest) = split_unquoted(grant, " TO ")?;
+    let (_, after_user) = identifier(rest)?;
+    let end = match after_user.strip_prefix('@') {
+        Some(host) => identifier(host)?.1,
+        None => after_user,
+    };
+    Some(rest[..rest.len() - end.len()].to_owned())
+}
+
+/// An identifier at the beginning of `text`, and what follows it. `*` is `None`.
+fn identifier(text: &str) -> Option<(Option<String>, &str)> {
+    if let Some(rest) = text.strip_prefix('*') {
+        return Some((None, rest));
+    }
+    let quote = text.chars().next().filter(|c| matches!(c, '`' | '"' | '\''));
+    let Some(quote) = quote else {
+        let end = text.find(['.', ' ', '@', ',']).unwrap_or(text.len());
+        return (end > 0).then(|| (Some(text[..end].to_owned()), &text[end..]));
+    };
+    let mut name = String::new();
+    let mut chars = text.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if c != quote {
+            name.push(c);
+        } else if chars.peek().is_some_and(|(_, next)| *next == quote) {
+            name.push(quote);
+            chars.next();
+        } else {
+            return Some((Some(name), &text[at + 1..]));
+        }
+    }
+    None
+}
+
+/// `text` around the first `separator` that stands outside quotes and parentheses.
+fn split_unquoted<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
+    let mut quote: Option<char> = None;
+    let mut depth = 0_u32;
+    for (at, c) in text.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None => match c {
+                '`' | '"' | '\'' => quote = Some(c),
+                '(' => depth += 1,
+                ')' => depth = depth.saturating_sub(1),
+                _ if depth == 0 && text[at..].starts_with(separator) => {
+                    return Some((&text[..at], &text[at + separator.len()..]));
+                }
+                _ => {}
+            },
+        }
+    }
+    None
+}
+
+fn split_list(text: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((part, after)) = split_unquoted(rest, ",") {
+        parts.push(part.trim().to_owned());
+        rest = after;
+    }
+    parts.push(rest.trim().to_owned());
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARIADB: &str = "10.11.14-MariaDB-0+deb12u2-log";
+
+    fn need(databases: &[&str]) -> PrivilegeNeed {
+        PrivilegeNeed {
+            databases: databases.iter().map(|name| (*name).to_owned()).collect(),
+            schemas: true,
+            triggers: true,
+            routines: true,
+            events: true,
+            global_lock: true,
+            ..PrivilegeNeed::default()
+        }
+    }
+
+    fn missing(grants: &[&str], need: &PrivilegeNeed, version: &str) -> Vec<String> {
+        let grants: Vec<String> = grants.iter().map(|grant| (*grant).to_owned()).collect();
+        missing_privileges(&grants, need, version)
+            .iter()
+            .filter(|one| !one.optional)
+            .map(|one| format!("{} ON {}", one.privilege, one.on))
+            .collect()
+    }
+
+    #[test]
+    fn an_account_with_the_least_privileges_lacks_nothing() {
+        let grants = [
+            "GRANT RELOAD, PROCESS, BINLOG MONITOR, SLAVE MONITOR ON *.* TO `lp`@`localhost`",
+            "GRANT SELECT, SHOW VIEW, EVENT, TRIGGER ON `shop`.* TO `lp`@`localhost`",
+            "GRANT SELECT ON `mysql`.`proc` TO `lp`@`localhost`",
+        ];
+        let owned: Vec<String> = grants.iter().map(|grant| (*grant).to_owned()).collect();
+        assert_eq!(missing_privileges(&owned, &need(&["shop"]), MARIADB), []);
+    }
+
+    #[test]
+    fn what_is_lacking_comes_with_the_statement_that_grants_it() {
+        let grants = vec!["GRANT USAGE ON *.* TO `b k`@`10.0.0.%`".to_owned()];
+        let list = missing_privileges(&grants, &need(&["a_b"]), MARIADB);
+        let statements: Vec<&str> = list.iter().map(|one| one.grant_statement.as_str()).collect();
+        assert_eq!(
+            statements,
+            [
+                "GRANT SELECT ON `a\\_b`.* TO `b k`@`10.0.0.%`;",
+                "GRANT SHOW VIEW ON `a\\_b`.* TO `b k`@`10.0.0.%`;",
+                "GRANT TRIGGER ON `a\\_b`.* TO `b k`@`10.0.0.%`;",
+                "GRANT EVENT ON `a\\_b`.* TO `b k`@`10.0.0.%`;",
+                "GRANT SELECT ON `mysql`.`proc` TO `b k`@`10.0.0.%`;",
+                "GRANT RELOAD ON *.* TO `b k`@`10.0.0.%`;",
+                "GRANT BINLOG MONITOR ON *.* TO `b k`@`10.0.0.%`;",
+                "GRANT SLAVE MONITOR ON *.* TO `b k`@`10.0.0.%`;",
+                "GRANT PROCESS ON *.* TO `b k`@`10.0.0.%`;",
+            ]
+        );
+    }
+
+    #[test]
+    fn all_privileges_and_wildcards_and_roles_count() {
+        let all = "GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION";
+        assert_eq!(missing(&[all], &need(&["shop", "日志 库-1"]), MARIADB), [""; 0]);
+        let wild = [
+            "GRANT `dumper` TO `lp`@`localhost`",
+            "GRANT USAGE ON *.* TO `lp`@`localhost`",
+            "GRANT RELOAD ON *.* TO `dumper`",
+            "GRANT ALL PRIVILEGES ON `log\\_%`.* TO `dumper`",
+            "GRANT SELECT ON `mysql`.* TO `dumper`",
+        ];
+        assert_eq!(missing(&wild, &need(&["log_1"]), MARIADB), [""; 0]);
+        assert_eq!(
+            missing(&wild, &need(&["logs"]), MARIADB),
+            ["SELECT ON `logs`.*", "SHOW VIEW ON `logs`.*", "TRIGGER ON `logs`.*", "EVENT ON `logs`.*"]
+        );
+    }
+
+    #[test]
+    fn a_privilege_on_columns_or_on_one_table_is_not_enough() {
+        let grants = [
+            "GRANT RELOAD, SHOW VIEW, TRIGGER, EVENT ON *.* TO `lp`@`%`",
+            "GRANT SELECT (`a, b`, `c`), INSERT (`a`) ON `shop`.`t` TO `lp`@`%`",
+            "GRANT SELECT ON `shop`.`orders` TO `lp`@`%`",
+            "GRANT EXECUTE ON PROCEDURE `shop`.`p` TO `lp`@`%`",
+            "GRANT SELECT ON `mysql`.`proc` TO `lp`@`%`",
+        ];
+        assert_eq!(missing(&grants, &need(&["shop"]), MARIADB), ["SELECT ON `shop`.*"]);
+    }
+
+    #[test]
+    fn mysql_has_words_of_its_own() {
+        let grants = [
+            "GRANT SELECT, RELOAD, PROCESS, SHOW VIEW, EVENT, TRIGGER, REPLICATION CLIENT ON *.* TO `b`@`%`",
+            "REVOKE SELECT ON `secret`.* FROM `b`@`%`",
+        ];
+        let mut need = need(&["shop", "secret"]);
+        need.backup_locks = true;
+        assert_eq!(missing(&grants, &need, "8.0.36"), ["SELECT ON `secret`.*", "BACKUP_ADMIN ON *.*"]);
+        let narrow = ["GRANT RELOAD ON *.* TO `b`@`%`", "GRANT ALL PRIVILEGES ON `shop`.* TO `b`@`%`"];
+        need.databases = vec!["shop".into()];
+        assert_eq!(missing(&narrow, &need, "8.4.3"), ["SHOW_ROUTINE ON *.*", "BACKUP_ADMIN ON *.*"]);
+    }
+
+    #[test]
+    fn no_digest_of_a_password_is_handed_on() {
+        assert_eq!(
+            without_digest("GRANT RELOAD ON *.* TO `lp`@`localhost` IDENTIFIED BY PASSWORD '*B6' WITH GRANT OPTION"),
+            "GRANT RELOAD ON *.* TO `lp`@`localhost`"
+        );
+    }
+
+    #[test]
+    fn versions_are_read() {
+        for (text, flavor, number) in [
+            (MARIADB, Flavor::MariaDb, (10, 11, 14)),
+            ("5.5.5-10.3.39-MariaDB", Flavor::MariaDb, (10, 3, 39)),
+            ("8.0.36-28-percona", Flavor::MySql, (8, 0, 36)),
+            ("8.4.3", Flavor::MySql, (8, 4, 3)),
+        ] {
+            assert_eq!(ServerVersion::parse(text), ServerVersion { flavor, number }, "{text}");
+        }
+    }
+}
