@@ -1,2 +1,87 @@
-//! The one binary, `mykeeper`.
-fn main() {}
+//! The one binary, `mykeeper`: clap commands, terminal output, and the composition root.
+
+mod args;
+mod commands;
+mod failure;
+mod output;
+mod surroundings;
+
+use args::{CatalogAction, Cli, Command, ConfigAction};
+use clap::Parser;
+use failure::{Status, status_of};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: the shim is a process of its own, without a runtime or a command line parser.
+    let mut arguments = std::env::args_os();
+    if arguments.nth(1).is_some_and(|first| first == "run-shim") {
+        return mykeeper_supervise::shim_main(arguments);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            drop(error.print());
+            return if error.use_stderr() { Status::Usage.into() } else { Status::Done.into() };
+        }
+    };
+    start_logging(matches!(cli.command, Command::Daemon));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::say(&format!("error: cannot start: {error}"));
+            return Status::Unavailable.into();
+        }
+    };
+    match runtime.block_on(Box::pin(dispatch(cli))) {
+        Ok(status) => status.into(),
+        Err(error) => {
+            output::say(&format!("error: {error:#}"));
+            status_of(&error).into()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
+    let Cli { config, json, command } = cli;
+    match command {
+        Command::Daemon => commands::daemon::run(&config).await,
+        Command::Check { offline } => commands::check::run(&config, offline, json).await,
+        Command::Jobs { next } => commands::jobs::run(&config, usize::from(next), json).await,
+        Command::Run { job, verbose } => commands::run::run(&config, &job, verbose, json).await,
+        Command::Runs(args) => commands::runs::list(&config, &args, json).await,
+        Command::RunLog { run } => commands::runs::log(&config, &run).await,
+        Command::Backups(args) => commands::backups::list(&config, &args, json).await,
+        Command::Show { bk_id, files } => commands::backups::show(&config, &bk_id, files, json).await,
+        Command::Transfer { backup_dir, bk_id, to } => {
+            commands::transfer::run(&config, &backup_dir, bk_id.as_deref(), to.as_deref()).await
+        }
+        Command::Validate { bk_id } => commands::validate::run(&config, bk_id.as_deref(), json).await,
+        Command::MarkDeleted(args) => commands::mark_deleted::run(&config, &args, json).await,
+        Command::Retention { job, dry_run } => commands::retention::run(&config, &job, dry_run, json).await,
+        Command::Restore(args) => commands::restore::run(&config, &args, json).await,
+        Command::Paths { action } => commands::paths::run(&config, action, json).await,
+        Command::Catalog { action: CatalogAction::Migrate } => commands::catalog::migrate(&config, json).await,
+        Command::Catalog { action: CatalogAction::Status } => commands::catalog::status(&config, json).await,
+        Command::Config { action: ConfigAction::Example { keeper, schedule } } => {
+            commands::config::example(keeper, schedule)
+        }
+        Command::RunShim { .. } => Err(failure::Failure::usage("run-shim is for mykeeper itself")),
+    }
+}
+
+fn start_logging(is_daemon: bool) {
+    use tracing_subscriber::EnvFilter;
+    let default = if is_daemon { "info,sqlx=warn,tokio_cron_scheduler=warn" } else { "error" };
+    let wanted = surroundings::wanted_log();
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default))
+        .unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let started = if surroundings::logs_to_journal() {
+        builder.without_time().with_ansi(false).try_init()
+    } else {
+        builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+    };
+    if let Err(error) = started {
+        output::say(&format!("warning: nothing is logged: {error}"));
+    }
+}

@@ -6,6 +6,7 @@ use crate::jobs::{JobError, JobReport, JobResult, RunContext, humane, run_job};
 use crate::run_log::RunLogFile;
 use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
 use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
 use mykeeper_catalog::{CatalogError, Claim};
 use mykeeper_domain::job::{Job, Overlap};
 use mykeeper_domain::run::{Run, RunEnd, RunState, Trigger};
@@ -33,6 +34,14 @@ pub struct FinishedRun {
     pub reason: String,
     /// The set concerned.
     pub bk_id: Option<BackupId>,
+}
+
+/// What a run does: a job's own work, or what a command asks for.
+pub type Work = Box<dyn for<'a> FnOnce(&'a RunContext) -> BoxFuture<'a, JobResult> + Send>;
+
+/// The work that a job describes.
+fn work_of_job() -> Work {
+    Box::new(|context| Box::pin(run_job(context)))
 }
 
 /// Runs jobs. Clones share everything.
@@ -144,8 +153,13 @@ impl Engine {
         Ok(self.shared.environment.catalog.claim_slot(&run).await? == Claim::Won)
     }
 
-    /// One run now, in the foreground, never beside another of the same job.
+    /// One run of a job now, in the foreground, never beside another of the same job.
     pub async fn run_now(&self, job: Arc<Job>) -> Result<FinishedRun, DaemonError> {
+        self.do_now(job, work_of_job()).await
+    }
+
+    /// One run now, in the foreground, of work that no job describes; `job` gives its name, kind and limits.
+    pub async fn do_now(&self, job: Arc<Job>, work: Work) -> Result<FinishedRun, DaemonError> {
         let environment = &self.shared.environment;
         let mut lock = match environment.state.lock_job(&job.name)? {
             LockAttempt::Held(lock) => lock,
@@ -163,7 +177,7 @@ impl Engine {
         let run = self.new_run(&job, None, Trigger::Manual, RunState::Running);
         environment.state.signed(&mut lock, Some(run.id))?;
         environment.catalog.insert_run(&run).await?;
-        Ok(self.execute(job, run, lock).await)
+        Ok(self.execute(job, run, lock, work).await)
     }
 
     /// Nothing new starts from now on.
@@ -244,7 +258,7 @@ impl Engine {
                 Ok(())
             }
             (RunState::Running, Some(lock)) => {
-                self.execute(job, run, lock).await;
+                self.execute(job, run, lock, work_of_job()).await;
                 Ok(())
             }
             (_, lock) => {
@@ -277,12 +291,12 @@ impl Engine {
             }
         };
         drop(waiting);
-        self.execute(job, run, lock).await;
+        self.execute(job, run, lock, work_of_job()).await;
         Ok(())
     }
 
     /// Runs to the end, with its record. The lock is held until the record is written.
-    async fn execute(&self, job: Arc<Job>, run: Run, mut lock: HeldLock) -> FinishedRun {
+    async fn execute(&self, job: Arc<Job>, run: Run, mut lock: HeldLock, work: Work) -> FinishedRun {
         let environment = &self.shared.environment;
         if let Err(error) = environment.state.signed(&mut lock, Some(run.id)) {
             tracing::warn!(%error, "a lock file does not say who holds it");
@@ -308,7 +322,7 @@ impl Engine {
             })
             .await;
         let result = match begun {
-            Ok(true) => self.work(&job, &run, &log).await,
+            Ok(true) => self.work(&job, &run, &log, work).await,
             Ok(false) => Err(JobError::fatal("the run was ended in the catalog before it began")),
             Err(error) => Err(JobError::passing(format!("the start of the run cannot be recorded: {error}"))),
         };
@@ -318,7 +332,7 @@ impl Engine {
     }
 
     /// The work itself, within its timeout, ended when the engine is.
-    async fn work(&self, job: &Arc<Job>, run: &Run, log: &Arc<RunLogFile>) -> JobResult {
+    async fn work(&self, job: &Arc<Job>, run: &Run, log: &Arc<RunLogFile>, work: Work) -> JobResult {
         let environment = &self.shared.environment;
         let private = environment
             .state
@@ -336,7 +350,7 @@ impl Engine {
             deadline: job.timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
         };
         // A task of its own: a panic in it ends this run with a record, and nothing else.
-        let mut work = tokio::spawn(async move { Box::pin(run_job(&context)).await });
+        let mut work = tokio::spawn(async move { work(&context).await });
         let timeout = async {
             match job.timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,

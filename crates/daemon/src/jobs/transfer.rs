@@ -8,10 +8,10 @@ use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::job::TransferTask;
 use mykeeper_domain::run::{RunEnd, RunState};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
-use mykeeper_domain::{AttemptId, DestinationName};
+use mykeeper_domain::{AttemptId, BackupId, DestinationName};
 use mykeeper_tools::rsync::{SendRequest, detect_rsync, send_set, verify_set};
 use secrecy::SecretString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many sets one run of a transfer job takes from the catalog at a time.
@@ -95,6 +95,77 @@ async fn verify_one(
             context.say(&error.reason);
             Ok(Some(error.reason))
         }
+    }
+}
+
+/// Sends a folder that a person names. With an id the set's row is kept; without, nothing is recorded but the run.
+pub async fn send_folder(
+    context: &RunContext,
+    dir: &Path,
+    id: Option<BackupId>,
+    destination: &DestinationName,
+) -> JobResult {
+    let Some(id) = id else { return send_unrecorded(context, dir, destination).await };
+    let backup = context
+        .environment
+        .catalog
+        .backup(id)
+        .await?
+        .ok_or_else(|| JobError::fatal(format!("the catalog knows no set {id}")))?;
+    if !backup.is_complete() {
+        return Err(JobError::fatal(format!("set {id} is not complete; it is not sent")).about(id));
+    }
+    if !dir.is_dir() {
+        return Err(JobError::fatal(format!("the set's folder {} is not there", dir.display())).about(id));
+    }
+    let sending = Sending::prepare(context, &backup, destination, dir.to_path_buf())?;
+    let Some(lease) = sending.lease(context).await? else {
+        return Err(JobError::fatal(format!("set {id} is being sent to {destination} by another run")).about(id));
+    };
+    let result = sending.send(context).await;
+    lease.release().await;
+    result.map_err(|error| error.about(id))?;
+    Ok(JobReport::done(format!("set {id} has arrived at {}", sending.target()), Some(id)))
+}
+
+async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &DestinationName) -> JobResult {
+    let settings = &context.settings;
+    let destination = settings
+        .destinations
+        .get(destination)
+        .ok_or_else(|| JobError::fatal(format!("destination {destination} is not configured any more")))?;
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let own = name(dir).ok_or_else(|| JobError::fatal(format!("{} has no name", dir.display())))?;
+    // A set keeps the day that it lies in, so that it is found again at the other end.
+    let relative = match dir.parent().and_then(name) {
+        Some(day) if own.parse::<BackupId>().is_ok() => format!("{day}/{own}"),
+        _ => own,
+    };
+    let password = context.environment.secret(&destination.password)?;
+    let info = detect_rsync(&context.environment.supervisor, &settings.tools.rsync).await?;
+    let mut number = 1;
+    loop {
+        let attempt = context.begin_attempt(number, None).await?;
+        let request = SendRequest {
+            info: &info,
+            ssh_program: &settings.tools.ssh,
+            destination,
+            password: password.as_ref(),
+            set_dir: dir,
+            relative: &relative,
+            private_dir: context.private.path(),
+            limits: context.limits(),
+        };
+        let result: JobResult = send_set(&request, &context.tools())
+            .await
+            .map(|outcome| JobReport::done(format!("{} has arrived at {}", dir.display(), outcome.target), None))
+            .map_err(JobError::from);
+        context.end_attempt(attempt, &result, None).await;
+        match result {
+            Ok(report) => return Ok(report),
+            Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+        }
+        number += 1;
     }
 }
 

@@ -1,0 +1,237 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Keeps MySQL and MariaDB backups: made on schedule, sent, restored and compared, marked when obsolete.
+#[derive(Debug, Parser)]
+#[command(name = "mykeeper", version, about, max_term_width = 110)]
+#[command(after_help = "Exit status: 0 done; 1 the job ran and failed; 2 the command line or the configuration is \
+wrong, nothing was touched; 3 something it needs cannot be had; 4 done, with warnings worth a look; \
+130/143 interrupted.")]
+pub(crate) struct Cli {
+    /// The configuration file; it names the schedule file.
+    #[arg(long, global = true, default_value = "/etc/mykeeper/mykeeper.toml", value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Print data as JSON: times RFC 3339 UTC, sizes in bytes, durations in seconds.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Schedule and supervise until SIGTERM; SIGHUP reloads both files.
+    Daemon,
+    /// Report every mistake of the configuration, then try every tool, server, destination and the catalog.
+    Check {
+        /// Read the files alone; try nothing.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Every job, its next firings and its last run.
+    Jobs {
+        /// How many firings to show, across clock changes.
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+        next: u16,
+    },
+    /// One run of a job now, in the foreground.
+    Run {
+        /// The job's name.
+        job: String,
+        /// Show every line that the tools say.
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// The history of runs with the reason of each end.
+    Runs(RunsArgs),
+    /// One run's log.
+    RunLog {
+        /// The run's identity, or its first characters.
+        run: String,
+    },
+    /// The sets.
+    Backups(BackupsArgs),
+    /// One set with its files, databases, transfers and proofs.
+    Show {
+        /// Its bk_id.
+        bk_id: String,
+        /// Print every file, not the first ten.
+        #[arg(long)]
+        files: bool,
+    },
+    /// Send a finished set; updates the catalog when the id is given.
+    Transfer {
+        /// The set's own folder, or a folder with sets in it.
+        #[arg(long, value_name = "DIR")]
+        backup_dir: PathBuf,
+        /// The set's bk_id.
+        #[arg(long, value_name = "ID")]
+        bk_id: Option<String>,
+        /// Which destination; not needed when there is only one.
+        #[arg(long, value_name = "DESTINATION")]
+        to: Option<String>,
+    },
+    /// Prove one set now: restore it into a throwaway server and compare.
+    Validate {
+        /// The set's bk_id; default: the newest that waits for its proof.
+        #[arg(long, value_name = "ID")]
+        bk_id: Option<String>,
+    },
+    /// Mark sets as deleted in the catalog. Removes nothing.
+    MarkDeleted(MarkDeletedArgs),
+    /// What a retention job keeps and removes, and the rule for each.
+    Retention {
+        /// The job's name.
+        job: String,
+        /// Only show; without it the job runs.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Restore a set into a server.
+    Restore(RestoreArgs),
+    /// Where the sets of a server lie on a backup host: the user_backup_path table.
+    Paths {
+        #[command(subcommand)]
+        action: PathsAction,
+    },
+    /// The catalog's tables.
+    Catalog {
+        #[command(subcommand)]
+        action: CatalogAction,
+    },
+    /// The configuration files.
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Stands between the daemon and one tool.
+    #[command(hide = true, disable_help_flag = true)]
+    RunShim {
+        /// Its own protocol.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunsArgs {
+    /// Only this job.
+    #[arg(long)]
+    pub(crate) job: Option<String>,
+    /// Only this state: running, succeeded, warned, failed, timed-out, stalled, cancelled, interrupted, skipped.
+    #[arg(long)]
+    pub(crate) state: Vec<String>,
+    /// Only runs asked for since then: a time (2026-11-22, 2026-11-22T04:00:00Z) or a span (36h, 7d).
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupsArgs {
+    /// Only this tag.
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+    /// Only this server: its name in the configuration, or its address.
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// Only sets started since then: a time (2026-11-22) or a span (36h, 7d).
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Only sets in this state: complete, incomplete, transferred, validated, failed, deleted.
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<BackupState>,
+    /// At most so many, the newest.
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BackupState {
+    Complete,
+    Incomplete,
+    Transferred,
+    Validated,
+    Failed,
+    Deleted,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true).multiple(false)))]
+pub(crate) struct MarkDeletedArgs {
+    /// Folders that are, or hold, sets: the bk_ids are the folders' names.
+    #[arg(long, group = "which", num_args = 1.., value_name = "DIR")]
+    pub(crate) backup_dir: Vec<PathBuf>,
+    /// bk_ids.
+    #[arg(long, group = "which", num_args = 1.., value_name = "ID")]
+    pub(crate) bk_id: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    /// The set's bk_id.
+    pub(crate) bk_id: String,
+    /// The server, by its name in the configuration.
+    #[arg(long, value_name = "SERVER")]
+    pub(crate) into: String,
+    /// Only these databases of the set.
+    #[arg(long, value_name = "DB")]
+    pub(crate) database: Vec<String>,
+    /// Drop and replace databases that are there already.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Show what would be written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PathsAction {
+    /// All rows.
+    List,
+    /// Adds a row; a row that is there already stays.
+    Add {
+        /// Address of the server that is backed up.
+        #[arg(long)]
+        bk_server: String,
+        /// Address of the backup host.
+        #[arg(long)]
+        remote_server: String,
+        /// The folder there; sets lie at REAL_PATH/YYYY-MM-DD/BK_ID/.
+        #[arg(long)]
+        real_path: String,
+        /// The server's tag.
+        #[arg(long)]
+        tag: String,
+    },
+    /// Removes a row.
+    Remove {
+        /// Its id.
+        id: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogAction {
+    /// Creates the tables, or brings them up; adopts those that are there already.
+    Migrate,
+    /// How far they are.
+    Status,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Prints the documented examples of both files.
+    Example {
+        /// Only mykeeper.toml.
+        #[arg(long, conflicts_with = "schedule")]
+        keeper: bool,
+        /// Only schedule.toml.
+        #[arg(long)]
+        schedule: bool,
+    },
+}

@@ -1,0 +1,334 @@
+//! `mykeeper check`: every mistake, then everything tried for real.
+
+use crate::failure::{Failure, Status};
+use crate::output::{coloured, print, print_json};
+use crate::surroundings::{connect_catalog, gather, supervisor};
+use mykeeper_config::Settings;
+use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_domain::destination::Destination;
+use mykeeper_domain::job::{BackupTask, Task};
+use mykeeper_domain::server::Server;
+use mykeeper_domain::{JobName, RunId, SystemClock};
+use mykeeper_supervise::{Limits, Supervisor};
+use mykeeper_tools::log::NoLog;
+use mykeeper_tools::mydumper::{MydumperInfo, check_options, detect_mydumper};
+use mykeeper_tools::myloader::detect_myloader;
+use mykeeper_tools::probe::{PrivilegeNeed, Probe, missing_privileges};
+use mykeeper_tools::rsync::{RsyncInfo, check_destination, detect_rsync};
+use mykeeper_tools::sandbox::check_sandbox;
+use mykeeper_tools::{ServerConnection, ToolEnv};
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How good a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Grade {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, Serialize)]
+struct Finding {
+    what: String,
+    grade: Grade,
+    detail: String,
+}
+
+/// Everything that was tried.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, what: impl Into<String>, grade: Grade, detail: impl Into<String>) {
+        self.0.push(Finding { what: what.into(), grade, detail: detail.into() });
+    }
+
+    fn record<T>(&mut self, what: impl Into<String>, result: Result<(T, String), String>) -> Option<T> {
+        match result {
+            Ok((value, detail)) => {
+                self.add(what, Grade::Ok, detail);
+                Some(value)
+            }
+            Err(detail) => {
+                self.add(what, Grade::Failed, detail);
+                None
+            }
+        }
+    }
+}
+
+pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Result<Status> {
+    let loaded = match mykeeper_config::load(config, &gather()) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            if json {
+                print_json(&serde_json::json!({ "mistakes": errors.mistakes, "findings": [] }))?;
+            }
+            return Err(Failure::usage(errors));
+        }
+    };
+    let mut findings = Findings::default();
+    findings.add("configuration", Grade::Ok, format!(
+        "{} and {}: {} servers, {} destinations, {} jobs",
+        loaded.settings.keeper_file.display(),
+        loaded.settings.schedule_file.display(),
+        loaded.settings.servers.len(),
+        loaded.settings.destinations.len(),
+        loaded.settings.jobs.len()
+    ));
+    for warning in &loaded.warnings {
+        findings.add("configuration", Grade::Warning, warning.to_string());
+    }
+    if !offline {
+        try_everything(&loaded.settings, &mut findings).await?;
+    }
+    report(&findings, json)
+}
+
+fn report(findings: &Findings, json: bool) -> anyhow::Result<Status> {
+    let count = |grade| findings.0.iter().filter(|finding| finding.grade == grade).count();
+    let (failed, warnings) = (count(Grade::Failed), count(Grade::Warning));
+    if json {
+        print_json(&serde_json::json!({ "mistakes": [], "findings": findings.0 }))?;
+    } else {
+        for finding in &findings.0 {
+            let mark = match finding.grade {
+                Grade::Ok => coloured("ok     ", true),
+                Grade::Warning => coloured("warning", false),
+                Grade::Failed => coloured("FAILED ", false),
+            };
+            print(&format!("{mark} {}: {}", finding.what, finding.detail))?;
+        }
+        print(&match (failed, warnings) {
+            (0, 0) => "everything is in order".to_owned(),
+            (0, _) => format!("{warnings} warnings"),
+            _ => format!("{failed} failed, {warnings} warnings"),
+        })?;
+    }
+    Ok(match (failed, warnings) {
+        (0, 0) => Status::Done,
+        (0, _) => Status::Warnings,
+        _ => Status::Unavailable,
+    })
+}
+
+async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    let supervisor = supervisor()?;
+    mykeeper_supervise::become_subreaper()?;
+    let cancel = CancellationToken::new();
+    let tools = ToolEnv { supervisor: &supervisor, cancel, log: &NoLog, clock: &SystemClock };
+    let state = findings.record(
+        "state_dir",
+        StateDir::open(&settings.state_dir)
+            .map(|state| (state, format!("{} is writable", settings.state_dir.display())))
+            .map_err(|error| error.to_string()),
+    );
+    try_catalog(settings, findings).await;
+    let mydumper = try_tools(settings, &supervisor, findings).await;
+    for server in settings.servers.values() {
+        try_server(settings, server, mydumper.as_ref(), findings).await;
+    }
+    for (name, task) in backup_tasks(settings) {
+        try_directory(&format!("job {name}"), &task.directory, findings);
+    }
+    let rsync = detect_rsync(&supervisor, &settings.tools.rsync).await;
+    let rsync = if settings.destinations.is_empty() && rsync.is_err() {
+        None
+    } else {
+        findings.record("rsync", rsync.map(|info| { let banner = info.banner.clone(); (info, banner) }).map_err(|e| e.to_string()))
+    };
+    if let (Some(rsync), Some(state)) = (rsync, state) {
+        for destination in settings.destinations.values() {
+            try_destination(settings, destination, (&rsync, &state), &tools, findings).await;
+        }
+    }
+    if settings.jobs.values().any(|job| matches!(job.task, Task::Validation(_))) {
+        let loader = detect_myloader(&supervisor, &settings.tools.myloader).await;
+        findings.record("myloader", loader.map(|info| ((), info.banner)).map_err(|error| error.to_string()));
+        let sandbox = check_sandbox(&settings.sandbox, &tools).await;
+        findings.record(
+            "sandbox",
+            sandbox
+                .map(|version| ((), format!("{version} starts in {}", settings.sandbox.directory.display())))
+                .map_err(|error| error.to_string()),
+        );
+    }
+    Ok(())
+}
+
+async fn try_catalog(settings: &Settings, findings: &mut Findings) {
+    let result = async {
+        let catalog = connect_catalog(settings).await?;
+        let status = catalog.status().await?;
+        catalog.close().await;
+        anyhow::Ok(status)
+    }
+    .await;
+    match result {
+        Err(error) => findings.add("catalog", Grade::Failed, format!("{error:#}")),
+        Ok(status) if status.applied < status.latest => findings.add(
+            "catalog",
+            Grade::Warning,
+            format!(
+                "{} ({}) is at version {} of {}; \"mykeeper catalog migrate\", or the daemon's next start, brings it up",
+                status.url, status.engine, status.applied, status.latest
+            ),
+        ),
+        Ok(status) => findings.add(
+            "catalog",
+            Grade::Ok,
+            format!("{} ({}), version {}", status.url, status.engine, status.applied),
+        ),
+    }
+}
+
+async fn try_tools(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    findings: &mut Findings,
+) -> Option<MydumperInfo> {
+    backup_tasks(settings).next()?;
+    let info = detect_mydumper(supervisor, &settings.tools.mydumper).await;
+    let info = findings.record(
+        "mydumper",
+        info.map(|info| {
+            let banner = info.banner.clone();
+            (info, banner)
+        })
+        .map_err(|error| error.to_string()),
+    )?;
+    for (name, task) in backup_tasks(settings) {
+        if let Err(error) = check_options(&info, &task.mydumper) {
+            findings.add(format!("job {name}"), Grade::Failed, error.to_string());
+        }
+    }
+    Some(info)
+}
+
+fn backup_tasks(settings: &Settings) -> impl Iterator<Item = (&JobName, &BackupTask)> {
+    settings.jobs.values().filter_map(|job| match &job.task {
+        Task::Backup(task) => Some((&job.name, task)),
+        _ => None,
+    })
+}
+
+async fn try_server(
+    settings: &Settings,
+    server: &Server,
+    _mydumper: Option<&MydumperInfo>,
+    findings: &mut Findings,
+) {
+    let what = format!("server {}", server.name);
+    let credentials = gather().credentials_directory;
+    let password = match mykeeper_config::read_password(&server.password, credentials.as_deref()) {
+        Ok(password) => password,
+        Err(error) => return findings.add(what, Grade::Failed, error.to_string()),
+    };
+    let connection = ServerConnection {
+        name: server.name.to_string(),
+        endpoint: server.endpoint.clone(),
+        user: server.user.clone(),
+        password,
+        tls: server.tls.clone(),
+    };
+    let mut probe = match Probe::connect(&connection).await {
+        Ok(probe) => probe,
+        Err(error) => return findings.add(what, Grade::Failed, error.to_string()),
+    };
+    if let Err(error) = try_server_jobs(settings, server, &mut probe, findings).await {
+        findings.add(what, Grade::Failed, error.to_string());
+    }
+    probe.close().await;
+}
+
+async fn try_server_jobs(
+    settings: &Settings,
+    server: &Server,
+    probe: &mut Probe,
+    findings: &mut Findings,
+) -> Result<(), mykeeper_tools::ToolError> {
+    let version = probe.server_version().await?;
+    findings.add(format!("server {}", server.name), Grade::Ok, format!("{version} at {} as {}", server.endpoint, server.user));
+    let grants = probe.grants().await?;
+    let present = probe.databases().await?;
+    for (name, task) in backup_tasks(settings).filter(|(_, task)| task.server == server.name) {
+        let what = format!("job {name} on server {}", server.name);
+        let databases = task.databases.select(present.iter().map(String::as_str));
+        for pattern in task.databases.unmatched(&present) {
+            findings.add(&what, Grade::Warning, format!("no database matches {pattern:?}"));
+        }
+        if databases.is_empty() {
+            let seen = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+            findings.add(&what, Grade::Failed, format!("no database is left after the patterns; the account sees {seen}"));
+            continue;
+        }
+        let missing = missing_privileges(&grants, &PrivilegeNeed::of_backup(&databases, &task.mydumper), &version);
+        if missing.is_empty() {
+            findings.add(&what, Grade::Ok, format!("{} databases, privileges suffice", databases.len()));
+        }
+        for missing in missing {
+            findings.add(
+                &what,
+                Grade::Failed,
+                format!("{} on {} is missing ({}); run: {}", missing.privilege, missing.on, missing.why, missing.grant_statement),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Writes and removes a file, as a set would be written.
+fn try_directory(what: &str, directory: &Path, findings: &mut Findings) {
+    if !directory.is_dir() {
+        let detail = format!("{} is no folder; create it, or mount it", directory.display());
+        return findings.add(what, Grade::Failed, detail);
+    }
+    let probe = directory.join(format!(".mykeeper-check-{}", RunId::generate()));
+    let result = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|_| std::fs::remove_file(&probe));
+    match result {
+        Ok(()) => findings.add(what, Grade::Ok, format!("{} is writable", directory.display())),
+        Err(error) => findings.add(
+            what,
+            Grade::Failed,
+            format!("cannot write to {}: {error}; give this user the right to write there", directory.display()),
+        ),
+    }
+}
+
+async fn try_destination(
+    settings: &Settings,
+    destination: &Destination,
+    (rsync, state): (&RsyncInfo, &StateDir),
+    tools: &ToolEnv<'_>,
+    findings: &mut Findings,
+) {
+    let what = format!("destination {}", destination.name);
+    let result = async {
+        let credentials = gather().credentials_directory;
+        let password = mykeeper_config::read_password(&destination.password, credentials.as_deref())
+            .map_err(|error| error.to_string())?;
+        let private = state.private_dir(RunId::generate()).map_err(|error| error.to_string())?;
+        let request = mykeeper_tools::rsync::SendRequest {
+            info: rsync,
+            ssh_program: &settings.tools.ssh,
+            destination,
+            password: password.as_ref(),
+            set_dir: Path::new("/"),
+            relative: "",
+            private_dir: private.path(),
+            limits: Limits {
+                timeout: Some(Duration::from_secs(30)),
+                stall: Some(Duration::from_secs(20)),
+                grace: settings.daemon.kill_grace,
+            },
+        };
+        check_destination(&request, tools).await.map_err(|error| error.to_string())
+    }
+    .await;
+    findings.record(what, result.map(|()| ((), format!("{} is reachable and writable", destination.url))));
+}

@@ -1,0 +1,24 @@
+//! `mykeeper daemon`
+
+use crate::failure::Status;
+use crate::surroundings::{assemble, gather, load_settings, open_catalog};
+use mykeeper_daemon::lifecycle::serve;
+use std::path::Path;
+
+pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
+    let loaded = load_settings(config)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let catalog = open_catalog(&loaded.settings).await?;
+    let environment = assemble(loaded.settings, catalog)?;
+    let surroundings = gather();
+    let config = config.to_path_buf();
+    let reload = Box::new(move || {
+        mykeeper_config::load(&config, &surroundings)
+            .map(|loaded| loaded.settings)
+            .map_err(|errors| errors.to_string())
+    });
+    serve(environment, reload).await?;
+    Ok(Status::Done)
+}

@@ -1,0 +1,121 @@
+//! `mykeeper jobs`
+
+use crate::failure::Status;
+use crate::output::{coloured, local, print, print_json, say, table};
+use crate::surroundings::{gather, load_settings, open_catalog};
+use chrono::{DateTime, Utc};
+use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::status::DaemonStatus;
+use mykeeper_domain::job::Job;
+use mykeeper_domain::run::Run;
+use mykeeper_domain::{Clock, SystemClock};
+use serde::Serialize;
+use std::path::Path;
+
+#[derive(Serialize)]
+struct JobsView {
+    /// `null` when no daemon runs.
+    daemon: Option<DaemonStatus>,
+    jobs: Vec<JobView>,
+}
+
+#[derive(Serialize)]
+struct JobView {
+    name: String,
+    kind: String,
+    cron: String,
+    timezone: String,
+    describes: String,
+    next: Vec<DateTime<Utc>>,
+    last_run: Option<Run>,
+}
+
+pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Result<Status> {
+    let settings = load_settings(config)
+        .map_err(|error| match refused_by(config) {
+            Some(note) => error.context(note),
+            None => error,
+        })?
+        .settings;
+    let state = StateDir::open(&settings.state_dir)?;
+    let daemon = DaemonStatus::read(&state);
+    let catalog = open_catalog(&settings).await?;
+    let last_runs = catalog.last_runs(&settings.node).await?;
+    catalog.close().await;
+    let now = SystemClock.now();
+    let jobs: Vec<JobView> = settings
+        .jobs
+        .values()
+        .map(|job| JobView {
+            name: job.name.to_string(),
+            kind: job.kind().to_string(),
+            cron: job.schedule.expression().to_owned(),
+            timezone: job.schedule.zone().name().to_owned(),
+            describes: job.schedule.describe(),
+            next: firings(job, now, next),
+            last_run: last_runs.iter().find(|run| run.job == job.name).cloned(),
+        })
+        .collect();
+    let refused = daemon.as_ref().and_then(|daemon| daemon.last_reload.as_ref()).is_some_and(|r| !r.accepted);
+    if json {
+        print_json(&JobsView { daemon, jobs })?;
+    } else {
+        let zones: Vec<_> = settings.jobs.values().map(|job| job.schedule.zone()).collect();
+        let rows = jobs.iter().zip(zones).map(|(job, zone)| row(job, zone)).collect();
+        print(&table(&["JOB", "KIND", "CRON", "ZONE", "NEXT", "LAST RUN", "REASON"], rows))?;
+        match &daemon {
+            None => say("no daemon runs on this state_dir: nothing will fire"),
+            Some(daemon) => print(&describe_daemon(daemon))?,
+        }
+    }
+    Ok(if refused { Status::Warnings } else { Status::Done })
+}
+
+fn firings(job: &Job, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
+    std::iter::successors(job.schedule.next_after(now), |slot| job.schedule.next_after(*slot)).take(count).collect()
+}
+
+fn row(job: &JobView, zone: chrono_tz::Tz) -> Vec<String> {
+    let next: Vec<String> = job.next.iter().map(|slot| local(*slot, zone)).collect();
+    let last = job.last_run.as_ref();
+    vec![
+        job.name.clone(),
+        job.kind.clone(),
+        job.cron.clone(),
+        job.timezone.clone(),
+        next.join("\n"),
+        last.map(|run| {
+            let state = coloured(run.state.as_str(), run.state.is_success() || !run.state.is_final());
+            format!("{} {state}", local(run.started_at.unwrap_or(run.requested_at), zone))
+        })
+        .unwrap_or_else(|| "never".to_owned()),
+        last.and_then(|run| run.reason.clone()).unwrap_or_default(),
+    ]
+}
+
+fn describe_daemon(daemon: &DaemonStatus) -> String {
+    let head = format!("daemon {} (pid {}) {} since {}", daemon.version, daemon.pid, daemon.state, daemon.started_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    match &daemon.last_reload {
+        Some(reload) if !reload.accepted => format!(
+            "{head}\nthe reload at {} was refused; the daemon goes on with the files it had:\n{}",
+            reload.at.format("%Y-%m-%d %H:%M:%S UTC"),
+            reload.message
+        ),
+        _ => head,
+    }
+}
+
+/// When the files cannot be read, whether a daemon still runs on the ones before. Looked for in the usual state directories.
+fn refused_by(_config: &Path) -> Option<String> {
+    let surroundings = gather();
+    let candidates = [
+        surroundings.state_directory.clone(),
+        Some(std::path::PathBuf::from("/var/lib/mykeeper")),
+        surroundings.xdg_state_home.map(|home| home.join("mykeeper")),
+    ];
+    candidates.into_iter().flatten().filter(|dir| dir.is_dir()).find_map(|dir| {
+        let daemon = DaemonStatus::read(&StateDir::open(&dir).ok()?)?;
+        let jobs: Vec<&str> = daemon.jobs.iter().map(|job| job.name.as_str()).collect();
+        Some(format!("{}\nit runs: {}\nthe files cannot be read", describe_daemon(&daemon), jobs.join(", ")))
+    })
+}

@@ -1,0 +1,83 @@
+//! `mykeeper mark-deleted`: marks in the catalog alone.
+
+use super::parse_bk_id;
+use crate::args::MarkDeletedArgs;
+use crate::failure::{Failure, Status};
+use crate::output::{print, print_json, say};
+use crate::surroundings::{load_settings, open_catalog};
+use mykeeper_domain::{BackupId, Clock, SystemClock};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> anyhow::Result<Status> {
+    let mut ids: BTreeSet<BackupId> = BTreeSet::new();
+    for id in &args.bk_id {
+        ids.insert(parse_bk_id(id)?);
+    }
+    for dir in &args.backup_dir {
+        ids.extend(ids_in(dir)?);
+    }
+    if ids.is_empty() {
+        let dirs: Vec<String> = args.backup_dir.iter().map(|dir| dir.display().to_string()).collect();
+        return Err(Failure::usage(format!(
+            "no folder in {} has a bk_id for its name; nothing is marked",
+            dirs.join(", ")
+        )));
+    }
+    let catalog = open_catalog(&load_settings(config)?.settings).await?;
+    let (mut marked, mut unknown) = (Vec::new(), Vec::new());
+    for id in ids {
+        if catalog.mark_deleted(id, "marked by hand", SystemClock.now()).await? {
+            marked.push(id);
+        } else {
+            unknown.push(id);
+        }
+    }
+    catalog.close().await;
+    if json {
+        print_json(&serde_json::json!({ "marked": marked, "unknown": unknown }))?;
+    } else {
+        for id in &marked {
+            print(&format!("set {id} is marked as deleted; no file was touched"))?;
+        }
+    }
+    for id in &unknown {
+        say(&format!("warning: the catalog knows no set {id}"));
+    }
+    Ok(match (marked.is_empty(), unknown.is_empty()) {
+        (_, true) => Status::Done,
+        (false, false) => Status::Warnings,
+        (true, false) => return Err(Failure::job("none of these sets is in the catalog; nothing is marked")),
+    })
+}
+
+/// The folder itself, its folders and their folders, as far as their names are bk_ids.
+fn ids_in(dir: &Path) -> anyhow::Result<BTreeSet<BackupId>> {
+    let id_of = |path: &Path| path.file_name()?.to_str()?.parse::<BackupId>().ok();
+    if let Some(id) = dir.canonicalize().ok().as_deref().and_then(id_of) {
+        return Ok(BTreeSet::from([id]));
+    }
+    let mut ids = BTreeSet::new();
+    for path in folders_in(dir)? {
+        match id_of(&path) {
+            Some(id) => {
+                ids.insert(id);
+            }
+            None => ids.extend(folders_in(&path)?.iter().filter_map(|path| id_of(path))),
+        }
+    }
+    Ok(ids)
+}
+
+fn folders_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir)
+        .map_err(|error| Failure::usage(format!("--backup-dir {}: {error}", dir.display())))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}

@@ -1,0 +1,65 @@
+//! `mykeeper retention JOB --dry-run`
+
+use super::run::{Shown, foreground};
+use super::find_job;
+use crate::failure::{Failure, Status};
+use crate::output::{coloured, local, print, print_json, say, table};
+use crate::surroundings::environment;
+use mykeeper_daemon::jobs::retention::{Plan, plan};
+use mykeeper_domain::job::Task;
+use mykeeper_domain::retention::Verdict;
+use std::path::Path;
+
+pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) -> anyhow::Result<Status> {
+    let environment = environment(config).await?;
+    let settings = environment.settings();
+    let job = find_job(&settings, name)?;
+    let Task::Retention(task) = &job.task else {
+        return Err(Failure::usage(format!("job {name} is a {} job; name a retention job", job.kind())));
+    };
+    if !dry_run {
+        return foreground(environment, std::sync::Arc::clone(&job), None, Shown { verbose: false, json }).await;
+    }
+    let plan = plan(&environment, &settings, task, job.schedule.zone()).await?;
+    environment.catalog.close().await;
+    if json {
+        print_json(&serde_json::json!({ "decisions": plan.decisions, "warnings": plan.warnings }))?;
+    } else {
+        print(&as_table(&plan, job.schedule.zone()))?;
+        let condemned = plan.condemned().count();
+        print(&format!(
+            "{} sets stay, {condemned} go; nothing was changed",
+            plan.decisions.len() - condemned
+        ))?;
+    }
+    for warning in &plan.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    Ok(if plan.warnings.is_empty() { Status::Done } else { Status::Warnings })
+}
+
+fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
+    let rows = plan
+        .decisions
+        .iter()
+        .map(|decision| {
+            let backup = &decision.backup;
+            let (verdict, why) = match &decision.verdict {
+                Verdict::Keep(reasons) => {
+                    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+                    (coloured("keep", true), reasons.join(", "))
+                }
+                Verdict::Condemn(reason) => (coloured("remove", false), reason.to_string()),
+            };
+            vec![
+                backup.id.to_string(),
+                backup.tag.clone(),
+                local(backup.started_at, zone),
+                backup.size_text.clone(),
+                verdict,
+                why,
+            ]
+        })
+        .collect();
+    table(&["BK_ID", "TAG", "STARTED", "SIZE", "VERDICT", "BECAUSE"], rows)
+}

@@ -1,0 +1,90 @@
+//! `mykeeper run JOB`: one run in the foreground.
+
+use super::find_job;
+use crate::failure::{Failure, Status};
+use crate::output::{TerminalLog, print, print_json, say};
+use crate::surroundings::environment;
+use futures::StreamExt;
+use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
+use mykeeper_domain::job::Job;
+use mykeeper_domain::run::RunState;
+use mykeeper_tools::RunLog;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) async fn run(config: &Path, name: &str, verbose: bool, json: bool) -> anyhow::Result<Status> {
+    let environment = environment(config).await?;
+    let job = find_job(&environment.settings(), name)?;
+    foreground(environment, job, None, Shown { verbose, json }).await
+}
+
+/// How a foreground run is shown.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown {
+    pub(crate) verbose: bool,
+    pub(crate) json: bool,
+}
+
+/// Runs a job, or `work` under its name, until its end or a signal; the exit status says how it ended.
+pub(crate) async fn foreground(
+    environment: Arc<Environment>,
+    job: Arc<Job>,
+    work: Option<Work>,
+    shown: Shown,
+) -> anyhow::Result<Status> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
+    let log = Arc::new(TerminalLog::new(shown.verbose));
+    let observer: Arc<dyn RunLog> = log.clone();
+    let engine = Engine::for_foreground(Arc::clone(&environment), Some(observer));
+    let running = async {
+        match work {
+            Some(work) => engine.do_now(job, work).await,
+            None => engine.run_now(job).await,
+        }
+    };
+    tokio::pin!(running);
+    let mut caught = None;
+    let result = loop {
+        tokio::select! {
+            result = &mut running => break result,
+            Some(signal) = signals.next() => {
+                if caught.is_none() {
+                    say("stopping: the tools are ended and the run is recorded as cancelled");
+                }
+                caught = Some(signal);
+                engine.end_runs();
+            }
+        }
+    };
+    log.finish();
+    environment.catalog.close().await;
+    conclude(&result?, caught, shown.json)
+}
+
+fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) -> anyhow::Result<Status> {
+    if json {
+        print_json(&serde_json::json!({
+            "run": finished.id, "state": finished.state, "reason": finished.reason, "bk_id": finished.bk_id,
+        }))?;
+    }
+    let text = format!("run {} {}: {}", finished.id, finished.state, finished.reason);
+    match finished.state {
+        RunState::Succeeded | RunState::Warned => {
+            if !json {
+                print(&text)?;
+            }
+            Ok(if finished.state == RunState::Warned { Status::Warnings } else { Status::Done })
+        }
+        RunState::Cancelled | RunState::Interrupted => {
+            say(&text);
+            Ok(if caught == Some(SIGTERM) { Status::Terminated } else { Status::Interrupted })
+        }
+        _ => Err(Failure::job(format!(
+            "{text}\n  look at: mykeeper run-log {}",
+            finished.id
+        ))),
+    }
+}

@@ -1,0 +1,52 @@
+//! `mykeeper validate`: proves one set now.
+
+use super::parse_bk_id;
+use super::run::{Shown, foreground};
+use crate::failure::Status;
+use crate::surroundings::environment;
+use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::jobs::validation::prove_one;
+use mykeeper_domain::JobName;
+use mykeeper_domain::job::{Job, Missed, Overlap, Task, ValidationTask};
+use mykeeper_domain::retry::RetryPolicy;
+use mykeeper_domain::schedule::Schedule;
+use mykeeper_domain::selection::Select;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
+    let id = bk_id.map(parse_bk_id).transpose()?;
+    let environment = environment(config).await?;
+    let task =
+        ValidationTask { select: Select::Newest, within: None, tags: Vec::new(), asserts: Vec::new() };
+    let job = by_hand("validate by hand", Task::Validation(task))?;
+    // The statements of the schedule hold for a proof by hand too.
+    let asserts: Vec<_> = environment
+        .settings()
+        .jobs
+        .values()
+        .filter_map(|job| match &job.task {
+            Task::Validation(task) => Some(task.asserts.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let work = id.map(|id| -> Work { Box::new(move |context| Box::pin(async move { prove_one(context, id, &asserts).await })) });
+    foreground(environment, Arc::new(job), work, Shown { verbose: false, json }).await
+}
+
+/// The frame of a run that a person asks for and no job describes.
+pub(crate) fn by_hand(name: &str, task: Task) -> anyhow::Result<Job> {
+    Ok(Job {
+        name: JobName::new(name)?,
+        schedule: Schedule::parse("@yearly", chrono_tz::Tz::UTC)?,
+        timeout: Some(Duration::from_secs(24 * 3600)),
+        stall: Some(Duration::from_secs(1800)),
+        retry: RetryPolicy::NONE,
+        missed: Missed::Skip,
+        overlap: Overlap::Skip,
+        jitter: Duration::ZERO,
+        task,
+    })
+}

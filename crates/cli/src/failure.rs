@@ -1,0 +1,79 @@
+//! How a command ends.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// The exit statuses that scripts rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Done,
+    JobFailed,
+    Usage,
+    Unavailable,
+    Warnings,
+    Interrupted,
+    Terminated,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(match status {
+            Status::Done => 0,
+            Status::JobFailed => 1,
+            Status::Usage => 2,
+            Status::Unavailable => 3,
+            Status::Warnings => 4,
+            Status::Interrupted => 130,
+            Status::Terminated => 143,
+        })
+    }
+}
+
+/// Why a command did not do what was asked: its exit status and what a person is told.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    pub(crate) message: String,
+}
+
+impl Failure {
+    pub(crate) fn usage(message: impl fmt::Display) -> anyhow::Error {
+        Self { status: Status::Usage, message: message.to_string() }.into()
+    }
+
+    pub(crate) fn unavailable(message: impl fmt::Display) -> anyhow::Error {
+        Self { status: Status::Unavailable, message: message.to_string() }.into()
+    }
+
+    pub(crate) fn job(message: impl fmt::Display) -> anyhow::Error {
+        Self { status: Status::JobFailed, message: message.to_string() }.into()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The status that an error stands for.
+pub(crate) fn status_of(error: &anyhow::Error) -> Status {
+    use mykeeper_catalog::CatalogError;
+    use mykeeper_daemon::DaemonError;
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.status;
+    }
+    if let Some(error) = error.downcast_ref::<DaemonError>() {
+        return match error {
+            DaemonError::JobBusy { .. } => Status::JobFailed,
+            _ => Status::Unavailable,
+        };
+    }
+    match error.downcast_ref::<CatalogError>() {
+        Some(CatalogError::Url { .. }) => Status::Usage,
+        Some(_) => Status::Unavailable,
+        None => Status::JobFailed,
+    }
+}

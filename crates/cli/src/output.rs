@@ -1,0 +1,141 @@
+//! What people and programs read: tables, JSON, colour on a terminal, progress.
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use mykeeper_tools::{Progress, RunLog};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot write to standard output"),
+    }
+}
+
+/// Writes a line to standard error, where nothing more can be done if that fails.
+pub(crate) fn say(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value).context("cannot write JSON")?)
+}
+
+/// A table as wide as the terminal; in a pipe, as wide as it needs to be.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    if std::io::stdout().is_terminal() {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
+    for row in rows {
+        table.add_row(row);
+    }
+    let text = table.to_string();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// Colours a word on a terminal.
+pub(crate) fn coloured(text: &str, good: bool) -> String {
+    if std::io::stdout().is_terminal() {
+        format!("\u{1b}[{}m{text}\u{1b}[0m", if good { 32 } else { 31 })
+    } else {
+        text.to_owned()
+    }
+}
+
+/// An instant for people, in `zone`.
+pub(crate) fn local(instant: DateTime<Utc>, zone: chrono_tz::Tz) -> String {
+    instant.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// `since`: a time, or a span back from now.
+pub(crate) fn parse_since(text: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return Ok(instant.with_timezone(&Utc));
+    }
+    if let Ok(day) = text.parse::<chrono::NaiveDate>()
+        && let Some(midnight) = day.and_hms_opt(0, 0, 0)
+    {
+        return Ok(midnight.and_utc());
+    }
+    humantime::parse_duration(text)
+        .ok()
+        .and_then(|span| chrono::TimeDelta::from_std(span).ok())
+        .and_then(|span| now.checked_sub_signed(span))
+        .ok_or_else(|| {
+            crate::failure::Failure::usage(format!(
+                "--since {text:?} is no time; write 2026-11-22, 2026-11-22T04:00:00Z, or a span such as 36h or 7d"
+            ))
+        })
+}
+
+/// Shows a run in the foreground: its steps as lines, its bytes as a bar on a terminal.
+pub(crate) struct TerminalLog {
+    verbose: bool,
+    bar: Mutex<Option<(&'static str, ProgressBar)>>,
+}
+
+impl TerminalLog {
+    pub(crate) fn new(verbose: bool) -> Self {
+        Self { verbose, bar: Mutex::new(None) }
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        if let Some((_, bar)) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl RunLog for TerminalLog {
+    fn line(&self, source: &str, text: &str) {
+        if !self.verbose && source != "mykeeper" {
+            return;
+        }
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = if source == "mykeeper" { text.to_owned() } else { format!("{source}: {text}") };
+        match &*bar {
+            Some((_, bar)) => bar.suspend(|| say(&line)),
+            None => say(&line),
+        }
+    }
+
+    fn progress(&self, progress: Progress) {
+        if !std::io::stderr().is_terminal() {
+            return;
+        }
+        let mut held = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_ref().is_none_or(|(phase, _)| *phase != progress.phase) {
+            if let Some((_, old)) = held.take() {
+                old.finish_and_clear();
+            }
+            let bar = ProgressBar::new(0);
+            let template = if progress.total_bytes.is_some() {
+                "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left"
+            } else {
+                "{msg} {spinner} {bytes} {bytes_per_sec}, {elapsed}"
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar.set_message(progress.phase);
+            bar.enable_steady_tick(Duration::from_millis(200));
+            *held = Some((progress.phase, bar));
+        }
+        if let Some((_, bar)) = &*held {
+            if let Some(total) = progress.total_bytes {
+                bar.set_length(total);
+            }
+            bar.set_position(progress.done_bytes);
+        }
+    }
+}

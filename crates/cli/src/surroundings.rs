@@ -1,0 +1,114 @@
+//! The composition root: reads the environment, the files and the clock, and puts the parts together.
+
+use crate::failure::Failure;
+use crate::output::say;
+use anyhow::Context;
+use mykeeper_catalog::{Catalog, OpenCatalog};
+use mykeeper_config::{Loaded, Settings, Surroundings};
+use mykeeper_daemon::Environment;
+use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_domain::SystemClock;
+use mykeeper_supervise::{ShimCommand, Supervisor};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What children may know of our environment: nothing but this.
+const HANDED_DOWN: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// What the process finds around it.
+pub(crate) fn gather() -> Surroundings {
+    let path = |name: &str| variable(name).map(PathBuf::from);
+    Surroundings {
+        host_name: hostname::get().ok().and_then(|name| name.into_string().ok()).unwrap_or_default(),
+        host_address: host_address(),
+        is_root: rustix::process::geteuid().is_root(),
+        // systemd separates several by colons; the first is ours.
+        state_directory: variable("STATE_DIRECTORY")
+            .and_then(|value| value.to_str().and_then(|text| text.split(':').next()).map(PathBuf::from)),
+        xdg_state_home: path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state"))),
+        credentials_directory: path("CREDENTIALS_DIRECTORY"),
+    }
+}
+
+/// The log level that the person wants, if any: `MYKEEPER_LOG=debug`.
+pub(crate) fn wanted_log() -> Option<String> {
+    variable("MYKEEPER_LOG").and_then(|value| value.into_string().ok())
+}
+
+/// Whether standard error goes to the journal, which writes the time itself.
+pub(crate) fn logs_to_journal() -> bool {
+    variable("JOURNAL_STREAM").is_some()
+}
+
+/// An address that others can reach this host at; empty where there is none but loopback.
+fn host_address() -> String {
+    let Ok(interfaces) = if_addrs::get_if_addrs() else { return String::new() };
+    let mut addresses: Vec<std::net::IpAddr> =
+        interfaces.iter().filter(|interface| !interface.is_loopback()).map(if_addrs::Interface::ip).collect();
+    addresses.sort_by_key(std::net::IpAddr::is_ipv6);
+    addresses.first().map_or_else(|| "127.0.0.1".to_owned(), ToString::to_string)
+}
+
+/// Reads both files; every mistake of both is in the error.
+pub(crate) fn load_settings(config: &Path) -> anyhow::Result<Loaded> {
+    mykeeper_config::load(config, &gather()).map_err(Failure::usage)
+}
+
+/// Opens the catalog and brings its tables up.
+pub(crate) async fn open_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    let catalog = connect_catalog(settings).await?;
+    catalog.migrate().await?;
+    Ok(catalog)
+}
+
+/// Opens the catalog as it is.
+pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    let password =
+        mykeeper_config::read_password(&settings.catalog.password, gather().credentials_directory.as_deref())
+            .map_err(Failure::unavailable)?;
+    let open = OpenCatalog {
+        url: settings.catalog.url.clone(),
+        password,
+        timezone: settings.catalog.timezone,
+        create: true,
+    };
+    if open.url.starts_with("sqlite:") {
+        StateDir::open(&settings.state_dir)?;
+    }
+    Ok(mykeeper_catalog::open(&open).await?)
+}
+
+/// Starts children through this very binary.
+pub(crate) fn supervisor() -> anyhow::Result<Supervisor> {
+    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let shim = ShimCommand { program, args: vec!["run-shim".into()] };
+    let handed_down: Vec<(OsString, OsString)> = HANDED_DOWN
+        .iter()
+        .filter_map(|name| variable(name).map(|value| (OsString::from(name), value)))
+        .collect();
+    Ok(Supervisor::new(shim, handed_down))
+}
+
+/// Everything that a run needs.
+pub(crate) async fn environment(config: &Path) -> anyhow::Result<Arc<Environment>> {
+    let loaded = load_settings(config)?;
+    for warning in &loaded.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let catalog = open_catalog(&loaded.settings).await?;
+    assemble(loaded.settings, catalog)
+}
+
+/// Puts the parts together.
+pub(crate) fn assemble(settings: Settings, catalog: Arc<dyn Catalog>) -> anyhow::Result<Arc<Environment>> {
+    let state = StateDir::open(&settings.state_dir)?;
+    mykeeper_supervise::become_subreaper().context("cannot become the reaper of orphaned children")?;
+    let places = (state, gather().credentials_directory);
+    Ok(Arc::new(Environment::new(settings, catalog, Arc::new(SystemClock), supervisor()?, places)))
+}
