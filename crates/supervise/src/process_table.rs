@@ -15,7 +15,7 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) parent: u32,
     pub(crate) group: u32,
-    /// In clock ticks since boot; with the pid it names one process for the whole uptime.
+    /// In clock ticks since boot.
     pub(crate) start_time_ticks: u64,
     /// Ended, and only waiting to be reaped.
     pub(crate) dead: bool,
@@ -51,6 +51,11 @@ impl Process {
             start_time_ticks: field(22)?.parse().ok()?,
             dead: ended && threads <= 1,
         })
+    }
+
+    /// Names this process for the whole uptime.
+    pub(crate) fn key(&self) -> (u32, u64) {
+        (self.pid, self.start_time_ticks)
     }
 
     /// Sends a signal, unless this process is gone and its number belongs to another by now.

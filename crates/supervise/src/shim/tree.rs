@@ -233,7 +233,7 @@ impl Tree {
             }
             // Told to stop together with the tool, a process has not outlived it yet.
             if !process.dead && (self.tool_ended || signal == Signal::KILL) {
-                let new = self.counted.insert((process.pid, process.start_time_ticks));
+                let new = self.counted.insert(process.key());
                 self.leftovers += u32::from(new && self.tool_ended);
             }
         }

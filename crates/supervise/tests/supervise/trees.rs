@@ -1,5 +1,6 @@
 //! Nothing a child forks outlives it, whatever ends it.
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,137 +10,158 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{Mark, STAND_IN, eventually, own_zombies, run, run_until, send, sh, start_heard};
 
-/// A child in the group, one in a session of its own, and one that was forked twice, left the session and ignores
-/// SIGTERM and SIGHUP.
+/// A child in the group, one in a session of its own, and two that were forked twice and left the session, of which
+/// one ignores SIGTERM and SIGHUP.
 const FAMILY: &str = r#"
 sleep 1000 &
 setsid sleep 1000 &
-setsid sh -c '(trap "" TERM HUP; while :; do sleep 0.1; done) & sleep 1000 & exit 0' &
+setsid sh -c '(trap "" TERM HUP; : > "$FAMILY/deaf"; while :; do sleep 0.1; done) & sleep 1000 & exit 0' &
 "#;
 
-/// The shim, the tool and the four of [`FAMILY`], without the short sleeps of one of them.
-const ALL: usize = 6;
+const UNTIL_TOLD: &str = r#"while [ ! -e "$FAMILY/go" ]; do sleep 0.02; done;"#;
 
 const SHORT: Duration = Duration::from_millis(300);
 
-fn family(mark: &Mark, then: &str) -> ChildSpec {
-    let limits = Limits {
-        grace: SHORT,
-        ..Limits::default()
-    };
-    mark.on(sh(&format!("{FAMILY}\n{then}"))).limits(limits)
+struct Family {
+    mark: Mark,
+    folder: tempfile::TempDir,
+}
+
+impl Family {
+    fn new() -> Self {
+        Self {
+            mark: Mark::new(),
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A tool that starts the family and then runs `then`.
+    fn with_tool(&self, then: &str) -> ChildSpec {
+        let limits = Limits {
+            grace: SHORT,
+            ..Limits::default()
+        };
+        let spec = sh(&format!("{FAMILY}\n{then}")).env("FAMILY", self.folder.path());
+        self.mark.on(spec).limits(limits)
+    }
+
+    fn is_complete(&self) -> bool {
+        let sleeps = self.mark.living().into_iter().filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| command == b"sleep\x001000\0")
+        });
+        sleeps.count() == 3 && self.folder.path().join("deaf").exists()
+    }
+
+    async fn complete(&self) {
+        eventually("the family is complete", || self.is_complete()).await;
+    }
+
+    fn tell(&self) {
+        fs::write(self.folder.path().join("go"), "").unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_family_dies_when_its_tool_exits() {
-    let mark = Mark::new();
-    let finished = run(family(&mark, "sleep 0.5; exit 9")).await.unwrap();
-    mark.assert_gone();
+    let family = Family::new();
+    let child = tokio::spawn(run(family.with_tool(&format!("{UNTIL_TOLD} exit 9"))));
+    family.complete().await;
+    family.tell();
+    let finished = child.await.unwrap().unwrap();
+    family.mark.assert_gone();
     assert_eq!(finished.exit, Exit::Failed { code: 9 });
-    // The loop's own sleeps come and go.
-    assert!((4..=6).contains(&finished.leftovers), "{}", finished.leftovers);
+    // Besides the four, the deaf one's own short sleeps.
+    assert!(finished.leftovers >= 4, "{}", finished.leftovers);
 }
 
 #[tokio::test]
 async fn a_family_dies_when_its_tool_is_killed() {
-    let mark = Mark::new();
-    let finished = run(family(&mark, "sleep 0.5; kill -KILL $$")).await.unwrap();
-    mark.assert_gone();
+    let family = Family::new();
+    let child = tokio::spawn(run(family.with_tool(&format!("{UNTIL_TOLD} kill -KILL $$"))));
+    family.complete().await;
+    family.tell();
+    let finished = child.await.unwrap().unwrap();
+    family.mark.assert_gone();
     assert_eq!(finished.exit, Exit::Signaled { signal: 9 });
 }
 
 #[tokio::test]
 async fn a_family_dies_on_timeout() {
-    let mark = Mark::new();
-    let mut spec = family(&mark, "trap '' TERM; while :; do sleep 0.05; done");
-    spec.limits.timeout = Some(Duration::from_secs(1));
-    let finished = run(spec).await.unwrap();
-    mark.assert_gone();
+    let family = Family::new();
+    let mut spec = family.with_tool("trap '' TERM; while :; do sleep 0.05; done");
+    spec.limits.timeout = Some(Duration::from_secs(2));
+    let child = tokio::spawn(run(spec));
+    family.complete().await;
+    let finished = child.await.unwrap().unwrap();
+    family.mark.assert_gone();
     assert!(matches!(finished.exit, Exit::TimedOut { .. }));
 }
 
 #[tokio::test]
 async fn a_family_dies_on_cancel() {
-    let mark = Mark::new();
+    let family = Family::new();
     let cancel = CancellationToken::new();
-    let child = tokio::spawn(run_until(family(&mark, "wait"), cancel.clone()));
-    mark.at_least(ALL).await;
+    let child = tokio::spawn(run_until(family.with_tool("wait"), cancel.clone()));
+    family.complete().await;
     cancel.cancel();
     assert_eq!(child.await.unwrap().unwrap().exit, Exit::Cancelled);
-    mark.assert_gone();
+    family.mark.assert_gone();
 }
 
 #[tokio::test]
 async fn a_family_dies_when_the_run_is_dropped() {
-    let mark = Mark::new();
-    let child = tokio::spawn(run(family(&mark, "wait")));
-    mark.at_least(ALL).await;
+    let family = Family::new();
+    let child = tokio::spawn(run(family.with_tool("wait")));
+    family.complete().await;
     child.abort();
-    mark.gone().await;
+    family.mark.gone().await;
     eventually("no zombie is left", || own_zombies().is_empty()).await;
 }
 
 #[tokio::test]
 async fn a_run_may_be_dropped_at_any_moment() {
-    let mark = Mark::new();
+    let family = Family::new();
     for microseconds in (0..30_000).step_by(750) {
-        let one = run(family(&mark, "wait"));
-        assert!(
-            tokio::time::timeout(Duration::from_micros(microseconds), one)
-                .await
-                .is_err()
-        );
+        let one = run(family.with_tool("wait"));
+        let ended = tokio::time::timeout(Duration::from_micros(microseconds), one).await;
+        assert!(ended.is_err(), "{ended:?}");
     }
-    mark.gone().await;
+    family.mark.gone().await;
     eventually("no zombie is left", || own_zombies().is_empty()).await;
+}
+
+/// A process that supervises a family, of which everything bears the mark.
+fn supervising_process(family: &Family) -> std::process::Child {
+    Command::new(STAND_IN)
+        .args(["supervise", "env", &format!("TEST_MARK={}", family.mark.text())])
+        .arg(format!("FAMILY={}", family.folder.path().display()))
+        .args(["sh", "-c", &format!("{FAMILY}\nwait")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_family_dies_when_its_supervising_process_is_killed() {
-    let mark = Mark::new();
-    let mut daemon = Command::new(STAND_IN)
-        .args(["supervise", "sh", "-c", &format!("{FAMILY}\nwait")])
-        .args(["sh"])
-        .env("TEST_MARK", "none")
-        .arg(mark.text())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The mark is in the command lines of daemon, shim and tool; subshells keep the tool's.
-    mark.at_least(3).await;
-    let tree = tree_of(daemon.id(), ALL).await;
+    let family = Family::new();
+    let mut daemon = supervising_process(&family);
+    family.complete().await;
     send(daemon.id(), Signal::KILL);
     daemon.wait().unwrap();
-    mark.gone().await;
-    eventually("everything it had started is gone", || {
-        tree.iter().all(|identity| !identity.is_alive())
-    })
-    .await;
+    family.mark.gone().await;
 }
 
 #[tokio::test]
 async fn a_family_dies_when_its_supervising_process_is_killed_while_it_starts() {
-    let mark = Mark::new();
+    let family = Family::new();
     for milliseconds in 0..20 {
-        let mut daemon = Command::new(STAND_IN)
-            .args([
-                "supervise",
-                "env",
-                &format!("TEST_MARK={}", mark.text()),
-                "sh",
-                "-c",
-            ])
-            .arg(format!("{FAMILY}\nwait"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut daemon = supervising_process(&family);
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         send(daemon.id(), Signal::KILL);
         daemon.wait().unwrap();
     }
-    mark.gone().await;
+    family.mark.gone().await;
 }
 
 #[tokio::test]
@@ -173,33 +195,4 @@ async fn orphans_are_reaped_while_the_tool_runs() {
     })
     .await;
     child.stop().await.unwrap();
-}
-
-/// Identities of all descendants, once there are enough.
-async fn tree_of(root: u32, count: usize) -> Vec<mykeeper_supervise::ProcessIdentity> {
-    let mut tree = Vec::new();
-    eventually("the tree is complete", || {
-        let table: Vec<(u32, u32)> = crate::support::processes()
-            .into_iter()
-            .filter_map(|pid| Some((pid, crate::support::stat(pid).get(1)?.parse().ok()?)))
-            .collect();
-        let mut found = vec![root];
-        let mut at = 0;
-        while at < found.len() {
-            let children = table
-                .iter()
-                .filter(|(_, parent)| *parent == found[at])
-                .map(|(pid, _)| *pid);
-            let children: Vec<u32> = children.collect();
-            found.extend(children);
-            at += 1;
-        }
-        tree = found[1..]
-            .iter()
-            .filter_map(|pid| mykeeper_supervise::ProcessIdentity::of(*pid).ok())
-            .collect();
-        tree.len() >= count
-    })
-    .await;
-    tree
 }
