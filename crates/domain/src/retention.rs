@@ -181,7 +181,6 @@ fn judge_group(
 ) -> Vec<Decision> {
     group.sort_by_key(|backup| std::cmp::Reverse((backup.started_at, backup.id)));
     let present = |backup: &&Backup| !context.gone.contains(&backup.id);
-    let newest_good = group.iter().filter(present).find(|b| is_good(b)).map(|b| b.id);
     let newest_required = group.iter().filter(present).find(|b| meets(b, context.require)).map(|b| b.id);
     let mut counters = Counters::new(policy, context);
     let mut newer_good = false;
@@ -202,10 +201,8 @@ fn judge_group(
             let removal_begun = backup.deletion == Deletion::Deleting;
             if is_good(&backup) && !removal_begun && !gone {
                 reasons.extend(counters.rules_that_keep(&backup));
-            } else if !newer_good && newest_good.is_none() && !removal_begun && !gone {
-                reasons.push(KeepReason::NoNewerGoodSet);
             } else if !newer_good && !removal_begun && !gone {
-                // Newer than the newest good one: the latest failure is what people look at.
+                // It may be all there is; and the latest failure is what people look at.
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
             let verdict = if gone && !backup.is_transferred() && !context.busy.contains(&backup.id) {
@@ -291,5 +288,198 @@ fn within_count(count: KeepCount, used: u32) -> bool {
     match count {
         KeepCount::All => true,
         KeepCount::Newest(limit) => used < limit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::LOCAL_BACKUP;
+    use proptest::prelude::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn set(started_at: DateTime<Utc>) -> Backup {
+        Backup {
+            id: BackupId::generate(),
+            node: None,
+            job: None,
+            run_id: None,
+            bk_server: "10.0.0.1".into(),
+            tag: "shop".into(),
+            started_at,
+            finished_at: started_at,
+            elapsed_seconds: 0,
+            databases: vec!["shop".into()],
+            complete: vec![true],
+            reason: None,
+            size_bytes: Some(1),
+            size_text: "1K".into(),
+            dir: "/data".into(),
+            consistency: None,
+            transfer_to: vec![],
+            transfer_started_at: None,
+            transfer_finished_at: None,
+            transfer_complete: LOCAL_BACKUP.into(),
+            remote_dest: LOCAL_BACKUP.into(),
+            master_status: String::new(),
+            slave_status: String::new(),
+            tool_version: String::new(),
+            server_version: String::new(),
+            pybackup_version: String::new(),
+            command: String::new(),
+            deletion: Deletion::None,
+            deletion_reason: None,
+            validate_status: ValidateStatus::NotTried,
+            manifest_blake3: None,
+        }
+    }
+
+    fn nightly(days: i64) -> Vec<Backup> {
+        (0..days).map(|day| set(at("2026-11-22T04:00:00Z") - TimeDelta::days(day))).collect()
+    }
+
+    fn context(require: Require) -> Context {
+        Context {
+            now: at("2026-11-22T07:30:00Z"),
+            zone: Tz::UTC,
+            require,
+            busy: BTreeSet::new(),
+            gone: BTreeSet::new(),
+        }
+    }
+
+    fn kept(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<String> {
+        plan_retention(sets, policy, context)
+            .into_iter()
+            .filter(|decision| matches!(decision.verdict, Verdict::Keep(_)))
+            .map(|decision| decision.backup.started_at.format("%m-%d").to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_rules_add_up() {
+        let policy = KeepPolicy {
+            last: Some(KeepCount::Newest(1)),
+            daily: Some(KeepCount::Newest(3)),
+            weekly: Some(KeepCount::Newest(2)),
+            monthly: Some(KeepCount::Newest(2)),
+            ..KeepPolicy::default()
+        };
+        // 22 November 2026 is a Sunday: the ISO week before ends on the 15th, the month before on 31 October.
+        assert_eq!(
+            kept(nightly(40), &policy, &context(Require::Complete)),
+            ["11-22", "11-21", "11-20", "11-15", "10-31"]
+        );
+    }
+
+    #[test]
+    fn a_policy_that_keeps_nothing_keeps_the_newest_that_meets_require() {
+        let mut sets = nightly(5);
+        sets[3].validate_status = ValidateStatus::Passed;
+        let none = KeepPolicy { last: Some(KeepCount::Newest(0)), ..KeepPolicy::default() };
+        assert_eq!(kept(sets.clone(), &none, &context(Require::Validated)), ["11-19"]);
+        // Whatever `require` says, the newest proven set of a server stays.
+        assert_eq!(kept(sets, &none, &context(Require::Complete)), ["11-22", "11-19"]);
+    }
+
+    #[test]
+    fn failed_sets_use_up_no_count_and_go_when_a_good_one_is_newer() {
+        let mut sets = nightly(4);
+        sets[0].complete = vec![false];
+        sets[2].complete = vec![true, false];
+        sets[3].validate_status = ValidateStatus::Failed;
+        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        let plan = plan_retention(sets, &policy, &context(Require::Complete));
+        let verdicts: Vec<&Verdict> = plan.iter().map(|decision| &decision.verdict).collect();
+        assert_eq!(verdicts[0], &Verdict::Keep(vec![KeepReason::NoNewerGoodSet]));
+        assert_eq!(verdicts[1], &Verdict::Keep(vec![KeepReason::NewestThatMeetsRequire, KeepReason::Last]));
+        assert_eq!(verdicts[2], &Verdict::Condemn(CondemnReason::IncompleteAndSuperseded));
+        assert_eq!(verdicts[3], &Verdict::Condemn(CondemnReason::FailedProofAndSuperseded));
+    }
+
+    #[test]
+    fn servers_do_not_compete_with_each_other() {
+        let mut sets = nightly(2);
+        sets[1].tag = "audit".into();
+        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
+    }
+
+    #[test]
+    fn the_newest_proven_set_stays_although_its_removal_had_begun() {
+        let mut sets = nightly(2);
+        sets[1].validate_status = ValidateStatus::Passed;
+        sets[1].deletion = Deletion::Deleting;
+        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
+    }
+
+    #[test]
+    fn a_set_in_use_stays() {
+        let sets = nightly(3);
+        let busy = sets[2].id;
+        let mut context = context(Require::Complete);
+        context.busy.insert(busy);
+        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        assert_eq!(kept(sets, &policy, &context), ["11-22", "11-20"]);
+    }
+
+    #[test]
+    fn days_are_those_of_the_jobs_zone() {
+        // 23:30 and 00:30 in Shanghai are the same day in UTC.
+        let sets = vec![set(at("2026-11-20T15:30:00Z")), set(at("2026-11-20T16:30:00Z"))];
+        let policy = KeepPolicy { daily: Some(KeepCount::All), ..KeepPolicy::default() };
+        let mut context = context(Require::Complete);
+        assert_eq!(kept(sets.clone(), &policy, &context).len(), 1);
+        context.zone = Tz::Asia__Shanghai;
+        assert_eq!(kept(sets, &policy, &context).len(), 2);
+    }
+
+    #[test]
+    fn a_set_that_is_gone_and_was_sent_nowhere_is_condemned_as_such() {
+        let sets = nightly(2);
+        let mut context = context(Require::Complete);
+        context.gone.insert(sets[0].id);
+        let policy = KeepPolicy { last: Some(KeepCount::All), ..KeepPolicy::default() };
+        let plan = plan_retention(sets, &policy, &context);
+        assert_eq!(plan[0].verdict, Verdict::Condemn(CondemnReason::GoneFromDisk));
+        assert!(matches!(plan[1].verdict, Verdict::Keep(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_that_meets_require_is_never_condemned(
+            flags in prop::collection::vec((any::<bool>(), 0..3_usize, any::<bool>(), 0..4000_i64), 1..40),
+            last in 0..3_u32,
+            days_ahead in -4000..4000_i64,
+            require in prop::sample::select(vec![Require::Complete, Require::Transferred, Require::Validated]),
+        ) {
+            let sets: Vec<Backup> = flags
+                .iter()
+                .map(|(complete, validated, transferred, age)| {
+                    let mut backup = set(at("2026-11-22T04:00:00Z") - TimeDelta::hours(*age));
+                    backup.complete = vec![*complete];
+                    backup.validate_status = ValidateStatus::ALL[*validated];
+                    backup.transfer_complete = if *transferred { "N,Y".into() } else { "N".into() };
+                    backup
+                })
+                .collect();
+            let mut context = context(require);
+            context.now += TimeDelta::days(days_ahead);
+            let policy = KeepPolicy { last: Some(KeepCount::Newest(last)), ..KeepPolicy::default() };
+            let newest = |require| sets.iter().filter(|b| meets(b, require)).map(|b| (b.started_at, b.id)).max();
+            let expected: Vec<BackupId> =
+                [newest(require), newest(Require::Validated)].into_iter().flatten().map(|(_, id)| id).collect();
+            let plan = plan_retention(sets.clone(), &policy, &context);
+            prop_assert_eq!(plan.len(), sets.len());
+            for decision in plan {
+                if expected.contains(&decision.backup.id) {
+                    prop_assert!(matches!(decision.verdict, Verdict::Keep(_)));
+                }
+            }
+        }
     }
 }

@@ -75,3 +75,61 @@ pub fn order_candidates(
     }
     candidates
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::BackupId;
+
+    fn sets() -> Vec<Backup> {
+        let text = r#"{
+            "id": "bcd36dc6-c9e7-11e7-9e30-005056b15d9c", "node": null, "job": null, "run_id": null,
+            "bk_server": "a", "tag": "shop", "started_at": "2026-11-20T04:00:00Z",
+            "finished_at": "2026-11-20T04:10:00Z", "elapsed_seconds": 600, "databases": ["shop"],
+            "complete": [true], "reason": null, "size_bytes": null, "size_text": "1K", "dir": "/d",
+            "consistency": null, "transfer_to": [], "transfer_started_at": null, "transfer_finished_at": null,
+            "transfer_complete": "N,Y", "remote_dest": "x", "master_status": "", "slave_status": "",
+            "tool_version": "", "server_version": "", "pybackup_version": "", "command": "",
+            "deletion": "none", "deletion_reason": null, "validate_status": "N/A", "manifest_blake3": null
+        }"#;
+        let first: Backup = serde_json::from_str(text).unwrap();
+        (0..3)
+            .map(|day| Backup {
+                id: BackupId::generate(),
+                started_at: first.started_at + TimeDelta::days(day),
+                ..first.clone()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn newest_oldest_and_random_order_the_candidates() {
+        let sets = sets();
+        let first = |select, random: fn(usize) -> usize| order_candidates(sets.clone(), select, random)[0].id;
+        assert_eq!(first(Select::Newest, |_| 0), sets[2].id);
+        assert_eq!(first(Select::Oldest, |_| 0), sets[0].id);
+        assert_eq!(order_candidates(sets.clone(), Select::Random, |below| below + 7).len(), 3);
+        assert_ne!(first(Select::Random, |_| 0), first(Select::Random, |below| below - 1));
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason() {
+        let now = "2026-11-22T00:00:00Z".parse().unwrap();
+        let tags = ["shop".to_owned()];
+        let criteria = Criteria { within: Some(Duration::from_secs(3 * 86_400)), tags: &tags, now };
+        let good = sets().remove(0);
+        assert_eq!(criteria.refusal(&good), None);
+        let local = Backup { transfer_complete: crate::backup::LOCAL_BACKUP.into(), ..good.clone() };
+        assert_eq!(criteria.refusal(&local), None);
+        for (change, reason) in [
+            (Backup { complete: vec![true, false], ..good.clone() }, "it is not complete"),
+            (Backup { deletion: Deletion::Deleting, ..good.clone() }, "it is deleted"),
+            (Backup { transfer_complete: "Y,N".into(), ..good.clone() }, "it has not arrived at its destination"),
+            (Backup { validate_status: ValidateStatus::Failed, ..good.clone() }, "it has been tried"),
+            (Backup { tag: "audit".into(), ..good.clone() }, "its tag is not asked for"),
+            (Backup { started_at: now - TimeDelta::days(4), ..good.clone() }, "it is too old"),
+        ] {
+            assert_eq!(criteria.refusal(&change), Some(reason));
+        }
+    }
+}
