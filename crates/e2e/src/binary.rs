@@ -1,0 +1,200 @@
+//! The built `mykeeper`.
+
+use crate::processes::descendants_of;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than any single command of the tests takes.
+const COMMAND_LIMIT: Duration = Duration::from_secs(100);
+
+/// Where it lies.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    path: PathBuf,
+}
+
+impl Binary {
+    /// The one of the same profile as the running test.
+    pub fn find() -> Self {
+        let test = std::env::current_exe().expect("a test knows its own path");
+        let profile = test
+            .ancestors()
+            .nth(2)
+            .expect("a test lies at target/<profile>/deps/");
+        let path = profile.join("mykeeper");
+        assert!(
+            path.is_file(),
+            "there is no {}: run 'cargo build --workspace' first",
+            path.display()
+        );
+        Self { path }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A command with a clean environment: what a service gets, not what the tester's shell has.
+    pub fn command(&self, config: &Path) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", config.parent().unwrap_or(Path::new("/")))
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, config: &Path, args: &[&str]) -> Finished {
+        self.start(config, args).finish()
+    }
+
+    /// Starts it and does not wait.
+    pub fn start(&self, config: &Path, args: &[&str]) -> Started {
+        let stdout = tempfile::tempfile().expect("a temporary file");
+        let stderr = tempfile::tempfile().expect("a temporary file");
+        let child = self
+            .command(config)
+            .args(args)
+            .stdout(stdout.try_clone().expect("a second handle"))
+            .stderr(stderr.try_clone().expect("a second handle"))
+            .spawn()
+            .expect("mykeeper can be started");
+        Started {
+            child,
+            stdout,
+            stderr,
+            words: args.join(" "),
+        }
+    }
+}
+
+/// A command that runs.
+#[derive(Debug)]
+pub struct Started {
+    child: Child,
+    stdout: File,
+    stderr: File,
+    words: String,
+}
+
+impl Started {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        send(self.child.id(), signal);
+    }
+
+    /// Waits for its end.
+    pub fn finish(mut self) -> Finished {
+        let began = Instant::now();
+        let status = loop {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                break status;
+            }
+            if began.elapsed() > COMMAND_LIMIT {
+                let said = (contents(&mut self.stdout), contents(&mut self.stderr));
+                panic!(
+                    "'mykeeper {}' did not end within {COMMAND_LIMIT:?}:\n{}\n{}",
+                    self.words, said.0, said.1
+                );
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        Finished {
+            status,
+            stdout: contents(&mut self.stdout),
+            stderr: contents(&mut self.stderr),
+            words: self.words.clone(),
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let below = descendants_of(self.child.id());
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            below.iter().for_each(crate::ProcessId::kill);
+        }
+    }
+}
+
+pub(crate) fn send(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+        .expect("a child has a process id");
+    rustix::process::kill_process(pid, signal).expect("our own child takes a signal");
+}
+
+fn contents(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let _ = file.seek(SeekFrom::Start(0));
+    let _ = file.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    words: String,
+}
+
+impl Finished {
+    /// Fails the test, with everything the command said, unless it ended so.
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "exit status of {self}");
+        self
+    }
+
+    /// Fails the test unless the command said this, on either output.
+    #[track_caller]
+    pub fn assert_says(&self, text: &str) -> &Self {
+        assert!(self.said().contains(text), "it should say {text:?}: {self}");
+        self
+    }
+
+    /// Both outputs.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}) from {self}"))
+    }
+}
+
+impl std::fmt::Display for Finished {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "'mykeeper {}' ({})\n--- stdout\n{}--- stderr\n{}---",
+            self.words, self.status, self.stdout, self.stderr
+        )
+    }
+}

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Installs what is missing and runs everything that must hold: format, lints, the laws about crates, all tests.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: deploy/test.sh [--quick] [--advisories]
+
+Runs, and stops at the first that fails:
+  needs      what is missing, from Debian's packages (needs root or sudo only when something is missing)
+  tools      cargo-nextest and cargo-deny, built by cargo when they are not there
+  scripts    shellcheck, where it is installed
+  format     cargo fmt --check
+  lints      cargo clippy, warnings denied
+  laws       cargo deny: who may import what, licences, sources
+  build      cargo build
+  tests      cargo nextest run
+
+  --quick       only the tests that start no server: format, lints, unit tests
+  --advisories  also asks the advisory database, which is fetched from outside
+  --help        this text
+
+Runs as root or as any user. Not as root, the tests that need root (a full disk on a tmpfs) say so and do
+nothing. Everything the tests start listens on loopback or a socket and ends with them.
+TEXT
+}
+
+quick=
+advisories=
+for argument in "$@"; do
+  case $argument in
+    --quick) quick=yes ;;
+    --advisories) advisories=yes ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *)
+      printf 'test.sh: unknown option %s\n\n' "$argument" >&2
+      usage >&2
+      exit 2
+      ;;
+  esac
+done
+
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/.."
+
+# The versions that these checks were written against.
+nextest_version=0.9.143
+deny_version=0.20.2
+# The servers' programs lie in folders that a user's PATH may lack.
+export PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+step() {
+  local name=$1 began=$SECONDS
+  shift
+  printf '\n==> %s\n' "$name"
+  if ! "$@"; then
+    printf '\n==> %s FAILED after %ss: %s\n' "$name" "$((SECONDS - began))" "$*" >&2
+    exit 1
+  fi
+  printf '==> %s: ok, %ss\n' "$name" "$((SECONDS - began))"
+}
+
+rust_is_there() {
+  local part
+  if ! command -v cargo >/dev/null; then
+    echo "there is no cargo: install Rust $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer with rustup" >&2
+    return 1
+  fi
+  for part in fmt clippy; do
+    cargo "$part" --version >/dev/null 2>&1 && continue
+    echo "cargo $part is missing: rustup component add rustfmt clippy" >&2
+    return 1
+  done
+}
+
+needs() {
+  if [[ -n $quick ]]; then deploy/install-needs.sh build; else deploy/install-needs.sh build run test; fi &&
+    rust_is_there
+}
+
+cargo_tools() {
+  cargo nextest --version >/dev/null 2>&1 ||
+    cargo install --locked --debug "cargo-nextest@$nextest_version" || return 1
+  cargo deny --version >/dev/null 2>&1 ||
+    cargo install --locked --debug "cargo-deny@$deny_version"
+}
+
+scripts() {
+  if command -v shellcheck >/dev/null; then
+    shellcheck deploy/*.sh .ci/run
+  else
+    echo "shellcheck is not installed: the scripts are only parsed"
+    local script
+    for script in deploy/*.sh .ci/run; do bash -n "$script" || return 1; done
+  fi
+}
+
+checks=(bans licenses sources)
+[[ -z $advisories ]] || checks+=(advisories)
+
+step needs needs
+step tools cargo_tools
+step scripts scripts
+step format cargo fmt --all --check
+step lints cargo clippy --locked --workspace --all-targets -- -D warnings
+step laws cargo deny --all-features check --hide-inclusion-graph "${checks[@]}"
+if [[ -n $quick ]]; then
+  step tests cargo nextest run --locked --workspace --lib --bins
+else
+  step build cargo build --locked --workspace
+  step tests cargo nextest run --locked --workspace
+fi
