@@ -173,9 +173,7 @@ impl StateDir {
             Ok(()) => Ok(LockAttempt::Held(HeldLock { file, signed: false })),
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                let owner = file
-                    .by_ref()
-                    .take(4096)
+                let owner = Read::take(&mut file, 4096)
                     .read_to_string(&mut text)
                     .ok()
                     .and_then(|_| serde_json::from_str(&text).ok());

@@ -9,17 +9,16 @@ use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::{BackupTask, Task};
 use mykeeper_domain::server::Server;
 use mykeeper_domain::{JobName, RunId, SystemClock};
-use mykeeper_supervise::{Limits, Supervisor};
+use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
-use mykeeper_tools::mydumper::{MydumperInfo, check_options, detect_mydumper};
+use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper};
 use mykeeper_tools::myloader::detect_myloader;
-use mykeeper_tools::probe::{PrivilegeNeed, Probe, missing_privileges};
-use mykeeper_tools::rsync::{RsyncInfo, check_destination, detect_rsync};
+use mykeeper_tools::probe::{Probe, missing_privileges};
+use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
 use mykeeper_tools::sandbox::check_sandbox;
 use mykeeper_tools::{ServerConnection, ToolEnv};
 use serde::Serialize;
 use std::path::Path;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// How good a finding is.
@@ -203,7 +202,7 @@ async fn try_tools(
         .map_err(|error| error.to_string()),
     )?;
     for (name, task) in backup_tasks(settings) {
-        if let Err(error) = check_options(&info, &task.mydumper) {
+        if let Err(error) = DumpOptions::read(&info, &task.mydumper) {
             findings.add(format!("job {name}"), Grade::Failed, error.to_string());
         }
     }
@@ -220,7 +219,7 @@ fn backup_tasks(settings: &Settings) -> impl Iterator<Item = (&JobName, &BackupT
 async fn try_server(
     settings: &Settings,
     server: &Server,
-    _mydumper: Option<&MydumperInfo>,
+    mydumper: Option<&MydumperInfo>,
     findings: &mut Findings,
 ) {
     let what = format!("server {}", server.name);
@@ -240,7 +239,7 @@ async fn try_server(
         Ok(probe) => probe,
         Err(error) => return findings.add(what, Grade::Failed, error.to_string()),
     };
-    if let Err(error) = try_server_jobs(settings, server, &mut probe, findings).await {
+    if let Err(error) = try_server_jobs(settings, server, (mydumper, &mut probe), findings).await {
         findings.add(what, Grade::Failed, error.to_string());
     }
     probe.close().await;
@@ -249,7 +248,7 @@ async fn try_server(
 async fn try_server_jobs(
     settings: &Settings,
     server: &Server,
-    probe: &mut Probe,
+    (mydumper, probe): (Option<&MydumperInfo>, &mut Probe),
     findings: &mut Findings,
 ) -> Result<(), mykeeper_tools::ToolError> {
     let version = probe.server_version().await?;
@@ -267,7 +266,12 @@ async fn try_server_jobs(
             findings.add(&what, Grade::Failed, format!("no database is left after the patterns; the account sees {seen}"));
             continue;
         }
-        let missing = missing_privileges(&grants, &PrivilegeNeed::of_backup(&databases, &task.mydumper), &version);
+        // What the dump needs depends on the dumper; without one, that is said elsewhere.
+        let Some(options) = mydumper.and_then(|info| DumpOptions::read(info, &task.mydumper).ok().zip(Some(info))) else {
+            continue;
+        };
+        let need = options.0.privilege_need(options.1, &databases);
+        let missing = missing_privileges(&grants, &need, &version);
         if missing.is_empty() {
             findings.add(&what, Grade::Ok, format!("{} databases, privileges suffice", databases.len()));
         }
@@ -313,21 +317,14 @@ async fn try_destination(
         let password = mykeeper_config::read_password(&destination.password, credentials.as_deref())
             .map_err(|error| error.to_string())?;
         let private = state.private_dir(RunId::generate()).map_err(|error| error.to_string())?;
-        let request = mykeeper_tools::rsync::SendRequest {
+        let request = CheckRequest {
             info: rsync,
             ssh_program: &settings.tools.ssh,
             destination,
             password: password.as_ref(),
-            set_dir: Path::new("/"),
-            relative: "",
             private_dir: private.path(),
-            limits: Limits {
-                timeout: Some(Duration::from_secs(30)),
-                stall: Some(Duration::from_secs(20)),
-                grace: settings.daemon.kill_grace,
-            },
         };
-        check_destination(&request, tools).await.map_err(|error| error.to_string())
+        check_destination(request, tools).await.map_err(|error| error.to_string())
     }
     .await;
     findings.record(what, result.map(|()| ((), format!("{} is reachable and writable", destination.url))));

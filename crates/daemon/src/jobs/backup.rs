@@ -9,8 +9,8 @@ use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::server::Server;
 use mykeeper_domain::{BackupId, run::RunState};
-use mykeeper_tools::mydumper::{DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record};
-use mykeeper_tools::probe::{PrivilegeNeed, Probe, missing_privileges};
+use mykeeper_tools::mydumper::{DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record};
+use mykeeper_tools::probe::{Probe, missing_privileges};
 use mykeeper_tools::{ServerConnection, ToolError};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -118,6 +118,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let tools = context.tools();
     let info = detect_mydumper(tools.supervisor, &context.settings.tools.mydumper).await?;
     context.say(format!("dumper: {}", info.banner));
+    let options = DumpOptions::read(&info, &task.mydumper)?;
     let connection = context.environment.connection(server)?;
     let mut probe = Probe::connect(&connection).await?;
     let present = probe.databases().await?;
@@ -138,7 +139,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let version = probe.server_version().await?;
     let grants = probe.grants().await?;
     probe.close().await;
-    let need = PrivilegeNeed::of_backup(&databases, &task.mydumper);
+    let need = options.privilege_need(&info, &databases);
     let missing = missing_privileges(&grants, &need, &version);
     if !missing.is_empty() {
         let list = missing.iter().map(|missing| format!("{} on {}", missing.privilege, missing.on));

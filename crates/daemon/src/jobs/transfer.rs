@@ -9,7 +9,8 @@ use mykeeper_domain::job::TransferTask;
 use mykeeper_domain::run::{RunEnd, RunState};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName};
-use mykeeper_tools::rsync::{SendRequest, detect_rsync, send_set, verify_set};
+use mykeeper_supervise::Limits;
+use mykeeper_tools::rsync::{RsyncInfo, SendRequest, detect_rsync, send_set, verify_set};
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -146,6 +147,7 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
     let mut number = 1;
     loop {
         let attempt = context.begin_attempt(number, None).await?;
+        let limits = context.limits();
         let request = SendRequest {
             info: &info,
             ssh_program: &settings.tools.ssh,
@@ -154,9 +156,9 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
             set_dir: dir,
             relative: &relative,
             private_dir: context.private.path(),
-            limits: context.limits(),
+            limits: &limits,
         };
-        let result: JobResult = send_set(&request, &context.tools())
+        let result: JobResult = send_set(request, &context.tools())
             .await
             .map(|outcome| JobReport::done(format!("{} has arrived at {}", dir.display(), outcome.target), None))
             .map_err(JobError::from);
@@ -243,8 +245,9 @@ impl<'a> Sending<'a> {
         loop {
             let transfer = self.begin(context, TransferPurpose::Send, number).await?;
             context.say(format!("sending set {} to {}", self.backup.id, self.target()));
-            let request = self.request(context, &info);
-            let result = send_set(&request, &context.tools()).await;
+            let limits = context.limits();
+            let request = self.request(context, &info, &limits);
+            let result = send_set(request, &context.tools()).await;
             let sent_bytes = result.as_ref().ok().map(|outcome| outcome.sent_bytes);
             let result = result.map(drop).map_err(|error| {
                 let error = JobError::from(error);
@@ -266,7 +269,8 @@ impl<'a> Sending<'a> {
     async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
         let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
         let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
-        let result = match verify_set(&self.request(context, &info), &context.tools()).await {
+        let limits = context.limits();
+        let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {
             Ok(differing) if differing.is_empty() => Ok(()),
             Ok(differing) => Err(JobError::fatal(format!(
                 "the copy of set {} at {} is damaged and will be sent again: {} differ",
@@ -289,7 +293,8 @@ impl<'a> Sending<'a> {
     fn request<'b>(
         &'b self,
         context: &'b RunContext,
-        info: &'b mykeeper_tools::rsync::RsyncInfo,
+        info: &'b RsyncInfo,
+        limits: &'b Limits,
     ) -> SendRequest<'b> {
         SendRequest {
             info,
@@ -299,7 +304,7 @@ impl<'a> Sending<'a> {
             set_dir: &self.set_dir,
             relative: &self.relative,
             private_dir: context.private.path(),
-            limits: context.limits(),
+            limits,
         }
     }
 
