@@ -1,8 +1,25 @@
 //! All catalog SQL, for both engines, behind one trait. Migrations are embedded.
 
+mod attempts;
+mod backups;
+mod contents;
+mod db;
 mod error;
+mod jobs;
+mod leases;
+mod migrate;
+mod open;
+mod paths;
+mod probe;
+mod proofs;
+mod row;
+mod runs;
+mod store;
+mod transfers;
+mod zone;
 
 pub use error::CatalogError;
+pub use open::{OpenCatalog, open};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -1,0 +1,480 @@
+//! `user_backup`: the sets, pybackup's and ours.
+
+use crate::BackupFilter;
+use crate::db::{Store, is_duplicate, read, write};
+use crate::error::CatalogError;
+use crate::row::{Place, ms, signed, to_json};
+use crate::zone::{from_wall, to_wall};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::job::Consistency;
+use mykeeper_domain::manifest::Manifest;
+use mykeeper_domain::{BackupId, DestinationName};
+use sqlx::{FromRow, QueryBuilder};
+use std::path::PathBuf;
+
+/// DATETIME columns are read as text: a zero date, which lax servers store, is none that a driver could decode.
+macro_rules! columns {
+    () => {
+        "b.id, b.bk_id, b.bk_server, CAST(b.start_time AS CHAR) AS start_wall, CAST(b.end_time AS CHAR) AS end_wall, \
+         b.elapsed_time, b.backuped_db, b.is_complete, b.bk_size, b.bk_dir, \
+         CAST(b.transfer_start AS CHAR) AS transfer_start_wall, CAST(b.transfer_end AS CHAR) AS transfer_end_wall, \
+         b.transfer_complete, b.remote_dest, b.master_status, b.slave_status, b.tool_version, b.server_version, \
+         b.pybackup_version, b.bk_command, b.tag, b.is_deleted, b.validate_status, b.node, b.job, b.run_id, \
+         b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
+         b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3"
+    };
+}
+pub(crate) use columns;
+
+const TABLE: &str = "user_backup";
+
+/// Whatever pybackup may have left out is optional here.
+#[derive(FromRow)]
+pub(crate) struct BackupRow {
+    id: i64,
+    bk_id: String,
+    bk_server: Option<String>,
+    start_wall: Option<String>,
+    end_wall: Option<String>,
+    elapsed_time: Option<i64>,
+    backuped_db: Option<String>,
+    is_complete: Option<String>,
+    bk_size: Option<String>,
+    bk_dir: Option<String>,
+    transfer_start_wall: Option<String>,
+    transfer_end_wall: Option<String>,
+    transfer_complete: Option<String>,
+    remote_dest: Option<String>,
+    master_status: Option<String>,
+    slave_status: Option<String>,
+    tool_version: Option<String>,
+    server_version: Option<String>,
+    pybackup_version: Option<String>,
+    bk_command: Option<String>,
+    tag: Option<String>,
+    is_deleted: Option<String>,
+    validate_status: Option<String>,
+    node: Option<String>,
+    job: Option<String>,
+    run_id: Option<String>,
+    bk_bytes: Option<i64>,
+    databases_json: Option<String>,
+    reason: Option<String>,
+    consistency: Option<String>,
+    transfer_to: Option<String>,
+    started_ms: Option<i64>,
+    finished_ms: Option<i64>,
+    transfer_started_ms: Option<i64>,
+    transfer_finished_ms: Option<i64>,
+    deletion: Option<String>,
+    deletion_reason: Option<String>,
+    manifest_blake3: Option<String>,
+}
+
+fn consistency_word(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::All => "all",
+        Consistency::PerDatabase => "per-database",
+    }
+}
+
+/// The comma list of pybackup.
+fn comma_list(text: Option<&str>) -> Vec<&str> {
+    match text.map(str::trim) {
+        None | Some("") => Vec::new(),
+        Some(text) => text.split(',').map(str::trim).collect(),
+    }
+}
+
+impl BackupRow {
+    pub(crate) fn into_backup(self, zone: Tz) -> Result<Backup, CatalogError> {
+        let place = Place { table: TABLE, id: &self.bk_id };
+        // Our own columns hold the instant itself, which a wall clock shows twice once a year.
+        let instant = |column, exact: Option<i64>, wall: Option<&String>| {
+            Ok::<_, CatalogError>(
+                place.instant_some(column, exact)?.or_else(|| wall.and_then(|wall| from_wall(wall, zone))),
+            )
+        };
+        let started = instant("started_ms", self.started_ms, self.start_wall.as_ref())?;
+        let finished = instant("finished_ms", self.finished_ms, self.end_wall.as_ref())?;
+        let databases = match &self.databases_json {
+            Some(json) => place.json("databases_json", json)?,
+            None => comma_list(self.backuped_db.as_deref()).into_iter().map(str::to_owned).collect(),
+        };
+        let consistency = match self.consistency.as_deref() {
+            None => None,
+            Some("all") => Some(Consistency::All),
+            Some("per-database") => Some(Consistency::PerDatabase),
+            Some(other) => return Err(place.error("consistency", format!("{other:?} is no consistency"))),
+        };
+        let transfer_to: Vec<DestinationName> = match &self.transfer_to {
+            Some(json) => place.json("transfer_to", json)?,
+            None => Vec::new(),
+        };
+        let is_deleted = self.is_deleted.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("Y"));
+        let deletion = if is_deleted {
+            Deletion::Deleted
+        } else if self.deletion.as_deref() == Some(Deletion::Deleting.as_str()) {
+            Deletion::Deleting
+        } else {
+            Deletion::None
+        };
+        Ok(Backup {
+            id: place.parse("bk_id", self.bk_id.trim())?,
+            node: place.parse_some("node", self.node.as_ref())?,
+            job: place.parse_some("job", self.job.as_ref())?,
+            run_id: place.parse_some("run_id", self.run_id.as_ref())?,
+            // A row without any time is older than all others.
+            started_at: started.or(finished).unwrap_or(DateTime::UNIX_EPOCH),
+            finished_at: finished.or(started).unwrap_or(DateTime::UNIX_EPOCH),
+            elapsed_seconds: self.elapsed_time.unwrap_or(0),
+            databases,
+            complete: comma_list(self.is_complete.as_deref()).into_iter().map(|part| part == "Y").collect(),
+            reason: self.reason,
+            size_bytes: self.bk_bytes.map(|bytes| place.count("bk_bytes", bytes)).transpose()?,
+            size_text: self.bk_size.unwrap_or_default(),
+            dir: PathBuf::from(self.bk_dir.unwrap_or_default()),
+            consistency,
+            transfer_to,
+            transfer_started_at: instant(
+                "transfer_started_ms",
+                self.transfer_started_ms,
+                self.transfer_start_wall.as_ref(),
+            )?,
+            transfer_finished_at: instant(
+                "transfer_finished_ms",
+                self.transfer_finished_ms,
+                self.transfer_end_wall.as_ref(),
+            )?,
+            transfer_complete: self.transfer_complete.unwrap_or_default(),
+            remote_dest: self.remote_dest.unwrap_or_default(),
+            master_status: self.master_status.unwrap_or_default(),
+            slave_status: self.slave_status.unwrap_or_default(),
+            tool_version: self.tool_version.unwrap_or_default(),
+            server_version: self.server_version.unwrap_or_default(),
+            pybackup_version: self.pybackup_version.unwrap_or_default(),
+            command: self.bk_command.unwrap_or_default(),
+            deletion,
+            deletion_reason: self.deletion_reason,
+            validate_status: match self.validate_status.as_deref() {
+                Some("passed") => ValidateStatus::Passed,
+                Some("failed") => ValidateStatus::Failed,
+                _ => ValidateStatus::NotTried,
+            },
+            manifest_blake3: self.manifest_blake3,
+            bk_server: self.bk_server.unwrap_or_default(),
+            tag: self.tag.unwrap_or_default(),
+        })
+    }
+}
+
+/// A row that cannot be read is told in the log and left out: it must not hide all others.
+pub(crate) fn into_list(rows: Vec<BackupRow>, zone: Tz) -> Vec<Backup> {
+    rows.into_iter()
+        .filter_map(|row| {
+            let id = row.id;
+            row.into_backup(zone)
+                .inspect_err(|error| tracing::warn!(row = id, %error, "a set is left out of a list"))
+                .ok()
+        })
+        .collect()
+}
+
+/// Bytes of one INSERT of many rows, about.
+const BATCH_BYTES: usize = 512 * 1024;
+/// Rows of one INSERT: seven placeholders each, of which SQLite takes 32,766 and MySQL 65,535.
+const BATCH_ROWS: usize = 1000;
+/// Bytes of one part of the evidence.
+const PART_BYTES: usize = 512 * 1024;
+
+/// Runs of files that fit into one statement each, with the number of the first.
+fn batches(manifest: &Manifest) -> Vec<(usize, &[mykeeper_domain::manifest::FileEntry])> {
+    let mut batches = Vec::new();
+    let (mut from, mut bytes) = (0, 0);
+    for (at, file) in manifest.files.iter().enumerate() {
+        let size = file.path.len() + 150;
+        if at > from && (at - from >= BATCH_ROWS || bytes + size > BATCH_BYTES) {
+            batches.push((from, &manifest.files[from..at]));
+            (from, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if from < manifest.files.len() {
+        batches.push((from, &manifest.files[from..]));
+    }
+    batches
+}
+
+/// The text in parts of at most [`PART_BYTES`], none of which ends within a character.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut end = rest.len().min(PART_BYTES);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        let (part, tail) = rest.split_at(end);
+        parts.push(part);
+        rest = tail;
+    }
+    parts
+}
+
+macro_rules! insert_row {
+    ($tx:ident, $backup:ident, $zone:expr, $databases:ident, $transfer_to:ident) => {
+        sqlx::query(
+            "INSERT INTO user_backup (bk_id, bk_server, start_time, end_time, elapsed_time, backuped_db, \
+             is_complete, bk_size, bk_dir, transfer_start, transfer_end, transfer_complete, remote_dest, \
+             master_status, slave_status, tool_version, server_version, pybackup_version, bk_command, tag, \
+             is_deleted, validate_status, node, job, run_id, bk_bytes, databases_json, reason, consistency, \
+             transfer_to, started_ms, finished_ms, transfer_started_ms, transfer_finished_ms, deletion, \
+             deletion_reason, manifest_blake3, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+             ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind($backup.id.to_string())
+        .bind($backup.bk_server.as_str())
+        .bind(to_wall($backup.started_at, $zone))
+        .bind(to_wall($backup.finished_at, $zone))
+        .bind($backup.elapsed_seconds)
+        .bind($backup.databases.join(","))
+        .bind($backup.complete.iter().map(|part| if *part { "Y" } else { "N" }).collect::<Vec<_>>().join(","))
+        .bind($backup.size_text.as_str())
+        .bind($backup.dir.to_string_lossy().into_owned())
+        .bind($backup.transfer_started_at.map(|at| to_wall(at, $zone)))
+        .bind($backup.transfer_finished_at.map(|at| to_wall(at, $zone)))
+        .bind($backup.transfer_complete.as_str())
+        .bind($backup.remote_dest.as_str())
+        .bind($backup.master_status.as_str())
+        .bind($backup.slave_status.as_str())
+        .bind($backup.tool_version.as_str())
+        .bind($backup.server_version.as_str())
+        .bind($backup.pybackup_version.as_str())
+        .bind($backup.command.as_str())
+        .bind($backup.tag.as_str())
+        .bind(if $backup.deletion == Deletion::Deleted { "Y" } else { "N" })
+        .bind($backup.validate_status.as_str())
+        .bind($backup.node.as_ref().map(|node| node.as_str()))
+        .bind($backup.job.as_ref().map(|job| job.as_str()))
+        .bind($backup.run_id.map(|id| id.to_string()))
+        .bind($backup.size_bytes.map(signed))
+        .bind($databases.as_str())
+        .bind($backup.reason.as_deref())
+        .bind($backup.consistency.map(consistency_word))
+        .bind($transfer_to.as_str())
+        .bind(ms($backup.started_at))
+        .bind(ms($backup.finished_at))
+        .bind($backup.transfer_started_at.map(ms))
+        .bind($backup.transfer_finished_at.map(ms))
+        .bind($backup.deletion.as_str())
+        .bind($backup.deletion_reason.as_deref())
+        .bind($backup.manifest_blake3.as_deref())
+        .bind(
+            $backup
+                .transfer_started_at
+                .zip($backup.transfer_finished_at)
+                .map(|(from, to)| (to - from).num_seconds()),
+        )
+        .execute(&mut *$tx)
+        .await
+    };
+}
+
+/// What else a set has in the catalog, ready to be written.
+struct Parcel<'a> {
+    databases: String,
+    transfer_to: String,
+    evidence: String,
+    files: Vec<(usize, &'a [mykeeper_domain::manifest::FileEntry])>,
+}
+
+pub(crate) async fn insert(
+    store: &Store,
+    backup: &Backup,
+    manifest: &Manifest,
+    evidence: &Evidence,
+) -> Result<bool, CatalogError> {
+    const ACTION: &str = "write a set";
+    let parcel = Parcel {
+        databases: to_json(ACTION, &backup.databases)?,
+        transfer_to: to_json(ACTION, &backup.transfer_to)?,
+        evidence: to_json(ACTION, evidence)?,
+        files: batches(manifest),
+    };
+    let id = backup.id.to_string();
+    write!(store, ACTION, |tx| {
+        let Parcel { databases, transfer_to, evidence, files } = &parcel;
+        match insert_row!(tx, backup, store.zone, databases, transfer_to) {
+            Err(error) if is_duplicate(&error) => false,
+            written => {
+                written?;
+                for (first, files) in files {
+                    let mut query = QueryBuilder::new(
+                        "INSERT INTO mk_file (bk_id, number, path, size_bytes, blake3, plain_bytes, data_rows) ",
+                    );
+                    query.push_values(files.iter().enumerate(), |mut row, (at, file)| {
+                        row.push_bind(id.as_str())
+                            .push_bind(signed((first + at) as u64))
+                            .push_bind(file.path.as_str())
+                            .push_bind(signed(file.size_bytes))
+                            .push_bind(file.blake3.as_str())
+                            .push_bind(signed(file.plain_bytes))
+                            .push_bind(file.rows.map(signed));
+                    });
+                    // Statements of this size are not kept prepared.
+                    query.build().persistent(false).execute(&mut *tx).await?;
+                }
+                for (number, part) in parts(evidence).into_iter().enumerate() {
+                    sqlx::query("INSERT INTO mk_evidence (bk_id, part, json) VALUES (?, ?, ?)")
+                        .bind(id.as_str())
+                        .bind(signed(number as u64))
+                        .bind(part)
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                if let Some(node) = backup.node.as_ref().filter(|_| backup.is_complete()) {
+                    for destination in &backup.transfer_to {
+                        sqlx::query(
+                            "INSERT INTO mk_delivery (bk_id, destination, node, arrived) VALUES (?, ?, ?, 0)",
+                        )
+                        .bind(id.as_str())
+                        .bind(destination.as_str())
+                        .bind(node.as_str())
+                        .execute(&mut *tx)
+                        .await?;
+                    }
+                }
+                true
+            }
+        }
+    })
+}
+
+pub(crate) async fn one(store: &Store, id: BackupId) -> Result<Option<Backup>, CatalogError> {
+    let row: Option<BackupRow> = read!(store, "read a set", |conn| {
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM user_backup b WHERE b.bk_id = ?"))
+            .bind(id.to_string())
+            .fetch_optional(&mut *conn)
+            .await?
+    })?;
+    row.map(|row| row.into_backup(store.zone)).transpose()
+}
+
+/// Adds the condition on the start: exact where the instant is known, by the wall clock otherwise.
+macro_rules! started_since {
+    ($query:ident, $since:expr, $zone:expr) => {
+        // For the index, an hour or two wide of it: the wall clock goes back once a year.
+        $query.push(" AND b.start_time >= ").push_bind(to_wall($since - TimeDelta::hours(3), $zone));
+        $query.push(" AND (b.started_ms >= ").push_bind(ms($since));
+        $query.push(" OR (b.started_ms IS NULL AND b.start_time >= ").push_bind(to_wall($since, $zone));
+        $query.push("))");
+    };
+}
+
+pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
+    let rows: Vec<BackupRow> = read!(store, "list sets", |conn| {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_backup b WHERE 1 = 1"));
+        // The seed's columns take large letters for small ones and ignore spaces at the end; a filter does not.
+        if let Some(tag) = &filter.tag {
+            query.push(" AND b.tag = ").push_bind(tag.as_str());
+            query.push(" AND HEX(b.tag) = HEX(").push_bind(tag.as_str()).push(")");
+        }
+        if let Some(server) = &filter.server {
+            query.push(" AND b.bk_server = ").push_bind(server.as_str());
+            query.push(" AND HEX(b.bk_server) = HEX(").push_bind(server.as_str()).push(")");
+        }
+        if let Some(node) = &filter.node {
+            query.push(" AND b.node = ").push_bind(node.as_str());
+        }
+        if let Some(since) = filter.since {
+            started_since!(query, since, store.zone);
+        }
+        if filter.present_only {
+            query.push(" AND b.is_deleted = 'N'");
+        }
+        query.push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ").push_bind(i64::from(filter.limit));
+        query.build_query_as().fetch_all(&mut *conn).await?
+    })?;
+    let mut backups = into_list(rows, store.zone);
+    // Within the hour that the wall clock shows twice.
+    backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
+    Ok(backups)
+}
+
+pub(crate) async fn candidates(
+    store: &Store,
+    since: Option<DateTime<Utc>>,
+    limit: u32,
+) -> Result<Vec<Backup>, CatalogError> {
+    let rows: Vec<BackupRow> = read!(store, "list sets to validate", |conn| {
+        let mut query = QueryBuilder::new(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM user_backup b WHERE b.validate_status = 'N/A' AND b.is_deleted = 'N' AND b.deletion = 'none'"
+        ));
+        if let Some(since) = since {
+            started_since!(query, since, store.zone);
+        }
+        query.push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ").push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(&mut *conn).await?
+    })?;
+    Ok(into_list(rows, store.zone))
+}
+
+/// What is deleted is neither sent nor verified any more.
+macro_rules! forget_deliveries {
+    ($tx:ident, $id:ident) => {
+        sqlx::query("DELETE FROM mk_delivery WHERE bk_id = ?").bind($id.to_string()).execute(&mut *$tx).await?
+    };
+}
+
+pub(crate) async fn mark_deleting(store: &Store, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
+    write!(store, "mark a set for deletion", |tx| {
+        let marked = sqlx::query(
+            "UPDATE user_backup SET deletion = 'deleting', deletion_reason = ? WHERE bk_id = ? AND is_deleted <> 'Y'",
+        )
+        .bind(reason)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if marked > 0 {
+            forget_deliveries!(tx, id);
+        }
+        marked > 0
+    })
+}
+
+pub(crate) async fn mark_deleted(
+    store: &Store,
+    id: BackupId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, CatalogError> {
+    write!(store, "mark a set as deleted", |tx| {
+        let marked = sqlx::query(
+            "UPDATE user_backup SET is_deleted = 'Y', deletion = 'deleted', deletion_reason = ?, deleted_ms = ? \
+             WHERE bk_id = ? AND (is_deleted <> 'Y' OR deletion <> 'deleted')",
+        )
+        .bind(reason)
+        .bind(ms(now))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        if marked > 0 {
+            forget_deliveries!(tx, id);
+            true
+        } else {
+            // Deleted before: the first reason stays.
+            let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM user_backup WHERE bk_id = ?")
+                .bind(id.to_string())
+                .fetch_one(&mut *tx)
+                .await?;
+            there > 0
+        }
+    })
+}

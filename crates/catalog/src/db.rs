@@ -1,0 +1,211 @@
+//! The two engines, and the one way in which every statement reaches them: bounded in time, explained when it fails.
+
+use crate::error::CatalogError;
+use crate::probe;
+use chrono_tz::Tz;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool};
+use sqlx::sqlite::SqlitePool;
+use std::time::Duration;
+
+/// How long one transaction may take.
+pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+/// How often a transaction that lost a deadlock is tried again.
+pub(crate) const DEADLOCK_TRIES: u32 = 8;
+
+/// The pools of either engine.
+pub(crate) enum Db {
+    /// SQLite: one connection writes, several read.
+    Lite {
+        /// SQLite takes one writer at a time; a queue here is fairer than its busy timeout.
+        writer: SqlitePool,
+        /// In WAL mode readers do not wait for the writer.
+        readers: SqlitePool,
+    },
+    /// MySQL or MariaDB.
+    My {
+        pool: MySqlPool,
+        /// For connections of our own: the probe, and migrations.
+        options: Box<MySqlConnectOptions>,
+    },
+}
+
+/// The catalog over one of the engines.
+pub(crate) struct Store {
+    pub(crate) db: Db,
+    /// Without secrets.
+    pub(crate) url: String,
+    /// What the seed's DATETIME columns are in.
+    pub(crate) zone: Tz,
+}
+
+/// Why a transaction came to nothing, before it is explained.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Sql(sqlx::Error),
+    Catalog(CatalogError),
+    /// No answer within [`STATEMENT_LIMIT`].
+    Slow,
+}
+
+impl From<sqlx::Error> for Fault {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<CatalogError> for Fault {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl Fault {
+    /// The engine gave up on one of two transactions that waited for each other: trying again helps.
+    pub(crate) fn is_deadlock(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1213 | 1020))
+    }
+}
+
+/// A row of that key is there already.
+pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
+}
+
+/// The engine's error number, when the engine is MySQL.
+pub(crate) fn mysql_number(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Option<u16> {
+    error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
+}
+
+impl Store {
+    /// Turns a fault into what the caller is told.
+    pub(crate) async fn explain(&self, action: &'static str, fault: Fault) -> CatalogError {
+        match fault {
+            Fault::Catalog(error) => error,
+            Fault::Slow => self.unreachable(format!(
+                "no answer within {} s while trying to {action}",
+                STATEMENT_LIMIT.as_secs()
+            )),
+            Fault::Sql(sqlx::Error::PoolTimedOut) => match &self.db {
+                // The pool hides why it could not connect.
+                Db::My { options, .. } => match probe::connect(options).await {
+                    Ok(_) => self.unreachable("all connections are busy".to_owned()),
+                    Err(cause) => self.unreachable(cause),
+                },
+                Db::Lite { .. } => self.unreachable("another write has been going on for too long".to_owned()),
+            },
+            Fault::Sql(error) => self.explain_sql(action, &error),
+        }
+    }
+
+    fn explain_sql(&self, action: &'static str, error: &sqlx::Error) -> CatalogError {
+        let cause = probe::cause(error);
+        if probe::is_outage(error) {
+            return self.unreachable(cause);
+        }
+        if let sqlx::Error::Database(error) = error {
+            let missing = mysql_number(error.as_ref())
+                .map_or_else(|| cause.starts_with("no such table"), |number| number == 1146);
+            if missing {
+                return self.schema("has no tables yet: run \"mykeeper catalog migrate\"");
+            }
+            let older = mysql_number(error.as_ref()).map_or_else(
+                || cause.starts_with("no such column") || cause.contains("has no column named"),
+                |number| number == 1054,
+            );
+            if older {
+                return self.schema(&format!("has older tables ({cause}): run \"mykeeper catalog migrate\""));
+            }
+        }
+        CatalogError::Statement { action, cause }
+    }
+
+    pub(crate) fn unreachable(&self, cause: String) -> CatalogError {
+        CatalogError::Unreachable { url: self.url.clone(), cause }
+    }
+
+    pub(crate) fn schema(&self, problem: &str) -> CatalogError {
+        CatalogError::Schema { url: self.url.clone(), problem: problem.to_owned() }
+    }
+}
+
+/// Runs `$body` on a connection of `$pool` within the time limit. A connection whose answer is still owed is not
+/// given back to the pool: it would be waited for there.
+macro_rules! bounded {
+    ($pool:expr, |$conn:ident| $body:expr) => {
+        async {
+            let mut held = $pool.acquire().await?;
+            let work = async {
+                let $conn = &mut *held;
+                $body
+            };
+            match tokio::time::timeout($crate::db::STATEMENT_LIMIT, work).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    drop(held.detach());
+                    Err($crate::db::Fault::Slow)
+                }
+            }
+        }
+        .await
+    };
+}
+
+/// Reads: the same statements on either engine, `$conn` being a connection of it.
+macro_rules! read {
+    ($store:expr, $action:expr, |$conn:ident| $body:expr) => {{
+        let outcome: Result<_, $crate::db::Fault> = match &$store.db {
+            $crate::db::Db::Lite { readers, .. } => {
+                $crate::db::bounded!(readers, |$conn| Ok::<_, $crate::db::Fault>($body))
+            }
+            $crate::db::Db::My { pool, .. } => {
+                $crate::db::bounded!(pool, |$conn| Ok::<_, $crate::db::Fault>($body))
+            }
+        };
+        match outcome {
+            Ok(value) => Ok(value),
+            Err(fault) => Err($store.explain($action, fault).await),
+        }
+    }};
+}
+
+/// One transaction that writes: the same statements on either engine, `$tx` being a connection of it. `$body` may
+/// run more than once, where the engine chose this transaction to end a deadlock.
+macro_rules! write {
+    ($store:expr, $action:expr, |$tx:ident| $body:expr) => {{
+        let mut tries = 0_u32;
+        loop {
+            let outcome: Result<_, $crate::db::Fault> = match &$store.db {
+                $crate::db::Db::Lite { writer, .. } => $crate::db::bounded!(writer, |conn| {
+                    // A plain BEGIN that reads first fails at once when another process writes meanwhile.
+                    let mut transaction = sqlx::Connection::begin_with(conn, "BEGIN IMMEDIATE").await?;
+                    let value = {
+                        let $tx = &mut *transaction;
+                        $body
+                    };
+                    transaction.commit().await?;
+                    Ok::<_, $crate::db::Fault>(value)
+                }),
+                $crate::db::Db::My { pool, .. } => $crate::db::bounded!(pool, |conn| {
+                    let mut transaction = sqlx::Connection::begin(conn).await?;
+                    let value = {
+                        let $tx = &mut *transaction;
+                        $body
+                    };
+                    transaction.commit().await?;
+                    Ok::<_, $crate::db::Fault>(value)
+                }),
+            };
+            match outcome {
+                Ok(value) => break Ok(value),
+                Err(fault) if fault.is_deadlock() && tries < $crate::db::DEADLOCK_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(u64::from(tries) * 15)).await;
+                }
+                Err(fault) => break Err($store.explain($action, fault).await),
+            }
+        }
+    }};
+}
+
+pub(crate) use {bounded, read, write};

@@ -1,0 +1,108 @@
+//! `mk_job`: the jobs that a node has.
+
+use crate::JobRecord;
+use crate::db::{Store, read, write};
+use crate::error::CatalogError;
+use crate::row::{Place, ms};
+use chrono::{DateTime, Utc};
+use mykeeper_domain::job::JobKind;
+use mykeeper_domain::{JobName, NodeName};
+use sqlx::FromRow;
+
+#[derive(FromRow)]
+struct JobRow {
+    job: String,
+    kind: String,
+    since_ms: i64,
+    last_slot_ms: Option<i64>,
+    forgotten_ms: Option<i64>,
+}
+
+impl JobRow {
+    fn into_record(self, node: &NodeName) -> Result<JobRecord, CatalogError> {
+        let place = Place { table: "mk_job", id: &self.job };
+        Ok(JobRecord {
+            node: node.clone(),
+            job: place.parse("job", &self.job)?,
+            kind: place.parse("kind", &self.kind)?,
+            since: place.instant("since_ms", self.since_ms)?,
+            last_slot_at: place.instant_some("last_slot_ms", self.last_slot_ms)?,
+        })
+    }
+}
+
+pub(crate) async fn know(
+    store: &Store,
+    node: &NodeName,
+    job: &JobName,
+    kind: JobKind,
+    now: DateTime<Utc>,
+) -> Result<JobRecord, CatalogError> {
+    write!(store, "note a job", |tx| {
+        let known: Option<JobRow> = sqlx::query_as(
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms FROM mk_job WHERE node = ? AND job = ?",
+        )
+        .bind(node.as_str())
+        .bind(job.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        match known {
+            Some(row) if row.forgotten_ms.is_none() => {
+                if row.kind != kind.as_str() {
+                    sqlx::query("UPDATE mk_job SET kind = ? WHERE node = ? AND job = ?")
+                        .bind(kind.as_str())
+                        .bind(node.as_str())
+                        .bind(job.as_str())
+                        .execute(&mut *tx)
+                        .await?;
+                }
+                JobRecord { kind, ..JobRow { kind: kind.as_str().to_owned(), ..row }.into_record(node)? }
+            }
+            known => {
+                let statement = if known.is_some() {
+                    "UPDATE mk_job SET kind = ?, since_ms = ?, last_slot_ms = NULL, forgotten_ms = NULL \
+                     WHERE node = ? AND job = ?"
+                } else {
+                    "INSERT INTO mk_job (kind, since_ms, node, job) VALUES (?, ?, ?, ?)"
+                };
+                sqlx::query(statement)
+                    .bind(kind.as_str())
+                    .bind(ms(now))
+                    .bind(node.as_str())
+                    .bind(job.as_str())
+                    .execute(&mut *tx)
+                    .await?;
+                JobRecord { node: node.clone(), job: job.clone(), kind, since: now, last_slot_at: None }
+            }
+        }
+    })
+}
+
+pub(crate) async fn forget(
+    store: &Store,
+    node: &NodeName,
+    job: &JobName,
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    write!(store, "forget a job", |tx| {
+        sqlx::query("UPDATE mk_job SET forgotten_ms = ? WHERE node = ? AND job = ? AND forgotten_ms IS NULL")
+            .bind(ms(now))
+            .bind(node.as_str())
+            .bind(job.as_str())
+            .execute(&mut *tx)
+            .await?;
+    })
+}
+
+pub(crate) async fn known(store: &Store, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
+    let rows: Vec<JobRow> = read!(store, "list the known jobs", |conn| {
+        sqlx::query_as(
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms FROM mk_job \
+             WHERE node = ? AND forgotten_ms IS NULL ORDER BY job",
+        )
+        .bind(node.as_str())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter().map(|row| row.into_record(node)).collect()
+}

@@ -1,0 +1,190 @@
+//! Opening a catalog by its URL.
+
+use crate::db::{Db, Store};
+use crate::error::CatalogError;
+use crate::{Catalog, migrate, probe};
+use chrono_tz::Tz;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Connections to a MySQL catalog at most: many nodes share it.
+const MY_CONNECTIONS: u32 = 8;
+/// Readers of a SQLite catalog at most.
+const LITE_READERS: u32 = 4;
+/// How long a connection of the pool is waited for.
+const MY_ACQUIRE: Duration = Duration::from_secs(4);
+/// Longer, because here the wait is for the writer before us.
+const LITE_ACQUIRE: Duration = Duration::from_secs(25);
+/// How long SQLite itself waits for another process.
+const LITE_BUSY: Duration = Duration::from_secs(10);
+/// Connections nobody uses are given up after so long.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Which catalog, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct OpenCatalog {
+    /// `sqlite:/absolute/path` or `mysql://user@host:port/database?socket=/path&ssl-mode=required&ssl-ca=/path`.
+    /// Never with a password.
+    pub url: String,
+    /// For MySQL.
+    pub password: Option<SecretString>,
+    /// The zone of the wall-clock times in the seed's three tables.
+    pub timezone: Tz,
+    /// Whether a SQLite file that is not there is made (mode 0600, its folder must exist).
+    pub create: bool,
+}
+
+/// Connects, and refuses a catalog that a newer program has migrated. Makes no tables.
+///
+/// A MySQL server that cannot be reached is reported, with the server's or system's own words, within about 5 s.
+pub async fn open(settings: &OpenCatalog) -> Result<Arc<dyn Catalog>, CatalogError> {
+    let store = if let Some(path) = settings.url.strip_prefix("sqlite:") {
+        open_sqlite(settings, path).await?
+    } else if settings.url.starts_with("mysql:") || settings.url.starts_with("mariadb:") {
+        open_mysql(settings).await?
+    } else {
+        return Err(CatalogError::Url {
+            url: without_password(&settings.url),
+            cause: "it must begin with \"sqlite:\" or \"mysql://\"".to_owned(),
+        });
+    };
+    migrate::refuse_newer(&store).await?;
+    Ok(Arc::new(store))
+}
+
+async fn open_sqlite(settings: &OpenCatalog, path: &str) -> Result<Store, CatalogError> {
+    let path = PathBuf::from(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path));
+    let url = format!("sqlite:{}", path.display());
+    if !path.is_absolute() || path.file_name().is_none() {
+        return Err(CatalogError::Url { url, cause: "the path must be absolute: sqlite:/path/to/file".to_owned() });
+    }
+    let make = settings.create;
+    let file = path.clone();
+    let made = tokio::task::spawn_blocking(move || present(&file, make)).await;
+    made.unwrap_or_else(|error| Err(error.to_string()))
+        .map_err(|cause| CatalogError::Unreachable { url: url.clone(), cause })?;
+
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(LITE_BUSY)
+        .disable_statement_logging();
+    let pool = |connections: u32, options: SqliteConnectOptions| -> SqlitePool {
+        SqlitePoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(LITE_ACQUIRE)
+            .idle_timeout(IDLE)
+            .connect_lazy_with(options)
+    };
+    // Not opened read-only: a reader of a WAL file must be able to write its shared-memory index.
+    let readers = pool(LITE_READERS, options.clone().journal_mode(SqliteJournalMode::Wal).pragma("query_only", "ON"));
+    let store = Store {
+        db: Db::Lite { writer: pool(1, options.clone()), readers },
+        url,
+        zone: settings.timezone,
+    };
+    // Two processes that switch a new file to WAL at once can find it locked whatever the busy timeout says.
+    let mut tries = 0_u64;
+    loop {
+        match options.connect().await {
+            Ok(connection) => {
+                drop(connection);
+                return Ok(store);
+            }
+            Err(error) if tries < 20 && probe::cause(&error).contains("locked") => {
+                tries += 1;
+                tokio::time::sleep(Duration::from_millis(10 * tries)).await;
+            }
+            Err(error) => return Err(store.unreachable(probe::cause(&error))),
+        }
+    }
+}
+
+/// Makes sure that the file is there, for its owner alone when it is made here.
+fn present(path: &Path, make: bool) -> Result<(), String> {
+    if path.is_dir() {
+        return Err("it is a directory".to_owned());
+    }
+    let Some(directory) = path.parent().filter(|directory| directory.is_dir()) else {
+        return Err(format!("the directory {} does not exist", path.parent().unwrap_or(path).display()));
+    };
+    if path.exists() {
+        return Ok(());
+    }
+    if !make {
+        return Err("there is no such file: run \"mykeeper catalog migrate\"".to_owned());
+    }
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(format!("cannot make a file in {}: {error}", directory.display())),
+    }
+}
+
+async fn open_mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
+    let url = without_password(&settings.url);
+    let bad = |cause: &str| CatalogError::Url { url: url.clone(), cause: cause.to_owned() };
+    if url != settings.url {
+        return Err(bad("a password has no place in it; name a password file instead"));
+    }
+    let mut options = MySqlConnectOptions::from_str(&settings.url).map_err(|error| bad(&probe::cause(&error)))?;
+    if options.get_database().is_none_or(str::is_empty) {
+        return Err(bad("it names no database: mysql://user@host/database"));
+    }
+    if let Some(password) = &settings.password {
+        options = options.password(password.expose_secret());
+    }
+    let options = options.disable_statement_logging();
+    let pool = MySqlPoolOptions::new()
+        .max_connections(MY_CONNECTIONS)
+        .acquire_timeout(MY_ACQUIRE)
+        .idle_timeout(IDLE)
+        .after_connect(|connection, _| Box::pin(probe::prepare(connection)))
+        .connect_lazy_with(options.clone());
+    let store = Store { db: Db::My { pool, options: Box::new(options.clone()) }, url, zone: settings.timezone };
+    probe::connect(&options).await.map_err(|cause| store.unreachable(cause))?;
+    Ok(store)
+}
+
+/// The URL with `***` in place of a password.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A password may itself hold a slash or an at sign: the last at sign before the query ends it.
+    let before_query = rest.find('?').unwrap_or(rest.len());
+    let Some(at) = rest[..before_query].rfind('@') else { return url.to_owned() };
+    match rest[..at].split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[at..]),
+        None if at <= end => url.to_owned(),
+        None => format!("{scheme}://***{}", &rest[at..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_password_in_a_url_is_never_shown() {
+        for (url, shown) in [
+            ("mysql://keeper@db/catalog", "mysql://keeper@db/catalog"),
+            ("mysql://keeper:s3cret@db/catalog", "mysql://keeper:***@db/catalog"),
+            ("mysql://keeper:s3/c@r:et@db/catalog?socket=/a@b", "mysql://keeper:***@db/catalog?socket=/a@b"),
+            ("mysql://keeper@[::1]:3306/catalog", "mysql://keeper@[::1]:3306/catalog"),
+            ("mysql://localhost/catalog?socket=/run/a@b.sock", "mysql://localhost/catalog?socket=/run/a@b.sock"),
+            ("sqlite:/var/lib/catalog.db", "sqlite:/var/lib/catalog.db"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}

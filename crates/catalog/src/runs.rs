@@ -1,0 +1,266 @@
+//! `mk_slot` and `mk_run`: what became of each slot.
+
+use crate::db::{Store, is_duplicate, read, write};
+use crate::error::CatalogError;
+use crate::row::{Place, ms};
+use crate::{Claim, RunFilter};
+use chrono::{DateTime, Utc};
+use mykeeper_domain::run::{Run, RunEnd};
+use mykeeper_domain::{NodeName, RunId};
+use sqlx::{FromRow, QueryBuilder};
+use std::path::{Path, PathBuf};
+
+macro_rules! columns {
+    ($prefix:literal) => {
+        concat!(
+            $prefix, "id, ", $prefix, "node, ", $prefix, "job, ", $prefix, "kind, ", $prefix, "trigger_kind, ",
+            $prefix, "slot_ms, ", $prefix, "state, ", $prefix, "reason, ", $prefix, "bk_id, ", $prefix,
+            "requested_ms, ", $prefix, "started_ms, ", $prefix, "finished_ms, ", $prefix, "log_path"
+        )
+    };
+}
+
+#[derive(FromRow)]
+struct RunRow {
+    id: String,
+    node: String,
+    job: String,
+    kind: String,
+    trigger_kind: String,
+    slot_ms: Option<i64>,
+    state: String,
+    reason: Option<String>,
+    bk_id: Option<String>,
+    requested_ms: i64,
+    started_ms: Option<i64>,
+    finished_ms: Option<i64>,
+    log_path: Option<String>,
+}
+
+impl RunRow {
+    fn into_run(self) -> Result<Run, CatalogError> {
+        let place = Place { table: "mk_run", id: &self.id };
+        Ok(Run {
+            id: place.parse("id", &self.id)?,
+            node: place.parse("node", &self.node)?,
+            job: place.parse("job", &self.job)?,
+            kind: place.parse("kind", &self.kind)?,
+            trigger: place.parse("trigger_kind", &self.trigger_kind)?,
+            slot_at: place.instant_some("slot_ms", self.slot_ms)?,
+            state: place.parse("state", &self.state)?,
+            reason: self.reason,
+            bk_id: place.parse_some("bk_id", self.bk_id.as_ref())?,
+            requested_at: place.instant("requested_ms", self.requested_ms)?,
+            started_at: place.instant_some("started_ms", self.started_ms)?,
+            finished_at: place.instant_some("finished_ms", self.finished_ms)?,
+            log_path: self.log_path.map(PathBuf::from),
+        })
+    }
+}
+
+fn into_runs(rows: Vec<RunRow>) -> Result<Vec<Run>, CatalogError> {
+    rows.into_iter().map(RunRow::into_run).collect()
+}
+
+fn text(path: Option<&Path>) -> Option<String> {
+    path.map(|path| path.to_string_lossy().into_owned())
+}
+
+macro_rules! insert_run {
+    ($tx:ident, $run:ident) => {
+        sqlx::query(concat!(
+            "INSERT INTO mk_run (",
+            columns!(""),
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ))
+        .bind($run.id.to_string())
+        .bind($run.node.as_str())
+        .bind($run.job.as_str())
+        .bind($run.kind.as_str())
+        .bind($run.trigger.as_str())
+        .bind($run.slot_at.map(ms))
+        .bind($run.state.as_str())
+        .bind($run.reason.as_deref())
+        .bind($run.bk_id.map(|id| id.to_string()))
+        .bind(ms($run.requested_at))
+        .bind($run.started_at.map(ms))
+        .bind($run.finished_at.map(ms))
+        .bind(text($run.log_path.as_deref()))
+        .execute(&mut *$tx)
+        .await
+    };
+}
+
+pub(crate) async fn claim_slot(store: &Store, run: &Run) -> Result<Claim, CatalogError> {
+    const ACTION: &str = "take a slot";
+    let Some(slot_at) = run.slot_at else {
+        return Err(CatalogError::Statement { action: ACTION, cause: "the run stands for no slot".to_owned() });
+    };
+    write!(store, ACTION, |tx| {
+        let taken = sqlx::query("INSERT INTO mk_slot (node, job, slot_ms, run_id) VALUES (?, ?, ?, ?)")
+            .bind(run.node.as_str())
+            .bind(run.job.as_str())
+            .bind(ms(slot_at))
+            .bind(run.id.to_string())
+            .execute(&mut *tx)
+            .await;
+        match taken {
+            Err(error) if is_duplicate(&error) => {
+                let holder: Option<String> =
+                    sqlx::query_scalar("SELECT run_id FROM mk_slot WHERE node = ? AND job = ? AND slot_ms = ?")
+                        .bind(run.node.as_str())
+                        .bind(run.job.as_str())
+                        .bind(ms(slot_at))
+                        .fetch_optional(&mut *tx)
+                        .await?;
+                // The same claim again: its first answer was lost on the way.
+                if holder == Some(run.id.to_string()) { Claim::Won } else { Claim::Taken }
+            }
+            taken => {
+                taken?;
+                insert_run!(tx, run)?;
+                sqlx::query(
+                    "UPDATE mk_job SET last_slot_ms = ? \
+                     WHERE node = ? AND job = ? AND (last_slot_ms IS NULL OR last_slot_ms < ?)",
+                )
+                .bind(ms(slot_at))
+                .bind(run.node.as_str())
+                .bind(run.job.as_str())
+                .bind(ms(slot_at))
+                .execute(&mut *tx)
+                .await?;
+                Claim::Won
+            }
+        }
+    })
+}
+
+pub(crate) async fn insert(store: &Store, run: &Run) -> Result<(), CatalogError> {
+    write!(store, "write a run", |tx| {
+        match insert_run!(tx, run) {
+            Err(error) if is_duplicate(&error) => {}
+            written => {
+                written?;
+            }
+        }
+    })
+}
+
+pub(crate) async fn start(
+    store: &Store,
+    id: RunId,
+    started_at: DateTime<Utc>,
+    log_path: Option<&Path>,
+) -> Result<bool, CatalogError> {
+    write!(store, "start a run", |tx| {
+        sqlx::query(
+            "UPDATE mk_run SET state = 'running', started_ms = ?, log_path = COALESCE(?, log_path) \
+             WHERE id = ? AND state IN ('queued', 'running')",
+        )
+        .bind(ms(started_at))
+        .bind(text(log_path))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0
+    })
+}
+
+pub(crate) async fn finish(store: &Store, id: RunId, end: &RunEnd) -> Result<bool, CatalogError> {
+    write!(store, "finish a run", |tx| {
+        sqlx::query(
+            "UPDATE mk_run SET state = ?, reason = ?, bk_id = COALESCE(?, bk_id), finished_ms = ? \
+             WHERE id = ? AND state IN ('queued', 'running')",
+        )
+        .bind(end.state.as_str())
+        .bind(end.reason.as_deref())
+        .bind(end.bk_id.map(|id| id.to_string()))
+        .bind(ms(end.finished_at))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0
+    })
+}
+
+pub(crate) async fn one(store: &Store, id: RunId) -> Result<Option<Run>, CatalogError> {
+    let row: Option<RunRow> = read!(store, "read a run", |conn| {
+        sqlx::query_as(concat!("SELECT ", columns!(""), " FROM mk_run WHERE id = ?"))
+            .bind(id.to_string())
+            .fetch_optional(&mut *conn)
+            .await?
+    })?;
+    row.map(RunRow::into_run).transpose()
+}
+
+pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
+    let rows: Vec<RunRow> = read!(store, "list runs", |conn| {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(""), " FROM mk_run WHERE 1 = 1"));
+        if let Some(job) = &filter.job {
+            query.push(" AND job = ").push_bind(job.as_str());
+        }
+        if let Some(node) = &filter.node {
+            query.push(" AND node = ").push_bind(node.as_str());
+        }
+        if let Some(kind) = filter.kind {
+            query.push(" AND kind = ").push_bind(kind.as_str());
+        }
+        if !filter.states.is_empty() {
+            query.push(" AND state IN (");
+            let mut states = query.separated(", ");
+            for state in &filter.states {
+                states.push_bind(state.as_str());
+            }
+            query.push(")");
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND requested_ms >= ").push_bind(ms(since));
+        }
+        query.push(" ORDER BY requested_ms DESC, id DESC LIMIT ").push_bind(i64::from(filter.limit));
+        query.build_query_as().fetch_all(&mut *conn).await?
+    })?;
+    into_runs(rows)
+}
+
+pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+    let rows: Vec<RunRow> = read!(store, "list unfinished runs", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(""),
+            " FROM mk_run WHERE state IN ('queued', 'running') AND node = ? ORDER BY requested_ms, id"
+        ))
+        .bind(node.as_str())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    into_runs(rows)
+}
+
+/// The names of the jobs are found by leaps through an index, one for each job and not one for each run.
+pub(crate) async fn last_of_each_job(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+    let rows: Vec<RunRow> = read!(store, "list the last runs", |conn| {
+        sqlx::query_as(concat!(
+            "WITH RECURSIVE jobs (job) AS (",
+            "SELECT MIN(job) FROM mk_run WHERE node = ? ",
+            "UNION ALL ",
+            "SELECT (SELECT MIN(next.job) FROM mk_run next WHERE next.node = ? AND next.job > jobs.job) ",
+            "FROM jobs WHERE jobs.job IS NOT NULL) ",
+            "SELECT ",
+            columns!("r."),
+            " FROM jobs JOIN mk_run r ON r.id = (SELECT newest.id FROM mk_run newest ",
+            "WHERE newest.node = ? AND newest.job = jobs.job AND newest.state <> 'skipped' ",
+            "ORDER BY newest.requested_ms DESC, newest.id DESC LIMIT 1) ",
+            "WHERE NOT EXISTS (SELECT 1 FROM mk_job gone WHERE gone.node = ? AND gone.job = jobs.job ",
+            "AND gone.forgotten_ms IS NOT NULL) ORDER BY r.job"
+        ))
+        .bind(node.as_str())
+        .bind(node.as_str())
+        .bind(node.as_str())
+        .bind(node.as_str())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    into_runs(rows)
+}

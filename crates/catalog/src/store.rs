@@ -1,0 +1,230 @@
+//! The trait over either engine: each method is one function of the module that owns its table.
+
+use crate::db::{Db, Store};
+use crate::{
+    BackupFilter, BackupPath, Catalog, CatalogError, Claim, JobRecord, MigrationStatus, RunFilter, attempts, backups,
+    contents, jobs, leases, migrate, paths, proofs, runs, transfers,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::job::JobKind;
+use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::run::{Attempt, Run, RunEnd};
+use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use std::path::PathBuf;
+
+#[async_trait]
+impl Catalog for Store {
+    async fn migrate(&self) -> Result<MigrationStatus, CatalogError> {
+        migrate::migrate(self).await
+    }
+
+    async fn status(&self) -> Result<MigrationStatus, CatalogError> {
+        migrate::status(self).await
+    }
+
+    async fn know_job(
+        &self,
+        node: &NodeName,
+        job: &JobName,
+        kind: JobKind,
+        now: DateTime<Utc>,
+    ) -> Result<JobRecord, CatalogError> {
+        jobs::know(self, node, job, kind, now).await
+    }
+
+    async fn forget_job(&self, node: &NodeName, job: &JobName, now: DateTime<Utc>) -> Result<(), CatalogError> {
+        jobs::forget(self, node, job, now).await
+    }
+
+    async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
+        jobs::known(self, node).await
+    }
+
+    async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
+        runs::claim_slot(self, run).await
+    }
+
+    async fn insert_run(&self, run: &Run) -> Result<(), CatalogError> {
+        runs::insert(self, run).await
+    }
+
+    async fn start_run(
+        &self,
+        id: RunId,
+        started_at: DateTime<Utc>,
+        log_path: Option<PathBuf>,
+    ) -> Result<bool, CatalogError> {
+        runs::start(self, id, started_at, log_path.as_deref()).await
+    }
+
+    async fn finish_run(&self, id: RunId, end: &RunEnd) -> Result<bool, CatalogError> {
+        runs::finish(self, id, end).await
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<Run>, CatalogError> {
+        runs::one(self, id).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
+        runs::list(self, filter).await
+    }
+
+    async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+        runs::unfinished(self, node).await
+    }
+
+    async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+        runs::last_of_each_job(self, node).await
+    }
+
+    async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError> {
+        attempts::start(self, attempt).await
+    }
+
+    async fn finish_attempt(
+        &self,
+        id: AttemptId,
+        end: &RunEnd,
+        exit_status: Option<&str>,
+    ) -> Result<bool, CatalogError> {
+        attempts::finish(self, id, end, exit_status).await
+    }
+
+    async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, CatalogError> {
+        attempts::of_run(self, run).await
+    }
+
+    async fn insert_backup(
+        &self,
+        backup: &Backup,
+        manifest: &Manifest,
+        evidence: &Evidence,
+    ) -> Result<bool, CatalogError> {
+        backups::insert(self, backup, manifest, evidence).await
+    }
+
+    async fn backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError> {
+        backups::one(self, id).await
+    }
+
+    async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
+        backups::list(self, filter).await
+    }
+
+    async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError> {
+        contents::files(self, id).await
+    }
+
+    async fn evidence(&self, id: BackupId) -> Result<Option<Evidence>, CatalogError> {
+        contents::evidence(self, id).await
+    }
+
+    async fn start_transfer(&self, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
+        transfers::start(self, transfer, remote_dest).await
+    }
+
+    async fn finish_transfer(
+        &self,
+        id: AttemptId,
+        end: &RunEnd,
+        sent_bytes: Option<u64>,
+    ) -> Result<bool, CatalogError> {
+        transfers::finish(self, id, end, sent_bytes).await
+    }
+
+    async fn transfers(&self, id: BackupId) -> Result<Vec<Transfer>, CatalogError> {
+        transfers::of_set(self, id).await
+    }
+
+    async fn unfinished_transfers(&self, node: &NodeName) -> Result<Vec<Transfer>, CatalogError> {
+        transfers::unfinished(self, node).await
+    }
+
+    async fn pending_transfers(
+        &self,
+        node: &NodeName,
+        destination: &DestinationName,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        transfers::pending(self, node, destination, limit).await
+    }
+
+    async fn due_verifications(
+        &self,
+        node: &NodeName,
+        destination: &DestinationName,
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        transfers::due_verifications(self, node, destination, before, limit).await
+    }
+
+    async fn validation_candidates(
+        &self,
+        since: Option<DateTime<Utc>>,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        backups::candidates(self, since, limit).await
+    }
+
+    async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
+        proofs::record(self, proof).await
+    }
+
+    async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
+        proofs::of_set(self, id).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        leases::acquire(self, name, holder, now, until).await
+    }
+
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {
+        leases::release(self, name, holder).await
+    }
+
+    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
+        leases::list(self, prefix, now).await
+    }
+
+    async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
+        backups::mark_deleting(self, id, reason).await
+    }
+
+    async fn mark_deleted(&self, id: BackupId, reason: &str, now: DateTime<Utc>) -> Result<bool, CatalogError> {
+        backups::mark_deleted(self, id, reason, now).await
+    }
+
+    async fn paths(&self) -> Result<Vec<BackupPath>, CatalogError> {
+        paths::list(self).await
+    }
+
+    async fn add_path(&self, path: &BackupPath) -> Result<i64, CatalogError> {
+        paths::add(self, path).await
+    }
+
+    async fn remove_path(&self, id: i64) -> Result<bool, CatalogError> {
+        paths::remove(self, id).await
+    }
+
+    async fn close(&self) {
+        match &self.db {
+            Db::Lite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Db::My { pool, .. } => pool.close().await,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! `mk_transfer` and `mk_delivery`: the sets' way to their destinations.
+
+use crate::backups::{self, BackupRow};
+use crate::db::{Store, is_duplicate, read, write};
+use crate::error::CatalogError;
+use crate::row::{Place, ms, signed};
+use crate::zone::to_wall;
+use chrono::{DateTime, Utc};
+use mykeeper_domain::backup::{BACKUP_FAILED, Backup, LOCAL_BACKUP};
+use mykeeper_domain::run::{RunEnd, RunState};
+use mykeeper_domain::transfer::{Transfer, TransferPurpose};
+use mykeeper_domain::{AttemptId, BackupId, DestinationName, NodeName};
+use sqlx::FromRow;
+
+macro_rules! columns {
+    () => {
+        "id, run_id, bk_id, node, destination, target, number, purpose, state, reason, sent_bytes, started_ms, \
+         finished_ms"
+    };
+}
+
+#[derive(FromRow)]
+struct TransferRow {
+    id: String,
+    run_id: Option<String>,
+    bk_id: String,
+    node: String,
+    destination: String,
+    target: String,
+    number: i64,
+    purpose: String,
+    state: String,
+    reason: Option<String>,
+    sent_bytes: Option<i64>,
+    started_ms: i64,
+    finished_ms: Option<i64>,
+}
+
+impl TransferRow {
+    fn into_transfer(self) -> Result<Transfer, CatalogError> {
+        let place = Place { table: "mk_transfer", id: &self.id };
+        Ok(Transfer {
+            id: place.parse("id", &self.id)?,
+            run_id: place.parse_some("run_id", self.run_id.as_ref())?,
+            bk_id: place.parse("bk_id", &self.bk_id)?,
+            node: place.parse("node", &self.node)?,
+            destination: place.parse("destination", &self.destination)?,
+            target: self.target,
+            number: place.count("number", self.number)?,
+            purpose: place.parse("purpose", &self.purpose)?,
+            state: place.parse("state", &self.state)?,
+            reason: self.reason,
+            sent_bytes: self.sent_bytes.map(|bytes| place.count("sent_bytes", bytes)).transpose()?,
+            started_at: place.instant("started_ms", self.started_ms)?,
+            finished_at: place.instant_some("finished_ms", self.finished_ms)?,
+        })
+    }
+}
+
+pub(crate) async fn start(store: &Store, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
+    write!(store, "start a transfer", |tx| {
+        let written = sqlx::query(concat!(
+            "INSERT INTO mk_transfer (",
+            columns!(),
+            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        ))
+        .bind(transfer.id.to_string())
+        .bind(transfer.run_id.map(|id| id.to_string()))
+        .bind(transfer.bk_id.to_string())
+        .bind(transfer.node.as_str())
+        .bind(transfer.destination.as_str())
+        .bind(transfer.target.as_str())
+        .bind(i64::from(transfer.number))
+        .bind(transfer.purpose.as_str())
+        .bind(transfer.state.as_str())
+        .bind(transfer.reason.as_deref())
+        .bind(transfer.sent_bytes.map(signed))
+        .bind(ms(transfer.started_at))
+        .bind(transfer.finished_at.map(ms))
+        .execute(&mut *tx)
+        .await;
+        match written {
+            // The same attempt again: its first answer was lost on the way.
+            Err(error) if is_duplicate(&error) => {}
+            written => {
+                written?;
+                if transfer.purpose == TransferPurpose::Send {
+                    sqlx::query(
+                        "UPDATE user_backup SET remote_dest = ?, \
+                         transfer_started_ms = CASE WHEN transfer_start IS NULL THEN ? ELSE transfer_started_ms END, \
+                         transfer_start = COALESCE(transfer_start, ?) WHERE bk_id = ?",
+                    )
+                    .bind(remote_dest)
+                    .bind(ms(transfer.started_at))
+                    .bind(to_wall(transfer.started_at, store.zone))
+                    .bind(transfer.bk_id.to_string())
+                    .execute(&mut *tx)
+                    .await?;
+                }
+            }
+        }
+    })
+}
+
+/// What the end of an attempt means for its set.
+struct Ending {
+    /// Appended to `transfer_complete`.
+    mark: Option<&'static str>,
+    /// Whether the set is at the destination now; `None`: as before.
+    arrived: Option<bool>,
+}
+
+fn ending(purpose: TransferPurpose, state: RunState) -> Ending {
+    match purpose {
+        TransferPurpose::Send if state.is_success() => Ending { mark: Some("Y"), arrived: Some(true) },
+        TransferPurpose::Send => Ending { mark: Some("N"), arrived: None },
+        // A verification that was cut off has seen nothing.
+        TransferPurpose::Verify if state == RunState::Failed => Ending { mark: Some("N"), arrived: Some(false) },
+        TransferPurpose::Verify => Ending { mark: None, arrived: None },
+    }
+}
+
+macro_rules! append_mark {
+    ($tx:ident, $transfer:ident, $mark:ident) => {
+        sqlx::query(
+            "UPDATE user_backup SET transfer_complete = CASE WHEN transfer_complete IN ('', ?, ?) THEN ? \
+             ELSE transfer_complete || ',' || ? END WHERE bk_id = ?",
+        )
+        .bind(LOCAL_BACKUP)
+        .bind(BACKUP_FAILED)
+        .bind($mark)
+        .bind($mark)
+        .bind($transfer.bk_id.to_string())
+        .execute(&mut *$tx)
+        .await?
+    };
+}
+
+macro_rules! set_times {
+    ($tx:ident, $transfer:ident, $end:ident, $zone:expr) => {
+        sqlx::query(
+            "UPDATE user_backup SET transfer_end = ?, transfer_finished_ms = ?, transfer_elapsed = ? WHERE bk_id = ?",
+        )
+        .bind(to_wall($end.finished_at, $zone))
+        .bind(ms($end.finished_at))
+        .bind(($end.finished_at - $transfer.started_at).num_seconds())
+        .bind($transfer.bk_id.to_string())
+        .execute(&mut *$tx)
+        .await?
+    };
+}
+
+/// Where the attempt leaves the set: at its destination, not there, or as before but looked at again.
+macro_rules! set_delivery {
+    ($tx:ident, $transfer:ident, $end:ident, $arrived:expr) => {{
+        let arrived: Option<i64> = $arrived.map(i64::from);
+        let known = sqlx::query(
+            "UPDATE mk_delivery SET arrived = COALESCE(?, arrived), ended_ms = ? WHERE bk_id = ? AND destination = ?",
+        )
+        .bind(arrived)
+        .bind(ms($end.finished_at))
+        .bind($transfer.bk_id.to_string())
+        .bind($transfer.destination.as_str())
+        .execute(&mut *$tx)
+        .await?
+        .rows_affected();
+        // Sent by hand to where it was not meant to go, or deleted meanwhile: only what arrived and is there counts.
+        if known == 0 && arrived == Some(1) {
+            sqlx::query(
+                "INSERT INTO mk_delivery (bk_id, destination, node, arrived, ended_ms) \
+                 SELECT ?, ?, ?, 1, ? FROM user_backup b \
+                 WHERE b.bk_id = ? AND b.is_deleted <> 'Y' AND b.deletion = 'none'",
+            )
+            .bind($transfer.bk_id.to_string())
+            .bind($transfer.destination.as_str())
+            .bind($transfer.node.as_str())
+            .bind(ms($end.finished_at))
+            .bind($transfer.bk_id.to_string())
+            .execute(&mut *$tx)
+            .await?;
+        }
+    }};
+}
+
+pub(crate) async fn finish(
+    store: &Store,
+    id: AttemptId,
+    end: &RunEnd,
+    sent_bytes: Option<u64>,
+) -> Result<bool, CatalogError> {
+    write!(store, "finish a transfer", |tx| {
+        let ended = sqlx::query(
+            "UPDATE mk_transfer SET state = ?, reason = ?, sent_bytes = COALESCE(?, sent_bytes), finished_ms = ? \
+             WHERE id = ? AND state IN ('queued', 'running')",
+        )
+        .bind(end.state.as_str())
+        .bind(end.reason.as_deref())
+        .bind(sent_bytes.map(signed))
+        .bind(ms(end.finished_at))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0;
+        if ended {
+            let row: TransferRow = sqlx::query_as(concat!("SELECT ", columns!(), " FROM mk_transfer WHERE id = ?"))
+                .bind(id.to_string())
+                .fetch_one(&mut *tx)
+                .await?;
+            let transfer = row.into_transfer()?;
+            let Ending { mark, arrived } = ending(transfer.purpose, end.state);
+            if let Some(mark) = mark {
+                append_mark!(tx, transfer, mark);
+            }
+            if transfer.purpose == TransferPurpose::Send {
+                set_times!(tx, transfer, end, store.zone);
+            }
+            set_delivery!(tx, transfer, end, arrived);
+        }
+        ended
+    })
+}
+
+pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Transfer>, CatalogError> {
+    let rows: Vec<TransferRow> = read!(store, "list the transfers of a set", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM mk_transfer WHERE bk_id = ? ORDER BY started_ms, number, id"
+        ))
+        .bind(id.to_string())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter().map(TransferRow::into_transfer).collect()
+}
+
+pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Transfer>, CatalogError> {
+    let rows: Vec<TransferRow> = read!(store, "list unfinished transfers", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM mk_transfer WHERE node = ? AND state IN ('queued', 'running') ORDER BY started_ms, id"
+        ))
+        .bind(node.as_str())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter().map(TransferRow::into_transfer).collect()
+}
+
+pub(crate) async fn pending(
+    store: &Store,
+    node: &NodeName,
+    destination: &DestinationName,
+    limit: u32,
+) -> Result<Vec<Backup>, CatalogError> {
+    let rows: Vec<BackupRow> = read!(store, "list pending transfers", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            backups::columns!(),
+            " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
+             WHERE d.node = ? AND d.destination = ? AND d.arrived = 0 \
+             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' \
+             ORDER BY b.start_time, b.id LIMIT ?"
+        ))
+        .bind(node.as_str())
+        .bind(destination.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    Ok(backups::into_list(rows, store.zone))
+}
+
+pub(crate) async fn due_verifications(
+    store: &Store,
+    node: &NodeName,
+    destination: &DestinationName,
+    before: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<Backup>, CatalogError> {
+    let rows: Vec<BackupRow> = read!(store, "list due verifications", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            backups::columns!(),
+            " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
+             WHERE d.node = ? AND d.destination = ? AND d.arrived = 1 AND d.ended_ms < ? \
+             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' \
+             ORDER BY d.ended_ms, b.id LIMIT ?"
+        ))
+        .bind(node.as_str())
+        .bind(destination.as_str())
+        .bind(ms(before))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    Ok(backups::into_list(rows, store.zone))
+}

@@ -1,0 +1,23 @@
+-- Our own columns of pybackup's tables.
+ALTER TABLE user_backup ADD COLUMN node TEXT;
+ALTER TABLE user_backup ADD COLUMN job TEXT;
+ALTER TABLE user_backup ADD COLUMN run_id TEXT;
+ALTER TABLE user_backup ADD COLUMN bk_bytes INTEGER;
+ALTER TABLE user_backup ADD COLUMN databases_json TEXT;
+ALTER TABLE user_backup ADD COLUMN reason TEXT;
+ALTER TABLE user_backup ADD COLUMN consistency TEXT;
+ALTER TABLE user_backup ADD COLUMN transfer_to TEXT;
+ALTER TABLE user_backup ADD COLUMN started_ms INTEGER;
+ALTER TABLE user_backup ADD COLUMN finished_ms INTEGER;
+ALTER TABLE user_backup ADD COLUMN transfer_started_ms INTEGER;
+ALTER TABLE user_backup ADD COLUMN transfer_finished_ms INTEGER;
+ALTER TABLE user_backup ADD COLUMN deletion TEXT NOT NULL DEFAULT 'none';
+ALTER TABLE user_backup ADD COLUMN deletion_reason TEXT;
+ALTER TABLE user_backup ADD COLUMN deleted_ms INTEGER;
+ALTER TABLE user_backup ADD COLUMN manifest_blake3 TEXT;
+CREATE INDEX mk_tag_start ON user_backup (tag, start_time);
+CREATE INDEX mk_server_start ON user_backup (bk_server, start_time);
+CREATE INDEX mk_node_start ON user_backup (node, start_time);
+CREATE INDEX mk_node_present ON user_backup (node, is_deleted, start_time);
+CREATE INDEX mk_unproven ON user_backup (validate_status, is_deleted, start_time);
+CREATE INDEX mk_bk_id ON user_recover_info (bk_id);
