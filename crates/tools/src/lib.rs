@@ -2,9 +2,15 @@
 //! that is backed up. Builds argv and option files, parses output, forms verdicts. Knows no job.
 
 pub mod connection;
+pub mod env;
 pub mod error;
 pub mod log;
+pub mod myloader;
+pub mod prove;
+pub mod rsync;
+pub mod sandbox;
 
 pub use connection::ServerConnection;
+pub use env::ToolEnv;
 pub use error::ToolError;
 pub use log::{Progress, RunLog};

@@ -1,0 +1,238 @@
+//! What came back, beside what should have.
+
+use super::expect::{Expected, without_system_noise};
+use super::feed::quoted;
+use super::load::{Loaded, Restore, SYSTEM_DATABASE};
+use crate::error::ToolError;
+use crate::probe::Probe;
+use futures::{StreamExt, TryStreamExt, stream};
+use mykeeper_domain::inventory::DatabaseInventory;
+use mykeeper_domain::job::Assertion;
+use mykeeper_domain::proof::{DatabaseProof, Difference};
+use sqlx::{AssertSqlSafe, Column, Row, TypeInfo, ValueRef};
+use std::collections::BTreeMap;
+
+/// What is found when nothing is.
+const MISSING: &str = "missing";
+
+impl Restore<'_> {
+    /// Compares one database.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(super) async fn compare(
+        &self,
+        database: &str,
+        expected: &Expected,
+        loaded: &Loaded,
+    ) -> Result<DatabaseProof, ToolError> {
+        let target = self.target(database);
+        let mut probe = Probe::connect(&self.server.connection()).await?;
+        let found = probe.inventory(std::slice::from_ref(&target)).await;
+        probe.close().await;
+        let mut differences = Vec::new();
+        let (mut objects_compared, mut rows_compared) = (0, 0);
+        let mut measure = expected.databases.get(database).cloned().unwrap_or_default();
+        match found?.databases.remove(&target) {
+            None => differences.push(difference(database, "database", "present", MISSING)),
+            Some(mut found) => {
+                if database == SYSTEM_DATABASE {
+                    without_system_noise(&mut found);
+                }
+                for view in &loaded.excused_views {
+                    measure.views.remove(view);
+                    found.views.remove(view);
+                    found.tables.remove(view);
+                }
+                self.count_rows(&target, &mut found).await?;
+                rows_compared = found.tables.values().filter_map(|table| table.rows).sum();
+                objects_compared = count_objects(&measure);
+                differences.extend(measure.differences(database, &found, expected.coverage));
+                differences.extend(self.try_views(database, &target, &found).await?);
+            }
+        }
+        let has_create =
+            self.layout.databases.get(database).is_some_and(|files| files.create.is_some());
+        if expected.coverage.schemas && !has_create {
+            differences.push(difference(database, "CREATE DATABASE", "present", MISSING));
+        }
+        let lenient = database == SYSTEM_DATABASE;
+        let error = (!lenient).then(|| loaded.complaints.first().cloned()).flatten();
+        let error = match (error, differences.is_empty()) {
+            (Some(error), _) => Some(error),
+            (None, false) => loaded.loader_said.first().cloned(),
+            (None, true) => None,
+        };
+        Ok(DatabaseProof {
+            database: database.to_owned(),
+            passed: differences.is_empty() && error.is_none(),
+            differences,
+            error,
+            objects_compared,
+            rows_compared,
+            started_at: loaded.started_at.unwrap_or_else(|| self.env.clock.now()),
+            finished_at: self.env.clock.now(),
+        })
+    }
+
+    /// Exact rows of every table, several tables at a time.
+    async fn count_rows(&self, target: &str, found: &mut DatabaseInventory) -> Result<(), ToolError> {
+        let at_once = self.request.sandbox.threads.clamp(1, 16) as usize;
+        let tables: Vec<String> = found.tables.keys().cloned().collect();
+        // Each worker keeps one connection.
+        let shares: Vec<Vec<String>> =
+            (0..at_once).map(|worker| tables.iter().skip(worker).step_by(at_once).cloned().collect()).collect();
+        let counting = shares.into_iter().filter(|share| !share.is_empty()).map(|share| async move {
+            let mut connection = self.server.connect().await?;
+            let mut counts: Vec<(String, Option<u64>)> = Vec::new();
+            for table in share {
+                let sql = format!("SELECT COUNT(*) FROM {}.{}", quoted(target), quoted(&table));
+                let count = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection).await {
+                    Ok(row) => row
+                        .try_get_unchecked::<Vec<u8>, _>(0)
+                        .ok()
+                        .and_then(|bytes| String::from_utf8(bytes).ok())
+                        .and_then(|text| text.parse().ok()),
+                    Err(error) => {
+                        self.env.log.line("mykeeper", &format!("{target}.{table}: {error}"));
+                        None
+                    }
+                };
+                counts.push((table, count));
+            }
+            Ok::<_, ToolError>(counts)
+        });
+        let counts: Vec<Vec<(String, Option<u64>)>> =
+            stream::iter(counting.collect::<Vec<_>>()).buffer_unordered(at_once).try_collect().await?;
+        for (table, count) in counts.into_iter().flatten() {
+            if let Some(table) = found.tables.get_mut(&table) {
+                table.rows = count;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens every view. No row is asked for: what a view's functions make of their rows is the source's business,
+    /// and a view over everything would be computed whole for its first row.
+    async fn try_views(
+        &self,
+        database: &str,
+        target: &str,
+        found: &DatabaseInventory,
+    ) -> Result<Vec<Difference>, ToolError> {
+        let mut differences = Vec::new();
+        let mut connection = self.server.connect().await?;
+        for view in &found.views {
+            let sql = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(target), quoted(view));
+            match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await {
+                Ok(_) => {}
+                Err(sqlx::Error::Database(error)) => {
+                    let object = format!("view {view}");
+                    differences.push(difference(database, &object, "can be selected from", error.message()));
+                }
+                Err(error) => {
+                    return Err(ToolError::Query {
+                        action: format!("select from view {view}"),
+                        server: "throwaway".to_owned(),
+                        cause: error.to_string(),
+                    });
+                }
+            }
+        }
+        Ok(differences)
+    }
+
+    /// Tries the job's statements, each against the database it names; yields differences by database.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(super) async fn assert(
+        &self,
+        asserts: &[Assertion],
+    ) -> Result<BTreeMap<String, Vec<Difference>>, ToolError> {
+        let mut differences: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
+        for assertion in asserts {
+            let database = &assertion.database;
+            if !self.layout.databases.contains_key(database) {
+                let text = format!("not asserted, as the set does not hold {database}: {}", assertion.sql);
+                self.env.log.line("mykeeper", &text);
+                continue;
+            }
+            let found = self.value_of(assertion).await?;
+            self.env.log.line("mykeeper", &format!("{database}: {}: {found}", assertion.sql));
+            if !is_true(&found) {
+                let object = format!("assert {}", assertion.sql);
+                let lines = differences.entry(database.clone()).or_default();
+                lines.push(difference(database, &object, "a true value", &found));
+            }
+        }
+        Ok(differences)
+    }
+
+    async fn value_of(&self, assertion: &Assertion) -> Result<String, ToolError> {
+        let mut connection = self.server.connect().await?;
+        let sql = format!("USE {}", quoted(&self.target(&assertion.database)));
+        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await {
+            return Ok(error.to_string());
+        }
+        let rows = match sqlx::raw_sql(AssertSqlSafe(assertion.sql.clone())).fetch_all(&mut connection).await {
+            Ok(rows) => rows,
+            Err(sqlx::Error::Database(error)) => return Ok(error.message().to_owned()),
+            Err(error) => return Ok(error.to_string()),
+        };
+        let [row] = rows.as_slice() else { return Ok(format!("{} rows", rows.len())) };
+        if row.len() != 1 {
+            return Ok(format!("{} columns", row.len()));
+        }
+        let is_null = row.try_get_raw(0).is_ok_and(|value| value.is_null());
+        if is_null {
+            return Ok("NULL".to_owned());
+        }
+        Ok(match row.try_get_unchecked::<Vec<u8>, _>(0) {
+            Ok(bytes) if row.column(0).type_info().name() == "BIT" => {
+                bytes.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte)).to_string()
+            }
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => error.to_string(),
+        })
+    }
+}
+
+/// As SQL has it: a number that is not zero.
+fn is_true(value: &str) -> bool {
+    value.trim().parse::<f64>().is_ok_and(|number| number != 0.0 && !number.is_nan())
+}
+
+fn count_objects(database: &DatabaseInventory) -> u64 {
+    let count = database.tables.len()
+        + database.views.len()
+        + database.sequences.len()
+        + database.triggers.len()
+        + database.procedures.len()
+        + database.functions.len()
+        + database.events.len();
+    count as u64
+}
+
+pub(super) fn difference(database: &str, object: &str, expected: &str, found: &str) -> Difference {
+    Difference {
+        database: database.to_owned(),
+        object: object.to_owned(),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truth_is_what_sql_takes_for_it() {
+        for (value, is) in
+            [("1", true), ("0", false), ("-0.5", true), ("NULL", false), ("0.00", false), ("yes", false), ("NaN", false)]
+        {
+            assert_eq!(is_true(value), is, "{value}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a set should hold: from its evidence, or, for a set of pybackup's, from its own files.
+
+use super::layout::{DatabaseFiles, Layout, SetFile};
+use super::load::SYSTEM_DATABASE;
+use super::statements::Statements;
+use crate::error::ToolError;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
+use regex::bytes::Regex;
+use std::collections::BTreeMap;
+
+/// Tables of the system database whose rows a server writes by itself, or that no dump holds.
+const SYSTEM_NOISE: [&str; 6] =
+    ["general_log", "slow_log", "innodb_index_stats", "innodb_table_stats", "gtid_slave_pos", "transaction_registry"];
+
+/// The measure for a comparison.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    pub(super) databases: BTreeMap<String, DatabaseInventory>,
+    pub(super) coverage: Coverage,
+}
+
+/// Takes the evidence's word, or reads the files.
+///
+/// # Errors
+/// A file cannot be read.
+pub(super) fn expect(evidence: Option<&Evidence>, layout: &Layout) -> Result<Expected, ToolError> {
+    let (mut databases, coverage) = match evidence {
+        Some(evidence) => (evidence.inventory.databases.clone(), evidence.coverage),
+        None => (read_all(layout)?, Coverage::ALL),
+    };
+    if let (Some(system), Some(files)) = (databases.get_mut(SYSTEM_DATABASE), layout.databases.get(SYSTEM_DATABASE)) {
+        // What mydumper leaves out of it differs from version to version.
+        system.tables.retain(|table, _| {
+            files.schemas.iter().any(|(name, _)| name == table) && !SYSTEM_NOISE.contains(&table.as_str())
+        });
+        system.views.retain(|view| files.views.iter().any(|(name, _)| name == view));
+    }
+    Ok(Expected { databases, coverage })
+}
+
+/// Takes the server's own tables out of what was found, too.
+pub(super) fn without_system_noise(found: &mut DatabaseInventory) {
+    found.tables.retain(|table, _| !SYSTEM_NOISE.contains(&table.as_str()));
+}
+
+fn read_all(layout: &Layout) -> Result<BTreeMap<String, DatabaseInventory>, ToolError> {
+    let patterns = Patterns::new()?;
+    layout.databases.iter().map(|(name, files)| Ok((name.clone(), patterns.read(files)?))).collect()
+}
+
+struct Patterns {
+    table: Regex,
+    sequence: Regex,
+    view: Regex,
+    trigger: Regex,
+    program: Regex,
+}
+
+impl Patterns {
+    fn new() -> Result<Self, ToolError> {
+        let regex = |pattern: &str| {
+            Regex::new(pattern)
+                .map_err(|error| ToolError::Failed { message: format!("cannot read dumps: {error}"), passing: false })
+        };
+        Ok(Self {
+            table: regex(r"(?i)^\s*CREATE TABLE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`")?,
+            sequence: regex(r"(?is)^\s*CREATE SEQUENCE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`|\)[^)]*\bSEQUENCE=1\b")?,
+            view: regex(r"(?i)^\s*DROP VIEW IF EXISTS `((?:[^`]|``)+)`")?,
+            trigger: regex(
+                r"(?is)^\s*CREATE\s+(?:DEFINER\s*=\s*\S+\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`(?P<q>(?:[^`]|``)+)`|(?P<b>[^\s`.]+))\s.*?\sON\s+(?:`(?P<tq>(?:[^`]|``)+)`|(?P<tb>[^\s`.]+))\s",
+            )?,
+            program: regex(r"(?i)^\s*DROP (FUNCTION|PROCEDURE|EVENT) IF EXISTS `((?:[^`]|``)+)`")?,
+        })
+    }
+
+    fn read(&self, files: &DatabaseFiles) -> Result<DatabaseInventory, ToolError> {
+        let mut database = DatabaseInventory::default();
+        for (view, file) in &files.views {
+            let mut named = Vec::new();
+            each_statement(file, &mut |sql| named.extend(name(&self.view, sql, 1)))?;
+            database.views.insert(named.pop().unwrap_or_else(|| view.clone()));
+        }
+        for (alias, file) in &files.schemas {
+            let (mut table, mut is_sequence) = (None, false);
+            each_statement(file, &mut |sql| {
+                table = name(&self.table, sql, 1).or(table.take());
+                is_sequence |= self.sequence.is_match(sql);
+                table = table.take().or_else(|| name(&self.sequence, sql, 1));
+            })?;
+            let table = table.unwrap_or_else(|| alias.clone());
+            if is_sequence {
+                database.sequences.insert(table);
+            } else if !database.views.contains(&table) {
+                let rows = files.data.iter().filter(|(name, _)| name == alias).map(|(_, file)| file.rows.unwrap_or(0));
+                database.tables.insert(table, TableInventory { engine: None, rows: Some(rows.sum()) });
+            }
+        }
+        for file in &files.triggers {
+            each_statement(file, &mut |sql| {
+                if let Some(found) = self.trigger.captures(sql) {
+                    let text = |quoted: &str, bare: &str| {
+                        found.name(quoted).or_else(|| found.name(bare)).map(|part| unquote(part.as_bytes()))
+                    };
+                    if let (Some(trigger), Some(table)) = (text("q", "b"), text("tq", "tb")) {
+                        database.triggers.insert(trigger, table);
+                    }
+                }
+            })?;
+        }
+        for file in &files.post {
+            each_statement(file, &mut |sql| {
+                let Some(found) = self.program.captures(sql) else { return };
+                let (Some(kind), Some(program)) = (found.get(1), found.get(2)) else { return };
+                let set = match kind.as_bytes().to_ascii_uppercase().as_slice() {
+                    b"FUNCTION" => &mut database.functions,
+                    b"PROCEDURE" => &mut database.procedures,
+                    _ => &mut database.events,
+                };
+                set.insert(unquote(program.as_bytes()));
+            })?;
+        }
+        Ok(database)
+    }
+}
+
+fn name(pattern: &Regex, sql: &[u8], group: usize) -> Option<String> {
+    pattern.captures(sql)?.get(group).map(|found| unquote(found.as_bytes()))
+}
+
+fn unquote(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).replace("``", "`")
+}
+
+pub(super) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Result<(), ToolError> {
+    let fail = |source| ToolError::Io { action: "read", path: file.real.clone(), source };
+    let mut statements = Statements::open(&file.real, &file.path).map_err(fail)?;
+    while let Some(statement) = statements.next_statement().map_err(fail)? {
+        take(&statement);
+    }
+    Ok(())
+}
+
+/// The database that a `CREATE DATABASE` file makes.
+pub(super) fn created_database(file: &SetFile) -> Option<String> {
+    let pattern = Regex::new(r"(?i)^\s*CREATE DATABASE (?:/\*!\d+ IF NOT EXISTS\s*\*/ ?)?`((?:[^`]|``)+)`").ok()?;
+    let mut found = None;
+    each_statement(file, &mut |sql| found = name(&pattern, sql, 1).or(found.take())).ok()?;
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_read_from_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let real = folder.path().join(name);
+            std::fs::write(&real, text).unwrap();
+            SetFile { path: name.into(), real, plain_bytes: 0, rows: Some(7) }
+        };
+        let files = DatabaseFiles {
+            create: Some(file("c.sql", "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a$b` /*!40100 X */;\n")),
+            schemas: vec![
+                ("t".into(), file("t-schema.sql", "/*!40101 SET NAMES binary*/;\nCREATE TABLE `t``x` (\n  `a` int\n);\n")),
+                ("v".into(), file("v-schema.sql", "CREATE TABLE `v`(\n`a` int\n)ENGINE=MyISAM;\n")),
+                ("s".into(), file("s-schema.sql", "CREATE TABLE `s` (\n  `a` int\n) ENGINE=InnoDB SEQUENCE=1;\n")),
+            ],
+            data: vec![("t".into(), file("t.sql", ""))],
+            views: vec![("v".into(), file("v-schema-view.sql", "DROP TABLE IF EXISTS `v`;\nDROP VIEW IF EXISTS `v`;\nCREATE VIEW `v` AS SELECT 1;\n"))],
+            triggers: vec![file("tr.sql", "CREATE DEFINER=`root`@`localhost` TRIGGER tr AFTER INSERT ON orders FOR EACH ROW BEGIN \nEND;\n")],
+            post: vec![file("p.sql", "DROP FUNCTION IF EXISTS `f`;\nCREATE FUNCTION f() RETURNS INT RETURN 1;\nDROP EVENT IF EXISTS `日`;\n")],
+        };
+        assert_eq!(created_database(files.create.as_ref().unwrap()), Some("a$b".to_owned()));
+        let found = Patterns::new().unwrap().read(&files).unwrap();
+        assert_eq!(found.tables.keys().collect::<Vec<_>>(), ["t`x"]);
+        assert_eq!(found.tables["t`x"].rows, Some(7));
+        assert_eq!(found.views.iter().collect::<Vec<_>>(), ["v"]);
+        assert_eq!(found.sequences.iter().collect::<Vec<_>>(), ["s"]);
+        assert_eq!(found.triggers.get("tr").map(String::as_str), Some("orders"));
+        assert_eq!(found.functions.iter().collect::<Vec<_>>(), ["f"]);
+        assert_eq!(found.events.iter().collect::<Vec<_>>(), ["日"]);
+    }
+}

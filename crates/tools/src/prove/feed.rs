@@ -1,0 +1,246 @@
+//! Statements of a set's files, fed to the throwaway server by us.
+//!
+//! Views, triggers, routines and events always go this way: a view may stand on a view of another database, which
+//! myloader, one database at a time, cannot know; an event whose time has passed would be dropped as it is created,
+//! were the server's clock not set back; a routine may need the SQL mode it was written in, which mydumper 0.10 does
+//! not keep. Tables and rows go this way where myloader cannot load them, or did not load them all.
+
+use super::layout::SetFile;
+use super::statements::Statements;
+use super::wire::{Wire, WireError};
+use crate::error::ToolError;
+use std::io;
+use std::path::Path;
+use tokio::sync::mpsc;
+
+/// Statements read ahead.
+const READ_AHEAD: usize = 3;
+/// The server's number for a syntax error.
+pub(super) const SYNTAX_ERROR: u16 = 1064;
+/// The modes in which a definition may have been written, tried in turn.
+const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"];
+/// What each file begins with, whatever the one before left behind.
+const PRELUDE: [&str; 6] = [
+    "SET NAMES binary",
+    "SET SESSION foreign_key_checks=0",
+    "SET SESSION unique_checks=0",
+    "SET SESSION time_zone='+00:00'",
+    "SET SESSION timestamp=DEFAULT",
+    "SET SESSION sql_mode=''",
+];
+
+/// A statement that the server did not take, or a file that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Complaint {
+    /// The file.
+    pub(super) path: String,
+    /// The server's number for it; 0 when it is not the server's.
+    pub(super) code: u16,
+    /// What it says.
+    pub(super) text: String,
+}
+
+impl std::fmt::Display for Complaint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.text)
+    }
+}
+
+/// How a file's statements are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Tables and rows: one transaction, up to the first complaint.
+    Rows,
+    /// Definitions: each for itself, as if it were this second (since 1970).
+    Definitions {
+        /// The server's clock for it.
+        at: Option<i64>,
+    },
+}
+
+/// The way to one server.
+pub(super) struct Feeder {
+    wire: Wire,
+}
+
+impl Feeder {
+    pub(super) async fn connect(socket: &Path) -> Result<Self, ToolError> {
+        Wire::connect(socket).await.map(|wire| Self { wire }).map_err(|error| lost(&error))
+    }
+
+    /// One statement of our own.
+    ///
+    /// # Errors
+    /// The connection broke. What the server says against it is yielded.
+    pub(super) async fn execute(&mut self, sql: &[u8]) -> Result<Option<(u16, String)>, ToolError> {
+        match self.wire.execute(sql).await {
+            Ok(()) => Ok(None),
+            Err(WireError::Server { code, message }) => Ok(Some((code, message))),
+            Err(error @ WireError::Broken(_)) => Err(lost(&error)),
+        }
+    }
+
+    /// All statements of a file, into the database `into`. `change` may alter each before it is sent.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) async fn feed(
+        &mut self,
+        file: &SetFile,
+        into: Option<&str>,
+        manner: Manner,
+        change: &(dyn Fn(Vec<u8>) -> Vec<u8> + Sync),
+    ) -> Result<Vec<Complaint>, ToolError> {
+        let complain = |code, text| Complaint { path: file.path.clone(), code, text };
+        if let Some(complaint) = self.prepare(into, manner).await? {
+            return Ok(vec![complain(complaint.0, complaint.1)]);
+        }
+        let mut complaints = Vec::new();
+        let mut statements = read_statements(file);
+        while let Some(statement) = statements.recv().await {
+            let statement = match statement {
+                Ok(statement) => change(statement),
+                Err(error) => {
+                    complaints.push(complain(0, format!("cannot be read: {error}")));
+                    break;
+                }
+            };
+            let mut answer = self.execute(&statement).await?;
+            if matches!(manner, Manner::Definitions { .. }) && is_syntax_error(answer.as_ref()) {
+                answer = self.try_modes(&statement, answer).await?;
+            }
+            if let Some((code, message)) = answer.filter(|_| !is_setting(&statement)) {
+                complaints.push(complain(code, format!("ERROR {code}: {message}")));
+                if manner == Manner::Rows {
+                    break;
+                }
+            }
+        }
+        if manner == Manner::Rows {
+            self.execute(b"COMMIT").await?;
+        }
+        Ok(complaints)
+    }
+
+    async fn prepare(&mut self, into: Option<&str>, manner: Manner) -> Result<Option<(u16, String)>, ToolError> {
+        let mut own: Vec<String> = PRELUDE.iter().map(|sql| (*sql).to_owned()).collect();
+        match manner {
+            Manner::Rows => {
+                own.push("SET SESSION autocommit=0".to_owned());
+                own.push("SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'".to_owned());
+            }
+            Manner::Definitions { at } => {
+                own.push("SET SESSION autocommit=1".to_owned());
+                if let Some(at) = at.filter(|at| *at > 0) {
+                    own.push(format!("SET SESSION timestamp={at}"));
+                }
+            }
+        }
+        for sql in own {
+            if let Some(answer) = self.execute(sql.as_bytes()).await? {
+                return Ok(Some(answer));
+            }
+        }
+        match into {
+            Some(database) => {
+                // The name is UTF-8, whatever the file's statements are.
+                self.execute(b"SET NAMES utf8mb4").await?;
+                let answer = self.execute(format!("USE {}", quoted(database)).as_bytes()).await?;
+                self.execute(b"SET NAMES binary").await?;
+                Ok(answer)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The same statement in other modes; the first complaint stands when none takes it.
+    async fn try_modes(
+        &mut self,
+        statement: &[u8],
+        first: Option<(u16, String)>,
+    ) -> Result<Option<(u16, String)>, ToolError> {
+        let mut answer = first;
+        for mode in MODES {
+            if self.execute(format!("SET SESSION sql_mode='{mode}'").as_bytes()).await?.is_some() {
+                continue;
+            }
+            let again = self.execute(statement).await?;
+            if !is_syntax_error(again.as_ref()) {
+                answer = again;
+                break;
+            }
+        }
+        self.execute(b"SET SESSION sql_mode=''").await?;
+        Ok(answer)
+    }
+}
+
+/// A variable that this server does not know, or a value, is no damage to the set: what follows shows.
+fn is_setting(statement: &[u8]) -> bool {
+    let text = statement.trim_ascii_start();
+    let text = match text.strip_prefix(b"/*!") {
+        Some(rest) => rest.trim_ascii_start(),
+        None => text,
+    };
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    text[digits..].trim_ascii_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SET "))
+}
+
+fn is_syntax_error(answer: Option<&(u16, String)>) -> bool {
+    answer.is_some_and(|(code, _)| *code == SYNTAX_ERROR)
+}
+
+/// A name in backticks.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+fn lost(error: &WireError) -> ToolError {
+    ToolError::Failed { message: format!("cannot load into the throwaway server: {error}"), passing: true }
+}
+
+/// Reads and decompresses on a thread of its own, a few statements ahead.
+fn read_statements(file: &SetFile) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    let (real, path) = (file.real.clone(), file.path.clone());
+    tokio::task::spawn_blocking(move || {
+        let mut statements = match Statements::open(&real, &path) {
+            Ok(statements) => statements,
+            Err(error) => {
+                drop(sender.blocking_send(Err(error)));
+                return;
+            }
+        };
+        loop {
+            let statement = match statements.next_statement() {
+                Ok(None) => return,
+                Ok(Some(statement)) => Ok(statement),
+                Err(error) => Err(error),
+            };
+            let is_last = statement.is_err();
+            // Nobody listens any more: the load has been given up.
+            if sender.blocking_send(statement).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_told_from_content() {
+        for (statement, is) in [
+            ("/*!40101 SET NAMES binary*/", true),
+            ("SET @PREV_X=@@X", true),
+            ("\n/*!40103 SET TIME_ZONE='+00:00' */", true),
+            ("INSERT INTO t VALUES (\"SET \")", false),
+            ("", false),
+        ] {
+            assert_eq!(is_setting(statement.as_bytes()), is, "{statement:?}");
+        }
+    }
+}

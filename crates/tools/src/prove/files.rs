@@ -1,0 +1,174 @@
+//! Every file of a set, against its manifest, before anything is loaded.
+
+use super::ProveRequest;
+use super::layout::SetFile;
+use crate::digest::{Compression, FileDigest, digest_file};
+use crate::env::ToolEnv;
+use crate::error::ToolError;
+use crate::log::Progress;
+use futures::{StreamExt, TryStreamExt, stream};
+use mykeeper_domain::manifest::{EVIDENCE_FILE, FileEntry, MANIFEST_FILE};
+use mykeeper_domain::proof::Difference;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// How many files are read at a time.
+const AT_ONCE: usize = 2;
+/// The name of a file that a dump writes last.
+const METADATA: &str = "metadata";
+
+/// What the set's files are like.
+#[derive(Debug, Default)]
+pub(super) struct Checked {
+    pub(super) files: Vec<SetFile>,
+    /// Each names a file.
+    pub(super) differences: Vec<Difference>,
+    pub(super) bytes: u64,
+}
+
+/// Reads every file of the set once.
+///
+/// # Errors
+/// The set's folder cannot be read, or the run was cancelled.
+pub(super) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Checked, ToolError> {
+    let present = list_files(request.set_dir)?;
+    let mut checked = Checked::default();
+    let listed: Vec<FileEntry> = if request.files.is_empty() {
+        present.iter().filter(|path| is_of_a_dump(path)).map(|path| unlisted(path)).collect()
+    } else {
+        request.files.to_vec()
+    };
+    note_strays(request, &present, &mut checked);
+    let total: u64 = listed.iter().map(|entry| entry.size_bytes).sum();
+    let progress = |done_bytes| {
+        env.log.progress(Progress { phase: "verify", done_bytes, total_bytes: (total > 0).then_some(total) });
+    };
+    progress(0);
+    let tasks = listed.into_iter().map(|entry| {
+        let path = request.set_dir.join(&entry.path);
+        let is_plain_path = Path::new(&entry.path)
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
+        async move {
+            if env.cancel.is_cancelled() {
+                return Err(ToolError::Cancelled { program: "the check of files".to_owned() });
+            }
+            if !is_plain_path || !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+                return Ok((entry, path, None));
+            }
+            let (name, at) = (entry.path.clone(), path.clone());
+            let digest = tokio::task::spawn_blocking(move || digest_file(&at, &name, 0)).await;
+            let digest = digest.unwrap_or_else(|error| {
+                Err(ToolError::Failed { message: format!("cannot read {}: {error}", path.display()), passing: true })
+            })?;
+            Ok((entry, path, Some(digest)))
+        }
+    });
+    let mut reading = stream::iter(tasks).buffered(AT_ONCE);
+    while let Some((entry, path, digest)) = reading.try_next().await? {
+        checked.bytes += entry.size_bytes;
+        progress(checked.bytes);
+        let (difference, rows, plain_bytes) = judge(&entry, digest.as_ref());
+        checked.differences.extend(difference);
+        checked.files.push(SetFile { path: entry.path, real: path, plain_bytes, rows });
+    }
+    Ok(checked)
+}
+
+/// What is wrong with one file, if anything is; its rows and plain bytes.
+fn judge(entry: &FileEntry, digest: Option<&FileDigest>) -> (Option<Difference>, Option<u64>, u64) {
+    let differ = |what: &str, expected: String, found: String| {
+        Some(Difference {
+            database: database_of(&entry.path),
+            object: format!("file {}{what}", entry.path),
+            expected,
+            found,
+        })
+    };
+    let Some(digest) = digest else {
+        return (differ("", "present".into(), "missing".into()), entry.rows, entry.plain_bytes);
+    };
+    let counted = (digest.rows, digest.plain_bytes);
+    let difference = if entry.blake3.is_empty() {
+        digest.fault.as_ref().and_then(|fault| differ("", "readable to its end".into(), fault.clone()))
+    } else if digest.stamp.size_bytes != entry.size_bytes {
+        differ(", bytes", entry.size_bytes.to_string(), digest.stamp.size_bytes.to_string())
+    } else if !digest.blake3.eq_ignore_ascii_case(&entry.blake3) {
+        differ(", BLAKE3", entry.blake3.clone(), digest.blake3.clone())
+    } else {
+        digest.fault.as_ref().and_then(|fault| differ("", "readable to its end".into(), fault.clone()))
+    };
+    (difference, Some(counted.0), counted.1)
+}
+
+/// The folder that a file of a per-database set lies in; empty for a file of a set with one folder.
+fn database_of(path: &str) -> String {
+    path.split_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default()
+}
+
+fn unlisted(path: &str) -> FileEntry {
+    FileEntry { path: path.to_owned(), size_bytes: 0, blake3: String::new(), plain_bytes: 0, rows: None }
+}
+
+fn is_of_a_dump(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name == METADATA || is_sql(name)
+}
+
+fn is_sql(name: &str) -> bool {
+    Compression::strip(name).ends_with(".sql")
+}
+
+/// SQL that the manifest does not know; and, without a manifest, folders whose dump did not end.
+fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: &mut Checked) {
+    let mut differ = |path: &str, expected: &str, found: &str| {
+        checked.differences.push(Difference {
+            database: database_of(path),
+            object: format!("file {path}"),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        });
+    };
+    if request.files.is_empty() {
+        let folders: BTreeSet<&str> = present
+            .iter()
+            .filter(|path| is_sql(path))
+            .map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder))
+            .collect();
+        for folder in folders {
+            let metadata = if folder.is_empty() { METADATA.to_owned() } else { format!("{folder}/{METADATA}") };
+            if !present.contains(&metadata) {
+                differ(&metadata, "present", "missing");
+            }
+        }
+        return;
+    }
+    let listed: BTreeSet<&str> = request.files.iter().map(|entry| entry.path.as_str()).collect();
+    for path in present.iter().filter(|path| is_sql(path) && !listed.contains(path.as_str())) {
+        differ(path, "absent", "present");
+    }
+}
+
+/// The files below a folder, relative to it. Folders that begin with a dot are rsync's.
+fn list_files(set_dir: &Path) -> Result<BTreeSet<String>, ToolError> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source| ToolError::Io { action: "read", path, source }
+    };
+    let mut files = BTreeSet::new();
+    let mut folders: Vec<(PathBuf, String)> = vec![(set_dir.to_owned(), String::new())];
+    while let Some((folder, prefix)) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(fail(&folder))? {
+            let entry = entry.map_err(fail(&folder))?;
+            let kind = entry.file_type().map_err(fail(&folder))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let path = format!("{prefix}{name}");
+            if kind.is_dir() && !name.starts_with(".rsync-partial") {
+                folders.push((entry.path(), format!("{path}/")));
+            } else if !kind.is_dir() && path != MANIFEST_FILE && path != EVIDENCE_FILE {
+                files.insert(path);
+            }
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,231 @@
+//! Proves that a set can be restored: loads it into a throwaway server and compares what came back.
+//!
+//! Three things are checked in turn, each of which finds what the others cannot: every file against its manifest,
+//! the loading itself, and what the server then holds against the set's evidence. Tables and rows are loaded by
+//! myloader; whatever it complains of, or leaves different, is loaded once more by us before the set is blamed
+//! for it. What is defined upon the tables is always loaded by us, when the tables of every database are there.
+
+mod compare;
+mod expect;
+mod feed;
+mod files;
+mod layout;
+mod load;
+mod statements;
+mod wire;
+
+use crate::env::ToolEnv;
+use crate::error::ToolError;
+use crate::log::Progress;
+use crate::myloader::{MyloaderInfo, detect_myloader};
+use crate::sandbox::{NOT_STARTED, ThrowawayServer};
+use compare::difference;
+use expect::{created_database, expect};
+use files::{Checked, check_files};
+use layout::{Known, Layout, SetFile, sort_files};
+use load::Restore;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::ids::{BackupId, NodeName, RunId};
+use mykeeper_domain::inventory::Coverage;
+use mykeeper_domain::job::Assertion;
+use mykeeper_domain::manifest::FileEntry;
+use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
+use mykeeper_domain::sandbox::Sandbox;
+use mykeeper_supervise::Limits;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A set to be proven.
+#[derive(Clone, Copy, Debug)]
+pub struct ProveRequest<'a> {
+    /// The set.
+    pub bk_id: BackupId,
+    /// The run, for the record.
+    pub run_id: Option<RunId>,
+    /// This machine, for the record.
+    pub node: &'a NodeName,
+    /// Where the set's files lie.
+    pub set_dir: &'a Path,
+    /// `None`: a set of pybackup's; its files are compared with themselves.
+    pub evidence: Option<&'a Evidence>,
+    /// The manifest; empty: a set of pybackup's.
+    pub files: &'a [FileEntry],
+    /// The set's databases.
+    pub databases: &'a [String],
+    /// The throwaway server.
+    pub sandbox: &'a Sandbox,
+    /// The loader.
+    pub myloader: &'a Path,
+    /// Tried after the restore.
+    pub asserts: &'a [Assertion],
+    /// `timeout` is that of the whole proof; `stall` is for each tool.
+    pub limits: &'a Limits,
+}
+
+/// Restores a set and compares it.
+///
+/// A damaged file fails the proof before anything is started. The throwaway server is gone afterwards, also when
+/// the future is dropped.
+///
+/// # Errors
+/// The set could not be tried: no throwaway server, no loader, the server ended in the middle, cancelled, timed out.
+pub async fn prove_set(request: ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
+    let Some(timeout) = request.limits.timeout else { return prove(&request, env).await };
+    tokio::time::timeout(timeout, prove(&request, env))
+        .await
+        .unwrap_or_else(|_| Err(ToolError::TimedOut { program: "the proof".to_owned(), after: timeout }))
+}
+
+async fn prove(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
+    let started_at = env.clock.now();
+    let mut proof = Proof {
+        bk_id: request.bk_id,
+        run_id: request.run_id,
+        node: request.node.clone(),
+        path: request.set_dir.display().to_string(),
+        sandbox_version: NOT_STARTED.to_owned(),
+        loader_version: NOT_STARTED.to_owned(),
+        databases: Vec::new(),
+        started_at,
+        finished_at: started_at,
+    };
+    let mut checked = check_files(request, env).await?;
+    let layout = lay_out(request, &mut checked)?;
+    if !checked.differences.is_empty() {
+        proof.databases = failed_files(checked.differences, &proof, env);
+        proof.finished_at = env.clock.now();
+        return Ok(proof);
+    }
+    let myloader = detect_myloader(env.supervisor, request.myloader).await?;
+    let server = ThrowawayServer::start(request.sandbox, env).await?;
+    proof.sandbox_version = server.version().to_owned();
+    proof.loader_version.clone_from(&myloader.banner);
+    let outcome = tokio::select! {
+        outcome = restore_and_compare(request, env, &server, (&myloader, &layout)) => outcome,
+        said = server.ended() => Err(ToolError::Failed {
+            message: format!("cannot go on with the proof: the throwaway server ended: {said}"),
+            passing: true,
+        }),
+        () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: "the proof".to_owned() }),
+    };
+    if outcome.is_err() {
+        server.tell(env);
+    }
+    server.stop().await;
+    proof.databases = outcome?;
+    proof.finished_at = env.clock.now();
+    Ok(proof)
+}
+
+async fn restore_and_compare(
+    request: &ProveRequest<'_>,
+    env: &ToolEnv<'_>,
+    server: &ThrowawayServer,
+    (myloader, layout): (&MyloaderInfo, &Layout),
+) -> Result<Vec<DatabaseProof>, ToolError> {
+    let expected = expect(request.evidence, layout)?;
+    let restore = Restore { request, env, server, myloader, layout };
+    let mut loaded = restore.run().await?;
+    env.log.progress(Progress { phase: "compare", done_bytes: 0, total_bytes: None });
+    let mut proofs = Vec::new();
+    for database in layout.databases.keys() {
+        let state = loaded.entry(database.clone()).or_default().clone();
+        let mut proof = restore.compare(database, &expected, &state).await?;
+        if !proof.passed && state.by_myloader {
+            let why = proof.differences.first().map(Difference::to_string).or(proof.error.clone());
+            let text = format!("{database}: loading it again without myloader: {}", why.unwrap_or_default());
+            env.log.line("mykeeper", &text);
+            restore.run_again(database, &mut loaded).await?;
+            let state = loaded.entry(database.clone()).or_default().clone();
+            proof = restore.compare(database, &expected, &state).await?;
+        }
+        proofs.push(proof);
+    }
+    for (database, differences) in restore.assert(request.asserts).await? {
+        if let Some(proof) = proofs.iter_mut().find(|proof| proof.database == database) {
+            proof.passed = false;
+            proof.differences.extend(differences);
+        }
+    }
+    for proof in &proofs {
+        for difference in &proof.differences {
+            env.log.line("mykeeper", &difference.to_string());
+        }
+    }
+    Ok(proofs)
+}
+
+/// Sorts the files; what belongs to no database is held against the set.
+fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked) -> Result<Layout, ToolError> {
+    let mut known = Known {
+        databases: request.databases.iter().cloned().collect(),
+        inventory: request.evidence.map(|evidence| &evidence.inventory),
+        ..Known::default()
+    };
+    if let Some(evidence) = request.evidence {
+        known.databases.extend(evidence.inventory.databases.keys().cloned());
+        for part in &evidence.parts {
+            known.folders.insert(part.dir.clone(), part.databases.clone());
+        }
+    }
+    learn_names(&checked.files, &mut known);
+    let layout = sort_files(&checked.files, &known);
+    let covers = request.evidence.map_or(Coverage::ALL, |evidence| evidence.coverage);
+    for path in &layout.strangers {
+        let text = "of a database of the set";
+        checked.differences.push(difference("", &format!("file {path}"), text, "of none"));
+    }
+    if request.evidence.is_none() && covers.schemas {
+        for database in request.databases {
+            let files = layout.databases.get(database);
+            if files.is_none_or(|files| *files == layout::DatabaseFiles::default()) {
+                checked.differences.push(difference(database, "files", "present", "missing"));
+            }
+        }
+    }
+    Ok(layout)
+}
+
+/// Names of databases from what their `CREATE DATABASE` files say, and from folders where nothing else is known.
+fn learn_names(files: &[SetFile], known: &mut Known<'_>) {
+    let is_unknown = known.databases.is_empty();
+    for file in files {
+        let name = crate::digest::Compression::strip(file.name());
+        let Some(prefix) = name.strip_suffix("-schema-create.sql") else { continue };
+        if known.databases.contains(prefix) {
+            continue;
+        }
+        let Some(created) = created_database(file) else { continue };
+        if created != prefix {
+            known.aliases.insert(prefix.to_owned(), created.clone());
+        }
+        if is_unknown {
+            known.databases.insert(created);
+        }
+    }
+}
+
+/// One failed proof for each database that a file is held against; the whole set where it is of none.
+fn failed_files(differences: Vec<Difference>, proof: &Proof, env: &ToolEnv<'_>) -> Vec<DatabaseProof> {
+    let mut by_database: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
+    for difference in differences {
+        env.log.line("mykeeper", &difference.to_string());
+        if seen.insert(difference.to_string()) {
+            by_database.entry(difference.database.clone()).or_default().push(difference);
+        }
+    }
+    by_database
+        .into_iter()
+        .map(|(database, differences)| DatabaseProof {
+            database,
+            passed: false,
+            differences,
+            error: None,
+            objects_compared: 0,
+            rows_compared: 0,
+            started_at: proof.started_at,
+            finished_at: env.clock.now(),
+        })
+        .collect()
+}

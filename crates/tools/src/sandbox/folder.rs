@@ -1,0 +1,318 @@
+//! The folders of throwaway servers: made, cloned from a template, swept, removed.
+
+use super::program::ServerProgram;
+use super::template;
+use crate::env::ToolEnv;
+use crate::error::ToolError;
+use mykeeper_domain::sandbox::Sandbox;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// What every folder of a throwaway server is called, up to its number.
+const PREFIX: &str = "mykeeper-sandbox-";
+/// What is held locked as long as a folder's owner lives.
+const OWNER_FILE: &str = "owner.lock";
+/// The longest path of a socket, less the final NUL.
+const SOCKET_BYTES: usize = 107;
+
+/// One server's folder. Dropped, it is removed.
+#[derive(Debug)]
+pub(super) struct SandboxFolder {
+    path: PathBuf,
+    socket: PathBuf,
+    /// Held for its lock.
+    _owner: Option<File>,
+    /// A short folder for the socket, where the sandbox's own path is too long for one.
+    _short: Option<tempfile::TempDir>,
+    armed: bool,
+}
+
+impl SandboxFolder {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join("data")
+    }
+
+    pub(super) fn tmp(&self) -> PathBuf {
+        self.path.join("tmp")
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Leaves the removal to the one returned.
+    pub(super) fn disarm(&mut self) -> Self {
+        self.armed = false;
+        Self {
+            path: self.path.clone(),
+            socket: self.socket.clone(),
+            _owner: self._owner.take(),
+            _short: self._short.take(),
+            armed: true,
+        }
+    }
+
+    /// Removes it now.
+    pub(super) fn remove(self) {
+        drop(self);
+    }
+}
+
+impl Drop for SandboxFolder {
+    fn drop(&mut self) {
+        if self.armed
+            && let Err(error) = remove_tree(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "removal of a throwaway server's folder");
+        }
+    }
+}
+
+/// Removes what is left of earlier servers, makes the template where there is none, and clones it.
+///
+/// # Errors
+/// The directory cannot be used, or no template can be made.
+pub(super) async fn prepare(
+    settings: &Sandbox,
+    program: &ServerProgram,
+    user: Option<(u32, u32)>,
+    env: &ToolEnv<'_>,
+) -> Result<SandboxFolder, ToolError> {
+    let directory = settings.directory.clone();
+    let lock = blocking(move || {
+        check_reachable(&directory, user)?;
+        let lock = lock_directory(&directory)?;
+        sweep(&directory, user);
+        Ok((directory, lock))
+    })
+    .await?;
+    let (directory, _lock) = lock;
+    let template = directory.join(template_name(program, user));
+    if !is_template(&template, user)? {
+        let building = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
+        let mut guard = claim(&building, user)?;
+        make_folder(&guard.data(), user)?;
+        env.log.line("mykeeper", &format!("preparing an empty server of version {}", program.version));
+        template::make(program, &guard.data(), user, env).await?;
+        std::fs::rename(guard.data(), &template).map_err(io_error("rename", &template))?;
+        guard.disarm().remove();
+    }
+    let folder = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
+    blocking(move || {
+        let folder = claim(&folder, user)?;
+        make_folder(&folder.tmp(), user)?;
+        clone_tree(&template, &folder.data(), user).map_err(io_error("copy", &template))?;
+        Ok(folder)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
+) -> Result<T, ToolError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ToolError::Failed {
+        message: format!("cannot prepare the throwaway server's folder: {error}"),
+        passing: true,
+    })?
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ToolError + use<> {
+    let path = path.to_owned();
+    move |source| ToolError::Io { action, path, source }
+}
+
+fn unusable(directory: &Path, cause: &str) -> ToolError {
+    ToolError::Failed {
+        message: format!("cannot use {} for throwaway servers: {cause}", directory.display()),
+        passing: false,
+    }
+}
+
+/// The server's user must be able to reach the folder that is made for it.
+fn check_reachable(directory: &Path, user: Option<(u32, u32)>) -> Result<(), ToolError> {
+    let real = std::fs::canonicalize(directory).map_err(io_error("open", directory))?;
+    if !real.is_dir() {
+        return Err(unusable(directory, "it is no folder"));
+    }
+    let Some((uid, gid)) = user else { return Ok(()) };
+    for folder in real.ancestors() {
+        let metadata = folder.metadata().map_err(io_error("open", folder))?;
+        let bit = match (metadata.uid() == uid, metadata.gid() == gid) {
+            (true, _) => 0o100,
+            (false, true) => 0o010,
+            (false, false) => 0o001,
+        };
+        if metadata.mode() & bit == 0 {
+            let cause = format!(
+                "{} cannot be entered by the user (id {uid}) that the server runs as; \
+                 choose another directory under [sandbox]",
+                folder.display()
+            );
+            return Err(unusable(directory, &cause));
+        }
+    }
+    Ok(())
+}
+
+/// One at a time sweeps, makes templates and claims folders.
+fn lock_directory(directory: &Path) -> Result<File, ToolError> {
+    let uid = rustix::process::geteuid().as_raw();
+    let path = directory.join(format!(".{PREFIX}{uid}.lock"));
+    let file = open_lock(&path).map_err(io_error("create", &path))?;
+    if file.metadata().map_err(io_error("read", &path))?.uid() != uid {
+        return Err(unusable(directory, &format!("{} belongs to somebody else", path.display())));
+    }
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
+    Ok(file)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+}
+
+/// Removes the folders whose owner is gone. What cannot be removed is another's, and stays.
+fn sweep(directory: &Path, user: Option<(u32, u32)>) {
+    let uid = rustix::process::geteuid().as_raw();
+    let is_own = |folder: &Metadata| folder.uid() == uid || user.is_some_and(|(user, _)| user == folder.uid());
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if number.and_then(|number| Uuid::try_parse(number).ok()).is_none() {
+            continue;
+        }
+        let path = entry.path();
+        let Ok(owner) = open_existing(&path.join(OWNER_FILE)) else {
+            // Not claimed by one of ours: the folder and its lock come into being while the directory is locked.
+            if entry.metadata().is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata)) {
+                drop(remove_tree(&path));
+            }
+            continue;
+        };
+        let is_ours = owner.metadata().is_ok_and(|metadata| metadata.uid() == uid);
+        if is_ours && flock(&owner, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            tracing::info!(path = %path.display(), "removing what an earlier throwaway server left");
+            if let Err(error) = remove_tree(&path) {
+                tracing::warn!(%error, path = %path.display(), "removal of an earlier throwaway server's folder");
+            }
+        }
+    }
+}
+
+fn open_existing(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+}
+
+/// `mykeeper-sandbox-template-<version>-<uid>`
+fn template_name(program: &ServerProgram, user: Option<(u32, u32)>) -> String {
+    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
+    let version: String =
+        program.version.chars().map(|c| if c.is_ascii_alphanumeric() || ".-+".contains(c) { c } else { '_' }).collect();
+    format!("{PREFIX}template-{version}-{uid}")
+}
+
+/// Whether a template is there. One that another user could have made is refused: its server would be theirs.
+fn is_template(path: &Path, user: Option<(u32, u32)>) -> Result<bool, ToolError> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(io_error("open", path)(source)),
+    };
+    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
+    if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
+        return Err(ToolError::Failed {
+            message: format!(
+                "cannot use {}: it must be a folder of user id {uid} that nobody else may enter; remove it",
+                path.display()
+            ),
+            passing: false,
+        });
+    }
+    Ok(true)
+}
+
+/// Makes the folder of one server and holds it.
+fn claim(path: &Path, user: Option<(u32, u32)>) -> Result<SandboxFolder, ToolError> {
+    make_folder(path, user)?;
+    let mut folder = SandboxFolder {
+        path: path.to_owned(),
+        socket: path.join("s"),
+        _owner: None,
+        _short: None,
+        armed: true,
+    };
+    let owner_path = path.join(OWNER_FILE);
+    let owner = open_lock(&owner_path).map_err(io_error("create", &owner_path))?;
+    flock(&owner, FlockOperation::NonBlockingLockExclusive)
+        .map_err(|error| io_error("lock", &owner_path)(error.into()))?;
+    folder._owner = Some(owner);
+    if folder.socket.as_os_str().len() > SOCKET_BYTES {
+        let short = tempfile::Builder::new()
+            .prefix("mykeeper-")
+            .tempdir_in("/tmp")
+            .map_err(io_error("create", Path::new("/tmp")))?;
+        give(short.path(), user).map_err(io_error("hand over", short.path()))?;
+        folder.socket = short.path().join("s");
+        folder._short = Some(short);
+    }
+    Ok(folder)
+}
+
+fn make_folder(path: &Path, user: Option<(u32, u32)>) -> Result<(), ToolError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(io_error("create", path))?;
+    give(path, user).map_err(io_error("hand over", path))
+}
+
+fn give(path: &Path, user: Option<(u32, u32)>) -> io::Result<()> {
+    match user {
+        Some((uid, gid)) => chown(path, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
+}
+
+fn clone_tree(from: &Path, to: &Path, user: Option<(u32, u32)>) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(to)?;
+    give(to, user)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            clone_tree(&entry.path(), &target, user)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), &target)?;
+            std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o600))?;
+            give(&target, user)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a folder, also one that a server about to die still writes to.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    let mut last = Ok(());
+    for _ in 0..5 {
+        last = std::fs::remove_dir_all(path);
+        match &last {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
+        }
+    }
+    last
+}

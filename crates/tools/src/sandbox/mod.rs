@@ -1,0 +1,271 @@
+//! The throwaway server that a set is restored into.
+//!
+//! It has a folder, a socket and, started by root, a user of its own; it listens on no port, writes for speed and not
+//! for keeps, and fires no event. Whatever happens, it and its folder are gone afterwards; what a killed mykeeper
+//! left is removed when the next one starts.
+
+mod argv;
+mod folder;
+mod identity;
+mod program;
+mod template;
+
+use crate::connection::ServerConnection;
+use crate::env::{ToolEnv, run_error};
+use crate::error::ToolError;
+use folder::SandboxFolder;
+use mykeeper_domain::sandbox::Sandbox;
+use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
+use mykeeper_supervise::{Activity, Child, ChildSpec, Limits};
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use sqlx::{ConnectOptions, Connection, MySqlConnection};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a throwaway server may take until it answers.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+/// How often it is asked meanwhile.
+const ASK_EVERY: Duration = Duration::from_millis(40);
+/// Its data are worth nothing: no time is given for an orderly end beyond this.
+const GRACE: Duration = Duration::from_secs(2);
+/// What is kept of its words.
+const KEPT_LINES: usize = 60;
+/// How many of them a message shows.
+const SHOWN_LINES: usize = 4;
+
+/// What the server said last.
+type Words = Arc<Mutex<VecDeque<String>>>;
+
+/// A running throwaway server. Dropped, it is killed and its folder removed.
+#[derive(Debug)]
+pub struct ThrowawayServer {
+    child: Option<Child>,
+    words: Words,
+    version: String,
+    program: String,
+    // Removed after the child is gone: fields are dropped in this order.
+    folder: SandboxFolder,
+}
+
+impl ThrowawayServer {
+    /// Starts one and waits until it answers, for a minute and a half at most.
+    ///
+    /// # Errors
+    /// The program is missing, the folder cannot be used, the server ends early or does not answer: with its own last
+    /// words.
+    pub async fn start(settings: &Sandbox, env: &ToolEnv<'_>) -> Result<Self, ToolError> {
+        let program = program::find_server(&settings.server, env).await?;
+        let user = identity::server_user()?;
+        let folder = folder::prepare(settings, &program, user, env).await?;
+        let limits = Limits { timeout: None, stall: None, grace: GRACE };
+        let mut spec = ChildSpec::new(&program.path)
+            .args(argv::server_argv(&program, &folder, settings))
+            .current_dir(folder.path())
+            .limits(limits);
+        spec.user = user;
+        let words: Words = Arc::default();
+        let sink = words.clone();
+        let child = env
+            .supervisor
+            .start(
+                spec,
+                env.cancel.clone(),
+                Activity::new(),
+                Box::new(move |_, line| keep(&sink, &String::from_utf8_lossy(line))),
+            )
+            .await
+            .map_err(|error| run_error(&program.path, program::HINT, &error))?;
+        let mut server = Self {
+            child: Some(child),
+            words,
+            version: String::new(),
+            program: program.path.display().to_string(),
+            folder,
+        };
+        match server.until_ready(env).await {
+            Ok(version) => {
+                server.version = version;
+                Ok(server)
+            }
+            Err(error) => {
+                server.tell(env);
+                server.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Path {
+        self.folder.socket()
+    }
+
+    /// What it answers to `SELECT VERSION()`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// How to connect to it.
+    pub fn connection(&self) -> ServerConnection {
+        ServerConnection {
+            name: "throwaway".to_owned(),
+            endpoint: Endpoint::Socket(self.socket().to_owned()),
+            user: "root".to_owned(),
+            password: None,
+            tls: Tls { mode: TlsMode::Disabled, ca: None },
+        }
+    }
+
+    /// A folder of its own that goes with it, for whatever loading needs.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns when the server has ended by itself, with what it said last.
+    pub(crate) async fn ended(&self) -> String {
+        match &self.child {
+            Some(child) => child.exited().await,
+            None => return String::new(),
+        }
+        self.last_words()
+    }
+
+    /// Opens a connection as root, every statement's text as it is.
+    pub(crate) async fn connect(&self) -> Result<MySqlConnection, ToolError> {
+        connect(self.socket()).await.map_err(|error| ToolError::Connect {
+            server: "throwaway".to_owned(),
+            cause: error.to_string(),
+            passing: true,
+        })
+    }
+
+    /// Hands its last words to the run's log.
+    pub(crate) fn tell(&self, env: &ToolEnv<'_>) {
+        for line in self.words.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            env.log.line("sandbox", line);
+        }
+    }
+
+    /// Ends the server and removes its folder.
+    pub async fn stop(mut self) {
+        if let Some(child) = self.child.take()
+            && let Err(error) = child.stop().await
+        {
+            tracing::warn!(%error, "end of the throwaway server");
+        }
+        let folder = self.folder.disarm();
+        if let Err(error) = tokio::task::spawn_blocking(move || folder.remove()).await {
+            tracing::warn!(%error, "removal of the throwaway server's folder");
+        }
+    }
+
+    async fn until_ready(&self, env: &ToolEnv<'_>) -> Result<String, ToolError> {
+        let deadline = Instant::now() + READY_WITHIN;
+        let asking = async {
+            loop {
+                match version_of(self.socket()).await {
+                    Ok(version) => return Ok(version),
+                    Err(error) if Instant::now() > deadline => {
+                        return Err(self.no_start(&format!("it did not answer within {READY_WITHIN:?} ({error})")));
+                    }
+                    Err(_) => tokio::time::sleep(ASK_EVERY).await,
+                }
+            }
+        };
+        tokio::select! {
+            answer = asking => answer,
+            said = self.ended() => Err(self.no_start(&format!("it ended: {said}"))),
+            () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: self.program.clone() }),
+        }
+    }
+
+    fn no_start(&self, cause: &str) -> ToolError {
+        ToolError::Failed {
+            message: format!("cannot start the throwaway server {}: {cause}", self.program),
+            passing: true,
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let telling: Vec<&String> = words.iter().filter(|line| line.contains("[ERROR]")).collect();
+        let shown: Vec<&str> = if telling.is_empty() {
+            words.iter().rev().take(SHOWN_LINES).rev().map(String::as_str).collect()
+        } else {
+            telling.into_iter().take(SHOWN_LINES).map(String::as_str).collect()
+        };
+        if shown.is_empty() { "without a word".to_owned() } else { shown.join("; ") }
+    }
+}
+
+impl Drop for ThrowawayServer {
+    fn drop(&mut self) {
+        if let Some(child) = self.child.take() {
+            // The child's own drop ends it in the background, with time to write; the folder goes now.
+            identity::kill_now(child.identity());
+        }
+    }
+}
+
+/// Starts a throwaway server, asks for its version, and ends it.
+///
+/// # Errors
+/// As [`ThrowawayServer::start`].
+pub async fn check_sandbox(settings: &Sandbox, env: &ToolEnv<'_>) -> Result<String, ToolError> {
+    let server = ThrowawayServer::start(settings, env).await?;
+    let version = server.version().to_owned();
+    server.stop().await;
+    Ok(version)
+}
+
+fn keep(words: &Words, line: &str) {
+    let line = line.trim();
+    if line.is_empty() {
+        return;
+    }
+    let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+    if words.len() == KEPT_LINES {
+        words.pop_front();
+    }
+    words.push_back(line.to_owned());
+}
+
+async fn connect(socket: &Path) -> Result<MySqlConnection, sqlx::Error> {
+    MySqlConnectOptions::new()
+        .socket(socket)
+        .username("root")
+        .ssl_mode(MySqlSslMode::Disabled)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .disable_statement_logging()
+        .connect()
+        .await
+}
+
+async fn version_of(socket: &Path) -> Result<String, sqlx::Error> {
+    let mut connection = connect(socket).await?;
+    let version = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(version)
+}
+
+/// The program as [`Proof`](mykeeper_domain::proof::Proof) names a server that was never started.
+pub(crate) const NOT_STARTED: &str = "not started";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_before_notes() {
+        let words: Words = Arc::default();
+        for line in ["a [Note] x", "b [ERROR] no space", "", "c [Note] y"] {
+            keep(&words, line);
+        }
+        assert_eq!(words.lock().unwrap().len(), 3);
+    }
+}
