@@ -1,11 +1,11 @@
 //! Both files, read and found sound.
 
+use chrono_tz::Tz;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::Job;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_domain::server::{PasswordSource, Server};
 use mykeeper_domain::{DestinationName, JobName, NodeName, ServerName};
-use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,0 +1,167 @@
+//! `[backup.NAME]`
+
+use crate::document::complaint;
+use crate::mydumper;
+use crate::schedule::{NamedFolder, Reading};
+use crate::section::{Entry, Section};
+use mykeeper_domain::databases::{DatabaseSelection, VIRTUAL_SCHEMAS};
+use mykeeper_domain::job::{BackupTask, Consistency, Task};
+use mykeeper_domain::{DestinationName, ServerName};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use toml::de::DeValue;
+
+const CONSISTENCY: [(&str, Consistency); 2] = [
+    ("all", Consistency::All),
+    ("per-database", Consistency::PerDatabase),
+];
+
+const DATABASES: &str = "databases = [\"shop\", \"log_%\"]; [\"%\"] is all, [\"!mysql\"] all but mysql";
+
+/// Reads the keys that only a backup job has.
+pub(crate) fn read<'d>(
+    section: &mut Section<'d>,
+    job: &Entry<'d>,
+    reading: &mut Reading<'d, '_>,
+) -> Option<Task> {
+    let server = section
+        .require("server", "server = \"NAME\", a [servers.NAME] of mykeeper.toml")
+        .and_then(|entry| {
+            let name = entry.text()?;
+            reading
+                .check_server(&entry, name)
+                .then(|| ServerName::new(name).ok())
+                .flatten()
+        });
+    let databases = section
+        .require("databases", DATABASES)
+        .and_then(|entry| read_databases(&entry));
+    let consistency = section
+        .take("consistency")
+        .and_then(|entry| entry.choice(&CONSISTENCY));
+    let directory_entry = section.require("directory", "directory = \"/an/absolute/path\"");
+    let directory = directory_entry.as_ref().and_then(Entry::absolute_path);
+    if let (Some(entry), Some(path)) = (&directory_entry, &directory) {
+        reading.mentions.backups.push(NamedFolder {
+            job: job.key.clone(),
+            path: path.clone(),
+            spot: entry.spot.clone(),
+        });
+    }
+    let transfer_to = section.take("transfer_to").map_or_else(
+        || Some(Vec::new()),
+        |entry| read_destinations(&entry, job, directory.as_ref(), reading),
+    );
+    let mydumper = section
+        .take("mydumper")
+        .map_or_else(|| Some(mydumper::defaults()), |entry| mydumper::read(&entry));
+    Some(Task::Backup(BackupTask {
+        server: server?,
+        databases: databases?,
+        consistency: consistency.unwrap_or_default(),
+        directory: directory?,
+        transfer_to: transfer_to?,
+        mydumper: mydumper?,
+    }))
+}
+
+fn read_databases(entry: &Entry<'_>) -> Option<DatabaseSelection> {
+    let items = entry.items("a list of patterns: [\"shop\", \"log_%\"]")?;
+    if items.is_empty() {
+        entry.spot.mistake(
+            complaint("`databases` is empty: nothing would be backed up").help(format!("write {DATABASES}")),
+        );
+        return None;
+    }
+    let mut included = Vec::new();
+    let mut excluded = Vec::new();
+    let mut seen = BTreeSet::new();
+    for item in &items {
+        let Some(text) = item.text() else { continue };
+        if !seen.insert(text) {
+            item.spot
+                .mistake(complaint(format!("{text:?} stands here twice")).help("keep one of the two"));
+        }
+        let pattern = text.strip_prefix('!').unwrap_or(text);
+        check_pattern(item, pattern);
+        if text.starts_with('!') {
+            excluded.push((pattern.to_owned(), item));
+        } else {
+            included.push(pattern.to_owned());
+        }
+    }
+    match (included.is_empty(), excluded.first()) {
+        (false, Some((_, item))) => {
+            item.spot.mistake(
+                complaint("`databases` mixes patterns that include with patterns that exclude").help(
+                    "either name what is backed up, [\"shop\", \"log_%\"], or what is not, [\"!mysql\", \"!tmp_%\"]",
+                ),
+            );
+            None
+        }
+        (false, None) => Some(DatabaseSelection::Include(included)),
+        (true, _) => Some(DatabaseSelection::Exclude(
+            excluded.into_iter().map(|(pattern, _)| pattern).collect(),
+        )),
+    }
+}
+
+fn check_pattern(item: &Entry<'_>, pattern: &str) {
+    if pattern.trim() != pattern || pattern.is_empty() {
+        item.spot.mistake(
+            complaint("a pattern is a database's name, without spaces around it").help(DATABASES.to_owned()),
+        );
+    } else if pattern.contains(',') {
+        item.spot.warning(
+            complaint("this is one pattern with a comma in it")
+                .help("for several databases write several texts: [\"shop\", \"blog\"]"),
+        );
+    } else if VIRTUAL_SCHEMAS
+        .iter()
+        .any(|schema| schema.eq_ignore_ascii_case(pattern))
+    {
+        item.spot.warning(
+            complaint(format!(
+                "{pattern:?} is made by the server from memory and never backed up"
+            ))
+            .help("take it out"),
+        );
+    }
+}
+
+fn read_destinations<'d>(
+    entry: &Entry<'d>,
+    job: &Entry<'d>,
+    directory: Option<&PathBuf>,
+    reading: &mut Reading<'d, '_>,
+) -> Option<Vec<DestinationName>> {
+    let items = match entry.value {
+        DeValue::String(_) => vec![entry.clone()],
+        _ => entry.items("a destination's name in quotes, or a list of them")?,
+    };
+    let mut destinations = Vec::new();
+    for item in &items {
+        let Some(name) = item.text() else { continue };
+        if !reading.check_destination(item, name) {
+            continue;
+        }
+        if let Some(directory) = directory {
+            let folder = NamedFolder {
+                job: job.key.clone(),
+                path: directory.clone(),
+                spot: item.spot.clone(),
+            };
+            reading.mentions.sends.push((folder, name.to_owned()));
+        }
+        let Ok(destination) = DestinationName::new(name) else {
+            continue;
+        };
+        if destinations.contains(&destination) {
+            item.spot
+                .mistake(complaint(format!("{name:?} stands here twice")).help("keep one of the two"));
+        } else {
+            destinations.push(destination);
+        }
+    }
+    Some(destinations)
+}

@@ -1,0 +1,121 @@
+//! Folders and destinations that get in each other's way, over all jobs.
+
+use crate::document::complaint;
+use crate::keeper::Keeper;
+use crate::schedule::{Mentions, NamedFolder};
+use mykeeper_domain::destination::DestinationUrl;
+use std::path::{Component, Path};
+
+/// Looks at what the jobs say of each other's things.
+pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
+    for backup in &mentions.backups {
+        check_backup_folder(backup, mentions, keeper);
+    }
+    for retention in &mentions.retentions {
+        check_retention_folder(retention, &mentions.backups);
+    }
+    for (folder, destination) in &mentions.sends {
+        check_local_destination(folder, destination, keeper);
+    }
+    for (spot, destination) in &mentions.transfers {
+        if !mentions.sends.iter().any(|(_, sent_to)| sent_to == destination) {
+            spot.warning(
+                complaint(format!("no backup job of this file sends to {destination:?}")).help(format!(
+                    "add transfer_to = \"{destination}\" to the jobs whose sets are to go there"
+                )),
+            );
+        }
+    }
+}
+
+fn check_backup_folder(backup: &NamedFolder<'_>, mentions: &Mentions<'_>, keeper: &Keeper) {
+    let directory = backup.path.as_path();
+    for other in &mentions.backups {
+        if let Some(day) = day_folder(&other.path, directory) {
+            backup.spot.mistake(
+                complaint(format!(
+                    "this folder lies among the sets of the backup job {:?}: {}",
+                    other.job,
+                    day.display()
+                ))
+                .help("choose a folder outside of it"),
+            );
+        }
+    }
+    let sandbox = keeper.sandbox.directory.as_path();
+    let ours = [
+        ("state_dir", keeper.state_dir.as_deref()),
+        ("[sandbox] directory", Some(sandbox)),
+    ];
+    for (name, path) in ours {
+        let Some(path) = path.filter(|path| path.starts_with(directory)) else {
+            continue;
+        };
+        backup.spot.mistake(
+            complaint(format!(
+                "{name}, {}, lies inside this backup directory",
+                path.display()
+            ))
+            .help("a backup directory holds nothing but sets: move one of the two"),
+        );
+    }
+}
+
+/// The folder of one day of `directory` in which `path` lies, or which it is.
+fn day_folder(directory: &Path, path: &Path) -> Option<std::path::PathBuf> {
+    let below = path.strip_prefix(directory).ok()?;
+    let Some(Component::Normal(first)) = below.components().next() else {
+        return None;
+    };
+    let name = first.to_str()?;
+    let is_day = name.len() == 10 && chrono::NaiveDate::parse_from_str(name, "%Y-%m-%d").is_ok();
+    is_day.then(|| directory.join(first))
+}
+
+fn check_retention_folder(retention: &NamedFolder<'_>, backups: &[NamedFolder<'_>]) {
+    // A backup host, where sets only arrive, has no backup jobs of its own.
+    if backups.is_empty()
+        || backups
+            .iter()
+            .any(|backup| backup.path.starts_with(&retention.path))
+    {
+        return;
+    }
+    let folders: Vec<_> = backups
+        .iter()
+        .map(|backup| backup.path.display().to_string())
+        .collect();
+    let nearest = crate::nearest(
+        &retention.path.display().to_string(),
+        folders.iter().map(String::as_str),
+    );
+    retention.spot.warning(
+        complaint(format!(
+            "no backup job of this file writes where the retention job {:?} looks",
+            retention.job
+        ))
+        .help(match nearest {
+            Some(folder) => {
+                format!("did you mean \"{folder}\"? On a host that only receives sets all is well")
+            }
+            None => format!("backup directories: {}", folders.join(", ")),
+        }),
+    );
+}
+
+fn check_local_destination(folder: &NamedFolder<'_>, destination: &str, keeper: &Keeper) {
+    let Some(DestinationUrl::Local { path }) = keeper.destinations.get(destination).map(|found| &found.url)
+    else {
+        return;
+    };
+    if path.starts_with(&folder.path) {
+        folder.spot.mistake(
+            complaint(format!(
+                "the destination {destination:?}, {}, lies inside the directory of this job, {}",
+                path.display(),
+                folder.path.display()
+            ))
+            .help("a copy beside its original is lost with it: choose another disk or another host"),
+        );
+    }
+}

@@ -1,0 +1,251 @@
+//! Where a file's text holds a password although it must not, so that no report shows it.
+//!
+//! Works on the bare text, not on the parsed tree: a line that does not even parse may hold one.
+//! In doubt too much is hidden.
+
+use std::ops::Range;
+
+/// What stands in a report where a password stood.
+pub(crate) const MASK: &str = "***";
+
+/// Whether `key` is meant to hold a password itself; `password_file` and `password_credential` are not.
+pub(crate) fn is_password_key(key: &str) -> bool {
+    let folded: String = key
+        .chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect();
+    let near = |word: &str, distance: usize| strsim::osa_distance(&folded, word) <= distance;
+    if near("passwordfile", 2) || near("passwordcredential", 3) || folded.ends_with("file") {
+        return false;
+    }
+    ["password", "passwd", "passphrase", "secret"]
+        .iter()
+        .any(|word| folded.contains(word))
+        || ["pass", "pwd", "pw", "dbpass", "dbpwd"].contains(&folded.as_str())
+        || near("password", 2)
+        || near("passwd", 1)
+}
+
+/// Where in `text`, a URL or an `user@host:/path`, a password stands.
+pub(crate) fn password_in_url(text: &str) -> Option<Range<usize>> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return password_before_host(text).filter(|range| text[range.end..].contains(":/"));
+    };
+    let start = scheme.len() + 3;
+    if let Some(found) = password_in_query(text) {
+        return Some(found);
+    }
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let last_at = rest.rfind('@')?;
+    let colon = rest.find(':')?;
+    if colon > last_at {
+        return None;
+    }
+    let password = start + colon + 1..start + last_at;
+    match authority.rfind('@') {
+        Some(at) => (colon < at).then_some(password),
+        // An `@` only further on: either a path that holds one, or a password that holds a slash.
+        None => {
+            let port = &authority[colon.min(authority.len())..];
+            let is_port = port.len() > 1 && port[1..].bytes().all(|byte| byte.is_ascii_digit());
+            (!authority.starts_with('[') && !is_port).then_some(password)
+        }
+    }
+}
+
+fn password_in_query(text: &str) -> Option<Range<usize>> {
+    let query = text.find('?')?;
+    let lower = text.to_ascii_lowercase();
+    let key = ["password=", "passwd=", "pwd="]
+        .iter()
+        .find_map(|key| lower[query..].find(key).map(|at| query + at + key.len()))?;
+    let end = text[key..].find('&').map_or(text.len(), |at| key + at);
+    Some(key..end)
+}
+
+/// Where the password stands in `user:password@anything`, were it meant so.
+pub(crate) fn password_before_host(text: &str) -> Option<Range<usize>> {
+    let colon = text.find(':')?;
+    let at = colon + text[colon..].rfind('@')?;
+    let user_is_plain = !text[..colon].contains(['/', ' ', '\t', '@']);
+    // `host:/path` and `scheme://` are no accounts.
+    (user_is_plain && colon > 0 && !text[colon..].starts_with(":/")).then_some(colon + 1..at)
+}
+
+/// Every place of `text` that must not be shown, ascending, none touching another.
+pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut hidden_until: Option<&str> = None;
+    for line in text.split_inclusive('\n') {
+        let content = line.trim_end_matches(['\n', '\r']);
+        if let Some(delimiter) = hidden_until {
+            found.push(start..start + content.len());
+            if content.contains(delimiter) {
+                hidden_until = None;
+            }
+        } else {
+            if let Some(from) = after_password_key(content) {
+                found.push(start + from..start + content.len());
+                hidden_until = opened_in(&content[from..]);
+            }
+            for (from, piece) in pieces(content) {
+                if let Some(range) = password_in_url(piece).or_else(|| password_before_host(piece)) {
+                    found.push(start + from + range.start..start + from + range.end);
+                }
+            }
+        }
+        start += line.len();
+    }
+    merge(found)
+}
+
+/// Joins ranges that overlap or touch.
+pub(crate) fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut merged: Vec<Range<usize>> = Vec::new();
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// The offset of what stands after the `=` (or `:`) that follows a password's key.
+fn after_password_key(line: &str) -> Option<usize> {
+    line.match_indices(['=', ':']).find_map(|(at, _)| {
+        let before = line[..at].trim_end_matches([' ', '\t', '"', '\'']);
+        let key_start = before
+            .char_indices()
+            .rev()
+            .find(|(_, c)| !(c.is_alphanumeric() || matches!(c, '_' | '-')))
+            .map_or(0, |(index, c)| index + c.len_utf8());
+        let value = line[at + 1..].trim_start_matches([' ', '\t']);
+        is_password_key(&before[key_start..]).then_some(line.len() - value.len())
+    })
+}
+
+/// The delimiter of a many-line string that begins in `rest` and does not end there.
+fn opened_in(rest: &str) -> Option<&'static str> {
+    ["\"\"\"", "'''"]
+        .into_iter()
+        .find(|delimiter| rest.matches(delimiter).count() == 1)
+}
+
+/// The strings of a line without their quotes, and the words between them, each with its offset.
+fn pieces(line: &str) -> Vec<(usize, &str)> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut quote: Option<char> = None;
+    let mut escaped = false;
+    for (at, c) in line.char_indices() {
+        let ends = match quote {
+            Some(open) => {
+                let ends = c == open && !escaped;
+                escaped = open == '"' && c == '\\' && !escaped;
+                ends
+            }
+            None => matches!(c, '"' | '\'') || c.is_whitespace(),
+        };
+        if ends {
+            pieces.push((start, &line[start..at]));
+            start = at + c.len_utf8();
+            quote = if quote.is_none() && matches!(c, '"' | '\'') {
+                Some(c)
+            } else {
+                None
+            };
+            escaped = false;
+        }
+    }
+    pieces.push((start, &line[start..]));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        let mut shown = String::new();
+        let mut at = 0;
+        for range in secret_ranges(text) {
+            shown.push_str(&text[at..range.start]);
+            shown.push_str(MASK);
+            at = range.end;
+        }
+        shown + &text[at..]
+    }
+
+    #[test]
+    fn the_value_of_a_password_key_is_hidden_to_the_end_of_its_line() {
+        for (text, expected) in [
+            ("password = \"hunter2\" # x", "password = ***"),
+            ("  pasword=\"hunter2\"", "  pasword=***"),
+            ("\"db_passwd\" = 'hunter2", "\"db_passwd\" = ***"),
+            (
+                "x = { user = \"a\", pwd = \"hunter2\" }",
+                "x = { user = \"a\", pwd = ***",
+            ),
+            (
+                "mydumper = [\"password=hunter2\", \"threads=8\"]",
+                "mydumper = [\"password=***",
+            ),
+            ("# the password: hunter2", "# the password: ***"),
+            (
+                "password = \"\"\"hun\nter2\"\"\"\nuser = 1",
+                "password = ***\n***\nuser = 1",
+            ),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn keys_that_name_a_file_or_a_credential_are_shown() {
+        for text in [
+            "password_file = \"/etc/x\"",
+            "password-file = \"/etc/x\"",
+            "pasword_fil = \"/etc/x\"",
+            "password_credentail = \"shop\"",
+            "user = \"backup\"",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn a_password_inside_a_url_is_hidden_and_ports_are_not_taken_for_one() {
+        for (text, expected) in [
+            ("mysql://u:hunter2@h:3306/d", Some("mysql://u:***@h:3306/d")),
+            ("rsync://u:hun/ter2@h/m", Some("rsync://u:***@h/m")),
+            ("rsync://u:hun@ter2@h/m", Some("rsync://u:***@h/m")),
+            ("u:hunter2@host:/path", Some("u:***@host:/path")),
+            (
+                "mysql://u@h/d?password=hunter2&x=y",
+                Some("mysql://u@h/d?password=***&x=y"),
+            ),
+            ("rsync://h:873/m/a@b", None),
+            ("rsync://u@[::1]:1873/m", None),
+            ("rsync://u@h:873/m/x@y", None),
+            ("u@host:/path", None),
+            ("host:/path/a@b:/c", None),
+        ] {
+            let found = password_in_url(text)
+                .map(|range| format!("{}{MASK}{}", &text[..range.start], &text[range.end..]));
+            assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        assert_eq!(shown("url = rsync://u:hunter2@h/m"), "url = rsync://u:***@h/m");
+        assert_eq!(
+            shown("url = \"rsync://u:hun ter2@h/m\""),
+            "url = \"rsync://u:***@h/m\""
+        );
+        assert_eq!(
+            shown("url = \"rsync://u:hunter2@h/m"),
+            "url = \"rsync://u:***@h/m"
+        );
+    }
+}

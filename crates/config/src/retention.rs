@@ -1,0 +1,98 @@
+//! `[retention.NAME]`
+
+use crate::document::complaint;
+use crate::schedule::{NamedFolder, Reading};
+use crate::section::{Entry, Section, no_hint};
+use mykeeper_domain::job::{Require, RetentionAction, RetentionTask, Task};
+use mykeeper_domain::retention::{KeepCount, KeepPolicy};
+use toml::de::DeValue;
+
+const ACTION: [(&str, RetentionAction); 2] = [
+    ("mark", RetentionAction::Mark),
+    ("delete", RetentionAction::Delete),
+];
+const REQUIRE: [(&str, Require); 3] = [
+    ("validated", Require::Validated),
+    ("transferred", Require::Transferred),
+    ("complete", Require::Complete),
+];
+
+const KEEP: &str = "keep = { last = 3, within = \"31d\", daily = 7, weekly = 4, monthly = \"all\" }";
+
+/// Reads the keys that only a retention job has.
+pub(crate) fn read<'d>(
+    section: &mut Section<'d>,
+    job: &Entry<'d>,
+    reading: &mut Reading<'d, '_>,
+) -> Option<Task> {
+    let directory_entry = section.require("directory", "directory = \"/an/absolute/path\"");
+    let directory = directory_entry.as_ref().and_then(Entry::absolute_path);
+    if let (Some(entry), Some(path)) = (&directory_entry, &directory) {
+        reading.mentions.retentions.push(NamedFolder {
+            job: job.key.clone(),
+            path: path.clone(),
+            spot: entry.spot.clone(),
+        });
+    }
+    let keep = section.require("keep", KEEP).and_then(|entry| read_keep(&entry));
+    let action = section.take("action").and_then(|entry| entry.choice(&ACTION));
+    let require = section.take("require").and_then(|entry| entry.choice(&REQUIRE));
+    Some(Task::Retention(RetentionTask {
+        directory: directory?,
+        keep: keep?,
+        action: action.unwrap_or_default(),
+        require: require.unwrap_or_default(),
+    }))
+}
+
+fn read_keep(entry: &Entry<'_>) -> Option<KeepPolicy> {
+    let mut section = Section::of(entry)?;
+    let mut is_empty = true;
+    let mut count = |key| {
+        let entry = section.take(key)?;
+        is_empty = false;
+        read_count(&entry)
+    };
+    let mut keep = KeepPolicy {
+        last: count("last"),
+        within: None,
+        daily: count("daily"),
+        weekly: count("weekly"),
+        monthly: count("monthly"),
+        yearly: count("yearly"),
+    };
+    if let Some(within) = section.take("within") {
+        is_empty = false;
+        keep.within = within.positive_duration();
+    }
+    section.finish(no_hint);
+    if is_empty {
+        entry.spot.missing(
+            complaint("`keep` keeps nothing: every set would be condemned").help(format!("write {KEEP}")),
+        );
+        return None;
+    }
+    Some(keep)
+}
+
+fn read_count(entry: &Entry<'_>) -> Option<KeepCount> {
+    let wrong =
+        |message: String| {
+            entry.spot.mistake(complaint(message).help(
+                "write how many are kept, 1 or more, or \"all\"; leave the key out for none by this rule",
+            ));
+            None
+        };
+    match entry.value {
+        DeValue::String(text) if text == "all" => Some(KeepCount::All),
+        DeValue::Integer(number) => {
+            let parsed = i128::from_str_radix(number.as_str(), number.radix()).ok();
+            match parsed.and_then(|number| u32::try_from(number).ok()) {
+                Some(number) if number > 0 => Some(KeepCount::Newest(number)),
+                _ => wrong(format!("`{}` cannot be {number}", entry.key)),
+            }
+        }
+        DeValue::String(text) => wrong(format!("`{}` cannot be {text:?}", entry.key)),
+        _ => wrong(format!("`{}` is no number", entry.key)),
+    }
+}

@@ -1,0 +1,468 @@
+//! Values as a person writes them: texts, numbers, durations, sizes, zones, paths, choices.
+//!
+//! Each reader answers `None` after it has recorded what is wrong, so that the caller goes on with a default.
+
+use crate::document::complaint;
+use crate::nearest::nearest;
+use crate::section::Entry;
+use bytesize::ByteSize;
+use chrono_tz::{TZ_VARIANTS, Tz};
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// Longer ones are slips of the pen, and would overflow instants.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+const DURATION_HELP: &str =
+    "write a number and a unit in quotes: \"90s\", \"30m\", \"6h\", \"31d\" or \"1h 30m\"";
+const SIZE_HELP: &str = "write a number and a unit in quotes: \"512 KiB\", \"50 MiB\" or \"1 GiB\"";
+
+impl<'d> Entry<'d> {
+    /// Records that the value is of another type than `expected`.
+    pub(crate) fn wrong_type(&self, expected: &str) {
+        let found = match self.value {
+            DeValue::String(_) => "a text",
+            DeValue::Integer(_) | DeValue::Float(_) => "a number",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.spot
+            .mistake(complaint(format!("{} is {found}", self.what())).help(format!("write {expected}")));
+    }
+
+    /// What it is called in messages.
+    fn what(&self) -> String {
+        if self.is_item {
+            format!("an item of `{}`", self.key)
+        } else {
+            format!("`{}`", self.key)
+        }
+    }
+
+    /// A text, whatever it holds.
+    pub(crate) fn raw_text(&self, expected: &str) -> Option<&'d str> {
+        match self.value {
+            DeValue::String(text) => Some(text),
+            _ => {
+                self.wrong_type(expected);
+                None
+            }
+        }
+    }
+
+    /// A text with something in it and no control characters.
+    pub(crate) fn text(&self) -> Option<&'d str> {
+        self.text_like("a text in quotes")
+    }
+
+    fn text_like(&self, expected: &str) -> Option<&'d str> {
+        let text = self.raw_text(expected)?;
+        if text.trim().is_empty() {
+            self.spot
+                .mistake(complaint(format!("{} is empty", self.what())).help(format!("write {expected}")));
+            return None;
+        }
+        if let Some(bad) = text.chars().find(|c| c.is_control()) {
+            self.spot
+                .mistake(format!("{} holds the control character {bad:?}", self.what()));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text of at most `longest` characters: what a column of the catalog holds.
+    pub(crate) fn short_text(&self, longest: usize) -> Option<&'d str> {
+        let text = self.text()?;
+        let length = text.chars().count();
+        if length > longest {
+            self.spot.mistake(format!(
+                "{} has {length} characters; the catalog holds {longest}",
+                self.what()
+            ));
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A text that something else reads.
+    pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Option<T> {
+        match self.text()?.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.spot.mistake(error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A whole number from `least` to `most`.
+    pub(crate) fn whole_number(&self, least: u64, most: u64) -> Option<u64> {
+        let expected = format!("a whole number from {least} to {most}, without quotes");
+        let DeValue::Integer(written) = self.value else {
+            self.wrong_type(&expected);
+            return None;
+        };
+        let number = i128::from_str_radix(written.as_str(), written.radix()).ok();
+        match number.and_then(|number| u64::try_from(number).ok()) {
+            Some(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                self.spot.mistake(
+                    complaint(format!("{} cannot be {written}", self.what()))
+                        .help(format!("write {expected}")),
+                );
+                None
+            }
+        }
+    }
+
+    /// `"1h 30m"`, zero allowed.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        let text = self.text_like("a duration in quotes, such as \"30m\"")?;
+        let wrong = |message: String| {
+            self.spot.mistake(complaint(message).help(DURATION_HELP));
+            None
+        };
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration <= LONGEST => Some(duration),
+            Ok(_) => wrong(format!("{} is longer than 100 years", self.what())),
+            Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                wrong(format!("{text:?} has no unit"))
+            }
+            Err(_) => wrong(format!("{text:?} is no duration")),
+        }
+    }
+
+    /// `"1h 30m"`, more than nothing.
+    pub(crate) fn positive_duration(&self) -> Option<Duration> {
+        let duration = self.duration()?;
+        if duration.is_zero() {
+            self.spot.mistake(
+                complaint(format!(
+                    "{} cannot be zero: nothing would ever get done",
+                    self.what()
+                ))
+                .help(DURATION_HELP),
+            );
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// `"1 GiB"`, bytes.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.size_of(self.text_like("a size in quotes, such as \"1 GiB\"")?, SIZE_HELP)
+    }
+
+    /// `"50 MiB/s"`, bytes a second.
+    pub(crate) fn rate(&self) -> Option<u64> {
+        let text = self.text_like("a rate in quotes, such as \"50 MiB/s\"")?;
+        let help = "write bytes a second in quotes: \"500 KiB/s\" or \"50 MiB/s\"";
+        if text.to_ascii_lowercase().contains("bit") {
+            self.spot
+                .mistake(complaint(format!("{text:?} counts bits")).help(help));
+            return None;
+        }
+        let amount = text.trim().strip_suffix("/s").unwrap_or(text);
+        self.size_of(amount, help)
+    }
+
+    fn size_of(&self, amount: &str, help: &str) -> Option<u64> {
+        // A size that a double cannot count exactly is no size of a disk or a memory either.
+        const MOST: u64 = 1 << 53;
+        match amount.trim().parse::<ByteSize>() {
+            Ok(size) if size.as_u64() <= MOST => Some(size.as_u64()),
+            _ => {
+                self.spot
+                    .mistake(complaint(format!("{:?} is no size", amount.trim())).help(help));
+                None
+            }
+        }
+    }
+
+    /// An IANA time zone.
+    pub(crate) fn zone(&self) -> Option<Tz> {
+        let text = self.text_like("a time zone in quotes, such as \"Asia/Shanghai\"")?;
+        if let Ok(zone) = text.parse() {
+            return Some(zone);
+        }
+        let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
+        let city = names().find(|name| {
+            name.rsplit('/')
+                .next()
+                .is_some_and(|city| city.eq_ignore_ascii_case(text.trim()))
+        });
+        let help = match city.or_else(|| nearest(text, names())) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => "write a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"".to_owned(),
+        };
+        self.spot
+            .mistake(complaint(format!("{text:?} is no time zone")).help(help));
+        None
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
+        let words = || choices.iter().map(|(word, _)| *word);
+        let all = words()
+            .map(|word| format!("\"{word}\""))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let text = self.raw_text(&format!("one of {all}"))?;
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let help = match nearest(text, words()) {
+            Some(meant) => format!("did you mean \"{meant}\"? (one of {all})"),
+            None => format!("write one of {all}"),
+        };
+        self.spot
+            .mistake(complaint(format!("{} cannot be {text:?}", self.what())).help(help));
+        None
+    }
+
+    /// The items of a list.
+    pub(crate) fn items(&self, expected: &str) -> Option<Vec<Entry<'d>>> {
+        let DeValue::Array(items) = self.value else {
+            self.wrong_type(expected);
+            return None;
+        };
+        Some(
+            items
+                .iter()
+                .map(|item| {
+                    let spot = self.spot.elsewhere(item.span());
+                    Entry {
+                        key: self.key.clone(),
+                        path: self.path.clone(),
+                        is_item: true,
+                        key_spot: spot.clone(),
+                        spot,
+                        value: item.get_ref(),
+                    }
+                })
+                .collect(),
+        )
+    }
+
+    /// A folder or file whose place does not depend on anything: absolute, without `..`.
+    pub(crate) fn absolute_path(&self) -> Option<PathBuf> {
+        let path = self.path_text()?;
+        if path.is_absolute() {
+            return Some(path);
+        }
+        self.spot.mistake(
+            complaint(format!("{} is a relative path", self.what()))
+                .help("write the whole path, beginning with a slash"),
+        );
+        None
+    }
+
+    /// A file whose place may be given relative to `base`.
+    pub(crate) fn path_beside(&self, base: &Path) -> Option<PathBuf> {
+        self.path_text().map(|path| base.join(path))
+    }
+
+    /// A program: a name that is looked up on PATH, or an absolute path.
+    pub(crate) fn program(&self) -> Option<PathBuf> {
+        let path = self.path_text()?;
+        if path.is_absolute() || path.components().count() == 1 {
+            return Some(path);
+        }
+        self.spot.mistake(
+            complaint(format!("{} is a relative path", self.what()))
+                .help("write the program's name, which is looked up on PATH, or its whole path"),
+        );
+        None
+    }
+
+    fn path_text(&self) -> Option<PathBuf> {
+        let text = self.text_like("a path in quotes")?;
+        let refuse = |message: String, help: &str| {
+            self.spot.mistake(complaint(message).help(help));
+            None
+        };
+        if text.starts_with('~') {
+            return refuse(
+                format!("{} begins with \"~\", which only a shell expands", self.what()),
+                "write the whole path",
+            );
+        }
+        let path = Path::new(text);
+        if path
+            .components()
+            .any(|component| component == Component::ParentDir)
+        {
+            return refuse(
+                format!("{} climbs with \"..\"", self.what()),
+                "write the path that it leads to",
+            );
+        }
+        Some(
+            path.components()
+                .filter(|component| *component != Component::CurDir)
+                .collect(),
+        )
+    }
+}
+
+/// A duration as a person would write it, for messages.
+pub(crate) fn shown_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method's path is not general enough over the entry's lifetime"
+)]
+mod tests {
+    use super::*;
+    use crate::document::Document;
+    use crate::section::Section;
+
+    fn read<T>(value: &str, reader: impl Fn(&Entry<'_>) -> Option<T>) -> Result<T, String> {
+        let document = Document::new("x.toml".into(), format!("key = {value}\n"));
+        let tree = document.parse();
+        let result = reader(&Section::top(&document, &tree).take("key").unwrap());
+        drop(tree);
+        let found: Vec<_> = document
+            .into_found()
+            .into_iter()
+            .map(|mistake| format!("{}: {}", mistake.message, mistake.help.unwrap_or_default()))
+            .collect();
+        result.ok_or_else(|| found.join("; "))
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (written, seconds) in [
+            ("6h", 21_600),
+            ("90m", 5_400),
+            ("31d", 2_678_400),
+            ("1h 30m", 5_400),
+            ("0s", 0),
+        ] {
+            assert_eq!(
+                read(&format!("{written:?}"), |entry| entry.duration()),
+                Ok(Duration::from_secs(seconds))
+            );
+        }
+        for (written, message) in [
+            ("\"6\"", "\"6\" has no unit"),
+            ("6", "`key` is a number"),
+            ("\"six hours\"", "\"six hours\" is no duration"),
+            ("\"-6h\"", "\"-6h\" is no duration"),
+            ("\"1000y\"", "`key` is longer than 100 years"),
+            ("\"99999999999999999999999d\"", "is no duration"),
+            ("\" \"", "`key` is empty"),
+        ] {
+            let error = read(written, |entry| entry.duration()).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+        assert!(
+            read("\"0s\"", |entry| entry.positive_duration())
+                .unwrap_err()
+                .contains("cannot be zero")
+        );
+    }
+
+    #[test]
+    fn sizes_and_rates_are_bytes() {
+        assert_eq!(read("\"1 GiB\"", |entry| entry.size()), Ok(1 << 30));
+        assert_eq!(read("\"50 MiB/s\"", |entry| entry.rate()), Ok(50 << 20));
+        assert_eq!(read("\"50 MiB\"", |entry| entry.rate()), Ok(50 << 20));
+        assert!(
+            read("\"50 Mbit/s\"", |entry| entry.rate())
+                .unwrap_err()
+                .contains("counts bits")
+        );
+        assert!(
+            read("\"much\"", |entry| entry.size())
+                .unwrap_err()
+                .contains("is no size")
+        );
+        assert!(
+            read("\"99999999 EiB\"", |entry| entry.size())
+                .unwrap_err()
+                .contains("is no size")
+        );
+        assert!(read("50", |entry| entry.rate()).unwrap_err().contains("50 MiB/s"));
+    }
+
+    #[test]
+    fn a_zone_is_found_by_a_slip_and_by_its_city() {
+        assert_eq!(
+            read("\"Asia/Shanghai\"", |entry| entry.zone()),
+            Ok(Tz::Asia__Shanghai)
+        );
+        for written in ["\"Asia/Shanghia\"", "\"shanghai\"", "\"asia/shanghai\""] {
+            let error = read(written, |entry| entry.zone()).unwrap_err();
+            assert!(error.contains("did you mean \"Asia/Shanghai\"?"), "{error}");
+        }
+        assert!(
+            read("\"+08:00\"", |entry| entry.zone())
+                .unwrap_err()
+                .contains("IANA")
+        );
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused_in_every_notation() {
+        assert_eq!(read("0x0cea", |entry| entry.whole_number(1, 65_535)), Ok(3306));
+        assert_eq!(read("3_306", |entry| entry.whole_number(1, 65_535)), Ok(3306));
+        for written in [
+            "0",
+            "-1",
+            "65536",
+            "99999999999999999999999",
+            "\"3306\"",
+            "3306.0",
+        ] {
+            assert!(
+                read(written, |entry| entry.whole_number(1, 65_535)).is_err(),
+                "{written}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_are_taken_as_written_and_never_climb() {
+        let base = Path::new("/etc/mykeeper");
+        assert_eq!(
+            read("\"/data/./backup//x/\"", |entry| entry.absolute_path()),
+            Ok("/data/backup/x".into())
+        );
+        assert_eq!(
+            read("\"a.password\"", |entry| entry.path_beside(base)),
+            Ok("/etc/mykeeper/a.password".into())
+        );
+        assert!(
+            read("\"data\"", |entry| entry.absolute_path())
+                .unwrap_err()
+                .contains("relative")
+        );
+        assert!(
+            read("\"/data/../etc\"", |entry| entry.absolute_path())
+                .unwrap_err()
+                .contains("climbs")
+        );
+        assert!(
+            read("\"~/x\"", |entry| entry.absolute_path())
+                .unwrap_err()
+                .contains("shell")
+        );
+        assert!(
+            read("\"bin/mydumper\"", |entry| entry.program())
+                .unwrap_err()
+                .contains("relative")
+        );
+        assert_eq!(
+            read("\"mydumper\"", |entry| entry.program()),
+            Ok("mydumper".into())
+        );
+    }
+}
