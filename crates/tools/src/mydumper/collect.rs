@@ -1,0 +1,409 @@
+//! Handles the files of a dump as they finish: each is read once, while mydumper goes on writing the others.
+//!
+//! The kernel says when a file was closed after writing. What it did not say (a full queue, a file renamed after the
+//! fact) is made up for at the end, by looking at the folder once and reading only what is not known as it is.
+
+use crate::digest::{FileDigest, Stamp, digest_file};
+use crate::error::ToolError;
+use crate::log::{Progress, RunLog};
+use futures::StreamExt;
+use inotify::{EventMask, EventStream, Inotify, WatchMask};
+use mykeeper_supervise::Activity;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Files read at the same time; mydumper should have the other cores.
+const READERS: usize = 2;
+/// Files known to be finished and not yet read; more are found again at the end.
+const MAX_WAITING: usize = 100_000;
+const EVENT_BUFFER_BYTES: usize = 64 * 1024;
+const TICK: Duration = Duration::from_secs(1);
+/// Less is as good as nothing: 0.10 with compression spins for ever when there is none.
+const LEAST_FREE_BYTES: u64 = 1024 * 1024;
+/// Ticks without space and without growth until the dump is given up.
+const FULL_TICKS: u32 = 3;
+/// Content kept of `metadata`, and of the small files that are looked into.
+const METADATA_TEXT_BYTES: usize = 64 * 1024 * 1024;
+const SCHEMA_TEXT_BYTES: usize = 4 * 1024 * 1024;
+
+/// One finished file, by its name in the folder.
+pub(crate) type Digests = BTreeMap<String, Result<FileDigest, String>>;
+
+/// Room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) free_bytes: u64,
+    /// `None` where the file system does not count them.
+    pub(crate) free_files: Option<u64>,
+}
+
+impl Room {
+    /// Of the file system that `dir` lies on.
+    pub(crate) fn of(dir: &Path) -> Option<Self> {
+        let room = rustix::fs::statvfs(dir).ok()?;
+        let blocks = if rustix::process::geteuid().is_root() { room.f_bfree } else { room.f_bavail };
+        Some(Self {
+            free_bytes: blocks.saturating_mul(room.f_frsize),
+            free_files: (room.f_files > 0).then_some(room.f_ffree),
+        })
+    }
+
+    pub(crate) fn is_exhausted(self) -> bool {
+        self.free_bytes < LEAST_FREE_BYTES || self.free_files == Some(0)
+    }
+}
+
+/// What came of a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    /// Every file that is there at the end.
+    pub(crate) digests: Digests,
+    /// The dump was ended because of this: nothing left to write to.
+    pub(crate) full: Option<Room>,
+    /// Why the folder could not be looked at to the end.
+    pub(crate) fault: Option<String>,
+}
+
+/// Watches one folder. Made before mydumper starts, so that nothing is missed.
+pub(crate) struct Collector<'a> {
+    dir: PathBuf,
+    events: EventStream<Vec<u8>>,
+    activity: Activity,
+    log: &'a dyn RunLog,
+    /// Bytes of parts before this one, for the progress of the whole.
+    base_bytes: u64,
+    waiting: VecDeque<String>,
+    queued: HashSet<String>,
+    reading: JoinSet<(String, Option<Stamp>, Result<FileDigest, ToolError>)>,
+    in_flight: HashSet<(u64, u64)>,
+    known: HashMap<(u64, u64), FileDigest>,
+    open: BTreeSet<String>,
+    sample: Option<JoinHandle<(Option<Room>, u64)>>,
+    finished_bytes: u64,
+    seen_bytes: u64,
+    full_ticks: u32,
+}
+
+impl<'a> Collector<'a> {
+    /// Begins to watch.
+    pub(crate) fn start(
+        dir: &Path,
+        activity: Activity,
+        log: &'a dyn RunLog,
+        base_bytes: u64,
+    ) -> Result<Self, ToolError> {
+        let watch = |source| ToolError::Io { action: "watch", path: dir.to_owned(), source };
+        let inotify = Inotify::init().map_err(watch)?;
+        let mask = WatchMask::CREATE | WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO | WatchMask::MOVED_FROM
+            | WatchMask::DELETE | WatchMask::ONLYDIR;
+        inotify.watches().add(dir, mask).map_err(watch)?;
+        let events = inotify.into_event_stream(vec![0; EVENT_BUFFER_BYTES]).map_err(watch)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            events,
+            activity,
+            log,
+            base_bytes,
+            waiting: VecDeque::new(),
+            queued: HashSet::new(),
+            reading: JoinSet::new(),
+            in_flight: HashSet::new(),
+            known: HashMap::new(),
+            open: BTreeSet::new(),
+            sample: None,
+            finished_bytes: 0,
+            seen_bytes: 0,
+            full_ticks: 0,
+        })
+    }
+
+    /// Handles files until `done`, then those that are left. `give_up` is cancelled when the file system is full, and
+    /// when it is cancelled from elsewhere, what has not been read by then is not read any more.
+    pub(crate) async fn run(mut self, done: CancellationToken, give_up: CancellationToken) -> Collected {
+        let mut full = None;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while !done.is_cancelled() {
+            tokio::select! {
+                () = done.cancelled() => break,
+                Some(event) = self.events.next() => {
+                    if let Ok(event) = event {
+                        self.notice(event.mask, event.name.as_deref());
+                    }
+                }
+                Some(read) = self.reading.join_next(), if !self.reading.is_empty() => {
+                    if let Ok((name, stamp, result)) = read {
+                        self.keep(&name, stamp, result);
+                    }
+                }
+                sampled = async { match &mut self.sample { Some(handle) => handle.await, None => std::future::pending().await } } => {
+                    self.sample = None;
+                    if let Ok((room, open_bytes)) = sampled
+                        && full.is_none()
+                        && let Some(room) = self.judge_room(room, open_bytes)
+                    {
+                        full = Some(room);
+                        give_up.cancel();
+                    }
+                }
+                _ = tick.tick() => self.take_sample(),
+            }
+            self.read_more().await;
+        }
+        // Nothing that was written can be whole, so nothing more need be read, when the end came from outside.
+        let read_on = !give_up.is_cancelled();
+        let mut collected = self.finish(read_on).await;
+        collected.full = full;
+        collected
+    }
+
+    fn notice(&mut self, mask: EventMask, name: Option<&OsStr>) {
+        let Some(name) = name.and_then(OsStr::to_str) else { return };
+        self.activity.touch();
+        if mask.contains(EventMask::CREATE) {
+            self.open.insert(name.to_owned());
+            return;
+        }
+        self.open.remove(name);
+        let is_finished = mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO);
+        if is_finished && is_handled_early(name) && self.waiting.len() < MAX_WAITING && self.queued.insert(name.to_owned())
+        {
+            self.waiting.push_back(name.to_owned());
+        }
+    }
+
+    /// Starts readers as long as there are files and room for readers.
+    async fn read_more(&mut self) {
+        while self.reading.len() < READERS {
+            let Some(name) = self.waiting.pop_front() else { return };
+            self.queued.remove(&name);
+            self.read(name).await;
+        }
+    }
+
+    async fn read(&mut self, name: String) {
+        let path = self.dir.join(&name);
+        // Gone again: an empty table's file.
+        let Ok(metadata) = tokio::fs::symlink_metadata(&path).await else { return };
+        if !metadata.is_file() {
+            return;
+        }
+        let stamp = Stamp::of(&metadata);
+        let is_known = self.known.get(&stamp.inode).is_some_and(|known| known.stamp == stamp);
+        if is_known || !self.in_flight.insert(stamp.inode) {
+            return;
+        }
+        let keep = text_bytes(&name);
+        self.reading.spawn_blocking(move || {
+            let result = digest_file(&path, &name, keep);
+            (name, Some(stamp), result)
+        });
+    }
+
+    fn keep(&mut self, name: &str, stamp: Option<Stamp>, result: Result<FileDigest, ToolError>) {
+        if let Some(stamp) = stamp {
+            self.in_flight.remove(&stamp.inode);
+        }
+        match result {
+            Ok(digest) => {
+                self.finished_bytes += digest.stamp.size_bytes;
+                if let Some(before) = self.known.insert(digest.stamp.inode, digest) {
+                    self.finished_bytes -= before.stamp.size_bytes;
+                }
+                self.report();
+            }
+            // Gone between its end and now, or unreadable: the last look decides.
+            Err(error) => tracing::debug!(file = name, %error, "file of a dump not read yet"),
+        }
+    }
+
+    fn report(&self) {
+        let done_bytes = self.base_bytes + self.seen_bytes.max(self.finished_bytes);
+        self.log.progress(Progress { phase: "dump", done_bytes, total_bytes: None });
+    }
+
+    /// Looks at the room and at the files that are being written, off this thread: a file system may hang.
+    fn take_sample(&mut self) {
+        if self.sample.is_some() {
+            return;
+        }
+        let dir = self.dir.clone();
+        let open: Vec<String> = self.open.iter().cloned().collect();
+        self.sample = Some(tokio::task::spawn_blocking(move || {
+            let bytes = open
+                .iter()
+                .filter_map(|name| std::fs::symlink_metadata(dir.join(name)).ok())
+                .map(|metadata| metadata.len())
+                .sum();
+            (Room::of(&dir), bytes)
+        }));
+    }
+
+    fn judge_room(&mut self, room: Option<Room>, open_bytes: u64) -> Option<Room> {
+        let bytes = self.finished_bytes + open_bytes;
+        let grows = bytes > self.seen_bytes;
+        if grows {
+            self.activity.touch();
+        }
+        self.seen_bytes = bytes;
+        self.report();
+        match room.filter(|room| room.is_exhausted()) {
+            Some(room) if !grows => {
+                self.full_ticks += 1;
+                (self.full_ticks >= FULL_TICKS).then_some(room)
+            }
+            _ => {
+                self.full_ticks = 0;
+                None
+            }
+        }
+    }
+
+    /// One look at the folder: what is not known as it is now is read now.
+    async fn finish(mut self, read_on: bool) -> Collected {
+        while let Some(read) = self.reading.join_next().await {
+            if let Ok((name, stamp, result)) = read {
+                self.keep(&name, stamp, result);
+            }
+        }
+        let mut collected = Collected::default();
+        let dir = self.dir.clone();
+        let listed = tokio::task::spawn_blocking(move || list(&dir)).await;
+        let files = match listed {
+            Ok(Ok(files)) => files,
+            Ok(Err(error)) => {
+                collected.fault = Some(error.to_string());
+                return collected;
+            }
+            Err(error) => {
+                collected.fault = Some(format!("cannot list {}: {error}", self.dir.display()));
+                return collected;
+            }
+        };
+        let mut unread: VecDeque<String> = VecDeque::new();
+        for (name, stamp) in files {
+            match self.known.get(&stamp.inode).filter(|known| known.stamp == stamp) {
+                Some(known) => drop(collected.digests.insert(name, Ok(known.clone()))),
+                None => unread.push_back(name),
+            }
+        }
+        let mut readers: JoinSet<(String, Result<FileDigest, ToolError>)> = JoinSet::new();
+        loop {
+            while read_on
+                && readers.len() < READERS
+                && let Some(name) = unread.pop_front()
+            {
+                let path = self.dir.join(&name);
+                readers.spawn_blocking(move || {
+                    let result = digest_file(&path, &name, text_bytes(&name));
+                    (name, result)
+                });
+            }
+            match readers.join_next().await {
+                Some(Ok((name, result))) => {
+                    collected.digests.insert(name, result.map_err(|error| error.to_string()));
+                }
+                Some(Err(error)) => collected.fault = Some(format!("cannot read a file: {error}")),
+                None => break,
+            }
+        }
+        for name in unread {
+            collected.digests.insert(name, Err("it was not read, as the dump was ended".to_owned()));
+        }
+        collected
+    }
+}
+
+fn list(dir: &Path) -> Result<Vec<(String, Stamp)>, ToolError> {
+    let error = |source| ToolError::Io { action: "list", path: dir.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(error)? {
+        let entry = entry.map_err(error)?;
+        let metadata = entry.metadata().map_err(error)?;
+        if metadata.is_file() {
+            files.push((entry.file_name().to_string_lossy().into_owned(), Stamp::of(&metadata)));
+        }
+    }
+    Ok(files)
+}
+
+/// `metadata` is written from beginning to end of the dump, and is closed and renamed at its end.
+fn is_handled_early(name: &str) -> bool {
+    !name.starts_with("metadata")
+}
+
+fn text_bytes(name: &str) -> usize {
+    let plain = crate::digest::Compression::strip(name);
+    if name.starts_with("metadata") {
+        METADATA_TEXT_BYTES
+    } else if ["-schema-post.sql", "-schema-triggers.sql", "-schema-create.sql"].iter().any(|end| plain.ends_with(end))
+    {
+        SCHEMA_TEXT_BYTES
+    } else {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::NoLog;
+    use std::fs;
+
+    async fn until(mut condition: impl FnMut() -> bool) {
+        for _ in 0..2_000 {
+            if condition() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("never came true");
+    }
+
+    #[tokio::test]
+    async fn files_are_read_as_they_finish_and_the_rest_is_made_up_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
+        fs::write(at("before.sql"), "INSERT INTO a VALUES (1);").unwrap();
+        let collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
+        fs::write(at("a.t.00001.sql"), "INSERT INTO a VALUES (1),(2);").unwrap();
+        fs::write(at("gone.sql"), "").unwrap();
+        fs::remove_file(at("gone.sql")).unwrap();
+        fs::rename(at("a.t.00001.sql"), at("a.t.sql")).unwrap();
+        let work = async {
+            fs::write(at("metadata.partial"), "x").unwrap();
+            fs::rename(at("metadata.partial"), at("metadata")).unwrap();
+            fs::write(at("late.sql"), "INSERT INTO a VALUES (1").unwrap();
+            until(|| at("late.sql").exists()).await;
+            done.cancel();
+        };
+        let (collected, ()) = tokio::join!(collector.run(done.clone(), give_up), work);
+        let names: Vec<&str> = collected.digests.keys().map(String::as_str).collect();
+        assert_eq!(names, ["a.t.sql", "before.sql", "late.sql", "metadata"]);
+        let digest = |name: &str| collected.digests[name].as_ref().unwrap();
+        assert_eq!(digest("a.t.sql").rows, 2);
+        assert_eq!(digest("metadata").text.as_deref(), Some(b"x".as_slice()));
+        assert!(digest("late.sql").fault.is_some());
+        assert_eq!((collected.full, collected.fault), (None, None));
+    }
+
+    #[test]
+    fn a_full_disk_is_given_some_seconds() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _guard = runtime.enter();
+        let dir = tempfile::tempdir().unwrap();
+        let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
+        let none = Some(Room { free_bytes: 4096, free_files: Some(9) });
+        assert_eq!(collector.judge_room(none, 10), None, "it grows");
+        assert_eq!(collector.judge_room(none, 10), None);
+        assert_eq!(collector.judge_room(none, 11), None, "it grows again");
+        assert_eq!(collector.judge_room(none, 11), None);
+        assert_eq!(collector.judge_room(none, 11), None);
+        assert_eq!(collector.judge_room(none, 11), none);
+    }
+}

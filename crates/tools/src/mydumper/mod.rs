@@ -1,0 +1,19 @@
+//! mydumper: asked, planned, run, and judged by everything it leaves behind.
+
+mod collect;
+mod detect;
+mod metadata;
+pub mod option_file;
+mod options;
+mod plan;
+mod record;
+mod run;
+mod said;
+mod verdict;
+
+pub use detect::{MydumperInfo, detect_mydumper, parse_options, parse_version};
+pub use metadata::{DumpMetadata, TableRecord, parse_metadata};
+pub use options::DumpOptions;
+pub use plan::{DumpPlan, PartPlan, PlanInput, plan_dump};
+pub use record::write_set_record;
+pub use run::{DumpEnv, DumpRequest, DumpResult, run_dump};
