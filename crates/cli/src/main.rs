@@ -35,7 +35,10 @@ fn main() -> ExitCode {
     match runtime.block_on(Box::pin(dispatch(cli))) {
         Ok(status) => status.into(),
         Err(error) => {
-            output::say(&format!("error: {error:#}"));
+            // The report on the configuration's mistakes brings its own heads.
+            let text = format!("{error:#}");
+            let head = if text.starts_with("error") { "" } else { "error: " };
+            output::say(&format!("{head}{text}"));
             status_of(&error).into()
         }
     }

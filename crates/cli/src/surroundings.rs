@@ -85,14 +85,13 @@ pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<d
 }
 
 /// Starts children through this very binary.
-pub(crate) fn supervisor() -> anyhow::Result<Supervisor> {
-    let program = std::env::current_exe().context("cannot tell where this program lies")?;
-    let shim = ShimCommand { program, args: vec!["run-shim".into()] };
+pub(crate) fn supervisor() -> Supervisor {
+    let shim = ShimCommand::this_binary(["run-shim"]);
     let handed_down: Vec<(OsString, OsString)> = HANDED_DOWN
         .iter()
         .filter_map(|name| variable(name).map(|value| (OsString::from(name), value)))
         .collect();
-    Ok(Supervisor::new(shim, handed_down))
+    Supervisor::new(shim, handed_down)
 }
 
 /// Everything that a run needs.
@@ -110,5 +109,5 @@ pub(crate) fn assemble(settings: Settings, catalog: Arc<dyn Catalog>) -> anyhow:
     let state = StateDir::open(&settings.state_dir)?;
     mykeeper_supervise::become_subreaper().context("cannot become the reaper of orphaned children")?;
     let places = (state, gather().credentials_directory);
-    Ok(Arc::new(Environment::new(settings, catalog, Arc::new(SystemClock), supervisor()?, places)))
+    Ok(Arc::new(Environment::new(settings, catalog, Arc::new(SystemClock), supervisor(), places)))
 }

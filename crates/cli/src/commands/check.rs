@@ -117,7 +117,7 @@ fn report(findings: &Findings, json: bool) -> anyhow::Result<Status> {
 }
 
 async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
-    let supervisor = supervisor()?;
+    let supervisor = supervisor();
     mykeeper_supervise::become_subreaper()?;
     let cancel = CancellationToken::new();
     let tools = ToolEnv { supervisor: &supervisor, cancel, log: &NoLog, clock: &SystemClock };

@@ -1,0 +1,308 @@
+//! The life of runs, over a real embedded catalog and a clock that the test moves.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mykeeper_catalog::{Catalog, OpenCatalog, RunFilter};
+use mykeeper_config::{Settings, Surroundings};
+use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::jobs::{JobError, JobReport};
+use mykeeper_daemon::recovery::recover;
+use mykeeper_daemon::scheduler::Scheduler;
+use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::{DaemonError, Engine, Environment};
+use mykeeper_domain::job::Job;
+use mykeeper_domain::run::{Run, RunState, Trigger};
+use mykeeper_domain::{Clock, JobName, ManualClock, RunId, SystemClock};
+use mykeeper_supervise::{ShimCommand, Supervisor};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const JOB: &str = "prune";
+
+/// A state directory, its catalog, and settings read from real files.
+struct Stage {
+    _dir: TempDir,
+    environment: Arc<Environment>,
+}
+
+impl Stage {
+    async fn new(job: &str, clock: Arc<dyn Clock>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = settings(&dir, job);
+        let environment = environment(settings, clock).await;
+        Self { _dir: dir, environment }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine::for_daemon(Arc::clone(&self.environment))
+    }
+
+    fn job(&self) -> Arc<Job> {
+        Arc::clone(&self.environment.settings().jobs[&JobName::new(JOB).unwrap()])
+    }
+
+    async fn runs(&self) -> Vec<Run> {
+        let mut runs =
+            self.environment.catalog.runs(&RunFilter { limit: 10_000, ..Default::default() }).await.unwrap();
+        runs.sort_by_key(|run| (run.slot_at, run.id));
+        runs
+    }
+
+    async fn wait_for_run(&self, wanted: impl Fn(&Run) -> bool) -> Run {
+        for _ in 0..600 {
+            if let Some(run) = self.runs().await.into_iter().find(&wanted) {
+                return run;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no such run: {:#?}", self.runs().await);
+    }
+}
+
+fn settings(dir: &TempDir, job: &str) -> Settings {
+    let data = dir.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let keeper = dir.path().join("mykeeper.toml");
+    std::fs::write(&keeper, format!("node = \"n1\"\nstate_dir = {:?}\n", dir.path().join("state"))).unwrap();
+    let text = format!("[retention.{JOB}]\ndirectory = {data:?}\nkeep = {{ last = 3 }}\n{job}\n");
+    std::fs::write(dir.path().join("schedule.toml"), text).unwrap();
+    let surroundings =
+        Surroundings { host_name: "n1".into(), host_address: "127.0.0.1".into(), ..Default::default() };
+    mykeeper_config::load(&keeper, &surroundings).unwrap().settings
+}
+
+async fn environment(settings: Settings, clock: Arc<dyn Clock>) -> Arc<Environment> {
+    let state = StateDir::open(&settings.state_dir).unwrap();
+    let catalog: Arc<dyn Catalog> = mykeeper_catalog::open(&OpenCatalog {
+        url: settings.catalog.url.clone(),
+        password: None,
+        timezone: settings.catalog.timezone,
+        create: true,
+    })
+    .await
+    .unwrap();
+    catalog.migrate().await.unwrap();
+    let shim = ShimCommand { program: "/nonexistent".into(), args: vec![] };
+    let supervisor = Supervisor::new(shim, vec![]);
+    Arc::new(Environment::new(settings, catalog, clock, supervisor, (state, None)))
+}
+
+fn at(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+fn endless() -> Work {
+    Box::new(|context| {
+        Box::pin(async move {
+            context.cancel.cancelled().await;
+            Err(JobError::cancelled())
+        })
+    })
+}
+
+#[tokio::test]
+async fn a_slot_that_two_daemons_of_one_node_see_happens_once() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-22T04:00:00Z")));
+    let stage = Stage::new("cron = \"0 4 * * *\"\noverlap = \"queue\"", clock).await;
+    let engines = [stage.engine(), stage.engine(), stage.engine()];
+    for engine in &engines {
+        engine.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
+    }
+    for engine in &engines {
+        engine.stop_taking();
+        engine.idle().await;
+    }
+    let runs = stage.runs().await;
+    assert_eq!(runs.len(), 1, "{runs:#?}");
+    assert_eq!(runs[0].slot_at, Some(at("2026-11-22T04:00:00Z")));
+}
+
+#[tokio::test]
+async fn a_slot_during_a_run_is_skipped_with_its_reason() {
+    let stage = Stage::new("cron = \"0 4 * * *\"", Arc::new(SystemClock)).await;
+    let (engine, other) = (stage.engine(), stage.engine());
+    let running = tokio::spawn({
+        let (engine, job) = (engine.clone(), stage.job());
+        async move { engine.do_now(job, endless()).await }
+    });
+    let first = stage.wait_for_run(|run| run.started_at.is_some()).await;
+    other.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
+    let skipped = stage.wait_for_run(|run| run.slot_at.is_some()).await;
+    assert_eq!(skipped.state, RunState::Skipped);
+    let reason = skipped.reason.unwrap();
+    assert!(reason.starts_with("overlap:") && reason.contains(&first.id.to_string()), "{reason}");
+    let refused = other.run_now(stage.job()).await.unwrap_err();
+    assert!(matches!(refused, DaemonError::JobBusy { .. }), "{refused}");
+    engine.end_runs();
+    let finished = running.await.unwrap().unwrap();
+    assert_eq!(finished.state, RunState::Interrupted);
+    assert_eq!(stage.environment.catalog.run(first.id).await.unwrap().unwrap().state, RunState::Interrupted);
+}
+
+#[tokio::test]
+async fn with_queue_a_slot_during_a_run_runs_after_it_and_only_one_waits() {
+    let stage = Stage::new("cron = \"0 4 * * *\"\noverlap = \"queue\"", Arc::new(SystemClock)).await;
+    let (engine, other) = (stage.engine(), stage.engine());
+    let running = tokio::spawn({
+        let (engine, job) = (engine.clone(), stage.job());
+        async move { engine.do_now(job, endless()).await }
+    });
+    stage.wait_for_run(|run| run.started_at.is_some()).await;
+    other.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
+    stage.wait_for_run(|run| run.state == RunState::Queued).await;
+    other.fire(stage.job(), at("2026-11-23T04:00:00Z"), Trigger::Schedule);
+    let second = stage.wait_for_run(|run| run.slot_at == Some(at("2026-11-23T04:00:00Z"))).await;
+    assert_eq!(second.state, RunState::Skipped);
+    engine.end_runs();
+    running.await.unwrap().unwrap();
+    let waited = stage.wait_for_run(|run| run.slot_at == Some(at("2026-11-22T04:00:00Z")) && run.state.is_final()).await;
+    assert_eq!(waited.state, RunState::Succeeded, "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_takes_longer_than_its_timeout_is_recorded_as_timed_out() {
+    let stage = Stage::new("cron = \"0 4 * * *\"\ntimeout = \"1s\"", Arc::new(SystemClock)).await;
+    let finished = stage.engine().do_now(stage.job(), endless()).await.unwrap();
+    assert_eq!(finished.state, RunState::TimedOut);
+    let run = stage.environment.catalog.run(finished.id).await.unwrap().unwrap();
+    assert_eq!((run.state, run.reason.unwrap().contains("timeout of 1s")), (RunState::TimedOut, true));
+}
+
+#[tokio::test]
+async fn a_panic_in_a_job_ends_its_run_with_a_record() {
+    let stage = Stage::new("cron = \"0 4 * * *\"", Arc::new(SystemClock)).await;
+    let work: Work = Box::new(|_| Box::pin(async { panic!("a defect") }));
+    let finished = stage.engine().do_now(stage.job(), work).await.unwrap();
+    assert_eq!(finished.state, RunState::Failed);
+    let work: Work = Box::new(|_| Box::pin(async { Ok(JobReport::done("well", None)) }));
+    assert_eq!(stage.engine().do_now(stage.job(), work).await.unwrap().state, RunState::Succeeded);
+}
+
+#[tokio::test]
+async fn missed_slots_run_once_and_each_has_its_row() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
+    let engine = stage.engine();
+    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    assert_eq!(stage.runs().await.len(), 0, "a job that is new has missed nothing");
+    clock.advance(TimeDelta::hours(5) + TimeDelta::minutes(30));
+    scheduler.decide_missed().await.unwrap();
+    stage.wait_for_run(|run| run.state == RunState::Succeeded).await;
+    let runs = stage.runs().await;
+    let states: Vec<_> = runs.iter().map(|run| (run.slot_at.unwrap().to_rfc3339(), run.state)).collect();
+    assert_eq!(states.len(), 5, "{states:?}");
+    assert!(states[..4].iter().all(|(_, state)| *state == RunState::Skipped), "{states:?}");
+    assert_eq!(runs[4].trigger, Trigger::CatchUp);
+    assert!(runs[0].reason.as_ref().unwrap().contains("merged into the run for the slot of 2026-11-20T17:00:00"));
+    // Again: nothing is decided twice.
+    scheduler.decide_missed().await.unwrap();
+    assert_eq!(stage.runs().await.len(), 5);
+}
+
+#[tokio::test]
+async fn missed_slots_are_skipped_where_the_job_says_so() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    clock.advance(TimeDelta::hours(3));
+    scheduler.decide_missed().await.unwrap();
+    let runs = stage.runs().await;
+    assert_eq!(runs.len(), 3);
+    assert!(runs.iter().all(|run| run.state == RunState::Skipped && run.reason.as_ref().unwrap().contains("missed")));
+}
+
+#[tokio::test]
+async fn years_of_missed_slots_do_not_become_millions_of_rows() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let stage = Stage::new("cron = \"* * * * *\"\nmissed = \"skip\"", clock.clone()).await;
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    clock.advance(TimeDelta::minutes(5000));
+    scheduler.decide_missed().await.unwrap();
+    let runs = stage.runs().await;
+    assert_eq!(runs.len(), 1000);
+    assert!(runs[0].reason.as_ref().unwrap().contains("4000 earlier slots"), "{:?}", runs[0].reason);
+}
+
+#[tokio::test]
+async fn what_a_dead_daemon_left_is_interrupted_or_taken_up() {
+    let stage = Stage::new("cron = \"0 4 * * *\"", Arc::new(SystemClock)).await;
+    let now = SystemClock.now();
+    let run = |state, slot: &str| Run {
+        id: RunId::generate(),
+        node: stage.environment.node.clone(),
+        job: stage.job().name.clone(),
+        kind: stage.job().kind(),
+        trigger: Trigger::Schedule,
+        slot_at: Some(at(slot)),
+        state,
+        reason: None,
+        bk_id: None,
+        requested_at: now,
+        started_at: None,
+        finished_at: None,
+        log_path: None,
+    };
+    let (running, queued) =
+        (run(RunState::Running, "2026-11-20T04:00:00Z"), run(RunState::Queued, "2026-11-21T04:00:00Z"));
+    for run in [&running, &queued] {
+        stage.environment.catalog.claim_slot(run).await.unwrap();
+    }
+    let engine = stage.engine();
+    recover(&engine).await.unwrap();
+    let ended = stage.environment.catalog.run(running.id).await.unwrap().unwrap();
+    assert_eq!(ended.state, RunState::Interrupted);
+    let taken_up = stage.wait_for_run(|run| run.id == queued.id && run.state.is_final()).await;
+    assert_eq!(taken_up.state, RunState::Succeeded);
+}
+
+#[tokio::test]
+async fn a_run_in_the_foreground_is_left_alone_by_a_starting_daemon() {
+    let stage = Stage::new("cron = \"0 4 * * *\"", Arc::new(SystemClock)).await;
+    let foreground = Engine::for_foreground(Arc::clone(&stage.environment), None);
+    let running = tokio::spawn({
+        let (engine, job) = (foreground.clone(), stage.job());
+        async move { engine.do_now(job, endless()).await }
+    });
+    let run = stage.wait_for_run(|run| run.started_at.is_some()).await;
+    recover(&stage.engine()).await.unwrap();
+    assert_eq!(stage.environment.catalog.run(run.id).await.unwrap().unwrap().state, RunState::Running);
+    foreground.end_runs();
+    assert_eq!(running.await.unwrap().unwrap().state, RunState::Cancelled);
+}
+
+#[tokio::test]
+async fn the_scheduler_fires_each_second_once() {
+    let stage = Stage::new("cron = \"* * * * * *\"\noverlap = \"queue\"", Arc::new(SystemClock)).await;
+    let engine = stage.engine();
+    let (mut scheduler, _handle, _turned) =
+        Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(scheduler.run(stop.clone()));
+    stage.wait_for_run(|run| run.state == RunState::Succeeded).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    engine.stop_taking();
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    engine.idle().await;
+    let slots: Vec<DateTime<Utc>> = stage.runs().await.iter().filter_map(|run| run.slot_at).collect();
+    assert!(slots.len() >= 4, "{slots:?}");
+    assert!(slots.windows(2).all(|pair| pair[1] - pair[0] == TimeDelta::seconds(1)), "{slots:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_was_removed_and_comes_back_has_missed_nothing() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    let environment = &stage.environment;
+    environment.catalog.forget_job(&environment.node, &stage.job().name, clock.now()).await.unwrap();
+    clock.advance(TimeDelta::hours(5));
+    scheduler.decide_missed().await.unwrap();
+    assert_eq!(stage.runs().await.len(), 0);
+}
