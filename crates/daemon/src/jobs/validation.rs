@@ -144,6 +144,7 @@ impl SetHere {
         let catalog = &context.environment.catalog;
         let files = catalog.files(self.backup.id).await?;
         let evidence = catalog.evidence(self.backup.id).await?;
+        let limits = context.limits();
         let request = ProveRequest {
             bk_id: self.backup.id,
             run_id: Some(context.run),
@@ -155,9 +156,9 @@ impl SetHere {
             sandbox: &context.settings.sandbox,
             myloader: &context.settings.tools.myloader,
             asserts,
-            limits: context.limits(),
+            limits: &limits,
         };
-        Ok(Box::pin(prove_set(&request, &context.tools())).await?)
+        Ok(Box::pin(prove_set(request, &context.tools())).await?)
     }
 }
 
