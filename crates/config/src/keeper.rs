@@ -47,7 +47,14 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
     let catalog = catalog::read(top.section("catalog"), &base, state_dir.as_deref());
     let server_entries = top.named("servers");
     let destination_entries = top.named("destinations");
-    let address = surroundings.host_address.as_str();
+    let addresses = [
+        surroundings.host_address.as_str(),
+        surroundings.host_name.as_str(),
+    ];
+    let address = addresses
+        .into_iter()
+        .find(|address| !address.is_empty())
+        .unwrap_or("localhost");
     let servers = server::read_all(&server_entries, &base, address);
     let destinations = destination::read_all(&destination_entries, &base);
     let sandbox = sandbox::read(top.section("sandbox"));

@@ -114,17 +114,25 @@ pub(crate) fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The offset of what stands after the `=` (or `:`) that follows a password's key.
+/// The offset of what stands after a password's key and the `=` (or `:`) that follows it.
 fn after_password_key(line: &str) -> Option<usize> {
-    line.match_indices(['=', ':']).find_map(|(at, _)| {
+    let is_key_char = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let separated = line.match_indices(['=', ':']).find_map(|(at, _)| {
         let before = line[..at].trim_end_matches([' ', '\t', '"', '\'']);
         let key_start = before
             .char_indices()
             .rev()
-            .find(|(_, c)| !(c.is_alphanumeric() || matches!(c, '_' | '-')))
+            .find(|(_, c)| !is_key_char(*c))
             .map_or(0, |(index, c)| index + c.len_utf8());
         let value = line[at + 1..].trim_start_matches([' ', '\t']);
         is_password_key(&before[key_start..]).then_some(line.len() - value.len())
+    });
+    // A line whose `=` was forgotten.
+    separated.or_else(|| {
+        let rest = line.trim_start_matches([' ', '\t', '"', '\'']);
+        let key_end = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
+        let key_start = line.len() - rest.len();
+        is_password_key(&rest[..key_end]).then_some(key_start + key_end)
     })
 }
 
@@ -194,6 +202,7 @@ mod tests {
                 "mydumper = [\"password=hunter2\", \"threads=8\"]",
                 "mydumper = [\"password=***",
             ),
+            ("password \"hunter2\"", "password***"),
             ("# the password: hunter2", "# the password: ***"),
             (
                 "password = \"\"\"hun\nter2\"\"\"\nuser = 1",

@@ -74,6 +74,7 @@ fn a_line_that_does_not_even_parse_is_masked() {
     for keeper in [
         "password = \"hunter2",
         "password = hunter2",
+        "password \"hunter2\"",
         "password: hunter2",
         "url = rsync://u:hunter2@h/m",
         "url = \"rsync://u:hunter2@h/m",
