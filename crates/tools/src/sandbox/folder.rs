@@ -100,8 +100,9 @@ pub(super) async fn prepare(
         let building = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
         let mut guard = claim(&building, user)?;
         make_folder(&guard.data(), user)?;
+        make_folder(&guard.tmp(), user)?;
         env.log.line("mykeeper", &format!("preparing an empty server of version {}", program.version));
-        template::make(program, &guard.data(), user, env).await?;
+        template::make(program, (&guard.data(), &guard.tmp()), user, env).await?;
         std::fs::rename(guard.data(), &template).map_err(io_error("rename", &template))?;
         guard.disarm().remove();
     }

@@ -12,20 +12,27 @@ use std::time::Duration;
 /// Making one takes a second or two, on a slow disk a minute.
 const MADE_WITHIN: Duration = Duration::from_secs(300);
 
-/// Fills `data`, an empty folder, with the system tables of an empty server whose root needs no password.
+/// Fills `data`, an empty folder, by way of `tmp`, with the system tables of an empty server whose root needs no password.
 ///
 /// # Errors
 /// The program is missing, or fails: with its last words.
 pub(super) async fn make(
     server: &ServerProgram,
-    data: &Path,
+    (data, tmp): (&Path, &Path),
     user: Option<(u32, u32)>,
     env: &ToolEnv<'_>,
 ) -> Result<(), ToolError> {
-    let mut datadir = OsString::from("--datadir=");
-    datadir.push(data);
+    let with = |option: &str, path: &Path| {
+        let mut text = OsString::from(option);
+        text.push(path);
+        text
+    };
+    // A server that starts removes what others' temporary tables are called from its temporary folder: neither may
+    // it do so to others, nor they to it.
+    let folders = [with("--datadir=", data), with("--tmpdir=", tmp)];
     let (program, args) = if server.is_mariadb() {
-        let mut args = vec![OsString::from("--no-defaults"), datadir];
+        let mut args = vec![OsString::from("--no-defaults")];
+        args.extend(folders);
         args.extend(
             [
                 "--auth-root-authentication-method=normal",
@@ -37,7 +44,9 @@ pub(super) async fn make(
         args.push(format!("--innodb-log-file-size={REDO_LOG_BYTES}").into());
         (install_program(&server.path), args)
     } else {
-        (server.path.clone(), vec!["--no-defaults".into(), "--initialize-insecure".into(), datadir])
+        let mut args = vec![OsString::from("--no-defaults"), "--initialize-insecure".into()];
+        args.extend(folders);
+        (server.path.clone(), args)
     };
     let limits = Limits { timeout: Some(MADE_WITHIN), ..Limits::default() };
     let mut spec = ChildSpec::new(&program).args(args).current_dir(data).limits(limits);

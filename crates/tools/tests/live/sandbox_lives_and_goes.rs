@@ -1,0 +1,125 @@
+//! The throwaway server: comes up, answers, goes, and leaves nothing.
+
+use crate::bench::Bench;
+use mykeeper_tools::sandbox::{ThrowawayServer, check_sandbox};
+use mykeeper_tools::ToolError;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+fn sandboxes(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("mykeeper-sandbox-") && !name.contains("template")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_twice_from_one_template_and_leaves_only_that() {
+    let bench = Bench::new();
+    let version = check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    assert!(version.contains("MariaDB"), "{version}");
+    assert!(bench.log.text().contains("preparing an empty server"));
+    bench.log.lines.lock().unwrap().clear();
+    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.unwrap();
+    assert!(!bench.log.text().contains("preparing"), "{}", bench.log.text());
+    assert!(server.socket().exists());
+    let mode = server.socket().parent().unwrap().metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    server.stop().await;
+    assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropped_it_is_gone() {
+    let bench = Bench::new();
+    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.unwrap();
+    let socket = server.socket().to_owned();
+    drop(server);
+    assert!(!socket.exists());
+    assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_start_leaves_nothing() {
+    let bench = Bench::new();
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    bench.cancel.cancel();
+    assert!(ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.is_err());
+    assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_owner_left_is_removed_and_a_living_owners_is_not() {
+    let bench = Bench::new();
+    let living = ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.unwrap();
+    let left = bench.sub("mykeeper-sandbox-00000000000000000000000000000000");
+    std::fs::write(left.join("owner.lock"), "").unwrap();
+    std::fs::write(left.join("data"), "x").unwrap();
+    let unlike = bench.sub("mykeeper-sandbox-mine");
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    assert!(!left.exists());
+    assert!(unlike.exists());
+    assert!(living.socket().exists());
+    living.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_program_is_named() {
+    let bench = Bench::new();
+    let mut settings = bench.sandbox();
+    settings.server = "no-such-server".into();
+    let error = check_sandbox(&settings, &bench.env()).await.unwrap_err();
+    assert!(matches!(error, ToolError::NotInstalled { .. }), "{error}");
+    assert!(error.to_string().contains("no-such-server"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_is_no_server_is_refused() {
+    let bench = Bench::new();
+    let mut settings = bench.sandbox();
+    settings.server = "/bin/true".into();
+    let error = check_sandbox(&settings, &bench.env()).await.unwrap_err().to_string();
+    assert!(error.contains("/bin/true"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_end_is_told_with_the_servers_own_words() {
+    let bench = Bench::new();
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    let template = std::fs::read_dir(bench.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains("template"))
+        .unwrap();
+    std::fs::write(template.join("ibdata1"), "no tablespace").unwrap();
+    let error = check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("it ended") && text.contains("[ERROR]"), "{text}");
+    assert!(bench.log.text().contains("sandbox: "));
+    assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_its_user_cannot_reach_is_said_so() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let bench = Bench::new();
+    std::fs::set_permissions(bench.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let error = check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap_err().to_string();
+    assert!(error.contains("cannot be entered"), "{error}");
+    let mut settings = bench.sandbox();
+    settings.directory = bench.path().join("not there");
+    let error = check_sandbox(&settings, &bench.env()).await.unwrap_err().to_string();
+    assert!(error.contains("not there"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_path_does_not_keep_it_from_a_socket() {
+    let bench = Bench::new();
+    let mut settings = bench.sandbox();
+    settings.directory = bench.sub(&"long".repeat(25));
+    std::fs::set_permissions(&settings.directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let started = std::time::Instant::now();
+    check_sandbox(&settings, &bench.env()).await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
