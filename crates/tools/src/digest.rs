@@ -31,7 +31,9 @@ impl Compression {
 
     /// `name` without the ending that says how it is compressed.
     pub fn strip(name: &str) -> &str {
-        name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(name)
+        name.strip_suffix(".gz")
+            .or_else(|| name.strip_suffix(".zst"))
+            .unwrap_or(name)
     }
 }
 
@@ -96,12 +98,23 @@ impl<R: Read> Read for Hashing<R> {
 /// # Errors
 /// The file is gone or cannot be read from disk. A file that is cut or damaged is not an error but a `fault`.
 pub fn digest_file(path: &Path, name: &str, keep_text_bytes: usize) -> Result<FileDigest, ToolError> {
-    let io_error = |action| move |source| ToolError::Io { action, path: path.to_owned(), source };
+    let io_error = |action| {
+        move |source| ToolError::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    };
     let file = File::open(path).map_err(io_error("open"))?;
     let before = Stamp::of(&file.metadata().map_err(io_error("stat"))?);
     let handle = file.try_clone().map_err(io_error("open"))?;
-    let mut raw =
-        BufReader::with_capacity(BUFFER_BYTES, Hashing { inner: file, hasher: blake3::Hasher::new() });
+    let mut raw = BufReader::with_capacity(
+        BUFFER_BYTES,
+        Hashing {
+            inner: file,
+            hasher: blake3::Hasher::new(),
+        },
+    );
     let mut content = Content::new(name, keep_text_bytes);
     let unpacked = match Compression::of(name) {
         Compression::Plain => content.take_all(&mut raw),
@@ -113,7 +126,10 @@ pub fn digest_file(path: &Path, name: &str, keep_text_bytes: usize) -> Result<Fi
     };
     if unpacked.is_err() && Compression::of(name) == Compression::Plain {
         unpacked.map_err(io_error("read"))?;
-        return Err(ToolError::Failed { message: format!("cannot read {}", path.display()), passing: true });
+        return Err(ToolError::Failed {
+            message: format!("cannot read {}", path.display()),
+            passing: true,
+        });
     }
     // The digest is of all bytes on disk, also of those behind a damage.
     loop {
@@ -217,7 +233,11 @@ mod tests {
         let path = dir.path().join(name);
         std::fs::write(&path, bytes).unwrap();
         let digest = digest_file(&path, name, 1024).unwrap();
-        assert_eq!(digest.blake3, blake3::hash(bytes).to_hex().to_string(), "of all bytes on disk");
+        assert_eq!(
+            digest.blake3,
+            blake3::hash(bytes).to_hex().to_string(),
+            "of all bytes on disk"
+        );
         assert_eq!(digest.stamp.size_bytes, bytes.len() as u64);
         digest
     }
@@ -225,8 +245,11 @@ mod tests {
     #[test]
     fn whole_files_are_read_to_their_end() {
         let two_members = [gzip(SQL), gzip(SQL)].concat();
-        let two_frames =
-            [zstd::encode_all(SQL, 1).unwrap(), zstd::encode_all(SQL, 1).unwrap()].concat();
+        let two_frames = [
+            zstd::encode_all(SQL, 1).unwrap(),
+            zstd::encode_all(SQL, 1).unwrap(),
+        ]
+        .concat();
         for (name, bytes, copies) in [
             ("a.t.sql", SQL.to_vec(), 1),
             ("a.t.sql.gz", gzip(SQL), 1),
@@ -238,7 +261,11 @@ mod tests {
             assert_eq!(digest.fault, None, "{name}");
             assert_eq!(digest.rows, 2 * copies, "{name}");
             assert_eq!(digest.plain_bytes, SQL.len() as u64 * copies, "{name}");
-            assert_eq!(digest.text, Some(SQL.repeat(usize::try_from(copies).unwrap())), "{name}");
+            assert_eq!(
+                digest.text,
+                Some(SQL.repeat(usize::try_from(copies).unwrap())),
+                "{name}"
+            );
         }
     }
 
@@ -246,7 +273,10 @@ mod tests {
     fn every_cut_and_every_flipped_checksum_is_found() {
         let packed = gzip(SQL);
         for length in 0..packed.len() {
-            assert!(digest("a.t.sql.gz", &packed[..length]).fault.is_some(), "cut to {length}");
+            assert!(
+                digest("a.t.sql.gz", &packed[..length]).fault.is_some(),
+                "cut to {length}"
+            );
         }
         let mut flipped = packed.clone();
         let crc_at = flipped.len() - 6;
@@ -256,16 +286,25 @@ mod tests {
         assert!(digest("a.t.sql.gz", &with_garbage).fault.is_some());
         let frame = zstd::encode_all(SQL, 1).unwrap();
         for length in 0..frame.len() {
-            assert!(digest("a.t.sql.zst", &frame[..length]).fault.is_some(), "cut to {length}");
+            assert!(
+                digest("a.t.sql.zst", &frame[..length]).fault.is_some(),
+                "cut to {length}"
+            );
         }
         for length in 1..SQL.len() - 2 {
-            assert!(digest("a.t.sql", &SQL[..length]).fault.is_some(), "cut to {length}");
+            assert!(
+                digest("a.t.sql", &SQL[..length]).fault.is_some(),
+                "cut to {length}"
+            );
         }
     }
 
     #[test]
     fn a_missing_file_is_an_error_that_names_it() {
         let error = digest_file(Path::new("/nonexistent/a.sql"), "a.sql", 0).unwrap_err();
-        assert!(error.to_string().starts_with("cannot open /nonexistent/a.sql: "), "{error}");
+        assert!(
+            error.to_string().starts_with("cannot open /nonexistent/a.sql: "),
+            "{error}"
+        );
     }
 }

@@ -45,7 +45,11 @@ impl Room {
     /// Of the file system that `dir` lies on.
     pub(crate) fn of(dir: &Path) -> Option<Self> {
         let room = rustix::fs::statvfs(dir).ok()?;
-        let blocks = if rustix::process::geteuid().is_root() { room.f_bfree } else { room.f_bavail };
+        let blocks = if rustix::process::geteuid().is_root() {
+            room.f_bfree
+        } else {
+            room.f_bavail
+        };
         Some(Self {
             free_bytes: blocks.saturating_mul(room.f_frsize),
             free_files: (room.f_files > 0).then_some(room.f_ffree),
@@ -96,12 +100,22 @@ impl<'a> Collector<'a> {
         log: &'a dyn RunLog,
         base_bytes: u64,
     ) -> Result<Self, ToolError> {
-        let watch = |source| ToolError::Io { action: "watch", path: dir.to_owned(), source };
+        let watch = |source| ToolError::Io {
+            action: "watch",
+            path: dir.to_owned(),
+            source,
+        };
         let inotify = Inotify::init().map_err(watch)?;
-        let mask = WatchMask::CREATE | WatchMask::CLOSE_WRITE | WatchMask::MOVED_TO | WatchMask::MOVED_FROM
-            | WatchMask::DELETE | WatchMask::ONLYDIR;
+        let mask = WatchMask::CREATE
+            | WatchMask::CLOSE_WRITE
+            | WatchMask::MOVED_TO
+            | WatchMask::MOVED_FROM
+            | WatchMask::DELETE
+            | WatchMask::ONLYDIR;
         inotify.watches().add(dir, mask).map_err(watch)?;
-        let events = inotify.into_event_stream(vec![0; EVENT_BUFFER_BYTES]).map_err(watch)?;
+        let events = inotify
+            .into_event_stream(vec![0; EVENT_BUFFER_BYTES])
+            .map_err(watch)?;
         Ok(Self {
             dir: dir.to_owned(),
             events,
@@ -162,7 +176,9 @@ impl<'a> Collector<'a> {
     }
 
     fn notice(&mut self, mask: EventMask, name: Option<&OsStr>) {
-        let Some(name) = name.and_then(OsStr::to_str) else { return };
+        let Some(name) = name.and_then(OsStr::to_str) else {
+            return;
+        };
         self.activity.touch();
         if mask.contains(EventMask::CREATE) {
             self.open.insert(name.to_owned());
@@ -170,7 +186,10 @@ impl<'a> Collector<'a> {
         }
         self.open.remove(name);
         let is_finished = mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO);
-        if is_finished && is_handled_early(name) && self.waiting.len() < MAX_WAITING && self.queued.insert(name.to_owned())
+        if is_finished
+            && is_handled_early(name)
+            && self.waiting.len() < MAX_WAITING
+            && self.queued.insert(name.to_owned())
         {
             self.waiting.push_back(name.to_owned());
         }
@@ -179,7 +198,9 @@ impl<'a> Collector<'a> {
     /// Starts readers as long as there are files and room for readers.
     async fn read_more(&mut self) {
         while self.reading.len() < READERS {
-            let Some(name) = self.waiting.pop_front() else { return };
+            let Some(name) = self.waiting.pop_front() else {
+                return;
+            };
             self.queued.remove(&name);
             self.read(name).await;
         }
@@ -188,12 +209,17 @@ impl<'a> Collector<'a> {
     async fn read(&mut self, name: String) {
         let path = self.dir.join(&name);
         // Gone again: an empty table's file.
-        let Ok(metadata) = tokio::fs::symlink_metadata(&path).await else { return };
+        let Ok(metadata) = tokio::fs::symlink_metadata(&path).await else {
+            return;
+        };
         if !metadata.is_file() {
             return;
         }
         let stamp = Stamp::of(&metadata);
-        let is_known = self.known.get(&stamp.inode).is_some_and(|known| known.stamp == stamp);
+        let is_known = self
+            .known
+            .get(&stamp.inode)
+            .is_some_and(|known| known.stamp == stamp);
         if is_known || !self.in_flight.insert(stamp.inode) {
             return;
         }
@@ -223,7 +249,11 @@ impl<'a> Collector<'a> {
 
     fn report(&self) {
         let done_bytes = self.base_bytes + self.seen_bytes.max(self.finished_bytes);
-        self.log.progress(Progress { phase: "dump", done_bytes, total_bytes: None });
+        self.log.progress(Progress {
+            phase: "dump",
+            done_bytes,
+            total_bytes: None,
+        });
     }
 
     /// Looks at the room and at the files that are being written, off this thread: a file system may hang.
@@ -305,27 +335,38 @@ impl<'a> Collector<'a> {
             }
             match readers.join_next().await {
                 Some(Ok((name, result))) => {
-                    collected.digests.insert(name, result.map_err(|error| error.to_string()));
+                    collected
+                        .digests
+                        .insert(name, result.map_err(|error| error.to_string()));
                 }
                 Some(Err(error)) => collected.fault = Some(format!("cannot read a file: {error}")),
                 None => break,
             }
         }
         for name in unread {
-            collected.digests.insert(name, Err("it was not read, as the dump was ended".to_owned()));
+            collected
+                .digests
+                .insert(name, Err("it was not read, as the dump was ended".to_owned()));
         }
         collected
     }
 }
 
 fn list(dir: &Path) -> Result<Vec<(String, Stamp)>, ToolError> {
-    let error = |source| ToolError::Io { action: "list", path: dir.to_owned(), source };
+    let error = |source| ToolError::Io {
+        action: "list",
+        path: dir.to_owned(),
+        source,
+    };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(error)? {
         let entry = entry.map_err(error)?;
         let metadata = entry.metadata().map_err(error)?;
         if metadata.is_file() {
-            files.push((entry.file_name().to_string_lossy().into_owned(), Stamp::of(&metadata)));
+            files.push((
+                entry.file_name().to_string_lossy().into_owned(),
+                Stamp::of(&metadata),
+            ));
         }
     }
     Ok(files)
@@ -340,7 +381,9 @@ fn text_bytes(name: &str) -> usize {
     let plain = crate::digest::Compression::strip(name);
     if name.starts_with("metadata") {
         METADATA_TEXT_BYTES
-    } else if ["-schema-post.sql", "-schema-triggers.sql", "-schema-create.sql"].iter().any(|end| plain.ends_with(end))
+    } else if ["-schema-post.sql", "-schema-triggers.sql", "-schema-create.sql"]
+        .iter()
+        .any(|end| plain.ends_with(end))
     {
         SCHEMA_TEXT_BYTES
     } else {
@@ -394,11 +437,17 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_given_some_seconds() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let _guard = runtime.enter();
         let dir = tempfile::tempdir().unwrap();
         let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
-        let none = Some(Room { free_bytes: 4096, free_files: Some(9) });
+        let none = Some(Room {
+            free_bytes: 4096,
+            free_files: Some(9),
+        });
         assert_eq!(collector.judge_room(none, 10), None, "it grows");
         assert_eq!(collector.judge_room(none, 10), None);
         assert_eq!(collector.judge_room(none, 11), None, "it grows again");

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// `--help` of 1.0 has some 300 lines.
 const MAX_LINES: usize = 5_000;
-pub(crate) const INSTALL_HINT: &str = "install it with \"apt-get install mydumper\", or name its path in mykeeper.toml";
+pub(crate) const INSTALL_HINT: &str =
+    "install it with \"apt-get install mydumper\", or name its path in mykeeper.toml";
 
 /// An installed mydumper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +61,24 @@ pub async fn detect_mydumper(supervisor: &Supervisor, program: &Path) -> Result<
     if !options.contains("outputdir") {
         return Err(unlike("--help", &help));
     }
-    Ok(MydumperInfo { program: program.to_owned(), banner, version, options })
+    Ok(MydumperInfo {
+        program: program.to_owned(),
+        banner,
+        version,
+        options,
+    })
 }
 
 async fn ask(supervisor: &Supervisor, program: &Path, question: &str) -> Result<Vec<String>, ToolError> {
-    let limits = Limits { timeout: Some(ANSWER_LIMIT), stall: None, grace: Duration::from_secs(1) };
-    let spec = ChildSpec::new(program).arg(question).env("LC_ALL", "C.UTF-8").limits(limits);
+    let limits = Limits {
+        timeout: Some(ANSWER_LIMIT),
+        stall: None,
+        grace: Duration::from_secs(1),
+    };
+    let spec = ChildSpec::new(program)
+        .arg(question)
+        .env("LC_ALL", "C.UTF-8")
+        .limits(limits);
     let mut lines = Vec::new();
     let mut keep = |_, line: &[u8]| {
         if lines.len() < MAX_LINES {
@@ -77,7 +90,10 @@ async fn ask(supervisor: &Supervisor, program: &Path, question: &str) -> Result<
         .await
         .map_err(|error| run_error(program, INSTALL_HINT, &error))?;
     match finished.exit {
-        Exit::TimedOut { after } => Err(ToolError::TimedOut { program: program.display().to_string(), after }),
+        Exit::TimedOut { after } => Err(ToolError::TimedOut {
+            program: program.display().to_string(),
+            after,
+        }),
         // Some versions end --help with a status of their own.
         _ => Ok(lines),
     }
@@ -88,7 +104,9 @@ pub fn parse_version(line: &str) -> Option<(String, (u32, u32, u32))> {
     let line = line.trim();
     let rest = line.strip_prefix("mydumper ")?;
     let number = rest.trim_start_matches('v');
-    let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+    let end = number
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(number.len());
     let mut parts = number[..end].split('.').map(str::parse);
     let major = parts.next()?.ok()?;
     let minor = parts.next()?.ok()?;
@@ -123,7 +141,10 @@ mod tests {
     fn both_styles_of_version_are_read() {
         for (line, version) in [
             ("mydumper 0.10.0, built against MySQL 10.11.14", (0, 10, 0)),
-            ("mydumper v1.0.1-3, built against MariaDB 10.11.19 with SSL support", (1, 0, 1)),
+            (
+                "mydumper v1.0.1-3, built against MariaDB 10.11.19 with SSL support",
+                (1, 0, 1),
+            ),
             ("mydumper 0.9.2, built against MySQL 5.5.53", (0, 9, 2)),
         ] {
             assert_eq!(parse_version(line), Some((line.to_owned(), version)));
@@ -136,10 +157,23 @@ mod tests {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let classic = parse_options(&lines(include_str!("../../tests/fixtures/help-0.10")));
         let later = parse_options(&lines(include_str!("../../tests/fixtures/help-1.0")));
-        for option in ["compress", "triggers", "use-savepoints", "no-locks", "help", "tz-utc"] {
+        for option in [
+            "compress",
+            "triggers",
+            "use-savepoints",
+            "no-locks",
+            "help",
+            "tz-utc",
+        ] {
             assert!(classic.contains(option), "{option}");
         }
-        for option in ["compress", "triggers", "no-trx-tables", "sync-thread-lock-mode", "defaults-extra-file"] {
+        for option in [
+            "compress",
+            "triggers",
+            "no-trx-tables",
+            "sync-thread-lock-mode",
+            "defaults-extra-file",
+        ] {
             assert!(later.contains(option), "{option}");
         }
         assert!(!later.contains("no-locks") && !classic.contains("no-trx-tables"));

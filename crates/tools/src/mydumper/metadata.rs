@@ -53,10 +53,14 @@ impl Position {
 
 /// Reads either format.
 pub fn parse_metadata(text: &str) -> DumpMetadata {
-    let mut metadata =
-        if text.trim_start().starts_with("Started dump at") { parse_classic(text) } else { parse_ini(text) };
+    let mut metadata = if text.trim_start().starts_with("Started dump at") {
+        parse_classic(text)
+    } else {
+        parse_ini(text)
+    };
     metadata.finished = text.lines().any(|line| {
-        line.trim_start_matches(['#', ' ']).starts_with("Finished dump at:")
+        line.trim_start_matches(['#', ' '])
+            .starts_with("Finished dump at:")
     });
     metadata
 }
@@ -76,8 +80,14 @@ fn parse_classic(text: &str) -> DumpMetadata {
             }
             continue;
         }
-        let Some((key, value)) = line.split_once(':') else { continue };
-        let target = if in_slave { slaves.last_mut().unwrap_or(&mut master) } else { &mut master };
+        let Some((key, value)) = line.split_once(':') else {
+            continue;
+        };
+        let target = if in_slave {
+            slaves.last_mut().unwrap_or(&mut master)
+        } else {
+            &mut master
+        };
         let value = value.trim().to_owned();
         match key {
             "Log" => target.file = value,
@@ -113,12 +123,23 @@ fn parse_ini(text: &str) -> DumpMetadata {
             }
             continue;
         }
-        let Some((key, value)) = line.trim_start_matches(['#', ' ']).split_once('=') else { continue };
+        let Some((key, value)) = line.trim_start_matches(['#', ' ']).split_once('=') else {
+            continue;
+        };
         let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
-        let bare = value.split(" #").next().unwrap_or(value).trim().trim_matches(['"', '\'']);
+        let bare = value
+            .split(" #")
+            .next()
+            .unwrap_or(value)
+            .trim()
+            .trim_matches(['"', '\'']);
         let kind = section.to_ascii_lowercase();
         if section.contains('`') {
-            let Some(record) = tables.values_mut().next_back().filter(|_| two_names(&section).is_some()) else {
+            let Some(record) = tables
+                .values_mut()
+                .next_back()
+                .filter(|_| two_names(&section).is_some())
+            else {
                 continue;
             };
             match key.as_str() {
@@ -143,7 +164,11 @@ fn parse_ini(text: &str) -> DumpMetadata {
 
 fn note(position: &mut Position, key: &str, value: &str) {
     match key {
-        "file" | "source_log_file" | "master_log_file" | "relay_master_log_file" | "relay_source_log_file" => {
+        "file"
+        | "source_log_file"
+        | "master_log_file"
+        | "relay_master_log_file"
+        | "relay_source_log_file" => {
             position.file = value.to_owned();
         }
         "position" | "source_log_pos" | "master_log_pos" | "exec_master_log_pos" | "exec_source_log_pos" => {
@@ -157,7 +182,9 @@ fn note(position: &mut Position, key: &str, value: &str) {
 /// `` `a`.`b` `` as two names.
 fn two_names(section: &str) -> Option<(String, String)> {
     let inner = section.strip_prefix('`')?.strip_suffix('`')?;
-    inner.split_once("`.`").map(|(database, table)| (database.to_owned(), table.to_owned()))
+    inner
+        .split_once("`.`")
+        .map(|(database, table)| (database.to_owned(), table.to_owned()))
 }
 
 #[cfg(test)]
@@ -190,7 +217,11 @@ mod tests {
         assert!(metadata.finished);
         assert_eq!(metadata.master.as_deref(), Some("bin.000002,336,0-7-153"));
         assert_eq!(metadata.slave, None);
-        let chinese = metadata.tables.iter().find(|table| table.table == "表 一").unwrap();
+        let chinese = metadata
+            .tables
+            .iter()
+            .find(|table| table.table == "表 一")
+            .unwrap();
         assert_eq!(
             *chinese,
             TableRecord {

@@ -95,7 +95,10 @@ pub fn option_file_text(connection: &ServerConnection, can_encrypt: bool) -> Str
     if let Some(ca) = connection.tls.ca.as_ref().filter(|_| mode != TlsMode::Disabled) {
         set("ssl-ca", &ca.to_string_lossy());
     }
-    if matches!(mode, TlsMode::Required | TlsMode::VerifyCa | TlsMode::VerifyIdentity) {
+    if matches!(
+        mode,
+        TlsMode::Required | TlsMode::VerifyCa | TlsMode::VerifyIdentity
+    ) {
         // Without the value MariaDB's library passes over it.
         set("ssl-enforce", "1");
     }
@@ -132,10 +135,16 @@ mod tests {
     fn connection() -> ServerConnection {
         ServerConnection {
             name: "shop".into(),
-            endpoint: Endpoint::Tcp { host: "localhost".into(), port: 3307 },
+            endpoint: Endpoint::Tcp {
+                host: "localhost".into(),
+                port: 3307,
+            },
             user: "backup".into(),
             password: Some(r#"mix#"'\ =%;密"#.to_owned().into()),
-            tls: Tls { mode: TlsMode::VerifyIdentity, ca: Some("/etc/my ca.pem".into()) },
+            tls: Tls {
+                mode: TlsMode::VerifyIdentity,
+                ca: Some("/etc/my ca.pem".into()),
+            },
         }
     }
 
@@ -154,7 +163,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = OptionFile::create(dir.path(), "[client]\n").unwrap();
         let path = file.path().to_owned();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         drop(file);
         assert!(!path.exists());
     }

@@ -9,10 +9,16 @@ use std::collections::BTreeSet;
 
 /// Options that are ours to give, with the reason.
 const OURS: [(&str, &str); 23] = [
-    ("ask-password", "the password comes from the server's password_file"),
+    (
+        "ask-password",
+        "the password comes from the server's password_file",
+    ),
     ("clear", "each set has a folder of its own"),
     ("daemon", "mykeeper does the scheduling"),
-    ("database", "the databases are chosen with the job's \"databases\""),
+    (
+        "database",
+        "the databases are chosen with the job's \"databases\"",
+    ),
     ("defaults-extra-file", "mykeeper writes the option file"),
     ("defaults-file", "mykeeper writes the option file"),
     ("dirty", "each set has a folder of its own"),
@@ -20,7 +26,10 @@ const OURS: [(&str, &str); 23] = [
     ("exec", "mykeeper handles the finished files"),
     ("help", "it makes no set"),
     ("host", "the address comes from the server in mykeeper.toml"),
-    ("logfile", "mykeeper reads what mydumper says and keeps the log of the run"),
+    (
+        "logfile",
+        "mykeeper reads what mydumper says and keeps the log of the run",
+    ),
     ("machine-log-json", "mykeeper reads what mydumper says"),
     ("merge", "each set has a folder of its own"),
     ("outputdir", "the folder comes from the job's \"directory\""),
@@ -36,7 +45,10 @@ const OURS: [(&str, &str); 23] = [
 
 /// Options of 0.10 that later versions know under another name.
 const RENAMED: [(&str, &str); 5] = [
-    ("less-locking", "leave it out: later versions lock less by themselves"),
+    (
+        "less-locking",
+        "leave it out: later versions lock less by themselves",
+    ),
     ("lock-all-tables", "write \"sync-thread-lock-mode=LOCK_ALL\""),
     ("no-locks", "write \"sync-thread-lock-mode=NO_LOCK\""),
     ("success-on-1146", "write \"ignore-errors=1146\""),
@@ -44,7 +56,12 @@ const RENAMED: [(&str, &str); 5] = [
 ];
 
 /// Tables of the schema `mysql` that mydumper leaves to the server.
-const MYSQL_LEFT_OUT: [&str; 4] = ["general_log", "innodb_index_stats", "innodb_table_stats", "slow_log"];
+const MYSQL_LEFT_OUT: [&str; 4] = [
+    "general_log",
+    "innodb_index_stats",
+    "innodb_table_stats",
+    "slow_log",
+];
 
 /// The job's options, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,17 +92,29 @@ impl DumpOptions {
     /// [`ToolError::Failed`] for each kind of mistake: an option that is ours to give, one that this version does not
     /// know (with the nearest that it does), a value that it cannot take.
     pub fn read(info: &MydumperInfo, options: &[MydumperOption]) -> Result<Self, ToolError> {
-        let mistakes: Vec<String> = options.iter().filter_map(|option| mistake(info, option)).collect();
+        let mistakes: Vec<String> = options
+            .iter()
+            .filter_map(|option| mistake(info, option))
+            .collect();
         if !mistakes.is_empty() {
-            return Err(ToolError::Failed { message: mistakes.join("; "), passing: false });
+            return Err(ToolError::Failed {
+                message: mistakes.join("; "),
+                passing: false,
+            });
         }
         let names: BTreeSet<String> = options.iter().map(|option| option.name.clone()).collect();
         let has = |name: &str| names.contains(name);
         let value = |name: &str| {
-            options.iter().rev().find(|option| option.name == name).and_then(|option| option.value.clone())
+            options
+                .iter()
+                .rev()
+                .find(|option| option.name == name)
+                .and_then(|option| option.value.clone())
         };
         let list = |name: &str| -> Vec<String> {
-            value(name).map_or_else(Vec::new, |value| value.split(',').map(|one| one.trim().to_owned()).collect())
+            value(name).map_or_else(Vec::new, |value| {
+                value.split(',').map(|one| one.trim().to_owned()).collect()
+            })
         };
         let tables = match value("tables-list") {
             Some(_) => Some(table_list(&list("tables-list"))?),
@@ -97,7 +126,9 @@ impl DumpOptions {
             Some(path) => read_omitted(&path)?,
             None => BTreeSet::new(),
         };
-        let selective = ["updated-since", "where", "partition-regex"].into_iter().find(|name| has(name));
+        let selective = ["updated-since", "where", "partition-regex"]
+            .into_iter()
+            .find(|name| has(name));
         Ok(Self {
             coverage: Coverage {
                 schemas,
@@ -133,13 +164,19 @@ impl DumpOptions {
     pub fn scope(&self, inventory: &mut Inventory) {
         for (database, content) in &mut inventory.databases {
             let listed = |object: &str| {
-                self.tables.as_ref().is_none_or(|tables| tables.iter().any(|(d, t)| d == database && t == object))
+                self.tables
+                    .as_ref()
+                    .is_none_or(|tables| tables.iter().any(|(d, t)| d == database && t == object))
             };
-            let asked = |object: &str| listed(object) && !self.omitted.contains(&format!("{database}.{object}"));
+            let asked =
+                |object: &str| listed(object) && !self.omitted.contains(&format!("{database}.{object}"));
             content.tables.retain(|table, facts| {
                 let engine = facts.engine.as_deref().unwrap_or_default();
                 asked(table)
-                    && !self.ignored_engines.iter().any(|ignored| ignored.eq_ignore_ascii_case(engine))
+                    && !self
+                        .ignored_engines
+                        .iter()
+                        .any(|ignored| ignored.eq_ignore_ascii_case(engine))
                     && !(database == "mysql" && MYSQL_LEFT_OUT.contains(&table.as_str()))
             });
             content.views.retain(|view| self.views && asked(view));
@@ -170,7 +207,9 @@ impl DumpOptions {
 fn mistake(info: &MydumperInfo, option: &MydumperOption) -> Option<String> {
     let name = option.name.as_str();
     if let Some((_, why)) = OURS.iter().find(|(ours, _)| *ours == name) {
-        return Some(format!("mydumper option {name:?} cannot be given in a job: {why}"));
+        return Some(format!(
+            "mydumper option {name:?} cannot be given in a job: {why}"
+        ));
     }
     if !info.knows(name) {
         let advice = RENAMED
@@ -179,11 +218,16 @@ fn mistake(info: &MydumperInfo, option: &MydumperOption) -> Option<String> {
             .map(|(_, instead)| (*instead).to_owned())
             .or_else(|| nearest(name, &info.options).map(|near| format!("did you mean {near:?}?")))
             .unwrap_or_else(|| "see its --help".to_owned());
-        return Some(format!("{} does not know the option {name:?}: {advice}", info.banner));
+        return Some(format!(
+            "{} does not know the option {name:?}: {advice}",
+            info.banner
+        ));
     }
     let value = option.value.as_deref().unwrap_or_default();
     if name != "tables-list" && info.is_classic() && !value.is_ascii() {
-        return Some(format!("mydumper option {name:?}: this version takes no value that is not ASCII ({value:?})"));
+        return Some(format!(
+            "mydumper option {name:?}: this version takes no value that is not ASCII ({value:?})"
+        ));
     }
     None
 }
@@ -219,20 +263,30 @@ fn table_list(entries: &[String]) -> Result<Vec<(String, String)>, ToolError> {
     entries
         .iter()
         .map(|entry| {
-            entry.split_once('.').map(|(database, table)| (database.to_owned(), table.to_owned())).ok_or_else(|| {
-                ToolError::Failed {
-                    message: format!("mydumper option \"tables-list\": {entry:?} has no database; write \"database.table\""),
+            entry
+                .split_once('.')
+                .map(|(database, table)| (database.to_owned(), table.to_owned()))
+                .ok_or_else(|| ToolError::Failed {
+                    message: format!(
+                        "mydumper option \"tables-list\": {entry:?} has no database; write \"database.table\""
+                    ),
                     passing: false,
-                }
-            })
+                })
         })
         .collect()
 }
 
 fn read_omitted(path: &str) -> Result<BTreeSet<String>, ToolError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ToolError::Io { action: "read", path: path.into(), source })?;
-    Ok(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+    let text = std::fs::read_to_string(path).map_err(|source| ToolError::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    })?;
+    Ok(text
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect())
 }
 
 #[cfg(test)]
@@ -252,8 +306,14 @@ mod tests {
 
     fn option(text: &str) -> MydumperOption {
         match text.split_once('=') {
-            Some((name, value)) => MydumperOption { name: name.into(), value: Some(value.into()) },
-            None => MydumperOption { name: text.into(), value: None },
+            Some((name, value)) => MydumperOption {
+                name: name.into(),
+                value: Some(value.into()),
+            },
+            None => MydumperOption {
+                name: text.into(),
+                value: None,
+            },
         }
     }
 
@@ -264,7 +324,15 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_follows_from_the_options() {
-        let all = read(&["compress", "threads=8", "triggers", "events", "routines", "use-savepoints"]).unwrap();
+        let all = read(&[
+            "compress",
+            "threads=8",
+            "triggers",
+            "events",
+            "routines",
+            "use-savepoints",
+        ])
+        .unwrap();
         assert_eq!(all.coverage, Coverage::ALL);
         assert_eq!(all.passed[1], "--threads=8");
         let need = all.privilege_need(&info(), &["shop".into()]);
@@ -273,9 +341,12 @@ mod tests {
         assert!(!some.coverage.data && !some.coverage.routines && !some.coverage.triggers);
         assert_eq!(
             some.tables,
-            Some(vec![("shop".into(), "orders".into()), ("shop".into(), "a.b".into())])
+            Some(vec![
+                ("shop".into(), "orders".into()),
+                ("shop".into(), "a.b".into())
+            ])
         );
-        assert_eq!(some.passed, ["--no-data"]);
+        assert_eq!(some.passed, ["--no-data", "--routines"]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Which mydumpers are run for a set, and with what. Pure.
 
 use super::detect::MydumperInfo;
-use super::options::DumpOptions;
 use super::option_file::option_file_text;
+use super::options::DumpOptions;
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
 use mykeeper_domain::job::Consistency;
@@ -40,7 +40,9 @@ pub struct DumpPlan {
 
 impl std::fmt::Debug for DumpPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DumpPlan").field("parts", &self.parts).finish_non_exhaustive()
+        f.debug_struct("DumpPlan")
+            .field("parts", &self.parts)
+            .finish_non_exhaustive()
     }
 }
 
@@ -61,11 +63,15 @@ pub struct PartPlan {
 /// [`ToolError::Failed`] for a database whose name cannot be dumped safely.
 pub fn plan_dump(input: &PlanInput<'_>) -> Result<DumpPlan, ToolError> {
     if input.databases.is_empty() {
-        return Err(failed("there is no database to dump: none is left after the job's \"databases\"".to_owned()));
+        return Err(failed(
+            "there is no database to dump: none is left after the job's \"databases\"".to_owned(),
+        ));
     }
     for database in input.databases {
         if let Some(why) = unfit_name(database) {
-            return Err(failed(format!("cannot dump database {database:?}: {why}; exclude it with \"!{database}\"")));
+            return Err(failed(format!(
+                "cannot dump database {database:?}: {why}; exclude it with \"!{database}\""
+            )));
         }
     }
     let parts = match input.consistency {
@@ -76,11 +82,17 @@ pub fn plan_dump(input: &PlanInput<'_>) -> Result<DumpPlan, ToolError> {
             .map(|database| part(input, database.clone(), std::slice::from_ref(database)))
             .collect(),
     };
-    Ok(DumpPlan { option_file: option_file_text(input.connection, input.can_encrypt), parts })
+    Ok(DumpPlan {
+        option_file: option_file_text(input.connection, input.can_encrypt),
+        parts,
+    })
 }
 
 fn failed(message: String) -> ToolError {
-    ToolError::Failed { message, passing: false }
+    ToolError::Failed {
+        message,
+        passing: false,
+    }
 }
 
 /// mydumper puts names into paths and statements as they are.
@@ -110,21 +122,31 @@ fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
     }
     match &options.tables {
         Some(tables) => args.push(format!("--regex={}", tables_regex(databases, tables))),
-        None if !by_name => args.push(format!("--regex={}", databases_regex(info, databases, input.present))),
+        None if !by_name => args.push(format!(
+            "--regex={}",
+            databases_regex(info, databases, input.present)
+        )),
         None => {}
     }
-    let chosen = ["trx-tables", "no-trx-tables"].iter().any(|option| options.has(option));
+    let chosen = ["trx-tables", "no-trx-tables"]
+        .iter()
+        .any(|option| options.has(option));
     // By default 1.0 fails on the first table that is not transactional.
     if !input.transactional && info.knows("no-trx-tables") && !chosen {
         args.push("--no-trx-tables".to_owned());
     }
     args.extend(options.passed.iter().cloned());
-    PartPlan { dir, databases: databases.to_vec(), args }
+    PartPlan {
+        dir,
+        databases: databases.to_vec(),
+        args,
+    }
 }
 
 /// What may stand in a list between commas.
 fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | ' ' | '.'))
+    name.chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | ' ' | '.'))
 }
 
 /// Matches `database.object` for these databases. mydumper matches without regard to case and line by line unless it
@@ -138,7 +160,11 @@ fn databases_regex(info: &MydumperInfo, databases: &[String], present: &[String]
         .iter()
         .filter(|other| !databases.contains(other))
         .filter(|other| {
-            databases.iter().any(|name| other.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.')))
+            databases.iter().any(|name| {
+                other
+                    .strip_prefix(name.as_str())
+                    .is_some_and(|rest| rest.starts_with('.'))
+            })
         })
         .map(String::as_str)
         .collect();
@@ -147,7 +173,10 @@ fn databases_regex(info: &MydumperInfo, databases: &[String], present: &[String]
     } else {
         format!("(?!(?:{}){end})", alternatives(mistakable))
     };
-    format!("(?-i)\\A{without}(?:{}){end}", alternatives(databases.iter().map(String::as_str)))
+    format!(
+        "(?-i)\\A{without}(?:{}){end}",
+        alternatives(databases.iter().map(String::as_str))
+    )
 }
 
 fn tables_regex(databases: &[String], tables: &[(String, String)]) -> String {
@@ -156,7 +185,11 @@ fn tables_regex(databases: &[String], tables: &[(String, String)]) -> String {
         .filter(|(database, _)| databases.contains(database))
         .map(|(database, table)| format!("{}\\.{}", escaped(database), escaped(table)))
         .collect();
-    each.extend(databases.iter().map(|database| format!("{}(?:\\.\\(null\\))?", escaped(database))));
+    each.extend(
+        databases
+            .iter()
+            .map(|database| format!("{}(?:\\.\\(null\\))?", escaped(database))),
+    );
     format!("(?-i)\\A(?:{})\\z", each.join("|"))
 }
 
@@ -191,7 +224,10 @@ mod tests {
             program: "mydumper".into(),
             banner: format!("mydumper {version:?}"),
             version,
-            options: names.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>(),
+            options: names
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>(),
         }
     }
 
@@ -211,8 +247,14 @@ mod tests {
         let options: Vec<MydumperOption> = options
             .iter()
             .map(|text| match text.split_once('=') {
-                Some((name, value)) => MydumperOption { name: name.into(), value: Some(value.into()) },
-                None => MydumperOption { name: (*text).into(), value: None },
+                Some((name, value)) => MydumperOption {
+                    name: name.into(),
+                    value: Some(value.into()),
+                },
+                None => MydumperOption {
+                    name: (*text).into(),
+                    value: None,
+                },
             })
             .collect();
         let info = info(version);
@@ -263,7 +305,13 @@ mod tests {
 
     #[test]
     fn each_database_has_a_mydumper_and_a_folder() {
-        let plan = plan((0, 10, 0), &["shop", "日志"], Consistency::PerDatabase, &["verbose=2"]).unwrap();
+        let plan = plan(
+            (0, 10, 0),
+            &["shop", "日志"],
+            Consistency::PerDatabase,
+            &["verbose=2"],
+        )
+        .unwrap();
         insta::assert_debug_snapshot!(plan.parts, @r#"
         [
             PartPlan {
@@ -295,7 +343,10 @@ mod tests {
     #[test]
     fn later_versions_take_a_list_of_databases() {
         let plain = plan((1, 0, 1), &["shop", "a$b"], Consistency::All, &[]).unwrap();
-        assert_eq!(plain.parts[0].args, ["--verbose=3", "--database=shop,a$b", "--no-trx-tables"]);
+        assert_eq!(
+            plain.parts[0].args,
+            ["--verbose=3", "--database=shop,a$b", "--no-trx-tables"]
+        );
         let awkward = plan((1, 0, 1), &["日", "shop"], Consistency::All, &[]).unwrap();
         assert_eq!(
             awkward.parts[0].args[1],
@@ -305,7 +356,13 @@ mod tests {
 
     #[test]
     fn a_list_of_tables_becomes_a_regex() {
-        let plan = plan((0, 10, 0), &["shop"], Consistency::All, &["tables-list=shop.orders,b.t"]).unwrap();
+        let plan = plan(
+            (0, 10, 0),
+            &["shop"],
+            Consistency::All,
+            &["tables-list=shop.orders,b.t"],
+        )
+        .unwrap();
         assert_eq!(
             plan.parts[0].args,
             [
@@ -332,10 +389,19 @@ mod tests {
 
     #[test]
     fn names_that_would_leave_the_folder_are_refused() {
-        for (name, why) in [("a/b", "slash"), ("..", "folder"), ("a`b", "backtick"), ("a\nb", "control")] {
+        for (name, why) in [
+            ("a/b", "slash"),
+            ("..", "folder"),
+            ("a`b", "backtick"),
+            ("a\nb", "control"),
+        ] {
             let message = plan((0, 10, 0), &["shop", name], Consistency::All, &[]).unwrap_err();
             assert!(message.contains(why), "{message}");
         }
-        assert!(plan((0, 10, 0), &[], Consistency::All, &[]).unwrap_err().contains("no database"));
+        assert!(
+            plan((0, 10, 0), &[], Consistency::All, &[])
+                .unwrap_err()
+                .contains("no database")
+        );
     }
 }

@@ -14,7 +14,11 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// [`ToolError::Io`].
-pub async fn write_set_record(set_dir: &Path, manifest: &Manifest, evidence: &Evidence) -> Result<String, ToolError> {
+pub async fn write_set_record(
+    set_dir: &Path,
+    manifest: &Manifest,
+    evidence: &Evidence,
+) -> Result<String, ToolError> {
     let (set_dir, mut manifest) = (set_dir.to_owned(), manifest.clone());
     let evidence = json(evidence, &set_dir.join(EVIDENCE_FILE))?;
     let written = tokio::task::spawn_blocking(move || {
@@ -22,7 +26,9 @@ pub async fn write_set_record(set_dir: &Path, manifest: &Manifest, evidence: &Ev
         let size_bytes = evidence.len() as u64;
         sync_files(&set_dir, &manifest.files)?;
         write_file(&set_dir, EVIDENCE_FILE, &evidence)?;
-        manifest.files.retain(|file| file.path != EVIDENCE_FILE && file.path != MANIFEST_FILE);
+        manifest
+            .files
+            .retain(|file| file.path != EVIDENCE_FILE && file.path != MANIFEST_FILE);
         manifest.files.push(FileEntry {
             path: EVIDENCE_FILE.to_owned(),
             size_bytes,
@@ -81,5 +87,9 @@ fn sync_files(set_dir: &Path, files: &[FileEntry]) -> Result<(), ToolError> {
 fn sync(path: &Path) -> Result<(), ToolError> {
     File::open(path)
         .and_then(|file| file.sync_all())
-        .map_err(|source| ToolError::Io { action: "sync", path: path.to_owned(), source })
+        .map_err(|source| ToolError::Io {
+            action: "sync",
+            path: path.to_owned(),
+            source,
+        })
 }

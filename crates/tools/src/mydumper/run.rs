@@ -138,15 +138,24 @@ async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<
         .map(String::as_str)
         .collect();
     if !absent.is_empty() {
-        let message = format!("server {} has no database {}", request.connection.name, absent.join(", "));
-        return Err(ToolError::Failed { message, passing: false });
+        let message = format!(
+            "server {} has no database {}",
+            request.connection.name,
+            absent.join(", ")
+        );
+        return Err(ToolError::Failed {
+            message,
+            passing: false,
+        });
     }
     let mut warnings = Vec::new();
     let can_encrypt = probe.can_encrypt().await.unwrap_or(false);
     let missing = match probe.grants().await {
-        Ok(grants) => {
-            missing_privileges(&grants, &options.privilege_need(request.info, request.databases), &version)
-        }
+        Ok(grants) => missing_privileges(
+            &grants,
+            &options.privilege_need(request.info, request.databases),
+            &version,
+        ),
         Err(error) => {
             warnings.push(error.to_string());
             Vec::new()
@@ -160,24 +169,48 @@ async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<
         BTreeMap::new()
     };
     probe.close().await;
-    warnings.extend(found.unknown_objects.iter().map(|object| format!("mydumper does not dump {object}")));
-    Ok(Before { version, present, can_encrypt, found, emptiness, missing, warnings })
+    warnings.extend(
+        found
+            .unknown_objects
+            .iter()
+            .map(|object| format!("mydumper does not dump {object}")),
+    );
+    Ok(Before {
+        version,
+        present,
+        can_encrypt,
+        found,
+        emptiness,
+        missing,
+        warnings,
+    })
 }
 
 fn all_tables(inventory: &Inventory) -> Vec<TableName> {
     inventory
         .databases
         .iter()
-        .flat_map(|(database, content)| content.tables.keys().map(move |table| (database.clone(), table.clone())))
+        .flat_map(|(database, content)| {
+            content
+                .tables
+                .keys()
+                .map(move |table| (database.clone(), table.clone()))
+        })
         .collect()
 }
 
 fn is_transactional(inventory: &Inventory) -> bool {
-    inventory.databases.values().flat_map(|content| content.tables.values()).all(|table| {
-        table.engine.as_deref().is_some_and(|engine| {
-            ["InnoDB", "TokuDB", "ROCKSDB"].iter().any(|good| good.eq_ignore_ascii_case(engine))
+    inventory
+        .databases
+        .values()
+        .flat_map(|content| content.tables.values())
+        .all(|table| {
+            table.engine.as_deref().is_some_and(|engine| {
+                ["InnoDB", "TokuDB", "ROCKSDB"]
+                    .iter()
+                    .any(|good| good.eq_ignore_ascii_case(engine))
+            })
         })
-    })
 }
 
 /// One after another; when one was ended from here, those behind it are not started.
@@ -192,19 +225,31 @@ async fn run_parts(
     let mut bytes = 0;
     for part in &plan.parts {
         if env.cancel.is_cancelled() && !runs.is_empty() || runs.iter().any(|run| run.ended.is_some()) {
-            runs.push(PartRun { exit: "not started".to_owned(), ..PartRun::default() });
+            runs.push(PartRun {
+                exit: "not started".to_owned(),
+                ..PartRun::default()
+            });
             continue;
         }
         let limits = left(&request.limits, started_at.elapsed());
         match run_part(request, env, (part, option_file), (limits, bytes)).await {
             Ok(run) => {
-                bytes += run.collected.digests.values().flatten().map(|file| file.stamp.size_bytes).sum::<u64>();
+                bytes += run
+                    .collected
+                    .digests
+                    .values()
+                    .flatten()
+                    .map(|file| file.stamp.size_bytes)
+                    .sum::<u64>();
                 runs.push(run);
             }
             Err(error) if runs.is_empty() => return Err(error),
             Err(error) => runs.push(PartRun {
                 exit: "not started".to_owned(),
-                said: Said { last_plain: Some(error.to_string()), ..Said::default() },
+                said: Said {
+                    last_plain: Some(error.to_string()),
+                    ..Said::default()
+                },
                 ended: Some(error),
                 ..PartRun::default()
             }),
@@ -212,7 +257,9 @@ async fn run_parts(
     }
     for run in &mut runs {
         // The limit is the whole dump's, whatever was left of it for this part.
-        if let (Some(ToolError::TimedOut { after, .. }), Some(whole)) = (&mut run.ended, request.limits.timeout) {
+        if let (Some(ToolError::TimedOut { after, .. }), Some(whole)) =
+            (&mut run.ended, request.limits.timeout)
+        {
             *after = whole;
         }
     }
@@ -221,7 +268,9 @@ async fn run_parts(
 
 fn left(limits: &Limits, elapsed: Duration) -> Limits {
     Limits {
-        timeout: limits.timeout.map(|timeout| timeout.saturating_sub(elapsed).max(Duration::from_millis(1))),
+        timeout: limits
+            .timeout
+            .map(|timeout| timeout.saturating_sub(elapsed).max(Duration::from_millis(1))),
         ..limits.clone()
     }
 }
@@ -237,7 +286,11 @@ async fn run_part(
         DirBuilder::new()
             .mode(0o750)
             .create(&dir)
-            .map_err(|source| ToolError::Io { action: "create", path: dir.clone(), source })?;
+            .map_err(|source| ToolError::Io {
+                action: "create",
+                path: dir.clone(),
+                source,
+            })?;
     }
     let activity = Activity::new();
     let collector = Collector::start(&dir, activity.clone(), env.log, bytes)?;
@@ -261,7 +314,10 @@ async fn run_part(
     };
     let (finished, collected) = tokio::join!(run, collector.run(done.clone(), stop.clone()));
     let (exit, ended) = match finished {
-        Ok(finished) => (Some(finished.exit.clone()), ended_from_here(PROGRAM, &finished.exit)),
+        Ok(finished) => (
+            Some(finished.exit.clone()),
+            ended_from_here(PROGRAM, &finished.exit),
+        ),
         Err(error) => {
             let error = run_error(&request.info.program, INSTALL_HINT, &error);
             if matches!(error, ToolError::NotInstalled { .. }) {
@@ -270,18 +326,33 @@ async fn run_part(
             (None, Some(error))
         }
     };
-    let room = collected.full.or_else(|| Room::of(&dir).filter(|room| said.no_space || room.is_exhausted()));
+    let room = collected
+        .full
+        .or_else(|| Room::of(&dir).filter(|room| said.no_space || room.is_exhausted()));
     let is_success = exit == Some(Exit::Success);
-    let damaged = collected.digests.values().any(|file| file.as_ref().map_or(true, |file| file.fault.is_some()));
+    let damaged = collected
+        .digests
+        .values()
+        .any(|file| file.as_ref().map_or(true, |file| file.fault.is_some()));
     let ended = match room {
         Some(room) if collected.full.is_some() || !is_success || damaged => Some(no_space(&dir, room)),
         _ => ended,
     };
-    Ok(PartRun { exit: exit_text(exit.as_ref()), success: is_success, collected, said, ended })
+    Ok(PartRun {
+        exit: exit_text(exit.as_ref()),
+        success: is_success,
+        collected,
+        said,
+        ended,
+    })
 }
 
 fn part_dir(request: &DumpRequest<'_>, part: &PartPlan) -> PathBuf {
-    if part.dir.is_empty() { request.set_dir.to_owned() } else { request.set_dir.join(&part.dir) }
+    if part.dir.is_empty() {
+        request.set_dir.to_owned()
+    } else {
+        request.set_dir.join(&part.dir)
+    }
 }
 
 fn argv(part: &PartPlan, option_file: &OptionFile, dir: &Path) -> Vec<OsString> {
@@ -289,8 +360,15 @@ fn argv(part: &PartPlan, option_file: &OptionFile, dir: &Path) -> Vec<OsString> 
     defaults.push(option_file.path());
     let mut output = OsString::from("--outputdir=");
     // It takes no argument that is not ASCII, so there it is told the folder that it runs in.
-    output.push(if dir.to_str().is_some_and(str::is_ascii) { dir.as_os_str() } else { ".".as_ref() });
-    [defaults, output].into_iter().chain(part.args.iter().map(OsString::from)).collect()
+    output.push(if dir.to_str().is_some_and(str::is_ascii) {
+        dir.as_os_str()
+    } else {
+        ".".as_ref()
+    });
+    [defaults, output]
+        .into_iter()
+        .chain(part.args.iter().map(OsString::from))
+        .collect()
 }
 
 fn no_space(dir: &Path, room: Room) -> ToolError {
@@ -322,7 +400,11 @@ fn exit_text(exit: Option<&Exit>) -> String {
 fn command_text(request: &DumpRequest<'_>, plan: &DumpPlan, option_file: &OptionFile) -> String {
     let quoted = |text: &str| {
         let is_plain = |c: char| c.is_alphanumeric() || "-_=/.,:@%+".contains(c);
-        if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+        if text.chars().all(is_plain) {
+            text.to_owned()
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
     };
     plan.parts
         .iter()
@@ -357,12 +439,17 @@ async fn judge(
     let mut after = Probe::connect(request.connection).await;
     let later = match &mut after {
         Ok(probe) => probe.inventory(request.databases).await,
-        Err(error) => Err(ToolError::Failed { message: error.to_string(), passing: true }),
+        Err(error) => Err(ToolError::Failed {
+            message: error.to_string(),
+            passing: true,
+        }),
     };
     let stable = match later {
         Ok(later) => before.found.inventory.stable_part(&later),
         Err(error) => {
-            warnings.push(format!("the server could not be asked again after the dump: {error}"));
+            warnings.push(format!(
+                "the server could not be asked again after the dump: {error}"
+            ));
             before.found.inventory.clone()
         }
     };
@@ -383,7 +470,10 @@ async fn judge(
             .into_iter()
             .filter(|table| before.emptiness.get(table) != Some(&true))
             .collect();
-        let mut emptiness = Emptiness { before: before.emptiness.clone(), ..Emptiness::default() };
+        let mut emptiness = Emptiness {
+            before: before.emptiness.clone(),
+            ..Emptiness::default()
+        };
         if let Ok(probe) = &mut after {
             emptiness.after = probe.emptiness(&unsure).await.unwrap_or_default();
         }
@@ -428,7 +518,8 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, before: &Before, verd
         let of_another = missing.on.ends_with(".*")
             && missing.on != "*.*"
             && !part.databases.iter().any(|database| {
-                missing.on.replace("\\_", "_").replace("\\%", "%") == format!("`{}`.*", database.replace('`', "``"))
+                missing.on.replace("\\_", "_").replace("\\%", "%")
+                    == format!("`{}`.*", database.replace('`', "``"))
             });
         if of_another {
             continue;
@@ -437,7 +528,11 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, before: &Before, verd
             "the account lacks {} on {}, needed to {}: {}",
             missing.privilege, missing.on, missing.why, missing.grant_statement
         );
-        let list = if missing.optional { &mut verdict.warnings } else { &mut verdict.reasons };
+        let list = if missing.optional {
+            &mut verdict.warnings
+        } else {
+            &mut verdict.reasons
+        };
         list.push(text);
     }
 }
@@ -449,7 +544,11 @@ fn result(options: &DumpOptions, before: Before, judged: Judged, runs: Vec<PartR
         for (name, digest) in &run.collected.digests {
             let Ok(digest) = digest else { continue };
             files.push(FileEntry {
-                path: if dir.is_empty() { name.clone() } else { format!("{dir}/{name}") },
+                path: if dir.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{dir}/{name}")
+                },
                 size_bytes: digest.stamp.size_bytes,
                 blake3: digest.blake3.clone(),
                 plain_bytes: digest.plain_bytes,
@@ -457,8 +556,10 @@ fn result(options: &DumpOptions, before: Before, judged: Judged, runs: Vec<PartR
             });
         }
         for ((database, table), rows) in &verdict.rows {
-            if let Some(facts) =
-                inventory.databases.get_mut(database).and_then(|content| content.tables.get_mut(table))
+            if let Some(facts) = inventory
+                .databases
+                .get_mut(database)
+                .and_then(|content| content.tables.get_mut(table))
             {
                 facts.rows = Some(*rows);
             }

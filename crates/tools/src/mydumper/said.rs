@@ -71,7 +71,10 @@ mod tests {
         }
         assert_eq!(said.broken, ["shop.broken"]);
         assert_eq!(said.errors.len(), 1, "{said:?}");
-        assert!(said.errors[0].starts_with("Error: DB: q\"u'o`te - Could not execute query: You have"), "{said:?}");
+        assert!(
+            said.errors[0].starts_with("Error: DB: q\"u'o`te - Could not execute query: You have"),
+            "{said:?}"
+        );
         assert!(!said.no_space);
         said.hear("** (mydumper:1): CRITICAL **: 18:24:42.453: Couldn't write data to a file: No space left on device");
         assert!(said.no_space);

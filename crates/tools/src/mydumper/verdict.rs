@@ -64,14 +64,27 @@ pub(crate) struct PartFiles<'a> {
 
 impl<'a> PartFiles<'a> {
     pub(crate) fn new(facts: PartFacts<'a>) -> Self {
-        let metadata = facts.digests.get("metadata").and_then(|digest| digest.as_ref().ok()).map(|digest| {
-            let text = digest.text.as_deref().unwrap_or_default();
-            parse_metadata(&String::from_utf8_lossy(text))
-        });
-        let present: BTreeMap<&str, &str> =
-            facts.digests.keys().map(|name| (Compression::strip(name), name.as_str())).collect();
+        let metadata = facts
+            .digests
+            .get("metadata")
+            .and_then(|digest| digest.as_ref().ok())
+            .map(|digest| {
+                let text = digest.text.as_deref().unwrap_or_default();
+                parse_metadata(&String::from_utf8_lossy(text))
+            });
+        let present: BTreeMap<&str, &str> = facts
+            .digests
+            .keys()
+            .map(|name| (Compression::strip(name), name.as_str()))
+            .collect();
         let masks = masks(&facts, &present);
-        let mut files = Self { facts, metadata, present, masks, data: BTreeMap::new() };
+        let mut files = Self {
+            facts,
+            metadata,
+            present,
+            masks,
+            data: BTreeMap::new(),
+        };
         files.match_data();
         files
     }
@@ -83,7 +96,10 @@ impl<'a> PartFiles<'a> {
 
     fn contents(&self) -> impl Iterator<Item = (&'a String, &'a DatabaseInventory)> {
         let facts = self.facts;
-        facts.databases.iter().filter_map(move |name| facts.stable.databases.get(name).map(|content| (name, content)))
+        facts
+            .databases
+            .iter()
+            .filter_map(move |name| facts.stable.databases.get(name).map(|content| (name, content)))
     }
 
     fn database_in_files<'b>(&'b self, database: &'b str) -> &'b str {
@@ -94,21 +110,38 @@ impl<'a> PartFiles<'a> {
     fn stem(&self, database: &str, object: &str) -> String {
         let database = self.database_in_files(database);
         let record = self.metadata.as_ref().and_then(|metadata| {
-            metadata.tables.iter().find(|one| one.database_in_files == database && one.table == object)
+            metadata
+                .tables
+                .iter()
+                .find(|one| one.database_in_files == database && one.table == object)
         });
-        format!("{database}.{}", record.map_or(object, |record| record.table_in_files.as_str()))
+        format!(
+            "{database}.{}",
+            record.map_or(object, |record| record.table_in_files.as_str())
+        )
     }
 
     fn match_data(&mut self) {
-        let records: HashMap<(&str, &str), &str> = self.metadata.iter().flat_map(|metadata| &metadata.tables).map(|one| {
-            ((one.database_in_files.as_str(), one.table.as_str()), one.table_in_files.as_str())
-        }).collect();
+        let records: HashMap<(&str, &str), &str> = self
+            .metadata
+            .iter()
+            .flat_map(|metadata| &metadata.tables)
+            .map(|one| {
+                (
+                    (one.database_in_files.as_str(), one.table.as_str()),
+                    one.table_in_files.as_str(),
+                )
+            })
+            .collect();
         let mut stems: HashMap<String, TableName> = HashMap::new();
         for (database, content) in self.contents() {
             let in_files = self.database_in_files(database);
             for table in content.tables.keys() {
                 let table_in_files = records.get(&(in_files, table.as_str())).copied().unwrap_or(table);
-                stems.insert(format!("{in_files}.{table_in_files}"), (database.clone(), table.clone()));
+                stems.insert(
+                    format!("{in_files}.{table_in_files}"),
+                    (database.clone(), table.clone()),
+                );
             }
         }
         let mut data: BTreeMap<TableName, Vec<&'a str>> = BTreeMap::new();
@@ -127,9 +160,11 @@ impl<'a> PartFiles<'a> {
         }
         self.contents()
             .flat_map(|(database, content)| {
-                content.tables.iter().filter(|(_, facts)| holds_rows(facts.engine.as_deref())).map(move |(table, _)| {
-                    (database.clone(), table.clone())
-                })
+                content
+                    .tables
+                    .iter()
+                    .filter(|(_, facts)| holds_rows(facts.engine.as_deref()))
+                    .map(move |(table, _)| (database.clone(), table.clone()))
             })
             .filter(|table| !self.data.contains_key(table))
             .collect()
@@ -160,25 +195,40 @@ impl<'a> PartFiles<'a> {
         if !self.facts.success {
             let last = said.last_plain.as_ref().filter(|_| said.errors.is_empty());
             let why = last.map(|line| format!(": {line}")).unwrap_or_default();
-            verdict.reasons.push(format!("mydumper ended with {}{why}", self.facts.exit));
+            verdict
+                .reasons
+                .push(format!("mydumper ended with {}{why}", self.facts.exit));
         }
-        verdict.reasons.extend(said.errors.iter().map(|error| format!("mydumper: {error}")));
-        verdict.warnings.extend(said.warnings.iter().map(|warning| format!("mydumper: {warning}")));
+        verdict
+            .reasons
+            .extend(said.errors.iter().map(|error| format!("mydumper: {error}")));
+        verdict
+            .warnings
+            .extend(said.warnings.iter().map(|warning| format!("mydumper: {warning}")));
         for broken in &said.broken {
             let of_ours = self.contents().any(|(database, content)| {
-                content.tables.keys().any(|table| *broken == format!("{database}.{table}"))
+                content
+                    .tables
+                    .keys()
+                    .any(|table| *broken == format!("{database}.{table}"))
             });
             if of_ours {
-                verdict.reasons.push(format!("mydumper left out {broken}: it is broken on the server"));
+                verdict
+                    .reasons
+                    .push(format!("mydumper left out {broken}: it is broken on the server"));
             }
         }
         match &self.metadata {
             None if self.facts.digests.contains_key("metadata.partial") => {
-                verdict.reasons.push("mydumper did not finish: metadata is still called metadata.partial".to_owned());
+                verdict
+                    .reasons
+                    .push("mydumper did not finish: metadata is still called metadata.partial".to_owned());
             }
             None => verdict.reasons.push(self.lack("there is no metadata file")),
             Some(metadata) if !metadata.finished => {
-                verdict.reasons.push(self.lack("the metadata file has no \"Finished dump\""));
+                verdict
+                    .reasons
+                    .push(self.lack("the metadata file has no \"Finished dump\""));
             }
             Some(_) => {}
         }
@@ -186,7 +236,11 @@ impl<'a> PartFiles<'a> {
 
     /// A lack that an exit status of 0 hides is said to be one.
     fn lack(&self, what: &str) -> String {
-        if self.facts.success { format!("mydumper ended with exit 0, but {what}") } else { what.to_owned() }
+        if self.facts.success {
+            format!("mydumper ended with exit 0, but {what}")
+        } else {
+            what.to_owned()
+        }
     }
 
     fn judge_files(&self, verdict: &mut Verdict) {
@@ -196,7 +250,9 @@ impl<'a> PartFiles<'a> {
             }
             match digest {
                 Err(error) => verdict.reasons.push(format!("{name}: {error}")),
-                Ok(FileDigest { fault: Some(fault), .. }) => verdict.reasons.push(format!("{name}: {fault}")),
+                Ok(FileDigest {
+                    fault: Some(fault), ..
+                }) => verdict.reasons.push(format!("{name}: {fault}")),
                 Ok(digest) if digest.plain_bytes == 0 && name.contains("-schema") && !self.is_data(name) => {
                     verdict.reasons.push(self.lack(&format!("{name} is empty")));
                 }
@@ -217,13 +273,17 @@ impl<'a> PartFiles<'a> {
         let selective = self.facts.options.selective.as_deref() == Some("updated-since");
         for (database, content) in self.contents() {
             if !self.has(&format!("{}-schema-create.sql", self.database_in_files(database))) {
-                verdict.reasons.push(self.lack(&format!("database {database} has no CREATE DATABASE file")));
+                verdict
+                    .reasons
+                    .push(self.lack(&format!("database {database} has no CREATE DATABASE file")));
             }
             for table in content.tables.keys() {
                 let stem = self.stem(database, table);
                 if self.has(&format!("{stem}-schema.sql")) {
                     let other = format!("{table}-schema");
-                    if content.tables.contains_key(&other) && self.stem(database, &other) == format!("{stem}-schema") {
+                    if content.tables.contains_key(&other)
+                        && self.stem(database, &other) == format!("{stem}-schema")
+                    {
                         verdict.reasons.push(format!(
                             "tables {database}.{table} and {database}.{other} are written to the same file {stem}-schema.sql"
                         ));
@@ -231,13 +291,19 @@ impl<'a> PartFiles<'a> {
                 } else if selective {
                     verdict.left_out.insert((database.clone(), table.clone()));
                 } else {
-                    verdict.reasons.push(self.lack(&format!("table {database}.{table} has no CREATE TABLE file")));
+                    verdict
+                        .reasons
+                        .push(self.lack(&format!("table {database}.{table} has no CREATE TABLE file")));
                 }
             }
             for sequence in &content.sequences {
                 let stem = self.stem(database, sequence);
-                if !self.has(&format!("{stem}-schema.sql")) && !self.has(&format!("{stem}-schema-sequence.sql")) {
-                    verdict.reasons.push(self.lack(&format!("sequence {database}.{sequence} has no file")));
+                if !self.has(&format!("{stem}-schema.sql"))
+                    && !self.has(&format!("{stem}-schema-sequence.sql"))
+                {
+                    verdict
+                        .reasons
+                        .push(self.lack(&format!("sequence {database}.{sequence} has no file")));
                 }
             }
             for view in &content.views {
@@ -250,10 +316,16 @@ impl<'a> PartFiles<'a> {
     }
 
     fn missing_view(&self, database: &str, view: &str) -> String {
-        let broken = self.facts.broken_views.iter().find(|(d, v, _)| d == database && v == view);
+        let broken = self
+            .facts
+            .broken_views
+            .iter()
+            .find(|(d, v, _)| d == database && v == view);
         match broken {
             Some((_, _, why)) => {
-                format!("view {database}.{view} is broken on the server and was left out: {why}; repair or drop it")
+                format!(
+                    "view {database}.{view} is broken on the server and was left out: {why}; repair or drop it"
+                )
             }
             None => self.lack(&format!("view {database}.{view} has no file")),
         }
@@ -263,7 +335,12 @@ impl<'a> PartFiles<'a> {
     fn judge_shared_names(&self, verdict: &mut Verdict) {
         let mut owners: HashMap<String, String> = HashMap::new();
         for (database, content) in self.contents() {
-            for object in content.tables.keys().chain(&content.views).filter(|name| name.contains('.') || database.contains('.')) {
+            for object in content
+                .tables
+                .keys()
+                .chain(&content.views)
+                .filter(|name| name.contains('.') || database.contains('.'))
+            {
                 let name = format!("`{database}`.`{object}`");
                 if let Some(other) = owners.insert(self.stem(database, object), name.clone()) {
                     verdict.reasons.push(format!(
@@ -280,13 +357,24 @@ impl<'a> PartFiles<'a> {
             let in_files = self.database_in_files(database);
             let mut names: Vec<&str> = Vec::new();
             if coverage.routines {
-                names.extend(content.procedures.iter().chain(&content.functions).map(String::as_str));
+                names.extend(
+                    content
+                        .procedures
+                        .iter()
+                        .chain(&content.functions)
+                        .map(String::as_str),
+                );
             }
             if coverage.events {
                 names.extend(content.events.iter().map(String::as_str));
             }
             let post = format!("{in_files}-schema-post.sql");
-            self.judge_program_file(&[post], &names, &format!("the routines and events of {database}"), verdict);
+            self.judge_program_file(
+                &[post],
+                &names,
+                &format!("the routines and events of {database}"),
+                verdict,
+            );
             if coverage.triggers {
                 let mut by_table: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
                 for (trigger, table) in &content.triggers {
@@ -295,8 +383,16 @@ impl<'a> PartFiles<'a> {
                 for (table, triggers) in by_table {
                     let stem = self.stem(database, table);
                     // 1.0 writes one file for a table or one for a database.
-                    let names = [format!("{stem}-schema-triggers.sql"), format!("{in_files}-schema-triggers.sql")];
-                    self.judge_program_file(&names, &triggers, &format!("the triggers of {database}.{table}"), verdict);
+                    let names = [
+                        format!("{stem}-schema-triggers.sql"),
+                        format!("{in_files}-schema-triggers.sql"),
+                    ];
+                    self.judge_program_file(
+                        &names,
+                        &triggers,
+                        &format!("the triggers of {database}.{table}"),
+                        verdict,
+                    );
                 }
             }
         }
@@ -311,7 +407,9 @@ impl<'a> PartFiles<'a> {
             verdict.reasons.push(self.lack(&format!("{what} have no file")));
             return;
         };
-        let Some(Ok(FileDigest { text: Some(text), .. })) = self.facts.digests.get(*actual) else { return };
+        let Some(Ok(FileDigest { text: Some(text), .. })) = self.facts.digests.get(*actual) else {
+            return;
+        };
         // 0.10 prints what the server would not show it as (null).
         if text.split(|byte| *byte == b'\n').any(|line| line == b"(null);") {
             verdict.reasons.push(self.lack(&format!(
@@ -320,8 +418,13 @@ impl<'a> PartFiles<'a> {
             )));
         }
         let text = String::from_utf8_lossy(text);
-        for object in objects.iter().filter(|object| !text.contains(&object.replace('`', "``"))) {
-            verdict.reasons.push(self.lack(&format!("{actual} does not hold {object}")));
+        for object in objects
+            .iter()
+            .filter(|object| !text.contains(&object.replace('`', "``")))
+        {
+            verdict
+                .reasons
+                .push(self.lack(&format!("{actual} does not hold {object}")));
         }
     }
 
@@ -338,7 +441,9 @@ impl<'a> PartFiles<'a> {
                     "{database}.{name} has no data file, and the server could not be asked whether it is empty"
                 )));
             } else {
-                verdict.reasons.push(self.lack(&format!("{database}.{name} has no data file")));
+                verdict
+                    .reasons
+                    .push(self.lack(&format!("{database}.{name} has no data file")));
             }
         }
         if !self.facts.options.countable {
@@ -349,7 +454,11 @@ impl<'a> PartFiles<'a> {
                 .iter()
                 .filter_map(|name| Some((*name, self.facts.digests.get(*name)?.as_ref().ok()?)))
                 .collect();
-            verdict.file_rows.extend(digests.iter().map(|(name, digest)| ((*name).to_owned(), digest.rows)));
+            verdict.file_rows.extend(
+                digests
+                    .iter()
+                    .map(|(name, digest)| ((*name).to_owned(), digest.rows)),
+            );
             if digests.len() == files.len() && digests.iter().all(|(_, digest)| digest.fault.is_none()) {
                 let rows = digests.iter().map(|(_, digest)| digest.rows).sum();
                 self.compare_rows(table, rows, verdict);
@@ -360,9 +469,11 @@ impl<'a> PartFiles<'a> {
 
     fn compare_rows(&self, table: &TableName, rows: u64, verdict: &mut Verdict) {
         let in_files = self.database_in_files(&table.0);
-        let recorded = self.metadata.iter().flat_map(|metadata| &metadata.tables).find(|record| {
-            record.database_in_files == in_files && record.table == table.1
-        });
+        let recorded = self
+            .metadata
+            .iter()
+            .flat_map(|metadata| &metadata.tables)
+            .find(|record| record.database_in_files == in_files && record.table == table.1);
         if let Some(recorded) = recorded.and_then(|record| record.rows)
             && recorded != rows
         {
@@ -375,7 +486,11 @@ impl<'a> PartFiles<'a> {
 }
 
 fn holds_rows(engine: Option<&str>) -> bool {
-    !engine.is_some_and(|engine| WITHOUT_ROWS.iter().any(|without| without.eq_ignore_ascii_case(engine)))
+    !engine.is_some_and(|engine| {
+        WITHOUT_ROWS
+            .iter()
+            .any(|without| without.eq_ignore_ascii_case(engine))
+    })
 }
 
 /// The table that a data file belongs to: `database.table`, with any number of chunk numbers behind it.
@@ -388,7 +503,11 @@ fn table_of<'b>(plain_name: &str, stems: &'b HashMap<String, TableName>) -> Opti
             return Some(table);
         }
         let (shorter, number) = stem.rsplit_once('.')?;
-        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'_') {
+        if number.is_empty()
+            || !number
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'_')
+        {
             return None;
         }
         stem = shorter;
@@ -416,7 +535,11 @@ fn masks(facts: &PartFacts<'_>, present: &BTreeMap<&str, &str>) -> HashMap<Strin
         .databases
         .iter()
         .filter(|database| !masks.contains_key(*database))
-        .filter(|database| !present.keys().any(|name| name.starts_with(&format!("{database}."))))
+        .filter(|database| {
+            !present
+                .keys()
+                .any(|name| name.starts_with(&format!("{database}.")))
+        })
         .collect();
     if let ([mask], [database]) = (unmatched.as_slice(), without.as_slice()) {
         masks.insert((*database).clone(), (*mask).to_owned());

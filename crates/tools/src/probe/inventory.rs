@@ -56,8 +56,11 @@ impl Probe {
             let name = text(&row, 0);
             // The server compares names without regard to case here.
             if databases.contains(&name) {
-                let database =
-                    DatabaseInventory { charset: text(&row, 1), collation: text(&row, 2), ..Default::default() };
+                let database = DatabaseInventory {
+                    charset: text(&row, 1),
+                    collation: text(&row, 2),
+                    ..Default::default()
+                };
                 found.inventory.databases.insert(name, database);
             }
         }
@@ -66,13 +69,16 @@ impl Probe {
 
     async fn find_tables(&mut self, databases: &[String], found: &mut Found) -> Result<(), ToolError> {
         let sql = of_databases(
-            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT \
+            // The comment tells of a broken view only when a column is asked for that makes the server open it.
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, CREATE_TIME \
              FROM information_schema.TABLES WHERE TABLE_SCHEMA",
             databases,
         );
         for row in self.rows("list the tables", sql, databases).await? {
             let (schema, name, kind) = (text(&row, 0), text(&row, 1), text(&row, 2));
-            let Some(database) = found.inventory.databases.get_mut(&schema) else { continue };
+            let Some(database) = found.inventory.databases.get_mut(&schema) else {
+                continue;
+            };
             match kind.as_str() {
                 "VIEW" | "SYSTEM VIEW" => {
                     let comment = text(&row, 4);
@@ -85,7 +91,10 @@ impl Probe {
                     database.sequences.insert(name);
                 }
                 _ => {
-                    let table = TableInventory { engine: optional_text(&row, 3), rows: None };
+                    let table = TableInventory {
+                        engine: optional_text(&row, 3),
+                        rows: None,
+                    };
                     database.tables.insert(name, table);
                 }
             }
@@ -110,7 +119,9 @@ impl Probe {
         );
         for row in self.rows("list the routines", sql, databases).await? {
             let (schema, name, kind) = (text(&row, 0), text(&row, 1), text(&row, 2));
-            let Some(database) = found.inventory.databases.get_mut(&schema) else { continue };
+            let Some(database) = found.inventory.databases.get_mut(&schema) else {
+                continue;
+            };
             match kind.as_str() {
                 "PROCEDURE" => {
                     database.procedures.insert(name);
@@ -118,7 +129,9 @@ impl Probe {
                 "FUNCTION" => {
                     database.functions.insert(name);
                 }
-                other => found.unknown_objects.push(format!("{} {schema}.{name}", other.to_lowercase())),
+                other => found
+                    .unknown_objects
+                    .push(format!("{} {schema}.{name}", other.to_lowercase())),
             }
         }
         let sql = of_databases(
@@ -175,7 +188,11 @@ fn exists(tables: &[(String, String)]) -> String {
     let each: Vec<String> = tables
         .iter()
         .map(|(database, table)| {
-            format!("IF(EXISTS(SELECT 1 FROM {}.{} LIMIT 1),'1','0')", quoted_name(database), quoted_name(table))
+            format!(
+                "IF(EXISTS(SELECT 1 FROM {}.{} LIMIT 1),'1','0')",
+                quoted_name(database),
+                quoted_name(table)
+            )
         })
         .collect();
     format!("SELECT {}", each.join(","))
@@ -186,7 +203,9 @@ fn note(
     tables: &[(String, String)],
     answers: &mut BTreeMap<(String, String), bool>,
 ) {
-    let Some(row) = rows.first().filter(|row| row.len() == tables.len()) else { return };
+    let Some(row) = rows.first().filter(|row| row.len() == tables.len()) else {
+        return;
+    };
     for (index, table) in tables.iter().enumerate() {
         answers.insert(table.clone(), text(row, index) == "0");
     }

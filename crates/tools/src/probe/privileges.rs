@@ -30,8 +30,11 @@ impl ServerVersion {
     pub fn parse(text: &str) -> Self {
         // Old MariaDB put this before its own number, for replicas of its time.
         let text = text.strip_prefix("5.5.5-").unwrap_or(text);
-        let flavor =
-            if text.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql };
+        let flavor = if text.to_ascii_lowercase().contains("mariadb") {
+            Flavor::MariaDb
+        } else {
+            Flavor::MySql
+        };
         let mut parts = text
             .split(|c: char| !c.is_ascii_digit() && c != '.')
             .next()
@@ -39,7 +42,10 @@ impl ServerVersion {
             .split('.')
             .map(|part| part.parse().unwrap_or(0));
         let mut next = || parts.next().unwrap_or(0);
-        Self { flavor, number: (next(), next(), next()) }
+        Self {
+            flavor,
+            number: (next(), next(), next()),
+        }
     }
 }
 
@@ -83,7 +89,10 @@ pub struct MissingPrivilege {
 
 /// `grant` without the digest of the password that MariaDB prints in it.
 pub(super) fn without_digest(grant: &str) -> String {
-    grant.find(" IDENTIFIED ").map_or(grant, |at| &grant[..at]).to_owned()
+    grant
+        .find(" IDENTIFIED ")
+        .map_or(grant, |at| &grant[..at])
+        .to_owned()
 }
 
 /// Where a grant holds.
@@ -125,7 +134,11 @@ impl Grant {
             .filter(|privilege| !privilege.contains('('))
             .map(|privilege| privilege.to_ascii_uppercase())
             .collect();
-        Some(Self { given, privileges, level })
+        Some(Self {
+            given,
+            privileges,
+            level,
+        })
     }
 
     fn names(&self, privilege: &str) -> bool {
@@ -139,9 +152,9 @@ struct Grants(Vec<Grant>);
 impl Grants {
     fn global(&self, privilege: &str) -> bool {
         let named = |given| {
-            self.0.iter().any(|grant| {
-                grant.given == given && grant.level == Level::Global && grant.names(privilege)
-            })
+            self.0
+                .iter()
+                .any(|grant| grant.given == given && grant.level == Level::Global && grant.names(privilege))
         };
         named(true) && !named(false)
     }
@@ -149,7 +162,9 @@ impl Grants {
     fn on_database(&self, privilege: &str, database: &str) -> bool {
         // A revoked part of a global privilege (MySQL's partial_revokes) names its database as it is.
         let revoked = self.0.iter().any(|grant| {
-            !grant.given && grant.names(privilege) && matches!(&grant.level, Level::Database(name) if name == database)
+            !grant.given
+                && grant.names(privilege)
+                && matches!(&grant.level, Level::Database(name) if name == database)
         });
         let given = self.0.iter().any(|grant| {
             grant.given
@@ -170,11 +185,21 @@ impl Grants {
 }
 
 /// What the account lacks, from its `SHOW GRANTS` and the server's `SELECT VERSION()`.
-pub fn missing_privileges(grants: &[String], need: &PrivilegeNeed, server_version: &str) -> Vec<MissingPrivilege> {
-    let account = grants.iter().find_map(|grant| account_of(grant)).unwrap_or_else(|| "<account>".to_owned());
+pub fn missing_privileges(
+    grants: &[String],
+    need: &PrivilegeNeed,
+    server_version: &str,
+) -> Vec<MissingPrivilege> {
+    let account = grants
+        .iter()
+        .find_map(|grant| account_of(grant))
+        .unwrap_or_else(|| "<account>".to_owned());
     let held = Grants(grants.iter().filter_map(|grant| Grant::parse(grant)).collect());
     let version = ServerVersion::parse(server_version);
-    let mut missing = Missing { account, list: Vec::new() };
+    let mut missing = Missing {
+        account,
+        list: Vec::new(),
+    };
     for database in &need.databases {
         on_database(&held, need, database, &mut missing);
     }
@@ -193,7 +218,13 @@ struct Missing {
 impl Missing {
     fn add(&mut self, privilege: &'static str, on: String, why: &'static str, optional: bool) {
         let grant_statement = format!("GRANT {privilege} ON {on} TO {};", self.account);
-        self.list.push(MissingPrivilege { privilege, on, why, grant_statement, optional });
+        self.list.push(MissingPrivilege {
+            privilege,
+            on,
+            why,
+            grant_statement,
+            optional,
+        });
     }
 }
 
@@ -246,7 +277,12 @@ fn on_server(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missin
         }
     };
     if need.global_lock {
-        demand(&[], "RELOAD", "take the lock that makes it one point in time", false);
+        demand(
+            &[],
+            "RELOAD",
+            "take the lock that makes it one point in time",
+            false,
+        );
     }
     if need.backup_locks && version.flavor == Flavor::MySql && version.number >= (8, 0, 0) {
         demand(&[], "BACKUP_ADMIN", "keep definitions unchanged meanwhile", false);
@@ -256,26 +292,52 @@ fn on_server(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missin
         if modern_maria {
             demand(&["SUPER"], "BINLOG ADMIN", WHY, false);
         } else if version.number >= (8, 0, 14) {
-            demand(&["SUPER", "SYSTEM_VARIABLES_ADMIN"], "SESSION_VARIABLES_ADMIN", WHY, false);
+            demand(
+                &["SUPER", "SYSTEM_VARIABLES_ADMIN"],
+                "SESSION_VARIABLES_ADMIN",
+                WHY,
+                false,
+            );
         } else {
             demand(&[], "SUPER", WHY, false);
         }
     }
     let positions = "record the position in the binary log";
     if modern_maria {
-        demand(&["REPLICATION CLIENT", "SUPER"], "BINLOG MONITOR", positions, true);
-        demand(&["REPLICA MONITOR"], "SLAVE MONITOR", "record the position of a replica", true);
+        demand(
+            &["REPLICATION CLIENT", "SUPER"],
+            "BINLOG MONITOR",
+            positions,
+            true,
+        );
+        demand(
+            &["REPLICA MONITOR"],
+            "SLAVE MONITOR",
+            "record the position of a replica",
+            true,
+        );
     } else {
         demand(&["SUPER"], "REPLICATION CLIENT", positions, true);
     }
     if need.global_lock {
-        demand(&[], "PROCESS", "notice long queries that would hold up the lock", true);
+        demand(
+            &[],
+            "PROCESS",
+            "notice long queries that would hold up the lock",
+            true,
+        );
     }
 }
 
 /// Wildcards in the name of a database are taken as they are only behind a backslash.
 fn grant_pattern(database: &str) -> String {
-    format!("`{}`", database.replace('`', "``").replace('_', "\\_").replace('%', "\\%"))
+    format!(
+        "`{}`",
+        database
+            .replace('`', "``")
+            .replace('_', "\\_")
+            .replace('%', "\\%")
+    )
 }
 
 /// What stands after TO (or FROM), without what may follow.
@@ -420,7 +482,12 @@ mod tests {
         assert_eq!(missing(&wild, &need(&["log_1"]), MARIADB), [""; 0]);
         assert_eq!(
             missing(&wild, &need(&["logs"]), MARIADB),
-            ["SELECT ON `logs`.*", "SHOW VIEW ON `logs`.*", "TRIGGER ON `logs`.*", "EVENT ON `logs`.*"]
+            [
+                "SELECT ON `logs`.*",
+                "SHOW VIEW ON `logs`.*",
+                "TRIGGER ON `logs`.*",
+                "EVENT ON `logs`.*"
+            ]
         );
     }
 
@@ -433,7 +500,10 @@ mod tests {
             "GRANT EXECUTE ON PROCEDURE `shop`.`p` TO `lp`@`%`",
             "GRANT SELECT ON `mysql`.`proc` TO `lp`@`%`",
         ];
-        assert_eq!(missing(&grants, &need(&["shop"]), MARIADB), ["SELECT ON `shop`.*"]);
+        assert_eq!(
+            missing(&grants, &need(&["shop"]), MARIADB),
+            ["SELECT ON `shop`.*"]
+        );
     }
 
     #[test]
@@ -444,16 +514,27 @@ mod tests {
         ];
         let mut need = need(&["shop", "secret"]);
         need.backup_locks = true;
-        assert_eq!(missing(&grants, &need, "8.0.36"), ["SELECT ON `secret`.*", "BACKUP_ADMIN ON *.*"]);
-        let narrow = ["GRANT RELOAD ON *.* TO `b`@`%`", "GRANT ALL PRIVILEGES ON `shop`.* TO `b`@`%`"];
+        assert_eq!(
+            missing(&grants, &need, "8.0.36"),
+            ["SELECT ON `secret`.*", "BACKUP_ADMIN ON *.*"]
+        );
+        let narrow = [
+            "GRANT RELOAD ON *.* TO `b`@`%`",
+            "GRANT ALL PRIVILEGES ON `shop`.* TO `b`@`%`",
+        ];
         need.databases = vec!["shop".into()];
-        assert_eq!(missing(&narrow, &need, "8.4.3"), ["SHOW_ROUTINE ON *.*", "BACKUP_ADMIN ON *.*"]);
+        assert_eq!(
+            missing(&narrow, &need, "8.4.3"),
+            ["SHOW_ROUTINE ON *.*", "BACKUP_ADMIN ON *.*"]
+        );
     }
 
     #[test]
     fn no_digest_of_a_password_is_handed_on() {
         assert_eq!(
-            without_digest("GRANT RELOAD ON *.* TO `lp`@`localhost` IDENTIFIED BY PASSWORD '*B6' WITH GRANT OPTION"),
+            without_digest(
+                "GRANT RELOAD ON *.* TO `lp`@`localhost` IDENTIFIED BY PASSWORD '*B6' WITH GRANT OPTION"
+            ),
             "GRANT RELOAD ON *.* TO `lp`@`localhost`"
         );
     }
@@ -466,7 +547,11 @@ mod tests {
             ("8.0.36-28-percona", Flavor::MySql, (8, 0, 36)),
             ("8.4.3", Flavor::MySql, (8, 4, 3)),
         ] {
-            assert_eq!(ServerVersion::parse(text), ServerVersion { flavor, number }, "{text}");
+            assert_eq!(
+                ServerVersion::parse(text),
+                ServerVersion { flavor, number },
+                "{text}"
+            );
         }
     }
 }

@@ -1,0 +1,363 @@
+//! Dumps in which something goes wrong: what is said, and that no set passes for whole that is not.
+
+use crate::support::{AWKWARD, Dump, Server, mydumper_program, reasons, tempdir};
+use mykeeper_domain::job::Consistency;
+use mykeeper_tools::ToolError;
+use mykeeper_tools::mydumper::DumpResult;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// One table that takes mydumper some seconds, and one that comes after it.
+const BIG: &str = "CREATE DATABASE big; USE big;
+    CREATE TABLE a_big (id INT PRIMARY KEY, t VARCHAR(250));
+    INSERT INTO a_big SELECT seq, CONCAT(MD5(seq), SHA2(seq, 256), SHA2(seq + 1, 256)) FROM seq_1_to_400000;
+    CREATE TABLE z_late (id INT PRIMARY KEY); INSERT INTO z_late VALUES (1);";
+
+/// A file system of its own, unmounted with its value.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn tmpfs(options: &str) -> Self {
+        let dir = tempdir();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(dir.path())
+            .status()
+            .unwrap();
+        assert!(mounted.success(), "mount needs root");
+        Self(dir)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(self.0.path()).status());
+    }
+}
+
+/// A mydumper that does its work and then has something done to the folder it worked in.
+fn stand_in(dir: &Path, after: &str) -> std::path::PathBuf {
+    let path = dir.join("mydumper");
+    let real = mydumper_program();
+    let script = format!(
+        "#!/bin/sh\n{real} \"$@\"\ncode=$?\ncase \"$1\" in --version|--help) exit $code;; esac\n{after}\nexit $code\n",
+        real = real.display()
+    );
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Does `act` once mydumper says that it dumps the big table.
+async fn amid(dump: &Dump, act: impl FnOnce()) {
+    for _ in 0..3_000 {
+        if dump.log.text().contains("a_big") && dump.names().iter().any(|name| name.starts_with("big.a_big"))
+        {
+            act();
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the dump did not come that far: {}", dump.log.text());
+}
+
+fn assert_incomplete(result: &DumpResult, words: &str) {
+    assert_eq!(result.complete, [false], "{:?}", result.parts);
+    assert!(
+        reasons(result).iter().any(|reason| reason.contains(words)),
+        "{words}: {:#?}",
+        reasons(result)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_leaves_a_set_that_says_so() {
+    let mut server = Server::start();
+    server.sql(BIG);
+    let dump = Dump::full(&["big"]);
+    let admin = server.admin();
+    let (result, ()) = tokio::join!(dump.run(&admin), amid(&dump, || server.kill()));
+    let result = result.unwrap();
+    assert_incomplete(&result, "mydumper ended with exit 1");
+    assert!(
+        result
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("could not be asked again")),
+        "{result:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_connection_leaves_a_set_that_says_so() {
+    let server = Server::start();
+    server.sql(BIG);
+    let admin = server.admin();
+    let dump = Dump::full(&["big"]);
+    let (result, ()) = tokio::join!(
+        dump.run(&admin),
+        amid(&dump, || drop(server.sql("KILL CONNECTION USER dba@localhost")))
+    );
+    assert_incomplete(&result.unwrap(), "a_big");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_dropped_in_mid_dump_is_not_missed_but_the_failure_is_told() {
+    let server = Server::start();
+    server.sql(BIG);
+    let admin = server.admin();
+    let mut dump = Dump::full(&["big"]);
+    dump.options.retain(|option| option.name != "threads");
+    dump.options.push(crate::support::option("threads=1"));
+    let (result, ()) = tokio::join!(
+        dump.run(&admin),
+        amid(&dump, || drop(server.try_sql("DROP TABLE big.z_late")))
+    );
+    let result = result.unwrap();
+    // Either the drop had to wait for the dump, or mydumper failed on the table: never a set that lacks it in silence.
+    if result.complete == [true] {
+        assert!(
+            dump.names().iter().any(|name| name.starts_with("big.z_late")),
+            "{:?}",
+            dump.names()
+        );
+    } else {
+        assert_incomplete(&result, "z_late");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_the_dump_with_a_clear_reason() {
+    let server = Server::start();
+    server.sql(BIG);
+    let admin = server.admin();
+    for options in [vec!["compress", "threads=2"], vec!["threads=2"]] {
+        let mount = Mount::tmpfs("size=2m");
+        let mut dump = Dump::of(&["big"], &options);
+        dump.set_dir = mount.path().to_owned();
+        let result = tokio::time::timeout(Duration::from_secs(60), dump.run(&admin))
+            .await
+            .unwrap()
+            .unwrap();
+        let ended = result.ended.as_ref().unwrap();
+        assert!(
+            ended
+                .to_string()
+                .starts_with("no space left on the file system of /"),
+            "{ended}"
+        );
+        assert!(!ended.is_passing());
+        assert_incomplete(&result, "no space left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_just_fits_is_not_called_off() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); INSERT INTO shop.t VALUES (1)");
+    let mount = Mount::tmpfs("size=256k");
+    let mut dump = Dump::full(&["shop"]);
+    dump.set_dir = mount.path().to_owned();
+    let result = dump.run(&server.admin()).await.unwrap();
+    assert_eq!(reasons(&result), [""; 0]);
+    assert!(result.ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unwritable_folder_is_named() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT)");
+    let admin = server.admin();
+    let mount = Mount::tmpfs("ro,size=1m");
+    let mut dump = Dump::full(&["shop"]);
+    dump.set_dir = mount.path().to_owned();
+    match dump.run(&admin).await {
+        Ok(result) => assert_incomplete(&result, "metadata"),
+        Err(error) => panic!("{error}"),
+    }
+    dump.consistency = Consistency::PerDatabase;
+    let error = dump.run(&admin).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot create /"), "{error}");
+    assert!(error.to_string().contains("Read-only file system"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_dump_ends_soon_and_is_not_whole() {
+    let server = Server::start();
+    server.sql(BIG);
+    let admin = server.admin();
+    let dump = Dump::full(&["big"]);
+    let (result, ()) = tokio::join!(dump.run(&admin), amid(&dump, || dump.cancel.cancel()));
+    let result = result.unwrap();
+    assert!(
+        matches!(result.ended, Some(ToolError::Cancelled { .. })),
+        "{:?}",
+        result.ended
+    );
+    assert_incomplete(&result, "mydumper ended with cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mydumper_that_does_nothing_any_more_is_ended() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT)");
+    let admin = server.admin();
+    let dir = tempdir();
+    let mut dump = Dump::full(&["shop"]);
+    dump.program = stand_in(dir.path(), "sleep 600");
+    dump.limits.stall = Some(Duration::from_secs(2));
+    let result = dump.run(&admin).await.unwrap();
+    assert!(
+        matches!(result.ended, Some(ToolError::Stalled { .. })),
+        "{:?}",
+        result.ended
+    );
+    dump.limits.stall = None;
+    dump.limits.timeout = Some(Duration::from_secs(3));
+    fs::remove_dir_all(&dump.set_dir).unwrap();
+    fs::create_dir(&dump.set_dir).unwrap();
+    let result = dump.run(&admin).await.unwrap();
+    assert_eq!(
+        result.ended.as_ref().map(ToString::to_string).as_deref(),
+        Some("mydumper was ended after 3s: the run's timeout")
+    );
+    assert_incomplete(&result, "timed out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mydumper_that_writes_slowly_is_left_alone() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT)");
+    let dir = tempdir();
+    let mut dump = Dump::full(&["shop"]);
+    dump.program = stand_in(
+        dir.path(),
+        "for i in 1 2 3 4 5 6; do echo '-- x' >&3; sleep 1; done 3>slow.sql",
+    );
+    dump.limits.stall = Some(Duration::from_secs(3));
+    let result = dump.run(&server.admin()).await.unwrap();
+    assert!(result.ended.is_none(), "{:?}", result.ended);
+    assert_eq!(reasons(&result), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_view_is_named() {
+    let server = Server::start();
+    server.sql(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE gone (id INT); CREATE VIEW fine AS SELECT 1 AS a;
+         CREATE VIEW broken AS SELECT * FROM gone; DROP TABLE gone",
+    );
+    let result = Dump::full(&["shop"]).run(&server.admin()).await.unwrap();
+    assert_incomplete(
+        &result,
+        "view shop.broken is broken on the server and was left out: View 'shop.broken'",
+    );
+    assert_eq!(reasons(&result).len(), 1, "{:?}", reasons(&result));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_damage_that_mydumper_hides_is_found() {
+    let server = Server::start_with(&["--sql-mode="]);
+    server.sql(AWKWARD);
+    let admin = server.admin();
+    for (damage, words) in [
+        (
+            "for f in shop.orders.*sql.*; do truncate -s -8 $f; done",
+            "it is cut",
+        ),
+        (
+            "for f in shop.orders.*sql.*; do truncate -s 1000 $f; done",
+            "it is cut",
+        ),
+        ("for f in shop.orders.*sql.*; do : > $f; done", "it is cut"),
+        (
+            "f=$(ls shop.orders.*sql.* | head -1); printf X | dd of=$f bs=1 seek=5000 conv=notrunc",
+            "it is damaged",
+        ),
+        (
+            "rm shop.orders.*sql.gz shop.orders.*sql.zst shop.orders.sql.gz",
+            "exit 0, but shop.orders has no data file",
+        ),
+        (
+            "rm shop.audit-schema.sql.*",
+            "exit 0, but table shop.audit has no CREATE TABLE file",
+        ),
+        (
+            "echo -n | gzip > shop.audit-schema.sql.gz",
+            "shop.audit-schema.sql.gz is empty",
+        ),
+        (
+            "rm shop-schema-create.sql.*",
+            "exit 0, but database shop has no CREATE DATABASE file",
+        ),
+        (
+            "rm shop-schema-post.sql.*",
+            "exit 0, but the routines and events of shop have no file",
+        ),
+        (
+            "rm shop*-schema-triggers.sql.*",
+            "exit 0, but the triggers of shop.orders have no file",
+        ),
+        (
+            "rm shop.v2-schema-view.sql.*",
+            "exit 0, but view shop.v2 has no file",
+        ),
+        (
+            "rm shop.s1-schema.sql.*",
+            "exit 0, but sequence shop.s1 has no file",
+        ),
+        ("rm metadata", "exit 0, but there is no metadata file"),
+        (
+            "sed -i '/Finished/d' metadata",
+            "exit 0, but the metadata file has no \"Finished dump\"",
+        ),
+        (
+            "mv metadata metadata.partial",
+            "metadata is still called metadata.partial",
+        ),
+        ("rm *", "exit 0, but there is no metadata file"),
+        ("kill -9 $$", "mydumper ended with signal 9"),
+    ] {
+        let dir = tempdir();
+        let mut dump = Dump::of(
+            &["shop"],
+            &["compress", "triggers", "routines", "events", "threads=2"],
+        );
+        dump.program = stand_in(dir.path(), damage);
+        let result = dump.run(&admin).await.unwrap();
+        assert_incomplete(&result, words);
+        let record = &result.inventory.databases["shop"].tables["orders"];
+        if damage.contains("orders.*sql") {
+            assert_eq!(
+                record.rows, None,
+                "{damage}: rows of a damaged file count for nothing"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_failing_database_does_not_take_the_others_along() {
+    let server = Server::start();
+    server.sql(
+        "CREATE DATABASE a; CREATE TABLE a.t (id INT); CREATE DATABASE b; CREATE TABLE b.t (id INT);
+         INSERT INTO b.t VALUES (1); CREATE DATABASE c; CREATE TABLE c.t (id INT)",
+    );
+    let dir = tempdir();
+    let mut dump = Dump::full(&["a", "b", "c"]);
+    dump.consistency = Consistency::PerDatabase;
+    dump.program = stand_in(dir.path(), "case \"$PWD\" in */b) rm b.t.*sql.*;; esac");
+    let result = dump.run(&server.admin()).await.unwrap();
+    assert_eq!(result.complete, [true, false, true]);
+    assert_eq!(
+        result.parts[1].reasons,
+        ["mydumper ended with exit 0, but b.t has no data file"]
+    );
+}

@@ -1,0 +1,8 @@
+//! Dumps of a real server by the real mydumper.
+//!
+//! `MYKEEPER_TEST_MYDUMPER=/path/to/mydumper` runs them with another one than the installed.
+
+mod faults;
+#[path = "../support/mod.rs"]
+mod support;
+mod whole;
