@@ -6,6 +6,7 @@ use anyhow::Context;
 use mykeeper_catalog::{Catalog, OpenCatalog};
 use mykeeper_config::{Loaded, Settings, Surroundings};
 use mykeeper_daemon::Environment;
+use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::SystemClock;
 use mykeeper_supervise::{ShimCommand, Supervisor};
@@ -71,7 +72,7 @@ pub(crate) async fn open_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn 
 pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
     let password =
         mykeeper_config::read_password(&settings.catalog.password, gather().credentials_directory.as_deref())
-            .map_err(Failure::unavailable)?;
+            .map_err(|error| Failure::unavailable(password_problem(&error)))?;
     let open = OpenCatalog {
         url: settings.catalog.url.clone(),
         password,

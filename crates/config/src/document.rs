@@ -113,6 +113,7 @@ impl Document {
                     .mistake(complaint("what follows here is not UTF-8").help("save the file in UTF-8"));
                 Err(ConfigErrors {
                     mistakes: document.into_found(),
+                    state_dir: None,
                 })
             }
         }

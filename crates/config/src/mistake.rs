@@ -89,6 +89,9 @@ impl fmt::Display for Mistake {
 pub struct ConfigErrors {
     /// At least one of them is an error.
     pub mistakes: Vec<Mistake>,
+    /// The state directory, where that much could be read: a daemon that runs on the files as they were is found there.
+    #[serde(skip)]
+    pub state_dir: Option<PathBuf>,
 }
 
 impl ConfigErrors {
@@ -106,6 +109,7 @@ impl ConfigErrors {
         };
         Self {
             mistakes: vec![mistake],
+            state_dir: None,
         }
     }
 

@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 
 /// How often a run that waits for the one before it looks whether that has ended.
 const LOCK_POLL: Duration = Duration::from_millis(500);
-/// How long a cancelled run may take to end its children and write its record before it is left.
-const END_WITHIN: Duration = Duration::from_secs(120);
+/// How long a cancelled run may take, beyond its tools' grace, to end them and write its record before it is left.
+const END_WITHIN: Duration = Duration::from_secs(90);
 
 /// A run that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ struct Shared {
     ended_as: (RunState, &'static str),
     /// Jobs of which a run waits for the one before it.
     waiting: Mutex<HashSet<JobName>>,
+    /// Slots that are being taken: they are not missed, though the catalog does not know them yet.
+    claiming: Mutex<HashSet<(JobName, DateTime<Utc>)>>,
     /// Set when a slot could not be recorded: the missed slots are looked for again.
     sweep_wanted: std::sync::atomic::AtomicBool,
 }
@@ -91,6 +93,7 @@ impl Engine {
                 ending: CancellationToken::new(),
                 ended_as,
                 waiting: Mutex::new(HashSet::new()),
+                claiming: Mutex::new(HashSet::new()),
                 sweep_wanted: std::sync::atomic::AtomicBool::new(false),
             }),
         }
@@ -111,6 +114,12 @@ impl Engine {
         self.shared.sweep_wanted.swap(false, std::sync::atomic::Ordering::SeqCst)
     }
 
+    /// Whether this slot is being taken at this moment.
+    pub fn is_claiming(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
+        let claiming = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        claiming.contains(&(job.clone(), slot_at))
+    }
+
     /// How many runs are under way.
     pub fn running(&self) -> usize {
         self.shared.tracker.len()
@@ -122,8 +131,9 @@ impl Engine {
             return;
         }
         let engine = self.clone();
+        let claiming = ClaimingMark::set(&self.shared, &job.name, slot_at);
         self.shared.tracker.spawn(async move {
-            if let Err(error) = engine.take_slot(Arc::clone(&job), slot_at, trigger).await {
+            if let Err(error) = engine.take_slot(Arc::clone(&job), slot_at, trigger, claiming).await {
                 engine.shared.sweep_wanted.store(true, std::sync::atomic::Ordering::SeqCst);
                 tracing::error!(job = %job.name, slot = %slot_at, %error, "a slot could not be taken; it will be decided as missed");
             }
@@ -220,6 +230,7 @@ impl Engine {
         job: Arc<Job>,
         slot_at: DateTime<Utc>,
         trigger: Trigger,
+        claiming: ClaimingMark,
     ) -> Result<(), DaemonError> {
         let environment = &self.shared.environment;
         let mut run = self.new_run(&job, Some(slot_at), trigger, RunState::Queued);
@@ -248,6 +259,7 @@ impl Engine {
                 async move { catalog.claim_slot(&run).await }
             })
             .await?;
+        drop(claiming);
         if claim == Claim::Taken {
             tracing::debug!(job = %job.name, slot = %slot_at, "the slot was taken before");
             return Ok(());
@@ -363,7 +375,8 @@ impl Engine {
             () = self.shared.ending.cancelled() => false,
         };
         cancel.cancel();
-        match tokio::time::timeout(END_WITHIN, &mut work).await {
+        let end_within = END_WITHIN + environment.settings().daemon.kill_grace;
+        match tokio::time::timeout(end_within, &mut work).await {
             Ok(result) => self.judge(joined(result), timed_out, job),
             Err(_) => {
                 work.abort();
@@ -447,6 +460,26 @@ impl WaitingMark {
 impl Drop for WaitingMark {
     fn drop(&mut self) {
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job);
+    }
+}
+
+/// Marks a slot as being taken, until it is dropped.
+struct ClaimingMark {
+    shared: Arc<Shared>,
+    slot: (JobName, DateTime<Utc>),
+}
+
+impl ClaimingMark {
+    fn set(shared: &Arc<Shared>, job: &JobName, slot_at: DateTime<Utc>) -> Self {
+        let slot = (job.clone(), slot_at);
+        shared.claiming.lock().unwrap_or_else(PoisonError::into_inner).insert(slot.clone());
+        Self { shared: Arc::clone(shared), slot }
+    }
+}
+
+impl Drop for ClaimingMark {
+    fn drop(&mut self) {
+        self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.slot);
     }
 }
 

@@ -31,6 +31,9 @@ const STEP: TimeDelta = TimeDelta::seconds(2);
 /// Slots of one job that are recorded one by one when many were missed; the oldest beyond are counted in one row.
 const MISSED_ROWS: usize = 1_000;
 
+/// How long after a failure missed slots are looked for again.
+const SWEEP_AGAIN: Duration = Duration::from_secs(30);
+
 /// The jobs in force.
 pub type Jobs = BTreeMap<JobName, Arc<Job>>;
 
@@ -128,6 +131,8 @@ impl Scheduler {
         let mut pulse = Pulse::start().await?;
         self.rebuild();
         let mut last = (self.now(), Instant::now());
+        // When missed slots are to be looked for again; the catalog may be away for a while.
+        let mut sweep_at: Option<Instant> = None;
         loop {
             let next = self.next_exact();
             tokio::select! {
@@ -146,11 +151,19 @@ impl Scheduler {
             let passed = TimeDelta::from_std(instant - last.1).unwrap_or(TimeDelta::MAX);
             let step = (now - last.0) - passed;
             last = (now, instant);
-            if step.abs() > STEP {
-                tracing::warn!(seconds = step.num_seconds(), "the wall clock stepped, or the host was suspended");
-                self.recover_from_gap().await;
-            } else if self.engine.take_sweep_wanted() {
-                self.recover_from_gap().await;
+            // A step of the wall clock, or a process that was stopped for longer than a slot may be late.
+            if step.abs() > STEP || passed > LATE {
+                tracing::warn!(
+                    step_seconds = step.num_seconds(), gap_seconds = passed.num_seconds(),
+                    "the wall clock stepped, or this process or its host was stopped"
+                );
+                sweep_at = Some(instant);
+            } else if self.engine.take_sweep_wanted() && sweep_at.is_none() {
+                sweep_at = Some(instant + SWEEP_AGAIN);
+            }
+            if sweep_at.is_some_and(|at| at <= instant) {
+                sweep_at = self.recover_from_gap().await.map(|wait| Instant::now() + wait);
+                last = (self.now(), Instant::now());
             }
             self.fire_due(now);
         }
@@ -174,11 +187,13 @@ impl Scheduler {
             .collect();
     }
 
-    async fn recover_from_gap(&mut self) {
-        if let Err(error) = self.decide_missed().await {
-            tracing::error!(%error, "missed slots cannot be decided now; they will be after the next gap or start");
-        }
+    /// Decides what passed in a gap. Gives the wait before another try where the catalog cannot be asked.
+    async fn recover_from_gap(&mut self) -> Option<Duration> {
+        let decided = self.decide_missed().await;
         self.rebuild();
+        let error = decided.err()?;
+        tracing::error!(%error, retry_in = ?SWEEP_AGAIN, "missed slots cannot be decided now");
+        Some(SWEEP_AGAIN)
     }
 
     async fn adopt(&mut self, jobs: Jobs) {
@@ -240,7 +255,7 @@ async fn decide_missed_of(
     // The newest first: that one may run, and only so many of the others get a row each.
     let mut missed: std::collections::VecDeque<DateTime<Utc>> = std::collections::VecDeque::new();
     let mut uncounted: u64 = 0;
-    for slot in job.schedule.slots_between(from, now) {
+    for slot in job.schedule.slots_between(from, now).filter(|slot| !engine.is_claiming(&job.name, *slot)) {
         missed.push_back(slot);
         if missed.len() > MISSED_ROWS {
             missed.pop_front();

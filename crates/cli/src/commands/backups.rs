@@ -65,9 +65,7 @@ fn as_table(backups: &[Backup], zone: Tz) -> String {
                 backup.id.to_string(),
                 backup.tag.clone(),
                 local(backup.started_at, zone),
-                mykeeper_daemon::jobs::humane(std::time::Duration::from_secs(
-                    u64::try_from(backup.elapsed_seconds).unwrap_or(0),
-                )),
+                mykeeper_daemon::jobs::humane((backup.finished_at - backup.started_at).to_std().unwrap_or_default()),
                 backup.size_text.clone(),
                 if backup.is_complete() { coloured("Y", true) } else { coloured("N", false) },
                 backup.transfer_complete.clone(),

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog, gather, supervisor};
 use mykeeper_config::Settings;
+use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::{BackupTask, Task};
@@ -170,6 +171,11 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
     .await;
     match result {
         Err(error) => findings.add("catalog", Grade::Failed, format!("{error:#}")),
+        Ok(status) if status.applied == 0 => findings.add(
+            "catalog",
+            Grade::Ok,
+            format!("{} ({}) is reachable and still empty; the daemon's first start makes its tables", status.url, status.engine),
+        ),
         Ok(status) if status.applied < status.latest => findings.add(
             "catalog",
             Grade::Warning,
@@ -226,7 +232,7 @@ async fn try_server(
     let credentials = gather().credentials_directory;
     let password = match mykeeper_config::read_password(&server.password, credentials.as_deref()) {
         Ok(password) => password,
-        Err(error) => return findings.add(what, Grade::Failed, error.to_string()),
+        Err(error) => return findings.add(what, Grade::Failed, password_problem(&error)),
     };
     let connection = ServerConnection {
         name: server.name.to_string(),
@@ -315,7 +321,7 @@ async fn try_destination(
     let result = async {
         let credentials = gather().credentials_directory;
         let password = mykeeper_config::read_password(&destination.password, credentials.as_deref())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| password_problem(&error))?;
         let private = state.private_dir(RunId::generate()).map_err(|error| error.to_string())?;
         let request = CheckRequest {
             info: rsync,

@@ -1,9 +1,10 @@
 //! `mykeeper jobs`
 
-use crate::failure::Status;
+use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::{gather, load_settings, open_catalog};
+use crate::surroundings::{gather, open_catalog};
 use chrono::{DateTime, Utc};
+use mykeeper_config::ConfigErrors;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::job::Job;
@@ -31,12 +32,10 @@ struct JobView {
 }
 
 pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)
-        .map_err(|error| match refused_by(config) {
-            Some(note) => error.context(note),
-            None => error,
-        })?
-        .settings;
+    let settings = match mykeeper_config::load(config, &gather()) {
+        Ok(loaded) => loaded.settings,
+        Err(errors) => return with_mistakes(&errors, json),
+    };
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
     let catalog = open_catalog(&settings).await?;
@@ -105,17 +104,20 @@ fn describe_daemon(daemon: &DaemonStatus) -> String {
     }
 }
 
-/// When the files cannot be read, whether a daemon still runs on the ones before. Looked for in the usual state directories.
-fn refused_by(_config: &Path) -> Option<String> {
-    let surroundings = gather();
-    let candidates = [
-        surroundings.state_directory.clone(),
-        Some(std::path::PathBuf::from("/var/lib/mykeeper")),
-        surroundings.xdg_state_home.map(|home| home.join("mykeeper")),
-    ];
-    candidates.into_iter().flatten().filter(|dir| dir.is_dir()).find_map(|dir| {
-        let daemon = DaemonStatus::read(&StateDir::open(&dir).ok()?)?;
-        let jobs: Vec<&str> = daemon.jobs.iter().map(|job| job.name.as_str()).collect();
-        Some(format!("{}\nit runs: {}\nthe files cannot be read", describe_daemon(&daemon), jobs.join(", ")))
-    })
+/// The files have mistakes: what they are, and what the daemon does that runs on the files as they were.
+fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
+    let state = errors.state_dir.as_deref().filter(|dir| dir.is_dir()).and_then(|dir| StateDir::open(dir).ok());
+    let daemon = state.as_ref().and_then(DaemonStatus::read);
+    if json {
+        print_json(&serde_json::json!({ "daemon": daemon, "jobs": [], "mistakes": errors.mistakes }))?;
+    } else if let Some(daemon) = &daemon {
+        let rows = daemon
+            .jobs
+            .iter()
+            .map(|job| vec![job.name.clone(), job.kind.clone(), job.cron.clone(), job.timezone.clone()])
+            .collect();
+        print(&table(&["JOB", "KIND", "CRON", "ZONE"], rows))?;
+        print(&describe_daemon(daemon))?;
+    }
+    Err(Failure::usage(errors))
 }

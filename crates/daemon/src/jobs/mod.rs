@@ -126,8 +126,19 @@ impl From<CatalogError> for JobError {
 
 impl From<PasswordError> for JobError {
     fn from(error: PasswordError) -> Self {
-        Self::fatal(error.to_string())
+        Self::fatal(password_problem(&error))
     }
+}
+
+/// A password that cannot be read, as a sentence: what, why, what to do.
+pub fn password_problem(error: &PasswordError) -> String {
+    let mut text = format!("cannot {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// How a job ends.
