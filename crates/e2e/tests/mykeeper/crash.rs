@@ -1,0 +1,119 @@
+//! The daemon killed outright, and two of everything.
+
+use crate::dump_faults::wait_for_dump;
+use crate::{ALL, NEVER, assert_run, backup_job};
+use mykeeper_e2e::*;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// A workspace whose job `slow`, due every second, takes long.
+fn slow_workspace(server: &MariaDb) -> (Workspace, TcpProxy) {
+    let link = TcpProxy::to(server.port());
+    link.set_rate(200_000);
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server_over_tcp("shop", server, link.port(), "pw"));
+    workspace.write_schedule(&backup_job("slow", ALL, "missed = \"skip\"").replace(NEVER, "* * * * * *"));
+    (workspace, link)
+}
+
+#[test]
+fn nothing_outlives_a_killed_daemon_and_the_next_one_tells_what_was_lost() {
+    let server = MariaDb::with_sample();
+    let (workspace, link) = slow_workspace(&server);
+    let mut daemon = workspace.daemon();
+    wait_for_dump(daemon.pid(), &workspace);
+    let below = daemon.descendants();
+    assert!(
+        below.iter().any(|process| process.name == "mydumper"),
+        "{below:?}"
+    );
+    daemon.signal(Signal::KILL);
+    daemon.wait_end(LIMIT);
+    wait_until(
+        Duration::from_secs(30),
+        "every child of the killed daemon ends",
+        || below.iter().all(|process| !process.is_alive()).then_some(()),
+    );
+    let catalog = workspace.catalog();
+    let lost = catalog.value("SELECT id FROM mk_run WHERE state = 'running'");
+    assert!(!lost.is_empty(), "the run was not recorded before it began");
+
+    link.set_rate(0);
+    let mut daemon = workspace.daemon();
+    let run = workspace
+        .runs()
+        .into_iter()
+        .find(|run| run["id"] == lost.as_str());
+    assert_run(&run.expect("the lost run is in the catalog"), "interrupted", &[]);
+    wait_until(
+        LIMIT,
+        &format!("the next slot's run succeeds\n{}", daemon.log()),
+        || (catalog.value("SELECT COUNT(*) FROM mk_run WHERE state = 'succeeded'") != "0").then_some(()),
+    );
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_second_daemon_on_one_state_dir_is_refused() {
+    let workspace = Workspace::new();
+    workspace.write_keeper("");
+    workspace.write_schedule("");
+    let mut first = workspace.daemon();
+    let second = workspace.mykeeper(&["daemon"]);
+    second
+        .assert_code(3)
+        .assert_says("another mykeeper daemon")
+        .assert_says(&first.pid().to_string());
+    assert_eq!(first.stop(), Some(0));
+    let mut third = workspace.daemon();
+    assert_eq!(third.stop(), Some(0));
+}
+
+#[test]
+fn a_job_never_runs_beside_itself() {
+    let server = MariaDb::with_sample();
+    let (workspace, link) = slow_workspace(&server);
+    let mut daemon = workspace.daemon();
+    wait_for_dump(daemon.pid(), &workspace);
+    let beside = workspace.mykeeper(&["run", "slow"]);
+    assert_ne!(beside.status.code(), Some(0), "{beside}");
+    beside.assert_says("running already");
+    let dumps = daemon
+        .descendants()
+        .into_iter()
+        .filter(|process| process.name == "mydumper")
+        .count();
+    assert_eq!(dumps, 1);
+    let skipped = wait_until(LIMIT, "the slots that come meanwhile are skipped", || {
+        workspace
+            .runs()
+            .into_iter()
+            .find(|run| run["state"] == "skipped" && run["trigger"] == "schedule")
+    });
+    assert_run(&skipped, "skipped", &["overlap"]);
+    link.set_rate(0);
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_run_in_the_foreground_that_is_killed_leaves_nothing_running() {
+    let server = MariaDb::with_sample();
+    let link = TcpProxy::to(server.port());
+    link.set_rate(200_000);
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server_over_tcp("shop", &server, link.port(), "pw"));
+    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    wait_for_dump(running.pid(), &workspace);
+    let below = descendants_of(running.pid());
+    running.signal(Signal::KILL);
+    wait_until(
+        Duration::from_secs(30),
+        "every child of the killed command ends",
+        || below.iter().all(|process| !process.is_alive()).then_some(()),
+    );
+    drop(running);
+    let mut daemon = workspace.daemon();
+    assert_run(&workspace.only_run_of("nightly"), "interrupted", &[]);
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -1,0 +1,221 @@
+//! Sets that are damaged, and the proof that tells.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+use crate::{ALL, backup_job, text};
+use mykeeper_e2e::*;
+use std::path::{Path, PathBuf};
+
+/// Each damage of its own kind; the file concerned and what is done to it.
+type Damage = (&'static str, &'static str, fn(&Path));
+
+fn truncate(path: &Path) {
+    let size = std::fs::metadata(path).unwrap().len();
+    std::fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(size / 2)
+        .unwrap();
+}
+
+fn shorten(path: &Path) {
+    let size = std::fs::metadata(path).unwrap().len();
+    std::fs::File::options()
+        .write(true)
+        .open(path)
+        .unwrap()
+        .set_len(size - 8)
+        .unwrap();
+}
+
+fn remove(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+}
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+}
+
+const DAMAGES: [Damage; 8] = [
+    ("a data file is missing", "shop.orders.sql.gz", remove),
+    ("a data file is cut in half", "shop.orders.sql.gz", truncate),
+    ("a data file lacks its end", "shop.orders.sql.gz", shorten),
+    ("one bit of a data file is flipped", "shop.customers.sql.gz", flip),
+    (
+        "a table's definition is missing",
+        "shop.customers-schema.sql.gz",
+        remove,
+    ),
+    ("a view is missing", "shop.paid_orders-schema-view.sql.gz", remove),
+    (
+        "routines and events are missing",
+        "shop-schema-post.sql.gz",
+        remove,
+    ),
+    (
+        "a trigger is missing",
+        "shop.orders-schema-triggers.sql.gz",
+        remove,
+    ),
+];
+
+#[test]
+fn a_set_with_a_damaged_or_missing_file_does_not_pass() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, ""));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let bk_id = text(&workspace.backups()[0], "id").to_owned();
+    let set = find_set(&workspace.sets(), &bk_id);
+    let good = workspace.at("good");
+    copy(&set, &good);
+    let catalog = workspace.catalog();
+
+    for (what, file, damage) in DAMAGES {
+        damage(&set.join(file));
+        let finished = workspace.mykeeper(&["validate", "--bk-id", &bk_id]);
+        assert_eq!(finished.status.code(), Some(1), "{what}: {finished}");
+        assert!(
+            finished.said().contains(file),
+            "{what}: the message should name {file}: {finished}"
+        );
+        let status = catalog.value(&format!(
+            "SELECT validate_status FROM user_backup WHERE bk_id = '{bk_id}'"
+        ));
+        assert_eq!(status, "failed", "{what}");
+        let _ = std::fs::remove_dir_all(&set);
+        copy(&good, &set);
+    }
+    let row = catalog.query(&format!(
+        "SELECT db, recover_status FROM user_recover_info WHERE bk_id = '{bk_id}'"
+    ));
+    assert!(row.iter().any(|row| row[1] == "failed"), "{row:?}");
+
+    workspace
+        .mykeeper(&["validate", "--bk-id", &bk_id])
+        .assert_code(0);
+    assert_eq!(catalog.value("SELECT validate_status FROM user_backup"), "passed");
+    assert_eq!(
+        leftovers(&workspace),
+        Vec::<PathBuf>::new(),
+        "the throwaway server has left something"
+    );
+}
+
+#[test]
+fn a_set_that_has_moved_is_found_through_user_backup_path() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&backup_job("nightly", ALL, "consistency = \"per-database\""));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let backup = workspace.backups().remove(0);
+    let bk_id = text(&backup, "id");
+    let set = find_set(&workspace.sets(), bk_id);
+    let day = set.parent().unwrap().file_name().unwrap();
+    let elsewhere = workspace.at("elsewhere");
+    std::fs::create_dir_all(elsewhere.join(day)).unwrap();
+    std::fs::rename(&set, elsewhere.join(day).join(bk_id)).unwrap();
+
+    let lost = workspace.mykeeper(&["validate", "--bk-id", bk_id]);
+    assert_ne!(lost.status.code(), Some(0), "{lost}");
+    let place = elsewhere.display().to_string();
+    let words = [
+        "paths",
+        "add",
+        "--bk-server",
+        "192.0.2.7",
+        "--remote-server",
+        "127.0.0.1",
+        "--tag",
+        "shop",
+        "--real-path",
+    ];
+    workspace
+        .mykeeper(&[&words[..], &[&place]].concat())
+        .assert_code(0);
+    workspace
+        .mykeeper(&["paths", "list"])
+        .assert_code(0)
+        .assert_says(&place);
+    workspace.mykeeper(&["validate", "--bk-id", bk_id]).assert_code(0);
+    let shown = workspace.mykeeper(&["show", bk_id, "--json"]).json();
+    let passed = shown["proofs"][0]["databases"].as_array().unwrap();
+    assert_eq!(passed.len(), SAMPLE_DATABASES.len(), "{shown:#}");
+    assert!(
+        passed.iter().all(|database| database["passed"] == true),
+        "{shown:#}"
+    );
+}
+
+#[test]
+fn an_assertion_that_does_not_hold_fails_the_set() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&format!(
+        "{}[validation.prove]\ncron = \"{}\"\nassert = [{{ database = \"shop\", sql = \"SELECT COUNT(*) > 90000 FROM orders\" }}]\n",
+        backup_job("nightly", r#"["shop"]"#, ""),
+        crate::NEVER
+    ));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    workspace
+        .mykeeper(&["run", "prove"])
+        .assert_code(1)
+        .assert_says("90000");
+    assert_eq!(
+        workspace
+            .catalog()
+            .value("SELECT validate_status FROM user_backup"),
+        "failed"
+    );
+}
+
+#[test]
+fn a_proof_that_is_cancelled_leaves_no_server_and_no_verdict() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let running = workspace.start_mykeeper(&["validate"]);
+    let server = wait_until(LIMIT, "the throwaway server runs", || {
+        descendants_of(running.pid())
+            .into_iter()
+            .find(|process| process.name.starts_with("mariadbd"))
+    });
+    running.signal(rustix::process::Signal::INT);
+    let finished = running.finish();
+    assert_eq!(finished.status.code(), Some(130), "{finished}");
+    assert!(!server.is_alive(), "the throwaway server outlives its proof");
+    assert_eq!(
+        workspace
+            .catalog()
+            .value("SELECT validate_status FROM user_backup"),
+        "N/A"
+    );
+    assert_eq!(
+        leftovers(&workspace),
+        Vec::<PathBuf>::new(),
+        "the throwaway server has left something"
+    );
+}
+
+fn leftovers(workspace: &Workspace) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(workspace.at("sandbox")).unwrap().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .arg(from)
+        .arg(to)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
