@@ -278,13 +278,13 @@ async fn try_server_jobs(
         };
         let need = options.0.privilege_need(options.1, &databases);
         let missing = missing_privileges(&grants, &need, &version);
-        if missing.is_empty() {
+        if missing.iter().all(|missing| missing.optional) {
             findings.add(&what, Grade::Ok, format!("{} databases, privileges suffice", databases.len()));
         }
         for missing in missing {
             findings.add(
                 &what,
-                Grade::Failed,
+                if missing.optional { Grade::Warning } else { Grade::Failed },
                 format!("{} on {} is missing ({}); run: {}", missing.privilege, missing.on, missing.why, missing.grant_statement),
             );
         }

@@ -140,7 +140,11 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let grants = probe.grants().await?;
     probe.close().await;
     let need = options.privilege_need(&info, &databases);
-    let missing = missing_privileges(&grants, &need, &version);
+    let (wanted, missing): (Vec<_>, Vec<_>) =
+        missing_privileges(&grants, &need, &version).into_iter().partition(|missing| missing.optional);
+    for missing in wanted {
+        context.say(format!("warning: {} on {} is missing: {}", missing.privilege, missing.on, missing.why));
+    }
     if !missing.is_empty() {
         let list = missing.iter().map(|missing| format!("{} on {}", missing.privilege, missing.on));
         let statements = missing.iter().map(|missing| missing.grant_statement.clone());
