@@ -14,7 +14,7 @@ use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper};
 use mykeeper_tools::myloader::detect_myloader;
-use mykeeper_tools::probe::{Probe, missing_privileges};
+use mykeeper_tools::probe::{Probe, group_missing, missing_privileges};
 use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
 use mykeeper_tools::sandbox::check_sandbox;
 use mykeeper_tools::{ServerConnection, ToolEnv};
@@ -281,11 +281,11 @@ async fn try_server_jobs(
         if missing.iter().all(|missing| missing.optional) {
             findings.add(&what, Grade::Ok, format!("{} databases, privileges suffice", databases.len()));
         }
-        for missing in missing {
+        for group in group_missing(&missing) {
             findings.add(
                 &what,
-                if missing.optional { Grade::Warning } else { Grade::Failed },
-                format!("{} on {} is missing ({}); run: {}", missing.privilege, missing.on, missing.why, missing.grant_statement),
+                if group.optional { Grade::Warning } else { Grade::Failed },
+                format!("the account lacks {}; run there: {}", group.what, group.grants.join(" ")),
             );
         }
     }

@@ -10,7 +10,7 @@ use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::server::Server;
 use mykeeper_domain::{BackupId, run::RunState};
 use mykeeper_tools::mydumper::{DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record};
-use mykeeper_tools::probe::{Probe, missing_privileges};
+use mykeeper_tools::probe::{Probe, group_missing, missing_privileges};
 use mykeeper_tools::{ServerConnection, ToolError};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -140,20 +140,20 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let grants = probe.grants().await?;
     probe.close().await;
     let need = options.privilege_need(&info, &databases);
-    let (wanted, missing): (Vec<_>, Vec<_>) =
-        missing_privileges(&grants, &need, &version).into_iter().partition(|missing| missing.optional);
-    for missing in wanted {
-        context.say(format!("warning: {} on {} is missing: {}", missing.privilege, missing.on, missing.why));
+    let groups = group_missing(&missing_privileges(&grants, &need, &version));
+    let (wanted, missing): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.optional);
+    for group in wanted {
+        context.say(format!("warning: the account lacks {}", group.what));
     }
     if !missing.is_empty() {
-        let list = missing.iter().map(|missing| format!("{} on {}", missing.privilege, missing.on));
-        let statements = missing.iter().map(|missing| missing.grant_statement.clone());
+        let list: Vec<&str> = missing.iter().map(|group| group.what.as_str()).collect();
+        let statements: Vec<&str> = missing.iter().flat_map(|group| &group.grants).map(String::as_str).collect();
         return Err(JobError::fatal(format!(
             "the account {} lacks privileges on server {}, and a dump would silently leave things out: {}; run there: {}",
             server.user,
             server.name,
-            list.collect::<Vec<_>>().join(", "),
-            statements.collect::<Vec<_>>().join(" "),
+            list.join("; "),
+            statements.join(" "),
         )));
     }
     Ok(Preparation { info, connection, databases })

@@ -1,9 +1,11 @@
 //! Asks the server that is backed up: version, databases, what lies in them, what the account may do.
 
 mod inventory;
+mod missing;
 mod privileges;
 
 pub use inventory::Found;
+pub use missing::{MissingGroup, group_missing};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
 
 use crate::connection::ServerConnection;
