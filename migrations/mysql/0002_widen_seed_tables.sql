@@ -4,6 +4,8 @@
 --   * nullability, default, comment and the collation's rules stay;
 --   * a column under an index of the site's own cannot become TEXT and becomes VARCHAR(512) instead;
 --   * nothing to do is 'DO 0', so that a second run changes nothing.
+-- bk_id needs no width, but tables of ours are joined to it, and an index serves only where character sets are alike.
+-- Every comparison names its collation: the servers' own views of themselves differ in theirs.
 -- TEXT rather than a long VARCHAR: a row of VARCHARs may not exceed 65,535 bytes in all.
 -- A size is in characters for VARCHAR and in bytes for TEXT.
 SET SESSION group_concat_max_len = 1000000;
@@ -29,7 +31,8 @@ SET @mk_ddl = IFNULL((
   ) ORDER BY c.ORDINAL_POSITION SEPARATOR ', '))
   FROM information_schema.COLUMNS c
   JOIN (
-    SELECT 'bk_server' AS name, 'VARCHAR(255)' AS wanted, 255 AS size
+    SELECT 'bk_id' AS name, 'VARCHAR(36)' AS wanted, 36 AS size
+    UNION ALL SELECT 'bk_server', 'VARCHAR(255)', 255
     UNION ALL SELECT 'backuped_db', 'MEDIUMTEXT', 16777215
     UNION ALL SELECT 'is_complete', 'TEXT', 65535
     UNION ALL SELECT 'bk_size', 'VARCHAR(32)', 32
@@ -47,9 +50,11 @@ SET @mk_ddl = IFNULL((
   LEFT JOIN (
     SELECT DISTINCT COLUMN_NAME FROM information_schema.STATISTICS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_backup'
-  ) s ON s.COLUMN_NAME = c.COLUMN_NAME
+  ) s ON CONVERT(s.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    = CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
   LEFT JOIN information_schema.COLLATIONS k
-    ON k.COLLATION_NAME = CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME)))
+    ON CONVERT(k.COLLATION_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    = CONVERT(CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME))) USING utf8mb4) COLLATE utf8mb4_general_ci
   WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = 'user_backup'
     AND (IF(w.wanted LIKE 'VARCHAR%', c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
            < IF(w.wanted NOT LIKE 'VARCHAR%' AND s.COLUMN_NAME IS NOT NULL, 512, w.size)
@@ -88,9 +93,11 @@ SET @mk_ddl = IFNULL((
   LEFT JOIN (
     SELECT DISTINCT COLUMN_NAME FROM information_schema.STATISTICS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_backup_path'
-  ) s ON s.COLUMN_NAME = c.COLUMN_NAME
+  ) s ON CONVERT(s.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    = CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
   LEFT JOIN information_schema.COLLATIONS k
-    ON k.COLLATION_NAME = CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME)))
+    ON CONVERT(k.COLLATION_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    = CONVERT(CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME))) USING utf8mb4) COLLATE utf8mb4_general_ci
   WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = 'user_backup_path'
     AND (IF(w.wanted LIKE 'VARCHAR%', c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
            < IF(w.wanted NOT LIKE 'VARCHAR%' AND s.COLUMN_NAME IS NOT NULL, 512, w.size)
@@ -121,16 +128,19 @@ SET @mk_ddl = IFNULL((
   ) ORDER BY c.ORDINAL_POSITION SEPARATOR ', '))
   FROM information_schema.COLUMNS c
   JOIN (
-    SELECT 'tag' AS name, 'VARCHAR(255)' AS wanted, 255 AS size
+    SELECT 'bk_id' AS name, 'VARCHAR(36)' AS wanted, 36 AS size
+    UNION ALL SELECT 'tag', 'VARCHAR(255)', 255
     UNION ALL SELECT 'backup_path', 'TEXT', 65535
     UNION ALL SELECT 'db', 'VARCHAR(255)', 255
   ) w ON CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci = w.name COLLATE utf8mb4_general_ci
   LEFT JOIN (
     SELECT DISTINCT COLUMN_NAME FROM information_schema.STATISTICS
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_recover_info'
-  ) s ON s.COLUMN_NAME = c.COLUMN_NAME
+  ) s ON CONVERT(s.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    = CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
   LEFT JOIN information_schema.COLLATIONS k
-    ON k.COLLATION_NAME = CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME)))
+    ON CONVERT(k.COLLATION_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    = CONVERT(CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME))) USING utf8mb4) COLLATE utf8mb4_general_ci
   WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = 'user_recover_info'
     AND (IF(w.wanted LIKE 'VARCHAR%', c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
            < IF(w.wanted NOT LIKE 'VARCHAR%' AND s.COLUMN_NAME IS NOT NULL, 512, w.size)

@@ -1,9 +1,10 @@
 -- What became of each slot. All times are milliseconds since 1970-01-01 UTC. Identities compare byte by byte.
+-- A job that only a person has run so far has no since_ms: it is here so that its last run is found.
 CREATE TABLE IF NOT EXISTS mk_job (
   node VARCHAR(100) NOT NULL,
   job VARCHAR(100) NOT NULL,
   kind VARCHAR(16) NOT NULL,
-  since_ms BIGINT NOT NULL,
+  since_ms BIGINT NULL,
   last_slot_ms BIGINT NULL,
   forgotten_ms BIGINT NULL,
   PRIMARY KEY (node, job)
@@ -33,11 +34,11 @@ CREATE TABLE IF NOT EXISTS mk_run (
   finished_ms BIGINT NULL,
   log_path TEXT NULL,
   PRIMARY KEY (id),
-  KEY mk_run_requested (requested_ms),
-  KEY mk_run_job (node, job, requested_ms, state),
-  KEY mk_run_job_alone (job, requested_ms),
-  KEY mk_run_state (state, requested_ms),
-  KEY mk_run_kind (kind, requested_ms)
+  KEY mk_run_requested (requested_ms, id),
+  KEY mk_run_node (node, requested_ms, id),
+  KEY mk_run_job (job, node, requested_ms, id),
+  KEY mk_run_state (state, requested_ms, id),
+  KEY mk_run_node_state (node, state, requested_ms, id)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 CREATE TABLE IF NOT EXISTS mk_attempt (

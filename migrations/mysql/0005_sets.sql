@@ -19,9 +19,9 @@ CREATE TABLE IF NOT EXISTS mk_evidence (
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- Where a set should be and whether it is there: what the attempts in mk_transfer have come to, so that what is
--- pending among a million sets is found through an index.
+-- pending among a million sets is found through an index. Its bk_id is joined to user_backup's and collates like it.
 CREATE TABLE IF NOT EXISTS mk_delivery (
-  bk_id CHAR(36) NOT NULL,
+  bk_id VARCHAR(36) COLLATE utf8mb4_general_ci NOT NULL,
   destination VARCHAR(100) NOT NULL,
   node VARCHAR(100) NOT NULL,
   arrived SMALLINT NOT NULL,

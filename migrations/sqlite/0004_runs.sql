@@ -1,9 +1,10 @@
 -- What became of each slot. All times are milliseconds since 1970-01-01 UTC. Identities compare byte by byte.
+-- A job that only a person has run so far has no since_ms: it is here so that its last run is found.
 CREATE TABLE IF NOT EXISTS mk_job (
   node TEXT NOT NULL,
   job TEXT NOT NULL,
   kind TEXT NOT NULL,
-  since_ms INTEGER NOT NULL,
+  since_ms INTEGER NULL,
   last_slot_ms INTEGER NULL,
   forgotten_ms INTEGER NULL,
   PRIMARY KEY (node, job)
@@ -34,11 +35,11 @@ CREATE TABLE IF NOT EXISTS mk_run (
   log_path TEXT NULL,
   PRIMARY KEY (id)
 );
-CREATE INDEX IF NOT EXISTS mk_run_requested ON mk_run (requested_ms);
-CREATE INDEX IF NOT EXISTS mk_run_job ON mk_run (node, job, requested_ms, state);
-CREATE INDEX IF NOT EXISTS mk_run_job_alone ON mk_run (job, requested_ms);
-CREATE INDEX IF NOT EXISTS mk_run_state ON mk_run (state, requested_ms);
-CREATE INDEX IF NOT EXISTS mk_run_kind ON mk_run (kind, requested_ms);
+CREATE INDEX IF NOT EXISTS mk_run_requested ON mk_run (requested_ms, id);
+CREATE INDEX IF NOT EXISTS mk_run_node ON mk_run (node, requested_ms, id);
+CREATE INDEX IF NOT EXISTS mk_run_job ON mk_run (job, node, requested_ms, id);
+CREATE INDEX IF NOT EXISTS mk_run_state ON mk_run (state, requested_ms, id);
+CREATE INDEX IF NOT EXISTS mk_run_node_state ON mk_run (node, state, requested_ms, id);
 
 CREATE TABLE IF NOT EXISTS mk_attempt (
   id TEXT NOT NULL,

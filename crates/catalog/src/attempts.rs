@@ -1,6 +1,6 @@
 //! `mk_attempt`: the tries within a run.
 
-use crate::db::{Store, is_duplicate, read, write};
+use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms};
 use mykeeper_domain::run::{Attempt, RunEnd};
@@ -24,7 +24,10 @@ struct AttemptRow {
 
 impl AttemptRow {
     fn into_attempt(self) -> Result<Attempt, CatalogError> {
-        let place = Place { table: "mk_attempt", id: &self.id };
+        let place = Place {
+            table: "mk_attempt",
+            id: &self.id,
+        };
         Ok(Attempt {
             id: place.parse("id", &self.id)?,
             run_id: place.parse("run_id", &self.run_id)?,
@@ -41,7 +44,7 @@ impl AttemptRow {
 }
 
 pub(crate) async fn start(store: &Store, attempt: &Attempt) -> Result<(), CatalogError> {
-    write!(store, "start an attempt", |tx| {
+    writing!(store, "start an attempt", |tx| {
         let written = sqlx::query(
             "INSERT INTO mk_attempt (id, run_id, number, bk_id, work_dir, state, reason, exit_status, started_ms, \
              finished_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -74,7 +77,7 @@ pub(crate) async fn finish(
     end: &RunEnd,
     exit_status: Option<&str>,
 ) -> Result<bool, CatalogError> {
-    write!(store, "finish an attempt", |tx| {
+    writing!(store, "finish an attempt", |tx| {
         sqlx::query(
             "UPDATE mk_attempt SET state = ?, reason = ?, bk_id = COALESCE(?, bk_id), exit_status = ?, \
              finished_ms = ? WHERE id = ? AND state IN ('queued', 'running')",
@@ -93,7 +96,7 @@ pub(crate) async fn finish(
 }
 
 pub(crate) async fn of_run(store: &Store, run: RunId) -> Result<Vec<Attempt>, CatalogError> {
-    let rows: Vec<AttemptRow> = read!(store, "list attempts", |conn| {
+    let rows: Vec<AttemptRow> = reading!(store, "list attempts", |conn| {
         sqlx::query_as(
             "SELECT id, run_id, number, bk_id, work_dir, state, reason, exit_status, started_ms, finished_ms \
              FROM mk_attempt WHERE run_id = ? ORDER BY number, id",

@@ -1,7 +1,8 @@
 //! `user_backup`: the sets, pybackup's and ours.
 
 use crate::BackupFilter;
-use crate::db::{Store, is_duplicate, read, write};
+use crate::contents::{batches, parts};
+use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms, signed, to_json};
 use crate::zone::{from_wall, to_wall};
@@ -10,7 +11,7 @@ use chrono_tz::Tz;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::Consistency;
-use mykeeper_domain::manifest::Manifest;
+use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::{BackupId, DestinationName};
 use sqlx::{FromRow, QueryBuilder};
 use std::path::PathBuf;
@@ -91,18 +92,26 @@ fn comma_list(text: Option<&str>) -> Vec<&str> {
 
 impl BackupRow {
     pub(crate) fn into_backup(self, zone: Tz) -> Result<Backup, CatalogError> {
-        let place = Place { table: TABLE, id: &self.bk_id };
+        let place = Place {
+            table: TABLE,
+            id: &self.bk_id,
+        };
         // Our own columns hold the instant itself, which a wall clock shows twice once a year.
         let instant = |column, exact: Option<i64>, wall: Option<&String>| {
             Ok::<_, CatalogError>(
-                place.instant_some(column, exact)?.or_else(|| wall.and_then(|wall| from_wall(wall, zone))),
+                place
+                    .instant_some(column, exact)?
+                    .or_else(|| wall.and_then(|wall| from_wall(wall, zone))),
             )
         };
         let started = instant("started_ms", self.started_ms, self.start_wall.as_ref())?;
         let finished = instant("finished_ms", self.finished_ms, self.end_wall.as_ref())?;
         let databases = match &self.databases_json {
             Some(json) => place.json("databases_json", json)?,
-            None => comma_list(self.backuped_db.as_deref()).into_iter().map(str::to_owned).collect(),
+            None => comma_list(self.backuped_db.as_deref())
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
         };
         let consistency = match self.consistency.as_deref() {
             None => None,
@@ -114,7 +123,10 @@ impl BackupRow {
             Some(json) => place.json("transfer_to", json)?,
             None => Vec::new(),
         };
-        let is_deleted = self.is_deleted.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("Y"));
+        let is_deleted = self
+            .is_deleted
+            .as_deref()
+            .is_some_and(|word| word.eq_ignore_ascii_case("Y"));
         let deletion = if is_deleted {
             Deletion::Deleted
         } else if self.deletion.as_deref() == Some(Deletion::Deleting.as_str()) {
@@ -132,9 +144,15 @@ impl BackupRow {
             finished_at: finished.or(started).unwrap_or(DateTime::UNIX_EPOCH),
             elapsed_seconds: self.elapsed_time.unwrap_or(0),
             databases,
-            complete: comma_list(self.is_complete.as_deref()).into_iter().map(|part| part == "Y").collect(),
+            complete: comma_list(self.is_complete.as_deref())
+                .into_iter()
+                .map(|part| part == "Y")
+                .collect(),
             reason: self.reason,
-            size_bytes: self.bk_bytes.map(|bytes| place.count("bk_bytes", bytes)).transpose()?,
+            size_bytes: self
+                .bk_bytes
+                .map(|bytes| place.count("bk_bytes", bytes))
+                .transpose()?,
             size_text: self.bk_size.unwrap_or_default(),
             dir: PathBuf::from(self.bk_dir.unwrap_or_default()),
             consistency,
@@ -181,47 +199,6 @@ pub(crate) fn into_list(rows: Vec<BackupRow>, zone: Tz) -> Vec<Backup> {
                 .ok()
         })
         .collect()
-}
-
-/// Bytes of one INSERT of many rows, about.
-const BATCH_BYTES: usize = 512 * 1024;
-/// Rows of one INSERT: seven placeholders each, of which SQLite takes 32,766 and MySQL 65,535.
-const BATCH_ROWS: usize = 1000;
-/// Bytes of one part of the evidence.
-const PART_BYTES: usize = 512 * 1024;
-
-/// Runs of files that fit into one statement each, with the number of the first.
-fn batches(manifest: &Manifest) -> Vec<(usize, &[mykeeper_domain::manifest::FileEntry])> {
-    let mut batches = Vec::new();
-    let (mut from, mut bytes) = (0, 0);
-    for (at, file) in manifest.files.iter().enumerate() {
-        let size = file.path.len() + 150;
-        if at > from && (at - from >= BATCH_ROWS || bytes + size > BATCH_BYTES) {
-            batches.push((from, &manifest.files[from..at]));
-            (from, bytes) = (at, 0);
-        }
-        bytes += size;
-    }
-    if from < manifest.files.len() {
-        batches.push((from, &manifest.files[from..]));
-    }
-    batches
-}
-
-/// The text in parts of at most [`PART_BYTES`], none of which ends within a character.
-fn parts(text: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let mut end = rest.len().min(PART_BYTES);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (part, tail) = rest.split_at(end);
-        parts.push(part);
-        rest = tail;
-    }
-    parts
 }
 
 macro_rules! insert_row {
@@ -288,7 +265,7 @@ struct Parcel<'a> {
     databases: String,
     transfer_to: String,
     evidence: String,
-    files: Vec<(usize, &'a [mykeeper_domain::manifest::FileEntry])>,
+    files: Vec<(usize, &'a [FileEntry])>,
 }
 
 pub(crate) async fn insert(
@@ -305,8 +282,13 @@ pub(crate) async fn insert(
         files: batches(manifest),
     };
     let id = backup.id.to_string();
-    write!(store, ACTION, |tx| {
-        let Parcel { databases, transfer_to, evidence, files } = &parcel;
+    writing!(store, ACTION, |tx| {
+        let Parcel {
+            databases,
+            transfer_to,
+            evidence,
+            files,
+        } = &parcel;
         match insert_row!(tx, backup, store.zone, databases, transfer_to) {
             Err(error) if is_duplicate(&error) => false,
             written => {
@@ -354,11 +336,15 @@ pub(crate) async fn insert(
 }
 
 pub(crate) async fn one(store: &Store, id: BackupId) -> Result<Option<Backup>, CatalogError> {
-    let row: Option<BackupRow> = read!(store, "read a set", |conn| {
-        sqlx::query_as(concat!("SELECT ", columns!(), " FROM user_backup b WHERE b.bk_id = ?"))
-            .bind(id.to_string())
-            .fetch_optional(&mut *conn)
-            .await?
+    let row: Option<BackupRow> = reading!(store, "read a set", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM user_backup b WHERE b.bk_id = ?"
+        ))
+        .bind(id.to_string())
+        .fetch_optional(&mut *conn)
+        .await?
     })?;
     row.map(|row| row.into_backup(store.zone)).transpose()
 }
@@ -367,24 +353,34 @@ pub(crate) async fn one(store: &Store, id: BackupId) -> Result<Option<Backup>, C
 macro_rules! started_since {
     ($query:ident, $since:expr, $zone:expr) => {
         // For the index, an hour or two wide of it: the wall clock goes back once a year.
-        $query.push(" AND b.start_time >= ").push_bind(to_wall($since - TimeDelta::hours(3), $zone));
+        $query
+            .push(" AND b.start_time >= ")
+            .push_bind(to_wall($since - TimeDelta::hours(3), $zone));
         $query.push(" AND (b.started_ms >= ").push_bind(ms($since));
-        $query.push(" OR (b.started_ms IS NULL AND b.start_time >= ").push_bind(to_wall($since, $zone));
+        $query
+            .push(" OR (b.started_ms IS NULL AND b.start_time >= ")
+            .push_bind(to_wall($since, $zone));
         $query.push("))");
     };
 }
 
 pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = read!(store, "list sets", |conn| {
+    let rows: Vec<BackupRow> = reading!(store, "list sets", |conn| {
         let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_backup b WHERE 1 = 1"));
         // The seed's columns take large letters for small ones and ignore spaces at the end; a filter does not.
         if let Some(tag) = &filter.tag {
             query.push(" AND b.tag = ").push_bind(tag.as_str());
-            query.push(" AND HEX(b.tag) = HEX(").push_bind(tag.as_str()).push(")");
+            query
+                .push(" AND HEX(b.tag) = HEX(")
+                .push_bind(tag.as_str())
+                .push(")");
         }
         if let Some(server) = &filter.server {
             query.push(" AND b.bk_server = ").push_bind(server.as_str());
-            query.push(" AND HEX(b.bk_server) = HEX(").push_bind(server.as_str()).push(")");
+            query
+                .push(" AND HEX(b.bk_server) = HEX(")
+                .push_bind(server.as_str())
+                .push(")");
         }
         if let Some(node) = &filter.node {
             query.push(" AND b.node = ").push_bind(node.as_str());
@@ -395,7 +391,9 @@ pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Bac
         if filter.present_only {
             query.push(" AND b.is_deleted = 'N'");
         }
-        query.push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ").push_bind(i64::from(filter.limit));
+        query
+            .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
+            .push_bind(i64::from(filter.limit));
         query.build_query_as().fetch_all(&mut *conn).await?
     })?;
     let mut backups = into_list(rows, store.zone);
@@ -409,7 +407,7 @@ pub(crate) async fn candidates(
     since: Option<DateTime<Utc>>,
     limit: u32,
 ) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = read!(store, "list sets to validate", |conn| {
+    let rows: Vec<BackupRow> = reading!(store, "list sets to validate", |conn| {
         let mut query = QueryBuilder::new(concat!(
             "SELECT ",
             columns!(),
@@ -418,7 +416,9 @@ pub(crate) async fn candidates(
         if let Some(since) = since {
             started_since!(query, since, store.zone);
         }
-        query.push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ").push_bind(i64::from(limit));
+        query
+            .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
+            .push_bind(i64::from(limit));
         query.build_query_as().fetch_all(&mut *conn).await?
     })?;
     Ok(into_list(rows, store.zone))
@@ -427,12 +427,15 @@ pub(crate) async fn candidates(
 /// What is deleted is neither sent nor verified any more.
 macro_rules! forget_deliveries {
     ($tx:ident, $id:ident) => {
-        sqlx::query("DELETE FROM mk_delivery WHERE bk_id = ?").bind($id.to_string()).execute(&mut *$tx).await?
+        sqlx::query("DELETE FROM mk_delivery WHERE bk_id = ?")
+            .bind($id.to_string())
+            .execute(&mut *$tx)
+            .await?
     };
 }
 
 pub(crate) async fn mark_deleting(store: &Store, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
-    write!(store, "mark a set for deletion", |tx| {
+    writing!(store, "mark a set for deletion", |tx| {
         let marked = sqlx::query(
             "UPDATE user_backup SET deletion = 'deleting', deletion_reason = ? WHERE bk_id = ? AND is_deleted <> 'Y'",
         )
@@ -454,7 +457,7 @@ pub(crate) async fn mark_deleted(
     reason: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, CatalogError> {
-    write!(store, "mark a set as deleted", |tx| {
+    writing!(store, "mark a set as deleted", |tx| {
         let marked = sqlx::query(
             "UPDATE user_backup SET is_deleted = 'Y', deletion = 'deleted', deletion_reason = ?, deleted_ms = ? \
              WHERE bk_id = ? AND (is_deleted <> 'Y' OR deletion <> 'deleted')",

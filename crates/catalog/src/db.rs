@@ -62,7 +62,9 @@ impl From<CatalogError> for Fault {
 impl Fault {
     /// The engine gave up on one of two transactions that waited for each other: trying again helps.
     pub(crate) fn is_deadlock(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else { return false };
+        let Self::Sql(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
         mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1213 | 1020))
     }
 }
@@ -74,7 +76,9 @@ pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
 
 /// The engine's error number, when the engine is MySQL.
 pub(crate) fn mysql_number(error: &(dyn sqlx::error::DatabaseError + 'static)) -> Option<u16> {
-    error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(sqlx::mysql::MySqlDatabaseError::number)
+    error
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .map(sqlx::mysql::MySqlDatabaseError::number)
 }
 
 impl Store {
@@ -92,7 +96,9 @@ impl Store {
                     Ok(_) => self.unreachable("all connections are busy".to_owned()),
                     Err(cause) => self.unreachable(cause),
                 },
-                Db::Lite { .. } => self.unreachable("another write has been going on for too long".to_owned()),
+                Db::Lite { .. } => {
+                    self.unreachable("another write has been going on for too long".to_owned())
+                }
             },
             Fault::Sql(error) => self.explain_sql(action, &error),
         }
@@ -114,18 +120,26 @@ impl Store {
                 |number| number == 1054,
             );
             if older {
-                return self.schema(&format!("has older tables ({cause}): run \"mykeeper catalog migrate\""));
+                return self.schema(&format!(
+                    "has older tables ({cause}): run \"mykeeper catalog migrate\""
+                ));
             }
         }
         CatalogError::Statement { action, cause }
     }
 
     pub(crate) fn unreachable(&self, cause: String) -> CatalogError {
-        CatalogError::Unreachable { url: self.url.clone(), cause }
+        CatalogError::Unreachable {
+            url: self.url.clone(),
+            cause,
+        }
     }
 
     pub(crate) fn schema(&self, problem: &str) -> CatalogError {
-        CatalogError::Schema { url: self.url.clone(), problem: problem.to_owned() }
+        CatalogError::Schema {
+            url: self.url.clone(),
+            problem: problem.to_owned(),
+        }
     }
 }
 
@@ -152,7 +166,7 @@ macro_rules! bounded {
 }
 
 /// Reads: the same statements on either engine, `$conn` being a connection of it.
-macro_rules! read {
+macro_rules! reading {
     ($store:expr, $action:expr, |$conn:ident| $body:expr) => {{
         let outcome: Result<_, $crate::db::Fault> = match &$store.db {
             $crate::db::Db::Lite { readers, .. } => {
@@ -171,7 +185,7 @@ macro_rules! read {
 
 /// One transaction that writes: the same statements on either engine, `$tx` being a connection of it. `$body` may
 /// run more than once, where the engine chose this transaction to end a deadlock.
-macro_rules! write {
+macro_rules! writing {
     ($store:expr, $action:expr, |$tx:ident| $body:expr) => {{
         let mut tries = 0_u32;
         loop {
@@ -208,4 +222,4 @@ macro_rules! write {
     }};
 }
 
-pub(crate) use {bounded, read, write};
+pub(crate) use {bounded, reading, writing};

@@ -1,7 +1,7 @@
 //! `mk_job`: the jobs that a node has.
 
 use crate::JobRecord;
-use crate::db::{Store, read, write};
+use crate::db::{Store, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms};
 use chrono::{DateTime, Utc};
@@ -13,19 +13,22 @@ use sqlx::FromRow;
 struct JobRow {
     job: String,
     kind: String,
-    since_ms: i64,
+    since_ms: Option<i64>,
     last_slot_ms: Option<i64>,
     forgotten_ms: Option<i64>,
 }
 
 impl JobRow {
     fn into_record(self, node: &NodeName) -> Result<JobRecord, CatalogError> {
-        let place = Place { table: "mk_job", id: &self.job };
+        let place = Place {
+            table: "mk_job",
+            id: &self.job,
+        };
         Ok(JobRecord {
             node: node.clone(),
             job: place.parse("job", &self.job)?,
             kind: place.parse("kind", &self.kind)?,
-            since: place.instant("since_ms", self.since_ms)?,
+            since: place.instant("since_ms", self.since_ms.unwrap_or_default())?,
             last_slot_at: place.instant_some("last_slot_ms", self.last_slot_ms)?,
         })
     }
@@ -38,7 +41,7 @@ pub(crate) async fn know(
     kind: JobKind,
     now: DateTime<Utc>,
 ) -> Result<JobRecord, CatalogError> {
-    write!(store, "note a job", |tx| {
+    writing!(store, "note a job", |tx| {
         let known: Option<JobRow> = sqlx::query_as(
             "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms FROM mk_job WHERE node = ? AND job = ?",
         )
@@ -47,7 +50,7 @@ pub(crate) async fn know(
         .fetch_optional(&mut *tx)
         .await?;
         match known {
-            Some(row) if row.forgotten_ms.is_none() => {
+            Some(row) if row.forgotten_ms.is_none() && row.since_ms.is_some() => {
                 if row.kind != kind.as_str() {
                     sqlx::query("UPDATE mk_job SET kind = ? WHERE node = ? AND job = ?")
                         .bind(kind.as_str())
@@ -56,7 +59,14 @@ pub(crate) async fn know(
                         .execute(&mut *tx)
                         .await?;
                 }
-                JobRecord { kind, ..JobRow { kind: kind.as_str().to_owned(), ..row }.into_record(node)? }
+                JobRecord {
+                    kind,
+                    ..JobRow {
+                        kind: kind.as_str().to_owned(),
+                        ..row
+                    }
+                    .into_record(node)?
+                }
             }
             known => {
                 let statement = if known.is_some() {
@@ -72,7 +82,13 @@ pub(crate) async fn know(
                     .bind(job.as_str())
                     .execute(&mut *tx)
                     .await?;
-                JobRecord { node: node.clone(), job: job.clone(), kind, since: now, last_slot_at: None }
+                JobRecord {
+                    node: node.clone(),
+                    job: job.clone(),
+                    kind,
+                    since: now,
+                    last_slot_at: None,
+                }
             }
         }
     })
@@ -84,7 +100,7 @@ pub(crate) async fn forget(
     job: &JobName,
     now: DateTime<Utc>,
 ) -> Result<(), CatalogError> {
-    write!(store, "forget a job", |tx| {
+    writing!(store, "forget a job", |tx| {
         sqlx::query("UPDATE mk_job SET forgotten_ms = ? WHERE node = ? AND job = ? AND forgotten_ms IS NULL")
             .bind(ms(now))
             .bind(node.as_str())
@@ -95,10 +111,10 @@ pub(crate) async fn forget(
 }
 
 pub(crate) async fn known(store: &Store, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
-    let rows: Vec<JobRow> = read!(store, "list the known jobs", |conn| {
+    let rows: Vec<JobRow> = reading!(store, "list the known jobs", |conn| {
         sqlx::query_as(
             "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms FROM mk_job \
-             WHERE node = ? AND forgotten_ms IS NULL ORDER BY job",
+             WHERE node = ? AND forgotten_ms IS NULL AND since_ms IS NOT NULL ORDER BY job",
         )
         .bind(node.as_str())
         .fetch_all(&mut *conn)

@@ -1,6 +1,6 @@
 //! `mk_lease`: who works on what, until when.
 
-use crate::db::{Store, is_duplicate, read, write};
+use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{ms, signed};
 use chrono::{DateTime, Utc};
@@ -12,7 +12,7 @@ pub(crate) async fn acquire(
     now: DateTime<Utc>,
     until: DateTime<Utc>,
 ) -> Result<bool, CatalogError> {
-    write!(store, "take a lease", |tx| {
+    writing!(store, "take a lease", |tx| {
         let taken = sqlx::query(
             "UPDATE mk_lease SET holder = ?, until_ms = ? WHERE name = ? AND (holder = ? OR until_ms <= ?)",
         )
@@ -42,7 +42,7 @@ pub(crate) async fn acquire(
 }
 
 pub(crate) async fn release(store: &Store, name: &str, holder: &str) -> Result<(), CatalogError> {
-    write!(store, "give back a lease", |tx| {
+    writing!(store, "give back a lease", |tx| {
         sqlx::query("DELETE FROM mk_lease WHERE name = ? AND holder = ?")
             .bind(name)
             .bind(holder)
@@ -51,14 +51,20 @@ pub(crate) async fn release(store: &Store, name: &str, holder: &str) -> Result<(
     })
 }
 
-pub(crate) async fn list(store: &Store, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
-    read!(store, "list leases", |conn| {
+pub(crate) async fn list(
+    store: &Store,
+    prefix: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, CatalogError> {
+    reading!(store, "list leases", |conn| {
         // No LIKE: a name may hold its wildcards.
-        sqlx::query_scalar("SELECT name FROM mk_lease WHERE SUBSTR(name, 1, ?) = ? AND until_ms > ? ORDER BY name")
-            .bind(signed(prefix.chars().count() as u64))
-            .bind(prefix)
-            .bind(ms(now))
-            .fetch_all(&mut *conn)
-            .await?
+        sqlx::query_scalar(
+            "SELECT name FROM mk_lease WHERE SUBSTR(name, 1, ?) = ? AND until_ms > ? ORDER BY name",
+        )
+        .bind(signed(prefix.chars().count() as u64))
+        .bind(prefix)
+        .bind(ms(now))
+        .fetch_all(&mut *conn)
+        .await?
     })
 }

@@ -55,7 +55,7 @@ pub struct RunFilter {
     pub states: Vec<RunState>,
     /// Requested at or after.
     pub since: Option<DateTime<Utc>>,
-    /// At most so many.
+    /// At most so many; 0 is none.
     pub limit: u32,
 }
 
@@ -70,9 +70,9 @@ pub struct BackupFilter {
     pub node: Option<NodeName>,
     /// Started at or after.
     pub since: Option<DateTime<Utc>>,
-    /// Only sets that are not marked deleted.
+    /// Only sets that are not marked deleted; those whose removal has begun are among them.
     pub present_only: bool,
-    /// At most so many.
+    /// At most so many; 0 is none.
     pub limit: u32,
 }
 
@@ -132,18 +132,35 @@ pub trait Catalog: Send + Sync {
     async fn status(&self) -> Result<MigrationStatus, CatalogError>;
 
     /// Notes that `node` has this job now. A job that comes back after `forget_job` starts afresh at `now`.
-    async fn know_job(&self, node: &NodeName, job: &JobName, kind: JobKind, now: DateTime<Utc>) -> Result<JobRecord, CatalogError>;
+    async fn know_job(
+        &self,
+        node: &NodeName,
+        job: &JobName,
+        kind: JobKind,
+        now: DateTime<Utc>,
+    ) -> Result<JobRecord, CatalogError>;
     /// Notes that `node` no longer has this job.
-    async fn forget_job(&self, node: &NodeName, job: &JobName, now: DateTime<Utc>) -> Result<(), CatalogError>;
+    async fn forget_job(
+        &self,
+        node: &NodeName,
+        job: &JobName,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError>;
     /// The jobs that `node` has.
     async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError>;
 
-    /// Takes the slot `run.slot_at` of (`run.node`, `run.job`) and writes the run, both or neither.
+    /// Takes the slot `run.slot_at` of (`run.node`, `run.job`) and writes the run, both or neither. The same run asking
+    /// again (its first answer was lost) is told `Won` again.
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError>;
-    /// Writes a run that stands for no slot.
+    /// Writes a run that stands for no slot. One that is there already stays as it is.
     async fn insert_run(&self, run: &Run) -> Result<(), CatalogError>;
     /// A queued run begins: `queued` or `running` to `running`. False when the run is final already.
-    async fn start_run(&self, id: RunId, started_at: DateTime<Utc>, log_path: Option<PathBuf>) -> Result<bool, CatalogError>;
+    async fn start_run(
+        &self,
+        id: RunId,
+        started_at: DateTime<Utc>,
+        log_path: Option<PathBuf>,
+    ) -> Result<bool, CatalogError>;
     /// Ends a run. False when it was final already (then nothing changes).
     async fn finish_run(&self, id: RunId, end: &RunEnd) -> Result<bool, CatalogError>;
     /// One run.
@@ -152,18 +169,28 @@ pub trait Catalog: Send + Sync {
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, CatalogError>;
     /// The runs of `node` that are not final, oldest first.
     async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
-    /// The last run of each job of `node`, skipped ones left out.
+    /// The last run of each job of `node`, skipped ones and forgotten jobs left out; ordered by job.
     async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
 
-    /// Writes an attempt that begins.
+    /// Writes an attempt that begins. One that is there already stays as it is.
     async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError>;
     /// Ends an attempt. False when it was final already.
-    async fn finish_attempt(&self, id: AttemptId, end: &RunEnd, exit_status: Option<&str>) -> Result<bool, CatalogError>;
+    async fn finish_attempt(
+        &self,
+        id: AttemptId,
+        end: &RunEnd,
+        exit_status: Option<&str>,
+    ) -> Result<bool, CatalogError>;
     /// The attempts of a run in order.
     async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, CatalogError>;
 
     /// Writes a finished set: its row of `user_backup`, files and evidence, all or none. A set that is there already stays as it is (false).
-    async fn insert_backup(&self, backup: &Backup, manifest: &Manifest, evidence: &Evidence) -> Result<bool, CatalogError>;
+    async fn insert_backup(
+        &self,
+        backup: &Backup,
+        manifest: &Manifest,
+        evidence: &Evidence,
+    ) -> Result<bool, CatalogError>;
     /// One set.
     async fn backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError>;
     /// Several sets.
@@ -173,29 +200,56 @@ pub trait Catalog: Send + Sync {
     /// The evidence of a set; `None` for one that pybackup made.
     async fn evidence(&self, id: BackupId) -> Result<Option<Evidence>, CatalogError>;
 
-    /// Writes a transfer attempt that begins. A `send` sets `transfer_start`, where it is still empty, and `remote_dest`.
+    /// Writes a transfer attempt that begins; one that is there already stays as it is. A `send` sets `transfer_start`, where it is still empty, and `remote_dest`.
     async fn start_transfer(&self, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError>;
-    /// Ends a transfer attempt. A `send` appends `Y` or `N` to `transfer_complete` and sets `transfer_end` and `transfer_elapsed`;
-    /// a `verify` that failed because the copy differs appends `N`, so that the set counts as not arrived. False when it was final already.
-    async fn finish_transfer(&self, id: AttemptId, end: &RunEnd, sent_bytes: Option<u64>) -> Result<bool, CatalogError>;
+    /// Ends a transfer attempt. A `send` appends `Y` or `N` to `transfer_complete` and sets `transfer_end` and `transfer_elapsed` (of this attempt);
+    /// a `verify` that ends `failed`, which means that the copy differs, appends `N`, so that the set counts as not arrived: one
+    /// that could not look must end in another state. False when it was final already.
+    async fn finish_transfer(
+        &self,
+        id: AttemptId,
+        end: &RunEnd,
+        sent_bytes: Option<u64>,
+    ) -> Result<bool, CatalogError>;
     /// The transfer attempts of a set, oldest first.
     async fn transfers(&self, id: BackupId) -> Result<Vec<Transfer>, CatalogError>;
     /// Transfer attempts of `node` left unfinished, oldest first.
     async fn unfinished_transfers(&self, node: &NodeName) -> Result<Vec<Transfer>, CatalogError>;
     /// Complete, present sets of `node` that should be at `destination` and are not (no successful `send` since the last failed `verify`), oldest first.
-    async fn pending_transfers(&self, node: &NodeName, destination: &DestinationName, limit: u32) -> Result<Vec<Backup>, CatalogError>;
+    async fn pending_transfers(
+        &self,
+        node: &NodeName,
+        destination: &DestinationName,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError>;
     /// Present sets of `node` that have arrived at `destination` and whose last `send` or `verify` ended before `before`, that one first.
-    async fn due_verifications(&self, node: &NodeName, destination: &DestinationName, before: DateTime<Utc>, limit: u32) -> Result<Vec<Backup>, CatalogError>;
+    async fn due_verifications(
+        &self,
+        node: &NodeName,
+        destination: &DestinationName,
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError>;
 
     /// Sets that may be proven: not deleted, not yet tried, started at or after `since`. The caller narrows them further.
-    async fn validation_candidates(&self, since: Option<DateTime<Utc>>, limit: u32) -> Result<Vec<Backup>, CatalogError>;
-    /// Writes a proof: our own table, one row per database in `user_recover_info`, and `validate_status`, all or none.
+    async fn validation_candidates(
+        &self,
+        since: Option<DateTime<Utc>>,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError>;
+    /// Writes a proof, once for each run and start: our own table, one row per database in `user_recover_info`, and `validate_status`, all or none.
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError>;
     /// The proofs of a set, newest first.
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError>;
 
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
-    async fn acquire_lease(&self, name: &str, holder: &str, now: DateTime<Utc>, until: DateTime<Utc>) -> Result<bool, CatalogError>;
+    async fn acquire_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool, CatalogError>;
     /// Gives it back; nothing happens when it is not ours.
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError>;
     /// Names of the leases with this prefix that have not run out.
@@ -204,7 +258,12 @@ pub trait Catalog: Send + Sync {
     /// `none` to `deleting`, with the reason. False when the set is not there or is deleted.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;
     /// Sets `is_deleted` to `Y`. False when there is no such set.
-    async fn mark_deleted(&self, id: BackupId, reason: &str, now: DateTime<Utc>) -> Result<bool, CatalogError>;
+    async fn mark_deleted(
+        &self,
+        id: BackupId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError>;
 
     /// `user_backup_path`, ordered by id.
     async fn paths(&self) -> Result<Vec<BackupPath>, CatalogError>;

@@ -1,7 +1,7 @@
 //! Bringing the tables up, and telling how far they are.
 
 use crate::MigrationStatus;
-use crate::db::{Db, Fault, Store, bounded, read};
+use crate::db::{Db, Fault, Store, bounded, reading};
 use crate::error::CatalogError;
 use crate::probe;
 use sqlx::migrate::{MigrateError, Migrator};
@@ -29,7 +29,11 @@ fn migrator(db: &Db) -> Migrator {
 }
 
 fn latest(db: &Db) -> i64 {
-    migrator(db).iter().map(|migration| migration.version).max().unwrap_or(0)
+    migrator(db)
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }
 
 /// Creates, adopts or brings up the tables.
@@ -46,13 +50,15 @@ pub(crate) async fn migrate(store: &Store) -> Result<MigrationStatus, CatalogErr
                 Ok(())
             }
             Db::My { options, .. } => {
-                let mut connection =
-                    probe::connect(options).await.map_err(|cause| Fault::Catalog(store.unreachable(cause)))?;
-                let locked: Option<i64> =
-                    sqlx::query_scalar("SELECT CAST(GET_LOCK(CONCAT('mykeeper.', LEFT(DATABASE(), 48)), ?) AS SIGNED)")
-                        .bind(LOCK_WAIT_SECONDS)
-                        .fetch_one(&mut connection)
-                        .await?;
+                let mut connection = probe::connect(options)
+                    .await
+                    .map_err(|cause| Fault::Catalog(store.unreachable(cause)))?;
+                let locked: Option<i64> = sqlx::query_scalar(
+                    "SELECT CAST(GET_LOCK(CONCAT('mykeeper.', LEFT(DATABASE(), 48)), ?) AS SIGNED)",
+                )
+                .bind(LOCK_WAIT_SECONDS)
+                .fetch_one(&mut connection)
+                .await?;
                 if locked != Some(1) {
                     return Err(CatalogError::Statement {
                         action: ACTION,
@@ -68,7 +74,11 @@ pub(crate) async fn migrate(store: &Store) -> Result<MigrationStatus, CatalogErr
             }
         }
     };
-    let outcome: Result<(), Fault> = tokio::time::timeout(LIMIT, work).await.unwrap_or(Err(Fault::Slow));
+    let outcome: Result<(), Fault> = tokio::time::timeout(LIMIT, work).await.unwrap_or_else(|_| {
+        Err(store
+            .unreachable("the migration has not come to an end within an hour".to_owned())
+            .into())
+    });
     if let Err(fault) = outcome {
         return Err(store.explain(ACTION, fault).await);
     }
@@ -84,28 +94,39 @@ async fn heal(connection: &mut sqlx::MySqlConnection) -> Result<(), Fault> {
     .fetch_one(&mut *connection)
     .await?;
     if noted > 0 {
-        let cut_off =
-            connection.execute("DELETE FROM mk_migration WHERE success = FALSE").await?.rows_affected();
+        let cut_off = connection
+            .execute("DELETE FROM mk_migration WHERE success = FALSE")
+            .await?
+            .rows_affected();
         if cut_off > 0 {
-            tracing::warn!(migrations = cut_off, "a migration was cut off half way and is run again");
+            tracing::warn!(
+                migrations = cut_off,
+                "a migration was cut off half way and is run again"
+            );
         }
     }
     Ok(())
 }
 
 async fn run<C: sqlx::migrate::Migrate>(store: &Store, connection: &mut C) -> Result<(), Fault> {
-    migrator(&store.db).run_direct(None, connection, false).await.map_err(|error| match error {
-        MigrateError::Execute(error) => Fault::Sql(error),
-        MigrateError::ExecuteMigration(error, version) if !probe::is_outage(&error) => {
-            Fault::Catalog(CatalogError::Statement {
+    migrator(&store.db)
+        .run_direct(None, connection, false)
+        .await
+        .map_err(|error| match error {
+            MigrateError::Execute(error) => Fault::Sql(error),
+            MigrateError::ExecuteMigration(error, version) if !probe::is_outage(&error) => {
+                Fault::Catalog(CatalogError::Statement {
+                    action: ACTION,
+                    cause: format!("migration {version}: {}", probe::cause(&error)),
+                })
+            }
+            MigrateError::ExecuteMigration(error, _) => Fault::Sql(error),
+            MigrateError::VersionMissing(version) => Fault::Catalog(newer(store, version)),
+            other => Fault::Catalog(CatalogError::Statement {
                 action: ACTION,
-                cause: format!("migration {version}: {}", probe::cause(&error)),
-            })
-        }
-        MigrateError::ExecuteMigration(error, _) => Fault::Sql(error),
-        MigrateError::VersionMissing(version) => Fault::Catalog(newer(store, version)),
-        other => Fault::Catalog(CatalogError::Statement { action: ACTION, cause: other.to_string() }),
-    })
+                cause: other.to_string(),
+            }),
+        })
 }
 
 fn newer(store: &Store, applied: i64) -> CatalogError {
@@ -119,17 +140,22 @@ fn newer(store: &Store, applied: i64) -> CatalogError {
 /// Tables of a version that this program does not know are not touched.
 pub(crate) async fn refuse_newer(store: &Store) -> Result<(), CatalogError> {
     let applied = applied(store).await?;
-    if applied > latest(&store.db) { Err(newer(store, applied)) } else { Ok(()) }
+    if applied > latest(&store.db) {
+        Err(newer(store, applied))
+    } else {
+        Ok(())
+    }
 }
 
 async fn applied(store: &Store) -> Result<i64, CatalogError> {
     if !has_table(store, TABLE).await? {
         return Ok(0);
     }
-    read!(store, "read the applied migrations", |conn| {
-        let version: Option<i64> = sqlx::query_scalar("SELECT MAX(version) FROM mk_migration WHERE success = TRUE")
-            .fetch_one(&mut *conn)
-            .await?;
+    reading!(store, "read the applied migrations", |conn| {
+        let version: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(version) FROM mk_migration WHERE success = TRUE")
+                .fetch_one(&mut *conn)
+                .await?;
         version.unwrap_or(0)
     })
 }
@@ -138,10 +164,12 @@ async fn has_table(store: &Store, table: &str) -> Result<bool, CatalogError> {
     const ACTION: &str = "look for tables";
     let outcome: Result<i64, Fault> = match &store.db {
         Db::Lite { readers, .. } => bounded!(readers, |conn| {
-            Ok(sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?")
-                .bind(table)
-                .fetch_one(&mut *conn)
-                .await?)
+            Ok(
+                sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?")
+                    .bind(table)
+                    .fetch_one(&mut *conn)
+                    .await?,
+            )
         }),
         Db::My { pool, .. } => bounded!(pool, |conn| {
             Ok(sqlx::query_scalar(
@@ -161,8 +189,10 @@ async fn has_table(store: &Store, table: &str) -> Result<bool, CatalogError> {
 /// How far the tables are. Changes nothing.
 pub(crate) async fn status(store: &Store) -> Result<MigrationStatus, CatalogError> {
     let backups = if has_table(store, "user_backup").await? {
-        let count: i64 = read!(store, "count the sets", |conn| {
-            sqlx::query_scalar("SELECT COUNT(*) FROM user_backup").fetch_one(&mut *conn).await?
+        let count: i64 = reading!(store, "count the sets", |conn| {
+            sqlx::query_scalar("SELECT COUNT(*) FROM user_backup")
+                .fetch_one(&mut *conn)
+                .await?
         })?;
         u64::try_from(count).ok()
     } else {
@@ -180,11 +210,15 @@ pub(crate) async fn status(store: &Store) -> Result<MigrationStatus, CatalogErro
 async fn engine(store: &Store) -> Result<String, CatalogError> {
     let outcome: Result<String, Fault> = match &store.db {
         Db::Lite { readers, .. } => bounded!(readers, |conn| {
-            let version: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut *conn).await?;
+            let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+                .fetch_one(&mut *conn)
+                .await?;
             Ok(format!("SQLite {version}"))
         }),
         Db::My { pool, .. } => bounded!(pool, |conn| {
-            let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *conn).await?;
+            let version: String = sqlx::query_scalar("SELECT VERSION()")
+                .fetch_one(&mut *conn)
+                .await?;
             // `10.11.14-MariaDB-0+deb12u1-log`: what follows the name is the packager's.
             Ok(match version.find("MariaDB") {
                 Some(at) => version[..at + "MariaDB".len()].to_owned(),

@@ -7,7 +7,9 @@ use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -60,16 +62,26 @@ pub async fn open(settings: &OpenCatalog) -> Result<Arc<dyn Catalog>, CatalogErr
 }
 
 async fn open_sqlite(settings: &OpenCatalog, path: &str) -> Result<Store, CatalogError> {
-    let path = PathBuf::from(path.strip_prefix("//").filter(|rest| rest.starts_with('/')).unwrap_or(path));
+    let path = PathBuf::from(
+        path.strip_prefix("//")
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path),
+    );
     let url = format!("sqlite:{}", path.display());
     if !path.is_absolute() || path.file_name().is_none() {
-        return Err(CatalogError::Url { url, cause: "the path must be absolute: sqlite:/path/to/file".to_owned() });
+        return Err(CatalogError::Url {
+            url,
+            cause: "the path must be absolute: sqlite:/path/to/file".to_owned(),
+        });
     }
     let make = settings.create;
     let file = path.clone();
     let made = tokio::task::spawn_blocking(move || present(&file, make)).await;
     made.unwrap_or_else(|error| Err(error.to_string()))
-        .map_err(|cause| CatalogError::Unreachable { url: url.clone(), cause })?;
+        .map_err(|cause| CatalogError::Unreachable {
+            url: url.clone(),
+            cause,
+        })?;
 
     let options = SqliteConnectOptions::new()
         .filename(&path)
@@ -87,9 +99,18 @@ async fn open_sqlite(settings: &OpenCatalog, path: &str) -> Result<Store, Catalo
             .connect_lazy_with(options)
     };
     // Not opened read-only: a reader of a WAL file must be able to write its shared-memory index.
-    let readers = pool(LITE_READERS, options.clone().journal_mode(SqliteJournalMode::Wal).pragma("query_only", "ON"));
+    let readers = pool(
+        LITE_READERS,
+        options
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .pragma("query_only", "ON"),
+    );
     let store = Store {
-        db: Db::Lite { writer: pool(1, options.clone()), readers },
+        db: Db::Lite {
+            writer: pool(1, options.clone()),
+            readers,
+        },
         url,
         zone: settings.timezone,
     };
@@ -116,7 +137,10 @@ fn present(path: &Path, make: bool) -> Result<(), String> {
         return Err("it is a directory".to_owned());
     }
     let Some(directory) = path.parent().filter(|directory| directory.is_dir()) else {
-        return Err(format!("the directory {} does not exist", path.parent().unwrap_or(path).display()));
+        return Err(format!(
+            "the directory {} does not exist",
+            path.parent().unwrap_or(path).display()
+        ));
     };
     if path.exists() {
         return Ok(());
@@ -124,7 +148,12 @@ fn present(path: &Path, make: bool) -> Result<(), String> {
     if !make {
         return Err("there is no such file: run \"mykeeper catalog migrate\"".to_owned());
     }
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(format!("cannot make a file in {}: {error}", directory.display())),
@@ -133,11 +162,15 @@ fn present(path: &Path, make: bool) -> Result<(), String> {
 
 async fn open_mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
     let url = without_password(&settings.url);
-    let bad = |cause: &str| CatalogError::Url { url: url.clone(), cause: cause.to_owned() };
+    let bad = |cause: &str| CatalogError::Url {
+        url: url.clone(),
+        cause: cause.to_owned(),
+    };
     if url != settings.url {
         return Err(bad("a password has no place in it; name a password file instead"));
     }
-    let mut options = MySqlConnectOptions::from_str(&settings.url).map_err(|error| bad(&probe::cause(&error)))?;
+    let mut options =
+        MySqlConnectOptions::from_str(&settings.url).map_err(|error| bad(&probe::cause(&error)))?;
     if options.get_database().is_none_or(str::is_empty) {
         return Err(bad("it names no database: mysql://user@host/database"));
     }
@@ -151,18 +184,31 @@ async fn open_mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
         .idle_timeout(IDLE)
         .after_connect(|connection, _| Box::pin(probe::prepare(connection)))
         .connect_lazy_with(options.clone());
-    let store = Store { db: Db::My { pool, options: Box::new(options.clone()) }, url, zone: settings.timezone };
-    probe::connect(&options).await.map_err(|cause| store.unreachable(cause))?;
+    let store = Store {
+        db: Db::My {
+            pool,
+            options: Box::new(options.clone()),
+        },
+        url,
+        zone: settings.timezone,
+    };
+    probe::connect(&options)
+        .await
+        .map_err(|cause| store.unreachable(cause))?;
     Ok(store)
 }
 
 /// The URL with `***` in place of a password.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     // A password may itself hold a slash or an at sign: the last at sign before the query ends it.
     let before_query = rest.find('?').unwrap_or(rest.len());
-    let Some(at) = rest[..before_query].rfind('@') else { return url.to_owned() };
+    let Some(at) = rest[..before_query].rfind('@') else {
+        return url.to_owned();
+    };
     match rest[..at].split_once(':') {
         Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[at..]),
         None if at <= end => url.to_owned(),
@@ -178,10 +224,22 @@ mod tests {
     fn a_password_in_a_url_is_never_shown() {
         for (url, shown) in [
             ("mysql://keeper@db/catalog", "mysql://keeper@db/catalog"),
-            ("mysql://keeper:s3cret@db/catalog", "mysql://keeper:***@db/catalog"),
-            ("mysql://keeper:s3/c@r:et@db/catalog?socket=/a@b", "mysql://keeper:***@db/catalog?socket=/a@b"),
-            ("mysql://keeper@[::1]:3306/catalog", "mysql://keeper@[::1]:3306/catalog"),
-            ("mysql://localhost/catalog?socket=/run/a@b.sock", "mysql://localhost/catalog?socket=/run/a@b.sock"),
+            (
+                "mysql://keeper:s3cret@db/catalog",
+                "mysql://keeper:***@db/catalog",
+            ),
+            (
+                "mysql://keeper:s3/c@r:et@db/catalog?socket=/a@b",
+                "mysql://keeper:***@db/catalog?socket=/a@b",
+            ),
+            (
+                "mysql://keeper@[::1]:3306/catalog",
+                "mysql://keeper@[::1]:3306/catalog",
+            ),
+            (
+                "mysql://localhost/catalog?socket=/run/a@b.sock",
+                "mysql://localhost/catalog?socket=/run/a@b.sock",
+            ),
             ("sqlite:/var/lib/catalog.db", "sqlite:/var/lib/catalog.db"),
         ] {
             assert_eq!(without_password(url), shown);

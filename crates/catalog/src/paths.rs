@@ -1,7 +1,7 @@
 //! The seed's `user_backup_path`: where the sets of a server lie on a backup host.
 
 use crate::BackupPath;
-use crate::db::{Store, read, write};
+use crate::db::{Store, reading, writing};
 use crate::error::CatalogError;
 use sqlx::FromRow;
 
@@ -37,17 +37,23 @@ macro_rules! select {
 }
 
 pub(crate) async fn list(store: &Store) -> Result<Vec<BackupPath>, CatalogError> {
-    let rows: Vec<PathRow> =
-        read!(store, "list the backup paths", |conn| sqlx::query_as(select!()).fetch_all(&mut *conn).await?)?;
+    let rows: Vec<PathRow> = reading!(store, "list the backup paths", |conn| sqlx::query_as(select!())
+        .fetch_all(&mut *conn)
+        .await?)?;
     Ok(rows.into_iter().map(BackupPath::from).collect())
 }
 
 pub(crate) async fn add(store: &Store, path: &BackupPath) -> Result<i64, CatalogError> {
     const ACTION: &str = "add a backup path";
     let equal = |rows: Vec<PathRow>| {
-        rows.into_iter().map(BackupPath::from).find(|row| BackupPath { id: path.id, ..row.clone() } == *path)
+        rows.into_iter().map(BackupPath::from).find(|row| {
+            BackupPath {
+                id: path.id,
+                ..row.clone()
+            } == *path
+        })
     };
-    write!(store, ACTION, |tx| {
+    writing!(store, ACTION, |tx| {
         let before: Vec<PathRow> = sqlx::query_as(select!()).fetch_all(&mut *tx).await?;
         if let Some(row) = equal(before) {
             row.id
@@ -64,16 +70,23 @@ pub(crate) async fn add(store: &Store, path: &BackupPath) -> Result<i64, Catalog
             .execute(&mut *tx)
             .await?;
             let after: Vec<PathRow> = sqlx::query_as(select!()).fetch_all(&mut *tx).await?;
-            equal(after).map(|row| row.id).ok_or_else(|| CatalogError::Statement {
-                action: ACTION,
-                cause: "the row that was written reads otherwise".to_owned(),
-            })?
+            equal(after)
+                .map(|row| row.id)
+                .ok_or_else(|| CatalogError::Statement {
+                    action: ACTION,
+                    cause: "the row that was written reads otherwise".to_owned(),
+                })?
         }
     })
 }
 
 pub(crate) async fn remove(store: &Store, id: i64) -> Result<bool, CatalogError> {
-    write!(store, "remove a backup path", |tx| {
-        sqlx::query("DELETE FROM user_backup_path WHERE id = ?").bind(id).execute(&mut *tx).await?.rows_affected() > 0
+    writing!(store, "remove a backup path", |tx| {
+        sqlx::query("DELETE FROM user_backup_path WHERE id = ?")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+            > 0
     })
 }

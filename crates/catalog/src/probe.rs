@@ -58,7 +58,20 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
             // killed, limits of the account.
             Some(number) => matches!(
                 number,
-                1040 | 1044 | 1045 | 1049 | 1053 | 1077 | 1129 | 1130 | 1184 | 1203 | 1226 | 1317 | 1698 | 1927 | 4031
+                1040 | 1044
+                    | 1045
+                    | 1049
+                    | 1053
+                    | 1077
+                    | 1129
+                    | 1130
+                    | 1184
+                    | 1203
+                    | 1226
+                    | 1317
+                    | 1698
+                    | 1927
+                    | 4031
             ),
             // SQLITE_BUSY, SQLITE_IOERR, SQLITE_CANTOPEN, SQLITE_NOTADB, by their primary codes.
             None => error

@@ -1,6 +1,6 @@
 //! `mk_proof`, `mk_proof_database` and the seed's `user_recover_info`: what restore tests found.
 
-use crate::db::{Store, is_duplicate, read, write};
+use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms, signed, to_json};
 use crate::zone::to_wall;
@@ -43,7 +43,10 @@ struct DatabaseRow {
 
 impl ProofRow {
     fn into_proof(self, databases: Vec<DatabaseProof>) -> Result<Proof, CatalogError> {
-        let place = Place { table: "mk_proof", id: &self.id };
+        let place = Place {
+            table: "mk_proof",
+            id: &self.id,
+        };
         Ok(Proof {
             bk_id: place.parse("bk_id", &self.bk_id)?,
             run_id: place.parse_some("run_id", self.run_id.as_ref())?,
@@ -60,7 +63,10 @@ impl ProofRow {
 
 impl DatabaseRow {
     fn into_database(self) -> Result<DatabaseProof, CatalogError> {
-        let place = Place { table: "mk_proof_database", id: &self.proof_id };
+        let place = Place {
+            table: "mk_proof_database",
+            id: &self.proof_id,
+        };
         Ok(DatabaseProof {
             database: self.db,
             passed: self.passed != 0,
@@ -77,8 +83,20 @@ impl DatabaseRow {
 /// The databases that get a row in `user_recover_info`. What concerns the whole set has no name and no row of its
 /// own, unless it is all that there is: a failure must show.
 fn recovered(proof: &Proof) -> Vec<&DatabaseProof> {
-    let named: Vec<_> = proof.databases.iter().filter(|database| !database.database.is_empty()).collect();
-    if named.is_empty() { proof.databases.iter().filter(|database| !database.passed).collect() } else { named }
+    let named: Vec<_> = proof
+        .databases
+        .iter()
+        .filter(|database| !database.database.is_empty())
+        .collect();
+    if named.is_empty() {
+        proof
+            .databases
+            .iter()
+            .filter(|database| !database.passed)
+            .collect()
+    } else {
+        named
+    }
 }
 
 macro_rules! insert_proof {
@@ -136,7 +154,11 @@ macro_rules! insert_recovery {
         .bind(to_wall($database.started_at, $store.zone))
         .bind(to_wall($database.finished_at, $store.zone))
         .bind(($database.finished_at - $database.started_at).num_seconds())
-        .bind(if $database.passed { RECOVERED } else { NOT_RECOVERED })
+        .bind(if $database.passed {
+            RECOVERED
+        } else {
+            NOT_RECOVERED
+        })
         .bind($store.timestamp($proof.finished_at))
         .execute(&mut *$tx)
         .await?
@@ -162,14 +184,19 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
         .iter()
         .map(|database| to_json(ACTION, &database.differences))
         .collect::<Result<Vec<_>, _>>()?;
-    let status = if proof.passed() { ValidateStatus::Passed } else { ValidateStatus::Failed };
-    write!(store, ACTION, |tx| {
+    let status = if proof.passed() {
+        ValidateStatus::Passed
+    } else {
+        ValidateStatus::Failed
+    };
+    writing!(store, ACTION, |tx| {
         match insert_proof!(tx, id, proof) {
             // The same proof of the same run again: its first answer was lost on the way.
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
-                for (number, (database, differences)) in proof.databases.iter().zip(&differences).enumerate() {
+                for (number, (database, differences)) in proof.databases.iter().zip(&differences).enumerate()
+                {
                     insert_database!(tx, id, number, database, differences);
                 }
                 let tag: Option<String> = sqlx::query_scalar("SELECT tag FROM user_backup WHERE bk_id = ?")
@@ -191,15 +218,18 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
 }
 
 pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
-    let (proofs, databases): (Vec<ProofRow>, Vec<DatabaseRow>) = read!(store, "list the proofs of a set", |conn| {
-        let proofs = sqlx::query_as(
+    let (proofs, databases): (Vec<ProofRow>, Vec<DatabaseRow>) = reading!(
+        store,
+        "list the proofs of a set",
+        |conn| {
+            let proofs = sqlx::query_as(
             "SELECT id, bk_id, run_id, node, path, sandbox_version, loader_version, started_ms, finished_ms \
              FROM mk_proof WHERE bk_id = ? ORDER BY finished_ms DESC, started_ms DESC, id",
         )
         .bind(id.to_string())
         .fetch_all(&mut *conn)
         .await?;
-        let databases = sqlx::query_as(
+            let databases = sqlx::query_as(
             "SELECT d.proof_id, d.db, d.passed, d.differences_json, d.error, d.objects_compared, d.rows_compared, \
              d.started_ms, d.finished_ms FROM mk_proof p JOIN mk_proof_database d ON d.proof_id = p.id \
              WHERE p.bk_id = ? ORDER BY d.proof_id, d.number",
@@ -207,11 +237,15 @@ pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Proof>, Ca
         .bind(id.to_string())
         .fetch_all(&mut *conn)
         .await?;
-        (proofs, databases)
-    })?;
+            (proofs, databases)
+        }
+    )?;
     let mut by_proof: HashMap<String, Vec<DatabaseProof>> = HashMap::new();
     for row in databases {
-        by_proof.entry(row.proof_id.clone()).or_default().push(row.into_database()?);
+        by_proof
+            .entry(row.proof_id.clone())
+            .or_default()
+            .push(row.into_database()?);
     }
     proofs
         .into_iter()

@@ -14,7 +14,12 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     pub(crate) fn error(&self, column: &'static str, cause: impl Display) -> CatalogError {
-        CatalogError::Row { table: self.table, column, id: self.id.to_owned(), cause: cause.to_string() }
+        CatalogError::Row {
+            table: self.table,
+            column,
+            id: self.id.to_owned(),
+            cause: cause.to_string(),
+        }
     }
 
     /// A name, an id, a word.
@@ -67,7 +72,10 @@ impl Place<'_> {
 
 /// JSON text of a domain value.
 pub(crate) fn to_json<T: serde::Serialize>(action: &'static str, value: &T) -> Result<String, CatalogError> {
-    serde_json::to_string(value).map_err(|error| CatalogError::Statement { action, cause: error.to_string() })
+    serde_json::to_string(value).map_err(|error| CatalogError::Statement {
+        action,
+        cause: error.to_string(),
+    })
 }
 
 /// Bytes and counts: the engines' integers are signed.

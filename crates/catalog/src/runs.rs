@@ -1,11 +1,11 @@
 //! `mk_slot` and `mk_run`: what became of each slot.
 
-use crate::db::{Store, is_duplicate, read, write};
+use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms};
 use crate::{Claim, RunFilter};
 use chrono::{DateTime, Utc};
-use mykeeper_domain::run::{Run, RunEnd};
+use mykeeper_domain::run::{Run, RunEnd, RunState};
 use mykeeper_domain::{NodeName, RunId};
 use sqlx::{FromRow, QueryBuilder};
 use std::path::{Path, PathBuf};
@@ -13,9 +13,32 @@ use std::path::{Path, PathBuf};
 macro_rules! columns {
     ($prefix:literal) => {
         concat!(
-            $prefix, "id, ", $prefix, "node, ", $prefix, "job, ", $prefix, "kind, ", $prefix, "trigger_kind, ",
-            $prefix, "slot_ms, ", $prefix, "state, ", $prefix, "reason, ", $prefix, "bk_id, ", $prefix,
-            "requested_ms, ", $prefix, "started_ms, ", $prefix, "finished_ms, ", $prefix, "log_path"
+            $prefix,
+            "id, ",
+            $prefix,
+            "node, ",
+            $prefix,
+            "job, ",
+            $prefix,
+            "kind, ",
+            $prefix,
+            "trigger_kind, ",
+            $prefix,
+            "slot_ms, ",
+            $prefix,
+            "state, ",
+            $prefix,
+            "reason, ",
+            $prefix,
+            "bk_id, ",
+            $prefix,
+            "requested_ms, ",
+            $prefix,
+            "started_ms, ",
+            $prefix,
+            "finished_ms, ",
+            $prefix,
+            "log_path"
         )
     };
 }
@@ -39,7 +62,10 @@ struct RunRow {
 
 impl RunRow {
     fn into_run(self) -> Result<Run, CatalogError> {
-        let place = Place { table: "mk_run", id: &self.id };
+        let place = Place {
+            table: "mk_run",
+            id: &self.id,
+        };
         Ok(Run {
             id: place.parse("id", &self.id)?,
             node: place.parse("node", &self.node)?,
@@ -91,12 +117,40 @@ macro_rules! insert_run {
     };
 }
 
+/// A run of a job that is not known (yet) is still the last run of something.
+macro_rules! remember_job {
+    ($tx:ident, $run:ident) => {{
+        let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM mk_job WHERE node = ? AND job = ?")
+            .bind($run.node.as_str())
+            .bind($run.job.as_str())
+            .fetch_one(&mut *$tx)
+            .await?;
+        if there == 0 {
+            let written = sqlx::query("INSERT INTO mk_job (node, job, kind) VALUES (?, ?, ?)")
+                .bind($run.node.as_str())
+                .bind($run.job.as_str())
+                .bind($run.kind.as_str())
+                .execute(&mut *$tx)
+                .await;
+            match written {
+                Err(error) if is_duplicate(&error) => {}
+                written => {
+                    written?;
+                }
+            }
+        }
+    }};
+}
+
 pub(crate) async fn claim_slot(store: &Store, run: &Run) -> Result<Claim, CatalogError> {
     const ACTION: &str = "take a slot";
     let Some(slot_at) = run.slot_at else {
-        return Err(CatalogError::Statement { action: ACTION, cause: "the run stands for no slot".to_owned() });
+        return Err(CatalogError::Statement {
+            action: ACTION,
+            cause: "the run stands for no slot".to_owned(),
+        });
     };
-    write!(store, ACTION, |tx| {
+    writing!(store, ACTION, |tx| {
         let taken = sqlx::query("INSERT INTO mk_slot (node, job, slot_ms, run_id) VALUES (?, ?, ?, ?)")
             .bind(run.node.as_str())
             .bind(run.job.as_str())
@@ -106,19 +160,25 @@ pub(crate) async fn claim_slot(store: &Store, run: &Run) -> Result<Claim, Catalo
             .await;
         match taken {
             Err(error) if is_duplicate(&error) => {
-                let holder: Option<String> =
-                    sqlx::query_scalar("SELECT run_id FROM mk_slot WHERE node = ? AND job = ? AND slot_ms = ?")
-                        .bind(run.node.as_str())
-                        .bind(run.job.as_str())
-                        .bind(ms(slot_at))
-                        .fetch_optional(&mut *tx)
-                        .await?;
+                let holder: Option<String> = sqlx::query_scalar(
+                    "SELECT run_id FROM mk_slot WHERE node = ? AND job = ? AND slot_ms = ?",
+                )
+                .bind(run.node.as_str())
+                .bind(run.job.as_str())
+                .bind(ms(slot_at))
+                .fetch_optional(&mut *tx)
+                .await?;
                 // The same claim again: its first answer was lost on the way.
-                if holder == Some(run.id.to_string()) { Claim::Won } else { Claim::Taken }
+                if holder == Some(run.id.to_string()) {
+                    Claim::Won
+                } else {
+                    Claim::Taken
+                }
             }
             taken => {
                 taken?;
                 insert_run!(tx, run)?;
+                remember_job!(tx, run);
                 sqlx::query(
                     "UPDATE mk_job SET last_slot_ms = ? \
                      WHERE node = ? AND job = ? AND (last_slot_ms IS NULL OR last_slot_ms < ?)",
@@ -136,11 +196,12 @@ pub(crate) async fn claim_slot(store: &Store, run: &Run) -> Result<Claim, Catalo
 }
 
 pub(crate) async fn insert(store: &Store, run: &Run) -> Result<(), CatalogError> {
-    write!(store, "write a run", |tx| {
+    writing!(store, "write a run", |tx| {
         match insert_run!(tx, run) {
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
+                remember_job!(tx, run);
             }
         }
     })
@@ -152,7 +213,7 @@ pub(crate) async fn start(
     started_at: DateTime<Utc>,
     log_path: Option<&Path>,
 ) -> Result<bool, CatalogError> {
-    write!(store, "start a run", |tx| {
+    writing!(store, "start a run", |tx| {
         sqlx::query(
             "UPDATE mk_run SET state = 'running', started_ms = ?, log_path = COALESCE(?, log_path) \
              WHERE id = ? AND state IN ('queued', 'running')",
@@ -168,7 +229,7 @@ pub(crate) async fn start(
 }
 
 pub(crate) async fn finish(store: &Store, id: RunId, end: &RunEnd) -> Result<bool, CatalogError> {
-    write!(store, "finish a run", |tx| {
+    writing!(store, "finish a run", |tx| {
         sqlx::query(
             "UPDATE mk_run SET state = ?, reason = ?, bk_id = COALESCE(?, bk_id), finished_ms = ? \
              WHERE id = ? AND state IN ('queued', 'running')",
@@ -186,7 +247,7 @@ pub(crate) async fn finish(store: &Store, id: RunId, end: &RunEnd) -> Result<boo
 }
 
 pub(crate) async fn one(store: &Store, id: RunId) -> Result<Option<Run>, CatalogError> {
-    let row: Option<RunRow> = read!(store, "read a run", |conn| {
+    let row: Option<RunRow> = reading!(store, "read a run", |conn| {
         sqlx::query_as(concat!("SELECT ", columns!(""), " FROM mk_run WHERE id = ?"))
             .bind(id.to_string())
             .fetch_optional(&mut *conn)
@@ -196,7 +257,7 @@ pub(crate) async fn one(store: &Store, id: RunId) -> Result<Option<Run>, Catalog
 }
 
 pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
-    let rows: Vec<RunRow> = read!(store, "list runs", |conn| {
+    let rows: Vec<RunRow> = reading!(store, "list runs", |conn| {
         let mut query = QueryBuilder::new(concat!("SELECT ", columns!(""), " FROM mk_run WHERE 1 = 1"));
         if let Some(job) = &filter.job {
             query.push(" AND job = ").push_bind(job.as_str());
@@ -207,8 +268,20 @@ pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, 
         if let Some(kind) = filter.kind {
             query.push(" AND kind = ").push_bind(kind.as_str());
         }
-        if !filter.states.is_empty() {
-            query.push(" AND state IN (");
+        if let [state] = filter.states[..] {
+            query.push(" AND state = ").push_bind(state.as_str());
+        } else if !filter.states.is_empty() {
+            // An index on the state helps to find rare ones. Where nearly every run matches, it would mean sorting
+            // them all: the newest are found sooner in the order of time.
+            let common = filter
+                .states
+                .iter()
+                .any(|state| matches!(state, RunState::Succeeded | RunState::Skipped));
+            query.push(if common {
+                " AND COALESCE(state, '') IN ("
+            } else {
+                " AND state IN ("
+            });
             let mut states = query.separated(", ");
             for state in &filter.states {
                 states.push_bind(state.as_str());
@@ -218,14 +291,16 @@ pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, 
         if let Some(since) = filter.since {
             query.push(" AND requested_ms >= ").push_bind(ms(since));
         }
-        query.push(" ORDER BY requested_ms DESC, id DESC LIMIT ").push_bind(i64::from(filter.limit));
+        query
+            .push(" ORDER BY requested_ms DESC, id DESC LIMIT ")
+            .push_bind(i64::from(filter.limit));
         query.build_query_as().fetch_all(&mut *conn).await?
     })?;
     into_runs(rows)
 }
 
 pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
-    let rows: Vec<RunRow> = read!(store, "list unfinished runs", |conn| {
+    let rows: Vec<RunRow> = reading!(store, "list unfinished runs", |conn| {
         sqlx::query_as(concat!(
             "SELECT ",
             columns!(""),
@@ -238,26 +313,16 @@ pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Run
     into_runs(rows)
 }
 
-/// The names of the jobs are found by leaps through an index, one for each job and not one for each run.
 pub(crate) async fn last_of_each_job(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
-    let rows: Vec<RunRow> = read!(store, "list the last runs", |conn| {
+    let rows: Vec<RunRow> = reading!(store, "list the last runs", |conn| {
         sqlx::query_as(concat!(
-            "WITH RECURSIVE jobs (job) AS (",
-            "SELECT MIN(job) FROM mk_run WHERE node = ? ",
-            "UNION ALL ",
-            "SELECT (SELECT MIN(next.job) FROM mk_run next WHERE next.node = ? AND next.job > jobs.job) ",
-            "FROM jobs WHERE jobs.job IS NOT NULL) ",
             "SELECT ",
             columns!("r."),
-            " FROM jobs JOIN mk_run r ON r.id = (SELECT newest.id FROM mk_run newest ",
-            "WHERE newest.node = ? AND newest.job = jobs.job AND newest.state <> 'skipped' ",
+            " FROM mk_job j JOIN mk_run r ON r.id = (SELECT newest.id FROM mk_run newest ",
+            "WHERE newest.node = j.node AND newest.job = j.job AND newest.state <> 'skipped' ",
             "ORDER BY newest.requested_ms DESC, newest.id DESC LIMIT 1) ",
-            "WHERE NOT EXISTS (SELECT 1 FROM mk_job gone WHERE gone.node = ? AND gone.job = jobs.job ",
-            "AND gone.forgotten_ms IS NOT NULL) ORDER BY r.job"
+            "WHERE j.node = ? AND j.forgotten_ms IS NULL ORDER BY j.job"
         ))
-        .bind(node.as_str())
-        .bind(node.as_str())
-        .bind(node.as_str())
         .bind(node.as_str())
         .fetch_all(&mut *conn)
         .await?

@@ -2,8 +2,8 @@
 
 use crate::db::{Db, Store};
 use crate::{
-    BackupFilter, BackupPath, Catalog, CatalogError, Claim, JobRecord, MigrationStatus, RunFilter, attempts, backups,
-    contents, jobs, leases, migrate, paths, proofs, runs, transfers,
+    BackupFilter, BackupPath, Catalog, CatalogError, Claim, JobRecord, MigrationStatus, RunFilter, attempts,
+    backups, contents, jobs, leases, migrate, paths, proofs, runs, transfers,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -37,7 +37,12 @@ impl Catalog for Store {
         jobs::know(self, node, job, kind, now).await
     }
 
-    async fn forget_job(&self, node: &NodeName, job: &JobName, now: DateTime<Utc>) -> Result<(), CatalogError> {
+    async fn forget_job(
+        &self,
+        node: &NodeName,
+        job: &JobName,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
         jobs::forget(self, node, job, now).await
     }
 
@@ -202,7 +207,12 @@ impl Catalog for Store {
         backups::mark_deleting(self, id, reason).await
     }
 
-    async fn mark_deleted(&self, id: BackupId, reason: &str, now: DateTime<Utc>) -> Result<bool, CatalogError> {
+    async fn mark_deleted(
+        &self,
+        id: BackupId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
         backups::mark_deleted(self, id, reason, now).await
     }
 

@@ -1,7 +1,7 @@
 //! `mk_transfer` and `mk_delivery`: the sets' way to their destinations.
 
 use crate::backups::{self, BackupRow};
-use crate::db::{Store, is_duplicate, read, write};
+use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms, signed};
 use crate::zone::to_wall;
@@ -38,7 +38,10 @@ struct TransferRow {
 
 impl TransferRow {
     fn into_transfer(self) -> Result<Transfer, CatalogError> {
-        let place = Place { table: "mk_transfer", id: &self.id };
+        let place = Place {
+            table: "mk_transfer",
+            id: &self.id,
+        };
         Ok(Transfer {
             id: place.parse("id", &self.id)?,
             run_id: place.parse_some("run_id", self.run_id.as_ref())?,
@@ -50,7 +53,10 @@ impl TransferRow {
             purpose: place.parse("purpose", &self.purpose)?,
             state: place.parse("state", &self.state)?,
             reason: self.reason,
-            sent_bytes: self.sent_bytes.map(|bytes| place.count("sent_bytes", bytes)).transpose()?,
+            sent_bytes: self
+                .sent_bytes
+                .map(|bytes| place.count("sent_bytes", bytes))
+                .transpose()?,
             started_at: place.instant("started_ms", self.started_ms)?,
             finished_at: place.instant_some("finished_ms", self.finished_ms)?,
         })
@@ -58,7 +64,7 @@ impl TransferRow {
 }
 
 pub(crate) async fn start(store: &Store, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
-    write!(store, "start a transfer", |tx| {
+    writing!(store, "start a transfer", |tx| {
         let written = sqlx::query(concat!(
             "INSERT INTO mk_transfer (",
             columns!(),
@@ -112,11 +118,23 @@ struct Ending {
 
 fn ending(purpose: TransferPurpose, state: RunState) -> Ending {
     match purpose {
-        TransferPurpose::Send if state.is_success() => Ending { mark: Some("Y"), arrived: Some(true) },
-        TransferPurpose::Send => Ending { mark: Some("N"), arrived: None },
+        TransferPurpose::Send if state.is_success() => Ending {
+            mark: Some("Y"),
+            arrived: Some(true),
+        },
+        TransferPurpose::Send => Ending {
+            mark: Some("N"),
+            arrived: None,
+        },
         // A verification that was cut off has seen nothing.
-        TransferPurpose::Verify if state == RunState::Failed => Ending { mark: Some("N"), arrived: Some(false) },
-        TransferPurpose::Verify => Ending { mark: None, arrived: None },
+        TransferPurpose::Verify if state == RunState::Failed => Ending {
+            mark: Some("N"),
+            arrived: Some(false),
+        },
+        TransferPurpose::Verify => Ending {
+            mark: None,
+            arrived: None,
+        },
     }
 }
 
@@ -188,7 +206,7 @@ pub(crate) async fn finish(
     end: &RunEnd,
     sent_bytes: Option<u64>,
 ) -> Result<bool, CatalogError> {
-    write!(store, "finish a transfer", |tx| {
+    writing!(store, "finish a transfer", |tx| {
         let ended = sqlx::query(
             "UPDATE mk_transfer SET state = ?, reason = ?, sent_bytes = COALESCE(?, sent_bytes), finished_ms = ? \
              WHERE id = ? AND state IN ('queued', 'running')",
@@ -203,10 +221,11 @@ pub(crate) async fn finish(
         .rows_affected()
             > 0;
         if ended {
-            let row: TransferRow = sqlx::query_as(concat!("SELECT ", columns!(), " FROM mk_transfer WHERE id = ?"))
-                .bind(id.to_string())
-                .fetch_one(&mut *tx)
-                .await?;
+            let row: TransferRow =
+                sqlx::query_as(concat!("SELECT ", columns!(), " FROM mk_transfer WHERE id = ?"))
+                    .bind(id.to_string())
+                    .fetch_one(&mut *tx)
+                    .await?;
             let transfer = row.into_transfer()?;
             let Ending { mark, arrived } = ending(transfer.purpose, end.state);
             if let Some(mark) = mark {
@@ -222,7 +241,7 @@ pub(crate) async fn finish(
 }
 
 pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Transfer>, CatalogError> {
-    let rows: Vec<TransferRow> = read!(store, "list the transfers of a set", |conn| {
+    let rows: Vec<TransferRow> = reading!(store, "list the transfers of a set", |conn| {
         sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
@@ -236,7 +255,7 @@ pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Transfer>,
 }
 
 pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Transfer>, CatalogError> {
-    let rows: Vec<TransferRow> = read!(store, "list unfinished transfers", |conn| {
+    let rows: Vec<TransferRow> = reading!(store, "list unfinished transfers", |conn| {
         sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
@@ -255,7 +274,7 @@ pub(crate) async fn pending(
     destination: &DestinationName,
     limit: u32,
 ) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = read!(store, "list pending transfers", |conn| {
+    let rows: Vec<BackupRow> = reading!(store, "list pending transfers", |conn| {
         sqlx::query_as(concat!(
             "SELECT ",
             backups::columns!(),
@@ -280,7 +299,7 @@ pub(crate) async fn due_verifications(
     before: DateTime<Utc>,
     limit: u32,
 ) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = read!(store, "list due verifications", |conn| {
+    let rows: Vec<BackupRow> = reading!(store, "list due verifications", |conn| {
         sqlx::query_as(concat!(
             "SELECT ",
             backups::columns!(),

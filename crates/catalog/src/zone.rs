@@ -17,7 +17,9 @@ pub(crate) fn from_wall(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
         LocalResult::None => {
             // No zone skips more than a day.
             let day = TimeDelta::days(1);
-            let before = zone.from_local_datetime(&wall.checked_sub_signed(day)?).earliest()?;
+            let before = zone
+                .from_local_datetime(&wall.checked_sub_signed(day)?)
+                .earliest()?;
             before.with_timezone(&Utc).checked_add_signed(day)
         }
     }
@@ -40,8 +42,16 @@ mod tests {
             ("2026-10-25 02:30:00", Tz::Europe__Berlin, "2026-10-25T00:30:00Z"),
             // Skipped.
             ("2026-03-29 02:30:00", Tz::Europe__Berlin, "2026-03-29T01:30:00Z"),
-            ("2026-10-04 02:15:00", Tz::Australia__Lord_Howe, "2026-10-03T15:45:00Z"),
-            ("2017-11-15 17:31:20.480263", Tz::UTC, "2017-11-15T17:31:20.480263Z"),
+            (
+                "2026-10-04 02:15:00",
+                Tz::Australia__Lord_Howe,
+                "2026-10-03T15:45:00Z",
+            ),
+            (
+                "2017-11-15 17:31:20.480263",
+                Tz::UTC,
+                "2017-11-15T17:31:20.480263Z",
+            ),
         ] {
             assert_eq!(from_wall(wall, zone), Some(at(instant)), "{wall} in {zone}");
         }
@@ -51,8 +61,17 @@ mod tests {
 
     #[test]
     fn instants_are_shown_as_the_wall_shows_them() {
-        assert_eq!(to_wall(at("2026-10-25T00:30:00.999Z"), Tz::Europe__Berlin), "2026-10-25 02:30:00");
-        assert_eq!(to_wall(at("2026-10-25T01:30:00Z"), Tz::Europe__Berlin), "2026-10-25 02:30:00");
-        assert_eq!(to_wall(at("2017-11-15T09:31:20Z"), Tz::Asia__Shanghai), "2017-11-15 17:31:20");
+        assert_eq!(
+            to_wall(at("2026-10-25T00:30:00.999Z"), Tz::Europe__Berlin),
+            "2026-10-25 02:30:00"
+        );
+        assert_eq!(
+            to_wall(at("2026-10-25T01:30:00Z"), Tz::Europe__Berlin),
+            "2026-10-25 02:30:00"
+        );
+        assert_eq!(
+            to_wall(at("2017-11-15T09:31:20Z"), Tz::Asia__Shanghai),
+            "2017-11-15 17:31:20"
+        );
     }
 }

@@ -1,5 +1,11 @@
 //! What is said, and how soon, when the catalog cannot be had.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
 mod throwaway;
 
 use chrono_tz::Tz;
@@ -13,7 +19,12 @@ use std::time::{Duration, Instant};
 use throwaway::MariaDb;
 
 fn settings(url: impl Into<String>) -> OpenCatalog {
-    OpenCatalog { url: url.into(), password: None, timezone: Tz::UTC, create: true }
+    OpenCatalog {
+        url: url.into(),
+        password: None,
+        timezone: Tz::UTC,
+        create: true,
+    }
 }
 
 fn lite(path: &Path) -> OpenCatalog {
@@ -30,7 +41,10 @@ async fn refusal(settings: &OpenCatalog) -> String {
 async fn write(catalog: &dyn Catalog) -> Result<(), CatalogError> {
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
     let (node, job) = (NodeName::new("n").unwrap(), JobName::new("j").unwrap());
-    catalog.know_job(&node, &job, JobKind::Backup, now).await.map(drop)
+    catalog
+        .know_job(&node, &job, JobKind::Backup, now)
+        .await
+        .map(drop)
 }
 
 #[tokio::test]
@@ -38,7 +52,10 @@ async fn a_url_that_cannot_be_used_is_explained_without_its_password() {
     for (url, said) in [
         ("postgres://x/y", "it must begin with \"sqlite:\" or \"mysql://\""),
         ("sqlite:catalog.db", "the path must be absolute"),
-        ("mysql://keeper:s3cret@db/catalog", "a password has no place in it"),
+        (
+            "mysql://keeper:s3cret@db/catalog",
+            "a password has no place in it",
+        ),
         ("postgres://keeper:s3cret@db/catalog", "it must begin with"),
         ("mysql://keeper@db", "it names no database"),
         ("mysql://keeper@db:port/x", "invalid port"),
@@ -47,7 +64,10 @@ async fn a_url_that_cannot_be_used_is_explained_without_its_password() {
         assert!(error.contains(said), "{error}");
         assert!(!error.contains("s3cret"), "{error}");
     }
-    let secret = OpenCatalog { password: Some(SecretString::from("s3cret")), ..settings("mysql://k@h/d") };
+    let secret = OpenCatalog {
+        password: Some(SecretString::from("s3cret")),
+        ..settings("mysql://k@h/d")
+    };
     assert!(!format!("{secret:?}").contains("s3cret"));
 }
 
@@ -55,14 +75,25 @@ async fn a_url_that_cannot_be_used_is_explained_without_its_password() {
 async fn a_sqlite_file_that_cannot_be_had_is_explained() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("catalog.db");
-    let error = refusal(&OpenCatalog { create: false, ..lite(&file) }).await;
-    assert!(error.contains("there is no such file: run \"mykeeper catalog migrate\""), "{error}");
+    let error = refusal(&OpenCatalog {
+        create: false,
+        ..lite(&file)
+    })
+    .await;
+    assert!(
+        error.contains("there is no such file: run \"mykeeper catalog migrate\""),
+        "{error}"
+    );
     assert!(!file.exists());
     let error = refusal(&lite(&directory.path().join("missing/catalog.db"))).await;
     assert!(error.contains("missing does not exist"), "{error}");
     let error = refusal(&lite(directory.path())).await;
     assert!(error.contains("it is a directory"), "{error}");
-    std::fs::write(&file, "this is no database, however long one looks at it".repeat(100)).unwrap();
+    std::fs::write(
+        &file,
+        "this is no database, however long one looks at it".repeat(100),
+    )
+    .unwrap();
     let error = refusal(&lite(&file)).await;
     assert!(error.contains("file is not a database"), "{error}");
 }
@@ -82,7 +113,10 @@ async fn a_read_only_sqlite_file_is_read_and_says_so_when_written() {
     let catalog = open(&lite(&file)).await.unwrap();
     assert_eq!(catalog.status().await.unwrap().backups, Some(0));
     let error = write(catalog.as_ref()).await.unwrap_err().to_string();
-    assert!(error.contains("cannot note a job in the catalog: attempt to write a readonly database"), "{error}");
+    assert!(
+        error.contains("cannot note a job in the catalog: attempt to write a readonly database"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -93,17 +127,26 @@ async fn a_newer_sqlite_catalog_is_refused() {
     let path = here.url.strip_prefix("sqlite:").unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
     let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-    sqlx::query("INSERT INTO mk_migration VALUES (999, 'later', '2030-01-01', TRUE, x'00', 1)").execute(&pool).await.unwrap();
+    sqlx::query("INSERT INTO mk_migration VALUES (999, 'later', '2030-01-01', TRUE, x'00', 1)")
+        .execute(&pool)
+        .await
+        .unwrap();
     pool.close().await;
     let error = refusal(&here).await;
-    assert!(error.contains("was migrated by a newer mykeeper (its tables are at version 999"), "{error}");
+    assert!(
+        error.contains("was migrated by a newer mykeeper (its tables are at version 999"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_reported_soon() {
     let begun = Instant::now();
     let error = refusal(&settings("mysql://k@127.0.0.1:1/catalog")).await;
-    assert!(error.contains("cannot reach the catalog at mysql://k@127.0.0.1:1/catalog: Connection refused"), "{error}");
+    assert!(
+        error.contains("cannot reach the catalog at mysql://k@127.0.0.1:1/catalog: Connection refused"),
+        "{error}"
+    );
     let error = refusal(&settings("mysql://k@localhost/catalog?socket=/nonexistent/s")).await;
     assert!(error.contains("No such file or directory"), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(5));
@@ -137,17 +180,37 @@ async fn a_server_that_goes_away_is_reported_and_found_again() {
 
     server.kill();
     let error = unreachable_within(&catalog, 12).await;
-    assert!(error.contains("Connection refused") || error.contains("No such file"), "{error}");
+    assert!(
+        error.contains("Connection refused") || error.contains("No such file"),
+        "{error}"
+    );
     server.run().await;
     recovers(&catalog).await;
 
-    server.sql("catalog", "INSERT INTO mk_migration VALUES (999, 'later', NOW(), TRUE, '', 1)").await;
+    server
+        .sql(
+            "catalog",
+            "INSERT INTO mk_migration VALUES (999, 'later', NOW(), TRUE, '', 1)",
+        )
+        .await;
     let error = refusal(&keeper).await;
-    assert!(error.contains("was migrated by a newer mykeeper (its tables are at version 999"), "{error}");
+    assert!(
+        error.contains("was migrated by a newer mykeeper (its tables are at version 999"),
+        "{error}"
+    );
     let error = catalog.migrate().await.unwrap_err().to_string();
     assert!(error.contains("newer mykeeper"), "{error}");
-    server.sql("catalog", "DELETE FROM mk_migration WHERE version > 5; DROP TABLE mk_lease").await;
-    let error = catalog.leases("", "2026-11-22T12:00:00Z".parse().unwrap()).await.unwrap_err().to_string();
+    server
+        .sql(
+            "catalog",
+            "DELETE FROM mk_migration WHERE version > 5; DROP TABLE mk_lease",
+        )
+        .await;
+    let error = catalog
+        .leases("", "2026-11-22T12:00:00Z".parse().unwrap())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("run \"mykeeper catalog migrate\""), "{error}");
     assert_eq!(catalog.migrate().await.unwrap().applied, 6);
 
@@ -155,18 +218,34 @@ async fn a_server_that_goes_away_is_reported_and_found_again() {
     let error = write(catalog.as_ref()).await;
     assert!(error.is_ok(), "nothing to write");
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
-    let error = catalog.acquire_lease("x", "y", now, now).await.unwrap_err().to_string();
+    let error = catalog
+        .acquire_lease("x", "y", now, now)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("--read-only"), "{error}");
 }
 
 async fn refusals_hold_the_servers_words(keeper: &OpenCatalog, server: &MariaDb) {
-    let wrong = OpenCatalog { password: Some(SecretString::from("wr0ng")), ..keeper.clone() };
+    let wrong = OpenCatalog {
+        password: Some(SecretString::from("wr0ng")),
+        ..keeper.clone()
+    };
     let error = refusal(&wrong).await;
-    assert!(error.contains("Access denied for user 'keeper'@'localhost' (using password: YES)"), "{error}");
+    assert!(
+        error.contains("Access denied for user 'keeper'@'localhost' (using password: YES)"),
+        "{error}"
+    );
     assert!(!error.contains("wr0ng"), "{error}");
-    let nowhere = OpenCatalog { url: server.url("keeper", "nowhere"), ..keeper.clone() };
+    let nowhere = OpenCatalog {
+        url: server.url("keeper", "nowhere"),
+        ..keeper.clone()
+    };
     let error = refusal(&nowhere).await;
-    assert!(error.contains("Access denied for user 'keeper'@'localhost' to database 'nowhere'"), "{error}");
+    assert!(
+        error.contains("Access denied for user 'keeper'@'localhost' to database 'nowhere'"),
+        "{error}"
+    );
     let error = refusal(&settings(server.url("root", "nowhere"))).await;
     assert!(error.contains("Unknown database 'nowhere'"), "{error}");
 }
@@ -175,7 +254,11 @@ async fn unreachable_within(catalog: &Arc<dyn Catalog>, seconds: u64) -> String 
     let begun = Instant::now();
     let error = write(catalog.as_ref()).await.unwrap_err();
     assert!(matches!(error, CatalogError::Unreachable { .. }), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(seconds), "after {:?}: {error}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(seconds),
+        "after {:?}: {error}",
+        begun.elapsed()
+    );
     error.to_string()
 }
 

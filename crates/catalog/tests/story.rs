@@ -1,5 +1,11 @@
 //! One story, told to both engines.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
 mod throwaway;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -49,7 +55,11 @@ fn run(node_name: &str, job_name: &str, slot_at: Option<DateTime<Utc>>) -> Run {
         node: node(node_name),
         job: job(job_name),
         kind: JobKind::Backup,
-        trigger: if slot_at.is_some() { Trigger::Schedule } else { Trigger::Manual },
+        trigger: if slot_at.is_some() {
+            Trigger::Schedule
+        } else {
+            Trigger::Manual
+        },
         slot_at,
         state: RunState::Queued,
         reason: None,
@@ -62,7 +72,12 @@ fn run(node_name: &str, job_name: &str, slot_at: Option<DateTime<Utc>>) -> Run {
 }
 
 fn end(state: RunState, reason: Option<&str>, finished_at: DateTime<Utc>) -> RunEnd {
-    RunEnd { state, reason: reason.map(str::to_owned), bk_id: None, finished_at }
+    RunEnd {
+        state,
+        reason: reason.map(str::to_owned),
+        bk_id: None,
+        finished_at,
+    }
 }
 
 fn backup(node_name: &str, started_at: DateTime<Utc>) -> Backup {
@@ -77,7 +92,14 @@ fn backup(node_name: &str, started_at: DateTime<Utc>) -> Backup {
         started_at,
         finished_at: started_at + minutes(7),
         elapsed_seconds: 420,
-        databases: vec!["shop".into(), "a,b".into(), "日志 库-1".into(), "it's".into(), "back\\slash".into(), "🦀".into()],
+        databases: vec![
+            "shop".into(),
+            "a,b".into(),
+            "日志 库-1".into(),
+            "it's".into(),
+            "back\\slash".into(),
+            "🦀".into(),
+        ],
         complete: vec![true],
         reason: None,
         size_bytes: Some(u64::from(u32::MAX) * 3),
@@ -112,17 +134,34 @@ fn manifest(backup: &Backup, files: usize) -> Manifest {
             rows: (number % 2 == 0).then_some(number as u64),
         })
         .collect();
-    Manifest { version: FORMAT_VERSION, bk_id: backup.id, created_at: backup.finished_at, files }
+    Manifest {
+        version: FORMAT_VERSION,
+        bk_id: backup.id,
+        created_at: backup.finished_at,
+        files,
+    }
 }
 
 fn evidence(backup: &Backup, tables: usize) -> Evidence {
     let tables: BTreeMap<_, _> = (0..tables)
         .map(|number| {
-            (format!("表🦀 {number}"), TableInventory { engine: Some("InnoDB".into()), rows: Some(number as u64) })
+            (
+                format!("表🦀 {number}"),
+                TableInventory {
+                    engine: Some("InnoDB".into()),
+                    rows: Some(number as u64),
+                },
+            )
         })
         .collect();
     let inventory = Inventory {
-        databases: BTreeMap::from([("shop".to_owned(), DatabaseInventory { tables, ..Default::default() })]),
+        databases: BTreeMap::from([(
+            "shop".to_owned(),
+            DatabaseInventory {
+                tables,
+                ..Default::default()
+            },
+        )]),
     };
     Evidence {
         version: FORMAT_VERSION,
@@ -145,7 +184,10 @@ fn evidence(backup: &Backup, tables: usize) -> Evidence {
 }
 
 async fn insert(catalog: &dyn Catalog, backup: &Backup) -> bool {
-    catalog.insert_backup(backup, &manifest(backup, 2), &evidence(backup, 1)).await.unwrap()
+    catalog
+        .insert_backup(backup, &manifest(backup, 2), &evidence(backup, 1))
+        .await
+        .unwrap()
 }
 
 fn transfer(backup: &Backup, number: u32, purpose: TransferPurpose, started_at: DateTime<Utc>) -> Transfer {
@@ -184,7 +226,9 @@ async fn the_story_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_on_mariadb() {
     let server = throwaway::MariaDb::start().await;
-    server.sql("mysql", "CREATE DATABASE story CHARACTER SET latin1").await;
+    server
+        .sql("mysql", "CREATE DATABASE story CHARACTER SET latin1")
+        .await;
     let settings = OpenCatalog {
         url: server.url("root", "story"),
         password: None,
@@ -195,10 +239,11 @@ async fn the_story_on_mariadb() {
 
     // The status keeps the spelling that dashboards look for.
     let mut session = server.session("story").await;
-    let words: Vec<String> = sqlx::query_scalar("SELECT DISTINCT recover_status FROM user_recover_info ORDER BY 1")
-        .fetch_all(&mut session)
-        .await
-        .unwrap();
+    let words: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT recover_status FROM user_recover_info ORDER BY 1")
+            .fetch_all(&mut session)
+            .await
+            .unwrap();
     assert_eq!(words, ["failed", "sucess"]);
     a_migration_cut_off_half_way_is_run_again(&server, &settings).await;
 }
@@ -206,9 +251,19 @@ async fn the_story_on_mariadb() {
 async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, settings: &OpenCatalog) {
     for version in 1..=6 {
         // As a crash leaves it: the statements are done, or half done, and the note says so.
-        server.sql("story", &format!("UPDATE mk_migration SET success = FALSE WHERE version = {version}")).await;
+        server
+            .sql(
+                "story",
+                &format!("UPDATE mk_migration SET success = FALSE WHERE version = {version}"),
+            )
+            .await;
         if version == 3 {
-            server.sql("story", "ALTER TABLE user_backup DROP INDEX mk_unproven, DROP COLUMN deleted_ms").await;
+            server
+                .sql(
+                    "story",
+                    "ALTER TABLE user_backup DROP INDEX mk_unproven, DROP COLUMN deleted_ms",
+                )
+                .await;
         }
         if version == 6 {
             server.sql("story", "DROP TABLE mk_lease").await;
@@ -216,8 +271,23 @@ async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, 
         let catalog = open(settings).await.unwrap();
         let status = catalog.migrate().await.unwrap();
         assert_eq!(status.applied, status.latest);
-        assert!(catalog.acquire_lease("x", "me", noon(), noon() + minutes(1)).await.is_ok() || version < 6);
-        assert!(!catalog.backups(&BackupFilter { limit: 5, ..Default::default() }).await.unwrap().is_empty());
+        assert!(
+            catalog
+                .acquire_lease("x", "me", noon(), noon() + minutes(1))
+                .await
+                .is_ok()
+                || version < 6
+        );
+        assert!(
+            !catalog
+                .backups(&BackupFilter {
+                    limit: 5,
+                    ..Default::default()
+                })
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 }
 
@@ -245,7 +315,10 @@ async fn four_nodes_migrate_at_once(settings: &OpenCatalog) {
     let status = before.status().await.unwrap();
     assert_eq!((status.applied, status.backups), (0, None));
     let error = before.known_jobs(&node("n1")).await.unwrap_err().to_string();
-    assert!(error.contains("has no tables yet: run \"mykeeper catalog migrate\""), "{error}");
+    assert!(
+        error.contains("has no tables yet: run \"mykeeper catalog migrate\""),
+        "{error}"
+    );
 
     let nodes: Vec<_> = (0..4)
         .map(|_| {
@@ -257,30 +330,74 @@ async fn four_nodes_migrate_at_once(settings: &OpenCatalog) {
         let status = node.await.unwrap();
         assert_eq!(status.applied, status.latest);
         assert_eq!(status.backups, Some(0));
-        assert!(status.engine.starts_with("SQLite 3.") || status.engine.ends_with("MariaDB"), "{}", status.engine);
+        assert!(
+            status.engine.starts_with("SQLite 3.") || status.engine.ends_with("MariaDB"),
+            "{}",
+            status.engine
+        );
     }
-    assert_eq!(before.migrate().await.unwrap().applied, 6, "once more changes nothing");
+    assert_eq!(
+        before.migrate().await.unwrap().applied,
+        6,
+        "once more changes nothing"
+    );
 }
 
 async fn jobs_are_known_and_forgotten(catalog: &dyn Catalog) {
     let (n1, nightly) = (node("n1"), job("国内 平台-1"));
-    let first = catalog.know_job(&n1, &nightly, JobKind::Backup, noon()).await.unwrap();
+    let first = catalog
+        .know_job(&n1, &nightly, JobKind::Backup, noon())
+        .await
+        .unwrap();
     assert_eq!((first.since, first.last_slot_at), (noon(), None));
     let later = noon() + minutes(60);
-    assert_eq!(catalog.know_job(&n1, &nightly, JobKind::Backup, later).await.unwrap(), first, "seen before");
+    assert_eq!(
+        catalog
+            .know_job(&n1, &nightly, JobKind::Backup, later)
+            .await
+            .unwrap(),
+        first,
+        "seen before"
+    );
 
     let slot = noon() + minutes(30);
-    assert_eq!(catalog.claim_slot(&run("n1", nightly.as_str(), Some(slot))).await.unwrap(), Claim::Won);
+    assert_eq!(
+        catalog
+            .claim_slot(&run("n1", nightly.as_str(), Some(slot)))
+            .await
+            .unwrap(),
+        Claim::Won
+    );
     let older = noon() + minutes(15);
-    assert_eq!(catalog.claim_slot(&run("n1", nightly.as_str(), Some(older))).await.unwrap(), Claim::Won);
-    assert_eq!(catalog.known_jobs(&n1).await.unwrap()[0].last_slot_at, Some(slot), "the newest that was decided");
+    assert_eq!(
+        catalog
+            .claim_slot(&run("n1", nightly.as_str(), Some(older)))
+            .await
+            .unwrap(),
+        Claim::Won
+    );
+    assert_eq!(
+        catalog.known_jobs(&n1).await.unwrap()[0].last_slot_at,
+        Some(slot),
+        "the newest that was decided"
+    );
 
     catalog.forget_job(&n1, &nightly, later).await.unwrap();
     assert_eq!(catalog.known_jobs(&n1).await.unwrap(), []);
-    let again = catalog.know_job(&n1, &nightly, JobKind::Retention, later).await.unwrap();
-    assert_eq!((again.since, again.last_slot_at, again.kind), (later, None, JobKind::Retention));
+    let again = catalog
+        .know_job(&n1, &nightly, JobKind::Retention, later)
+        .await
+        .unwrap();
+    assert_eq!(
+        (again.since, again.last_slot_at, again.kind),
+        (later, None, JobKind::Retention)
+    );
     assert_eq!(catalog.known_jobs(&n1).await.unwrap(), [again]);
-    assert_eq!(catalog.known_jobs(&node("N1")).await.unwrap(), [], "large and small letters are different nodes");
+    assert_eq!(
+        catalog.known_jobs(&node("N1")).await.unwrap(),
+        [],
+        "large and small letters are different nodes"
+    );
 }
 
 async fn each_slot_is_won_once(settings: &OpenCatalog) {
@@ -297,7 +414,11 @@ async fn each_slot_is_won_once(settings: &OpenCatalog) {
                 for slot in 0..50 {
                     let run = run("n2", "race", Some(noon() + minutes(slot)));
                     if catalog.claim_slot(&run).await.unwrap() == Claim::Won {
-                        assert_eq!(catalog.claim_slot(&run).await.unwrap(), Claim::Won, "asked again, still ours");
+                        assert_eq!(
+                            catalog.claim_slot(&run).await.unwrap(),
+                            Claim::Won,
+                            "asked again, still ours"
+                        );
                         won.push((slot, run.id));
                     }
                 }
@@ -310,11 +431,25 @@ async fn each_slot_is_won_once(settings: &OpenCatalog) {
         won.extend(task.await.unwrap());
     }
     won.sort_unstable();
-    assert_eq!(won.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
-    let filter = RunFilter { job: Some(job("race")), limit: 1000, ..Default::default() };
-    assert_eq!(catalogs[0].runs(&filter).await.unwrap().len(), 50, "who lost wrote nothing");
+    assert_eq!(
+        won.iter().map(|(slot, _)| *slot).collect::<Vec<_>>(),
+        (0..50).collect::<Vec<_>>()
+    );
+    let filter = RunFilter {
+        job: Some(job("race")),
+        limit: 1000,
+        ..Default::default()
+    };
+    assert_eq!(
+        catalogs[0].runs(&filter).await.unwrap().len(),
+        50,
+        "who lost wrote nothing"
+    );
     let unfinished = catalogs[0].unfinished_runs(&node("n2")).await.unwrap();
-    assert_eq!(unfinished.iter().map(|run| run.id).collect::<Vec<_>>(), won.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    assert_eq!(
+        unfinished.iter().map(|run| run.id).collect::<Vec<_>>(),
+        won.iter().map(|(_, id)| *id).collect::<Vec<_>>()
+    );
 }
 
 async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
@@ -325,8 +460,16 @@ async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
     assert_eq!(catalog.run(RunId::generate()).await.unwrap(), None);
 
     let log = PathBuf::from("/var/lib/mykeeper/logs/日志.log");
-    assert!(catalog.start_run(expected.id, noon(), Some(log.clone())).await.unwrap());
-    assert!(catalog.start_run(expected.id, noon(), None).await.unwrap(), "a second attempt of the same run");
+    assert!(
+        catalog
+            .start_run(expected.id, noon(), Some(log.clone()))
+            .await
+            .unwrap()
+    );
+    assert!(
+        catalog.start_run(expected.id, noon(), None).await.unwrap(),
+        "a second attempt of the same run"
+    );
     (expected.state, expected.started_at, expected.log_path) = (RunState::Running, Some(noon()), Some(log));
     assert_eq!(catalog.run(expected.id).await.unwrap().as_ref(), Some(&expected));
 
@@ -344,23 +487,68 @@ async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
     };
     catalog.start_attempt(&attempt).await.unwrap();
     catalog.start_attempt(&attempt).await.unwrap();
-    let failed = end(RunState::Failed, Some("mydumper: Access denied 🦀"), noon() + minutes(1));
-    assert!(catalog.finish_attempt(attempt.id, &failed, Some("exit 1")).await.unwrap());
-    assert!(!catalog.finish_attempt(attempt.id, &failed, Some("exit 1")).await.unwrap());
-    let second = Attempt { id: AttemptId::generate(), number: 2, ..attempt.clone() };
+    let failed = end(
+        RunState::Failed,
+        Some("mydumper: Access denied 🦀"),
+        noon() + minutes(1),
+    );
+    assert!(
+        catalog
+            .finish_attempt(attempt.id, &failed, Some("exit 1"))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !catalog
+            .finish_attempt(attempt.id, &failed, Some("exit 1"))
+            .await
+            .unwrap()
+    );
+    let second = Attempt {
+        id: AttemptId::generate(),
+        number: 2,
+        ..attempt.clone()
+    };
     catalog.start_attempt(&second).await.unwrap();
-    (attempt.state, attempt.reason, attempt.exit_status, attempt.finished_at) =
-        (failed.state, failed.reason.clone(), Some("exit 1".into()), Some(failed.finished_at));
+    (
+        attempt.state,
+        attempt.reason,
+        attempt.exit_status,
+        attempt.finished_at,
+    ) = (
+        failed.state,
+        failed.reason.clone(),
+        Some("exit 1".into()),
+        Some(failed.finished_at),
+    );
     assert_eq!(catalog.attempts(expected.id).await.unwrap(), [attempt, second]);
 
     let bk_id = BackupId::from(RunId::generate().as_uuid());
-    let warned = RunEnd { bk_id: Some(bk_id), ..end(RunState::Warned, Some("look"), noon() + minutes(2)) };
+    let warned = RunEnd {
+        bk_id: Some(bk_id),
+        ..end(RunState::Warned, Some("look"), noon() + minutes(2))
+    };
     assert!(catalog.finish_run(expected.id, &warned).await.unwrap());
-    assert!(!catalog.finish_run(expected.id, &failed).await.unwrap(), "it is final");
+    assert!(
+        !catalog.finish_run(expected.id, &failed).await.unwrap(),
+        "it is final"
+    );
     assert!(!catalog.start_run(expected.id, noon(), None).await.unwrap());
-    assert!(!catalog.finish_run(RunId::generate(), &warned).await.unwrap(), "there is no such run");
-    (expected.state, expected.reason, expected.bk_id, expected.finished_at) =
-        (warned.state, warned.reason, warned.bk_id, Some(warned.finished_at));
+    assert!(
+        !catalog.finish_run(RunId::generate(), &warned).await.unwrap(),
+        "there is no such run"
+    );
+    (
+        expected.state,
+        expected.reason,
+        expected.bk_id,
+        expected.finished_at,
+    ) = (
+        warned.state,
+        warned.reason,
+        warned.bk_id,
+        Some(warned.finished_at),
+    );
     assert_eq!(catalog.run(expected.id).await.unwrap(), Some(expected));
     assert_eq!(catalog.unfinished_runs(&node("n3")).await.unwrap(), []);
 }
@@ -368,13 +556,21 @@ async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
 async fn runs_are_found(catalog: &dyn Catalog) {
     let n4 = node("n4");
     let mut all = Vec::new();
-    for (number, (name, state)) in
-        [("a", RunState::Succeeded), ("a", RunState::Skipped), ("b", RunState::Failed), ("c", RunState::Skipped)]
-            .into_iter()
-            .enumerate()
+    for (number, (name, state)) in [
+        ("a", RunState::Succeeded),
+        ("a", RunState::Skipped),
+        ("b", RunState::Failed),
+        ("c", RunState::Skipped),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let run = Run {
-            kind: if name == "b" { JobKind::Transfer } else { JobKind::Backup },
+            kind: if name == "b" {
+                JobKind::Transfer
+            } else {
+                JobKind::Backup
+            },
             state,
             requested_at: noon() + minutes(number as i64),
             ..run("n4", name, None)
@@ -382,40 +578,109 @@ async fn runs_are_found(catalog: &dyn Catalog) {
         catalog.insert_run(&run).await.unwrap();
         all.push(run);
     }
-    let base = RunFilter { node: Some(n4.clone()), limit: 100, ..Default::default() };
+    let base = RunFilter {
+        node: Some(n4.clone()),
+        limit: 100,
+        ..Default::default()
+    };
     let ids = |runs: Vec<Run>| runs.into_iter().map(|run| run.id).collect::<Vec<_>>();
     let expect = |numbers: &[usize]| numbers.iter().map(|number| all[*number].id).collect::<Vec<_>>();
     for (filter, numbers) in [
         (base.clone(), vec![3, 2, 1, 0]),
-        (RunFilter { limit: 2, ..base.clone() }, vec![3, 2]),
-        (RunFilter { limit: 0, ..base.clone() }, vec![]),
-        (RunFilter { job: Some(job("a")), ..base.clone() }, vec![1, 0]),
-        (RunFilter { kind: Some(JobKind::Transfer), ..base.clone() }, vec![2]),
-        (RunFilter { states: vec![RunState::Failed, RunState::Succeeded], ..base.clone() }, vec![2, 0]),
-        (RunFilter { since: Some(noon() + minutes(2)), ..base.clone() }, vec![3, 2]),
+        (
+            RunFilter {
+                limit: 2,
+                ..base.clone()
+            },
+            vec![3, 2],
+        ),
+        (
+            RunFilter {
+                limit: 0,
+                ..base.clone()
+            },
+            vec![],
+        ),
+        (
+            RunFilter {
+                job: Some(job("a")),
+                ..base.clone()
+            },
+            vec![1, 0],
+        ),
+        (
+            RunFilter {
+                kind: Some(JobKind::Transfer),
+                ..base.clone()
+            },
+            vec![2],
+        ),
+        (
+            RunFilter {
+                states: vec![RunState::Failed, RunState::Succeeded],
+                ..base.clone()
+            },
+            vec![2, 0],
+        ),
+        (
+            RunFilter {
+                since: Some(noon() + minutes(2)),
+                ..base.clone()
+            },
+            vec![3, 2],
+        ),
     ] {
-        assert_eq!(ids(catalog.runs(&filter).await.unwrap()), expect(&numbers), "{filter:?}");
+        assert_eq!(
+            ids(catalog.runs(&filter).await.unwrap()),
+            expect(&numbers),
+            "{filter:?}"
+        );
     }
-    assert_eq!(ids(catalog.last_runs(&n4).await.unwrap()), expect(&[0, 2]), "c was only ever skipped");
-    catalog.know_job(&n4, &job("b"), JobKind::Transfer, noon()).await.unwrap();
+    assert_eq!(
+        ids(catalog.last_runs(&n4).await.unwrap()),
+        expect(&[0, 2]),
+        "c was only ever skipped"
+    );
+    catalog
+        .know_job(&n4, &job("b"), JobKind::Transfer, noon())
+        .await
+        .unwrap();
     catalog.forget_job(&n4, &job("b"), noon()).await.unwrap();
-    assert_eq!(ids(catalog.last_runs(&n4).await.unwrap()), expect(&[0]), "b is no job of this node any more");
+    assert_eq!(
+        ids(catalog.last_runs(&n4).await.unwrap()),
+        expect(&[0]),
+        "b is no job of this node any more"
+    );
     assert_eq!(catalog.last_runs(&node("nobody")).await.unwrap(), []);
 }
 
 async fn a_set_is_written_once_and_reads_as_it_was(catalog: &dyn Catalog) {
     let mut expected = backup("n5", noon());
-    expected.databases.extend((0..100).map(|number| format!("数据库-{number} `x` 🦀 {}", "y".repeat(30))));
+    expected
+        .databases
+        .extend((0..100).map(|number| format!("数据库-{number} `x` 🦀 {}", "y".repeat(30))));
     expected.complete = vec![true; expected.databases.len()];
     expected.consistency = Some(Consistency::PerDatabase);
     expected.command = format!("mydumper {}", "库".repeat(50_000));
-    expected.master_status = format!("bin.000001,4,{}", "3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,".repeat(2000));
+    expected.master_status = format!(
+        "bin.000001,4,{}",
+        "3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,".repeat(2000)
+    );
     let files = manifest(&expected, 25_000);
     let proof = evidence(&expected, 30_000);
 
     assert!(catalog.insert_backup(&expected, &files, &proof).await.unwrap());
-    let other = Backup { tag: "other".into(), ..expected.clone() };
-    assert!(!catalog.insert_backup(&other, &manifest(&other, 1), &proof).await.unwrap(), "it is there already");
+    let other = Backup {
+        tag: "other".into(),
+        ..expected.clone()
+    };
+    assert!(
+        !catalog
+            .insert_backup(&other, &manifest(&other, 1), &proof)
+            .await
+            .unwrap(),
+        "it is there already"
+    );
 
     assert_eq!(catalog.backup(expected.id).await.unwrap(), Some(expected.clone()));
     assert_eq!(catalog.files(expected.id).await.unwrap(), files.files);
@@ -429,23 +694,85 @@ async fn a_set_is_written_once_and_reads_as_it_was(catalog: &dyn Catalog) {
 
 async fn sets_are_found(catalog: &dyn Catalog) {
     // Both sides of the hour that Berlin's clocks show twice.
-    let first = Backup { tag: "shop".into(), ..backup("n6", at("2026-10-25T00:50:00.500Z")) };
-    let second = Backup { tag: "Shop".into(), bk_server: "10.0.0.1".into(), ..backup("n6", at("2026-10-25T01:10:00Z")) };
-    let third = Backup { tag: "shop".into(), ..backup("n6", at("2026-10-25T02:10:00Z")) };
+    let first = Backup {
+        tag: "shop".into(),
+        ..backup("n6", at("2026-10-25T00:50:00.500Z"))
+    };
+    let second = Backup {
+        tag: "Shop".into(),
+        bk_server: "10.0.0.1".into(),
+        ..backup("n6", at("2026-10-25T01:10:00Z"))
+    };
+    let third = Backup {
+        tag: "shop".into(),
+        ..backup("n6", at("2026-10-25T02:10:00Z"))
+    };
     for backup in [&third, &first, &second] {
         assert!(insert(catalog, backup).await);
     }
-    let base = BackupFilter { node: Some(node("n6")), limit: 100, ..Default::default() };
+    let base = BackupFilter {
+        node: Some(node("n6")),
+        limit: 100,
+        ..Default::default()
+    };
     for (filter, expected) in [
         (base.clone(), vec![&third, &second, &first]),
-        (BackupFilter { limit: 1, ..base.clone() }, vec![&third]),
-        (BackupFilter { tag: Some("shop".into()), ..base.clone() }, vec![&third, &first]),
-        (BackupFilter { tag: Some("shop ".into()), ..base.clone() }, vec![]),
-        (BackupFilter { server: Some("10.0.0.1".into()), ..base.clone() }, vec![&second]),
-        (BackupFilter { since: Some(at("2026-10-25T00:50:00.500Z")), ..base.clone() }, vec![&third, &second, &first]),
-        (BackupFilter { since: Some(at("2026-10-25T00:55:00Z")), ..base.clone() }, vec![&third, &second]),
-        (BackupFilter { since: Some(at("2026-10-25T01:10:00Z")), ..base.clone() }, vec![&third, &second]),
-        (BackupFilter { node: Some(node("nobody")), ..base.clone() }, vec![]),
+        (
+            BackupFilter {
+                limit: 1,
+                ..base.clone()
+            },
+            vec![&third],
+        ),
+        (
+            BackupFilter {
+                tag: Some("shop".into()),
+                ..base.clone()
+            },
+            vec![&third, &first],
+        ),
+        (
+            BackupFilter {
+                tag: Some("shop ".into()),
+                ..base.clone()
+            },
+            vec![],
+        ),
+        (
+            BackupFilter {
+                server: Some("10.0.0.1".into()),
+                ..base.clone()
+            },
+            vec![&second],
+        ),
+        (
+            BackupFilter {
+                since: Some(at("2026-10-25T00:50:00.500Z")),
+                ..base.clone()
+            },
+            vec![&third, &second, &first],
+        ),
+        (
+            BackupFilter {
+                since: Some(at("2026-10-25T00:55:00Z")),
+                ..base.clone()
+            },
+            vec![&third, &second],
+        ),
+        (
+            BackupFilter {
+                since: Some(at("2026-10-25T01:10:00Z")),
+                ..base.clone()
+            },
+            vec![&third, &second],
+        ),
+        (
+            BackupFilter {
+                node: Some(node("nobody")),
+                ..base.clone()
+            },
+            vec![],
+        ),
     ] {
         let found = catalog.backups(&filter).await.unwrap();
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{filter:?}");
@@ -460,8 +787,15 @@ async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
     let n7 = node("n7");
     let newer = backup("n7", noon());
     let older = backup("n7", noon() - minutes(60));
-    let local = Backup { transfer_to: vec![], transfer_complete: LOCAL_BACKUP.into(), ..backup("n7", noon()) };
-    let broken = Backup { complete: vec![true, false], ..backup("n7", noon()) };
+    let local = Backup {
+        transfer_to: vec![],
+        transfer_complete: LOCAL_BACKUP.into(),
+        ..backup("n7", noon())
+    };
+    let broken = Backup {
+        complete: vec![true, false],
+        ..backup("n7", noon())
+    };
     let elsewhere = backup("n8", noon());
     for backup in [&newer, &older, &local, &broken, &elsewhere] {
         insert(catalog, backup).await;
@@ -472,24 +806,51 @@ async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
     };
     assert_eq!(pending(100).await, [older.id, newer.id], "oldest first");
     assert_eq!(pending(1).await, [older.id]);
-    assert_eq!(catalog.pending_transfers(&n7, &DestinationName::new("attic").unwrap(), 9).await.unwrap(), []);
+    assert_eq!(
+        catalog
+            .pending_transfers(&n7, &DestinationName::new("attic").unwrap(), 9)
+            .await
+            .unwrap(),
+        []
+    );
 
     let dest = "rsync://backup@vault/sets";
     let mut attempts = Vec::new();
-    for (number, state) in [RunState::Failed, RunState::TimedOut, RunState::Succeeded].into_iter().enumerate() {
+    for (number, state) in [RunState::Failed, RunState::TimedOut, RunState::Succeeded]
+        .into_iter()
+        .enumerate()
+    {
         let started = noon() + minutes(10 * number as i64);
         let mut attempt = transfer(&older, number as u32 + 1, TransferPurpose::Send, started);
         catalog.start_transfer(&attempt, dest).await.unwrap();
         catalog.start_transfer(&attempt, dest).await.unwrap();
-        assert_eq!(catalog.unfinished_transfers(&n7).await.unwrap(), std::slice::from_ref(&attempt));
+        assert_eq!(
+            catalog.unfinished_transfers(&n7).await.unwrap(),
+            std::slice::from_ref(&attempt)
+        );
         let end = end(state, Some("why"), started + minutes(2));
-        assert!(catalog.finish_transfer(attempt.id, &end, Some(1 << 40)).await.unwrap());
-        assert!(!catalog.finish_transfer(attempt.id, &end, None).await.unwrap(), "it is final");
-        (attempt.state, attempt.reason, attempt.sent_bytes, attempt.finished_at) =
-            (state, end.reason, Some(1 << 40), Some(end.finished_at));
+        assert!(
+            catalog
+                .finish_transfer(attempt.id, &end, Some(1 << 40))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !catalog.finish_transfer(attempt.id, &end, None).await.unwrap(),
+            "it is final"
+        );
+        (
+            attempt.state,
+            attempt.reason,
+            attempt.sent_bytes,
+            attempt.finished_at,
+        ) = (state, end.reason, Some(1 << 40), Some(end.finished_at));
         attempts.push(attempt);
         let marks = ["N", "N,N", "N,N,Y"][number];
-        assert_eq!(catalog.backup(older.id).await.unwrap().unwrap().transfer_complete, marks);
+        assert_eq!(
+            catalog.backup(older.id).await.unwrap().unwrap().transfer_complete,
+            marks
+        );
     }
     assert_eq!(catalog.transfers(older.id).await.unwrap(), attempts);
     assert_eq!(catalog.unfinished_transfers(&n7).await.unwrap(), []);
@@ -504,40 +865,96 @@ async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
     let moment = noon() + minutes(40);
     let verify = transfer(&older, 1, TransferPurpose::Verify, moment);
     catalog.start_transfer(&verify, dest).await.unwrap();
-    catalog.finish_transfer(verify.id, &end(RunState::Interrupted, None, moment), None).await.unwrap();
-    assert_eq!(pending(100).await, [newer.id], "who was interrupted has seen nothing");
+    catalog
+        .finish_transfer(verify.id, &end(RunState::Interrupted, None, moment), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        pending(100).await,
+        [newer.id],
+        "who was interrupted has seen nothing"
+    );
     let verify = transfer(&older, 2, TransferPurpose::Verify, moment);
     catalog.start_transfer(&verify, dest).await.unwrap();
-    catalog.finish_transfer(verify.id, &end(RunState::Failed, Some("a.sql differs"), moment), None).await.unwrap();
-    assert_eq!(catalog.backup(older.id).await.unwrap().unwrap().transfer_complete, "N,N,Y,N");
+    catalog
+        .finish_transfer(
+            verify.id,
+            &end(RunState::Failed, Some("a.sql differs"), moment),
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        catalog.backup(older.id).await.unwrap().unwrap().transfer_complete,
+        "N,N,Y,N"
+    );
     assert_eq!(pending(100).await, [older.id, newer.id]);
     let resend = transfer(&older, 1, TransferPurpose::Send, moment);
     catalog.start_transfer(&resend, dest).await.unwrap();
-    catalog.finish_transfer(resend.id, &end(RunState::Succeeded, None, moment), Some(1)).await.unwrap();
+    catalog
+        .finish_transfer(resend.id, &end(RunState::Succeeded, None, moment), Some(1))
+        .await
+        .unwrap();
     assert_eq!(pending(100).await, [newer.id]);
-    assert_eq!(catalog.backup(older.id).await.unwrap().unwrap().transfer_complete, "N,N,Y,N,Y");
+    assert_eq!(
+        catalog.backup(older.id).await.unwrap().unwrap().transfer_complete,
+        "N,N,Y,N,Y"
+    );
 
     // By hand to where it was not meant to go.
     let by_hand = transfer(&local, 1, TransferPurpose::Send, moment);
     catalog.start_transfer(&by_hand, dest).await.unwrap();
-    catalog.finish_transfer(by_hand.id, &end(RunState::Succeeded, None, moment), None).await.unwrap();
-    assert_eq!(catalog.backup(local.id).await.unwrap().unwrap().transfer_complete, "Y");
+    catalog
+        .finish_transfer(by_hand.id, &end(RunState::Succeeded, None, moment), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        catalog.backup(local.id).await.unwrap().unwrap().transfer_complete,
+        "Y"
+    );
 }
 
 async fn verifications_fall_due(catalog: &dyn Catalog) {
     let n7 = node("n7");
-    let due = async |before| catalog.due_verifications(&n7, &vault(), before, 10).await.unwrap();
+    let due = async |before| {
+        catalog
+            .due_verifications(&n7, &vault(), before, 10)
+            .await
+            .unwrap()
+    };
     let moment = noon() + minutes(40);
     assert_eq!(due(moment).await, [], "not before its time");
     let found = due(moment + minutes(1)).await;
-    assert_eq!(found.len(), 2, "the set that was sent again, and the one that was sent by hand");
+    assert_eq!(
+        found.len(),
+        2,
+        "the set that was sent again, and the one that was sent by hand"
+    );
     let verify = transfer(&found[0], 1, TransferPurpose::Verify, moment + minutes(5));
     catalog.start_transfer(&verify, "x").await.unwrap();
-    catalog.finish_transfer(verify.id, &end(RunState::Succeeded, None, moment + minutes(5)), None).await.unwrap();
+    catalog
+        .finish_transfer(
+            verify.id,
+            &end(RunState::Succeeded, None, moment + minutes(5)),
+            None,
+        )
+        .await
+        .unwrap();
     assert_eq!(due(moment + minutes(1)).await, [found[1].clone()]);
-    let order: Vec<_> = due(moment + minutes(9)).await.into_iter().map(|backup| backup.id).collect();
+    let order: Vec<_> = due(moment + minutes(9))
+        .await
+        .into_iter()
+        .map(|backup| backup.id)
+        .collect();
     assert_eq!(order, [found[1].id, found[0].id], "longest unseen first");
-    assert_eq!(catalog.due_verifications(&n7, &vault(), moment + minutes(9), 1).await.unwrap().len(), 1);
+    assert_eq!(
+        catalog
+            .due_verifications(&n7, &vault(), moment + minutes(9), 1)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 async fn proofs_decide(catalog: &dyn Catalog) {
@@ -587,43 +1004,108 @@ async fn proofs_decide(catalog: &dyn Catalog) {
         started_at: since + minutes(10),
         finished_at: since + minutes(12),
     };
-    let passed = proof(&good, vec![database("shop", true), database("库", true), database("", true)]);
+    let passed = proof(
+        &good,
+        vec![database("shop", true), database("库", true), database("", true)],
+    );
     catalog.record_proof(&passed).await.unwrap();
     catalog.record_proof(&passed).await.unwrap();
-    assert_eq!(catalog.proofs(good.id).await.unwrap(), [passed], "once, whoever asks twice");
-    assert_eq!(catalog.backup(good.id).await.unwrap().unwrap().validate_status, ValidateStatus::Passed);
+    assert_eq!(
+        catalog.proofs(good.id).await.unwrap(),
+        [passed],
+        "once, whoever asks twice"
+    );
+    assert_eq!(
+        catalog.backup(good.id).await.unwrap().unwrap().validate_status,
+        ValidateStatus::Passed
+    );
 
     let failed = proof(&bad, vec![database("shop", true), database("库", false)]);
     catalog.record_proof(&failed).await.unwrap();
-    assert_eq!(catalog.backup(bad.id).await.unwrap().unwrap().validate_status, ValidateStatus::Failed);
+    assert_eq!(
+        catalog.backup(bad.id).await.unwrap().unwrap().validate_status,
+        ValidateStatus::Failed
+    );
     assert_eq!(candidates().await, [] as [BackupId; 0], "both have been tried");
-    let again = Proof { finished_at: since + minutes(20), ..proof(&bad, vec![database("", false)]) };
+    let again = Proof {
+        finished_at: since + minutes(20),
+        ..proof(&bad, vec![database("", false)])
+    };
     catalog.record_proof(&again).await.unwrap();
-    assert_eq!(catalog.proofs(bad.id).await.unwrap(), [again, failed], "newest first");
+    assert_eq!(
+        catalog.proofs(bad.id).await.unwrap(),
+        [again, failed],
+        "newest first"
+    );
 
     let late = proof(&gone, vec![database("shop", true)]);
     catalog.record_proof(&late).await.unwrap();
     let row = catalog.backup(gone.id).await.unwrap().unwrap();
-    assert_eq!((row.deletion, row.validate_status), (Deletion::Deleted, ValidateStatus::Passed));
-    catalog.record_proof(&proof(&backup("n9", since), vec![])).await.unwrap();
+    assert_eq!(
+        (row.deletion, row.validate_status),
+        (Deletion::Deleted, ValidateStatus::Passed)
+    );
+    catalog
+        .record_proof(&proof(&backup("n9", since), vec![]))
+        .await
+        .unwrap();
 }
 
 async fn leases_run_out(catalog: &dyn Catalog) {
     let (name, until) = ("validate:a_%", noon() + minutes(10));
     assert!(catalog.acquire_lease(name, "n1", noon(), until).await.unwrap());
     assert!(!catalog.acquire_lease(name, "n2", noon(), until).await.unwrap());
-    assert!(catalog.acquire_lease(name, "n1", noon(), until + minutes(1)).await.unwrap(), "a heartbeat");
-    assert!(catalog.acquire_lease("validate:abc", "n2", noon(), until).await.unwrap());
+    assert!(
+        catalog
+            .acquire_lease(name, "n1", noon(), until + minutes(1))
+            .await
+            .unwrap(),
+        "a heartbeat"
+    );
+    assert!(
+        catalog
+            .acquire_lease("validate:abc", "n2", noon(), until)
+            .await
+            .unwrap()
+    );
     assert!(catalog.acquire_lease("other", "n2", noon(), until).await.unwrap());
-    assert_eq!(catalog.leases("validate:", noon()).await.unwrap(), [name, "validate:abc"]);
-    assert_eq!(catalog.leases("validate:a_%", noon()).await.unwrap(), [name], "no wildcards");
-    assert_eq!(catalog.leases("validate:", until).await.unwrap(), [name], "the other has run out");
-    assert!(!catalog.acquire_lease(name, "n2", until, until + minutes(9)).await.unwrap());
-    assert!(catalog.acquire_lease(name, "n2", until + minutes(1), until + minutes(9)).await.unwrap());
+    assert_eq!(
+        catalog.leases("validate:", noon()).await.unwrap(),
+        [name, "validate:abc"]
+    );
+    assert_eq!(
+        catalog.leases("validate:a_%", noon()).await.unwrap(),
+        [name],
+        "no wildcards"
+    );
+    assert_eq!(
+        catalog.leases("validate:", until).await.unwrap(),
+        [name],
+        "the other has run out"
+    );
+    assert!(
+        !catalog
+            .acquire_lease(name, "n2", until, until + minutes(9))
+            .await
+            .unwrap()
+    );
+    assert!(
+        catalog
+            .acquire_lease(name, "n2", until + minutes(1), until + minutes(9))
+            .await
+            .unwrap()
+    );
     catalog.release_lease(name, "n1").await.unwrap();
-    assert_eq!(catalog.leases("validate:", until + minutes(1)).await.unwrap(), [name], "not his to give back");
+    assert_eq!(
+        catalog.leases("validate:", until + minutes(1)).await.unwrap(),
+        [name],
+        "not his to give back"
+    );
     catalog.release_lease(name, "n2").await.unwrap();
-    assert_eq!(catalog.leases("", until + minutes(1)).await.unwrap(), [] as [&str; 0]);
+    assert_eq!(
+        catalog.leases("", until + minutes(1)).await.unwrap(),
+        [] as [&str; 0]
+    );
 }
 
 async fn deletion_goes_one_way(catalog: &dyn Catalog) {
@@ -634,17 +1116,41 @@ async fn deletion_goes_one_way(catalog: &dyn Catalog) {
     assert!(catalog.mark_deleting(set.id, "older than 31 days").await.unwrap());
     let read = async || catalog.backup(set.id).await.unwrap().unwrap();
     assert_eq!(read().await.deletion, Deletion::Deleting);
-    assert!(catalog.mark_deleting(set.id, "older than 31 days").await.unwrap(), "the next pass finishes it");
-    assert_eq!(catalog.pending_transfers(&node("n10"), &vault(), 9).await.unwrap(), []);
-    let present = BackupFilter { node: Some(node("n10")), present_only: true, limit: 9, ..Default::default() };
-    assert_eq!(catalog.backups(&present).await.unwrap().len(), 1, "it may still be there");
+    assert!(
+        catalog.mark_deleting(set.id, "older than 31 days").await.unwrap(),
+        "the next pass finishes it"
+    );
+    assert_eq!(
+        catalog
+            .pending_transfers(&node("n10"), &vault(), 9)
+            .await
+            .unwrap(),
+        []
+    );
+    let present = BackupFilter {
+        node: Some(node("n10")),
+        present_only: true,
+        limit: 9,
+        ..Default::default()
+    };
+    assert_eq!(
+        catalog.backups(&present).await.unwrap().len(),
+        1,
+        "it may still be there"
+    );
     assert!(catalog.mark_deleted(set.id, "gone", noon()).await.unwrap());
     assert!(catalog.mark_deleted(set.id, "other", noon()).await.unwrap());
     assert!(!catalog.mark_deleting(set.id, "x").await.unwrap());
     let row = read().await;
-    assert_eq!((row.deletion, row.deletion_reason.as_deref()), (Deletion::Deleted, Some("gone")));
+    assert_eq!(
+        (row.deletion, row.deletion_reason.as_deref()),
+        (Deletion::Deleted, Some("gone"))
+    );
     assert_eq!(catalog.backups(&present).await.unwrap(), []);
-    let all = BackupFilter { present_only: false, ..present };
+    let all = BackupFilter {
+        present_only: false,
+        ..present
+    };
     assert_eq!(catalog.backups(&all).await.unwrap().len(), 1);
 }
 
@@ -659,11 +1165,20 @@ async fn paths_are_kept_once(catalog: &dyn Catalog) {
     };
     let first = catalog.add_path(&path).await.unwrap();
     assert_eq!(catalog.add_path(&path).await.unwrap(), first);
-    let offline = BackupPath { is_offline: true, ..path.clone() };
+    let offline = BackupPath {
+        is_offline: true,
+        ..path.clone()
+    };
     let second = catalog.add_path(&offline).await.unwrap();
     assert_eq!(
         catalog.paths().await.unwrap(),
-        [BackupPath { id: first, ..path }, BackupPath { id: second, ..offline }]
+        [
+            BackupPath { id: first, ..path },
+            BackupPath {
+                id: second,
+                ..offline
+            }
+        ]
     );
     assert!(catalog.remove_path(first).await.unwrap());
     assert!(!catalog.remove_path(first).await.unwrap());
