@@ -74,10 +74,15 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
 
 fn start_logging(is_daemon: bool) {
     use tracing_subscriber::EnvFilter;
-    let default = if is_daemon { "info,sqlx=warn,tokio_cron_scheduler=warn" } else { "error" };
+    let default = if is_daemon {
+        "info,sqlx=warn,tokio_cron_scheduler=warn".to_owned()
+    } else {
+        // A run in the foreground is shown by its own lines.
+        format!("error,{}=off", mykeeper_daemon::engine::RUN_EVENTS)
+    };
     let wanted = surroundings::wanted_log();
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(default))
-        .unwrap_or_else(|_| EnvFilter::new(default));
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(&default))
+        .unwrap_or_else(|_| EnvFilter::new(&default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = if surroundings::logs_to_journal() {
         builder.without_time().with_ansi(false).try_init()

@@ -98,7 +98,9 @@ impl TerminalLog {
 
 impl RunLog for TerminalLog {
     fn line(&self, source: &str, text: &str) {
-        if !self.verbose && source != "mykeeper" {
+        // How the run ended is the command's own last word.
+        let is_last = source == "mykeeper" && text.starts_with(mykeeper_daemon::engine::LAST_LINE);
+        if is_last || (!self.verbose && source != "mykeeper") {
             return;
         }
         let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);

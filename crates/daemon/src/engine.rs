@@ -23,6 +23,11 @@ const LOCK_POLL: Duration = Duration::from_millis(500);
 /// How long a cancelled run may take, beyond its tools' grace, to end them and write its record before it is left.
 const END_WITHIN: Duration = Duration::from_secs(90);
 
+/// The target of the events that say how a run begins and ends; a run in the foreground tells of them itself.
+pub const RUN_EVENTS: &str = "mykeeper::runs";
+/// How the last line of a run's log begins.
+pub const LAST_LINE: &str = "run ends: ";
+
 /// A run that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinishedRun {
@@ -325,7 +330,7 @@ impl Engine {
             };
         let log = Arc::new(log);
         let started_at = environment.clock.now();
-        tracing::info!(job = %job.name, run = %run.id, kind = %job.kind(), trigger = %run.trigger, "run begins");
+        tracing::info!(target: RUN_EVENTS, job = %job.name, run = %run.id, kind = %job.kind(), trigger = %run.trigger, "run begins");
         log.line("mykeeper", &begin_line(&job, &run, started_at));
         let begun = environment
             .persist("record the start of a run", &self.shared.ending, |catalog| {
@@ -416,15 +421,15 @@ impl Engine {
             Ok(JobReport { state, summary, bk_id }) => (state, summary, bk_id),
             Err(JobError { state, reason, bk_id, .. }) => (state, reason, bk_id),
         };
-        log.line("mykeeper", &format!("run ends: {state}: {reason}"));
+        log.line("mykeeper", &format!("{LAST_LINE}{state}: {reason}"));
         match state {
             RunState::Succeeded => {
-                tracing::info!(job = %job.name, run = %run.id, %state, reason, "run ended");
+                tracing::info!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended");
             }
             RunState::Failed | RunState::TimedOut | RunState::Stalled => {
-                tracing::error!(job = %job.name, run = %run.id, %state, reason, "run ended");
+                tracing::error!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended");
             }
-            _ => tracing::warn!(job = %job.name, run = %run.id, %state, reason, "run ended"),
+            _ => tracing::warn!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended"),
         }
         let end = RunEnd { state, reason: Some(reason.clone()), bk_id, finished_at: environment.clock.now() };
         let written = environment

@@ -257,7 +257,7 @@ impl RunContext {
             error.reason,
             humane(delay)
         ));
-        tracing::warn!(run = %self.run, job = %self.job.name, attempt = number, reason = %error.reason, "an attempt failed");
+        tracing::warn!(target: crate::engine::RUN_EVENTS, run = %self.run, job = %self.job.name, attempt = number, reason = %error.reason, "an attempt failed");
         self.wait(delay).await
     }
 }
