@@ -22,7 +22,9 @@ pub struct ToolEnv<'a> {
 
 impl std::fmt::Debug for ToolEnv<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ToolEnv").field("cancelled", &self.cancel.is_cancelled()).finish_non_exhaustive()
+        f.debug_struct("ToolEnv")
+            .field("cancelled", &self.cancel.is_cancelled())
+            .finish_non_exhaustive()
     }
 }
 
@@ -30,7 +32,10 @@ impl std::fmt::Debug for ToolEnv<'_> {
 pub(crate) fn run_error(program: &Path, hint: &str, error: &SuperviseError) -> ToolError {
     let name = program.display().to_string();
     match error {
-        SuperviseError::NotFound { .. } => ToolError::NotInstalled { program: name, hint: hint.to_owned() },
+        SuperviseError::NotFound { .. } => ToolError::NotInstalled {
+            program: name,
+            hint: hint.to_owned(),
+        },
         other => {
             let mut cause = other.to_string();
             let mut source = std::error::Error::source(other);
@@ -47,8 +52,14 @@ pub(crate) fn run_error(program: &Path, hint: &str, error: &SuperviseError) -> T
 pub(crate) fn ended_from_here(program: &str, exit: &Exit) -> Option<ToolError> {
     let program = program.to_owned();
     match exit {
-        Exit::TimedOut { after } => Some(ToolError::TimedOut { program, after: *after }),
-        Exit::Stalled { after } => Some(ToolError::Stalled { program, after: *after }),
+        Exit::TimedOut { after } => Some(ToolError::TimedOut {
+            program,
+            after: *after,
+        }),
+        Exit::Stalled { after } => Some(ToolError::Stalled {
+            program,
+            after: *after,
+        }),
         Exit::Cancelled => Some(ToolError::Cancelled { program }),
         Exit::Success | Exit::Failed { .. } | Exit::Signaled { .. } => None,
     }

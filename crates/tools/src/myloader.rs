@@ -36,7 +36,10 @@ pub struct MyloaderInfo {
 /// # Errors
 /// It is not there, or does not answer as myloader does.
 pub async fn detect_myloader(supervisor: &Supervisor, program: &Path) -> Result<MyloaderInfo, ToolError> {
-    let limits = Limits { timeout: Some(Duration::from_secs(20)), ..Limits::default() };
+    let limits = Limits {
+        timeout: Some(Duration::from_secs(20)),
+        ..Limits::default()
+    };
     let spec = ChildSpec::new(program).arg("--version").limits(limits);
     let mut banner = String::new();
     supervisor
@@ -52,13 +55,24 @@ pub async fn detect_myloader(supervisor: &Supervisor, program: &Path) -> Result<
         program: program.display().to_string(),
         cause: format!("its version is not understood: {banner:?}"),
     })?;
-    Ok(MyloaderInfo { program: program.to_owned(), banner, version })
+    Ok(MyloaderInfo {
+        program: program.to_owned(),
+        banner,
+        version,
+    })
 }
 
 fn parse_version(banner: &str) -> Option<(u32, u32, u32)> {
     let word = banner.strip_prefix("myloader")?.split_whitespace().next()?;
-    let mut numbers = word.trim_start_matches('v').split(['.', '-', ',']).map(str::parse::<u32>);
-    Some((numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?))
+    let mut numbers = word
+        .trim_start_matches('v')
+        .split(['.', '-', ','])
+        .map(str::parse::<u32>);
+    Some((
+        numbers.next()?.ok()?,
+        numbers.next()?.ok()?,
+        numbers.next()?.ok()?,
+    ))
 }
 
 /// A file for myloader: a table's definition, or rows of it.
@@ -103,12 +117,19 @@ pub(crate) fn can_load(info: &MyloaderInfo, database: &str, files: &[LoaderFile]
 fn link_files(folder: &Path, database: &str, files: &[LoaderFile]) -> Result<(), ToolError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
-        move |source| ToolError::Io { action: "link", path, source }
+        move |source| ToolError::Io {
+            action: "link",
+            path,
+            source,
+        }
     };
     // All that it wants of the file is that it is there; later versions read settings from it.
     let metadata = folder.join("metadata");
-    std::fs::write(&metadata, "# Started dump at: 1970-01-01 00:00:00\n[config]\nquote-character = BACKTICK\n")
-        .map_err(fail(&metadata))?;
+    std::fs::write(
+        &metadata,
+        "# Started dump at: 1970-01-01 00:00:00\n[config]\nquote-character = BACKTICK\n",
+    )
+    .map_err(fail(&metadata))?;
     for (name, file) in link_names(database, files).into_iter().zip(files) {
         let link = folder.join(name);
         std::os::unix::fs::symlink(&file.path, &link).map_err(fail(&link))?;
@@ -118,7 +139,11 @@ fn link_files(folder: &Path, database: &str, files: &[LoaderFile]) -> Result<(),
 
 /// `d.t00001-schema.sql.gz`, `d.t00001.00003.sql.gz`: one for each file.
 fn link_names(database: &str, files: &[LoaderFile]) -> Vec<String> {
-    let prefix = if naming(database) == Some(Naming::FileNames) { database } else { ALIAS };
+    let prefix = if naming(database) == Some(Naming::FileNames) {
+        database
+    } else {
+        ALIAS
+    };
     let mut tables: Vec<(&str, u32)> = Vec::new();
     let mut numbers = std::collections::HashMap::new();
     files
@@ -199,7 +224,8 @@ pub(crate) async fn load(
                 return;
             }
             env.log.line("myloader", line);
-            let complains = line.contains("CRITICAL") || line.contains("ERROR") || line.contains("option parsing");
+            let complains =
+                line.contains("CRITICAL") || line.contains("ERROR") || line.contains("option parsing");
             if stream == Stream::Stderr && complains && complaints.len() < KEPT_COMPLAINTS {
                 complaints.push(line.trim_start_matches("** ").to_owned());
             }
@@ -220,37 +246,67 @@ mod tests {
     use super::*;
 
     fn file(table: &str, is_schema: bool) -> LoaderFile {
-        LoaderFile { path: "/x".into(), table: table.into(), is_schema, ending: ".gz" }
+        LoaderFile {
+            path: "/x".into(),
+            table: table.into(),
+            is_schema,
+            ending: ".gz",
+        }
     }
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(parse_version("myloader 0.10.0, built against MySQL 10.11.14"), Some((0, 10, 0)));
-        assert_eq!(parse_version("myloader v1.0.1-3, built against MariaDB 10.11.19 with SSL support"), Some((1, 0, 1)));
+        assert_eq!(
+            parse_version("myloader 0.10.0, built against MySQL 10.11.14"),
+            Some((0, 10, 0))
+        );
+        assert_eq!(
+            parse_version("myloader v1.0.1-3, built against MariaDB 10.11.19 with SSL support"),
+            Some((1, 0, 1))
+        );
         assert_eq!(parse_version("ls"), None);
     }
 
     #[test]
     fn links_have_names_that_cannot_be_misread() {
-        let files = [file("a.b", true), file("t-schema", true), file("a.b", false), file("a.b", false)];
+        let files = [
+            file("a.b", true),
+            file("t-schema", true),
+            file("a.b", false),
+            file("a.b", false),
+        ];
         assert_eq!(
             link_names("shop.eu", &files),
-            ["d.t00000-schema.sql.gz", "d.t00001-schema.sql.gz", "d.t00000.00000.sql.gz", "d.t00000.00001.sql.gz"]
+            [
+                "d.t00000-schema.sql.gz",
+                "d.t00001-schema.sql.gz",
+                "d.t00000.00000.sql.gz",
+                "d.t00000.00001.sql.gz"
+            ]
         );
-        assert_eq!(link_names("日志 库-1", &files[..1]), ["日志 库-1.t00000-schema.sql.gz"]);
+        assert_eq!(
+            link_names("日志 库-1", &files[..1]),
+            ["日志 库-1.t00000-schema.sql.gz"]
+        );
     }
 
     #[test]
     fn a_name_is_given_as_an_argument_only_when_it_is_ascii() {
         let argv = |database| {
             let args = myloader_argv(Path::new("/f"), Path::new("/s"), database, 4);
-            args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+            args.iter()
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(
             argv("a$b"),
             "--directory=/f --socket=/s --user=root --threads=4 --verbose=3 --database=a$b"
         );
-        assert_eq!(argv("日志"), "--directory=/f --socket=/s --user=root --threads=4 --verbose=3");
+        assert_eq!(
+            argv("日志"),
+            "--directory=/f --socket=/s --user=root --threads=4 --verbose=3"
+        );
         assert_eq!(naming("日志.库"), None);
         assert_eq!(naming("a`b"), None);
     }

@@ -51,8 +51,11 @@ impl Restore<'_> {
                 differences.extend(self.try_views(database, &target, &found).await?);
             }
         }
-        let has_create =
-            self.layout.databases.get(database).is_some_and(|files| files.create.is_some());
+        let has_create = self
+            .layout
+            .databases
+            .get(database)
+            .is_some_and(|files| files.create.is_some());
         if expected.coverage.schemas && !has_create {
             differences.push(difference(database, "CREATE DATABASE", "present", MISSING));
         }
@@ -80,30 +83,38 @@ impl Restore<'_> {
         let at_once = self.request.sandbox.threads.clamp(1, 16) as usize;
         let tables: Vec<String> = found.tables.keys().cloned().collect();
         // Each worker keeps one connection.
-        let shares: Vec<Vec<String>> =
-            (0..at_once).map(|worker| tables.iter().skip(worker).step_by(at_once).cloned().collect()).collect();
-        let counting = shares.into_iter().filter(|share| !share.is_empty()).map(|share| async move {
-            let mut connection = self.server.connect().await?;
-            let mut counts: Vec<(String, Option<u64>)> = Vec::new();
-            for table in share {
-                let sql = format!("SELECT COUNT(*) FROM {}.{}", quoted(target), quoted(&table));
-                let count = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection).await {
-                    Ok(row) => row
-                        .try_get_unchecked::<Vec<u8>, _>(0)
-                        .ok()
-                        .and_then(|bytes| String::from_utf8(bytes).ok())
-                        .and_then(|text| text.parse().ok()),
-                    Err(error) => {
-                        self.env.log.line("mykeeper", &format!("{target}.{table}: {error}"));
-                        None
-                    }
-                };
-                counts.push((table, count));
-            }
-            Ok::<_, ToolError>(counts)
-        });
-        let counts: Vec<Vec<(String, Option<u64>)>> =
-            stream::iter(counting.collect::<Vec<_>>()).buffer_unordered(at_once).try_collect().await?;
+        let shares: Vec<Vec<String>> = (0..at_once)
+            .map(|worker| tables.iter().skip(worker).step_by(at_once).cloned().collect())
+            .collect();
+        let counting = shares
+            .into_iter()
+            .filter(|share| !share.is_empty())
+            .map(|share| async move {
+                let mut connection = self.server.connect().await?;
+                let mut counts: Vec<(String, Option<u64>)> = Vec::new();
+                for table in share {
+                    let sql = format!("SELECT COUNT(*) FROM {}.{}", quoted(target), quoted(&table));
+                    let count = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection).await {
+                        Ok(row) => row
+                            .try_get_unchecked::<Vec<u8>, _>(0)
+                            .ok()
+                            .and_then(|bytes| String::from_utf8(bytes).ok())
+                            .and_then(|text| text.parse().ok()),
+                        Err(error) => {
+                            self.env
+                                .log
+                                .line("mykeeper", &format!("{target}.{table}: {error}"));
+                            None
+                        }
+                    };
+                    counts.push((table, count));
+                }
+                Ok::<_, ToolError>(counts)
+            });
+        let counts: Vec<Vec<(String, Option<u64>)>> = stream::iter(counting.collect::<Vec<_>>())
+            .buffer_unordered(at_once)
+            .try_collect()
+            .await?;
         for (table, count) in counts.into_iter().flatten() {
             if let Some(table) = found.tables.get_mut(&table) {
                 table.rows = count;
@@ -128,7 +139,12 @@ impl Restore<'_> {
                 Ok(_) => {}
                 Err(sqlx::Error::Database(error)) => {
                     let object = format!("view {view}");
-                    differences.push(difference(database, &object, "can be selected from", error.message()));
+                    differences.push(difference(
+                        database,
+                        &object,
+                        "can be selected from",
+                        error.message(),
+                    ));
                 }
                 Err(error) => {
                     return Err(ToolError::Query {
@@ -154,12 +170,17 @@ impl Restore<'_> {
         for assertion in asserts {
             let database = &assertion.database;
             if !self.layout.databases.contains_key(database) {
-                let text = format!("not asserted, as the set does not hold {database}: {}", assertion.sql);
+                let text = format!(
+                    "not asserted, as the set does not hold {database}: {}",
+                    assertion.sql
+                );
                 self.env.log.line("mykeeper", &text);
                 continue;
             }
             let found = self.value_of(assertion).await?;
-            self.env.log.line("mykeeper", &format!("{database}: {}: {found}", assertion.sql));
+            self.env
+                .log
+                .line("mykeeper", &format!("{database}: {}: {found}", assertion.sql));
             if !is_true(&found) {
                 let object = format!("assert {}", assertion.sql);
                 let lines = differences.entry(database.clone()).or_default();
@@ -175,12 +196,17 @@ impl Restore<'_> {
         if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await {
             return Ok(error.to_string());
         }
-        let rows = match sqlx::raw_sql(AssertSqlSafe(assertion.sql.clone())).fetch_all(&mut connection).await {
+        let rows = match sqlx::raw_sql(AssertSqlSafe(assertion.sql.clone()))
+            .fetch_all(&mut connection)
+            .await
+        {
             Ok(rows) => rows,
             Err(sqlx::Error::Database(error)) => return Ok(error.message().to_owned()),
             Err(error) => return Ok(error.to_string()),
         };
-        let [row] = rows.as_slice() else { return Ok(format!("{} rows", rows.len())) };
+        let [row] = rows.as_slice() else {
+            return Ok(format!("{} rows", rows.len()));
+        };
         if row.len() != 1 {
             return Ok(format!("{} columns", row.len()));
         }
@@ -189,9 +215,10 @@ impl Restore<'_> {
             return Ok("NULL".to_owned());
         }
         Ok(match row.try_get_unchecked::<Vec<u8>, _>(0) {
-            Ok(bytes) if row.column(0).type_info().name() == "BIT" => {
-                bytes.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte)).to_string()
-            }
+            Ok(bytes) if row.column(0).type_info().name() == "BIT" => bytes
+                .iter()
+                .fold(0_u128, |value, byte| value << 8 | u128::from(*byte))
+                .to_string(),
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => error.to_string(),
         })
@@ -200,7 +227,10 @@ impl Restore<'_> {
 
 /// As SQL has it: a number that is not zero.
 fn is_true(value: &str) -> bool {
-    value.trim().parse::<f64>().is_ok_and(|number| number != 0.0 && !number.is_nan())
+    value
+        .trim()
+        .parse::<f64>()
+        .is_ok_and(|number| number != 0.0 && !number.is_nan())
 }
 
 fn count_objects(database: &DatabaseInventory) -> u64 {
@@ -229,9 +259,15 @@ mod tests {
 
     #[test]
     fn truth_is_what_sql_takes_for_it() {
-        for (value, is) in
-            [("1", true), ("0", false), ("-0.5", true), ("NULL", false), ("0.00", false), ("yes", false), ("NaN", false)]
-        {
+        for (value, is) in [
+            ("1", true),
+            ("0", false),
+            ("-0.5", true),
+            ("NULL", false),
+            ("0.00", false),
+            ("yes", false),
+            ("NaN", false),
+        ] {
             assert_eq!(is_true(value), is, "{value}");
         }
     }

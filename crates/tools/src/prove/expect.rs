@@ -10,8 +10,14 @@ use regex::bytes::Regex;
 use std::collections::BTreeMap;
 
 /// Tables of the system database whose rows a server writes by itself, or that no dump holds.
-const SYSTEM_NOISE: [&str; 6] =
-    ["general_log", "slow_log", "innodb_index_stats", "innodb_table_stats", "gtid_slave_pos", "transaction_registry"];
+const SYSTEM_NOISE: [&str; 6] = [
+    "general_log",
+    "slow_log",
+    "innodb_index_stats",
+    "innodb_table_stats",
+    "gtid_slave_pos",
+    "transaction_registry",
+];
 
 /// The measure for a comparison.
 #[derive(Clone, Debug)]
@@ -29,24 +35,35 @@ pub(super) fn expect(evidence: Option<&Evidence>, layout: &Layout) -> Result<Exp
         Some(evidence) => (evidence.inventory.databases.clone(), evidence.coverage),
         None => (read_all(layout)?, Coverage::ALL),
     };
-    if let (Some(system), Some(files)) = (databases.get_mut(SYSTEM_DATABASE), layout.databases.get(SYSTEM_DATABASE)) {
+    if let (Some(system), Some(files)) = (
+        databases.get_mut(SYSTEM_DATABASE),
+        layout.databases.get(SYSTEM_DATABASE),
+    ) {
         // What mydumper leaves out of it differs from version to version.
         system.tables.retain(|table, _| {
             files.schemas.iter().any(|(name, _)| name == table) && !SYSTEM_NOISE.contains(&table.as_str())
         });
-        system.views.retain(|view| files.views.iter().any(|(name, _)| name == view));
+        system
+            .views
+            .retain(|view| files.views.iter().any(|(name, _)| name == view));
     }
     Ok(Expected { databases, coverage })
 }
 
 /// Takes the server's own tables out of what was found, too.
 pub(super) fn without_system_noise(found: &mut DatabaseInventory) {
-    found.tables.retain(|table, _| !SYSTEM_NOISE.contains(&table.as_str()));
+    found
+        .tables
+        .retain(|table, _| !SYSTEM_NOISE.contains(&table.as_str()));
 }
 
 fn read_all(layout: &Layout) -> Result<BTreeMap<String, DatabaseInventory>, ToolError> {
     let patterns = Patterns::new()?;
-    layout.databases.iter().map(|(name, files)| Ok((name.clone(), patterns.read(files)?))).collect()
+    layout
+        .databases
+        .iter()
+        .map(|(name, files)| Ok((name.clone(), patterns.read(files)?)))
+        .collect()
 }
 
 struct Patterns {
@@ -60,12 +77,16 @@ struct Patterns {
 impl Patterns {
     fn new() -> Result<Self, ToolError> {
         let regex = |pattern: &str| {
-            Regex::new(pattern)
-                .map_err(|error| ToolError::Failed { message: format!("cannot read dumps: {error}"), passing: false })
+            Regex::new(pattern).map_err(|error| ToolError::Failed {
+                message: format!("cannot read dumps: {error}"),
+                passing: false,
+            })
         };
         Ok(Self {
             table: regex(r"(?i)^\s*CREATE TABLE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`")?,
-            sequence: regex(r"(?is)^\s*CREATE SEQUENCE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`|\)[^)]*\bSEQUENCE=1\b")?,
+            sequence: regex(
+                r"(?is)^\s*CREATE SEQUENCE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`|\)[^)]*\bSEQUENCE=1\b",
+            )?,
             view: regex(r"(?i)^\s*DROP VIEW IF EXISTS `((?:[^`]|``)+)`")?,
             trigger: regex(
                 r"(?is)^\s*CREATE\s+(?:DEFINER\s*=\s*\S+\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`(?P<q>(?:[^`]|``)+)`|(?P<b>[^\s`.]+))\s.*?\sON\s+(?:`(?P<tq>(?:[^`]|``)+)`|(?P<tb>[^\s`.]+))\s",
@@ -92,15 +113,28 @@ impl Patterns {
             if is_sequence {
                 database.sequences.insert(table);
             } else if !database.views.contains(&table) {
-                let rows = files.data.iter().filter(|(name, _)| name == alias).map(|(_, file)| file.rows.unwrap_or(0));
-                database.tables.insert(table, TableInventory { engine: None, rows: Some(rows.sum()) });
+                let rows = files
+                    .data
+                    .iter()
+                    .filter(|(name, _)| name == alias)
+                    .map(|(_, file)| file.rows.unwrap_or(0));
+                database.tables.insert(
+                    table,
+                    TableInventory {
+                        engine: None,
+                        rows: Some(rows.sum()),
+                    },
+                );
             }
         }
         for file in &files.triggers {
             each_statement(file, &mut |sql| {
                 if let Some(found) = self.trigger.captures(sql) {
                     let text = |quoted: &str, bare: &str| {
-                        found.name(quoted).or_else(|| found.name(bare)).map(|part| unquote(part.as_bytes()))
+                        found
+                            .name(quoted)
+                            .or_else(|| found.name(bare))
+                            .map(|part| unquote(part.as_bytes()))
                     };
                     if let (Some(trigger), Some(table)) = (text("q", "b"), text("tq", "tb")) {
                         database.triggers.insert(trigger, table);
@@ -110,8 +144,12 @@ impl Patterns {
         }
         for file in &files.post {
             each_statement(file, &mut |sql| {
-                let Some(found) = self.program.captures(sql) else { return };
-                let (Some(kind), Some(program)) = (found.get(1), found.get(2)) else { return };
+                let Some(found) = self.program.captures(sql) else {
+                    return;
+                };
+                let (Some(kind), Some(program)) = (found.get(1), found.get(2)) else {
+                    return;
+                };
                 let set = match kind.as_bytes().to_ascii_uppercase().as_slice() {
                     b"FUNCTION" => &mut database.functions,
                     b"PROCEDURE" => &mut database.procedures,
@@ -125,7 +163,10 @@ impl Patterns {
 }
 
 fn name(pattern: &Regex, sql: &[u8], group: usize) -> Option<String> {
-    pattern.captures(sql)?.get(group).map(|found| unquote(found.as_bytes()))
+    pattern
+        .captures(sql)?
+        .get(group)
+        .map(|found| unquote(found.as_bytes()))
 }
 
 fn unquote(name: &[u8]) -> String {
@@ -133,7 +174,11 @@ fn unquote(name: &[u8]) -> String {
 }
 
 pub(super) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Result<(), ToolError> {
-    let fail = |source| ToolError::Io { action: "read", path: file.real.clone(), source };
+    let fail = |source| ToolError::Io {
+        action: "read",
+        path: file.real.clone(),
+        source,
+    };
     let mut statements = Statements::open(&file.real, &file.path).map_err(fail)?;
     while let Some(statement) = statements.next_statement().map_err(fail)? {
         take(&statement);
@@ -143,7 +188,8 @@ pub(super) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Res
 
 /// The database that a `CREATE DATABASE` file makes.
 pub(super) fn created_database(file: &SetFile) -> Option<String> {
-    let pattern = Regex::new(r"(?i)^\s*CREATE DATABASE (?:/\*!\d+ IF NOT EXISTS\s*\*/ ?)?`((?:[^`]|``)+)`").ok()?;
+    let pattern =
+        Regex::new(r"(?i)^\s*CREATE DATABASE (?:/\*!\d+ IF NOT EXISTS\s*\*/ ?)?`((?:[^`]|``)+)`").ok()?;
     let mut found = None;
     each_statement(file, &mut |sql| found = name(&pattern, sql, 1).or(found.take())).ok()?;
     found
@@ -159,21 +205,59 @@ mod tests {
         let file = |name: &str, text: &str| {
             let real = folder.path().join(name);
             std::fs::write(&real, text).unwrap();
-            SetFile { path: name.into(), real, plain_bytes: 0, rows: Some(7) }
+            SetFile {
+                path: name.into(),
+                real,
+                plain_bytes: 0,
+                rows: Some(7),
+            }
         };
         let files = DatabaseFiles {
-            create: Some(file("c.sql", "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a$b` /*!40100 X */;\n")),
+            create: Some(file(
+                "c.sql",
+                "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a$b` /*!40100 X */;\n",
+            )),
             schemas: vec![
-                ("t".into(), file("t-schema.sql", "/*!40101 SET NAMES binary*/;\nCREATE TABLE `t``x` (\n  `a` int\n);\n")),
-                ("v".into(), file("v-schema.sql", "CREATE TABLE `v`(\n`a` int\n)ENGINE=MyISAM;\n")),
-                ("s".into(), file("s-schema.sql", "CREATE TABLE `s` (\n  `a` int\n) ENGINE=InnoDB SEQUENCE=1;\n")),
+                (
+                    "t".into(),
+                    file(
+                        "t-schema.sql",
+                        "/*!40101 SET NAMES binary*/;\nCREATE TABLE `t``x` (\n  `a` int\n);\n",
+                    ),
+                ),
+                (
+                    "v".into(),
+                    file("v-schema.sql", "CREATE TABLE `v`(\n`a` int\n)ENGINE=MyISAM;\n"),
+                ),
+                (
+                    "s".into(),
+                    file(
+                        "s-schema.sql",
+                        "CREATE TABLE `s` (\n  `a` int\n) ENGINE=InnoDB SEQUENCE=1;\n",
+                    ),
+                ),
             ],
             data: vec![("t".into(), file("t.sql", ""))],
-            views: vec![("v".into(), file("v-schema-view.sql", "DROP TABLE IF EXISTS `v`;\nDROP VIEW IF EXISTS `v`;\nCREATE VIEW `v` AS SELECT 1;\n"))],
-            triggers: vec![file("tr.sql", "CREATE DEFINER=`root`@`localhost` TRIGGER tr AFTER INSERT ON orders FOR EACH ROW BEGIN \nEND;\n")],
-            post: vec![file("p.sql", "DROP FUNCTION IF EXISTS `f`;\nCREATE FUNCTION f() RETURNS INT RETURN 1;\nDROP EVENT IF EXISTS `日`;\n")],
+            views: vec![(
+                "v".into(),
+                file(
+                    "v-schema-view.sql",
+                    "DROP TABLE IF EXISTS `v`;\nDROP VIEW IF EXISTS `v`;\nCREATE VIEW `v` AS SELECT 1;\n",
+                ),
+            )],
+            triggers: vec![file(
+                "tr.sql",
+                "CREATE DEFINER=`root`@`localhost` TRIGGER tr AFTER INSERT ON orders FOR EACH ROW BEGIN \nEND;\n",
+            )],
+            post: vec![file(
+                "p.sql",
+                "DROP FUNCTION IF EXISTS `f`;\nCREATE FUNCTION f() RETURNS INT RETURN 1;\nDROP EVENT IF EXISTS `日`;\n",
+            )],
         };
-        assert_eq!(created_database(files.create.as_ref().unwrap()), Some("a$b".to_owned()));
+        assert_eq!(
+            created_database(files.create.as_ref().unwrap()),
+            Some("a$b".to_owned())
+        );
         let found = Patterns::new().unwrap().read(&files).unwrap();
         assert_eq!(found.tables.keys().collect::<Vec<_>>(), ["t`x"]);
         assert_eq!(found.tables["t`x"].rows, Some(7));

@@ -20,10 +20,12 @@ pub(super) const SYNTAX_ERROR: u16 = 1064;
 /// The modes in which a definition may have been written, tried in turn.
 const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"];
 /// What each file begins with, whatever the one before left behind.
+///
+/// Unique keys are checked: without, MariaDB finds a row that is there twice only at the commit, and then loses all.
 const PRELUDE: [&str; 6] = [
     "SET NAMES binary",
     "SET SESSION foreign_key_checks=0",
-    "SET SESSION unique_checks=0",
+    "SET SESSION unique_checks=1",
     "SET SESSION time_zone='+00:00'",
     "SET SESSION timestamp=DEFAULT",
     "SET SESSION sql_mode=''",
@@ -65,7 +67,10 @@ pub(super) struct Feeder {
 
 impl Feeder {
     pub(super) async fn connect(socket: &Path) -> Result<Self, ToolError> {
-        Wire::connect(socket).await.map(|wire| Self { wire }).map_err(|error| lost(&error))
+        Wire::connect(socket)
+            .await
+            .map(|wire| Self { wire })
+            .map_err(|error| lost(&error))
     }
 
     /// One statement of our own.
@@ -91,7 +96,11 @@ impl Feeder {
         manner: Manner,
         change: &(dyn Fn(Vec<u8>) -> Vec<u8> + Sync),
     ) -> Result<Vec<Complaint>, ToolError> {
-        let complain = |code, text| Complaint { path: file.path.clone(), code, text };
+        let complain = |code, text| Complaint {
+            path: file.path.clone(),
+            code,
+            text,
+        };
         if let Some(complaint) = self.prepare(into, manner).await? {
             return Ok(vec![complain(complaint.0, complaint.1)]);
         }
@@ -122,7 +131,11 @@ impl Feeder {
         Ok(complaints)
     }
 
-    async fn prepare(&mut self, into: Option<&str>, manner: Manner) -> Result<Option<(u16, String)>, ToolError> {
+    async fn prepare(
+        &mut self,
+        into: Option<&str>,
+        manner: Manner,
+    ) -> Result<Option<(u16, String)>, ToolError> {
         let mut own: Vec<String> = PRELUDE.iter().map(|sql| (*sql).to_owned()).collect();
         match manner {
             Manner::Rows => {
@@ -145,7 +158,9 @@ impl Feeder {
             Some(database) => {
                 // The name is UTF-8, whatever the file's statements are.
                 self.execute(b"SET NAMES utf8mb4").await?;
-                let answer = self.execute(format!("USE {}", quoted(database)).as_bytes()).await?;
+                let answer = self
+                    .execute(format!("USE {}", quoted(database)).as_bytes())
+                    .await?;
                 self.execute(b"SET NAMES binary").await?;
                 Ok(answer)
             }
@@ -161,7 +176,11 @@ impl Feeder {
     ) -> Result<Option<(u16, String)>, ToolError> {
         let mut answer = first;
         for mode in MODES {
-            if self.execute(format!("SET SESSION sql_mode='{mode}'").as_bytes()).await?.is_some() {
+            if self
+                .execute(format!("SET SESSION sql_mode='{mode}'").as_bytes())
+                .await?
+                .is_some()
+            {
                 continue;
             }
             let again = self.execute(statement).await?;
@@ -183,7 +202,10 @@ fn is_setting(statement: &[u8]) -> bool {
         None => text,
     };
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    text[digits..].trim_ascii_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case(b"SET "))
+    text[digits..]
+        .trim_ascii_start()
+        .get(..4)
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"SET "))
 }
 
 fn is_syntax_error(answer: Option<&(u16, String)>) -> bool {
@@ -196,7 +218,10 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 fn lost(error: &WireError) -> ToolError {
-    ToolError::Failed { message: format!("cannot load into the throwaway server: {error}"), passing: true }
+    ToolError::Failed {
+        message: format!("cannot load into the throwaway server: {error}"),
+        passing: true,
+    }
 }
 
 /// Reads and decompresses on a thread of its own, a few statements ahead.

@@ -34,14 +34,22 @@ pub(super) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
     let present = list_files(request.set_dir)?;
     let mut checked = Checked::default();
     let listed: Vec<FileEntry> = if request.files.is_empty() {
-        present.iter().filter(|path| is_of_a_dump(path)).map(|path| unlisted(path)).collect()
+        present
+            .iter()
+            .filter(|path| is_of_a_dump(path))
+            .map(|path| unlisted(path))
+            .collect()
     } else {
         request.files.to_vec()
     };
     note_strays(request, &present, &mut checked);
     let total: u64 = listed.iter().map(|entry| entry.size_bytes).sum();
     let progress = |done_bytes| {
-        env.log.progress(Progress { phase: "verify", done_bytes, total_bytes: (total > 0).then_some(total) });
+        env.log.progress(Progress {
+            phase: "verify",
+            done_bytes,
+            total_bytes: (total > 0).then_some(total),
+        });
     };
     progress(0);
     let tasks = listed.into_iter().map(|entry| {
@@ -51,7 +59,9 @@ pub(super) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             .all(|part| matches!(part, std::path::Component::Normal(_)));
         async move {
             if env.cancel.is_cancelled() {
-                return Err(ToolError::Cancelled { program: "the check of files".to_owned() });
+                return Err(ToolError::Cancelled {
+                    program: "the check of files".to_owned(),
+                });
             }
             if !is_plain_path || !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
                 return Ok((entry, path, None));
@@ -59,7 +69,10 @@ pub(super) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             let (name, at) = (entry.path.clone(), path.clone());
             let digest = tokio::task::spawn_blocking(move || digest_file(&at, &name, 0)).await;
             let digest = digest.unwrap_or_else(|error| {
-                Err(ToolError::Failed { message: format!("cannot read {}: {error}", path.display()), passing: true })
+                Err(ToolError::Failed {
+                    message: format!("cannot read {}: {error}", path.display()),
+                    passing: true,
+                })
             })?;
             Ok((entry, path, Some(digest)))
         }
@@ -70,7 +83,12 @@ pub(super) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
         progress(checked.bytes);
         let (difference, rows, plain_bytes) = judge(&entry, digest.as_ref());
         checked.differences.extend(difference);
-        checked.files.push(SetFile { path: entry.path, real: path, plain_bytes, rows });
+        checked.files.push(SetFile {
+            path: entry.path,
+            real: path,
+            plain_bytes,
+            rows,
+        });
     }
     Ok(checked)
 }
@@ -86,28 +104,50 @@ fn judge(entry: &FileEntry, digest: Option<&FileDigest>) -> (Option<Difference>,
         })
     };
     let Some(digest) = digest else {
-        return (differ("", "present".into(), "missing".into()), entry.rows, entry.plain_bytes);
+        return (
+            differ("", "present".into(), "missing".into()),
+            entry.rows,
+            entry.plain_bytes,
+        );
     };
     let counted = (digest.rows, digest.plain_bytes);
     let difference = if entry.blake3.is_empty() {
-        digest.fault.as_ref().and_then(|fault| differ("", "readable to its end".into(), fault.clone()))
+        digest
+            .fault
+            .as_ref()
+            .and_then(|fault| differ("", "readable to its end".into(), fault.clone()))
     } else if digest.stamp.size_bytes != entry.size_bytes {
-        differ(", bytes", entry.size_bytes.to_string(), digest.stamp.size_bytes.to_string())
+        differ(
+            ", bytes",
+            entry.size_bytes.to_string(),
+            digest.stamp.size_bytes.to_string(),
+        )
     } else if !digest.blake3.eq_ignore_ascii_case(&entry.blake3) {
         differ(", BLAKE3", entry.blake3.clone(), digest.blake3.clone())
     } else {
-        digest.fault.as_ref().and_then(|fault| differ("", "readable to its end".into(), fault.clone()))
+        digest
+            .fault
+            .as_ref()
+            .and_then(|fault| differ("", "readable to its end".into(), fault.clone()))
     };
     (difference, Some(counted.0), counted.1)
 }
 
 /// The folder that a file of a per-database set lies in; empty for a file of a set with one folder.
 fn database_of(path: &str) -> String {
-    path.split_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default()
+    path.split_once('/')
+        .map(|(folder, _)| folder.to_owned())
+        .unwrap_or_default()
 }
 
 fn unlisted(path: &str) -> FileEntry {
-    FileEntry { path: path.to_owned(), size_bytes: 0, blake3: String::new(), plain_bytes: 0, rows: None }
+    FileEntry {
+        path: path.to_owned(),
+        size_bytes: 0,
+        blake3: String::new(),
+        plain_bytes: 0,
+        rows: None,
+    }
 }
 
 fn is_of_a_dump(path: &str) -> bool {
@@ -136,7 +176,11 @@ fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: 
             .map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder))
             .collect();
         for folder in folders {
-            let metadata = if folder.is_empty() { METADATA.to_owned() } else { format!("{folder}/{METADATA}") };
+            let metadata = if folder.is_empty() {
+                METADATA.to_owned()
+            } else {
+                format!("{folder}/{METADATA}")
+            };
             if !present.contains(&metadata) {
                 differ(&metadata, "present", "missing");
             }
@@ -144,7 +188,10 @@ fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: 
         return;
     }
     let listed: BTreeSet<&str> = request.files.iter().map(|entry| entry.path.as_str()).collect();
-    for path in present.iter().filter(|path| is_sql(path) && !listed.contains(path.as_str())) {
+    for path in present
+        .iter()
+        .filter(|path| is_sql(path) && !listed.contains(path.as_str()))
+    {
         differ(path, "absent", "present");
     }
 }
@@ -153,7 +200,11 @@ fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: 
 fn list_files(set_dir: &Path) -> Result<BTreeSet<String>, ToolError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
-        move |source| ToolError::Io { action: "read", path, source }
+        move |source| ToolError::Io {
+            action: "read",
+            path,
+            source,
+        }
     };
     let mut files = BTreeSet::new();
     let mut folders: Vec<(PathBuf, String)> = vec![(set_dir.to_owned(), String::new())];
@@ -161,7 +212,9 @@ fn list_files(set_dir: &Path) -> Result<BTreeSet<String>, ToolError> {
         for entry in std::fs::read_dir(&folder).map_err(fail(&folder))? {
             let entry = entry.map_err(fail(&folder))?;
             let kind = entry.file_type().map_err(fail(&folder))?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             let path = format!("{prefix}{name}");
             if kind.is_dir() && !name.starts_with(".rsync-partial") {
                 folders.push((entry.path(), format!("{path}/")));

@@ -77,8 +77,20 @@ pub(super) struct DatabaseFiles {
 
 impl DatabaseFiles {
     pub(super) fn plain_bytes(&self) -> u64 {
-        let tables = self.schemas.iter().chain(&self.data).chain(&self.views).map(|(_, file)| file.plain_bytes);
-        tables.chain(self.triggers.iter().chain(&self.post).map(|file| file.plain_bytes)).sum()
+        let tables = self
+            .schemas
+            .iter()
+            .chain(&self.data)
+            .chain(&self.views)
+            .map(|(_, file)| file.plain_bytes);
+        tables
+            .chain(
+                self.triggers
+                    .iter()
+                    .chain(&self.post)
+                    .map(|file| file.plain_bytes),
+            )
+            .sum()
     }
 }
 
@@ -86,7 +98,7 @@ impl DatabaseFiles {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) databases: BTreeMap<String, DatabaseFiles>,
-    /// SQL that belongs to no database of the set.
+    /// SQL of nothing that the set should hold. With a regex that means `shop`, mydumper dumps `shop.eu` too.
     pub(super) strangers: Vec<String>,
 }
 
@@ -109,8 +121,10 @@ pub(super) fn sort_files(files: &[SetFile], known: &Known<'_>) -> Layout {
     for database in &known.databases {
         layout.databases.entry(database.clone()).or_default();
     }
-    let stems: BTreeSet<(&str, &str)> =
-        files.iter().filter_map(|file| Some((file.folder(), file.stem()?))).collect();
+    let stems: BTreeSet<(&str, &str)> = files
+        .iter()
+        .filter_map(|file| Some((file.folder(), file.stem()?)))
+        .collect();
     for file in files {
         let Some(stem) = file.stem() else { continue };
         match readings(file.folder(), stem, known, &stems) {
@@ -141,32 +155,60 @@ fn readings(
 ) -> Option<(String, Kind)> {
     let has = |stem: &str| stems.contains(&(folder, stem));
     let mut names: Vec<(&str, &str)> = match known.folders.get(folder) {
-        Some(databases) => databases.iter().map(|name| (name.as_str(), name.as_str())).collect(),
-        None => known.databases.iter().map(|name| (name.as_str(), name.as_str())).collect(),
+        Some(databases) => databases
+            .iter()
+            .map(|name| (name.as_str(), name.as_str()))
+            .collect(),
+        None => known
+            .databases
+            .iter()
+            .map(|name| (name.as_str(), name.as_str()))
+            .collect(),
     };
-    names.extend(known.aliases.iter().map(|(alias, name)| (alias.as_str(), name.as_str())));
+    names.extend(
+        known
+            .aliases
+            .iter()
+            .map(|(alias, name)| (alias.as_str(), name.as_str())),
+    );
     names.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     let mut all: Vec<(String, Kind)> = Vec::new();
     for (prefix, database) in names {
-        let Some(rest) = stem.strip_prefix(prefix) else { continue };
+        let Some(rest) = stem.strip_prefix(prefix) else {
+            continue;
+        };
         for kind in kinds(rest, &|table| has(&format!("{prefix}.{table}-schema"))) {
             all.push((database.to_owned(), kind));
         }
     }
-    let fits = all.iter().position(|(database, kind)| {
-        let found = known.inventory.and_then(|inventory| inventory.databases.get(database));
-        match (kind, found) {
-            (Kind::Schema(name), Some(found)) => {
-                found.tables.contains_key(name) || found.views.contains(name) || found.sequences.contains(name)
+    let fits = |(database, kind): &(String, Kind)| {
+        let found = known
+            .inventory
+            .and_then(|inventory| inventory.databases.get(database))?;
+        Some(match kind {
+            Kind::Schema(name) => {
+                is_alias(name)
+                    || found.tables.contains_key(name)
+                    || found.views.contains(name)
+                    || found.sequences.contains(name)
             }
-            (Kind::Data(name), Some(found)) => found.tables.contains_key(name) || found.sequences.contains(name),
-            (Kind::View(name), Some(found)) => found.views.contains(name),
-            (Kind::Create | Kind::Triggers | Kind::Post, _) => true,
-            (_, None) => false,
-        }
-    });
-    let index = fits.unwrap_or(0);
-    (index < all.len()).then(|| all.swap_remove(index))
+            Kind::Data(name) => {
+                is_alias(name) || found.tables.contains_key(name) || found.sequences.contains(name)
+            }
+            Kind::View(name) => is_alias(name) || found.views.contains(name),
+            Kind::Create | Kind::Triggers | Kind::Post => true,
+        })
+    };
+    let best = all.iter().position(|reading| fits(reading) == Some(true));
+    // What the evidence knows nothing of is not loaded.
+    let index = best.or_else(|| all.iter().position(|reading| fits(reading).is_none()))?;
+    Some(all.swap_remove(index))
+}
+
+/// What mydumper 1.0 writes for a name that it does not trust in a file name: `mydumper_3`.
+fn is_alias(name: &str) -> bool {
+    name.strip_prefix("mydumper_")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What may follow a database's name, likeliest first. `has_schema` tells whether a table of that name is defined in
@@ -178,13 +220,18 @@ fn kinds(rest: &str, has_schema: &dyn Fn(&str) -> bool) -> Vec<Kind> {
         "-schema-triggers" => return vec![Kind::Triggers],
         _ => {}
     }
-    let Some(object) = rest.strip_prefix('.').filter(|object| !object.is_empty()) else { return Vec::new() };
+    let Some(object) = rest.strip_prefix('.').filter(|object| !object.is_empty()) else {
+        return Vec::new();
+    };
     let mut kinds = Vec::new();
     let whole = Kind::Data(object.to_owned());
-    let chunks = chunk_bases(object).into_iter().map(|base| Kind::Data(base.to_owned()));
+    let chunks = chunk_bases(object)
+        .into_iter()
+        .map(|base| Kind::Data(base.to_owned()));
     let data: Vec<Kind> = std::iter::once(whole).chain(chunks).collect();
-    let (sure, unsure): (Vec<Kind>, Vec<Kind>) =
-        data.into_iter().partition(|kind| matches!(kind, Kind::Data(table) if has_schema(table)));
+    let (sure, unsure): (Vec<Kind>, Vec<Kind>) = data
+        .into_iter()
+        .partition(|kind| matches!(kind, Kind::Data(table) if has_schema(table)));
     kinds.extend(sure);
     if let Some(view) = object.strip_suffix("-schema-view") {
         kinds.push(Kind::View(view.to_owned()));
@@ -207,7 +254,9 @@ fn chunk_bases(object: &str) -> Vec<&str> {
     let mut bases = Vec::new();
     let mut rest = object;
     for _ in 0..2 {
-        let Some((base, number)) = rest.rsplit_once('.') else { break };
+        let Some((base, number)) = rest.rsplit_once('.') else {
+            break;
+        };
         if number.len() < 5 || !number.bytes().all(|byte| byte.is_ascii_digit()) || base.is_empty() {
             break;
         }
@@ -225,7 +274,12 @@ mod tests {
     fn sort(names: &[&str], databases: &[&str], inventory: Option<&Inventory>) -> Vec<String> {
         let files: Vec<SetFile> = names
             .iter()
-            .map(|name| SetFile { path: (*name).into(), real: (*name).into(), plain_bytes: 0, rows: None })
+            .map(|name| SetFile {
+                path: (*name).into(),
+                real: (*name).into(),
+                plain_bytes: 0,
+                rows: None,
+            })
             .collect();
         let known = Known {
             databases: databases.iter().map(|name| (*name).to_owned()).collect(),
@@ -283,12 +337,30 @@ mod tests {
         shop.tables.insert("eu.o".into(), TableInventory::default());
         let mut inventory = Inventory::default();
         inventory.databases.insert("shop".into(), shop);
-        inventory.databases.insert("shop.eu".into(), DatabaseInventory::default());
+        inventory
+            .databases
+            .insert("shop.eu".into(), DatabaseInventory::default());
         let names = ["shop.eu.o-schema.sql", "shop.eu.o.sql"];
         assert_eq!(
             sort(&names, &["shop", "shop.eu"], Some(&inventory)),
             ["shop schema eu.o", "shop data eu.o"]
         );
-        assert_eq!(sort(&names, &["shop", "shop.eu"], None), ["shop.eu schema o", "shop.eu data o"]);
+        assert_eq!(
+            sort(&names, &["shop", "shop.eu"], None),
+            ["shop.eu schema o", "shop.eu data o"]
+        );
+        inventory.databases.remove("shop.eu");
+        inventory
+            .databases
+            .insert("shop".into(), DatabaseInventory::default());
+        let names = [
+            "shop.eu.o.sql",
+            "shop.eu-schema-create.sql",
+            "shop-schema-create.sql",
+        ];
+        assert_eq!(
+            sort(&names, &["shop"], Some(&inventory)),
+            ["shop create", "? shop.eu.o.sql", "? shop.eu-schema-create.sql"]
+        );
     }
 }

@@ -68,21 +68,38 @@ impl Restore<'_> {
     /// The server or a tool is gone, or the run was ended.
     pub(super) async fn run(&self) -> Result<BTreeMap<String, Loaded>, ToolError> {
         let mut loaded = BTreeMap::new();
-        let total: u64 = self.layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
+        let total: u64 = self
+            .layout
+            .databases
+            .values()
+            .map(DatabaseFiles::plain_bytes)
+            .sum();
         let mut done_bytes = 0;
         let mut feeder = Feeder::connect(self.server.socket()).await?;
         for (database, files) in &self.layout.databases {
-            self.env.log.progress(Progress { phase: "restore", done_bytes, total_bytes: Some(total) });
-            let mut state = Loaded { started_at: Some(self.env.clock.now()), ..Loaded::default() };
-            state.complaints.extend(self.create(&mut feeder, database, files).await?);
+            self.env.log.progress(Progress {
+                phase: "restore",
+                done_bytes,
+                total_bytes: Some(total),
+            });
+            let mut state = Loaded {
+                started_at: Some(self.env.clock.now()),
+                ..Loaded::default()
+            };
+            state
+                .complaints
+                .extend(self.create(&mut feeder, database, files).await?);
             self.load_tables(database, files, &mut state).await?;
             done_bytes += files.plain_bytes();
             loaded.insert(database.clone(), state);
         }
-        self.env.log.progress(Progress { phase: "restore", done_bytes, total_bytes: Some(total) });
+        self.env.log.progress(Progress {
+            phase: "restore",
+            done_bytes,
+            total_bytes: Some(total),
+        });
         let all: Vec<&String> = self.layout.databases.keys().collect();
         self.define(&mut feeder, &all, &mut loaded).await?;
-        self.create_definers().await?;
         Ok(loaded)
     }
 
@@ -95,12 +112,21 @@ impl Restore<'_> {
         database: &String,
         loaded: &mut BTreeMap<String, Loaded>,
     ) -> Result<(), ToolError> {
-        let Some(files) = self.layout.databases.get(database) else { return Ok(()) };
+        let Some(files) = self.layout.databases.get(database) else {
+            return Ok(());
+        };
         let mut feeder = Feeder::connect(self.server.socket()).await?;
-        let mut state = Loaded { started_at: Some(self.env.clock.now()), ..Loaded::default() };
+        let mut state = Loaded {
+            started_at: Some(self.env.clock.now()),
+            ..Loaded::default()
+        };
         feeder.execute(b"SET NAMES utf8mb4").await?;
-        feeder.execute(format!("DROP DATABASE {}", quoted(&self.target(database))).as_bytes()).await?;
-        state.complaints.extend(self.create(&mut feeder, database, files).await?);
+        feeder
+            .execute(format!("DROP DATABASE {}", quoted(&self.target(database))).as_bytes())
+            .await?;
+        state
+            .complaints
+            .extend(self.create(&mut feeder, database, files).await?);
         state.complaints.extend(self.feed_tables(database, files).await?);
         loaded.insert(database.clone(), state);
         self.define(&mut feeder, &[database], loaded).await
@@ -117,17 +143,25 @@ impl Restore<'_> {
         if let Some(file) = &files.create {
             let (from, to) = (quoted(database), quoted(&target));
             let change = |statement| replace_first(statement, from.as_bytes(), to.as_bytes());
-            let said = feeder.feed(file, None, Manner::Definitions { at: None }, &change).await?;
+            let said = feeder
+                .feed(file, None, Manner::Definitions { at: None }, &change)
+                .await?;
             complaints.extend(said.iter().map(Complaint::to_string));
         } else {
             complaints.push("the set has no CREATE DATABASE for it".to_owned());
         }
         feeder.execute(b"SET NAMES utf8mb4").await?;
-        if feeder.execute(format!("USE {}", quoted(&target)).as_bytes()).await?.is_some() {
+        if feeder
+            .execute(format!("USE {}", quoted(&target)).as_bytes())
+            .await?
+            .is_some()
+        {
             if files.create.is_some() {
                 complaints.push("its CREATE DATABASE does not make it".to_owned());
             }
-            let answer = feeder.execute(format!("CREATE DATABASE {}", quoted(&target)).as_bytes()).await?;
+            let answer = feeder
+                .execute(format!("CREATE DATABASE {}", quoted(&target)).as_bytes())
+                .await?;
             complaints.extend(answer.map(|(code, message)| format!("ERROR {code}: {message}")));
         }
         Ok(complaints)
@@ -145,16 +179,25 @@ impl Restore<'_> {
             return Ok(());
         }
         if !can_load(self.myloader, &target, &loader_files) {
-            let text = format!("{database}: loaded without myloader, which cannot be told its name or read its files");
+            let text = format!(
+                "{database}: loaded without myloader, which cannot be told its name or read its files"
+            );
             self.env.log.line("mykeeper", &text);
             state.complaints.extend(self.feed_tables(database, files).await?);
             return Ok(());
         }
-        let folder = self.server.scratch().join(format!("load-{}", Uuid::new_v4().simple()));
+        let folder = self
+            .server
+            .scratch()
+            .join(format!("load-{}", Uuid::new_v4().simple()));
         std::fs::DirBuilder::new()
             .mode(0o700)
             .create(&folder)
-            .map_err(|source| ToolError::Io { action: "create", path: folder.clone(), source })?;
+            .map_err(|source| ToolError::Io {
+                action: "create",
+                path: folder.clone(),
+                source,
+            })?;
         let request = LoadRequest {
             info: self.myloader,
             folder: &folder,
@@ -190,8 +233,10 @@ impl Restore<'_> {
                 connection = None;
                 continue;
             };
-            let now: Vec<Vec<u8>> =
-                rows.iter().filter_map(|row| row.try_get_unchecked::<Vec<u8>, _>(1).ok()).collect();
+            let now: Vec<Vec<u8>> = rows
+                .iter()
+                .filter_map(|row| row.try_get_unchecked::<Vec<u8>, _>(1).ok())
+                .collect();
             if now != last {
                 last = now;
                 activity.touch();
@@ -211,10 +256,14 @@ impl Restore<'_> {
         let target = target.as_str();
         let feeding = files.data.iter().map(|(_, file)| async move {
             let mut feeder = Feeder::connect(self.server.socket()).await?;
-            feeder.feed(file, Some(target), Manner::Rows, &|statement| statement).await
+            feeder
+                .feed(file, Some(target), Manner::Rows, &|statement| statement)
+                .await
         });
-        let said: Vec<Vec<Complaint>> =
-            stream::iter(feeding.collect::<Vec<_>>()).buffer_unordered(at_once).try_collect().await?;
+        let said: Vec<Vec<Complaint>> = stream::iter(feeding.collect::<Vec<_>>())
+            .buffer_unordered(at_once)
+            .try_collect()
+            .await?;
         complaints.extend(said.into_iter().flatten());
         Ok(complaints.iter().map(Complaint::to_string).collect())
     }
@@ -228,12 +277,20 @@ impl Restore<'_> {
     ) -> Result<(), ToolError> {
         // A view may call a function: these come first. Neither they nor triggers are resolved as they are created.
         for database in databases {
-            let Some(files) = self.layout.databases.get(*database) else { continue };
+            let Some(files) = self.layout.databases.get(*database) else {
+                continue;
+            };
             let target = self.target(database);
             let mut said = Vec::new();
             for file in files.post.iter().chain(&files.triggers) {
-                let manner = Manner::Definitions { at: self.dumped_at(file) };
-                said.extend(feeder.feed(file, Some(&target), manner, &|statement| statement).await?);
+                let manner = Manner::Definitions {
+                    at: self.dumped_at(file),
+                };
+                said.extend(
+                    feeder
+                        .feed(file, Some(&target), manner, &|statement| statement)
+                        .await?,
+                );
             }
             if let Some(state) = loaded.get_mut(*database) {
                 state.complaints.extend(said.iter().map(Complaint::to_string));
@@ -241,12 +298,17 @@ impl Restore<'_> {
         }
         let mut waiting: Vec<(&String, &String, &SetFile)> = Vec::new();
         for database in databases {
-            let Some(files) = self.layout.databases.get(*database) else { continue };
+            let Some(files) = self.layout.databases.get(*database) else {
+                continue;
+            };
             waiting.extend(files.views.iter().map(|(view, file)| (*database, view, file)));
         }
         let failed = self.define_views(feeder, waiting).await?;
-        self.judge_views(&failed, loaded);
-        Ok(())
+        let excused = self.judge_views(&failed, loaded);
+        if !excused.is_empty() {
+            self.excuse_dependents(excused, loaded).await?;
+        }
+        self.create_definers().await
     }
 
     /// Round by round, as long as one more can be created: a view may stand on one that comes later.
@@ -262,7 +324,9 @@ impl Restore<'_> {
             for (database, view, file) in waiting {
                 let target = self.target(database);
                 let manner = Manner::Definitions { at: None };
-                let said = feeder.feed(file, Some(&target), manner, &|statement| statement).await?;
+                let said = feeder
+                    .feed(file, Some(&target), manner, &|statement| statement)
+                    .await?;
                 if let Some(complaint) = said.into_iter().next() {
                     failed.push((database, view, complaint));
                     left.push((database, view, file));
@@ -276,12 +340,20 @@ impl Restore<'_> {
     }
 
     /// Tells a view that cannot come back because of what the set was never meant to hold from a damaged one.
-    fn judge_views(&self, failed: &[(&String, &String, Complaint)], loaded: &mut BTreeMap<String, Loaded>) {
+    fn judge_views(
+        &self,
+        failed: &[(&String, &String, Complaint)],
+        loaded: &mut BTreeMap<String, Loaded>,
+    ) -> BTreeSet<(String, String)> {
         let mut excused: BTreeSet<(&str, &str)> = BTreeSet::new();
         loop {
             let before = excused.len();
             for (database, view, complaint) in failed {
-                if is_excused(complaint, &|name| self.layout.databases.contains_key(name), &excused) {
+                if is_excused(
+                    complaint,
+                    &|name| self.layout.databases.contains_key(name),
+                    &excused,
+                ) {
                     excused.insert((database, view));
                 }
             }
@@ -290,7 +362,9 @@ impl Restore<'_> {
             }
         }
         for (database, view, complaint) in failed {
-            let Some(state) = loaded.get_mut(*database) else { continue };
+            let Some(state) = loaded.get_mut(*database) else {
+                continue;
+            };
             if excused.contains(&(database.as_str(), view.as_str())) {
                 let text = format!(
                     "{database}: view {view} stands on what is not part of the set and is left out: {}",
@@ -302,6 +376,62 @@ impl Restore<'_> {
                 state.complaints.push(complaint.to_string());
             }
         }
+        excused
+            .into_iter()
+            .map(|(database, view)| (database.to_owned(), view.to_owned()))
+            .collect()
+    }
+
+    /// Excuses views that were created upon what stood in for an excused one.
+    async fn excuse_dependents(
+        &self,
+        mut excused: BTreeSet<(String, String)>,
+        loaded: &mut BTreeMap<String, Loaded>,
+    ) -> Result<(), ToolError> {
+        const SQL: &str = "SELECT CONVERT(TABLE_SCHEMA USING utf8mb4), CONVERT(TABLE_NAME USING utf8mb4), \
+                           CONVERT(VIEW_DEFINITION USING utf8mb4) FROM information_schema.VIEWS";
+        let mut connection = self.server.connect().await?;
+        let rows = sqlx::query(SQL)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(|error| ToolError::Query {
+                action: "list the views".to_owned(),
+                server: "throwaway".to_owned(),
+                cause: error.to_string(),
+            })?;
+        let text = |row: &sqlx::mysql::MySqlRow, index: usize| {
+            let bytes = row.try_get_unchecked::<Vec<u8>, _>(index).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let views: Vec<(String, String, String)> = rows
+            .iter()
+            .map(|row| (text(row, 0), text(row, 1), text(row, 2)))
+            .collect();
+        loop {
+            let before = excused.len();
+            for (database, view, definition) in &views {
+                let stands_on = |(database, view): &(String, String)| {
+                    definition.contains(&format!("{}.{}", quoted(database), quoted(view)))
+                };
+                if excused.iter().any(stands_on) {
+                    excused.insert((database.clone(), view.clone()));
+                }
+            }
+            if excused.len() == before {
+                break;
+            }
+        }
+        for (database, view) in excused {
+            if let Some(state) = loaded.get_mut(&database)
+                && state.excused_views.insert(view.clone())
+            {
+                self.env.log.line(
+                    "mykeeper",
+                    &format!("{database}: view {view} stands on a view that is left out"),
+                );
+            }
+        }
+        Ok(())
     }
 
     /// When the dump was made: an event that was due once since then would be dropped as it is created.
@@ -326,21 +456,31 @@ impl Restore<'_> {
         let rows = sqlx::query(SQL).fetch_all(&mut connection).await.map_err(query)?;
         let mut feeder = Feeder::connect(self.server.socket()).await?;
         feeder.execute(b"SET NAMES utf8mb4").await?;
-        feeder.execute(b"SET SESSION sql_mode='NO_BACKSLASH_ESCAPES'").await?;
+        feeder
+            .execute(b"SET SESSION sql_mode='NO_BACKSLASH_ESCAPES'")
+            .await?;
         for row in rows {
-            let Ok(bytes) = row.try_get_unchecked::<Vec<u8>, _>(0) else { continue };
+            let Ok(bytes) = row.try_get_unchecked::<Vec<u8>, _>(0) else {
+                continue;
+            };
             let definer = String::from_utf8_lossy(&bytes).into_owned();
             let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
             let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
             let statements = if host.is_empty() {
-                [format!("CREATE ROLE {}", text(user)), format!("GRANT ALL ON *.* TO {}", text(user))]
+                [
+                    format!("CREATE ROLE {}", text(user)),
+                    format!("GRANT ALL ON *.* TO {}", text(user)),
+                ]
             } else {
                 let account = format!("{}@{}", text(user), text(host));
-                [format!("CREATE USER {account}"), format!("GRANT ALL ON *.* TO {account}")]
+                [
+                    format!("CREATE USER {account}"),
+                    format!("GRANT ALL ON *.* TO {account}"),
+                ]
             };
-            // One that exists is left as it is.
-            if feeder.execute(statements[0].as_bytes()).await?.is_none() {
-                feeder.execute(statements[1].as_bytes()).await?;
+            // One may exist: the system's own, which may look at nothing but the server's own tables.
+            for statement in statements {
+                feeder.execute(statement.as_bytes()).await?;
             }
         }
         Ok(())
@@ -349,11 +489,16 @@ impl Restore<'_> {
 
 /// Whether what is missing lies in a database that the set does not hold, or is itself excused.
 fn is_excused(complaint: &Complaint, holds: &dyn Fn(&str) -> bool, excused: &BTreeSet<(&str, &str)>) -> bool {
-    let Some(missing) = complaint.text.split('\'').nth(1) else { return false };
+    let Some(missing) = complaint.text.split('\'').nth(1) else {
+        return false;
+    };
     match complaint.code {
         NO_SUCH_DATABASE => !holds(missing),
         NO_SUCH_TABLE => {
-            if excused.iter().any(|(database, view)| missing == format!("{database}.{view}")) {
+            if excused
+                .iter()
+                .any(|(database, view)| missing == format!("{database}.{view}"))
+            {
                 return true;
             }
             let mut from = 0;
@@ -377,7 +522,9 @@ fn loader_files(files: &DatabaseFiles) -> Vec<LoaderFile> {
         ending: file.ending(),
     };
     let schemas = files.schemas.iter().map(|file| one(file, true));
-    schemas.chain(files.data.iter().map(|file| one(file, false))).collect()
+    schemas
+        .chain(files.data.iter().map(|file| one(file, false)))
+        .collect()
 }
 
 fn replace_first(statement: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
@@ -395,14 +542,19 @@ mod tests {
     use super::*;
 
     fn missing(code: u16, text: &str) -> Complaint {
-        Complaint { path: "f".into(), code, text: format!("ERROR {code}: {text}") }
+        Complaint {
+            path: "f".into(),
+            code,
+            text: format!("ERROR {code}: {text}"),
+        }
     }
 
     #[test]
     fn only_what_the_set_never_held_excuses_a_view() {
         let holds = |name: &str| ["shop", "shop.eu"].contains(&name);
         let mut excused = BTreeSet::new();
-        let is = |complaint: Complaint, excused: &BTreeSet<(&str, &str)>| is_excused(&complaint, &holds, excused);
+        let is =
+            |complaint: Complaint, excused: &BTreeSet<(&str, &str)>| is_excused(&complaint, &holds, excused);
         assert!(is(missing(1146, "Table 'crm.people' doesn't exist"), &excused));
         assert!(!is(missing(1146, "Table 'shop.orders' doesn't exist"), &excused));
         assert!(!is(missing(1146, "Table 'shop.eu.a.b' doesn't exist"), &excused));
@@ -416,6 +568,9 @@ mod tests {
     #[test]
     fn only_the_first_name_is_replaced() {
         let statement = b"CREATE DATABASE `mysql` /* `mysql` */".to_vec();
-        assert_eq!(replace_first(statement, b"`mysql`", b"`mk_mysql`"), b"CREATE DATABASE `mk_mysql` /* `mysql` */");
+        assert_eq!(
+            replace_first(statement, b"`mysql`", b"`mk_mysql`"),
+            b"CREATE DATABASE `mk_mysql` /* `mysql` */"
+        );
     }
 }

@@ -26,7 +26,6 @@ use layout::{Known, Layout, SetFile, sort_files};
 use load::Restore;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::ids::{BackupId, NodeName, RunId};
-use mykeeper_domain::inventory::Coverage;
 use mykeeper_domain::job::Assertion;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
@@ -70,10 +69,16 @@ pub struct ProveRequest<'a> {
 /// # Errors
 /// The set could not be tried: no throwaway server, no loader, the server ended in the middle, cancelled, timed out.
 pub async fn prove_set(request: ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
-    let Some(timeout) = request.limits.timeout else { return prove(&request, env).await };
-    tokio::time::timeout(timeout, prove(&request, env))
-        .await
-        .unwrap_or_else(|_| Err(ToolError::TimedOut { program: "the proof".to_owned(), after: timeout }))
+    let proving = Box::pin(prove(&request, env));
+    let Some(timeout) = request.limits.timeout else {
+        return proving.await;
+    };
+    tokio::time::timeout(timeout, proving).await.unwrap_or_else(|_| {
+        Err(ToolError::TimedOut {
+            program: "the proof".to_owned(),
+            after: timeout,
+        })
+    })
 }
 
 async fn prove(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
@@ -90,7 +95,7 @@ async fn prove(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, T
         finished_at: started_at,
     };
     let mut checked = check_files(request, env).await?;
-    let layout = lay_out(request, &mut checked)?;
+    let layout = lay_out(request, &mut checked, env);
     if !checked.differences.is_empty() {
         proof.databases = failed_files(checked.differences, &proof, env);
         proof.finished_at = env.clock.now();
@@ -124,16 +129,33 @@ async fn restore_and_compare(
     (myloader, layout): (&MyloaderInfo, &Layout),
 ) -> Result<Vec<DatabaseProof>, ToolError> {
     let expected = expect(request.evidence, layout)?;
-    let restore = Restore { request, env, server, myloader, layout };
+    let restore = Restore {
+        request,
+        env,
+        server,
+        myloader,
+        layout,
+    };
     let mut loaded = restore.run().await?;
-    env.log.progress(Progress { phase: "compare", done_bytes: 0, total_bytes: None });
+    env.log.progress(Progress {
+        phase: "compare",
+        done_bytes: 0,
+        total_bytes: None,
+    });
     let mut proofs = Vec::new();
     for database in layout.databases.keys() {
         let state = loaded.entry(database.clone()).or_default().clone();
         let mut proof = restore.compare(database, &expected, &state).await?;
         if !proof.passed && state.by_myloader {
-            let why = proof.differences.first().map(Difference::to_string).or(proof.error.clone());
-            let text = format!("{database}: loading it again without myloader: {}", why.unwrap_or_default());
+            let why = proof
+                .differences
+                .first()
+                .map(Difference::to_string)
+                .or(proof.error.clone());
+            let text = format!(
+                "{database}: loading it again without myloader: {}",
+                why.unwrap_or_default()
+            );
             env.log.line("mykeeper", &text);
             restore.run_again(database, &mut loaded).await?;
             let state = loaded.entry(database.clone()).or_default().clone();
@@ -155,35 +177,48 @@ async fn restore_and_compare(
     Ok(proofs)
 }
 
-/// Sorts the files; what belongs to no database is held against the set.
-fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked) -> Result<Layout, ToolError> {
+/// Sorts the files. What belongs to no database is held against a set that has only its files to speak for it; where
+/// there is evidence, it is left out.
+fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked, env: &ToolEnv<'_>) -> Layout {
     let mut known = Known {
         databases: request.databases.iter().cloned().collect(),
         inventory: request.evidence.map(|evidence| &evidence.inventory),
         ..Known::default()
     };
     if let Some(evidence) = request.evidence {
-        known.databases.extend(evidence.inventory.databases.keys().cloned());
+        known
+            .databases
+            .extend(evidence.inventory.databases.keys().cloned());
         for part in &evidence.parts {
             known.folders.insert(part.dir.clone(), part.databases.clone());
         }
     }
     learn_names(&checked.files, &mut known);
     let layout = sort_files(&checked.files, &known);
-    let covers = request.evidence.map_or(Coverage::ALL, |evidence| evidence.coverage);
     for path in &layout.strangers {
-        let text = "of a database of the set";
-        checked.differences.push(difference("", &format!("file {path}"), text, "of none"));
+        if request.evidence.is_some() {
+            let text = format!("{path} holds nothing that the set should, and is not loaded");
+            env.log.line("mykeeper", &text);
+        } else {
+            checked.differences.push(difference(
+                "",
+                &format!("file {path}"),
+                "of a database of the set",
+                "of none",
+            ));
+        }
     }
-    if request.evidence.is_none() && covers.schemas {
+    if request.evidence.is_none() {
         for database in request.databases {
             let files = layout.databases.get(database);
             if files.is_none_or(|files| *files == layout::DatabaseFiles::default()) {
-                checked.differences.push(difference(database, "files", "present", "missing"));
+                checked
+                    .differences
+                    .push(difference(database, "files", "present", "missing"));
             }
         }
     }
-    Ok(layout)
+    layout
 }
 
 /// Names of databases from what their `CREATE DATABASE` files say, and from folders where nothing else is known.
@@ -191,11 +226,15 @@ fn learn_names(files: &[SetFile], known: &mut Known<'_>) {
     let is_unknown = known.databases.is_empty();
     for file in files {
         let name = crate::digest::Compression::strip(file.name());
-        let Some(prefix) = name.strip_suffix("-schema-create.sql") else { continue };
+        let Some(prefix) = name.strip_suffix("-schema-create.sql") else {
+            continue;
+        };
         if known.databases.contains(prefix) {
             continue;
         }
-        let Some(created) = created_database(file) else { continue };
+        let Some(created) = created_database(file) else {
+            continue;
+        };
         if created != prefix {
             known.aliases.insert(prefix.to_owned(), created.clone());
         }
@@ -212,7 +251,10 @@ fn failed_files(differences: Vec<Difference>, proof: &Proof, env: &ToolEnv<'_>) 
     for difference in differences {
         env.log.line("mykeeper", &difference.to_string());
         if seen.insert(difference.to_string()) {
-            by_database.entry(difference.database.clone()).or_default().push(difference);
+            by_database
+                .entry(difference.database.clone())
+                .or_default()
+                .push(difference);
         }
     }
     by_database

@@ -20,11 +20,17 @@ impl Statements {
     pub(super) fn open(path: &Path, name: &str) -> io::Result<Self> {
         let file = BufReader::with_capacity(256 * 1024, File::open(path)?);
         let reader: Box<dyn Read + Send> = match Compression::of(name) {
-            Compression::Plain => return Ok(Self { reader: Box::new(file) }),
+            Compression::Plain => {
+                return Ok(Self {
+                    reader: Box::new(file),
+                });
+            }
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
             Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(file)?),
         };
-        Ok(Self { reader: Box::new(BufReader::with_capacity(256 * 1024, reader)) })
+        Ok(Self {
+            reader: Box::new(BufReader::with_capacity(256 * 1024, reader)),
+        })
     }
 
     /// The next statement; `None` at the end. What follows the last `;` is a statement too: the server will say
@@ -33,9 +39,16 @@ impl Statements {
         let mut statement = Vec::new();
         loop {
             let from = statement.len();
-            let read = self.reader.by_ref().take(LONGEST as u64).read_until(b'\n', &mut statement)?;
+            let read = self
+                .reader
+                .by_ref()
+                .take(LONGEST as u64)
+                .read_until(b'\n', &mut statement)?;
             if statement.len() > LONGEST {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a statement is longer than 1 GiB"));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a statement is longer than 1 GiB",
+                ));
             }
             if read == 0 {
                 let is_blank = statement.iter().all(u8::is_ascii_whitespace);
@@ -61,7 +74,9 @@ mod tests {
     use super::*;
 
     fn split(text: &str) -> Vec<String> {
-        let mut statements = Statements { reader: Box::new(io::Cursor::new(text.as_bytes().to_vec())) };
+        let mut statements = Statements {
+            reader: Box::new(io::Cursor::new(text.as_bytes().to_vec())),
+        };
         let mut all = Vec::new();
         while let Some(statement) = statements.next_statement().unwrap() {
             all.push(String::from_utf8(statement).unwrap().trim().to_owned());
@@ -73,7 +88,10 @@ mod tests {
     fn statements_end_where_a_line_ends_with_a_semicolon() {
         assert_eq!(
             split("/*!40101 SET NAMES binary*/;\n\nINSERT INTO t VALUES\n(1,\"a;\"),\n(2,\"b\");\n;\n"),
-            ["/*!40101 SET NAMES binary*/", "INSERT INTO t VALUES\n(1,\"a;\"),\n(2,\"b\")"]
+            [
+                "/*!40101 SET NAMES binary*/",
+                "INSERT INTO t VALUES\n(1,\"a;\"),\n(2,\"b\")"
+            ]
         );
     }
 
@@ -81,13 +99,19 @@ mod tests {
     fn a_body_stays_whole() {
         assert_eq!(
             split("CREATE PROCEDURE `p`()\nBEGIN\n SELECT 1; \n SELECT ';'; \nEND;\nSET x = 1;\n"),
-            ["CREATE PROCEDURE `p`()\nBEGIN\n SELECT 1; \n SELECT ';'; \nEND", "SET x = 1"]
+            [
+                "CREATE PROCEDURE `p`()\nBEGIN\n SELECT 1; \n SELECT ';'; \nEND",
+                "SET x = 1"
+            ]
         );
     }
 
     #[test]
     fn what_is_cut_off_is_not_dropped() {
-        assert_eq!(split("INSERT INTO t VALUES\n(1,\"a"), ["INSERT INTO t VALUES\n(1,\"a"]);
+        assert_eq!(
+            split("INSERT INTO t VALUES\n(1,\"a"),
+            ["INSERT INTO t VALUES\n(1,\"a"]
+        );
         assert_eq!(split("SELECT 1;"), ["SELECT 1"]);
         assert_eq!(split("\n \n"), [] as [&str; 0]);
     }

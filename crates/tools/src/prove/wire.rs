@@ -14,7 +14,8 @@ use tokio::net::UnixStream;
 /// The longest payload of one packet: one of this length is followed by another.
 const FULL_PACKET: usize = 0xff_ffff;
 /// LONG_PASSWORD, LONG_FLAG, PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH.
-const CAPABILITIES: u32 = 0x0000_0001 | 0x0000_0004 | 0x0000_0200 | 0x0000_2000 | 0x0000_8000 | 0x0002_0000 | 0x0008_0000;
+const CAPABILITIES: u32 =
+    0x0000_0001 | 0x0000_0004 | 0x0000_0200 | 0x0000_2000 | 0x0000_8000 | 0x0002_0000 | 0x0008_0000;
 /// The collation `binary`: nothing is converted on the way.
 const BINARY: u8 = 63;
 /// A status flag: another result follows.
@@ -44,7 +45,10 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) async fn connect(socket: &Path) -> Result<Self, WireError> {
-        let mut wire = Self { stream: BufReader::with_capacity(64 * 1024, UnixStream::connect(socket).await?), sequence: 0 };
+        let mut wire = Self {
+            stream: BufReader::with_capacity(64 * 1024, UnixStream::connect(socket).await?),
+            sequence: 0,
+        };
         let greeting = wire.read_packet().await?;
         if let Some(error) = server_error(&greeting) {
             return Err(error);
@@ -131,7 +135,9 @@ impl Wire {
             let length = rest.len().min(FULL_PACKET);
             let (now, later) = rest.split_at(length);
             let bytes = u32::try_from(length).unwrap_or(0).to_le_bytes();
-            self.stream.write_all(&[bytes[0], bytes[1], bytes[2], self.sequence]).await?;
+            self.stream
+                .write_all(&[bytes[0], bytes[1], bytes[2], self.sequence])
+                .await?;
             self.sequence = self.sequence.wrapping_add(1);
             self.stream.write_all(now).await?;
             rest = later;
@@ -145,7 +151,10 @@ impl Wire {
 }
 
 fn strange(what: &str) -> WireError {
-    WireError::Broken(io::Error::new(io::ErrorKind::InvalidData, format!("{what} not understood")))
+    WireError::Broken(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{what} not understood"),
+    ))
 }
 
 fn status_at(packet: &[u8], at: usize) -> u16 {
@@ -170,13 +179,18 @@ fn ok_status(packet: &[u8]) -> u16 {
 }
 
 fn server_error(packet: &[u8]) -> Option<WireError> {
-    let [0xff, low, high, rest @ ..] = packet else { return None };
+    let [0xff, low, high, rest @ ..] = packet else {
+        return None;
+    };
     let code = u16::from_le_bytes([*low, *high]);
     let message = match rest {
         [b'#', rest @ ..] if rest.len() >= 5 => &rest[5..],
         rest => rest,
     };
-    Some(WireError::Server { code, message: String::from_utf8_lossy(message).into_owned() })
+    Some(WireError::Server {
+        code,
+        message: String::from_utf8_lossy(message).into_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -186,8 +200,14 @@ mod tests {
     #[test]
     fn errors_are_read_with_and_without_state() {
         let told = |packet: &[u8]| server_error(packet).unwrap().to_string();
-        assert_eq!(told(b"\xff\x7a\x04#42S02Table 'a.b' doesn't exist"), "ERROR 1146: Table 'a.b' doesn't exist");
-        assert_eq!(told(b"\xff\x10\x04Too many connections"), "ERROR 1040: Too many connections");
+        assert_eq!(
+            told(b"\xff\x7a\x04#42S02Table 'a.b' doesn't exist"),
+            "ERROR 1146: Table 'a.b' doesn't exist"
+        );
+        assert_eq!(
+            told(b"\xff\x10\x04Too many connections"),
+            "ERROR 1040: Too many connections"
+        );
         assert!(server_error(b"\x00\x00\x00").is_none());
     }
 

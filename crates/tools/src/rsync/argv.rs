@@ -28,7 +28,9 @@ impl Way<'_> {
     /// Refuses what a program would take for an option.
     pub(super) fn check(&self) -> Result<(), ToolError> {
         let (user, host) = match &self.destination.url {
-            DestinationUrl::Daemon { user, host, .. } | DestinationUrl::Ssh { user, host, .. } => (user, host),
+            DestinationUrl::Daemon { user, host, .. } | DestinationUrl::Ssh { user, host, .. } => {
+                (user, host)
+            }
             DestinationUrl::Local { .. } => return Ok(()),
         };
         if host.starts_with('-') || user.as_ref().is_some_and(|user| user.starts_with('-')) {
@@ -69,7 +71,11 @@ impl Way<'_> {
                 // Names reach the other side past its shell.
                 args.push("--protect-args".into());
                 args.push("-e".into());
-                args.push(ssh_command(self.ssh_program, &self.destination.ssh, self.destination.source_address));
+                args.push(ssh_command(
+                    self.ssh_program,
+                    &self.destination.ssh,
+                    self.destination.source_address,
+                ));
             }
             DestinationUrl::Local { .. } => {}
         }
@@ -120,7 +126,13 @@ impl Way<'_> {
 
     /// What is there before anything is sent (for a daemon its module), and the way from there to the destination.
     pub(super) fn root(&self) -> (OsString, String) {
-        let DestinationUrl::Daemon { user, host, port, path } = &self.destination.url else {
+        let DestinationUrl::Daemon {
+            user,
+            host,
+            port,
+            path,
+        } = &self.destination.url
+        else {
             return (self.target(""), String::new());
         };
         let (module, way) = path.split_once('/').unwrap_or((path, ""));
@@ -188,7 +200,10 @@ fn ssh_command(program: &Path, ssh: &SshOptions, source_address: Option<IpAddr>)
 
 /// In single quotes where it must be; a single quote within is doubled.
 fn quote(word: &str) -> String {
-    if word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-=+:@,".contains(c)) {
+    if word
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "/._-=+:@,".contains(c))
+    {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', "''"))
@@ -216,7 +231,11 @@ mod tests {
     }
 
     fn lines(url: &str) -> String {
-        let info = RsyncInfo { program: "rsync".into(), banner: String::new(), version: (3, 5, 0) };
+        let info = RsyncInfo {
+            program: "rsync".into(),
+            banner: String::new(),
+            version: (3, 5, 0),
+        };
         let destination = destination(url);
         let way = Way {
             info: &info,
@@ -227,7 +246,10 @@ mod tests {
         };
         way.check().unwrap();
         let join = |args: Vec<OsString>| {
-            args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join("\n")
+            args.iter()
+                .map(|arg| arg.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join("\n")
         };
         let set = Path::new("/data/2026-11-22/日志 set");
         [
@@ -263,9 +285,17 @@ mod tests {
 
     #[test]
     fn a_host_that_looks_like_an_option_is_refused() {
-        let info = RsyncInfo { program: "rsync".into(), banner: String::new(), version: (3, 5, 0) };
+        let info = RsyncInfo {
+            program: "rsync".into(),
+            banner: String::new(),
+            version: (3, 5, 0),
+        };
         let mut destination = destination("host:/path");
-        destination.url = DestinationUrl::Ssh { user: None, host: "-oProxyCommand=x".into(), path: "/p".into() };
+        destination.url = DestinationUrl::Ssh {
+            user: None,
+            host: "-oProxyCommand=x".into(),
+            path: "/p".into(),
+        };
         let way = Way {
             info: &info,
             destination: &destination,

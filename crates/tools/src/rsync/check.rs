@@ -57,14 +57,25 @@ pub async fn check_destination(request: CheckRequest<'_>, env: &ToolEnv<'_>) -> 
     way.check()?;
     let act = format!("write to {}", request.destination.name);
     let folder = private_folder(request.private_dir, "check-")?;
-    let fail = |source| ToolError::Io { action: "create", path: folder.path().to_owned(), source };
+    let fail = |source| ToolError::Io {
+        action: "create",
+        path: folder.path().to_owned(),
+        source,
+    };
     // The deletion of a file of a known name is asked for first: where it is refused, the file's name is the same
     // each time, so that at most one remains.
     make_folder(&way, folder.path(), env, &act).await?;
     let name = format!(".mykeeper-check-{}", Uuid::new_v4().simple());
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).map_err(fail)?;
-    let ended = run_rsync(request.info, way.delete_argv(&empty, &name), LIMITS, env, &mut |_| {}).await?;
+    let ended = run_rsync(
+        request.info,
+        way.delete_argv(&empty, &name),
+        LIMITS,
+        env,
+        &mut |_| {},
+    )
+    .await?;
     let refuses_delete = ended.errors.iter().any(|line| line.contains("refuse"));
     if ended.exit != Exit::Success && !refuses_delete {
         return Err(failure(&act, &ended));
@@ -72,17 +83,38 @@ pub async fn check_destination(request: CheckRequest<'_>, env: &ToolEnv<'_>) -> 
     let name = if refuses_delete { ".mykeeper-check" } else { &name };
     let file = folder.path().join(name);
     std::fs::write(&file, b"").map_err(fail)?;
-    let ended = run_rsync(request.info, way.send_file_argv(&file, ""), LIMITS, env, &mut |_| {}).await?;
+    let ended = run_rsync(
+        request.info,
+        way.send_file_argv(&file, ""),
+        LIMITS,
+        env,
+        &mut |_| {},
+    )
+    .await?;
     if ended.exit != Exit::Success {
         return Err(failure(&act, &ended));
     }
     if refuses_delete {
-        let text = format!("{} refuses to delete: the empty file {name} stays there", request.destination.name);
+        let text = format!(
+            "{} refuses to delete: the empty file {name} stays there",
+            request.destination.name
+        );
         env.log.line("mykeeper", &text);
         return Ok(());
     }
-    let ended = run_rsync(request.info, way.delete_argv(&empty, name), LIMITS, env, &mut |_| {}).await?;
-    if ended.exit == Exit::Success { Ok(()) } else { Err(failure(&act, &ended)) }
+    let ended = run_rsync(
+        request.info,
+        way.delete_argv(&empty, name),
+        LIMITS,
+        env,
+        &mut |_| {},
+    )
+    .await?;
+    if ended.exit == Exit::Success {
+        Ok(())
+    } else {
+        Err(failure(&act, &ended))
+    }
 }
 
 /// Makes the destination's own folder below its module, as sending would.
@@ -93,9 +125,24 @@ async fn make_folder(way: &Way<'_>, private: &Path, env: &ToolEnv<'_>, act: &str
     }
     let skeleton = private.join("skeleton");
     let folder = skeleton.join(below);
-    std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io { action: "create", path: folder, source })?;
-    let ended = run_rsync(way.info, way.make_folders_argv(&skeleton), LIMITS, env, &mut |_| {}).await?;
-    if ended.exit == Exit::Success { Ok(()) } else { Err(failure(act, &ended)) }
+    std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
+        action: "create",
+        path: folder,
+        source,
+    })?;
+    let ended = run_rsync(
+        way.info,
+        way.make_folders_argv(&skeleton),
+        LIMITS,
+        env,
+        &mut |_| {},
+    )
+    .await?;
+    if ended.exit == Exit::Success {
+        Ok(())
+    } else {
+        Err(failure(act, &ended))
+    }
 }
 
 fn check_folder(path: &Path) -> Result<(), ToolError> {
@@ -103,5 +150,9 @@ fn check_folder(path: &Path) -> Result<(), ToolError> {
         .prefix(".mykeeper-check-")
         .tempfile_in(path)
         .map(drop)
-        .map_err(|source| ToolError::Io { action: "write to", path: path.to_owned(), source })
+        .map_err(|source| ToolError::Io {
+            action: "write to",
+            path: path.to_owned(),
+            source,
+        })
 }

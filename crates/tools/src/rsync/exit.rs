@@ -5,8 +5,13 @@ use crate::error::ToolError;
 use mykeeper_supervise::Exit;
 
 /// Words that settle it, whatever else is said: the connection is often cut after them.
-const REFUSED: [&str; 5] =
-    ["auth failed", "unknown module", "module is read only", "host key verification failed", "permission denied ("];
+const REFUSED: [&str; 5] = [
+    "auth failed",
+    "unknown module",
+    "module is read only",
+    "host key verification failed",
+    "permission denied (",
+];
 /// Words that tell that nothing changes until somebody changes something.
 const LASTING: [&str; 10] = [
     "read-only file system",
@@ -52,8 +57,13 @@ pub(super) fn failure(act: &str, ended: &Ended) -> ToolError {
     } else {
         by_code
     };
-    let line = relevant_line(&ended.errors).map(|line| format!(": {line}")).unwrap_or_default();
-    ToolError::Failed { message: format!("cannot {act}: {sentence}{line}"), passing }
+    let line = relevant_line(&ended.errors)
+        .map(|line| format!(": {line}"))
+        .unwrap_or_default();
+    ToolError::Failed {
+        message: format!("cannot {act}: {sentence}{line}"),
+        passing,
+    }
 }
 
 fn meaning(code: i32, words: &str) -> (&'static str, bool) {
@@ -70,7 +80,9 @@ fn meaning(code: i32, words: &str) -> (&'static str, bool) {
         10 => ("the connection failed", true),
         11 => ("a file could not be read or written", true),
         12 | 255 if words.contains("permission denied (") => ("ssh was not let in", false),
-        12 | 255 if words.contains("host key verification failed") => ("ssh does not trust the host's key", false),
+        12 | 255 if words.contains("host key verification failed") => {
+            ("ssh does not trust the host's key", false)
+        }
         12 => ("the connection broke off", true),
         13 | 14 | 21 | 22 => ("rsync failed within itself", true),
         19 | 20 => ("rsync was told to end", true),
@@ -99,8 +111,10 @@ mod tests {
     use super::*;
 
     fn message(code: i32, lines: &[&str]) -> (String, bool) {
-        let ended =
-            Ended { exit: Exit::Failed { code }, errors: lines.iter().map(|line| (*line).to_owned()).collect() };
+        let ended = Ended {
+            exit: Exit::Failed { code },
+            errors: lines.iter().map(|line| (*line).to_owned()).collect(),
+        };
         let error = failure("send set x to vault", &ended);
         (error.to_string(), error.is_passing())
     }
@@ -108,22 +122,63 @@ mod tests {
     #[test]
     fn what_passes_and_what_lasts_is_told_apart() {
         let cases = [
-            message(5, &["@ERROR: auth failed on module m", "rsync error: error starting client-server protocol"]),
+            message(
+                5,
+                &[
+                    "@ERROR: auth failed on module m",
+                    "rsync error: error starting client-server protocol",
+                ],
+            ),
             message(5, &["@ERROR: Unknown module 'unknown'"]),
             message(5, &["@ERROR: max connections (1) reached -- try again later"]),
-            message(1, &["ERROR: module is read only", "rsync: [sender] read error: Connection reset by peer (104)"]),
-            message(10, &["rsync: [sender] failed to connect to 127.0.0.1 (127.0.0.1): Connection refused (111)"]),
-            message(12, &["rsync: connection unexpectedly closed (0 bytes received so far) [sender]"]),
-            message(12, &["ssh: connect to host h port 22: Connection refused", "rsync: connection unexpectedly closed"]),
-            message(12, &["me@h: Permission denied (publickey).", "rsync: connection unexpectedly closed"]),
-            message(11, &["rsync: [receiver] write failed on \"x\": No space left on device (28)"]),
-            message(23, &["rsync: [receiver] mkstemp \"x\" (in m) failed: Permission denied (13)"]),
+            message(
+                1,
+                &[
+                    "ERROR: module is read only",
+                    "rsync: [sender] read error: Connection reset by peer (104)",
+                ],
+            ),
+            message(
+                10,
+                &["rsync: [sender] failed to connect to 127.0.0.1 (127.0.0.1): Connection refused (111)"],
+            ),
+            message(
+                12,
+                &["rsync: connection unexpectedly closed (0 bytes received so far) [sender]"],
+            ),
+            message(
+                12,
+                &[
+                    "ssh: connect to host h port 22: Connection refused",
+                    "rsync: connection unexpectedly closed",
+                ],
+            ),
+            message(
+                12,
+                &[
+                    "me@h: Permission denied (publickey).",
+                    "rsync: connection unexpectedly closed",
+                ],
+            ),
+            message(
+                11,
+                &["rsync: [receiver] write failed on \"x\": No space left on device (28)"],
+            ),
+            message(
+                23,
+                &["rsync: [receiver] mkstemp \"x\" (in m) failed: Permission denied (13)"],
+            ),
             message(24, &["file has vanished: \"/x\""]),
-            message(30, &["rsync error: timeout in data send/receive (code 30) at io.c(201) [sender=3.5.0]"]),
+            message(
+                30,
+                &["rsync error: timeout in data send/receive (code 30) at io.c(201) [sender=3.5.0]"],
+            ),
             message(35, &[]),
         ];
-        let lines: Vec<String> =
-            cases.iter().map(|(text, passing)| format!("{} {text}", if *passing { "again:" } else { "never:" })).collect();
+        let lines: Vec<String> = cases
+            .iter()
+            .map(|(text, passing)| format!("{} {text}", if *passing { "again:" } else { "never:" }))
+            .collect();
         insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -44,19 +44,33 @@ pub struct RsyncInfo {
 /// # Errors
 /// It is not there, does not answer as rsync does, or is older than 3.1.
 pub async fn detect_rsync(supervisor: &Supervisor, program: &Path) -> Result<RsyncInfo, ToolError> {
-    let limits = Limits { timeout: Some(Duration::from_secs(20)), ..Limits::default() };
-    let spec = ChildSpec::new(program).arg("--version").env("LC_ALL", "C").limits(limits);
+    let limits = Limits {
+        timeout: Some(Duration::from_secs(20)),
+        ..Limits::default()
+    };
+    let spec = ChildSpec::new(program)
+        .arg("--version")
+        .env("LC_ALL", "C")
+        .limits(limits);
     let mut banner = None;
     let finished = supervisor
-        .run(spec, CancellationToken::new(), Activity::new(), &mut |stream, line| {
-            if stream == Stream::Stdout && banner.is_none() {
-                banner = Some(String::from_utf8_lossy(line).trim().to_owned());
-            }
-        })
+        .run(
+            spec,
+            CancellationToken::new(),
+            Activity::new(),
+            &mut |stream, line| {
+                if stream == Stream::Stdout && banner.is_none() {
+                    banner = Some(String::from_utf8_lossy(line).trim().to_owned());
+                }
+            },
+        )
         .await
         .map_err(|error| run_error(program, HINT, &error))?;
     let banner = banner.unwrap_or_default();
-    let strange = |cause: String| ToolError::Run { program: program.display().to_string(), cause };
+    let strange = |cause: String| ToolError::Run {
+        program: program.display().to_string(),
+        cause,
+    };
     if finished.exit != Exit::Success {
         return Err(strange(format!("asked for its version it {}", finished.exit)));
     }
@@ -66,10 +80,17 @@ pub async fn detect_rsync(supervisor: &Supervisor, program: &Path) -> Result<Rsy
         let (major, minor, patch) = version;
         return Err(ToolError::NotInstalled {
             program: "rsync 3.1 or newer".to_owned(),
-            hint: format!("{} is {major}.{minor}.{patch}; install a newer one", program.display()),
+            hint: format!(
+                "{} is {major}.{minor}.{patch}; install a newer one",
+                program.display()
+            ),
         });
     }
-    Ok(RsyncInfo { program: program.to_owned(), banner, version })
+    Ok(RsyncInfo {
+        program: program.to_owned(),
+        banner,
+        version,
+    })
 }
 
 /// How one rsync ended.
@@ -87,7 +108,10 @@ async fn run_rsync(
     env: &ToolEnv<'_>,
     on_line: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Ended, ToolError> {
-    let spec = ChildSpec::new(&info.program).args(args).env("LC_ALL", "C").limits(limits);
+    let spec = ChildSpec::new(&info.program)
+        .args(args)
+        .env("LC_ALL", "C")
+        .limits(limits);
     let mut errors: VecDeque<String> = VecDeque::new();
     let finished = env
         .supervisor
@@ -113,5 +137,8 @@ async fn run_rsync(
     if let Some(error) = ended_from_here("rsync", &finished.exit) {
         return Err(error);
     }
-    Ok(Ended { exit: finished.exit, errors: errors.into() })
+    Ok(Ended {
+        exit: finished.exit,
+        errors: errors.into(),
+    })
 }

@@ -2,13 +2,21 @@
 
 /// `rsync  version 3.5.0  protocol version 32`, also `rsync  version v3.2.0pre1`.
 pub(super) fn parse_version(banner: &str) -> Option<(u32, u32, u32)> {
-    let rest = banner.strip_prefix("rsync")?.trim_start().strip_prefix("version")?.trim_start();
+    let rest = banner
+        .strip_prefix("rsync")?
+        .trim_start()
+        .strip_prefix("version")?
+        .trim_start();
     let word = rest.split_whitespace().next()?.trim_start_matches('v');
     let mut numbers = word.split('.').map(|part| {
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
         digits.parse::<u32>().ok()
     });
-    Some((numbers.next()??, numbers.next()??, numbers.next().flatten().unwrap_or(0)))
+    Some((
+        numbers.next()??,
+        numbers.next()??,
+        numbers.next().flatten().unwrap_or(0),
+    ))
 }
 
 /// The bytes done from a line of `--info=progress2`: `  3000002  99%  357.63MB/s    0:00:00 (xfr#2, to-chk=2/5)`.
@@ -30,7 +38,12 @@ impl Stats {
     /// Takes one line.
     pub(super) fn take(&mut self, line: &str) {
         let number = |text: &str| {
-            let digits: String = text.trim().chars().filter(|c| *c != ',').take_while(char::is_ascii_digit).collect();
+            let digits: String = text
+                .trim()
+                .chars()
+                .filter(|c| *c != ',')
+                .take_while(char::is_ascii_digit)
+                .collect();
             digits.parse::<u64>().ok()
         };
         // 3.0 wrote "Number of files transferred".
@@ -59,8 +72,14 @@ mod tests {
 
     #[test]
     fn versions_are_read() {
-        assert_eq!(parse_version("rsync  version 3.5.0  protocol version 32"), Some((3, 5, 0)));
-        assert_eq!(parse_version("rsync  version v3.2.0pre1  protocol version 31"), Some((3, 2, 0)));
+        assert_eq!(
+            parse_version("rsync  version 3.5.0  protocol version 32"),
+            Some((3, 5, 0))
+        );
+        assert_eq!(
+            parse_version("rsync  version v3.2.0pre1  protocol version 31"),
+            Some((3, 2, 0))
+        );
         assert_eq!(parse_version("openrsync: protocol version 29"), None);
     }
 
@@ -84,7 +103,13 @@ mod tests {
         ] {
             stats.take(line);
         }
-        assert_eq!(stats, Stats { files: Some(3), sent_bytes: Some(3_000_995) });
+        assert_eq!(
+            stats,
+            Stats {
+                files: Some(3),
+                sent_bytes: Some(3_000_995)
+            }
+        );
     }
 
     #[test]

@@ -68,15 +68,28 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Sen
     total = session.send(&[], total).await?;
     let mut differing = session.compare().await?;
     if !differing.is_empty() {
-        env.log.line("mykeeper", &format!("sent again, as they differ at the destination: {}", differing.join(", ")));
+        env.log.line(
+            "mykeeper",
+            &format!(
+                "sent again, as they differ at the destination: {}",
+                differing.join(", ")
+            ),
+        );
         total = session.send(&["--checksum"], total).await?;
         differing = session.compare().await?;
     }
     if let Some(first) = differing.first() {
         let more = differing.len() - 1;
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!(" and {more} more")
+        };
         return Err(ToolError::Failed {
-            message: format!("cannot {}: {first}{more} still differs there after it was sent", session.act("send")),
+            message: format!(
+                "cannot {}: {first}{more} still differs there after it was sent",
+                session.act("send")
+            ),
             passing: true,
         });
     }
@@ -110,10 +123,15 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn open(request: SendRequest<'a>, env: &'a ToolEnv<'a>) -> Result<Self, ToolError> {
         let below = Path::new(request.relative);
-        let is_plain = below.components().all(|part| matches!(part, Component::Normal(_)));
+        let is_plain = below
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         if request.relative.is_empty() || !is_plain {
             return Err(ToolError::Failed {
-                message: format!("cannot send to {:?}: a plain relative path is needed", request.relative),
+                message: format!(
+                    "cannot send to {:?}: a plain relative path is needed",
+                    request.relative
+                ),
                 passing: false,
             });
         }
@@ -129,9 +147,7 @@ impl<'a> Session<'a> {
         };
         way.check()?;
         if let DestinationUrl::Local { path } = &request.destination.url {
-            let same = |a: &Path, b: &Path| {
-                matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
-            };
+            let same = |a: &Path, b: &Path| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
             if same(&path.join(below), request.set_dir) {
                 return Err(ToolError::Failed {
                     message: format!(
@@ -143,15 +159,29 @@ impl<'a> Session<'a> {
                 });
             }
         }
-        Ok(Self { request, env, way, limits, total_bytes, _password: password })
+        Ok(Self {
+            request,
+            env,
+            way,
+            limits,
+            total_bytes,
+            _password: password,
+        })
     }
 
     fn act(&self, verb: &str) -> String {
-        format!("{verb} set {} to {}", self.request.relative, self.request.destination.name)
+        format!(
+            "{verb} set {} to {}",
+            self.request.relative, self.request.destination.name
+        )
     }
 
     fn target_text(&self) -> String {
-        self.way.target(self.request.relative).to_string_lossy().trim_end_matches('/').to_owned()
+        self.way
+            .target(self.request.relative)
+            .to_string_lossy()
+            .trim_end_matches('/')
+            .to_owned()
     }
 
     /// Makes the folders that lead to the set's place.
@@ -165,14 +195,24 @@ impl<'a> Session<'a> {
                 });
             }
             let folder = path.join(self.request.relative);
-            return std::fs::create_dir_all(&folder)
-                .map_err(|source| ToolError::Io { action: "create", path: folder, source });
+            return std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
+                action: "create",
+                path: folder,
+                source,
+            });
         }
         let skeleton = private_folder(self.request.private_dir, "skeleton-")?;
-        let folder = skeleton.path().join(self.way.root().1).join(self.request.relative);
-        std::fs::create_dir_all(&folder)
-            .map_err(|source| ToolError::Io { action: "create", path: folder, source })?;
-        self.run(self.way.make_folders_argv(skeleton.path()), &mut |_| {}).await
+        let folder = skeleton
+            .path()
+            .join(self.way.root().1)
+            .join(self.request.relative);
+        std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
+            action: "create",
+            path: folder,
+            source,
+        })?;
+        self.run(self.way.make_folders_argv(skeleton.path()), &mut |_| {})
+            .await
     }
 
     /// Sends everything, then the manifest.
@@ -181,44 +221,68 @@ impl<'a> Session<'a> {
             args.splice(0..0, more.iter().map(OsString::from));
             args
         };
-        let SendRequest { set_dir, relative, .. } = self.request;
+        let SendRequest {
+            set_dir, relative, ..
+        } = self.request;
         let mut stats = Stats::default();
         let mut last = None;
-        self.run(with(self.way.send_argv(set_dir, relative, MANIFEST_FILE)), &mut |line| {
-            if let Some(done_bytes) = parse_progress(line) {
-                if last != Some(done_bytes) {
-                    last = Some(done_bytes);
-                    let total_bytes = Some(self.total_bytes);
-                    self.env.log.progress(Progress { phase: "transfer", done_bytes, total_bytes });
+        self.run(
+            with(self.way.send_argv(set_dir, relative, MANIFEST_FILE)),
+            &mut |line| {
+                if let Some(done_bytes) = parse_progress(line) {
+                    if last != Some(done_bytes) {
+                        last = Some(done_bytes);
+                        let total_bytes = Some(self.total_bytes);
+                        self.env.log.progress(Progress {
+                            phase: "transfer",
+                            done_bytes,
+                            total_bytes,
+                        });
+                    }
+                } else {
+                    stats.take(line);
                 }
-            } else {
-                stats.take(line);
-            }
-        })
+            },
+        )
         .await?;
         add(&mut total, stats);
         let manifest = set_dir.join(MANIFEST_FILE);
         if manifest.is_file() {
             let mut stats = Stats::default();
-            self.run(with(self.way.send_file_argv(&manifest, relative)), &mut |line| stats.take(line)).await?;
+            self.run(with(self.way.send_file_argv(&manifest, relative)), &mut |line| {
+                stats.take(line);
+            })
+            .await?;
             add(&mut total, stats);
         }
         Ok(total)
     }
 
     async fn compare(&self) -> Result<Vec<String>, ToolError> {
-        let SendRequest { set_dir, relative, .. } = self.request;
-        let progress = Progress { phase: "verify", done_bytes: 0, total_bytes: Some(self.total_bytes) };
+        let SendRequest {
+            set_dir, relative, ..
+        } = self.request;
+        let progress = Progress {
+            phase: "verify",
+            done_bytes: 0,
+            total_bytes: Some(self.total_bytes),
+        };
         self.env.log.progress(progress);
         let mut differing = Vec::new();
         let args = self.way.verify_argv(set_dir, relative);
-        let ended = run_rsync(self.request.info, args, self.limits.clone(), self.env, &mut |line| {
-            if let Some(name) = parse_itemized(line)
-                && differing.len() < MAX_NAMED
-            {
-                differing.push(name.to_owned());
-            }
-        })
+        let ended = run_rsync(
+            self.request.info,
+            args,
+            self.limits.clone(),
+            self.env,
+            &mut |line| {
+                if let Some(name) = parse_itemized(line)
+                    && differing.len() < MAX_NAMED
+                {
+                    differing.push(name.to_owned());
+                }
+            },
+        )
         .await?;
         if ended.exit != Exit::Success {
             return Err(failure(&self.act("compare").replace(" to ", " with "), &ended));
@@ -226,9 +290,17 @@ impl<'a> Session<'a> {
         Ok(differing)
     }
 
-    async fn run(&self, args: Vec<OsString>, on_line: &mut (dyn FnMut(&str) + Send)) -> Result<(), ToolError> {
+    async fn run(
+        &self,
+        args: Vec<OsString>,
+        on_line: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), ToolError> {
         let ended = run_rsync(self.request.info, args, self.limits.clone(), self.env, on_line).await?;
-        if ended.exit == Exit::Success { Ok(()) } else { Err(failure(&self.act("send"), &ended)) }
+        if ended.exit == Exit::Success {
+            Ok(())
+        } else {
+            Err(failure(&self.act("send"), &ended))
+        }
     }
 }
 
@@ -246,14 +318,25 @@ pub(super) fn password_file(
     password: Option<&SecretString>,
     private_dir: &Path,
 ) -> Result<Option<NamedTempFile>, ToolError> {
-    let DestinationUrl::Daemon { user, .. } = &destination.url else { return Ok(None) };
+    let DestinationUrl::Daemon { user, .. } = &destination.url else {
+        return Ok(None);
+    };
     if password.is_none() && user.is_none() {
         return Ok(None);
     }
-    let fail = |source| ToolError::Io { action: "create", path: private_dir.to_owned(), source };
-    let mut file = tempfile::Builder::new().prefix("rsync-password-").tempfile_in(private_dir).map_err(fail)?;
+    let fail = |source| ToolError::Io {
+        action: "create",
+        path: private_dir.to_owned(),
+        source,
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix("rsync-password-")
+        .tempfile_in(private_dir)
+        .map_err(fail)?;
     let text = password.map_or("none", |password| password.expose_secret());
-    writeln!(file, "{text}").and_then(|()| file.flush()).map_err(fail)?;
+    writeln!(file, "{text}")
+        .and_then(|()| file.flush())
+        .map_err(fail)?;
     Ok(Some(file))
 }
 
@@ -262,18 +345,29 @@ pub(super) fn private_folder(private_dir: &Path, prefix: &str) -> Result<TempDir
     tempfile::Builder::new()
         .prefix(prefix)
         .tempdir_in(private_dir)
-        .map_err(|source| ToolError::Io { action: "create", path: private_dir.to_owned(), source })
+        .map_err(|source| ToolError::Io {
+            action: "create",
+            path: private_dir.to_owned(),
+            source,
+        })
 }
 
 /// The limits, with time for either end to read the largest file for its checksum.
 fn with_reading_time(limits: &Limits, largest_bytes: u64) -> Limits {
     let reading = Duration::from_secs(largest_bytes / CHECKSUM_BYTES_PER_SECOND);
-    Limits { stall: limits.stall.map(|stall| stall + reading), ..limits.clone() }
+    Limits {
+        stall: limits.stall.map(|stall| stall + reading),
+        ..limits.clone()
+    }
 }
 
 /// Bytes of all files below `folder`, and of the largest.
 fn folder_sizes(folder: &Path) -> Result<(u64, u64), ToolError> {
-    let fail = |path: &Path, source| ToolError::Io { action: "read", path: path.to_owned(), source };
+    let fail = |path: &Path, source| ToolError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
     let (mut total, mut largest) = (0, 0);
     while let Some(folder) = folders.pop() {

@@ -12,7 +12,11 @@ pub(super) const REDO_LOG_BYTES: u64 = 8 << 20;
 /// Private, fast, forgetful, and without a will of its own.
 ///
 /// Options that only one product or some versions know are `--loose`: the others warn and go on.
-pub(super) fn server_argv(program: &ServerProgram, folder: &SandboxFolder, settings: &Sandbox) -> Vec<OsString> {
+pub(super) fn server_argv(
+    program: &ServerProgram,
+    folder: &SandboxFolder,
+    settings: &Sandbox,
+) -> Vec<OsString> {
     let with = |option: &str, path: &Path| {
         let mut text = OsString::from(option);
         text.push(path);

@@ -101,7 +101,10 @@ pub(super) async fn prepare(
         let mut guard = claim(&building, user)?;
         make_folder(&guard.data(), user)?;
         make_folder(&guard.tmp(), user)?;
-        env.log.line("mykeeper", &format!("preparing an empty server of version {}", program.version));
+        env.log.line(
+            "mykeeper",
+            &format!("preparing an empty server of version {}", program.version),
+        );
         template::make(program, (&guard.data(), &guard.tmp()), user, env).await?;
         std::fs::rename(guard.data(), &template).map_err(io_error("rename", &template))?;
         guard.disarm().remove();
@@ -119,10 +122,12 @@ pub(super) async fn prepare(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ToolError> + Send + 'static,
 ) -> Result<T, ToolError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| ToolError::Failed {
-        message: format!("cannot prepare the throwaway server's folder: {error}"),
-        passing: true,
-    })?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ToolError::Failed {
+            message: format!("cannot prepare the throwaway server's folder: {error}"),
+            passing: true,
+        })?
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ToolError + use<> {
@@ -132,7 +137,10 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Tool
 
 fn unusable(directory: &Path, cause: &str) -> ToolError {
     ToolError::Failed {
-        message: format!("cannot use {} for throwaway servers: {cause}", directory.display()),
+        message: format!(
+            "cannot use {} for throwaway servers: {cause}",
+            directory.display()
+        ),
         passing: false,
     }
 }
@@ -169,7 +177,10 @@ fn lock_directory(directory: &Path) -> Result<File, ToolError> {
     let path = directory.join(format!(".{PREFIX}{uid}.lock"));
     let file = open_lock(&path).map_err(io_error("create", &path))?;
     if file.metadata().map_err(io_error("read", &path))?.uid() != uid {
-        return Err(unusable(directory, &format!("{} belongs to somebody else", path.display())));
+        return Err(unusable(
+            directory,
+            &format!("{} belongs to somebody else", path.display()),
+        ));
     }
     flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
     Ok(file)
@@ -189,8 +200,11 @@ fn open_lock(path: &Path) -> io::Result<File> {
 /// Removes the folders whose owner is gone. What cannot be removed is another's, and stays.
 fn sweep(directory: &Path, user: Option<(u32, u32)>) {
     let uid = rustix::process::geteuid().as_raw();
-    let is_own = |folder: &Metadata| folder.uid() == uid || user.is_some_and(|(user, _)| user == folder.uid());
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let is_own =
+        |folder: &Metadata| folder.uid() == uid || user.is_some_and(|(user, _)| user == folder.uid());
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
@@ -200,7 +214,10 @@ fn sweep(directory: &Path, user: Option<(u32, u32)>) {
         let path = entry.path();
         let Ok(owner) = open_existing(&path.join(OWNER_FILE)) else {
             // Not claimed by one of ours: the folder and its lock come into being while the directory is locked.
-            if entry.metadata().is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata)) {
+            if entry
+                .metadata()
+                .is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
+            {
                 drop(remove_tree(&path));
             }
             continue;
@@ -216,14 +233,26 @@ fn sweep(directory: &Path, user: Option<(u32, u32)>) {
 }
 
 fn open_existing(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(path)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
 }
 
 /// `mykeeper-sandbox-template-<version>-<uid>`
 fn template_name(program: &ServerProgram, user: Option<(u32, u32)>) -> String {
     let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
-    let version: String =
-        program.version.chars().map(|c| if c.is_ascii_alphanumeric() || ".-+".contains(c) { c } else { '_' }).collect();
+    let version: String = program
+        .version
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || ".-+".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     format!("{PREFIX}template-{version}-{uid}")
 }
 
@@ -275,7 +304,10 @@ fn claim(path: &Path, user: Option<(u32, u32)>) -> Result<SandboxFolder, ToolErr
 }
 
 fn make_folder(path: &Path, user: Option<(u32, u32)>) -> Result<(), ToolError> {
-    DirBuilder::new().mode(0o700).create(path).map_err(io_error("create", path))?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .map_err(io_error("create", path))?;
     give(path, user).map_err(io_error("hand over", path))
 }
 

@@ -18,12 +18,20 @@ pub(super) fn server_user() -> Result<Option<(u32, u32)>, ToolError> {
         return Ok(None);
     }
     let path = Path::new("/etc/passwd");
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ToolError::Io { action: "read", path: path.to_owned(), source })?;
-    USERS.iter().find_map(|user| parse_passwd(&text, user)).map(Some).ok_or_else(|| ToolError::Failed {
-        message: "cannot start the throwaway server: root's needs a user mysql or nobody to run as".to_owned(),
-        passing: false,
-    })
+    let text = std::fs::read_to_string(path).map_err(|source| ToolError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    USERS
+        .iter()
+        .find_map(|user| parse_passwd(&text, user))
+        .map(Some)
+        .ok_or_else(|| ToolError::Failed {
+            message: "cannot start the throwaway server: root's needs a user mysql or nobody to run as"
+                .to_owned(),
+            passing: false,
+        })
 }
 
 fn parse_passwd(text: &str, user: &str) -> Option<(u32, u32)> {
@@ -39,7 +47,9 @@ fn parse_passwd(text: &str, user: &str) -> Option<(u32, u32)> {
 /// Kills a process at once and waits a moment until it writes no more.
 pub(super) fn kill_now(process: &ProcessIdentity) {
     let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-    let Some(pid) = pid.filter(|_| process.is_alive()) else { return };
+    let Some(pid) = pid.filter(|_| process.is_alive()) else {
+        return;
+    };
     if kill_process(pid, Signal::KILL).is_err() {
         return;
     }

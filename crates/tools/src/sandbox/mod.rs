@@ -60,7 +60,11 @@ impl ThrowawayServer {
         let program = program::find_server(&settings.server, env).await?;
         let user = identity::server_user()?;
         let folder = folder::prepare(settings, &program, user, env).await?;
-        let limits = Limits { timeout: None, stall: None, grace: GRACE };
+        let limits = Limits {
+            timeout: None,
+            stall: None,
+            grace: GRACE,
+        };
         let mut spec = ChildSpec::new(&program.path)
             .args(argv::server_argv(&program, &folder, settings))
             .current_dir(folder.path())
@@ -115,7 +119,10 @@ impl ThrowawayServer {
             endpoint: Endpoint::Socket(self.socket().to_owned()),
             user: "root".to_owned(),
             password: None,
-            tls: Tls { mode: TlsMode::Disabled, ca: None },
+            tls: Tls {
+                mode: TlsMode::Disabled,
+                ca: None,
+            },
         }
     }
 
@@ -169,7 +176,9 @@ impl ThrowawayServer {
                 match version_of(self.socket()).await {
                     Ok(version) => return Ok(version),
                     Err(error) if Instant::now() > deadline => {
-                        return Err(self.no_start(&format!("it did not answer within {READY_WITHIN:?} ({error})")));
+                        return Err(
+                            self.no_start(&format!("it did not answer within {READY_WITHIN:?} ({error})"))
+                        );
                     }
                     Err(_) => tokio::time::sleep(ASK_EVERY).await,
                 }
@@ -193,11 +202,25 @@ impl ThrowawayServer {
         let words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         let telling: Vec<&String> = words.iter().filter(|line| line.contains("[ERROR]")).collect();
         let shown: Vec<&str> = if telling.is_empty() {
-            words.iter().rev().take(SHOWN_LINES).rev().map(String::as_str).collect()
+            words
+                .iter()
+                .rev()
+                .take(SHOWN_LINES)
+                .rev()
+                .map(String::as_str)
+                .collect()
         } else {
-            telling.into_iter().take(SHOWN_LINES).map(String::as_str).collect()
+            telling
+                .into_iter()
+                .take(SHOWN_LINES)
+                .map(String::as_str)
+                .collect()
         };
-        if shown.is_empty() { "without a word".to_owned() } else { shown.join("; ") }
+        if shown.is_empty() {
+            "without a word".to_owned()
+        } else {
+            shown.join("; ")
+        }
     }
 }
 
@@ -248,7 +271,9 @@ async fn connect(socket: &Path) -> Result<MySqlConnection, sqlx::Error> {
 
 async fn version_of(socket: &Path) -> Result<String, sqlx::Error> {
     let mut connection = connect(socket).await?;
-    let version = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut connection).await?;
+    let version = sqlx::query_scalar("SELECT VERSION()")
+        .fetch_one(&mut connection)
+        .await?;
     connection.close().await?;
     Ok(version)
 }

@@ -44,7 +44,12 @@ impl ServerProgram {
 pub(super) async fn find_server(program: &Path, env: &ToolEnv<'_>) -> Result<ServerProgram, ToolError> {
     let mut places = vec![program.to_owned()];
     if program.components().count() == 1 {
-        places.extend(FOLDERS.iter().map(|folder| Path::new(folder).join(program)).filter(|path| path.is_file()));
+        places.extend(
+            FOLDERS
+                .iter()
+                .map(|folder| Path::new(folder).join(program))
+                .filter(|path| path.is_file()),
+        );
     }
     for place in places {
         match ask_version(&place, env).await {
@@ -59,12 +64,20 @@ pub(super) async fn find_server(program: &Path, env: &ToolEnv<'_>) -> Result<Ser
             Err(error) => return Err(run_error(&place, HINT, &error)),
         }
     }
-    Err(ToolError::NotInstalled { program: program.display().to_string(), hint: HINT.to_owned() })
+    Err(ToolError::NotInstalled {
+        program: program.display().to_string(),
+        hint: HINT.to_owned(),
+    })
 }
 
 async fn ask_version(program: &Path, env: &ToolEnv<'_>) -> Result<Option<String>, SuperviseError> {
-    let limits = Limits { timeout: Some(Duration::from_secs(30)), ..Limits::default() };
-    let spec = ChildSpec::new(program).args(["--no-defaults", "--version"]).limits(limits);
+    let limits = Limits {
+        timeout: Some(Duration::from_secs(30)),
+        ..Limits::default()
+    };
+    let spec = ChildSpec::new(program)
+        .args(["--no-defaults", "--version"])
+        .limits(limits);
     let mut banner = String::new();
     let finished = env
         .supervisor
@@ -74,14 +87,21 @@ async fn ask_version(program: &Path, env: &ToolEnv<'_>) -> Result<Option<String>
             }
         })
         .await?;
-    Ok((finished.exit == Exit::Success).then(|| parse_version(&banner)).flatten())
+    Ok((finished.exit == Exit::Success)
+        .then(|| parse_version(&banner))
+        .flatten())
 }
 
 /// `mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`
 fn parse_version(banner: &str) -> Option<String> {
-    let mut words = banner.split_whitespace().skip_while(|word| *word != "Ver").skip(1);
+    let mut words = banner
+        .split_whitespace()
+        .skip_while(|word| *word != "Ver")
+        .skip(1);
     let version = words.next()?;
-    version.starts_with(|c: char| c.is_ascii_digit()).then(|| version.to_owned())
+    version
+        .starts_with(|c: char| c.is_ascii_digit())
+        .then(|| version.to_owned())
 }
 
 /// The program that fills an empty data folder, found beside the server or where packages put it.
@@ -114,7 +134,10 @@ mod tests {
                 "mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)",
                 Some("10.11.19-MariaDB-0+deb12u1"),
             ),
-            ("/usr/sbin/mysqld  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)", Some("8.0.36")),
+            (
+                "/usr/sbin/mysqld  Ver 8.0.36 for Linux on x86_64 (MySQL Community Server - GPL)",
+                Some("8.0.36"),
+            ),
             ("ls (GNU coreutils) 9.1", None),
         ] {
             assert_eq!(parse_version(banner).as_deref(), version);

@@ -48,8 +48,14 @@ pub(super) async fn make(
         args.extend(folders);
         (server.path.clone(), args)
     };
-    let limits = Limits { timeout: Some(MADE_WITHIN), ..Limits::default() };
-    let mut spec = ChildSpec::new(&program).args(args).current_dir(data).limits(limits);
+    let limits = Limits {
+        timeout: Some(MADE_WITHIN),
+        ..Limits::default()
+    };
+    let mut spec = ChildSpec::new(&program)
+        .args(args)
+        .current_dir(data)
+        .limits(limits);
     spec.user = user;
     let mut words: Vec<String> = Vec::new();
     let finished = env
@@ -72,7 +78,10 @@ pub(super) async fn make(
         for line in &words {
             env.log.line("sandbox", line);
         }
-        let telling = words.iter().find(|line| line.contains("ERROR")).or_else(|| words.last());
+        let telling = words
+            .iter()
+            .find(|line| line.contains("ERROR"))
+            .or_else(|| words.last());
         return Err(ToolError::Failed {
             message: format!(
                 "cannot prepare an empty server with {}: it {}: {}",

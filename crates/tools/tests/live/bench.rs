@@ -40,7 +40,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let shim = ShimCommand { program: env!("CARGO_BIN_EXE_tools-test-shim").into(), args: Vec::new() };
+        let shim = ShimCommand {
+            program: env!("CARGO_BIN_EXE_tools-test-shim").into(),
+            args: Vec::new(),
+        };
         // Others than the owner may pass through: the throwaway server of root's runs as another user.
         let folder = TempDir::new().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -53,7 +56,12 @@ impl Bench {
     }
 
     pub(crate) fn env(&self) -> ToolEnv<'_> {
-        ToolEnv { supervisor: &self.supervisor, cancel: self.cancel.clone(), log: &self.log, clock: &SystemClock }
+        ToolEnv {
+            supervisor: &self.supervisor,
+            cancel: self.cancel.clone(),
+            log: &self.log,
+            clock: &SystemClock,
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -69,10 +77,19 @@ impl Bench {
 
     /// Small, below the bench's folder.
     pub(crate) fn sandbox(&self) -> Sandbox {
-        Sandbox { server: "mariadbd".into(), directory: self.path().to_owned(), memory_bytes: 64 << 20, threads: 2 }
+        Sandbox {
+            server: "mariadbd".into(),
+            directory: self.path().to_owned(),
+            memory_bytes: 64 << 20,
+            threads: 2,
+        }
     }
 }
 
 pub(crate) fn limits(seconds: u64) -> Limits {
-    Limits { timeout: Some(Duration::from_secs(seconds)), stall: None, grace: Duration::from_secs(2) }
+    Limits {
+        timeout: Some(Duration::from_secs(seconds)),
+        stall: None,
+        grace: Duration::from_secs(2),
+    }
 }

@@ -1,7 +1,18 @@
 //! Tests with the real tools: rsync daemons, sshd, database servers, dumps.
 
+#[cfg(test)]
 mod bench;
+#[cfg(test)]
+mod prove_damaged_sets;
+#[cfg(test)]
+mod prove_good_sets;
+#[cfg(test)]
+mod prove_sets;
+#[cfg(test)]
 mod rsync_daemon;
+#[cfg(test)]
 mod rsync_sends_and_verifies;
+#[cfg(test)]
 mod rsync_ssh_and_local;
+#[cfg(test)]
 mod sandbox_lives_and_goes;

@@ -23,7 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) const PASSWORD: &str = "s3cret wörd";
 
 pub(crate) fn free_port() -> u16 {
-    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    StdListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 pub(crate) fn until(what: &str, mut is: impl FnMut() -> bool) {
@@ -42,8 +46,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(mut command: Command, port: u16) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        until("it listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("it listens", || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
         Self { child, port }
     }
 }
@@ -68,12 +79,19 @@ impl Daemon {
         std::fs::write(&secrets, format!("platform:{PASSWORD}\n")).unwrap();
         std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(0o600)).unwrap();
         let port = free_port();
-        let ids = if rustix::process::geteuid().is_root() { "uid = root\ngid = root\n" } else { "" };
+        let ids = if rustix::process::geteuid().is_root() {
+            "uid = root\ngid = root\n"
+        } else {
+            ""
+        };
         let module = |name: &str, more: &str| format!("[{name}]\npath = {}\n{more}\n", vault.display());
         let text = format!(
             "{ids}use chroot = no\naddress = 127.0.0.1\nport = {port}\nlog file = {}\nread only = no\n{}{}{}{}",
             bench.path().join("rsyncd.log").display(),
-            module("vault", &format!("auth users = platform\nsecrets file = {}", secrets.display())),
+            module(
+                "vault",
+                &format!("auth users = platform\nsecrets file = {}", secrets.display())
+            ),
             module("open", ""),
             module("fixed", "read only = yes"),
             module("undeletable", "refuse options = delete"),
@@ -81,8 +99,13 @@ impl Daemon {
         let config = bench.path().join("rsyncd.conf");
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new("rsync");
-        command.args(["--daemon", "--no-detach"]).arg(format!("--config={}", config.display()));
-        Self { server: Server::start(command, port), vault }
+        command
+            .args(["--daemon", "--no-detach"])
+            .arg(format!("--config={}", config.display()));
+        Self {
+            server: Server::start(command, port),
+            vault,
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -189,7 +212,11 @@ impl<'a> Sender<'a> {
 
     pub(crate) async fn send(&self, to: &Destination, set: &Path) -> Result<SendOutcome, ToolError> {
         let outcome = send_set(self.request(to, set), &self.bench.env()).await;
-        assert_eq!(std::fs::read_dir(&self.private).unwrap().count(), 0, "something private was left");
+        assert_eq!(
+            std::fs::read_dir(&self.private).unwrap().count(),
+            0,
+            "something private was left"
+        );
         outcome
     }
 

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn key(path: &Path) {
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).status().unwrap();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(path)
+        .status()
+        .unwrap();
     assert!(made.success());
 }
 
@@ -41,14 +45,20 @@ fn start_sshd(bench: &Bench) -> Option<(Server, SshOptions)> {
     let mut command = Command::new(sshd);
     command.arg("-D").arg("-f").arg(&config);
     let server = Server::start(command, port);
-    let options = SshOptions { port: Some(port), identity_file: Some(client), known_hosts_file: Some(known) };
+    let options = SshOptions {
+        port: Some(port),
+        identity_file: Some(client),
+        known_hosts_file: Some(known),
+    };
     Some((server, options))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_arrives_over_ssh_and_a_stranger_is_refused() {
     let bench = Bench::new();
-    let Some((_sshd, options)) = start_sshd(&bench) else { return };
+    let Some((_sshd, options)) = start_sshd(&bench) else {
+        return;
+    };
     let set = make_set(&bench);
     let there = bench.sub("over there");
     let mut to = destination(&format!("root@127.0.0.1:{}", there.display()));
@@ -63,15 +73,27 @@ async fn a_set_arrives_over_ssh_and_a_stranger_is_refused() {
 
     let stranger = bench.path().join("stranger");
     key(&stranger);
-    to.ssh = SshOptions { identity_file: Some(stranger), ..options.clone() };
+    to.ssh = SshOptions {
+        identity_file: Some(stranger),
+        ..options.clone()
+    };
     let error = sender.send(&to, &set).await.unwrap_err();
-    assert!(!error.is_passing() && error.to_string().contains("ssh was not let in"), "{error}");
+    assert!(
+        !error.is_passing() && error.to_string().contains("ssh was not let in"),
+        "{error}"
+    );
 
     let empty = bench.path().join("nobody known");
     std::fs::write(&empty, "").unwrap();
-    to.ssh = SshOptions { known_hosts_file: Some(empty), ..options };
+    to.ssh = SshOptions {
+        known_hosts_file: Some(empty),
+        ..options
+    };
     let error = sender.check(&to).await.unwrap_err();
-    assert!(!error.is_passing() && error.to_string().contains("host's key"), "{error}");
+    assert!(
+        !error.is_passing() && error.to_string().contains("host's key"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +104,10 @@ async fn a_set_arrives_in_a_folder_that_must_be_there() {
     let mount = bench.path().join("mount");
     let to = destination(mount.to_str().unwrap());
     let error = sender.send(&to, &set).await.unwrap_err();
-    assert!(!error.is_passing() && error.to_string().contains("is no folder"), "{error}");
+    assert!(
+        !error.is_passing() && error.to_string().contains("is no folder"),
+        "{error}"
+    );
     assert!(sender.check(&to).await.is_err());
     assert!(!mount.exists());
     std::fs::create_dir(&mount).unwrap();

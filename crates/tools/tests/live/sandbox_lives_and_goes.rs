@@ -1,15 +1,19 @@
 //! The throwaway server: comes up, answers, goes, and leaves nothing.
 
 use crate::bench::Bench;
-use mykeeper_tools::sandbox::{ThrowawayServer, check_sandbox};
 use mykeeper_tools::ToolError;
+use mykeeper_tools::sandbox::{ThrowawayServer, check_sandbox};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 fn sandboxes(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with("mykeeper-sandbox-") && !name.contains("template")).collect()
+    let names = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.starts_with("mykeeper-sandbox-") && !name.contains("template"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,10 +23,19 @@ async fn it_starts_twice_from_one_template_and_leaves_only_that() {
     assert!(version.contains("MariaDB"), "{version}");
     assert!(bench.log.text().contains("preparing an empty server"));
     bench.log.lines.lock().unwrap().clear();
-    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.unwrap();
+    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
     assert!(!bench.log.text().contains("preparing"), "{}", bench.log.text());
     assert!(server.socket().exists());
-    let mode = server.socket().parent().unwrap().metadata().unwrap().permissions().mode();
+    let mode = server
+        .socket()
+        .parent()
+        .unwrap()
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o700);
     server.stop().await;
     assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
@@ -31,7 +44,9 @@ async fn it_starts_twice_from_one_template_and_leaves_only_that() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dropped_it_is_gone() {
     let bench = Bench::new();
-    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.unwrap();
+    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
     let socket = server.socket().to_owned();
     drop(server);
     assert!(!socket.exists());
@@ -43,14 +58,20 @@ async fn a_cancelled_start_leaves_nothing() {
     let bench = Bench::new();
     check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
     bench.cancel.cancel();
-    assert!(ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.is_err());
+    assert!(
+        ThrowawayServer::start(&bench.sandbox(), &bench.env())
+            .await
+            .is_err()
+    );
     assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_owner_left_is_removed_and_a_living_owners_is_not() {
     let bench = Bench::new();
-    let living = ThrowawayServer::start(&bench.sandbox(), &bench.env()).await.unwrap();
+    let living = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
     let left = bench.sub("mykeeper-sandbox-00000000000000000000000000000000");
     std::fs::write(left.join("owner.lock"), "").unwrap();
     std::fs::write(left.join("data"), "x").unwrap();
@@ -77,7 +98,10 @@ async fn a_program_that_is_no_server_is_refused() {
     let bench = Bench::new();
     let mut settings = bench.sandbox();
     settings.server = "/bin/true".into();
-    let error = check_sandbox(&settings, &bench.env()).await.unwrap_err().to_string();
+    let error = check_sandbox(&settings, &bench.env())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("/bin/true"), "{error}");
 }
 
@@ -105,11 +129,17 @@ async fn a_folder_that_its_user_cannot_reach_is_said_so() {
     }
     let bench = Bench::new();
     std::fs::set_permissions(bench.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-    let error = check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap_err().to_string();
+    let error = check_sandbox(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("cannot be entered"), "{error}");
     let mut settings = bench.sandbox();
     settings.directory = bench.path().join("not there");
-    let error = check_sandbox(&settings, &bench.env()).await.unwrap_err().to_string();
+    let error = check_sandbox(&settings, &bench.env())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("not there"), "{error}");
 }
 

@@ -1,0 +1,109 @@
+//! Sets with nothing wrong pass, however awkward.
+
+use crate::bench::Bench;
+use crate::prove_sets::{AWKWARD, Asked, How, SHOP, against, make_set, prove, rows, sql};
+use mykeeper_domain::job::{Assertion, Consistency};
+use mykeeper_tools::sandbox::ThrowawayServer;
+
+const NOTHING: [&str; 0] = [];
+
+async fn awkward_sets_pass(consistency: Consistency, compressed: bool) {
+    let bench = Bench::new();
+    let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    sql(&source, AWKWARD);
+    let set = make_set(
+        &source,
+        &bench.path().join("set"),
+        How {
+            consistency,
+            compressed,
+        },
+        true,
+    )
+    .await;
+    source.stop().await;
+    let mut asked = Asked::of(&bench);
+    asked.asserts = vec![
+        Assertion {
+            database: "shop".into(),
+            sql: "SELECT COUNT(*) > 0 FROM orders WHERE g = d * 2".into(),
+        },
+        Assertion {
+            database: "日志 库-1".into(),
+            sql: "SELECT s = '待处理' FROM `状态 表` WHERE id = 1".into(),
+        },
+        Assertion {
+            database: "elsewhere".into(),
+            sql: "SELECT 0".into(),
+        },
+    ];
+    let proof = prove(&bench, &set, &asked).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    assert!(proof.passed());
+    let counted = rows(&proof);
+    assert_eq!(counted["日志 库-1"], 3);
+    assert_eq!(counted["日志.库"], 4);
+    assert_eq!(counted["shop.eu"], 5);
+    assert_eq!(counted["x-schema"], 3);
+    assert!(counted.contains_key("empty_one") && counted["mysql"] > 0);
+    assert!(proof.sandbox_version.contains("MariaDB") && proof.loader_version.contains("myloader"));
+    if consistency == Consistency::PerDatabase {
+        asked.with_evidence = false;
+        let proof = prove(&bench, &set, &asked).await.unwrap();
+        assert_eq!(against(&proof), NOTHING, "without evidence: {}", bench.log.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awkward_sets_of_one_folder_pass() {
+    awkward_sets_pass(Consistency::All, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awkward_sets_of_one_folder_pass_compressed() {
+    awkward_sets_pass(Consistency::All, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awkward_sets_of_a_folder_each_pass() {
+    awkward_sets_pass(Consistency::PerDatabase, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awkward_sets_of_a_folder_each_pass_compressed() {
+    awkward_sets_pass(Consistency::PerDatabase, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_on_a_database_that_was_never_asked_for_is_left_out() {
+    let bench = Bench::new();
+    let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    sql(&source, SHOP);
+    sql(
+        &source,
+        "CREATE DATABASE crm; CREATE TABLE crm.people (id INT); CREATE VIEW shop.v_crm AS SELECT id FROM crm.people; CREATE VIEW shop.a_crm AS SELECT id FROM shop.v_crm;",
+    );
+    let how = How {
+        consistency: Consistency::PerDatabase,
+        compressed: true,
+    };
+    let mut set = make_set(&source, &bench.path().join("set"), how, false).await;
+    source.stop().await;
+    std::fs::remove_dir_all(set.dir.join("crm")).unwrap();
+    set.files.retain(|file| !file.path.starts_with("crm/"));
+    set.databases.retain(|name| name != "crm");
+    set.evidence.inventory.databases.remove("crm");
+    set.evidence.parts.retain(|part| part.dir != "crm");
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    assert!(
+        bench
+            .log
+            .text()
+            .contains("view v_crm stands on what is not part of the set")
+    );
+}

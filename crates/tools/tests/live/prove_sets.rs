@@ -1,0 +1,344 @@
+//! Sets made by the real mydumper from a real server, with their evidence.
+
+use crate::bench::{Bench, limits};
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::clock::{Clock, SystemClock};
+use mykeeper_domain::evidence::{Evidence, PartEvidence};
+use mykeeper_domain::ids::{BackupId, NodeName};
+use mykeeper_domain::inventory::{Coverage, Inventory};
+use mykeeper_domain::job::{Assertion, Consistency};
+use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry};
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::sandbox::Sandbox;
+use mykeeper_supervise::Limits;
+use mykeeper_tools::ToolError;
+use mykeeper_tools::digest::{Compression, digest_file};
+use mykeeper_tools::probe::Probe;
+use mykeeper_tools::prove::{ProveRequest, prove_set};
+use mykeeper_tools::sandbox::ThrowawayServer;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Everything that was ever awkward.
+pub(crate) const AWKWARD: &str = include_str!("../fixtures/awkward.sql");
+/// One database with one of each.
+pub(crate) const SHOP: &str = include_str!("../fixtures/shop.sql");
+
+/// A set, as it lies on disk, and what is known of it.
+pub(crate) struct Set {
+    pub(crate) dir: PathBuf,
+    pub(crate) databases: Vec<String>,
+    pub(crate) evidence: Evidence,
+    pub(crate) files: Vec<FileEntry>,
+}
+
+/// How a set is dumped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    pub(crate) consistency: Consistency,
+    pub(crate) compressed: bool,
+}
+
+pub(crate) fn sql(server: &ThrowawayServer, text: &str) {
+    let file = server.socket().parent().unwrap().join("seed.sql");
+    std::fs::write(&file, text).unwrap();
+    let output = Command::new("mariadb")
+        .args(["--no-defaults", "-u", "root", "--default-character-set=utf8mb4"])
+        .arg(format!("--socket={}", server.socket().display()))
+        .stdin(Stdio::from(std::fs::File::open(&file).unwrap()))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// mydumper takes no argument that is not ASCII: a regex takes escapes.
+fn regex_of(database: &str) -> String {
+    let escaped: String = database
+        .bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("\\x{byte:02X}")
+            }
+        })
+        .collect();
+    format!("{escaped}\\.")
+}
+
+fn dump(server: &ThrowawayServer, dir: &Path, databases: &[&String], compressed: bool) {
+    let parts: Vec<String> = databases.iter().map(|database| regex_of(database)).collect();
+    let mut command = Command::new("mydumper");
+    command
+        .args(["-u", "root", "--triggers", "--events", "--routines"])
+        .arg(format!("--socket={}", server.socket().display()))
+        .arg(format!("--outputdir={}", dir.display()));
+    match databases {
+        // A regex that means `shop` means `shop.eu` too.
+        [database] if database.is_ascii() => command.arg(format!("--database={database}")),
+        _ => command.arg("--regex").arg(format!("^({})", parts.join("|"))),
+    };
+    if compressed {
+        command.arg("--compress");
+    }
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn backup(id: BackupId, dir: &Path) -> Backup {
+    let now = SystemClock.now();
+    Backup {
+        id,
+        node: None,
+        job: None,
+        run_id: None,
+        bk_server: "127.0.0.1".into(),
+        tag: "test".into(),
+        started_at: now,
+        finished_at: now,
+        elapsed_seconds: 1,
+        databases: Vec::new(),
+        complete: vec![true],
+        reason: None,
+        size_bytes: None,
+        size_text: String::new(),
+        dir: dir.to_owned(),
+        consistency: None,
+        transfer_to: Vec::new(),
+        transfer_started_at: None,
+        transfer_finished_at: None,
+        transfer_complete: String::new(),
+        remote_dest: String::new(),
+        master_status: String::new(),
+        slave_status: String::new(),
+        tool_version: String::new(),
+        server_version: String::new(),
+        pybackup_version: String::new(),
+        command: String::new(),
+        deletion: Deletion::None,
+        deletion_reason: None,
+        validate_status: ValidateStatus::NotTried,
+        manifest_blake3: None,
+    }
+}
+
+/// The manifest of what lies there now.
+pub(crate) fn manifest(dir: &Path) -> Vec<FileEntry> {
+    let mut entries = Vec::new();
+    for (name, _) in crate::rsync_daemon::content(dir) {
+        let digest = digest_file(&dir.join(&name), &name, 0).unwrap();
+        entries.push(FileEntry {
+            path: name,
+            size_bytes: digest.stamp.size_bytes,
+            blake3: digest.blake3,
+            plain_bytes: digest.plain_bytes,
+            rows: Some(digest.rows),
+        });
+    }
+    entries
+}
+
+/// Dumps the server's own databases.
+pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, with_system: bool) -> Set {
+    let made = backup(BackupId::generate(), dir);
+    let mut probe = Probe::connect(&server.connection()).await.unwrap();
+    let mut databases = probe.databases().await.unwrap();
+    databases.retain(|name| {
+        !["information_schema", "performance_schema", "sys"].contains(&name.as_str())
+            && (with_system || name != "mysql")
+    });
+    let found = probe.find(&databases).await.unwrap();
+    let mut inventory = found.inventory;
+    for (database, view, _) in &found.broken_views {
+        inventory.databases.get_mut(database).unwrap().views.remove(view);
+    }
+    count(server, &mut inventory);
+    probe.close().await;
+    std::fs::create_dir_all(dir).unwrap();
+    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
+    match how.consistency {
+        Consistency::All => parts.push((String::new(), databases.clone())),
+        Consistency::PerDatabase => {
+            parts.extend(databases.iter().map(|name| (name.clone(), vec![name.clone()])));
+        }
+    }
+    for (folder, names) in &parts {
+        dump(
+            server,
+            &dir.join(folder),
+            &names.iter().collect::<Vec<_>>(),
+            how.compressed,
+        );
+    }
+    let parts = parts
+        .into_iter()
+        .map(|(dir, databases)| PartEvidence {
+            dir,
+            databases,
+            complete: true,
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+            exit_status: "exit 0".into(),
+            master_status: None,
+            slave_status: None,
+        })
+        .collect();
+    let evidence = Evidence {
+        version: FORMAT_VERSION,
+        backup: made,
+        consistency: how.consistency,
+        coverage: Coverage::ALL,
+        inventory,
+        parts,
+        taken_at: SystemClock.now(),
+    };
+    Set {
+        dir: dir.to_owned(),
+        databases,
+        evidence,
+        files: manifest(dir),
+    }
+}
+
+fn count(server: &ThrowawayServer, inventory: &mut Inventory) {
+    for (database, found) in &mut inventory.databases {
+        for (table, entry) in &mut found.tables {
+            let output = Command::new("mariadb")
+                .args([
+                    "--no-defaults",
+                    "-u",
+                    "root",
+                    "-N",
+                    "--default-character-set=utf8mb4",
+                ])
+                .arg(format!("--socket={}", server.socket().display()))
+                .arg("-e")
+                .arg(format!("SELECT COUNT(*) FROM `{database}`.`{table}`"))
+                .output()
+                .unwrap();
+            entry.rows = String::from_utf8(output.stdout).unwrap().trim().parse().ok();
+        }
+    }
+}
+
+impl Set {
+    /// A copy that can be damaged.
+    pub(crate) fn copy(&self, dir: &Path) -> Set {
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(&self.dir)
+            .arg(dir)
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        Set {
+            dir: dir.to_owned(),
+            databases: self.databases.clone(),
+            evidence: self.evidence.clone(),
+            files: self.files.clone(),
+        }
+    }
+
+    /// Rewrites the plain content of one file, compressed again as it was.
+    pub(crate) fn rewrite(&self, name: &str, change: impl FnOnce(String) -> String) {
+        let path = self.dir.join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        let is_gzip = Compression::of(name) == Compression::Gzip;
+        let text = if is_gzip {
+            let mut text = String::new();
+            std::io::Read::read_to_string(
+                &mut flate2::read::MultiGzDecoder::new(bytes.as_slice()),
+                &mut text,
+            )
+            .unwrap();
+            text
+        } else {
+            String::from_utf8(bytes).unwrap()
+        };
+        let changed = change(text.clone());
+        assert_ne!(changed, text, "nothing changed in {name}");
+        let bytes = if is_gzip {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, changed.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        } else {
+            changed.into_bytes()
+        };
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.dir.join(name)).unwrap();
+    }
+}
+
+/// What a proof is asked for besides its set.
+pub(crate) struct Asked {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) asserts: Vec<Assertion>,
+    pub(crate) with_evidence: bool,
+    pub(crate) myloader: PathBuf,
+    pub(crate) limits: Limits,
+}
+
+impl Asked {
+    pub(crate) fn of(bench: &Bench) -> Self {
+        Self {
+            sandbox: bench.sandbox(),
+            asserts: Vec::new(),
+            with_evidence: true,
+            myloader: "myloader".into(),
+            limits: limits(120),
+        }
+    }
+}
+
+pub(crate) async fn prove(bench: &Bench, set: &Set, asked: &Asked) -> Result<Proof, ToolError> {
+    let node = NodeName::new("db1").unwrap();
+    let request = ProveRequest {
+        bk_id: set.evidence.backup.id,
+        run_id: None,
+        node: &node,
+        set_dir: &set.dir,
+        evidence: asked.with_evidence.then_some(&set.evidence),
+        files: if asked.with_evidence { &set.files } else { &[] },
+        databases: &set.databases,
+        sandbox: &asked.sandbox,
+        myloader: &asked.myloader,
+        asserts: &asked.asserts,
+        limits: &asked.limits,
+    };
+    prove_set(request, &bench.env()).await
+}
+
+/// What a proof says against its set, line by line.
+pub(crate) fn against(proof: &Proof) -> Vec<String> {
+    proof
+        .databases
+        .iter()
+        .flat_map(|database| {
+            let error = database
+                .error
+                .iter()
+                .map(|error| format!("{}: {error}", database.database));
+            error.chain(database.differences.iter().map(ToString::to_string))
+        })
+        .collect()
+}
+
+pub(crate) fn rows(proof: &Proof) -> BTreeMap<String, u64> {
+    proof
+        .databases
+        .iter()
+        .map(|database| (database.database.clone(), database.rows_compared))
+        .collect()
+}
