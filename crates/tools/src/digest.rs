@@ -7,6 +7,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// How a file of a set is compressed, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,10 +83,14 @@ const BUFFER_BYTES: usize = 256 * 1024;
 struct Hashing<R> {
     inner: R,
     hasher: blake3::Hasher,
+    stop: CancellationToken,
 }
 
 impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.is_cancelled() {
+            return Err(io::Error::other("it was given up"));
+        }
         let read = self.inner.read(buffer)?;
         self.hasher.update(&buffer[..read]);
         Ok(read)
@@ -98,6 +103,19 @@ impl<R: Read> Read for Hashing<R> {
 /// # Errors
 /// The file is gone or cannot be read from disk. A file that is cut or damaged is not an error but a `fault`.
 pub fn digest_file(path: &Path, name: &str, keep_text_bytes: usize) -> Result<FileDigest, ToolError> {
+    digest_file_until(path, name, keep_text_bytes, &CancellationToken::new())
+}
+
+/// As [`digest_file`], given up soon after `stop` is cancelled.
+///
+/// # Errors
+/// As [`digest_file`]; the file was not read to its end.
+pub fn digest_file_until(
+    path: &Path,
+    name: &str,
+    keep_text_bytes: usize,
+    stop: &CancellationToken,
+) -> Result<FileDigest, ToolError> {
     let io_error = |action| {
         move |source| ToolError::Io {
             action,
@@ -113,6 +131,7 @@ pub fn digest_file(path: &Path, name: &str, keep_text_bytes: usize) -> Result<Fi
         Hashing {
             inner: file,
             hasher: blake3::Hasher::new(),
+            stop: stop.clone(),
         },
     );
     let mut content = Content::new(name, keep_text_bytes);

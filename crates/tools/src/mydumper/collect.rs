@@ -3,7 +3,7 @@
 //! The kernel says when a file was closed after writing. What it did not say (a full queue, a file renamed after the
 //! fact) is made up for at the end, by looking at the folder once and reading only what is not known as it is.
 
-use crate::digest::{FileDigest, Stamp, digest_file};
+use crate::digest::{FileDigest, Stamp, digest_file_until};
 use crate::error::ToolError;
 use crate::log::{Progress, RunLog};
 use futures::StreamExt;
@@ -166,11 +166,9 @@ impl<'a> Collector<'a> {
                 }
                 _ = tick.tick() => self.take_sample(),
             }
-            self.read_more().await;
+            self.read_more(&give_up).await;
         }
-        // Nothing that was written can be whole, so nothing more need be read, when the end came from outside.
-        let read_on = !give_up.is_cancelled();
-        let mut collected = self.finish(read_on).await;
+        let mut collected = self.finish(&give_up).await;
         collected.full = full;
         collected
     }
@@ -196,17 +194,17 @@ impl<'a> Collector<'a> {
     }
 
     /// Starts readers as long as there are files and room for readers.
-    async fn read_more(&mut self) {
+    async fn read_more(&mut self, give_up: &CancellationToken) {
         while self.reading.len() < READERS {
             let Some(name) = self.waiting.pop_front() else {
                 return;
             };
             self.queued.remove(&name);
-            self.read(name).await;
+            self.read(name, give_up.clone()).await;
         }
     }
 
-    async fn read(&mut self, name: String) {
+    async fn read(&mut self, name: String, give_up: CancellationToken) {
         let path = self.dir.join(&name);
         // Gone again: an empty table's file.
         let Ok(metadata) = tokio::fs::symlink_metadata(&path).await else {
@@ -225,7 +223,7 @@ impl<'a> Collector<'a> {
         }
         let keep = text_bytes(&name);
         self.reading.spawn_blocking(move || {
-            let result = digest_file(&path, &name, keep);
+            let result = digest_file_until(&path, &name, keep, &give_up);
             (name, Some(stamp), result)
         });
     }
@@ -293,8 +291,9 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// One look at the folder: what is not known as it is now is read now.
-    async fn finish(mut self, read_on: bool) -> Collected {
+    /// One look at the folder: what is not known as it is now is read now, unless the end came from outside, when
+    /// nothing can be whole.
+    async fn finish(mut self, give_up: &CancellationToken) -> Collected {
         while let Some(read) = self.reading.join_next().await {
             if let Ok((name, stamp, result)) = read {
                 self.keep(&name, stamp, result);
@@ -323,13 +322,13 @@ impl<'a> Collector<'a> {
         }
         let mut readers: JoinSet<(String, Result<FileDigest, ToolError>)> = JoinSet::new();
         loop {
-            while read_on
+            while !give_up.is_cancelled()
                 && readers.len() < READERS
                 && let Some(name) = unread.pop_front()
             {
-                let path = self.dir.join(&name);
+                let (path, stop) = (self.dir.join(&name), give_up.clone());
                 readers.spawn_blocking(move || {
-                    let result = digest_file(&path, &name, text_bytes(&name));
+                    let result = digest_file_until(&path, &name, text_bytes(&name), &stop);
                     (name, result)
                 });
             }

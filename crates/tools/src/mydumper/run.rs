@@ -336,6 +336,10 @@ async fn run_part(
         .any(|file| file.as_ref().map_or(true, |file| file.fault.is_some()));
     let ended = match room {
         Some(room) if collected.full.is_some() || !is_success || damaged => Some(no_space(&dir, room)),
+        // The run may also be cancelled while the last files are read.
+        _ if env.cancel.is_cancelled() && damaged => Some(ToolError::Cancelled {
+            program: PROGRAM.to_owned(),
+        }),
         _ => ended,
     };
     Ok(PartRun {

@@ -1,4 +1,9 @@
 //! Dumps in which something goes wrong: what is said, and that no set passes for whole that is not.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where its stage does not stand"
+)]
 
 use crate::support::{AWKWARD, Dump, Server, mydumper_program, reasons, tempdir};
 use mykeeper_domain::job::Consistency;
@@ -131,6 +136,37 @@ async fn a_table_dropped_in_mid_dump_is_not_missed_but_the_failure_is_told() {
     } else {
         assert_incomplete(&result, "z_late");
     }
+}
+
+/// Whether `secret` is in the arguments or the environment of any process.
+fn is_exposed(secret: &str) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        ["cmdline", "environ"].iter().any(|file| {
+            let text = fs::read(process.path().join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&text).contains(secret)
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_process_and_no_word_shows_the_password() {
+    const SECRET: &str = "sEcReT-4711-\"x";
+    let server = Server::start();
+    server.sql(BIG);
+    let account = server.account("pw", SECRET, &["ALL PRIVILEGES ON *.*"]);
+    let dump = Dump::full(&["big"]);
+    let mut exposed = true;
+    let (result, ()) = tokio::join!(dump.run(&account), amid(&dump, || exposed = is_exposed(SECRET)));
+    assert!(!exposed);
+    let result = result.unwrap();
+    assert_eq!(reasons(&result), [""; 0]);
+    assert!(!format!("{result:?}{}", dump.log.text()).contains("4711"));
+    let left = Command::new("grep")
+        .args(["-rlF", "4711"])
+        .arg(&dump.set_dir)
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

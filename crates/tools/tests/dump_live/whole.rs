@@ -1,4 +1,5 @@
 //! Dumps in which nothing goes wrong, and mistakes that are found before anything is started.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
 use crate::support::{AWKWARD, AWKWARD_NAMES, Dump, Server, reasons, rows, tempdir};
 use mykeeper_domain::inventory::Coverage;
@@ -133,6 +134,7 @@ async fn options_change_what_is_looked_for() {
     let server = Server::start_with(&["--sql-mode="]);
     server.sql(AWKWARD);
     let admin = server.admin();
+    let info = Dump::full(&[]).info().await.unwrap();
     for (options, coverage) in [
         (
             vec!["no-data"],
@@ -201,6 +203,17 @@ async fn options_change_what_is_looked_for() {
     ] {
         let dump = Dump::of(&["shop"], &options);
         let result = dump.run(&admin).await.unwrap();
+        if info.version >= (0, 11, 0) && options[0].starts_with("ignore-engines") {
+            // 1.0.1 stops at the first table of such an engine, loses all behind it and exits 0.
+            assert!(
+                reasons(&result)
+                    .iter()
+                    .any(|reason| reason.contains("exit 0, but table shop.orders")),
+                "{:?}",
+                reasons(&result)
+            );
+            continue;
+        }
         assert_eq!(reasons(&result), [""; 0], "{options:?}");
         assert_eq!(result.coverage, coverage, "{options:?}");
         let shop = &result.inventory.databases["shop"];
@@ -334,6 +347,18 @@ async fn rights_that_come_by_a_role_or_a_wildcard_are_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_servers_own_database_can_be_dumped() {
+    let server = Server::start();
+    let result = Dump::full(&["mysql"]).run(&server.admin()).await.unwrap();
+    assert_eq!(reasons(&result), [""; 0]);
+    assert!(
+        !result.inventory.databases["mysql"]
+            .tables
+            .contains_key("slow_log")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_folder_with_a_chinese_name_will_do() {
     let server = Server::start();
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); INSERT INTO shop.t VALUES (1)");
@@ -378,7 +403,7 @@ fn support_record(
     let now = chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap();
     let id: mykeeper_domain::BackupId = "0192f0c1-2222-7333-8444-555566667777".parse().unwrap();
     let backup = Backup {
-        id: id.clone(),
+        id,
         node: None,
         job: None,
         run_id: None,

@@ -1,4 +1,9 @@
 //! A real MariaDB server for one test, in a folder of its own, and what a dump needs around it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where its stage does not stand"
+)]
 
 use mykeeper_domain::SystemClock;
 use mykeeper_domain::inventory::Inventory;
