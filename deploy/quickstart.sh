@@ -237,7 +237,7 @@ cat >"$dir/schedule.toml" <<TOML
 [backup.shop]
 cron        = "*/20 * * * * *"         # six fields: seconds first
 server      = "shop"
-databases   = ["!mysql", "!sys"]
+databases   = ["!mysql"]
 directory   = "$dir/sets"
 transfer_to = "vault"
 mydumper    = ["compress", "threads=2", "triggers", "events", "routines"]

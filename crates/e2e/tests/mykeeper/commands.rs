@@ -247,6 +247,7 @@ fn what_a_person_reads_is_all_there() {
     let workspace = Workspace::new();
     workspace.write_keeper(&workspace.server("shop", &server, "pw"));
     workspace.write_schedule(&backup_job("nightly", ALL, "").replace(NEVER, "30 2 * * *"));
+    workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
     workspace.mykeeper(&["check"]).assert_code(0);
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     let run = workspace.only_run_of("nightly");

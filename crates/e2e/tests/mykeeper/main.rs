@@ -36,7 +36,7 @@ fn backup_job(name: &str, databases: &str, more: &str) -> String {
 }
 
 /// All databases of the sample.
-const ALL: &str = r#"["!mysql", "!sys"]"#;
+const ALL: &str = r#"["!mysql"]"#;
 
 /// A workspace over one server with a backup job `nightly` of the database `shop`.
 fn shop_workspace(server: &MariaDb, more: &str) -> Workspace {

@@ -41,7 +41,7 @@ fn a_refused_connection_leaves_a_complete_set_that_a_transfer_job_sends_later() 
         workspace,
         mut vault,
         _source,
-        ..
+        link: _link,
     } = sending(ONCE);
     vault.stop();
     workspace
@@ -77,7 +77,7 @@ fn a_wrong_password_is_told_and_not_tried_again() {
         workspace,
         vault,
         _source,
-        ..
+        link: _link,
     } = sending("{ attempts = 3, delay = \"30s\" }");
     let secret = "no-vault-password-8841";
     workspace.password_file("vault", secret);
@@ -130,7 +130,7 @@ fn a_copy_that_was_damaged_later_is_noticed_and_sent_again() {
         workspace,
         vault,
         _source,
-        ..
+        link: _link,
     } = sending(ONCE);
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     let bk_id = text(&workspace.backups()[0], "id").to_owned();

@@ -8,7 +8,7 @@ const SCHEDULE: &str = r#"
 [backup.nightly]
 cron        = "*/6 * * * * *"
 server      = "shop"
-databases   = ["!mysql", "!sys"]
+databases   = ["!mysql"]
 directory   = "{sets}"
 transfer_to = "vault"
 mydumper    = ["compress", "threads=2", "triggers", "events", "routines", "use-savepoints"]

@@ -205,9 +205,17 @@ fn a_proof_that_is_cancelled_leaves_no_server_and_no_verdict() {
     );
 }
 
+/// What lies in the sandbox's directory besides what is kept for the next proof: a prepared folder and locks.
 fn leftovers(workspace: &Workspace) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(workspace.at("sandbox")).unwrap().flatten();
-    entries.map(|entry| entry.path()).collect()
+    let entries = std::fs::read_dir(workspace.at("sandbox"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path());
+    let is_kept = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.contains("-template-") || name.ends_with(".lock")
+    };
+    entries.filter(|path| !is_kept(path)).collect()
 }
 
 fn copy(from: &Path, to: &Path) {
