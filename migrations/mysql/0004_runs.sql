@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS mk_job (
   since_ms BIGINT NULL,
   last_slot_ms BIGINT NULL,
   forgotten_ms BIGINT NULL,
+  schedule VARCHAR(1000) NULL,
   PRIMARY KEY (node, job)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 

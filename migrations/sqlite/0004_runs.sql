@@ -7,6 +7,7 @@ CREATE TABLE IF NOT EXISTS mk_job (
   since_ms INTEGER NULL,
   last_slot_ms INTEGER NULL,
   forgotten_ms INTEGER NULL,
+  schedule TEXT NULL,
   PRIMARY KEY (node, job)
 ) WITHOUT ROWID;
 

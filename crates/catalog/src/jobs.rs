@@ -1,11 +1,10 @@
 //! `mk_job`: the jobs that a node has.
 
-use crate::JobRecord;
 use crate::db::{Store, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms};
+use crate::{JobDefinition, JobRecord};
 use chrono::{DateTime, Utc};
-use mykeeper_domain::job::JobKind;
 use mykeeper_domain::{JobName, NodeName};
 use sqlx::FromRow;
 
@@ -16,6 +15,7 @@ struct JobRow {
     since_ms: Option<i64>,
     last_slot_ms: Option<i64>,
     forgotten_ms: Option<i64>,
+    schedule: Option<String>,
 }
 
 impl JobRow {
@@ -30,6 +30,7 @@ impl JobRow {
             kind: place.parse("kind", &self.kind)?,
             since: place.instant("since_ms", self.since_ms.unwrap_or_default())?,
             last_slot_at: place.instant_some("last_slot_ms", self.last_slot_ms)?,
+            schedule: self.schedule.unwrap_or_default(),
         })
     }
 }
@@ -37,13 +38,13 @@ impl JobRow {
 pub(crate) async fn know(
     store: &Store,
     node: &NodeName,
-    job: &JobName,
-    kind: JobKind,
+    definition: &JobDefinition,
     now: DateTime<Utc>,
 ) -> Result<JobRecord, CatalogError> {
+    let JobDefinition { job, kind, schedule } = definition;
     writing!(store, "note a job", |tx| {
         let known: Option<JobRow> = sqlx::query_as(
-            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms FROM mk_job WHERE node = ? AND job = ?",
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job WHERE node = ? AND job = ?",
         )
         .bind(node.as_str())
         .bind(job.as_str())
@@ -60,7 +61,7 @@ pub(crate) async fn know(
                         .await?;
                 }
                 JobRecord {
-                    kind,
+                    kind: *kind,
                     ..JobRow {
                         kind: kind.as_str().to_owned(),
                         ..row
@@ -70,14 +71,15 @@ pub(crate) async fn know(
             }
             known => {
                 let statement = if known.is_some() {
-                    "UPDATE mk_job SET kind = ?, since_ms = ?, last_slot_ms = NULL, forgotten_ms = NULL \
+                    "UPDATE mk_job SET kind = ?, since_ms = ?, schedule = ?, last_slot_ms = NULL, forgotten_ms = NULL \
                      WHERE node = ? AND job = ?"
                 } else {
-                    "INSERT INTO mk_job (kind, since_ms, node, job) VALUES (?, ?, ?, ?)"
+                    "INSERT INTO mk_job (kind, since_ms, schedule, node, job) VALUES (?, ?, ?, ?, ?)"
                 };
                 sqlx::query(statement)
                     .bind(kind.as_str())
                     .bind(ms(now))
+                    .bind(schedule.as_str())
                     .bind(node.as_str())
                     .bind(job.as_str())
                     .execute(&mut *tx)
@@ -85,12 +87,30 @@ pub(crate) async fn know(
                 JobRecord {
                     node: node.clone(),
                     job: job.clone(),
-                    kind,
+                    kind: *kind,
                     since: now,
                     last_slot_at: None,
+                    schedule: schedule.clone(),
                 }
             }
         }
+    })
+}
+
+pub(crate) async fn reschedule(
+    store: &Store,
+    node: &NodeName,
+    definition: &JobDefinition,
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    writing!(store, "note a job's schedule", |tx| {
+        sqlx::query("UPDATE mk_job SET schedule = ?, since_ms = ? WHERE node = ? AND job = ?")
+            .bind(definition.schedule.as_str())
+            .bind(ms(now))
+            .bind(node.as_str())
+            .bind(definition.job.as_str())
+            .execute(&mut *tx)
+            .await?;
     })
 }
 
@@ -113,7 +133,7 @@ pub(crate) async fn forget(
 pub(crate) async fn known(store: &Store, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
     let rows: Vec<JobRow> = reading!(store, "list the known jobs", |conn| {
         sqlx::query_as(
-            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms FROM mk_job \
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job \
              WHERE node = ? AND forgotten_ms IS NULL AND since_ms IS NOT NULL ORDER BY job",
         )
         .bind(node.as_str())

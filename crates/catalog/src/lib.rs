@@ -106,6 +106,19 @@ pub struct JobRecord {
     pub since: DateTime<Utc>,
     /// The newest slot that has been decided.
     pub last_slot_at: Option<DateTime<Utc>>,
+    /// The schedule that was noted, as [`JobDefinition::schedule`] has it; empty where none was.
+    pub schedule: String,
+}
+
+/// What a node's file says of a job, as far as the catalog keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobDefinition {
+    /// Name.
+    pub job: JobName,
+    /// Kind.
+    pub kind: JobKind,
+    /// Cron expression and zone, in the form of the caller's choice, at most 1,000 characters.
+    pub schedule: String,
 }
 
 /// How far the catalog's tables are.
@@ -135,10 +148,16 @@ pub trait Catalog: Send + Sync {
     async fn know_job(
         &self,
         node: &NodeName,
-        job: &JobName,
-        kind: JobKind,
+        definition: &JobDefinition,
         now: DateTime<Utc>,
     ) -> Result<JobRecord, CatalogError>;
+    /// Notes that a job's schedule is another from `now` on. Decide what was missed of the one before first.
+    async fn reschedule_job(
+        &self,
+        node: &NodeName,
+        definition: &JobDefinition,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError>;
     /// Notes that `node` no longer has this job.
     async fn forget_job(
         &self,

@@ -2,14 +2,13 @@
 
 use crate::db::{Db, Store};
 use crate::{
-    BackupFilter, BackupPath, Catalog, CatalogError, Claim, JobRecord, MigrationStatus, RunFilter, attempts,
-    backups, contents, jobs, leases, migrate, paths, proofs, runs, transfers,
+    BackupFilter, BackupPath, Catalog, CatalogError, Claim, JobDefinition, JobRecord, MigrationStatus,
+    RunFilter, attempts, backups, contents, jobs, leases, migrate, paths, proofs, runs, transfers,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
-use mykeeper_domain::job::JobKind;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
@@ -30,11 +29,19 @@ impl Catalog for Store {
     async fn know_job(
         &self,
         node: &NodeName,
-        job: &JobName,
-        kind: JobKind,
+        definition: &JobDefinition,
         now: DateTime<Utc>,
     ) -> Result<JobRecord, CatalogError> {
-        jobs::know(self, node, job, kind, now).await
+        jobs::know(self, node, definition, now).await
+    }
+
+    async fn reschedule_job(
+        &self,
+        node: &NodeName,
+        definition: &JobDefinition,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        jobs::reschedule(self, node, definition, now).await
     }
 
     async fn forget_job(

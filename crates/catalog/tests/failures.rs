@@ -42,7 +42,15 @@ async fn write(catalog: &dyn Catalog) -> Result<(), CatalogError> {
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
     let (node, job) = (NodeName::new("n").unwrap(), JobName::new("j").unwrap());
     catalog
-        .know_job(&node, &job, JobKind::Backup, now)
+        .know_job(
+            &node,
+            &mykeeper_catalog::JobDefinition {
+                job,
+                kind: JobKind::Backup,
+                schedule: "0 4 * * * UTC".into(),
+            },
+            now,
+        )
         .await
         .map(drop)
 }

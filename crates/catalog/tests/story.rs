@@ -10,7 +10,9 @@ mod throwaway;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupFilter, BackupPath, Catalog, Claim, OpenCatalog, RunFilter, open};
+use mykeeper_catalog::{
+    BackupFilter, BackupPath, Catalog, Claim, JobDefinition, OpenCatalog, RunFilter, open,
+};
 use mykeeper_domain::backup::{Backup, Deletion, LOCAL_BACKUP, ValidateStatus};
 use mykeeper_domain::evidence::{Evidence, PartEvidence};
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, Inventory, TableInventory};
@@ -343,22 +345,42 @@ async fn four_nodes_migrate_at_once(settings: &OpenCatalog) {
     );
 }
 
+fn definition(job: &JobName, kind: JobKind) -> JobDefinition {
+    JobDefinition {
+        job: job.clone(),
+        kind,
+        schedule: "0 4 * * * Asia/Shanghai".into(),
+    }
+}
+
 async fn jobs_are_known_and_forgotten(catalog: &dyn Catalog) {
     let (n1, nightly) = (node("n1"), job("国内 平台-1"));
     let first = catalog
-        .know_job(&n1, &nightly, JobKind::Backup, noon())
+        .know_job(&n1, &definition(&nightly, JobKind::Backup), noon())
         .await
         .unwrap();
     assert_eq!((first.since, first.last_slot_at), (noon(), None));
     let later = noon() + minutes(60);
     assert_eq!(
         catalog
-            .know_job(&n1, &nightly, JobKind::Backup, later)
+            .know_job(&n1, &definition(&nightly, JobKind::Backup), later)
             .await
             .unwrap(),
         first,
         "seen before"
     );
+    let changed = JobDefinition {
+        schedule: "0 5 * * * Asia/Shanghai".into(),
+        ..definition(&nightly, JobKind::Backup)
+    };
+    assert_eq!(
+        catalog.know_job(&n1, &changed, later).await.unwrap(),
+        first,
+        "the schedule that was noted stays until it is noted anew"
+    );
+    catalog.reschedule_job(&n1, &changed, later).await.unwrap();
+    let noted = catalog.know_job(&n1, &changed, later).await.unwrap();
+    assert_eq!((noted.since, &noted.schedule), (later, &changed.schedule));
 
     let slot = noon() + minutes(30);
     assert_eq!(
@@ -385,7 +407,7 @@ async fn jobs_are_known_and_forgotten(catalog: &dyn Catalog) {
     catalog.forget_job(&n1, &nightly, later).await.unwrap();
     assert_eq!(catalog.known_jobs(&n1).await.unwrap(), []);
     let again = catalog
-        .know_job(&n1, &nightly, JobKind::Retention, later)
+        .know_job(&n1, &definition(&nightly, JobKind::Retention), later)
         .await
         .unwrap();
     assert_eq!(
@@ -642,7 +664,7 @@ async fn runs_are_found(catalog: &dyn Catalog) {
         "c was only ever skipped"
     );
     catalog
-        .know_job(&n4, &job("b"), JobKind::Transfer, noon())
+        .know_job(&n4, &definition(&job("b"), JobKind::Transfer), noon())
         .await
         .unwrap();
     catalog.forget_job(&n4, &job("b"), noon()).await.unwrap();

@@ -6,12 +6,19 @@ use std::path::PathBuf;
 /// Keeps MySQL and MariaDB backups: made on schedule, sent, restored and compared, marked when obsolete.
 #[derive(Debug, Parser)]
 #[command(name = "mykeeper", version, about, max_term_width = 110)]
-#[command(after_help = "Exit status: 0 done; 1 the job ran and failed; 2 the command line or the configuration is \
+#[command(
+    after_help = "Exit status: 0 done; 1 the job ran and failed; 2 the command line or the configuration is \
 wrong, nothing was touched; 3 something it needs cannot be had; 4 done, with warnings worth a look; \
-130/143 interrupted.")]
+130/143 interrupted."
+)]
 pub(crate) struct Cli {
     /// The configuration file; it names the schedule file.
-    #[arg(long, global = true, default_value = "/etc/mykeeper/mykeeper.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "/etc/mykeeper/mykeeper.toml",
+        value_name = "FILE"
+    )]
     pub(crate) config: PathBuf,
     /// Print data as JSON: times RFC 3339 UTC, sizes in bytes, durations in seconds.
     #[arg(long, global = true)]

@@ -38,15 +38,27 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn usage(message: impl fmt::Display) -> anyhow::Error {
-        Self { status: Status::Usage, message: message.to_string() }.into()
+        Self {
+            status: Status::Usage,
+            message: message.to_string(),
+        }
+        .into()
     }
 
     pub(crate) fn unavailable(message: impl fmt::Display) -> anyhow::Error {
-        Self { status: Status::Unavailable, message: message.to_string() }.into()
+        Self {
+            status: Status::Unavailable,
+            message: message.to_string(),
+        }
+        .into()
     }
 
     pub(crate) fn job(message: impl fmt::Display) -> anyhow::Error {
-        Self { status: Status::JobFailed, message: message.to_string() }.into()
+        Self {
+            status: Status::JobFailed,
+            message: message.to_string(),
+        }
+        .into()
     }
 }
 

@@ -21,11 +21,19 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             drop(error.print());
-            return if error.use_stderr() { Status::Usage.into() } else { Status::Done.into() };
+            return if error.use_stderr() {
+                Status::Usage.into()
+            } else {
+                Status::Done.into()
+            };
         }
     };
     start_logging(matches!(cli.command, Command::Daemon));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             output::say(&format!("error: cannot start: {error}"));
@@ -45,7 +53,11 @@ fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
-    let Cli { config, json, command } = cli;
+    let Cli {
+        config,
+        json,
+        command,
+    } = cli;
     match command {
         Command::Daemon => commands::daemon::run(&config).await,
         Command::Check { offline } => commands::check::run(&config, offline, json).await,
@@ -55,19 +67,25 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::RunLog { run } => commands::runs::log(&config, &run).await,
         Command::Backups(args) => commands::backups::list(&config, &args, json).await,
         Command::Show { bk_id, files } => commands::backups::show(&config, &bk_id, files, json).await,
-        Command::Transfer { backup_dir, bk_id, to } => {
-            commands::transfer::run(&config, &backup_dir, bk_id.as_deref(), to.as_deref()).await
-        }
+        Command::Transfer {
+            backup_dir,
+            bk_id,
+            to,
+        } => commands::transfer::run(&config, &backup_dir, bk_id.as_deref(), to.as_deref()).await,
         Command::Validate { bk_id } => commands::validate::run(&config, bk_id.as_deref(), json).await,
         Command::MarkDeleted(args) => commands::mark_deleted::run(&config, &args, json).await,
         Command::Retention { job, dry_run } => commands::retention::run(&config, &job, dry_run, json).await,
         Command::Restore(args) => commands::restore::run(&config, &args, json).await,
         Command::Paths { action } => commands::paths::run(&config, action, json).await,
-        Command::Catalog { action: CatalogAction::Migrate } => commands::catalog::migrate(&config, json).await,
-        Command::Catalog { action: CatalogAction::Status } => commands::catalog::status(&config, json).await,
-        Command::Config { action: ConfigAction::Example { keeper, schedule } } => {
-            commands::config::example(keeper, schedule)
-        }
+        Command::Catalog {
+            action: CatalogAction::Migrate,
+        } => commands::catalog::migrate(&config, json).await,
+        Command::Catalog {
+            action: CatalogAction::Status,
+        } => commands::catalog::status(&config, json).await,
+        Command::Config {
+            action: ConfigAction::Example { keeper, schedule },
+        } => commands::config::example(keeper, schedule),
         Command::RunShim { .. } => Err(failure::Failure::usage("run-shim is for mykeeper itself")),
     }
 }
@@ -83,11 +101,16 @@ fn start_logging(is_daemon: bool) {
     let wanted = surroundings::wanted_log();
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(&default))
         .unwrap_or_else(|_| EnvFilter::new(&default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let started = if surroundings::logs_to_journal() {
         builder.without_time().with_ansi(false).try_init()
     } else {
-        builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+        builder
+            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+            .try_init()
     };
     if let Err(error) = started {
         output::say(&format!("warning: nothing is logged: {error}"));

@@ -13,7 +13,11 @@ use std::time::Duration;
 /// Writes to standard output. A reader that has gone away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+    match out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush())
+    {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot write to standard output"),
     }
@@ -31,7 +35,9 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// A table as wide as the terminal; in a pipe, as wide as it needs to be.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.iter().copied());
+    table
+        .load_style(presets::NOTHING)
+        .set_header(header.iter().copied());
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
@@ -53,7 +59,10 @@ pub(crate) fn coloured(text: &str, good: bool) -> String {
 
 /// An instant for people, in `zone`.
 pub(crate) fn local(instant: DateTime<Utc>, zone: chrono_tz::Tz) -> String {
-    instant.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string()
+    instant
+        .with_timezone(&zone)
+        .format("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 /// `since`: a time, or a span back from now.
@@ -85,7 +94,10 @@ pub(crate) struct TerminalLog {
 
 impl TerminalLog {
     pub(crate) fn new(verbose: bool) -> Self {
-        Self { verbose, bar: Mutex::new(None) }
+        Self {
+            verbose,
+            bar: Mutex::new(None),
+        }
     }
 
     /// Takes the bar away.
@@ -104,7 +116,11 @@ impl RunLog for TerminalLog {
             return;
         }
         let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = if source == "mykeeper" { text.to_owned() } else { format!("{source}: {text}") };
+        let line = if source == "mykeeper" {
+            text.to_owned()
+        } else {
+            format!("{source}: {text}")
+        };
         match &*bar {
             Some((_, bar)) => bar.suspend(|| say(&line)),
             None => say(&line),

@@ -17,7 +17,10 @@ use std::sync::Arc;
 /// What children may know of our environment: nothing but this.
 const HANDED_DOWN: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
@@ -26,12 +29,19 @@ fn variable(name: &str) -> Option<OsString> {
 pub(crate) fn gather() -> Surroundings {
     let path = |name: &str| variable(name).map(PathBuf::from);
     Surroundings {
-        host_name: hostname::get().ok().and_then(|name| name.into_string().ok()).unwrap_or_default(),
+        host_name: hostname::get()
+            .ok()
+            .and_then(|name| name.into_string().ok())
+            .unwrap_or_default(),
         host_address: host_address(),
         is_root: rustix::process::geteuid().is_root(),
         // systemd separates several by colons; the first is ours.
-        state_directory: variable("STATE_DIRECTORY")
-            .and_then(|value| value.to_str().and_then(|text| text.split(':').next()).map(PathBuf::from)),
+        state_directory: variable("STATE_DIRECTORY").and_then(|value| {
+            value
+                .to_str()
+                .and_then(|text| text.split(':').next())
+                .map(PathBuf::from)
+        }),
         xdg_state_home: path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state"))),
         credentials_directory: path("CREDENTIALS_DIRECTORY"),
     }
@@ -49,11 +59,18 @@ pub(crate) fn logs_to_journal() -> bool {
 
 /// An address that others can reach this host at; empty where there is none but loopback.
 fn host_address() -> String {
-    let Ok(interfaces) = if_addrs::get_if_addrs() else { return String::new() };
-    let mut addresses: Vec<std::net::IpAddr> =
-        interfaces.iter().filter(|interface| !interface.is_loopback()).map(if_addrs::Interface::ip).collect();
+    let Ok(interfaces) = if_addrs::get_if_addrs() else {
+        return String::new();
+    };
+    let mut addresses: Vec<std::net::IpAddr> = interfaces
+        .iter()
+        .filter(|interface| !interface.is_loopback())
+        .map(if_addrs::Interface::ip)
+        .collect();
     addresses.sort_by_key(std::net::IpAddr::is_ipv6);
-    addresses.first().map_or_else(|| "127.0.0.1".to_owned(), ToString::to_string)
+    addresses
+        .first()
+        .map_or_else(|| "127.0.0.1".to_owned(), ToString::to_string)
 }
 
 /// Reads both files; every mistake of both is in the error.
@@ -70,9 +87,11 @@ pub(crate) async fn open_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn 
 
 /// Opens the catalog as it is.
 pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
-    let password =
-        mykeeper_config::read_password(&settings.catalog.password, gather().credentials_directory.as_deref())
-            .map_err(|error| Failure::unavailable(password_problem(&error)))?;
+    let password = mykeeper_config::read_password(
+        &settings.catalog.password,
+        gather().credentials_directory.as_deref(),
+    )
+    .map_err(|error| Failure::unavailable(password_problem(&error)))?;
     let open = OpenCatalog {
         url: settings.catalog.url.clone(),
         password,
@@ -110,5 +129,11 @@ pub(crate) fn assemble(settings: Settings, catalog: Arc<dyn Catalog>) -> anyhow:
     let state = StateDir::open(&settings.state_dir)?;
     mykeeper_supervise::become_subreaper().context("cannot become the reaper of orphaned children")?;
     let places = (state, gather().credentials_directory);
-    Ok(Arc::new(Environment::new(settings, catalog, Arc::new(SystemClock), supervisor(), places)))
+    Ok(Arc::new(Environment::new(
+        settings,
+        catalog,
+        Arc::new(SystemClock),
+        supervisor(),
+        places,
+    )))
 }

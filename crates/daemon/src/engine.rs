@@ -76,12 +76,20 @@ struct Shared {
 impl Engine {
     /// The daemon's engine: what it ends is interrupted.
     pub fn for_daemon(environment: Arc<Environment>) -> Self {
-        Self::new(environment, None, (RunState::Interrupted, "the daemon was stopped"))
+        Self::new(
+            environment,
+            None,
+            (RunState::Interrupted, "the daemon was stopped"),
+        )
     }
 
     /// An engine for one run in the foreground: what it ends is cancelled. `observer` sees the run's log as it grows.
     pub fn for_foreground(environment: Arc<Environment>, observer: Option<Arc<dyn RunLog>>) -> Self {
-        Self::new(environment, observer, (RunState::Cancelled, "it was stopped by the person who started it"))
+        Self::new(
+            environment,
+            observer,
+            (RunState::Cancelled, "it was stopped by the person who started it"),
+        )
     }
 
     fn new(
@@ -116,12 +124,18 @@ impl Engine {
 
     /// Whether a slot could not be recorded since this was last asked.
     pub fn take_sweep_wanted(&self) -> bool {
-        self.shared.sweep_wanted.swap(false, std::sync::atomic::Ordering::SeqCst)
+        self.shared
+            .sweep_wanted
+            .swap(false, std::sync::atomic::Ordering::SeqCst)
     }
 
     /// Whether this slot is being taken at this moment.
     pub fn is_claiming(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
-        let claiming = self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        let claiming = self
+            .shared
+            .claiming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         claiming.contains(&(job.clone(), slot_at))
     }
 
@@ -180,7 +194,10 @@ impl Engine {
             LockAttempt::Held(lock) => lock,
             LockAttempt::Busy(owner) => {
                 let mut run = self.new_run(&job, None, Trigger::Manual, RunState::Skipped);
-                run.reason = Some(format!("another run of this job was under way{}", owned_by(owner.as_ref())));
+                run.reason = Some(format!(
+                    "another run of this job was under way{}",
+                    owned_by(owner.as_ref())
+                ));
                 run.finished_at = Some(run.requested_at);
                 environment.catalog.insert_run(&run).await?;
                 return Err(DaemonError::JobBusy {
@@ -249,7 +266,10 @@ impl Engine {
                     run.reason = Some(if waits {
                         "overlap: a run of this job is waiting already".to_owned()
                     } else {
-                        format!("overlap: the last run of this job is still under way{}", owned_by(owner.as_ref()))
+                        format!(
+                            "overlap: the last run of this job is still under way{}",
+                            owned_by(owner.as_ref())
+                        )
                     });
                 }
                 None
@@ -319,15 +339,21 @@ impl Engine {
             tracing::warn!(%error, "a lock file does not say who holds it");
         }
         let path = environment.state.run_log(run.id);
-        let (log, log_path) =
-            match RunLogFile::create(&path, Arc::clone(&environment.clock), self.shared.observer.clone()) {
-                Ok(log) => (log, Some(path)),
-                Err(error) => {
-                    tracing::error!(run = %run.id, path = %path.display(), %error, "the run has no log file");
-                    let clock = Arc::clone(&environment.clock);
-                    (RunLogFile::without_file(clock, self.shared.observer.clone()), None)
-                }
-            };
+        let (log, log_path) = match RunLogFile::create(
+            &path,
+            Arc::clone(&environment.clock),
+            self.shared.observer.clone(),
+        ) {
+            Ok(log) => (log, Some(path)),
+            Err(error) => {
+                tracing::error!(run = %run.id, path = %path.display(), %error, "the run has no log file");
+                let clock = Arc::clone(&environment.clock);
+                (
+                    RunLogFile::without_file(clock, self.shared.observer.clone()),
+                    None,
+                )
+            }
+        };
         let log = Arc::new(log);
         let started_at = environment.clock.now();
         tracing::info!(target: RUN_EVENTS, job = %job.name, run = %run.id, kind = %job.kind(), trigger = %run.trigger, "run begins");
@@ -340,8 +366,12 @@ impl Engine {
             .await;
         let result = match begun {
             Ok(true) => self.work(&job, &run, &log, work).await,
-            Ok(false) => Err(JobError::fatal("the run was ended in the catalog before it began")),
-            Err(error) => Err(JobError::passing(format!("the start of the run cannot be recorded: {error}"))),
+            Ok(false) => Err(JobError::fatal(
+                "the run was ended in the catalog before it began",
+            )),
+            Err(error) => Err(JobError::passing(format!(
+                "the start of the run cannot be recorded: {error}"
+            ))),
         };
         let finished = self.record_end(&job, &run, &log, result).await;
         drop(lock);
@@ -364,7 +394,9 @@ impl Engine {
             cancel: cancel.clone(),
             log: Arc::clone(log),
             private,
-            deadline: job.timeout.and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
+            deadline: job
+                .timeout
+                .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
         };
         // A task of its own: a panic in it ends this run with a record, and nothing else.
         let mut work = tokio::spawn(async move { work(&context).await });
@@ -385,7 +417,10 @@ impl Engine {
             Ok(result) => self.judge(joined(result), timed_out, job),
             Err(_) => {
                 work.abort();
-                let error = JobError { reason: "the run did not end in time and was left".into(), ..JobError::cancelled() };
+                let error = JobError {
+                    reason: "the run did not end in time and was left".into(),
+                    ..JobError::cancelled()
+                };
                 self.judge(Err(error), timed_out, job)
             }
         }
@@ -396,7 +431,10 @@ impl Engine {
         result.map_err(|error| match error.state {
             RunState::Cancelled if timed_out => JobError {
                 state: RunState::TimedOut,
-                reason: format!("it took longer than its timeout of {}", humane(job.timeout.unwrap_or_default())),
+                reason: format!(
+                    "it took longer than its timeout of {}",
+                    humane(job.timeout.unwrap_or_default())
+                ),
                 ..error
             },
             RunState::TimedOut => JobError {
@@ -409,7 +447,11 @@ impl Engine {
             },
             RunState::Cancelled => {
                 let (state, reason) = self.shared.ended_as;
-                JobError { state, reason: reason.to_owned(), ..error }
+                JobError {
+                    state,
+                    reason: reason.to_owned(),
+                    ..error
+                }
             }
             _ => error,
         })
@@ -418,8 +460,14 @@ impl Engine {
     async fn record_end(&self, job: &Job, run: &Run, log: &RunLogFile, result: JobResult) -> FinishedRun {
         let environment = &self.shared.environment;
         let (state, reason, bk_id) = match result {
-            Ok(JobReport { state, summary, bk_id }) => (state, summary, bk_id),
-            Err(JobError { state, reason, bk_id, .. }) => (state, reason, bk_id),
+            Ok(JobReport {
+                state,
+                summary,
+                bk_id,
+            }) => (state, summary, bk_id),
+            Err(JobError {
+                state, reason, bk_id, ..
+            }) => (state, reason, bk_id),
         };
         log.line("mykeeper", &format!("{LAST_LINE}{state}: {reason}"));
         match state {
@@ -429,9 +477,16 @@ impl Engine {
             RunState::Failed | RunState::TimedOut | RunState::Stalled => {
                 tracing::error!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended");
             }
-            _ => tracing::warn!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended"),
+            _ => {
+                tracing::warn!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended")
+            }
         }
-        let end = RunEnd { state, reason: Some(reason.clone()), bk_id, finished_at: environment.clock.now() };
+        let end = RunEnd {
+            state,
+            reason: Some(reason.clone()),
+            bk_id,
+            finished_at: environment.clock.now(),
+        };
         let written = environment
             .persist("record the end of a run", &self.shared.ending, |catalog| {
                 let (id, end) = (run.id, end.clone());
@@ -441,7 +496,12 @@ impl Engine {
         if let Err(error) = written {
             tracing::error!(job = %job.name, run = %run.id, %error, "the end of a run is not recorded; the next start will call it interrupted");
         }
-        FinishedRun { id: run.id, state, reason, bk_id }
+        FinishedRun {
+            id: run.id,
+            state,
+            reason,
+            bk_id,
+        }
     }
 
     fn lock_waiting(&self) -> std::sync::MutexGuard<'_, HashSet<JobName>> {
@@ -457,14 +517,25 @@ struct WaitingMark {
 
 impl WaitingMark {
     fn set(shared: &Arc<Shared>, job: &JobName) -> Self {
-        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(job.clone());
-        Self { shared: Arc::clone(shared), job: job.clone() }
+        shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(job.clone());
+        Self {
+            shared: Arc::clone(shared),
+            job: job.clone(),
+        }
     }
 }
 
 impl Drop for WaitingMark {
     fn drop(&mut self) {
-        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job);
+        self.shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.job);
     }
 }
 
@@ -477,19 +548,34 @@ struct ClaimingMark {
 impl ClaimingMark {
     fn set(shared: &Arc<Shared>, job: &JobName, slot_at: DateTime<Utc>) -> Self {
         let slot = (job.clone(), slot_at);
-        shared.claiming.lock().unwrap_or_else(PoisonError::into_inner).insert(slot.clone());
-        Self { shared: Arc::clone(shared), slot }
+        shared
+            .claiming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(slot.clone());
+        Self {
+            shared: Arc::clone(shared),
+            slot,
+        }
     }
 }
 
 impl Drop for ClaimingMark {
     fn drop(&mut self) {
-        self.shared.claiming.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.slot);
+        self.shared
+            .claiming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.slot);
     }
 }
 
 fn joined(result: Result<JobResult, tokio::task::JoinError>) -> JobResult {
-    result.unwrap_or_else(|error| Err(JobError::fatal(format!("a defect in mykeeper ended the run: {error}"))))
+    result.unwrap_or_else(|error| {
+        Err(JobError::fatal(format!(
+            "a defect in mykeeper ended the run: {error}"
+        )))
+    })
 }
 
 fn owned_by(owner: Option<&LockOwner>) -> String {
@@ -503,8 +589,21 @@ fn owned_by(owner: Option<&LockOwner>) -> String {
 fn begin_line(job: &Job, run: &Run, now: DateTime<Utc>) -> String {
     let slot = run.slot_at.map_or_else(String::new, |slot| {
         let late = (now - slot).to_std().unwrap_or_default();
-        let late = if late.as_secs() > 0 { format!(", {} late", humane(late)) } else { String::new() };
-        format!(" for the slot of {}{late}", slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+        let late = if late.as_secs() > 0 {
+            format!(", {} late", humane(late))
+        } else {
+            String::new()
+        };
+        format!(
+            " for the slot of {}{late}",
+            slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        )
     });
-    format!("{} job {} begins as run {}{slot} ({})", job.kind(), job.name, run.id, run.trigger)
+    format!(
+        "{} job {} begins as run {}{slot} ({})",
+        job.kind(),
+        job.name,
+        run.id,
+        run.trigger
+    )
 }

@@ -31,8 +31,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     let mut daemon = Daemon::new(Arc::clone(&environment), engine.clone(), reload);
     notify(&[NotifyState::Status("looking after what an earlier daemon left")]);
     recover(&engine).await?;
-    let (mut scheduler, handle, turned) =
-        Scheduler::new(engine.clone(), environment.settings().jobs.clone());
+    let (mut scheduler, handle, turned) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
     forget_removed_jobs(&environment, &environment.settings().jobs).await?;
     scheduler.decide_missed().await?;
     let stop = CancellationToken::new();
@@ -40,7 +39,11 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     let watchdog = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(answer_watchdog(turned)));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
-    tracing::info!(pid = std::process::id(), jobs = environment.settings().jobs.len(), "ready");
+    tracing::info!(
+        pid = std::process::id(),
+        jobs = environment.settings().jobs.len(),
+        "ready"
+    );
     let ended_early = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -78,8 +81,14 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
 async fn shut_down(engine: &Engine, signals: &mut Signals, grace: Duration) {
     let running = engine.running();
     if running > 0 {
-        tracing::info!(running, ?grace, "running jobs may go on; a second signal ends them");
-        notify(&[NotifyState::Status(&format!("stopping: {running} runs may go on for {grace:?}"))]);
+        tracing::info!(
+            running,
+            ?grace,
+            "running jobs may go on; a second signal ends them"
+        );
+        notify(&[NotifyState::Status(&format!(
+            "stopping: {running} runs may go on for {grace:?}"
+        ))]);
     }
     // SIGHUP does not hurry anything.
     let second = async {
@@ -105,7 +114,10 @@ async fn shut_down(engine: &Engine, signals: &mut Signals, grace: Duration) {
 async fn forget_removed_jobs(environment: &Environment, jobs: &Jobs) -> Result<(), DaemonError> {
     for known in environment.catalog.known_jobs(&environment.node).await? {
         if !jobs.contains_key(&known.job) {
-            environment.catalog.forget_job(&environment.node, &known.job, environment.clock.now()).await?;
+            environment
+                .catalog
+                .forget_job(&environment.node, &known.job, environment.clock.now())
+                .await?;
         }
     }
     Ok(())
@@ -113,7 +125,9 @@ async fn forget_removed_jobs(environment: &Environment, jobs: &Jobs) -> Result<(
 
 /// Answers systemd's watchdog while the scheduler turns.
 async fn answer_watchdog(turned: tokio::sync::watch::Receiver<Instant>) {
-    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    let Some(limit) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     let mut beat = tokio::time::interval((limit / 3).max(Duration::from_millis(100)));
     loop {
         beat.tick().await;
@@ -151,7 +165,12 @@ impl Daemon {
             jobs: job_statuses(&settings.jobs),
             last_reload: None,
         };
-        Self { environment, engine, reload: Arc::new(reload), status }
+        Self {
+            environment,
+            engine,
+            reload: Arc::new(reload),
+            status,
+        }
     }
 
     fn status_line(&self) -> String {
@@ -159,7 +178,11 @@ impl Daemon {
             Some(reload) if !reload.accepted => "; the last reload was refused",
             _ => "",
         };
-        format!("{} jobs, {} runs under way{refused}", self.status.jobs.len(), self.engine.running())
+        format!(
+            "{} jobs, {} runs under way{refused}",
+            self.status.jobs.len(),
+            self.engine.running()
+        )
     }
 
     fn write_status(&self) {
@@ -197,8 +220,11 @@ impl Daemon {
                 (false, message)
             }
         };
-        self.status.last_reload =
-            Some(ReloadRecord { at: self.environment.clock.now(), accepted, message });
+        self.status.last_reload = Some(ReloadRecord {
+            at: self.environment.clock.now(),
+            accepted,
+            message,
+        });
         self.write_status();
         notify(&[NotifyState::Ready, NotifyState::Status(&self.status_line())]);
     }
@@ -211,7 +237,11 @@ fn reject_unreloadable(current: &Settings, settings: Settings) -> Result<Setting
         ("state_dir", current.state_dir == settings.state_dir),
         ("[catalog]", current.catalog == settings.catalog),
     ];
-    let changed: Vec<&str> = fixed.iter().filter(|(_, same)| !same).map(|(key, _)| *key).collect();
+    let changed: Vec<&str> = fixed
+        .iter()
+        .filter(|(_, same)| !same)
+        .map(|(key, _)| *key)
+        .collect();
     if changed.is_empty() {
         return Ok(settings);
     }
@@ -235,16 +265,27 @@ fn job_statuses(jobs: &Jobs) -> Vec<JobStatus> {
 
 fn describe_change(before: &Jobs, after: &Jobs) -> String {
     let names = |names: Vec<&mykeeper_domain::JobName>| {
-        names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        names
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     let added: Vec<_> = after.keys().filter(|name| !before.contains_key(*name)).collect();
     let removed: Vec<_> = before.keys().filter(|name| !after.contains_key(*name)).collect();
-    let changed: Vec<_> =
-        after.iter().filter(|(name, job)| before.get(*name).is_some_and(|old| old != *job)).map(|(name, _)| name).collect();
+    let changed: Vec<_> = after
+        .iter()
+        .filter(|(name, job)| before.get(*name).is_some_and(|old| old != *job))
+        .map(|(name, _)| name)
+        .collect();
     let parts: Vec<String> = [("added", added), ("changed", changed), ("removed", removed)]
         .into_iter()
         .filter(|(_, list)| !list.is_empty())
         .map(|(what, list)| format!("{what}: {}", names(list)))
         .collect();
-    if parts.is_empty() { "no job changed".to_owned() } else { parts.join("; ") }
+    if parts.is_empty() {
+        "no job changed".to_owned()
+    } else {
+        parts.join("; ")
+    }
 }

@@ -54,7 +54,11 @@ pub fn original(backup: &Backup, node: &NodeName) -> Option<PathBuf> {
     let id = backup.id.to_string();
     let own = backup.dir.file_name().and_then(|name| name.to_str()) == Some(id.as_str());
     // pybackup wrote the day's folder in some versions, the last database's in others.
-    Some(if own { backup.dir.clone() } else { backup.dir.join(id) })
+    Some(if own {
+        backup.dir.clone()
+    } else {
+        backup.dir.join(id)
+    })
 }
 
 /// The first of `places` that is there.

@@ -25,13 +25,19 @@ pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
             _ => interrupt(engine, &run, "the daemon, or the machine, ended while it ran").await?,
         }
     }
-    for transfer in environment.catalog.unfinished_transfers(&environment.node).await? {
+    for transfer in environment
+        .catalog
+        .unfinished_transfers(&environment.node)
+        .await?
+    {
         if transfer.run_id.is_none_or(|run| !alive.contains(&run)) {
             interrupt_transfer(engine, &transfer).await?;
         }
     }
     let in_use: Vec<String> = alive.iter().map(ToString::to_string).collect();
-    environment.state.sweep_private(|name| in_use.iter().any(|run| run == name));
+    environment
+        .state
+        .sweep_private(|name| in_use.iter().any(|run| run == name));
     let jobs = &environment.settings().jobs;
     for run in queued {
         match jobs.get(&run.job) {
@@ -40,9 +46,21 @@ pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
                 engine.resume(std::sync::Arc::clone(job), run);
             }
             Some(_) => {
-                interrupt(engine, &run, "the daemon ended before it began, and missed = \"skip\"").await?;
+                interrupt(
+                    engine,
+                    &run,
+                    "the daemon ended before it began, and missed = \"skip\"",
+                )
+                .await?;
             }
-            None => interrupt(engine, &run, "the daemon ended before it began, and its job was removed").await?,
+            None => {
+                interrupt(
+                    engine,
+                    &run,
+                    "the daemon ended before it began, and its job was removed",
+                )
+                .await?
+            }
         }
     }
     Ok(())
@@ -59,7 +77,10 @@ async fn interrupt(engine: &Engine, run: &Run, reason: &str) -> Result<(), Daemo
     tracing::warn!(run = %run.id, job = %run.job, reason, "a run of an earlier daemon is recorded as interrupted");
     for attempt in environment.catalog.attempts(run.id).await? {
         if !attempt.state.is_final() {
-            let end = RunEnd { bk_id: attempt.bk_id, ..end.clone() };
+            let end = RunEnd {
+                bk_id: attempt.bk_id,
+                ..end.clone()
+            };
             environment.catalog.finish_attempt(attempt.id, &end, None).await?;
         }
     }
@@ -75,6 +96,9 @@ async fn interrupt_transfer(engine: &Engine, transfer: &Transfer) -> Result<(), 
         bk_id: Some(transfer.bk_id),
         finished_at: environment.clock.now(),
     };
-    environment.catalog.finish_transfer(transfer.id, &end, None).await?;
+    environment
+        .catalog
+        .finish_transfer(transfer.id, &end, None)
+        .await?;
     Ok(())
 }

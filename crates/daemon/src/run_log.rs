@@ -34,13 +34,33 @@ impl RunLogFile {
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        Ok(Self { clock, observer, out: Mutex::new(Out { file: Some(file), written: 0, limit: MAX_LOG_BYTES }) })
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)?;
+        Ok(Self {
+            clock,
+            observer,
+            out: Mutex::new(Out {
+                file: Some(file),
+                written: 0,
+                limit: MAX_LOG_BYTES,
+            }),
+        })
     }
 
     /// A log that goes to the observer alone, for when the file cannot be made.
     pub fn without_file(clock: Arc<dyn Clock>, observer: Option<Arc<dyn RunLog>>) -> Self {
-        Self { clock, observer, out: Mutex::new(Out { file: None, written: 0, limit: 0 }) }
+        Self {
+            clock,
+            observer,
+            out: Mutex::new(Out {
+                file: None,
+                written: 0,
+                limit: 0,
+            }),
+        }
     }
 }
 
@@ -66,9 +86,15 @@ impl Out {
 
 impl RunLog for RunLogFile {
     fn line(&self, source: &str, text: &str) {
-        let now = self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let now = self
+            .clock
+            .now()
+            .to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let line = format!("{now} {source}: {text}\n");
-        self.out.lock().unwrap_or_else(PoisonError::into_inner).write(&line);
+        self.out
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .write(&line);
         if let Some(observer) = &self.observer {
             observer.line(source, text);
         }

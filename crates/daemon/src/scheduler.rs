@@ -7,10 +7,11 @@
 use crate::engine::Engine;
 use crate::error::DaemonError;
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::CatalogError;
+use mykeeper_catalog::{CatalogError, JobDefinition};
 use mykeeper_domain::JobName;
 use mykeeper_domain::job::{Job, Missed};
 use mykeeper_domain::run::Trigger;
+use mykeeper_domain::schedule::Schedule;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
@@ -50,9 +51,17 @@ impl Pulse {
         let fail = |error: tokio_cron_scheduler::JobSchedulerError| DaemonError::Pulse(error.to_string());
         let scheduler = tokio_cron_scheduler::JobScheduler::new().await.map_err(fail)?;
         let (sender, beats) = mpsc::channel(1);
-        let job = scheduler.add(Self::job(sender.clone()).map_err(fail)?).await.map_err(fail)?;
+        let job = scheduler
+            .add(Self::job(sender.clone()).map_err(fail)?)
+            .await
+            .map_err(fail)?;
         scheduler.start().await.map_err(fail)?;
-        Ok(Self { scheduler, job, beats, sender })
+        Ok(Self {
+            scheduler,
+            job,
+            beats,
+            sender,
+        })
     }
 
     fn job(
@@ -110,7 +119,13 @@ impl Scheduler {
     pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, tokio::sync::watch::Receiver<Instant>) {
         let (sender, changes) = mpsc::channel(1);
         let (beat, turned) = tokio::sync::watch::channel(Instant::now());
-        let scheduler = Self { engine, jobs, changes, heap: BinaryHeap::new(), beat };
+        let scheduler = Self {
+            engine,
+            jobs,
+            changes,
+            heap: BinaryHeap::new(),
+            beat,
+        };
         (scheduler, SchedulerHandle { jobs: sender }, turned)
     }
 
@@ -119,11 +134,32 @@ impl Scheduler {
         let environment = self.engine.environment();
         let now = environment.clock.now();
         for job in self.jobs.values() {
-            let record = environment.catalog.know_job(&environment.node, &job.name, job.kind(), now).await?;
-            let from = record.last_slot_at.map_or(record.since, |last| last.max(record.since));
-            decide_missed_of(&self.engine, job, from, now).await?;
+            self.decide_missed_of(job, now).await?;
         }
         Ok(())
+    }
+
+    async fn decide_missed_of(&self, job: &Arc<Job>, now: DateTime<Utc>) -> Result<(), CatalogError> {
+        let environment = self.engine.environment();
+        let definition = definition(job);
+        let record = environment
+            .catalog
+            .know_job(&environment.node, &definition, now)
+            .await?;
+        let from = record
+            .last_slot_at
+            .map_or(record.since, |last| last.max(record.since));
+        if record.schedule == definition.schedule {
+            return decide_slots(&self.engine, job, &job.schedule, (from, now)).await;
+        }
+        // What was missed was missed under the schedule of then; the new one begins now.
+        if let Some(before) = parse_definition(&record.schedule) {
+            decide_slots(&self.engine, job, &before, (from, now)).await?;
+        }
+        environment
+            .catalog
+            .reschedule_job(&environment.node, &definition, now)
+            .await
     }
 
     /// Runs until `stop`.
@@ -154,7 +190,8 @@ impl Scheduler {
             // A step of the wall clock, or a process that was stopped for longer than a slot may be late.
             if step.abs() > STEP || passed > LATE {
                 tracing::warn!(
-                    step_seconds = step.num_seconds(), gap_seconds = passed.num_seconds(),
+                    step_seconds = step.num_seconds(),
+                    gap_seconds = passed.num_seconds(),
                     "the wall clock stepped, or this process or its host was stopped"
                 );
                 sweep_at = Some(instant);
@@ -205,8 +242,7 @@ impl Scheduler {
             }
         }
         for job in jobs.values() {
-            let known = environment.catalog.know_job(&environment.node, &job.name, job.kind(), now).await;
-            if let Err(error) = known {
+            if let Err(error) = self.decide_missed_of(job, now).await {
                 tracing::warn!(job = %job.name, %error, "the catalog does not know of a job yet");
             }
         }
@@ -225,8 +261,12 @@ impl Scheduler {
         while let Some(Reverse((slot, _))) = self.heap.peek()
             && *slot <= now
         {
-            let Some(Reverse((slot, name))) = self.heap.pop() else { break };
-            let Some(job) = self.jobs.get(&name).cloned() else { continue };
+            let Some(Reverse((slot, name))) = self.heap.pop() else {
+                break;
+            };
+            let Some(job) = self.jobs.get(&name).cloned() else {
+                continue;
+            };
             if let Some(next) = job.schedule.next_after(slot) {
                 self.heap.push(Reverse((next, name)));
             }
@@ -245,24 +285,45 @@ async fn sleep_until(instant: Option<Instant>) {
     }
 }
 
+/// What the catalog keeps of a job: its schedule as `cron expression zone`.
+fn definition(job: &Job) -> JobDefinition {
+    let schedule = format!("{} {}", job.schedule.expression(), job.schedule.zone().name());
+    JobDefinition {
+        job: job.name.clone(),
+        kind: job.kind(),
+        schedule: schedule.chars().take(1000).collect(),
+    }
+}
+
+/// The way back; `None` for what was cut, or written by another version.
+fn parse_definition(text: &str) -> Option<Schedule> {
+    let (expression, zone) = text.rsplit_once(' ')?;
+    Schedule::parse(expression, zone.parse().ok()?).ok()
+}
+
 /// Decides each slot in `(from, now]`: the newest is run or skipped as the job says, the others are recorded.
-async fn decide_missed_of(
+async fn decide_slots(
     engine: &Engine,
     job: &Arc<Job>,
-    from: DateTime<Utc>,
-    now: DateTime<Utc>,
+    schedule: &Schedule,
+    (from, now): (DateTime<Utc>, DateTime<Utc>),
 ) -> Result<(), CatalogError> {
     // The newest first: that one may run, and only so many of the others get a row each.
     let mut missed: std::collections::VecDeque<DateTime<Utc>> = std::collections::VecDeque::new();
     let mut uncounted: u64 = 0;
-    for slot in job.schedule.slots_between(from, now).filter(|slot| !engine.is_claiming(&job.name, *slot)) {
+    for slot in schedule
+        .slots_between(from, now)
+        .filter(|slot| !engine.is_claiming(&job.name, *slot))
+    {
         missed.push_back(slot);
         if missed.len() > MISSED_ROWS {
             missed.pop_front();
             uncounted += 1;
         }
     }
-    let Some(newest) = missed.pop_back() else { return Ok(()) };
+    let Some(newest) = missed.pop_back() else {
+        return Ok(());
+    };
     tracing::warn!(
         job = %job.name, slots = missed.len() as u64 + 1 + uncounted, since = %from, policy = ?job.missed,
         "slots passed while nobody was there"
@@ -273,7 +334,10 @@ async fn decide_missed_of(
     };
     for (index, slot) in missed.iter().enumerate() {
         let reason = if index == 0 && uncounted > 0 {
-            format!("{merged_into}; so were {uncounted} earlier slots since {}", from.to_rfc3339())
+            format!(
+                "{merged_into}; so were {uncounted} earlier slots since {}",
+                from.to_rfc3339()
+            )
         } else {
             merged_into.clone()
         };

@@ -76,12 +76,18 @@ impl SetLease {
 
 async fn renew(environment: &Environment, name: &str, holder: &str) -> Result<bool, CatalogError> {
     let now = environment.clock.now();
-    environment.catalog.acquire_lease(name, holder, now, now + HOLDS_FOR).await
+    environment
+        .catalog
+        .acquire_lease(name, holder, now, now + HOLDS_FOR)
+        .await
 }
 
 /// The sets that some run, on any node, is working on.
 pub async fn sets_in_use(environment: &Environment) -> Result<BTreeSet<BackupId>, CatalogError> {
-    let names = environment.catalog.leases(PREFIX, environment.clock.now()).await?;
+    let names = environment
+        .catalog
+        .leases(PREFIX, environment.clock.now())
+        .await?;
     Ok(names
         .iter()
         .filter_map(|name| name.strip_prefix(PREFIX)?.split(':').next()?.parse().ok())

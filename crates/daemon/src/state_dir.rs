@@ -64,14 +64,25 @@ impl Drop for HeldLock {
 impl StateDir {
     /// Makes the folders, mode 0700.
     pub fn open(root: &Path) -> Result<Self, DaemonError> {
-        for dir in [root.to_path_buf(), root.join("locks"), root.join("runs"), root.join("private")] {
+        for dir in [
+            root.to_path_buf(),
+            root.join("locks"),
+            root.join("runs"),
+            root.join("private"),
+        ] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(&dir)
-                .map_err(|source| DaemonError::StateDir { action: "create", path: dir, source })?;
+                .map_err(|source| DaemonError::StateDir {
+                    action: "create",
+                    path: dir,
+                    source,
+                })?;
         }
-        Ok(Self { root: root.to_path_buf() })
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
     }
 
     /// The folder itself.
@@ -98,13 +109,19 @@ impl StateDir {
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(PrivateDir { path }),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(PrivateDir { path }),
-            Err(source) => Err(DaemonError::StateDir { action: "create", path, source }),
+            Err(source) => Err(DaemonError::StateDir {
+                action: "create",
+                path,
+                source,
+            }),
         }
     }
 
     /// Removes private folders that a crash has left behind. Only while the daemon's lock is held and nothing runs.
     pub fn sweep_private(&self, in_use: impl Fn(&str) -> bool) {
-        let Ok(entries) = fs::read_dir(self.root.join("private")) else { return };
+        let Ok(entries) = fs::read_dir(self.root.join("private")) else {
+            return;
+        };
         for entry in entries.flatten() {
             if !entry.file_name().to_str().is_some_and(&in_use)
                 && let Err(error) = fs::remove_dir_all(entry.path())
@@ -131,7 +148,9 @@ impl StateDir {
                 }
                 LockAttempt::Busy(owner) => {
                     return Err(DaemonError::SecondDaemon {
-                        owner: owner.map(|owner| format!(" (pid {})", owner.pid)).unwrap_or_default(),
+                        owner: owner
+                            .map(|owner| format!(" (pid {})", owner.pid))
+                            .unwrap_or_default(),
                         path: self.root.clone(),
                     });
                 }
@@ -151,7 +170,11 @@ impl StateDir {
 
     /// Writes into a lock who holds it.
     pub fn signed(&self, lock: &mut HeldLock, run: Option<RunId>) -> Result<(), DaemonError> {
-        lock.sign(&LockOwner { pid: std::process::id(), run }).map_err(|source| DaemonError::StateDir {
+        lock.sign(&LockOwner {
+            pid: std::process::id(),
+            run,
+        })
+        .map_err(|source| DaemonError::StateDir {
             action: "write",
             path: self.root.join("locks"),
             source,
@@ -160,7 +183,11 @@ impl StateDir {
 
     fn try_lock(&self, name: &str) -> Result<LockAttempt, DaemonError> {
         let path = self.root.join(name);
-        let fail = |action, source| DaemonError::StateDir { action, path: path.clone(), source };
+        let fail = |action, source| DaemonError::StateDir {
+            action,
+            path: path.clone(),
+            source,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -213,11 +240,14 @@ fn file_name_of(name: &str) -> String {
     if name.len() <= LONGEST {
         return name.to_owned();
     }
-    let cut = (0..=LONGEST).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+    let cut = (0..=LONGEST)
+        .rev()
+        .find(|at| name.is_char_boundary(*at))
+        .unwrap_or(0);
     // FNV-1a, 64 bits: the same in every process and version, which std's hasher does not promise.
-    let hash = name
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
     format!("{}-{hash:016x}", &name[..cut])
 }
 
@@ -231,10 +261,20 @@ mod tests {
         let state = StateDir::open(dir.path()).unwrap();
         let job = JobName::new("国内 nightly").unwrap();
         let run = RunId::generate();
-        let LockAttempt::Held(mut lock) = state.lock_job(&job).unwrap() else { panic!("not locked") };
+        let LockAttempt::Held(mut lock) = state.lock_job(&job).unwrap() else {
+            panic!("not locked")
+        };
         state.signed(&mut lock, Some(run)).unwrap();
-        let LockAttempt::Busy(owner) = state.lock_job(&job).unwrap() else { panic!("locked twice") };
-        assert_eq!(owner, Some(LockOwner { pid: std::process::id(), run: Some(run) }));
+        let LockAttempt::Busy(owner) = state.lock_job(&job).unwrap() else {
+            panic!("locked twice")
+        };
+        assert_eq!(
+            owner,
+            Some(LockOwner {
+                pid: std::process::id(),
+                run: Some(run)
+            })
+        );
         drop(lock);
         assert!(matches!(state.lock_job(&job).unwrap(), LockAttempt::Held(_)));
     }
@@ -245,7 +285,10 @@ mod tests {
         let state = StateDir::open(dir.path()).unwrap();
         let lock = state.lock_daemon().unwrap();
         let message = state.lock_daemon().unwrap_err().to_string();
-        assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
+        assert!(
+            message.contains(&format!("(pid {})", std::process::id())),
+            "{message}"
+        );
         assert!(state.daemon_lives());
         drop(lock);
         assert!(!state.daemon_lives());

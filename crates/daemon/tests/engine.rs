@@ -31,7 +31,10 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         let settings = settings(&dir, job);
         let environment = environment(settings, clock).await;
-        Self { _dir: dir, environment }
+        Self {
+            _dir: dir,
+            environment,
+        }
     }
 
     fn engine(&self) -> Engine {
@@ -43,8 +46,15 @@ impl Stage {
     }
 
     async fn runs(&self) -> Vec<Run> {
-        let mut runs =
-            self.environment.catalog.runs(&RunFilter { limit: 10_000, ..Default::default() }).await.unwrap();
+        let mut runs = self
+            .environment
+            .catalog
+            .runs(&RunFilter {
+                limit: 10_000,
+                ..Default::default()
+            })
+            .await
+            .unwrap();
         runs.sort_by_key(|run| (run.slot_at, run.id));
         runs
     }
@@ -64,11 +74,18 @@ fn settings(dir: &TempDir, job: &str) -> Settings {
     let data = dir.path().join("data");
     std::fs::create_dir_all(&data).unwrap();
     let keeper = dir.path().join("mykeeper.toml");
-    std::fs::write(&keeper, format!("node = \"n1\"\nstate_dir = {:?}\n", dir.path().join("state"))).unwrap();
+    std::fs::write(
+        &keeper,
+        format!("node = \"n1\"\nstate_dir = {:?}\n", dir.path().join("state")),
+    )
+    .unwrap();
     let text = format!("[retention.{JOB}]\ndirectory = {data:?}\nkeep = {{ last = 3 }}\n{job}\n");
     std::fs::write(dir.path().join("schedule.toml"), text).unwrap();
-    let surroundings =
-        Surroundings { host_name: "n1".into(), host_address: "127.0.0.1".into(), ..Default::default() };
+    let surroundings = Surroundings {
+        host_name: "n1".into(),
+        host_address: "127.0.0.1".into(),
+        ..Default::default()
+    };
     mykeeper_config::load(&keeper, &surroundings).unwrap().settings
 }
 
@@ -83,9 +100,18 @@ async fn environment(settings: Settings, clock: Arc<dyn Clock>) -> Arc<Environme
     .await
     .unwrap();
     catalog.migrate().await.unwrap();
-    let shim = ShimCommand { program: "/nonexistent".into(), args: vec![] };
+    let shim = ShimCommand {
+        program: "/nonexistent".into(),
+        args: vec![],
+    };
     let supervisor = Supervisor::new(shim, vec![]);
-    Arc::new(Environment::new(settings, catalog, clock, supervisor, (state, None)))
+    Arc::new(Environment::new(
+        settings,
+        catalog,
+        clock,
+        supervisor,
+        (state, None),
+    ))
 }
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -131,13 +157,26 @@ async fn a_slot_during_a_run_is_skipped_with_its_reason() {
     let skipped = stage.wait_for_run(|run| run.slot_at.is_some()).await;
     assert_eq!(skipped.state, RunState::Skipped);
     let reason = skipped.reason.unwrap();
-    assert!(reason.starts_with("overlap:") && reason.contains(&first.id.to_string()), "{reason}");
+    assert!(
+        reason.starts_with("overlap:") && reason.contains(&first.id.to_string()),
+        "{reason}"
+    );
     let refused = other.run_now(stage.job()).await.unwrap_err();
     assert!(matches!(refused, DaemonError::JobBusy { .. }), "{refused}");
     engine.end_runs();
     let finished = running.await.unwrap().unwrap();
     assert_eq!(finished.state, RunState::Interrupted);
-    assert_eq!(stage.environment.catalog.run(first.id).await.unwrap().unwrap().state, RunState::Interrupted);
+    assert_eq!(
+        stage
+            .environment
+            .catalog
+            .run(first.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .state,
+        RunState::Interrupted
+    );
 }
 
 #[tokio::test]
@@ -152,11 +191,15 @@ async fn with_queue_a_slot_during_a_run_runs_after_it_and_only_one_waits() {
     other.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
     stage.wait_for_run(|run| run.state == RunState::Queued).await;
     other.fire(stage.job(), at("2026-11-23T04:00:00Z"), Trigger::Schedule);
-    let second = stage.wait_for_run(|run| run.slot_at == Some(at("2026-11-23T04:00:00Z"))).await;
+    let second = stage
+        .wait_for_run(|run| run.slot_at == Some(at("2026-11-23T04:00:00Z")))
+        .await;
     assert_eq!(second.state, RunState::Skipped);
     engine.end_runs();
     running.await.unwrap().unwrap();
-    let waited = stage.wait_for_run(|run| run.slot_at == Some(at("2026-11-22T04:00:00Z")) && run.state.is_final()).await;
+    let waited = stage
+        .wait_for_run(|run| run.slot_at == Some(at("2026-11-22T04:00:00Z")) && run.state.is_final())
+        .await;
     assert_eq!(waited.state, RunState::Succeeded, "{waited:?}");
 }
 
@@ -166,7 +209,10 @@ async fn a_run_that_takes_longer_than_its_timeout_is_recorded_as_timed_out() {
     let finished = stage.engine().do_now(stage.job(), endless()).await.unwrap();
     assert_eq!(finished.state, RunState::TimedOut);
     let run = stage.environment.catalog.run(finished.id).await.unwrap().unwrap();
-    assert_eq!((run.state, run.reason.unwrap().contains("timeout of 1s")), (RunState::TimedOut, true));
+    assert_eq!(
+        (run.state, run.reason.unwrap().contains("timeout of 1s")),
+        (RunState::TimedOut, true)
+    );
 }
 
 #[tokio::test]
@@ -176,7 +222,10 @@ async fn a_panic_in_a_job_ends_its_run_with_a_record() {
     let finished = stage.engine().do_now(stage.job(), work).await.unwrap();
     assert_eq!(finished.state, RunState::Failed);
     let work: Work = Box::new(|_| Box::pin(async { Ok(JobReport::done("well", None)) }));
-    assert_eq!(stage.engine().do_now(stage.job(), work).await.unwrap().state, RunState::Succeeded);
+    assert_eq!(
+        stage.engine().do_now(stage.job(), work).await.unwrap().state,
+        RunState::Succeeded
+    );
 }
 
 #[tokio::test]
@@ -186,16 +235,32 @@ async fn missed_slots_run_once_and_each_has_its_row() {
     let engine = stage.engine();
     let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
     scheduler.decide_missed().await.unwrap();
-    assert_eq!(stage.runs().await.len(), 0, "a job that is new has missed nothing");
+    assert_eq!(
+        stage.runs().await.len(),
+        0,
+        "a job that is new has missed nothing"
+    );
     clock.advance(TimeDelta::hours(5) + TimeDelta::minutes(30));
     scheduler.decide_missed().await.unwrap();
     stage.wait_for_run(|run| run.state == RunState::Succeeded).await;
     let runs = stage.runs().await;
-    let states: Vec<_> = runs.iter().map(|run| (run.slot_at.unwrap().to_rfc3339(), run.state)).collect();
+    let states: Vec<_> = runs
+        .iter()
+        .map(|run| (run.slot_at.unwrap().to_rfc3339(), run.state))
+        .collect();
     assert_eq!(states.len(), 5, "{states:?}");
-    assert!(states[..4].iter().all(|(_, state)| *state == RunState::Skipped), "{states:?}");
+    assert!(
+        states[..4].iter().all(|(_, state)| *state == RunState::Skipped),
+        "{states:?}"
+    );
     assert_eq!(runs[4].trigger, Trigger::CatchUp);
-    assert!(runs[0].reason.as_ref().unwrap().contains("merged into the run for the slot of 2026-11-20T17:00:00"));
+    assert!(
+        runs[0]
+            .reason
+            .as_ref()
+            .unwrap()
+            .contains("merged into the run for the slot of 2026-11-20T17:00:00")
+    );
     // Again: nothing is decided twice.
     scheduler.decide_missed().await.unwrap();
     assert_eq!(stage.runs().await.len(), 5);
@@ -211,7 +276,10 @@ async fn missed_slots_are_skipped_where_the_job_says_so() {
     scheduler.decide_missed().await.unwrap();
     let runs = stage.runs().await;
     assert_eq!(runs.len(), 3);
-    assert!(runs.iter().all(|run| run.state == RunState::Skipped && run.reason.as_ref().unwrap().contains("missed")));
+    assert!(
+        runs.iter()
+            .all(|run| run.state == RunState::Skipped && run.reason.as_ref().unwrap().contains("missed"))
+    );
 }
 
 #[tokio::test]
@@ -224,7 +292,11 @@ async fn years_of_missed_slots_do_not_become_millions_of_rows() {
     scheduler.decide_missed().await.unwrap();
     let runs = stage.runs().await;
     assert_eq!(runs.len(), 1000);
-    assert!(runs[0].reason.as_ref().unwrap().contains("4000 earlier slots"), "{:?}", runs[0].reason);
+    assert!(
+        runs[0].reason.as_ref().unwrap().contains("4000 earlier slots"),
+        "{:?}",
+        runs[0].reason
+    );
 }
 
 #[tokio::test]
@@ -246,8 +318,10 @@ async fn what_a_dead_daemon_left_is_interrupted_or_taken_up() {
         finished_at: None,
         log_path: None,
     };
-    let (running, queued) =
-        (run(RunState::Running, "2026-11-20T04:00:00Z"), run(RunState::Queued, "2026-11-21T04:00:00Z"));
+    let (running, queued) = (
+        run(RunState::Running, "2026-11-20T04:00:00Z"),
+        run(RunState::Queued, "2026-11-21T04:00:00Z"),
+    );
     for run in [&running, &queued] {
         stage.environment.catalog.claim_slot(run).await.unwrap();
     }
@@ -255,7 +329,9 @@ async fn what_a_dead_daemon_left_is_interrupted_or_taken_up() {
     recover(&engine).await.unwrap();
     let ended = stage.environment.catalog.run(running.id).await.unwrap().unwrap();
     assert_eq!(ended.state, RunState::Interrupted);
-    let taken_up = stage.wait_for_run(|run| run.id == queued.id && run.state.is_final()).await;
+    let taken_up = stage
+        .wait_for_run(|run| run.id == queued.id && run.state.is_final())
+        .await;
     assert_eq!(taken_up.state, RunState::Succeeded);
 }
 
@@ -269,14 +345,28 @@ async fn a_run_in_the_foreground_is_left_alone_by_a_starting_daemon() {
     });
     let run = stage.wait_for_run(|run| run.started_at.is_some()).await;
     recover(&stage.engine()).await.unwrap();
-    assert_eq!(stage.environment.catalog.run(run.id).await.unwrap().unwrap().state, RunState::Running);
+    assert_eq!(
+        stage
+            .environment
+            .catalog
+            .run(run.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .state,
+        RunState::Running
+    );
     foreground.end_runs();
     assert_eq!(running.await.unwrap().unwrap().state, RunState::Cancelled);
 }
 
 #[tokio::test]
 async fn the_scheduler_fires_each_second_once() {
-    let stage = Stage::new("cron = \"* * * * * *\"\noverlap = \"queue\"", Arc::new(SystemClock)).await;
+    let stage = Stage::new(
+        "cron = \"* * * * * *\"\noverlap = \"queue\"",
+        Arc::new(SystemClock),
+    )
+    .await;
     let engine = stage.engine();
     let (mut scheduler, _handle, _turned) =
         Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
@@ -291,7 +381,12 @@ async fn the_scheduler_fires_each_second_once() {
     engine.idle().await;
     let slots: Vec<DateTime<Utc>> = stage.runs().await.iter().filter_map(|run| run.slot_at).collect();
     assert!(slots.len() >= 4, "{slots:?}");
-    assert!(slots.windows(2).all(|pair| pair[1] - pair[0] == TimeDelta::seconds(1)), "{slots:?}");
+    assert!(
+        slots
+            .windows(2)
+            .all(|pair| pair[1] - pair[0] == TimeDelta::seconds(1)),
+        "{slots:?}"
+    );
 }
 
 #[tokio::test]
@@ -301,8 +396,45 @@ async fn a_job_that_was_removed_and_comes_back_has_missed_nothing() {
     let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
     scheduler.decide_missed().await.unwrap();
     let environment = &stage.environment;
-    environment.catalog.forget_job(&environment.node, &stage.job().name, clock.now()).await.unwrap();
+    environment
+        .catalog
+        .forget_job(&environment.node, &stage.job().name, clock.now())
+        .await
+        .unwrap();
     clock.advance(TimeDelta::hours(5));
     scheduler.decide_missed().await.unwrap();
     assert_eq!(stage.runs().await.len(), 0);
+}
+
+#[tokio::test]
+async fn a_new_schedule_begins_when_it_is_seen_and_the_old_ones_slots_are_decided() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let environment = environment(settings(&dir, "cron = \"0 * * * *\""), clock.clone()).await;
+    let stage = Stage {
+        _dir: dir,
+        environment,
+    };
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    clock.advance(TimeDelta::minutes(150));
+    let (mut scheduler, _, _) =
+        Scheduler::new(stage.engine(), settings(&stage._dir, "cron = \"* * * * *\"").jobs);
+    scheduler.decide_missed().await.unwrap();
+    let slots: Vec<_> = stage.runs().await.iter().filter_map(|run| run.slot_at).collect();
+    assert!(
+        slots
+            .iter()
+            .all(|slot| [at("2026-11-20T13:00:00Z"), at("2026-11-20T14:00:00Z")].contains(slot)),
+        "{slots:?}"
+    );
+    stage
+        .wait_for_run(|run| run.slot_at == Some(at("2026-11-20T14:00:00Z")))
+        .await;
+    clock.advance(TimeDelta::minutes(3));
+    scheduler.decide_missed().await.unwrap();
+    stage
+        .wait_for_run(|run| run.slot_at == Some(at("2026-11-20T14:33:00Z")))
+        .await;
+    assert_eq!(stage.runs().await.len(), 5);
 }

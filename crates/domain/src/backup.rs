@@ -113,7 +113,10 @@ impl Backup {
 
     /// Its last transfer succeeded (`Y`, `N,N,Y`).
     pub fn is_transferred(&self) -> bool {
-        self.transfer_complete.rsplit(',').next().is_some_and(|last| last.trim() == "Y")
+        self.transfer_complete
+            .rsplit(',')
+            .next()
+            .is_some_and(|last| last.trim() == "Y")
     }
 }
 

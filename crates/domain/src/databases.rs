@@ -19,7 +19,11 @@ impl DatabaseSelection {
     pub fn select<'a>(&self, present: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         present
             .into_iter()
-            .filter(|name| !VIRTUAL_SCHEMAS.iter().any(|schema| schema.eq_ignore_ascii_case(name)))
+            .filter(|name| {
+                !VIRTUAL_SCHEMAS
+                    .iter()
+                    .any(|schema| schema.eq_ignore_ascii_case(name))
+            })
             .filter(|name| match self {
                 Self::Include(patterns) => patterns.iter().any(|pattern| like(pattern, name)),
                 Self::Exclude(patterns) => !patterns.iter().any(|pattern| like(pattern, name)),
@@ -117,7 +121,10 @@ mod tests {
     #[test]
     fn all_means_all_that_can_be_dumped() {
         let present = ["information_schema", "mysql", "performance_schema", "shop", "sys"];
-        assert_eq!(DatabaseSelection::Include(vec!["%".into()]).select(present), ["mysql", "shop"]);
+        assert_eq!(
+            DatabaseSelection::Include(vec!["%".into()]).select(present),
+            ["mysql", "shop"]
+        );
         assert_eq!(
             DatabaseSelection::Exclude(vec!["mysql".into(), "tmp\\_%".into()]).select(present),
             ["shop"]

@@ -44,9 +44,7 @@ pub enum DestinationUrl {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum DestinationUrlError {
     /// None of the three forms.
-    #[error(
-        "{0:?} is no destination; write rsync://user@host/module/path, user@host:/path or /a/local/path"
-    )]
+    #[error("{0:?} is no destination; write rsync://user@host/module/path, user@host:/path or /a/local/path")]
     Form(String),
     /// A password has no place in a URL.
     #[error("a password has no place in a destination's url; name a password_file instead")]
@@ -78,10 +76,17 @@ impl FromStr for DestinationUrl {
             if host.is_empty() || path.is_empty() {
                 return Err(form());
             }
-            return Ok(Self::Daemon { user, host, port, path });
+            return Ok(Self::Daemon {
+                user,
+                host,
+                port,
+                path,
+            });
         }
         if text.starts_with('/') {
-            return Ok(Self::Local { path: PathBuf::from(text) });
+            return Ok(Self::Local {
+                path: PathBuf::from(text),
+            });
         }
         if text.contains("://") {
             return Err(form());
@@ -91,7 +96,11 @@ impl FromStr for DestinationUrl {
         if host.is_empty() || host.contains(['/', ' ']) || host.starts_with('-') {
             return Err(form());
         }
-        Ok(Self::Ssh { user, host, path: format!("/{path}") })
+        Ok(Self::Ssh {
+            user,
+            host,
+            path: format!("/{path}"),
+        })
     }
 }
 
@@ -105,8 +114,9 @@ fn split_user(authority: &str) -> Result<(Option<String>, String), DestinationUr
 
 fn split_port(host: &str) -> Result<(String, Option<u16>), DestinationUrlError> {
     let (name, port) = if let Some(rest) = host.strip_prefix('[') {
-        let (name, tail) =
-            rest.split_once(']').ok_or_else(|| DestinationUrlError::Form(host.to_owned()))?;
+        let (name, tail) = rest
+            .split_once(']')
+            .ok_or_else(|| DestinationUrlError::Form(host.to_owned()))?;
         (name, tail.strip_prefix(':'))
     } else {
         match host.split_once(':') {
@@ -115,7 +125,10 @@ fn split_port(host: &str) -> Result<(String, Option<u16>), DestinationUrlError> 
         }
     };
     let port = port
-        .map(|port| port.parse::<u16>().map_err(|_| DestinationUrlError::Port(port.to_owned())))
+        .map(|port| {
+            port.parse::<u16>()
+                .map_err(|_| DestinationUrlError::Port(port.to_owned()))
+        })
         .transpose()?;
     Ok((name.to_owned(), port))
 }
@@ -137,8 +150,17 @@ impl fmt::Display for DestinationUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |user: &Option<String>| user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         match self {
-            Self::Daemon { user, host, port, path } => {
-                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            Self::Daemon {
+                user,
+                host,
+                port,
+                path,
+            } => {
+                let host = if host.contains(':') {
+                    format!("[{host}]")
+                } else {
+                    host.clone()
+                };
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                 write!(f, "rsync://{}{host}{port}/{path}", at(user))
             }
@@ -203,7 +225,13 @@ mod tests {
         assert!(matches!(parse("s3://bucket/x"), DestinationUrlError::Form(_)));
         assert!(matches!(parse("relative/path"), DestinationUrlError::Form(_)));
         assert!(matches!(parse("rsync://h:x/m"), DestinationUrlError::Port(_)));
-        assert!(matches!(parse("rsync://h/m/../../etc"), DestinationUrlError::Climbs(_)));
-        assert!(matches!(parse("-oProxyCommand=x:/p"), DestinationUrlError::Form(_)));
+        assert!(matches!(
+            parse("rsync://h/m/../../etc"),
+            DestinationUrlError::Climbs(_)
+        ));
+        assert!(matches!(
+            parse("-oProxyCommand=x:/p"),
+            DestinationUrlError::Form(_)
+        ));
     }
 }

@@ -61,7 +61,13 @@ pub struct Coverage {
 
 impl Coverage {
     /// Everything.
-    pub const ALL: Self = Self { schemas: true, data: true, triggers: true, routines: true, events: true };
+    pub const ALL: Self = Self {
+        schemas: true,
+        data: true,
+        triggers: true,
+        routines: true,
+        events: true,
+    };
 }
 
 impl Inventory {
@@ -71,14 +77,20 @@ impl Inventory {
     pub fn stable_part(&self, later: &Self) -> Self {
         let mut databases = BTreeMap::new();
         for (name, before) in &self.databases {
-            let Some(after) = later.databases.get(name) else { continue };
+            let Some(after) = later.databases.get(name) else {
+                continue;
+            };
             let mut both = before.clone();
             both.tables.retain(|table, _| after.tables.contains_key(table));
             both.views.retain(|view| after.views.contains(view));
-            both.sequences.retain(|sequence| after.sequences.contains(sequence));
-            both.triggers.retain(|trigger, table| after.triggers.get(trigger) == Some(table));
-            both.procedures.retain(|procedure| after.procedures.contains(procedure));
-            both.functions.retain(|function| after.functions.contains(function));
+            both.sequences
+                .retain(|sequence| after.sequences.contains(sequence));
+            both.triggers
+                .retain(|trigger, table| after.triggers.get(trigger) == Some(table));
+            both.procedures
+                .retain(|procedure| after.procedures.contains(procedure));
+            both.functions
+                .retain(|function| after.functions.contains(function));
             both.events.retain(|event| after.events.contains(event));
             databases.insert(name.clone(), both);
         }
@@ -118,7 +130,9 @@ impl DatabaseInventory {
                     && coverage.data
                     && came_back.rows != Some(rows)
                 {
-                    let after = came_back.rows.map_or("not readable".to_owned(), |rows| rows.to_string());
+                    let after = came_back
+                        .rows
+                        .map_or("not readable".to_owned(), |rows| rows.to_string());
                     differ(format!("table {table}, rows"), &rows.to_string(), &after);
                 }
             }
@@ -126,7 +140,12 @@ impl DatabaseInventory {
         let sets: [(&str, bool, &BTreeSet<String>, &BTreeSet<String>); 5] = [
             ("view", coverage.schemas, &self.views, &found.views),
             ("sequence", coverage.schemas, &self.sequences, &found.sequences),
-            ("procedure", coverage.routines, &self.procedures, &found.procedures),
+            (
+                "procedure",
+                coverage.routines,
+                &self.procedures,
+                &found.procedures,
+            ),
             ("function", coverage.routines, &self.functions, &found.functions),
             ("event", coverage.events, &self.events, &found.events),
         ];
@@ -150,7 +169,11 @@ impl DatabaseInventory {
             }
         }
         if coverage.schemas {
-            for table in found.tables.keys().filter(|table| !self.tables.contains_key(*table)) {
+            for table in found
+                .tables
+                .keys()
+                .filter(|table| !self.tables.contains_key(*table))
+            {
                 differ(format!("table {table}"), "absent", "present");
             }
         }
@@ -163,10 +186,17 @@ mod tests {
     use super::*;
 
     fn shop() -> DatabaseInventory {
-        let mut database = DatabaseInventory { collation: "utf8mb4_bin".into(), ..Default::default() };
-        database
-            .tables
-            .insert("orders".into(), TableInventory { engine: Some("InnoDB".into()), rows: Some(20_000) });
+        let mut database = DatabaseInventory {
+            collation: "utf8mb4_bin".into(),
+            ..Default::default()
+        };
+        database.tables.insert(
+            "orders".into(),
+            TableInventory {
+                engine: Some("InnoDB".into()),
+                rows: Some(20_000),
+            },
+        );
         database.views.insert("v_orders".into());
         database.triggers.insert("tr".into(), "orders".into());
         database.events.insert("ev".into());
@@ -183,14 +213,20 @@ mod tests {
         let mut found = shop();
         found.tables.insert(
             "orders".into(),
-            TableInventory { engine: Some("InnoDB".into()), rows: Some(7_616) },
+            TableInventory {
+                engine: Some("InnoDB".into()),
+                rows: Some(7_616),
+            },
         );
         found.views.clear();
         found.triggers.clear();
         found.events.clear();
         found.collation = "latin1_swedish_ci".into();
-        let lines: Vec<String> =
-            shop().differences("shop", &found, Coverage::ALL).iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = shop()
+            .differences("shop", &found, Coverage::ALL)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             lines,
             [
@@ -208,13 +244,19 @@ mod tests {
         let mut found = shop();
         found.triggers.clear();
         found.events.clear();
-        let coverage = Coverage { triggers: false, events: false, ..Coverage::ALL };
+        let coverage = Coverage {
+            triggers: false,
+            events: false,
+            ..Coverage::ALL
+        };
         assert_eq!(shop().differences("shop", &found, coverage), []);
     }
 
     #[test]
     fn a_table_dropped_in_mid_dump_is_in_no_stable_part() {
-        let before = Inventory { databases: BTreeMap::from([("shop".into(), shop())]) };
+        let before = Inventory {
+            databases: BTreeMap::from([("shop".into(), shop())]),
+        };
         let mut after = before.clone();
         after.databases.get_mut("shop").unwrap().tables.clear();
         assert!(before.stable_part(&after).databases["shop"].tables.is_empty());

@@ -1,7 +1,7 @@
 //! What `schedule.toml` describes: jobs.
 
 use crate::databases::DatabaseSelection;
-use crate::ids::{DestinationName, JobName, ServerName};
+use crate::ids::{BackupId, DestinationName, JobName, ServerName};
 use crate::retention::KeepPolicy;
 use crate::retry::RetryPolicy;
 use crate::schedule::Schedule;
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The four kinds of job.
+/// The four kinds of job that a schedule has, and what is only ever done by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobKind {
@@ -24,6 +24,8 @@ pub enum JobKind {
     Validation,
     /// Marks or removes sets that are obsolete.
     Retention,
+    /// Puts a set into a server; by hand alone.
+    Restore,
 }
 
 impl JobKind {
@@ -34,6 +36,7 @@ impl JobKind {
             Self::Transfer => "transfer",
             Self::Validation => "validation",
             Self::Retention => "retention",
+            Self::Restore => "restore",
         }
     }
 }
@@ -47,10 +50,16 @@ impl fmt::Display for JobKind {
 impl FromStr for JobKind {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Backup, Self::Transfer, Self::Validation, Self::Retention]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no kind of job"))
+        [
+            Self::Backup,
+            Self::Transfer,
+            Self::Validation,
+            Self::Retention,
+            Self::Restore,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == text)
+        .ok_or_else(|| format!("{text:?} is no kind of job"))
     }
 }
 
@@ -105,6 +114,7 @@ impl Job {
             Task::Transfer(_) => JobKind::Transfer,
             Task::Validation(_) => JobKind::Validation,
             Task::Retention(_) => JobKind::Retention,
+            Task::Restore(_) => JobKind::Restore,
         }
     }
 }
@@ -120,6 +130,8 @@ pub enum Task {
     Validation(ValidationTask),
     /// `[retention.NAME]`
     Retention(RetentionTask),
+    /// `mykeeper restore`
+    Restore(RestoreTask),
 }
 
 /// Over what one snapshot reaches.
@@ -234,4 +246,17 @@ pub struct RetentionTask {
     pub action: RetentionAction,
     /// See [`Require`].
     pub require: Require,
+}
+
+/// `mykeeper restore`: no section of the schedule file describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreTask {
+    /// Which set.
+    pub set: BackupId,
+    /// The server that it is put into.
+    pub into: ServerName,
+    /// Only these databases of the set; empty: all but the server's own.
+    pub databases: Vec<String>,
+    /// Whether databases that are there with content are dropped and replaced.
+    pub overwrite: bool,
 }

@@ -20,7 +20,11 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: expected {}, found {}", self.database, self.object, self.expected, self.found)
+        write!(
+            f,
+            "{}: {}: expected {}, found {}",
+            self.database, self.object, self.expected, self.found
+        )
     }
 }
 
@@ -76,7 +80,11 @@ impl Proof {
 
     /// The first reasons why it did not pass, in one line for people.
     pub fn summary(&self) -> String {
-        let failed: Vec<&DatabaseProof> = self.databases.iter().filter(|database| !database.passed).collect();
+        let failed: Vec<&DatabaseProof> = self
+            .databases
+            .iter()
+            .filter(|database| !database.passed)
+            .collect();
         if failed.is_empty() {
             let objects: u64 = self.databases.iter().map(|d| d.objects_compared).sum();
             let rows: u64 = self.databases.iter().map(|d| d.rows_compared).sum();
@@ -89,7 +97,11 @@ impl Proof {
             .iter()
             .flat_map(|database| {
                 let error = database.error.iter().map(|error| {
-                    if database.database.is_empty() { error.clone() } else { format!("{}: {error}", database.database) }
+                    if database.database.is_empty() {
+                        error.clone()
+                    } else {
+                        format!("{}: {error}", database.database)
+                    }
                 });
                 error.chain(database.differences.iter().map(ToString::to_string))
             })

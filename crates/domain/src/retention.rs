@@ -160,17 +160,26 @@ fn meets(backup: &Backup, require: Require) -> bool {
 pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<Decision> {
     let mut groups: BTreeMap<(String, Option<String>), Vec<Backup>> = BTreeMap::new();
     let mut newest_proven: BTreeMap<String, (DateTime<Utc>, BackupId)> = BTreeMap::new();
-    for backup in sets.into_iter().filter(|backup| backup.deletion != Deletion::Deleted) {
+    for backup in sets
+        .into_iter()
+        .filter(|backup| backup.deletion != Deletion::Deleted)
+    {
         if meets(&backup, Require::Validated) && !context.gone.contains(&backup.id) {
             let mine = (backup.started_at, backup.id);
             let newest = newest_proven.entry(backup.tag.clone()).or_insert(mine);
             *newest = (*newest).max(mine);
         }
-        let key = (backup.tag.clone(), backup.job.as_ref().map(|job| job.as_str().to_owned()));
+        let key = (
+            backup.tag.clone(),
+            backup.job.as_ref().map(|job| job.as_str().to_owned()),
+        );
         groups.entry(key).or_default().push(backup);
     }
     let newest_proven: BTreeSet<BackupId> = newest_proven.into_values().map(|(_, id)| id).collect();
-    groups.into_values().flat_map(|group| judge_group(group, policy, context, &newest_proven)).collect()
+    groups
+        .into_values()
+        .flat_map(|group| judge_group(group, policy, context, &newest_proven))
+        .collect()
 }
 
 fn judge_group(
@@ -181,7 +190,11 @@ fn judge_group(
 ) -> Vec<Decision> {
     group.sort_by_key(|backup| std::cmp::Reverse((backup.started_at, backup.id)));
     let present = |backup: &&Backup| !context.gone.contains(&backup.id);
-    let newest_required = group.iter().filter(present).find(|b| meets(b, context.require)).map(|b| b.id);
+    let newest_required = group
+        .iter()
+        .filter(present)
+        .find(|b| meets(b, context.require))
+        .map(|b| b.id);
     let mut counters = Counters::new(policy, context);
     let mut newer_good = false;
     group
@@ -245,7 +258,9 @@ impl<'a> Counters<'a> {
         ];
         Self {
             context,
-            within: policy.within.map(|within| TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX)),
+            within: policy
+                .within
+                .map(|within| TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX)),
             last: policy.last,
             last_used: 0,
             periods: periods
@@ -263,14 +278,19 @@ impl<'a> Counters<'a> {
             self.last_used += 1;
             reasons.push(KeepReason::Last);
         }
-        if self.within.is_some_and(|within| self.context.now - backup.started_at <= within) {
+        if self
+            .within
+            .is_some_and(|within| self.context.now - backup.started_at <= within)
+        {
             reasons.push(KeepReason::Within);
         }
         let day = backup.started_at.with_timezone(&self.context.zone).date_naive();
         for (reason, count, current, used) in &mut self.periods {
             let period = match reason {
                 KeepReason::Daily => i64::from(day.num_days_from_ce()),
-                KeepReason::Weekly => i64::from(day.iso_week().year()) * 100 + i64::from(day.iso_week().week()),
+                KeepReason::Weekly => {
+                    i64::from(day.iso_week().year()) * 100 + i64::from(day.iso_week().week())
+                }
                 KeepReason::Monthly => i64::from(day.year()) * 100 + i64::from(day.month()),
                 _ => i64::from(day.year()),
             };
@@ -338,7 +358,9 @@ mod tests {
     }
 
     fn nightly(days: i64) -> Vec<Backup> {
-        (0..days).map(|day| set(at("2026-11-22T04:00:00Z") - TimeDelta::days(day))).collect()
+        (0..days)
+            .map(|day| set(at("2026-11-22T04:00:00Z") - TimeDelta::days(day)))
+            .collect()
     }
 
     fn context(require: Require) -> Context {
@@ -379,7 +401,10 @@ mod tests {
     fn a_policy_that_keeps_nothing_keeps_the_newest_that_meets_require() {
         let mut sets = nightly(5);
         sets[3].validate_status = ValidateStatus::Passed;
-        let none = KeepPolicy { last: Some(KeepCount::Newest(0)), ..KeepPolicy::default() };
+        let none = KeepPolicy {
+            last: Some(KeepCount::Newest(0)),
+            ..KeepPolicy::default()
+        };
         assert_eq!(kept(sets.clone(), &none, &context(Require::Validated)), ["11-19"]);
         // Whatever `require` says, the newest proven set of a server stays.
         assert_eq!(kept(sets, &none, &context(Require::Complete)), ["11-22", "11-19"]);
@@ -391,20 +416,35 @@ mod tests {
         sets[0].complete = vec![false];
         sets[2].complete = vec![true, false];
         sets[3].validate_status = ValidateStatus::Failed;
-        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        let policy = KeepPolicy {
+            last: Some(KeepCount::Newest(1)),
+            ..KeepPolicy::default()
+        };
         let plan = plan_retention(sets, &policy, &context(Require::Complete));
         let verdicts: Vec<&Verdict> = plan.iter().map(|decision| &decision.verdict).collect();
         assert_eq!(verdicts[0], &Verdict::Keep(vec![KeepReason::NoNewerGoodSet]));
-        assert_eq!(verdicts[1], &Verdict::Keep(vec![KeepReason::NewestThatMeetsRequire, KeepReason::Last]));
-        assert_eq!(verdicts[2], &Verdict::Condemn(CondemnReason::IncompleteAndSuperseded));
-        assert_eq!(verdicts[3], &Verdict::Condemn(CondemnReason::FailedProofAndSuperseded));
+        assert_eq!(
+            verdicts[1],
+            &Verdict::Keep(vec![KeepReason::NewestThatMeetsRequire, KeepReason::Last])
+        );
+        assert_eq!(
+            verdicts[2],
+            &Verdict::Condemn(CondemnReason::IncompleteAndSuperseded)
+        );
+        assert_eq!(
+            verdicts[3],
+            &Verdict::Condemn(CondemnReason::FailedProofAndSuperseded)
+        );
     }
 
     #[test]
     fn servers_do_not_compete_with_each_other() {
         let mut sets = nightly(2);
         sets[1].tag = "audit".into();
-        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        let policy = KeepPolicy {
+            last: Some(KeepCount::Newest(1)),
+            ..KeepPolicy::default()
+        };
         assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
     }
 
@@ -413,7 +453,10 @@ mod tests {
         let mut sets = nightly(2);
         sets[1].validate_status = ValidateStatus::Passed;
         sets[1].deletion = Deletion::Deleting;
-        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        let policy = KeepPolicy {
+            last: Some(KeepCount::Newest(1)),
+            ..KeepPolicy::default()
+        };
         assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
     }
 
@@ -423,7 +466,10 @@ mod tests {
         let busy = sets[2].id;
         let mut context = context(Require::Complete);
         context.busy.insert(busy);
-        let policy = KeepPolicy { last: Some(KeepCount::Newest(1)), ..KeepPolicy::default() };
+        let policy = KeepPolicy {
+            last: Some(KeepCount::Newest(1)),
+            ..KeepPolicy::default()
+        };
         assert_eq!(kept(sets, &policy, &context), ["11-22", "11-20"]);
     }
 
@@ -431,7 +477,10 @@ mod tests {
     fn days_are_those_of_the_jobs_zone() {
         // 23:30 and 00:30 in Shanghai are the same day in UTC.
         let sets = vec![set(at("2026-11-20T15:30:00Z")), set(at("2026-11-20T16:30:00Z"))];
-        let policy = KeepPolicy { daily: Some(KeepCount::All), ..KeepPolicy::default() };
+        let policy = KeepPolicy {
+            daily: Some(KeepCount::All),
+            ..KeepPolicy::default()
+        };
         let mut context = context(Require::Complete);
         assert_eq!(kept(sets.clone(), &policy, &context).len(), 1);
         context.zone = Tz::Asia__Shanghai;
@@ -443,7 +492,10 @@ mod tests {
         let sets = nightly(2);
         let mut context = context(Require::Complete);
         context.gone.insert(sets[0].id);
-        let policy = KeepPolicy { last: Some(KeepCount::All), ..KeepPolicy::default() };
+        let policy = KeepPolicy {
+            last: Some(KeepCount::All),
+            ..KeepPolicy::default()
+        };
         let plan = plan_retention(sets, &policy, &context);
         assert_eq!(plan[0].verdict, Verdict::Condemn(CondemnReason::GoneFromDisk));
         assert!(matches!(plan[1].verdict, Verdict::Keep(_)));

@@ -17,7 +17,10 @@ pub struct RetryPolicy {
 
 impl RetryPolicy {
     /// One attempt, none after it.
-    pub const NONE: Self = Self { attempts: 1, delay: Duration::ZERO };
+    pub const NONE: Self = Self {
+        attempts: 1,
+        delay: Duration::ZERO,
+    };
 
     /// The wait after attempt `attempt` (1 is the first) has failed; `None` when it was the last.
     pub fn delay_after(&self, attempt: u32) -> Option<Duration> {
@@ -35,7 +38,10 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_and_ends() {
-        let policy = RetryPolicy { attempts: 3, delay: Duration::from_secs(300) };
+        let policy = RetryPolicy {
+            attempts: 3,
+            delay: Duration::from_secs(300),
+        };
         assert_eq!(policy.delay_after(1), Some(Duration::from_secs(300)));
         assert_eq!(policy.delay_after(2), Some(Duration::from_secs(600)));
         assert_eq!(policy.delay_after(3), None);
@@ -44,7 +50,10 @@ mod tests {
 
     #[test]
     fn a_huge_count_does_not_overflow() {
-        let policy = RetryPolicy { attempts: u32::MAX, delay: Duration::from_secs(300) };
+        let policy = RetryPolicy {
+            attempts: u32::MAX,
+            delay: Duration::from_secs(300),
+        };
         assert_eq!(policy.delay_after(4_000_000), Some(MAX_DELAY));
     }
 }

@@ -54,7 +54,11 @@ impl Schedule {
                 expression: expression.to_owned(),
                 reason: explain(expression, &error),
             })?;
-        let schedule = Self { expression: expression.to_owned(), cron, zone };
+        let schedule = Self {
+            expression: expression.to_owned(),
+            cron,
+            zone,
+        };
         // A fixed instant: whether an expression ever fires does not depend on today.
         let from = DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::days(365 * 56);
         if schedule.next_after(from).is_none() {
@@ -83,7 +87,11 @@ impl Schedule {
         let mut local = self.zone.from_utc_datetime(&instant.naive_utc());
         // The guard makes progress certain, whatever the library answers around a change of the clock.
         for _ in 0..4 {
-            let next = self.cron.find_next_occurrence(&local, false).ok()?.with_timezone(&Utc);
+            let next = self
+                .cron
+                .find_next_occurrence(&local, false)
+                .ok()?
+                .with_timezone(&Utc);
             if next > instant {
                 return Some(next);
             }
@@ -138,7 +146,14 @@ mod tests {
 
     #[test]
     fn five_fields_six_fields_and_nicknames_are_read() {
-        for expression in ["0 4 * * *", "30 0 4 * * *", "@daily", "@hourly", "*/15 * * * *", "0 4 * * MON-FRI"] {
+        for expression in [
+            "0 4 * * *",
+            "30 0 4 * * *",
+            "@daily",
+            "@hourly",
+            "*/15 * * * *",
+            "0 4 * * MON-FRI",
+        ] {
             Schedule::parse(expression, Tz::UTC).unwrap();
         }
     }
@@ -154,34 +169,62 @@ mod tests {
 
     #[test]
     fn thirtieth_of_february_never_fires() {
-        assert!(matches!(Schedule::parse("0 0 30 2 *", Tz::UTC), Err(ScheduleError::NeverFires(_))));
+        assert!(matches!(
+            Schedule::parse("0 0 30 2 *", Tz::UTC),
+            Err(ScheduleError::NeverFires(_))
+        ));
     }
 
     #[test]
     fn day_of_month_or_day_of_week_as_crontab_has_it() {
         // October 2026: Fridays are 2, 9, 16, 23, 30; the 13th is a Tuesday.
-        let found = slots("0 12 13 * FRI", Tz::UTC, "2026-10-08T00:00:00Z", "2026-10-17T00:00:00Z");
-        assert_eq!(found, ["2026-10-09T12:00:00Z", "2026-10-13T12:00:00Z", "2026-10-16T12:00:00Z"]);
+        let found = slots(
+            "0 12 13 * FRI",
+            Tz::UTC,
+            "2026-10-08T00:00:00Z",
+            "2026-10-17T00:00:00Z",
+        );
+        assert_eq!(
+            found,
+            [
+                "2026-10-09T12:00:00Z",
+                "2026-10-13T12:00:00Z",
+                "2026-10-16T12:00:00Z"
+            ]
+        );
     }
 
     #[test]
     fn a_slot_in_the_skipped_hour_fires_once_right_after_it() {
-        let found =
-            slots("30 2 * * *", Tz::Europe__Berlin, "2026-03-28T12:00:00Z", "2026-03-30T12:00:00Z");
+        let found = slots(
+            "30 2 * * *",
+            Tz::Europe__Berlin,
+            "2026-03-28T12:00:00Z",
+            "2026-03-30T12:00:00Z",
+        );
         assert_eq!(found, ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
     }
 
     #[test]
     fn a_slot_in_the_repeated_hour_fires_once() {
-        let found =
-            slots("30 2 * * *", Tz::Europe__Berlin, "2026-10-24T12:00:00Z", "2026-10-26T12:00:00Z");
+        let found = slots(
+            "30 2 * * *",
+            Tz::Europe__Berlin,
+            "2026-10-24T12:00:00Z",
+            "2026-10-26T12:00:00Z",
+        );
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0], "2026-10-25T00:30:00Z");
     }
 
     #[test]
     fn midnight_in_london_fires_once_on_the_day_the_clock_goes_forward() {
-        let found = slots("0 0 * * *", Tz::Europe__London, "2026-03-28T12:00:00Z", "2026-03-29T22:00:00Z");
+        let found = slots(
+            "0 0 * * *",
+            Tz::Europe__London,
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T22:00:00Z",
+        );
         assert_eq!(found, ["2026-03-29T00:00:00Z"]);
     }
 

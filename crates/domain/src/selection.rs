@@ -108,26 +108,75 @@ mod tests {
         let first = |select, random: fn(usize) -> usize| order_candidates(sets.clone(), select, random)[0].id;
         assert_eq!(first(Select::Newest, |_| 0), sets[2].id);
         assert_eq!(first(Select::Oldest, |_| 0), sets[0].id);
-        assert_eq!(order_candidates(sets.clone(), Select::Random, |below| below + 7).len(), 3);
-        assert_ne!(first(Select::Random, |_| 0), first(Select::Random, |below| below - 1));
+        assert_eq!(
+            order_candidates(sets.clone(), Select::Random, |below| below + 7).len(),
+            3
+        );
+        assert_ne!(
+            first(Select::Random, |_| 0),
+            first(Select::Random, |below| below - 1)
+        );
     }
 
     #[test]
     fn each_refusal_has_its_reason() {
         let now = "2026-11-22T00:00:00Z".parse().unwrap();
         let tags = ["shop".to_owned()];
-        let criteria = Criteria { within: Some(Duration::from_secs(3 * 86_400)), tags: &tags, now };
+        let criteria = Criteria {
+            within: Some(Duration::from_secs(3 * 86_400)),
+            tags: &tags,
+            now,
+        };
         let good = sets().remove(0);
         assert_eq!(criteria.refusal(&good), None);
-        let local = Backup { transfer_complete: crate::backup::LOCAL_BACKUP.into(), ..good.clone() };
+        let local = Backup {
+            transfer_complete: crate::backup::LOCAL_BACKUP.into(),
+            ..good.clone()
+        };
         assert_eq!(criteria.refusal(&local), None);
         for (change, reason) in [
-            (Backup { complete: vec![true, false], ..good.clone() }, "it is not complete"),
-            (Backup { deletion: Deletion::Deleting, ..good.clone() }, "it is deleted"),
-            (Backup { transfer_complete: "Y,N".into(), ..good.clone() }, "it has not arrived at its destination"),
-            (Backup { validate_status: ValidateStatus::Failed, ..good.clone() }, "it has been tried"),
-            (Backup { tag: "audit".into(), ..good.clone() }, "its tag is not asked for"),
-            (Backup { started_at: now - TimeDelta::days(4), ..good.clone() }, "it is too old"),
+            (
+                Backup {
+                    complete: vec![true, false],
+                    ..good.clone()
+                },
+                "it is not complete",
+            ),
+            (
+                Backup {
+                    deletion: Deletion::Deleting,
+                    ..good.clone()
+                },
+                "it is deleted",
+            ),
+            (
+                Backup {
+                    transfer_complete: "Y,N".into(),
+                    ..good.clone()
+                },
+                "it has not arrived at its destination",
+            ),
+            (
+                Backup {
+                    validate_status: ValidateStatus::Failed,
+                    ..good.clone()
+                },
+                "it has been tried",
+            ),
+            (
+                Backup {
+                    tag: "audit".into(),
+                    ..good.clone()
+                },
+                "its tag is not asked for",
+            ),
+            (
+                Backup {
+                    started_at: now - TimeDelta::days(4),
+                    ..good.clone()
+                },
+                "it is too old",
+            ),
         ] {
             assert_eq!(criteria.refusal(&change), Some(reason));
         }

@@ -134,7 +134,11 @@ impl MariaDb {
     /// `STOP` returns when every thread stands still.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.server.as_ref().unwrap().id();
-        let status = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status().unwrap();
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(pid.to_string())
+            .status()
+            .unwrap();
         assert!(status.success());
         let stopped = |task: std::fs::DirEntry| {
             let line = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
@@ -142,9 +146,14 @@ impl MariaDb {
         };
         let begun = Instant::now();
         while signal == "STOP"
-            && !std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().all(|task| stopped(task.unwrap()))
+            && !std::fs::read_dir(format!("/proc/{pid}/task"))
+                .unwrap()
+                .all(|task| stopped(task.unwrap()))
         {
-            assert!(begun.elapsed() < Duration::from_secs(20), "mariadbd does not stop");
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "mariadbd does not stop"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }

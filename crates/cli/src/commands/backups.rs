@@ -20,15 +20,25 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
     let settings = load_settings(config)?.settings;
     // A server is known by its name here and by its address in the catalog.
     let server = args.server.as_ref().map(|wanted| {
-        let by_name = ServerName::new(wanted.as_str()).ok().and_then(|name| settings.servers.get(&name));
+        let by_name = ServerName::new(wanted.as_str())
+            .ok()
+            .and_then(|name| settings.servers.get(&name));
         by_name.map_or_else(|| wanted.clone(), |server| server.address.clone())
     });
     let filter = BackupFilter {
         tag: args.tag.clone(),
         server,
-        since: args.since.as_deref().map(|since| parse_since(since, SystemClock.now())).transpose()?,
+        since: args
+            .since
+            .as_deref()
+            .map(|since| parse_since(since, SystemClock.now()))
+            .transpose()?,
         // A state is told from the whole row: more are read than are shown.
-        limit: if args.state.is_some() { args.limit.saturating_mul(20).max(1000) } else { args.limit },
+        limit: if args.state.is_some() {
+            args.limit.saturating_mul(20).max(1000)
+        } else {
+            args.limit
+        },
         ..Default::default()
     };
     let catalog = open_catalog(&settings).await?;
@@ -65,11 +75,22 @@ fn as_table(backups: &[Backup], zone: Tz) -> String {
                 backup.id.to_string(),
                 backup.tag.clone(),
                 local(backup.started_at, zone),
-                mykeeper_daemon::jobs::humane((backup.finished_at - backup.started_at).to_std().unwrap_or_default()),
+                mykeeper_daemon::jobs::humane(
+                    (backup.finished_at - backup.started_at)
+                        .to_std()
+                        .unwrap_or_default(),
+                ),
                 backup.size_text.clone(),
-                if backup.is_complete() { coloured("Y", true) } else { coloured("N", false) },
+                if backup.is_complete() {
+                    coloured("Y", true)
+                } else {
+                    coloured("N", false)
+                },
                 backup.transfer_complete.clone(),
-                coloured(backup.validate_status.as_str(), backup.validate_status != ValidateStatus::Failed),
+                coloured(
+                    backup.validate_status.as_str(),
+                    backup.validate_status != ValidateStatus::Failed,
+                ),
                 match backup.deletion {
                     Deletion::None => "N".to_owned(),
                     Deletion::Deleting => "deleting".to_owned(),
@@ -78,7 +99,20 @@ fn as_table(backups: &[Backup], zone: Tz) -> String {
             ]
         })
         .collect();
-    table(&["BK_ID", "TAG", "STARTED", "TOOK", "SIZE", "COMPLETE", "TRANSFER", "VALIDATED", "DELETED"], rows)
+    table(
+        &[
+            "BK_ID",
+            "TAG",
+            "STARTED",
+            "TOOK",
+            "SIZE",
+            "COMPLETE",
+            "TRANSFER",
+            "VALIDATED",
+            "DELETED",
+        ],
+        rows,
+    )
 }
 
 /// `show --json`
@@ -96,7 +130,9 @@ pub(crate) async fn show(config: &Path, bk_id: &str, all_files: bool, json: bool
     let settings = load_settings(config)?.settings;
     let catalog = open_catalog(&settings).await?;
     let Some(backup) = catalog.backup(id).await? else {
-        return Err(Failure::usage(format!("the catalog knows no set {id}; \"mykeeper backups\" lists them")));
+        return Err(Failure::usage(format!(
+            "the catalog knows no set {id}; \"mykeeper backups\" lists them"
+        )));
     };
     let view = SetView {
         evidence: catalog.evidence(id).await?,
@@ -123,25 +159,65 @@ fn describe(view: &SetView, zone: Tz, all_files: bool) -> String {
         }
     };
     line("server", format!("{} ({})", backup.tag, backup.bk_server));
-    line("job", backup.job.as_ref().map(ToString::to_string).unwrap_or_default());
-    line("run", backup.run_id.map(|run| run.to_string()).unwrap_or_default());
+    line(
+        "job",
+        backup.job.as_ref().map(ToString::to_string).unwrap_or_default(),
+    );
+    line(
+        "run",
+        backup.run_id.map(|run| run.to_string()).unwrap_or_default(),
+    );
     line("folder", backup.dir.display().to_string());
-    line("dumped", format!("{} to {} ({zone})", local(backup.started_at, zone), local(backup.finished_at, zone)));
-    line("size", match backup.size_bytes {
-        Some(bytes) => format!("{} ({bytes} bytes, {} files)", backup.size_text, view.files.len()),
-        None => backup.size_text.clone(),
-    });
-    line("complete", if backup.is_complete() { "yes".into() } else { "no".into() });
+    line(
+        "dumped",
+        format!(
+            "{} to {} ({zone})",
+            local(backup.started_at, zone),
+            local(backup.finished_at, zone)
+        ),
+    );
+    line(
+        "size",
+        match backup.size_bytes {
+            Some(bytes) => format!("{} ({bytes} bytes, {} files)", backup.size_text, view.files.len()),
+            None => backup.size_text.clone(),
+        },
+    );
+    line(
+        "complete",
+        if backup.is_complete() {
+            "yes".into()
+        } else {
+            "no".into()
+        },
+    );
     line("reason", backup.reason.clone().unwrap_or_default());
     line("position", backup.master_status.clone());
     line("replica", backup.slave_status.clone());
-    line("made with", format!("{}; server {}", backup.tool_version, backup.server_version));
-    line("transfer", format!("{} to {}", if backup.transfer_complete.is_empty() { "not tried" } else { &backup.transfer_complete }, backup.remote_dest));
+    line(
+        "made with",
+        format!("{}; server {}", backup.tool_version, backup.server_version),
+    );
+    line(
+        "transfer",
+        format!(
+            "{} to {}",
+            if backup.transfer_complete.is_empty() {
+                "not tried"
+            } else {
+                &backup.transfer_complete
+            },
+            backup.remote_dest
+        ),
+    );
     line("validated", backup.validate_status.to_string());
-    line("deleted", match backup.deletion {
-        Deletion::None => "no".to_owned(),
-        other => format!("{other}: {}", backup.deletion_reason.clone().unwrap_or_default()),
-    });
+    line(
+        "deleted",
+        match backup.deletion {
+            Deletion::None => "no".to_owned(),
+            other => format!("{other}: {}", backup.deletion_reason.clone().unwrap_or_default()),
+        },
+    );
     lines.push(String::new());
     lines.push(databases_table(view));
     if !view.transfers.is_empty() {
@@ -165,7 +241,10 @@ fn databases_table(view: &SetView) -> String {
         .databases
         .iter()
         .map(|name| {
-            let inventory = view.evidence.as_ref().and_then(|evidence| evidence.inventory.databases.get(name));
+            let inventory = view
+                .evidence
+                .as_ref()
+                .and_then(|evidence| evidence.inventory.databases.get(name));
             let rows: Option<u64> = inventory.map(|i| i.tables.values().filter_map(|table| table.rows).sum());
             let count = |count: Option<usize>| count.map(|count| count.to_string()).unwrap_or_default();
             vec![
@@ -179,7 +258,12 @@ fn databases_table(view: &SetView) -> String {
             ]
         })
         .collect();
-    table(&["DATABASE", "TABLES", "ROWS", "VIEWS", "TRIGGERS", "ROUTINES", "EVENTS"], rows)
+    table(
+        &[
+            "DATABASE", "TABLES", "ROWS", "VIEWS", "TRIGGERS", "ROUTINES", "EVENTS",
+        ],
+        rows,
+    )
 }
 
 fn transfers_table(transfers: &[Transfer], zone: Tz) -> String {
@@ -196,11 +280,18 @@ fn transfers_table(transfers: &[Transfer], zone: Tz) -> String {
             ]
         })
         .collect();
-    table(&["TRANSFER", "DESTINATION", "STARTED", "STATE", "SENT", "REASON"], rows)
+    table(
+        &["TRANSFER", "DESTINATION", "STARTED", "STATE", "SENT", "REASON"],
+        rows,
+    )
 }
 
 fn describe_proof(proof: &Proof, zone: Tz) -> String {
-    let verdict = if proof.passed() { coloured("passed", true) } else { coloured("failed", false) };
+    let verdict = if proof.passed() {
+        coloured("passed", true)
+    } else {
+        coloured("failed", false)
+    };
     let mut lines = vec![format!(
         "proof at {}: {verdict}; restored from {} on {} with {} into {}",
         local(proof.started_at, zone),
@@ -210,7 +301,11 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
         proof.sandbox_version
     )];
     for database in &proof.databases {
-        let name = if database.database.is_empty() { "(the set)" } else { &database.database };
+        let name = if database.database.is_empty() {
+            "(the set)"
+        } else {
+            &database.database
+        };
         lines.push(format!(
             "  {name}: {}, {} objects, {} rows",
             if database.passed { "passed" } else { "failed" },
@@ -218,7 +313,12 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
             database.rows_compared
         ));
         lines.extend(database.error.iter().map(|error| format!("    {error}")));
-        lines.extend(database.differences.iter().map(|difference| format!("    {difference}")));
+        lines.extend(
+            database
+                .differences
+                .iter()
+                .map(|difference| format!("    {difference}")),
+        );
     }
     lines.join("\n")
 }
@@ -240,7 +340,10 @@ fn files_table(files: &[FileEntry], all: bool) -> String {
         .collect();
     let mut text = table(&["FILE", "BYTES", "ROWS", "BLAKE3"], rows);
     if shown < files.len() {
-        text.push_str(&format!("\nand {} more: mykeeper show --files", files.len() - shown));
+        text.push_str(&format!(
+            "\nand {} more: mykeeper show --files",
+            files.len() - shown
+        ));
     }
     text
 }

@@ -19,7 +19,11 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
     let status = catalog.status().await?;
     catalog.close().await;
     show(&status, json)?;
-    Ok(if status.applied < status.latest { Status::Warnings } else { Status::Done })
+    Ok(if status.applied < status.latest {
+        Status::Warnings
+    } else {
+        Status::Done
+    })
 }
 
 fn show(status: &MigrationStatus, json: bool) -> anyhow::Result<()> {
@@ -27,10 +31,16 @@ fn show(status: &MigrationStatus, json: bool) -> anyhow::Result<()> {
         return print_json(status);
     }
     let state = if status.applied < status.latest {
-        format!("version {} of {}: run \"mykeeper catalog migrate\"", status.applied, status.latest)
+        format!(
+            "version {} of {}: run \"mykeeper catalog migrate\"",
+            status.applied, status.latest
+        )
     } else {
         format!("version {}, up to date", status.applied)
     };
-    let sets = status.backups.map_or_else(|| "no user_backup table".to_owned(), |sets| format!("{sets} sets"));
+    let sets = status.backups.map_or_else(
+        || "no user_backup table".to_owned(),
+        |sets| format!("{sets} sets"),
+    );
     print(&format!("{} ({}): {state}, {sets}", status.url, status.engine))
 }

@@ -45,7 +45,11 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     fn add(&mut self, what: impl Into<String>, grade: Grade, detail: impl Into<String>) {
-        self.0.push(Finding { what: what.into(), grade, detail: detail.into() });
+        self.0.push(Finding {
+            what: what.into(),
+            grade,
+            detail: detail.into(),
+        });
     }
 
     fn record<T>(&mut self, what: impl Into<String>, result: Result<(T, String), String>) -> Option<T> {
@@ -73,14 +77,18 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
         }
     };
     let mut findings = Findings::default();
-    findings.add("configuration", Grade::Ok, format!(
-        "{} and {}: {} servers, {} destinations, {} jobs",
-        loaded.settings.keeper_file.display(),
-        loaded.settings.schedule_file.display(),
-        loaded.settings.servers.len(),
-        loaded.settings.destinations.len(),
-        loaded.settings.jobs.len()
-    ));
+    findings.add(
+        "configuration",
+        Grade::Ok,
+        format!(
+            "{} and {}: {} servers, {} destinations, {} jobs",
+            loaded.settings.keeper_file.display(),
+            loaded.settings.schedule_file.display(),
+            loaded.settings.servers.len(),
+            loaded.settings.destinations.len(),
+            loaded.settings.jobs.len()
+        ),
+    );
     for warning in &loaded.warnings {
         findings.add("configuration", Grade::Warning, warning.to_string());
     }
@@ -121,7 +129,12 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     let supervisor = supervisor();
     mykeeper_supervise::become_subreaper()?;
     let cancel = CancellationToken::new();
-    let tools = ToolEnv { supervisor: &supervisor, cancel, log: &NoLog, clock: &SystemClock };
+    let tools = ToolEnv {
+        supervisor: &supervisor,
+        cancel,
+        log: &NoLog,
+        clock: &SystemClock,
+    };
     let state = findings.record(
         "state_dir",
         StateDir::open(&settings.state_dir)
@@ -140,21 +153,43 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     let rsync = if settings.destinations.is_empty() && rsync.is_err() {
         None
     } else {
-        findings.record("rsync", rsync.map(|info| { let banner = info.banner.clone(); (info, banner) }).map_err(|e| e.to_string()))
+        findings.record(
+            "rsync",
+            rsync
+                .map(|info| {
+                    let banner = info.banner.clone();
+                    (info, banner)
+                })
+                .map_err(|e| e.to_string()),
+        )
     };
     if let (Some(rsync), Some(state)) = (rsync, state) {
         for destination in settings.destinations.values() {
             try_destination(settings, destination, (&rsync, &state), &tools, findings).await;
         }
     }
-    if settings.jobs.values().any(|job| matches!(job.task, Task::Validation(_))) {
+    if settings
+        .jobs
+        .values()
+        .any(|job| matches!(job.task, Task::Validation(_)))
+    {
         let loader = detect_myloader(&supervisor, &settings.tools.myloader).await;
-        findings.record("myloader", loader.map(|info| ((), info.banner)).map_err(|error| error.to_string()));
+        findings.record(
+            "myloader",
+            loader
+                .map(|info| ((), info.banner))
+                .map_err(|error| error.to_string()),
+        );
         let sandbox = check_sandbox(&settings.sandbox, &tools).await;
         findings.record(
             "sandbox",
             sandbox
-                .map(|version| ((), format!("{version} starts in {}", settings.sandbox.directory.display())))
+                .map(|version| {
+                    (
+                        (),
+                        format!("{version} starts in {}", settings.sandbox.directory.display()),
+                    )
+                })
                 .map_err(|error| error.to_string()),
         );
     }
@@ -258,7 +293,11 @@ async fn try_server_jobs(
     findings: &mut Findings,
 ) -> Result<(), mykeeper_tools::ToolError> {
     let version = probe.server_version().await?;
-    findings.add(format!("server {}", server.name), Grade::Ok, format!("{version} at {} as {}", server.endpoint, server.user));
+    findings.add(
+        format!("server {}", server.name),
+        Grade::Ok,
+        format!("{version} at {} as {}", server.endpoint, server.user),
+    );
     let grants = probe.grants().await?;
     let present = probe.databases().await?;
     for (name, task) in backup_tasks(settings).filter(|(_, task)| task.server == server.name) {
@@ -268,24 +307,46 @@ async fn try_server_jobs(
             findings.add(&what, Grade::Warning, format!("no database matches {pattern:?}"));
         }
         if databases.is_empty() {
-            let seen = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
-            findings.add(&what, Grade::Failed, format!("no database is left after the patterns; the account sees {seen}"));
+            let seen = if present.is_empty() {
+                "none".to_owned()
+            } else {
+                present.join(", ")
+            };
+            findings.add(
+                &what,
+                Grade::Failed,
+                format!("no database is left after the patterns; the account sees {seen}"),
+            );
             continue;
         }
         // What the dump needs depends on the dumper; without one, that is said elsewhere.
-        let Some(options) = mydumper.and_then(|info| DumpOptions::read(info, &task.mydumper).ok().zip(Some(info))) else {
+        let Some(options) =
+            mydumper.and_then(|info| DumpOptions::read(info, &task.mydumper).ok().zip(Some(info)))
+        else {
             continue;
         };
         let need = options.0.privilege_need(options.1, &databases);
         let missing = missing_privileges(&grants, &need, &version);
         if missing.iter().all(|missing| missing.optional) {
-            findings.add(&what, Grade::Ok, format!("{} databases, privileges suffice", databases.len()));
+            findings.add(
+                &what,
+                Grade::Ok,
+                format!("{} databases, privileges suffice", databases.len()),
+            );
         }
         for group in group_missing(&missing) {
             findings.add(
                 &what,
-                if group.optional { Grade::Warning } else { Grade::Failed },
-                format!("the account lacks {}; run there: {}", group.what, group.grants.join(" ")),
+                if group.optional {
+                    Grade::Warning
+                } else {
+                    Grade::Failed
+                },
+                format!(
+                    "the account lacks {}; run there: {}",
+                    group.what,
+                    group.grants.join(" ")
+                ),
             );
         }
     }
@@ -299,13 +360,20 @@ fn try_directory(what: &str, directory: &Path, findings: &mut Findings) {
         return findings.add(what, Grade::Failed, detail);
     }
     let probe = directory.join(format!(".mykeeper-check-{}", RunId::generate()));
-    let result = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|_| std::fs::remove_file(&probe));
+    let result = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe)
+        .and_then(|_| std::fs::remove_file(&probe));
     match result {
         Ok(()) => findings.add(what, Grade::Ok, format!("{} is writable", directory.display())),
         Err(error) => findings.add(
             what,
             Grade::Failed,
-            format!("cannot write to {}: {error}; give this user the right to write there", directory.display()),
+            format!(
+                "cannot write to {}: {error}; give this user the right to write there",
+                directory.display()
+            ),
         ),
     }
 }
@@ -322,7 +390,9 @@ async fn try_destination(
         let credentials = gather().credentials_directory;
         let password = mykeeper_config::read_password(&destination.password, credentials.as_deref())
             .map_err(|error| password_problem(&error))?;
-        let private = state.private_dir(RunId::generate()).map_err(|error| error.to_string())?;
+        let private = state
+            .private_dir(RunId::generate())
+            .map_err(|error| error.to_string())?;
         let request = CheckRequest {
             info: rsync,
             ssh_program: &settings.tools.ssh,
@@ -330,8 +400,13 @@ async fn try_destination(
             password: password.as_ref(),
             private_dir: private.path(),
         };
-        check_destination(request, tools).await.map_err(|error| error.to_string())
+        check_destination(request, tools)
+            .await
+            .map_err(|error| error.to_string())
     }
     .await;
-    findings.record(what, result.map(|()| ((), format!("{} is reachable and writable", destination.url))));
+    findings.record(
+        what,
+        result.map(|()| ((), format!("{} is reachable and writable", destination.url))),
+    );
 }

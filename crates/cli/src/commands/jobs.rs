@@ -55,13 +55,19 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
             last_run: last_runs.iter().find(|run| run.job == job.name).cloned(),
         })
         .collect();
-    let refused = daemon.as_ref().and_then(|daemon| daemon.last_reload.as_ref()).is_some_and(|r| !r.accepted);
+    let refused = daemon
+        .as_ref()
+        .and_then(|daemon| daemon.last_reload.as_ref())
+        .is_some_and(|r| !r.accepted);
     if json {
         print_json(&JobsView { daemon, jobs })?;
     } else {
         let zones: Vec<_> = settings.jobs.values().map(|job| job.schedule.zone()).collect();
         let rows = jobs.iter().zip(zones).map(|(job, zone)| row(job, zone)).collect();
-        print(&table(&["JOB", "KIND", "CRON", "ZONE", "NEXT", "LAST RUN", "REASON"], rows))?;
+        print(&table(
+            &["JOB", "KIND", "CRON", "ZONE", "NEXT", "LAST RUN", "REASON"],
+            rows,
+        ))?;
         match &daemon {
             None => say("no daemon runs on this state_dir: nothing will fire"),
             Some(daemon) => print(&describe_daemon(daemon))?,
@@ -71,7 +77,11 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
 }
 
 fn firings(job: &Job, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
-    std::iter::successors(job.schedule.next_after(now), |slot| job.schedule.next_after(*slot)).take(count).collect()
+    std::iter::successors(job.schedule.next_after(now), |slot| {
+        job.schedule.next_after(*slot)
+    })
+    .take(count)
+    .collect()
 }
 
 fn row(job: &JobView, zone: chrono_tz::Tz) -> Vec<String> {
@@ -84,8 +94,14 @@ fn row(job: &JobView, zone: chrono_tz::Tz) -> Vec<String> {
         job.timezone.clone(),
         next.join("\n"),
         last.map(|run| {
-            let state = coloured(run.state.as_str(), run.state.is_success() || !run.state.is_final());
-            format!("{} {state}", local(run.started_at.unwrap_or(run.requested_at), zone))
+            let state = coloured(
+                run.state.as_str(),
+                run.state.is_success() || !run.state.is_final(),
+            );
+            format!(
+                "{} {state}",
+                local(run.started_at.unwrap_or(run.requested_at), zone)
+            )
         })
         .unwrap_or_else(|| "never".to_owned()),
         last.and_then(|run| run.reason.clone()).unwrap_or_default(),
@@ -93,7 +109,13 @@ fn row(job: &JobView, zone: chrono_tz::Tz) -> Vec<String> {
 }
 
 fn describe_daemon(daemon: &DaemonStatus) -> String {
-    let head = format!("daemon {} (pid {}) {} since {}", daemon.version, daemon.pid, daemon.state, daemon.started_at.format("%Y-%m-%d %H:%M:%S UTC"));
+    let head = format!(
+        "daemon {} (pid {}) {} since {}",
+        daemon.version,
+        daemon.pid,
+        daemon.state,
+        daemon.started_at.format("%Y-%m-%d %H:%M:%S UTC")
+    );
     match &daemon.last_reload {
         Some(reload) if !reload.accepted => format!(
             "{head}\nthe reload at {} was refused; the daemon goes on with the files it had:\n{}",
@@ -106,7 +128,11 @@ fn describe_daemon(daemon: &DaemonStatus) -> String {
 
 /// The files have mistakes: what they are, and what the daemon does that runs on the files as they were.
 fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
-    let state = errors.state_dir.as_deref().filter(|dir| dir.is_dir()).and_then(|dir| StateDir::open(dir).ok());
+    let state = errors
+        .state_dir
+        .as_deref()
+        .filter(|dir| dir.is_dir())
+        .and_then(|dir| StateDir::open(dir).ok());
     let daemon = state.as_ref().and_then(DaemonStatus::read);
     if json {
         print_json(&serde_json::json!({ "daemon": daemon, "jobs": [], "mistakes": errors.mistakes }))?;
@@ -114,7 +140,14 @@ fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
         let rows = daemon
             .jobs
             .iter()
-            .map(|job| vec![job.name.clone(), job.kind.clone(), job.cron.clone(), job.timezone.clone()])
+            .map(|job| {
+                vec![
+                    job.name.clone(),
+                    job.kind.clone(),
+                    job.cron.clone(),
+                    job.timezone.clone(),
+                ]
+            })
             .collect();
         print(&table(&["JOB", "KIND", "CRON", "ZONE"], rows))?;
         print(&describe_daemon(daemon))?;

@@ -18,7 +18,11 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
         ids.extend(ids_in(dir)?);
     }
     if ids.is_empty() {
-        let dirs: Vec<String> = args.backup_dir.iter().map(|dir| dir.display().to_string()).collect();
+        let dirs: Vec<String> = args
+            .backup_dir
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
         return Err(Failure::usage(format!(
             "no folder in {} has a bk_id for its name; nothing is marked",
             dirs.join(", ")
@@ -27,7 +31,10 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
     let catalog = open_catalog(&load_settings(config)?.settings).await?;
     let (mut marked, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
-        if catalog.mark_deleted(id, "marked by hand", SystemClock.now()).await? {
+        if catalog
+            .mark_deleted(id, "marked by hand", SystemClock.now())
+            .await?
+        {
             marked.push(id);
         } else {
             unknown.push(id);
@@ -47,7 +54,11 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
     Ok(match (marked.is_empty(), unknown.is_empty()) {
         (_, true) => Status::Done,
         (false, false) => Status::Warnings,
-        (true, false) => return Err(Failure::job("none of these sets is in the catalog; nothing is marked")),
+        (true, false) => {
+            return Err(Failure::job(
+                "none of these sets is in the catalog; nothing is marked",
+            ));
+        }
     })
 }
 

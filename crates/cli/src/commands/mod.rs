@@ -25,19 +25,26 @@ use std::sync::Arc;
 /// A set's identity as typed.
 fn parse_bk_id(text: &str) -> anyhow::Result<BackupId> {
     text.trim().parse().map_err(|_| {
-        Failure::usage(format!("{text:?} is no bk_id; a bk_id is a UUID, as \"mykeeper backups\" shows it"))
+        Failure::usage(format!(
+            "{text:?} is no bk_id; a bk_id is a UUID, as \"mykeeper backups\" shows it"
+        ))
     })
 }
 
 /// A job by the name typed, or the nearest one.
 fn find_job(settings: &Settings, name: &str) -> anyhow::Result<Arc<Job>> {
-    let found = JobName::new(name).ok().and_then(|name| settings.jobs.get(&name).cloned());
+    let found = JobName::new(name)
+        .ok()
+        .and_then(|name| settings.jobs.get(&name).cloned());
     found.ok_or_else(|| {
         let hint = match nearest(name, settings.jobs.keys().map(JobName::as_str)) {
             Some(near) => format!("did you mean {near:?}?"),
             None if settings.jobs.is_empty() => "the schedule has no jobs".to_owned(),
             None => "\"mykeeper jobs\" lists them".to_owned(),
         };
-        Failure::usage(format!("there is no job {name:?} in {}; {hint}", settings.schedule_file.display()))
+        Failure::usage(format!(
+            "there is no job {name:?} in {}; {hint}",
+            settings.schedule_file.display()
+        ))
     })
 }

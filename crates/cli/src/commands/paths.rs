@@ -12,19 +12,43 @@ pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyho
     let result = match action {
         PathsAction::List => {
             let paths = catalog.paths().await?;
-            if json { print_json(&paths) } else { print(&as_table(&paths)) }
-        }
-        PathsAction::Add { bk_server, remote_server, real_path, tag } => {
-            if !real_path.starts_with('/') {
-                return Err(Failure::usage(format!("--real-path {real_path:?} must be an absolute path")));
+            if json {
+                print_json(&paths)
+            } else {
+                print(&as_table(&paths))
             }
-            let path = BackupPath { id: 0, bk_server, remote_server, real_path, tag, is_offline: false };
+        }
+        PathsAction::Add {
+            bk_server,
+            remote_server,
+            real_path,
+            tag,
+        } => {
+            if !real_path.starts_with('/') {
+                return Err(Failure::usage(format!(
+                    "--real-path {real_path:?} must be an absolute path"
+                )));
+            }
+            let path = BackupPath {
+                id: 0,
+                bk_server,
+                remote_server,
+                real_path,
+                tag,
+                is_offline: false,
+            };
             let id = catalog.add_path(&path).await?;
-            if json { print_json(&BackupPath { id, ..path }) } else { print(&format!("path {id} is recorded")) }
+            if json {
+                print_json(&BackupPath { id, ..path })
+            } else {
+                print(&format!("path {id} is recorded"))
+            }
         }
         PathsAction::Remove { id } => {
             if !catalog.remove_path(id).await? {
-                return Err(Failure::usage(format!("there is no path {id}; \"mykeeper paths list\" shows them")));
+                return Err(Failure::usage(format!(
+                    "there is no path {id}; \"mykeeper paths list\" shows them"
+                )));
             }
             print(&format!("path {id} is removed; no file was touched"))
         }
@@ -43,9 +67,16 @@ fn as_table(paths: &[BackupPath]) -> String {
                 path.remote_server.clone(),
                 path.real_path.clone(),
                 path.tag.clone(),
-                if path.is_offline { "yes".into() } else { "no".into() },
+                if path.is_offline {
+                    "yes".into()
+                } else {
+                    "no".into()
+                },
             ]
         })
         .collect();
-    table(&["ID", "BK_SERVER", "REMOTE_SERVER", "REAL_PATH", "TAG", "OFFLINE"], rows)
+    table(
+        &["ID", "BK_SERVER", "REMOTE_SERVER", "REAL_PATH", "TAG", "OFFLINE"],
+        rows,
+    )
 }

@@ -7,5 +7,8 @@ use std::path::Path;
 
 pub(crate) async fn run(_config: &Path, args: &RestoreArgs, _json: bool) -> anyhow::Result<Status> {
     let id = parse_bk_id(&args.bk_id)?;
-    Err(Failure::unavailable(format!("set {id} cannot be restored into {} yet", args.into)))
+    Err(Failure::unavailable(format!(
+        "set {id} cannot be restored into {} yet",
+        args.into
+    )))
 }

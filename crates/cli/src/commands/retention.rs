@@ -1,7 +1,7 @@
 //! `mykeeper retention JOB --dry-run`
 
-use super::run::{Shown, foreground};
 use super::find_job;
+use super::run::{Shown, foreground};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::environment;
@@ -15,10 +15,19 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
     let settings = environment.settings();
     let job = find_job(&settings, name)?;
     let Task::Retention(task) = &job.task else {
-        return Err(Failure::usage(format!("job {name} is a {} job; name a retention job", job.kind())));
+        return Err(Failure::usage(format!(
+            "job {name} is a {} job; name a retention job",
+            job.kind()
+        )));
     };
     if !dry_run {
-        return foreground(environment, std::sync::Arc::clone(&job), None, Shown { verbose: false, json }).await;
+        return foreground(
+            environment,
+            std::sync::Arc::clone(&job),
+            None,
+            Shown { verbose: false, json },
+        )
+        .await;
     }
     let plan = plan(&environment, &settings, task, job.schedule.zone()).await?;
     environment.catalog.close().await;
@@ -35,7 +44,11 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
     for warning in &plan.warnings {
         say(&format!("warning: {warning}"));
     }
-    Ok(if plan.warnings.is_empty() { Status::Done } else { Status::Warnings })
+    Ok(if plan.warnings.is_empty() {
+        Status::Done
+    } else {
+        Status::Warnings
+    })
 }
 
 fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {

@@ -76,11 +76,19 @@ fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) -> anyhow::
             if !json {
                 print(&text)?;
             }
-            Ok(if finished.state == RunState::Warned { Status::Warnings } else { Status::Done })
+            Ok(if finished.state == RunState::Warned {
+                Status::Warnings
+            } else {
+                Status::Done
+            })
         }
         RunState::Cancelled | RunState::Interrupted => {
             say(&text);
-            Ok(if caught == Some(SIGTERM) { Status::Terminated } else { Status::Interrupted })
+            Ok(if caught == Some(SIGTERM) {
+                Status::Terminated
+            } else {
+                Status::Interrupted
+            })
         }
         _ => Err(Failure::job(format!(
             "{text}\n  look at: mykeeper run-log {}",

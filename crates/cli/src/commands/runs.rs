@@ -27,8 +27,14 @@ async fn view(catalog: &dyn Catalog, run: Run) -> anyhow::Result<RunView> {
         (to - from).num_milliseconds() as f64 / 1000.0
     };
     Ok(RunView {
-        late_seconds: run.slot_at.zip(run.started_at).map(|(slot, started)| seconds(slot, started)),
-        elapsed_seconds: run.started_at.zip(run.finished_at).map(|(from, to)| seconds(from, to)),
+        late_seconds: run
+            .slot_at
+            .zip(run.started_at)
+            .map(|(slot, started)| seconds(slot, started)),
+        elapsed_seconds: run
+            .started_at
+            .zip(run.finished_at)
+            .map(|(from, to)| seconds(from, to)),
         attempts: catalog.attempts(run.id).await?,
         run,
     })
@@ -42,9 +48,18 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         .map(|state| state.parse::<RunState>().map_err(Failure::usage))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let filter = RunFilter {
-        job: args.job.as_deref().map(JobName::new).transpose().map_err(Failure::usage)?,
+        job: args
+            .job
+            .as_deref()
+            .map(JobName::new)
+            .transpose()
+            .map_err(Failure::usage)?,
         states,
-        since: args.since.as_deref().map(|since| parse_since(since, SystemClock.now())).transpose()?,
+        since: args
+            .since
+            .as_deref()
+            .map(|since| parse_since(since, SystemClock.now()))
+            .transpose()?,
         limit: args.limit,
         ..Default::default()
     };
@@ -67,19 +82,28 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
     let rows = runs
         .iter()
         .map(|run| {
-            let elapsed = run.started_at.zip(run.finished_at).and_then(|(from, to)| (to - from).to_std().ok());
+            let elapsed = run
+                .started_at
+                .zip(run.finished_at)
+                .and_then(|(from, to)| (to - from).to_std().ok());
             vec![
                 run.id.to_string(),
                 run.job.to_string(),
                 run.kind.to_string(),
                 local(run.started_at.unwrap_or(run.requested_at), zone),
                 elapsed.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
-                coloured(run.state.as_str(), run.state.is_success() || !run.state.is_final()),
+                coloured(
+                    run.state.as_str(),
+                    run.state.is_success() || !run.state.is_final(),
+                ),
                 run.reason.clone().unwrap_or_default(),
             ]
         })
         .collect();
-    table(&["RUN", "JOB", "KIND", "STARTED", "TOOK", "STATE", "REASON"], rows)
+    table(
+        &["RUN", "JOB", "KIND", "STARTED", "TOOK", "STATE", "REASON"],
+        rows,
+    )
 }
 
 pub(crate) async fn log(config: &Path, wanted: &str) -> anyhow::Result<Status> {
@@ -121,15 +145,28 @@ pub(crate) async fn log(config: &Path, wanted: &str) -> anyhow::Result<Status> {
 
 /// By whole identity, or by the first characters where they tell it from the last thousand others.
 async fn find_run(catalog: &dyn Catalog, wanted: &str) -> anyhow::Result<Run> {
-    let none = || Failure::usage(format!("there is no run {wanted:?}; \"mykeeper runs\" lists them"));
+    let none = || {
+        Failure::usage(format!(
+            "there is no run {wanted:?}; \"mykeeper runs\" lists them"
+        ))
+    };
     if let Ok(id) = wanted.parse() {
         return catalog.run(id).await?.ok_or_else(none);
     }
-    let recent = catalog.runs(&RunFilter { limit: 1000, ..Default::default() }).await?;
-    let mut matching = recent.into_iter().filter(|run| run.id.to_string().starts_with(wanted));
+    let recent = catalog
+        .runs(&RunFilter {
+            limit: 1000,
+            ..Default::default()
+        })
+        .await?;
+    let mut matching = recent
+        .into_iter()
+        .filter(|run| run.id.to_string().starts_with(wanted));
     let first = matching.next().ok_or_else(none)?;
     if matching.next().is_some() {
-        return Err(Failure::usage(format!("{wanted:?} begins the identities of several runs; write more of it")));
+        return Err(Failure::usage(format!(
+            "{wanted:?} begins the identities of several runs; write more of it"
+        )));
     }
     Ok(first)
 }

@@ -8,9 +8,9 @@ use crate::surroundings::environment;
 use mykeeper_config::Settings;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::transfer::send_folder;
+use mykeeper_domain::DestinationName;
 use mykeeper_domain::job::{Task, TransferTask};
 use mykeeper_domain::retry::RetryPolicy;
-use mykeeper_domain::DestinationName;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,22 @@ pub(crate) async fn run(
         .canonicalize()
         .map_err(|error| Failure::usage(format!("--backup-dir {}: {error}", backup_dir.display())))?;
     if !dir.is_dir() {
-        return Err(Failure::usage(format!("--backup-dir {} is no folder", dir.display())));
+        return Err(Failure::usage(format!(
+            "--backup-dir {} is no folder",
+            dir.display()
+        )));
     }
     let environment = environment(config).await?;
     let destination = choose_destination(&environment.settings(), to)?;
-    let task = TransferTask { destination: destination.clone(), verify_every: None };
+    let task = TransferTask {
+        destination: destination.clone(),
+        verify_every: None,
+    };
     let mut job = by_hand("transfer by hand", Task::Transfer(task))?;
-    job.retry = RetryPolicy { attempts: 3, delay: Duration::from_secs(5) };
+    job.retry = RetryPolicy {
+        attempts: 3,
+        delay: Duration::from_secs(5),
+    };
     let dir: PathBuf = match id {
         Some(id) if dir.file_name().and_then(|name| name.to_str()) != Some(id.to_string().as_str()) => {
             dir.join(id.to_string())
@@ -41,24 +50,50 @@ pub(crate) async fn run(
     };
     let work: Work =
         Box::new(move |context| Box::pin(async move { send_folder(context, &dir, id, &destination).await }));
-    foreground(environment, Arc::new(job), Some(work), Shown { verbose: false, json: false }).await
+    foreground(
+        environment,
+        Arc::new(job),
+        Some(work),
+        Shown {
+            verbose: false,
+            json: false,
+        },
+    )
+    .await
 }
 
 fn choose_destination(settings: &Settings, to: Option<&str>) -> anyhow::Result<DestinationName> {
-    let names: Vec<&str> = settings.destinations.keys().map(DestinationName::as_str).collect();
+    let names: Vec<&str> = settings
+        .destinations
+        .keys()
+        .map(DestinationName::as_str)
+        .collect();
     match (to, names.as_slice()) {
-        (Some(wanted), _) => settings.destinations.keys().find(|name| name.as_str() == wanted).cloned().ok_or_else(|| {
-            Failure::usage(format!(
-                "there is no destination {wanted:?} in {}; there are: {}",
-                settings.keeper_file.display(),
-                names.join(", ")
-            ))
-        }),
-        (None, [_]) => settings.destinations.keys().next().cloned().ok_or_else(|| Failure::usage("no destination")),
+        (Some(wanted), _) => settings
+            .destinations
+            .keys()
+            .find(|name| name.as_str() == wanted)
+            .cloned()
+            .ok_or_else(|| {
+                Failure::usage(format!(
+                    "there is no destination {wanted:?} in {}; there are: {}",
+                    settings.keeper_file.display(),
+                    names.join(", ")
+                ))
+            }),
+        (None, [_]) => settings
+            .destinations
+            .keys()
+            .next()
+            .cloned()
+            .ok_or_else(|| Failure::usage("no destination")),
         (None, []) => Err(Failure::usage(format!(
             "no destination is configured; add a [destinations.NAME] to {}",
             settings.keeper_file.display()
         ))),
-        (None, _) => Err(Failure::usage(format!("say which destination with --to: {}", names.join(", ")))),
+        (None, _) => Err(Failure::usage(format!(
+            "say which destination with --to: {}",
+            names.join(", ")
+        ))),
     }
 }

@@ -18,8 +18,12 @@ use std::time::Duration;
 pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
     let id = bk_id.map(parse_bk_id).transpose()?;
     let environment = environment(config).await?;
-    let task =
-        ValidationTask { select: Select::Newest, within: None, tags: Vec::new(), asserts: Vec::new() };
+    let task = ValidationTask {
+        select: Select::Newest,
+        within: None,
+        tags: Vec::new(),
+        asserts: Vec::new(),
+    };
     let job = by_hand("validate by hand", Task::Validation(task))?;
     // The statements of the schedule hold for a proof by hand too.
     let asserts: Vec<_> = environment
@@ -32,7 +36,9 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
         })
         .flatten()
         .collect();
-    let work = id.map(|id| -> Work { Box::new(move |context| Box::pin(async move { prove_one(context, id, &asserts).await })) });
+    let work = id.map(|id| -> Work {
+        Box::new(move |context| Box::pin(async move { prove_one(context, id, &asserts).await }))
+    });
     foreground(environment, Arc::new(job), work, Shown { verbose: false, json }).await
 }
 

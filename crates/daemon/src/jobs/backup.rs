@@ -1,15 +1,17 @@
 //! Makes a set: databases resolved, dumped, judged by all the evidence, recorded; then sent.
 
 use super::{JobError, JobReport, JobResult, RunContext, humane};
-use crate::locate::day_folder;
 use crate::jobs::transfer::send_with_retries;
+use crate::locate::day_folder;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::server::Server;
 use mykeeper_domain::{BackupId, run::RunState};
-use mykeeper_tools::mydumper::{DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record};
+use mykeeper_tools::mydumper::{
+    DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record,
+};
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges};
 use mykeeper_tools::{ServerConnection, ToolError};
 use std::fs::DirBuilder;
@@ -22,14 +24,21 @@ const MADE_BY: &str = concat!("mykeeper ", env!("CARGO_PKG_VERSION"));
 
 /// One run of a backup job.
 pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
-    let server = context.settings.servers.get(&task.server).cloned().ok_or_else(|| {
-        JobError::fatal(format!("server {} is not configured any more", task.server))
-    })?;
+    let server = context
+        .settings
+        .servers
+        .get(&task.server)
+        .cloned()
+        .ok_or_else(|| JobError::fatal(format!("server {} is not configured any more", task.server)))?;
     let mut number = 1;
     let backup = loop {
         match attempt(context, task, &server, number).await {
             Ok(backup) => break backup,
-            Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+            Err(error) => {
+                context
+                    .before_next_attempt(&context.job.retry, number, error)
+                    .await?
+            }
         }
         number += 1;
     };
@@ -38,7 +47,11 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         backup.id,
         backup.databases.len(),
         backup.size_text,
-        humane((backup.finished_at - backup.started_at).to_std().unwrap_or_default())
+        humane(
+            (backup.finished_at - backup.started_at)
+                .to_std()
+                .unwrap_or_default()
+        )
     );
     let mut failures = Vec::new();
     for destination in &task.transfer_to {
@@ -53,8 +66,16 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
     match failures.into_iter().next() {
         None => Ok(finished(&backup, dumped, task)),
         Some(error) => {
-            let reason = format!("{dumped}; its transfer failed and is left to a transfer job: {}", error.reason);
-            Err(JobError { reason, retry: false, ..error }.about(backup.id))
+            let reason = format!(
+                "{dumped}; its transfer failed and is left to a transfer job: {}",
+                error.reason
+            );
+            Err(JobError {
+                reason,
+                retry: false,
+                ..error
+            }
+            .about(backup.id))
         }
     }
 }
@@ -64,7 +85,11 @@ fn finished(backup: &Backup, dumped: String, task: &BackupTask) -> JobReport {
         [] => String::new(),
         names => format!(
             ", arrived at {}",
-            names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            names
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     };
     match &backup.reason {
@@ -100,14 +125,22 @@ async fn attempt(
         create_set_dir(&task.directory, &set_dir)?;
         let dump = dump(context, task, &prepared, &set_dir).await?;
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
-        let drafting = Drafting { id, started_at, set_dir: &set_dir, tool_version: &prepared.info.banner };
+        let drafting = Drafting {
+            id,
+            started_at,
+            set_dir: &set_dir,
+            tool_version: &prepared.info.banner,
+        };
         let draft = draft_backup(context, task, server, &drafting, &dump);
         record_set(context, &set_dir, draft, dump).await
     }
     .await
     .map_err(|error: JobError| error.about(id));
     let report = match &result {
-        Ok(backup) => Ok(JobReport::done(format!("set {} is complete", backup.id), Some(id))),
+        Ok(backup) => Ok(JobReport::done(
+            format!("set {} is complete", backup.id),
+            Some(id),
+        )),
         Err(error) => Err(error.clone()),
     };
     context.end_attempt(attempt, &report, exit_status).await;
@@ -124,7 +157,10 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let present = probe.databases().await?;
     let databases = task.databases.select(present.iter().map(String::as_str));
     for pattern in task.databases.unmatched(&present) {
-        context.say(format!("warning: no database of server {} matches {pattern:?}", server.name));
+        context.say(format!(
+            "warning: no database of server {} matches {pattern:?}",
+            server.name
+        ));
     }
     if databases.is_empty() {
         probe.close().await;
@@ -132,7 +168,11 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
             "no database of server {} is left after the patterns of job {}; the account sees {}: adapt `databases`, or grant the account access",
             server.name,
             context.job.name,
-            if present.is_empty() { "none".to_owned() } else { present.join(", ") },
+            if present.is_empty() {
+                "none".to_owned()
+            } else {
+                present.join(", ")
+            },
         )));
     }
     context.say(format!("{} databases: {}", databases.len(), databases.join(", ")));
@@ -147,7 +187,11 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     }
     if !missing.is_empty() {
         let list: Vec<&str> = missing.iter().map(|group| group.what.as_str()).collect();
-        let statements: Vec<&str> = missing.iter().flat_map(|group| &group.grants).map(String::as_str).collect();
+        let statements: Vec<&str> = missing
+            .iter()
+            .flat_map(|group| &group.grants)
+            .map(String::as_str)
+            .collect();
         return Err(JobError::fatal(format!(
             "the account {} lacks privileges on server {}, and a dump would silently leave things out: {}; run there: {}",
             server.user,
@@ -156,7 +200,11 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
             statements.join(" "),
         )));
     }
-    Ok(Preparation { info, connection, databases })
+    Ok(Preparation {
+        info,
+        connection,
+        databases,
+    })
 }
 
 /// Makes the day's folder and the set's. The job's own directory must be there: it may be a mount that is missing.
@@ -164,13 +212,21 @@ fn create_set_dir(directory: &Path, set_dir: &Path) -> Result<(), JobError> {
     let fail = |path: &Path, error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => "; create the directory, or mount it",
-            std::io::ErrorKind::PermissionDenied => "; give the user that mykeeper runs as the right to write there",
+            std::io::ErrorKind::PermissionDenied => {
+                "; give the user that mykeeper runs as the right to write there"
+            }
             _ => "",
         };
-        JobError::fatal(format!("cannot create the set's folder {}: {error}{hint}", path.display()))
+        JobError::fatal(format!(
+            "cannot create the set's folder {}: {error}{hint}",
+            path.display()
+        ))
     };
     if !directory.is_dir() {
-        return Err(fail(directory, std::io::Error::from(std::io::ErrorKind::NotFound)));
+        return Err(fail(
+            directory,
+            std::io::Error::from(std::io::ErrorKind::NotFound),
+        ));
     }
     if let Some(day) = set_dir.parent() {
         match DirBuilder::new().mode(0o750).create(day) {
@@ -178,7 +234,10 @@ fn create_set_dir(directory: &Path, set_dir: &Path) -> Result<(), JobError> {
             _ => {}
         }
     }
-    DirBuilder::new().mode(0o750).create(set_dir).map_err(|error| fail(set_dir, error))
+    DirBuilder::new()
+        .mode(0o750)
+        .create(set_dir)
+        .map_err(|error| fail(set_dir, error))
 }
 
 async fn dump(
@@ -216,7 +275,12 @@ fn draft_backup(
     drafting: &Drafting<'_>,
     dump: &DumpResult,
 ) -> Backup {
-    let Drafting { id, started_at, set_dir, tool_version } = *drafting;
+    let Drafting {
+        id,
+        started_at,
+        set_dir,
+        tool_version,
+    } = *drafting;
     let finished_at = context.clock().now();
     let complete = !dump.complete.is_empty() && dump.complete.iter().all(|part| *part);
     let size_bytes = dump.files.iter().map(|file| file.size_bytes).sum();
@@ -230,7 +294,11 @@ fn draft_backup(
         let ended = dump.ended.iter().map(ToString::to_string);
         let parts = dump.parts.iter().flat_map(|part| part.reasons.iter().cloned());
         let reasons: Vec<String> = ended.chain(parts).collect();
-        Some(if reasons.is_empty() { "the dump is not complete".to_owned() } else { reasons.join("; ") })
+        Some(if reasons.is_empty() {
+            "the dump is not complete".to_owned()
+        } else {
+            reasons.join("; ")
+        })
     };
     let remote_dest = if !complete {
         BACKUP_FAILED.to_owned()
@@ -238,7 +306,10 @@ fn draft_backup(
         task.transfer_to
             .first()
             .and_then(|name| context.settings.destinations.get(name))
-            .map_or_else(|| LOCAL_BACKUP.to_owned(), |destination| destination.url.to_string())
+            .map_or_else(
+                || LOCAL_BACKUP.to_owned(),
+                |destination| destination.url.to_string(),
+            )
     };
     Backup {
         id,
@@ -295,8 +366,12 @@ async fn record_set(
         parts: dump.parts,
         taken_at: backup.finished_at,
     };
-    let mut manifest =
-        Manifest { version: FORMAT_VERSION, bk_id: backup.id, created_at: backup.finished_at, files: dump.files };
+    let mut manifest = Manifest {
+        version: FORMAT_VERSION,
+        bk_id: backup.id,
+        created_at: backup.finished_at,
+        files: dump.files,
+    };
     match write_set_record(set_dir, &mut manifest, &evidence).await {
         Ok(digest) => backup.manifest_blake3 = Some(digest),
         Err(error) => {
@@ -320,16 +395,24 @@ async fn record_set(
         })
         .await?;
     if backup.is_complete() {
-        context.say(format!("set {} is complete: {} files, {}", backup.id, manifest.files.len(), backup.size_text));
+        context.say(format!(
+            "set {} is complete: {} files, {}",
+            backup.id,
+            manifest.files.len(),
+            backup.size_text
+        ));
         return Ok(backup);
     }
     let reason = backup.reason.unwrap_or_default();
     context.say(format!("set {} is not complete: {reason}", backup.id));
     Err(match dump.ended {
-        Some(error @ (ToolError::TimedOut { .. } | ToolError::Stalled { .. } | ToolError::Cancelled { .. })) => {
-            JobError::from(error)
-        }
-        Some(error) => JobError { retry: error.is_passing(), ..JobError::fatal(reason) },
+        Some(
+            error @ (ToolError::TimedOut { .. } | ToolError::Stalled { .. } | ToolError::Cancelled { .. }),
+        ) => JobError::from(error),
+        Some(error) => JobError {
+            retry: error.is_passing(),
+            ..JobError::fatal(reason)
+        },
         None => JobError::passing(reason),
     })
 }

@@ -55,12 +55,20 @@ pub struct JobReport {
 impl JobReport {
     /// All went well.
     pub fn done(summary: impl Into<String>, bk_id: Option<BackupId>) -> Self {
-        Self { state: RunState::Succeeded, summary: summary.into(), bk_id }
+        Self {
+            state: RunState::Succeeded,
+            summary: summary.into(),
+            bk_id,
+        }
     }
 
     /// Done, with something worth a look.
     pub fn warned(summary: impl Into<String>, bk_id: Option<BackupId>) -> Self {
-        Self { state: RunState::Warned, summary: summary.into(), bk_id }
+        Self {
+            state: RunState::Warned,
+            summary: summary.into(),
+            bk_id,
+        }
     }
 }
 
@@ -80,12 +88,22 @@ pub struct JobError {
 impl JobError {
     /// A failure that another attempt does not mend.
     pub fn fatal(reason: impl Into<String>) -> Self {
-        Self { state: RunState::Failed, reason: reason.into(), retry: false, bk_id: None }
+        Self {
+            state: RunState::Failed,
+            reason: reason.into(),
+            retry: false,
+            bk_id: None,
+        }
     }
 
     /// A failure that may pass.
     pub fn passing(reason: impl Into<String>) -> Self {
-        Self { state: RunState::Failed, reason: reason.into(), retry: true, bk_id: None }
+        Self {
+            state: RunState::Failed,
+            reason: reason.into(),
+            retry: true,
+            bk_id: None,
+        }
     }
 
     /// The run was ended from outside; the engine knows by whom.
@@ -114,7 +132,12 @@ impl From<ToolError> for JobError {
             ToolError::Cancelled { .. } => RunState::Cancelled,
             _ => RunState::Failed,
         };
-        Self { state, retry: error.is_passing(), reason: error.to_string(), bk_id: None }
+        Self {
+            state,
+            retry: error.is_passing(),
+            reason: error.to_string(),
+            bk_id: None,
+        }
     }
 }
 
@@ -168,9 +191,15 @@ impl RunContext {
     /// The limits of the next child: what is left of the run's timeout, and the job's stall.
     pub fn limits(&self) -> Limits {
         let left = self.deadline.map(|deadline| {
-            deadline.saturating_duration_since(tokio::time::Instant::now()).max(Duration::from_millis(1))
+            deadline
+                .saturating_duration_since(tokio::time::Instant::now())
+                .max(Duration::from_millis(1))
         });
-        Limits { timeout: left, stall: self.job.stall, grace: self.settings.daemon.kill_grace }
+        Limits {
+            timeout: left,
+            stall: self.job.stall,
+            grace: self.settings.daemon.kill_grace,
+        }
     }
 
     /// Waits before another attempt; an error when the run is ended meanwhile.
@@ -245,9 +274,14 @@ impl RunContext {
         number: u32,
         error: JobError,
     ) -> Result<(), JobError> {
-        let delay = policy.delay_after(number).filter(|_| error.retry && !self.cancel.is_cancelled());
+        let delay = policy
+            .delay_after(number)
+            .filter(|_| error.retry && !self.cancel.is_cancelled());
         let Some(delay) = delay else { return Err(error) };
-        if self.deadline.is_some_and(|deadline| tokio::time::Instant::now() + delay >= deadline) {
+        if self
+            .deadline
+            .is_some_and(|deadline| tokio::time::Instant::now() + delay >= deadline)
+        {
             self.say("no time is left for another attempt");
             return Err(error);
         }
@@ -268,8 +302,12 @@ pub fn humane(duration: Duration) -> String {
         return format!("{} ms", duration.as_millis());
     }
     let seconds = duration.as_secs();
-    let (days, hours, minutes, rest) =
-        (seconds / 86_400, seconds % 86_400 / 3600, seconds % 3600 / 60, seconds % 60);
+    let (days, hours, minutes, rest) = (
+        seconds / 86_400,
+        seconds % 86_400 / 3600,
+        seconds % 3600 / 60,
+        seconds % 60,
+    );
     [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
         .iter()
         .filter(|(count, _)| *count > 0)

@@ -28,10 +28,12 @@ pub struct Plan {
 impl Plan {
     /// The sets that go, with the rule that condemns each.
     pub fn condemned(&self) -> impl Iterator<Item = (&Backup, CondemnReason)> {
-        self.decisions.iter().filter_map(|decision| match &decision.verdict {
-            Verdict::Condemn(reason) => Some((&decision.backup, *reason)),
-            Verdict::Keep(_) => None,
-        })
+        self.decisions
+            .iter()
+            .filter_map(|decision| match &decision.verdict {
+                Verdict::Condemn(reason) => Some((&decision.backup, *reason)),
+                Verdict::Keep(_) => None,
+            })
     }
 }
 
@@ -43,7 +45,11 @@ pub async fn plan(
     zone: Tz,
 ) -> Result<Plan, CatalogError> {
     let catalog = &environment.catalog;
-    let filter = BackupFilter { present_only: true, limit: u32::MAX, ..Default::default() };
+    let filter = BackupFilter {
+        present_only: true,
+        limit: u32::MAX,
+        ..Default::default()
+    };
     let paths = catalog.paths().await?;
     let mut located = BTreeMap::new();
     let mut sets = Vec::new();
@@ -59,7 +65,11 @@ pub async fn plan(
     let mut warnings = Vec::new();
     let mut gone: BTreeSet<BackupId> = located
         .iter()
-        .filter(|(_, place)| place.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound))
+        .filter(|(_, place)| {
+            place
+                .symlink_metadata()
+                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        })
         .map(|(id, _)| *id)
         .collect();
     // A directory that is not there, or in which nothing that should be is, is more likely not mounted than emptied.
@@ -78,14 +88,20 @@ pub async fn plan(
         busy: sets_in_use(environment).await?,
         gone,
     };
-    Ok(Plan { decisions: plan_retention(sets, &task.keep, &context), places: located, warnings })
+    Ok(Plan {
+        decisions: plan_retention(sets, &task.keep, &context),
+        places: located,
+        warnings,
+    })
 }
 
 /// Whether `place` is two folders below `directory`, or more, without `..`.
 fn lies_below(place: &Path, directory: &Path) -> bool {
     place.starts_with(directory)
         && place != directory
-        && !place.components().any(|part| matches!(part, std::path::Component::ParentDir))
+        && !place
+            .components()
+            .any(|part| matches!(part, std::path::Component::ParentDir))
 }
 
 /// One run of a retention job.
@@ -109,13 +125,18 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
         if context.cancel.is_cancelled() {
             return Err(JobError::cancelled());
         }
-        let Some(place) = plan.places.get(&backup.id) else { continue };
+        let Some(place) = plan.places.get(&backup.id) else {
+            continue;
+        };
         match condemn(context, task, backup, (reason, place)).await {
             Ok(true) => {
                 done += 1;
                 freed += backup.size_bytes.unwrap_or(0);
             }
-            Ok(false) => context.say(format!("set {} is in use now; it is left to the next pass", backup.id)),
+            Ok(false) => context.say(format!(
+                "set {} is in use now; it is left to the next pass",
+                backup.id
+            )),
             Err(error) => {
                 context.say(format!("set {}: {}", backup.id, error.reason));
                 failures.push((backup.id, error.reason));
@@ -141,13 +162,21 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     if plan.warnings.is_empty() {
         return Ok(JobReport::done(summary, None));
     }
-    Ok(JobReport::warned(format!("{summary}; {}", plan.warnings.join("; ")), None))
+    Ok(JobReport::warned(
+        format!("{summary}; {}", plan.warnings.join("; ")),
+        None,
+    ))
 }
 
 /// One line of the plan.
 pub fn describe(decision: &Decision) -> String {
     let backup = &decision.backup;
-    let head = format!("set {} of {} ({})", backup.id, backup.started_at.format("%Y-%m-%d %H:%M:%S UTC"), backup.tag);
+    let head = format!(
+        "set {} of {} ({})",
+        backup.id,
+        backup.started_at.format("%Y-%m-%d %H:%M:%S UTC"),
+        backup.tag
+    );
     match &decision.verdict {
         Verdict::Keep(reasons) => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -204,12 +233,17 @@ fn remove_set(directory: &Path, place: &Path, id: BackupId) -> Result<(), String
     if place.file_name().and_then(|name| name.to_str()) != Some(id.to_string().as_str()) {
         return refuse("its name is not the set's");
     }
-    let real_directory = directory.canonicalize().map_err(|error| format!("{}: {error}", directory.display()))?;
-    let real_place = place.canonicalize().map_err(|error| format!("{}: {error}", place.display()))?;
+    let real_directory = directory
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    let real_place = place
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", place.display()))?;
     if !real_place.starts_with(&real_directory) || real_place == real_directory {
         return refuse("a link leads it out of the job's directory");
     }
-    std::fs::remove_dir_all(&real_place).map_err(|error| format!("cannot remove {}: {error}", place.display()))?;
+    std::fs::remove_dir_all(&real_place)
+        .map_err(|error| format!("cannot remove {}: {error}", place.display()))?;
     if let Some(day) = real_place.parent().filter(|day| *day != real_directory) {
         // Only an empty folder goes; that it is not empty is the usual case.
         drop(std::fs::remove_dir(day));
@@ -252,7 +286,11 @@ mod tests {
         std::fs::create_dir(&day).unwrap();
         let link = day.join(id.to_string());
         std::os::unix::fs::symlink(&victim, &link).unwrap();
-        assert!(remove_set(root.path(), &link, id).unwrap_err().contains("it is a link"));
+        assert!(
+            remove_set(root.path(), &link, id)
+                .unwrap_err()
+                .contains("it is a link")
+        );
         std::fs::remove_file(&link).unwrap();
         std::fs::remove_dir(&day).unwrap();
         std::os::unix::fs::symlink(other.path().join("2026-11-22"), &day).unwrap();
@@ -265,7 +303,11 @@ mod tests {
     fn a_folder_of_another_name_stays() {
         let root = tempfile::tempdir().unwrap();
         let (_, place) = set(root.path());
-        assert!(remove_set(root.path(), &place, BackupId::generate()).unwrap_err().contains("its name"));
+        assert!(
+            remove_set(root.path(), &place, BackupId::generate())
+                .unwrap_err()
+                .contains("its name")
+        );
         assert!(place.exists());
     }
 

@@ -36,7 +36,10 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     {
         notes.push(note);
     }
-    let pending = environment.catalog.pending_transfers(&environment.node, &task.destination, BATCH).await?;
+    let pending = environment
+        .catalog
+        .pending_transfers(&environment.node, &task.destination, BATCH)
+        .await?;
     let waiting = pending.len();
     for backup in pending {
         let id = backup.id;
@@ -50,8 +53,17 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         }
     }
     if let Some((id, error)) = failures.first() {
-        let reason = format!("{} of {waiting} sets were not sent; set {id}: {}", failures.len(), error.reason);
-        return Err(JobError { reason, retry: false, ..error.clone() }.about(*id));
+        let reason = format!(
+            "{} of {waiting} sets were not sent; set {id}: {}",
+            failures.len(),
+            error.reason
+        );
+        return Err(JobError {
+            reason,
+            retry: false,
+            ..error.clone()
+        }
+        .about(*id));
     }
     let summary = match sent {
         0 => format!("nothing waits to be sent to {}", task.destination),
@@ -64,7 +76,10 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     if notes.is_empty() {
         return Ok(JobReport::done(summary, None));
     }
-    Ok(JobReport::warned(format!("{summary}; {}", notes.join("; ")), None))
+    Ok(JobReport::warned(
+        format!("{summary}; {}", notes.join("; ")),
+        None,
+    ))
 }
 
 /// Compares the copy that has gone longest without it, when that is due. Gives what is worth a look.
@@ -75,20 +90,34 @@ async fn verify_one(
 ) -> Result<Option<String>, JobError> {
     let environment = &context.environment;
     let every = chrono::TimeDelta::from_std(every).unwrap_or(chrono::TimeDelta::MAX);
-    let Some(before) = context.clock().now().checked_sub_signed(every) else { return Ok(None) };
-    let due = environment.catalog.due_verifications(&environment.node, destination, before, BATCH).await?;
+    let Some(before) = context.clock().now().checked_sub_signed(every) else {
+        return Ok(None);
+    };
+    let due = environment
+        .catalog
+        .due_verifications(&environment.node, destination, before, BATCH)
+        .await?;
     // A set whose original is gone from this machine cannot be compared here.
     let found = due.into_iter().find_map(|backup| {
-        original(&backup, &environment.node).filter(|dir| dir.is_dir()).map(|dir| (backup, dir))
+        original(&backup, &environment.node)
+            .filter(|dir| dir.is_dir())
+            .map(|dir| (backup, dir))
     });
-    let Some((backup, set_dir)) = found else { return Ok(None) };
+    let Some((backup, set_dir)) = found else {
+        return Ok(None);
+    };
     let sending = Sending::prepare(context, &backup, destination, set_dir)?;
-    let Some(lease) = sending.lease(context).await? else { return Ok(None) };
+    let Some(lease) = sending.lease(context).await? else {
+        return Ok(None);
+    };
     let result = sending.verify(context).await;
     lease.release().await;
     match result {
         Ok(()) => {
-            context.say(format!("the copy of set {} at {destination} is as the set", backup.id));
+            context.say(format!(
+                "the copy of set {} at {destination} is as the set",
+                backup.id
+            ));
             Ok(None)
         }
         Err(error) if error.state == RunState::Cancelled => Err(error),
@@ -106,7 +135,9 @@ pub async fn send_folder(
     id: Option<BackupId>,
     destination: &DestinationName,
 ) -> JobResult {
-    let Some(id) = id else { return send_unrecorded(context, dir, destination).await };
+    let Some(id) = id else {
+        return send_unrecorded(context, dir, destination).await;
+    };
     let backup = context
         .environment
         .catalog
@@ -121,12 +152,17 @@ pub async fn send_folder(
     }
     let sending = Sending::prepare(context, &backup, destination, dir.to_path_buf())?;
     let Some(lease) = sending.lease(context).await? else {
-        return Err(JobError::fatal(format!("set {id} is being sent to {destination} by another run")).about(id));
+        return Err(
+            JobError::fatal(format!("set {id} is being sent to {destination} by another run")).about(id),
+        );
     };
     let result = sending.send(context).await;
     lease.release().await;
     result.map_err(|error| error.about(id))?;
-    Ok(JobReport::done(format!("set {id} has arrived at {}", sending.target()), Some(id)))
+    Ok(JobReport::done(
+        format!("set {id} has arrived at {}", sending.target()),
+        Some(id),
+    ))
 }
 
 async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &DestinationName) -> JobResult {
@@ -160,12 +196,21 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
         };
         let result: JobResult = send_set(request, &context.tools())
             .await
-            .map(|outcome| JobReport::done(format!("{} has arrived at {}", dir.display(), outcome.target), None))
+            .map(|outcome| {
+                JobReport::done(
+                    format!("{} has arrived at {}", dir.display(), outcome.target),
+                    None,
+                )
+            })
             .map_err(JobError::from);
         context.end_attempt(attempt, &result, None).await;
         match result {
             Ok(report) => return Ok(report),
-            Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+            Err(error) => {
+                context
+                    .before_next_attempt(&context.job.retry, number, error)
+                    .await?
+            }
         }
         number += 1;
     }
@@ -177,12 +222,21 @@ pub async fn send_with_retries(
     backup: &Backup,
     destination: &DestinationName,
 ) -> Result<(), JobError> {
-    let set_dir = original(backup, &context.environment.node).filter(|dir| dir.is_dir()).ok_or_else(|| {
-        JobError::fatal(format!("set {} cannot be sent: its folder {} is not there", backup.id, backup.dir.display()))
-    })?;
+    let set_dir = original(backup, &context.environment.node)
+        .filter(|dir| dir.is_dir())
+        .ok_or_else(|| {
+            JobError::fatal(format!(
+                "set {} cannot be sent: its folder {} is not there",
+                backup.id,
+                backup.dir.display()
+            ))
+        })?;
     let sending = Sending::prepare(context, backup, destination, set_dir)?;
     let Some(lease) = sending.lease(context).await? else {
-        return Err(JobError::passing(format!("set {} is being sent to {destination} by another run", backup.id)));
+        return Err(JobError::passing(format!(
+            "set {} is being sent to {destination} by another run",
+            backup.id
+        )));
     };
     let result = sending.send(context).await;
     lease.release().await;
@@ -210,16 +264,25 @@ impl<'a> Sending<'a> {
             .destinations
             .get(destination)
             .cloned()
-            .ok_or_else(|| JobError::fatal(format!("destination {destination} is not configured any more")))?;
+            .ok_or_else(|| {
+                JobError::fatal(format!("destination {destination} is not configured any more"))
+            })?;
         let password = context.environment.secret(&destination.password)?;
         let relative = relative_path(backup, context.settings.catalog.timezone);
-        Ok(Self { backup, destination, password, set_dir, relative })
+        Ok(Self {
+            backup,
+            destination,
+            password,
+            set_dir,
+            relative,
+        })
     }
 
     /// `None` when another run has the set, or when it is being removed.
     async fn lease(&self, context: &RunContext) -> Result<Option<SetLease>, JobError> {
         let purpose = format!("transfer:{}", self.destination.name);
-        let Some(lease) = SetLease::acquire(&context.environment, self.backup.id, &purpose, context.run).await?
+        let Some(lease) =
+            SetLease::acquire(&context.environment, self.backup.id, &purpose, context.run).await?
         else {
             return Ok(None);
         };
@@ -227,7 +290,10 @@ impl<'a> Sending<'a> {
         let fresh = context.environment.catalog.backup(self.backup.id).await?;
         if fresh.is_some_and(|fresh| fresh.deletion != Deletion::None) {
             lease.release().await;
-            return Err(JobError::fatal(format!("set {} is being removed by a retention job", self.backup.id)));
+            return Err(JobError::fatal(format!(
+                "set {} is being removed by a retention job",
+                self.backup.id
+            )));
         }
         Ok(Some(lease))
     }
@@ -251,16 +317,27 @@ impl<'a> Sending<'a> {
             let sent_bytes = result.as_ref().ok().map(|outcome| outcome.sent_bytes);
             let result = result.map(drop).map_err(|error| {
                 let error = JobError::from(error);
-                let reason = format!("cannot send the set to {}: {}", self.destination.name, error.reason);
+                let reason = format!(
+                    "cannot send the set to {}: {}",
+                    self.destination.name, error.reason
+                );
                 JobError { reason, ..error }
             });
             self.end(context, transfer, &result, sent_bytes).await;
             match result {
                 Ok(()) => {
-                    context.say(format!("set {} has arrived at {} and was verified there", self.backup.id, self.target()));
+                    context.say(format!(
+                        "set {} has arrived at {} and was verified there",
+                        self.backup.id,
+                        self.target()
+                    ));
                     return Ok(());
                 }
-                Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+                Err(error) => {
+                    context
+                        .before_next_attempt(&context.job.retry, number, error)
+                        .await?
+                }
             }
             number += 1;
         }
@@ -281,9 +358,22 @@ impl<'a> Sending<'a> {
             Err(error) => {
                 let error = JobError::from(error);
                 // Not compared is not the same as damaged: the row must not cost the set its arrival.
-                let reason = format!("the copy of set {} at {} could not be compared: {}", self.backup.id, self.target(), error.reason);
-                let state = if error.state == RunState::Failed { RunState::Warned } else { error.state };
-                Err(JobError { state, reason, ..error })
+                let reason = format!(
+                    "the copy of set {} at {} could not be compared: {}",
+                    self.backup.id,
+                    self.target(),
+                    error.reason
+                );
+                let state = if error.state == RunState::Failed {
+                    RunState::Warned
+                } else {
+                    error.state
+                };
+                Err(JobError {
+                    state,
+                    reason,
+                    ..error
+                })
             }
         };
         self.end(context, transfer, &result, None).await;
@@ -348,7 +438,9 @@ impl<'a> Sending<'a> {
         sent_bytes: Option<u64>,
     ) {
         let end = RunEnd {
-            state: result.as_ref().map_or_else(|error| error.state, |()| RunState::Succeeded),
+            state: result
+                .as_ref()
+                .map_or_else(|error| error.state, |()| RunState::Succeeded),
             reason: result.as_ref().err().map(|error| error.reason.clone()),
             bk_id: Some(self.backup.id),
             finished_at: context.clock().now(),

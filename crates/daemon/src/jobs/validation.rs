@@ -25,7 +25,11 @@ pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
         context.end_attempt(attempt, &result, None).await;
         match result {
             Ok(report) => return Ok(report),
-            Err(error) => context.before_next_attempt(&context.job.retry, number, error).await?,
+            Err(error) => {
+                context
+                    .before_next_attempt(&context.job.retry, number, error)
+                    .await?
+            }
         }
         number += 1;
     }
@@ -38,10 +42,16 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         .within
         .and_then(|within| chrono::TimeDelta::from_std(within).ok())
         .and_then(|within| now.checked_sub_signed(within));
-    let criteria = Criteria { within: task.within, tags: &task.tags, now };
+    let criteria = Criteria {
+        within: task.within,
+        tags: &task.tags,
+        now,
+    };
     let rows = catalog.validation_candidates(since, LOOKED_AT).await?;
-    let candidates: Vec<Backup> =
-        rows.into_iter().filter(|backup| criteria.refusal(backup).is_none()).collect();
+    let candidates: Vec<Backup> = rows
+        .into_iter()
+        .filter(|backup| criteria.refusal(backup).is_none())
+        .collect();
     let paths = catalog.paths().await?;
     let mut elsewhere = 0;
     for backup in order_candidates(candidates, task.select, |below| rand::random_range(0..below)) {
@@ -54,7 +64,9 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
     Ok(JobReport::done(
         match elsewhere {
             0 => "no set waits for its proof".to_owned(),
-            many => format!("no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)"),
+            many => format!(
+                "no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)"
+            ),
         },
         None,
     ))
@@ -74,10 +86,16 @@ pub async fn prove_one(context: &RunContext, id: BackupId, asserts: &[Assertion]
         .collect();
     match SetHere::find(context, backup, &paths).await? {
         Found::Here(set) => set.prove(context, asserts).await,
-        Found::Taken => Err(JobError::fatal(format!("set {id} is being proven by another run, or removed"))),
+        Found::Taken => Err(JobError::fatal(format!(
+            "set {id} is being proven by another run, or removed"
+        ))),
         Found::Elsewhere => Err(JobError::fatal(format!(
             "set {id} is not on this machine; looked at: {}; add its place with \"mykeeper paths add\"",
-            if shown.is_empty() { "no place is known".to_owned() } else { shown.join(", ") }
+            if shown.is_empty() {
+                "no place is known".to_owned()
+            } else {
+                shown.join(", ")
+            }
         ))),
     }
 }
@@ -99,7 +117,9 @@ impl SetHere {
     async fn find(context: &RunContext, backup: Backup, paths: &[BackupPath]) -> Result<Found, JobError> {
         let environment = &context.environment;
         let places = places(&backup, paths, &context.settings, &environment.node);
-        let Some(dir) = first_present(&places).cloned() else { return Ok(Found::Elsewhere) };
+        let Some(dir) = first_present(&places).cloned() else {
+            return Ok(Found::Elsewhere);
+        };
         let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
             return Ok(Found::Taken);
         };
@@ -118,7 +138,11 @@ impl SetHere {
 
     async fn prove(self: Box<Self>, context: &RunContext, asserts: &[Assertion]) -> JobResult {
         let id = self.backup.id;
-        context.say(format!("proving set {id} ({}) in {}", self.backup.tag, self.dir.display()));
+        context.say(format!(
+            "proving set {id} ({}) in {}",
+            self.backup.tag,
+            self.dir.display()
+        ));
         let result = self.restore_and_compare(context, asserts).await;
         let outcome = match result {
             Ok(proof) => record(context, &proof).await.map(|()| proof),
@@ -127,13 +151,21 @@ impl SetHere {
         self.lease.release().await;
         let proof = outcome.map_err(|error| error.about(id))?;
         if proof.passed() {
-            return Ok(JobReport::done(format!("set {id} is proven: {}", proof.summary()), Some(id)));
+            return Ok(JobReport::done(
+                format!("set {id} is proven: {}", proof.summary()),
+                Some(id),
+            ));
         }
         for difference in proof.databases.iter().flat_map(|database| &database.differences) {
             context.say(difference.to_string());
         }
         let reason = format!("set {id} did not come back as it was: {}", proof.summary());
-        Err(JobError { state: RunState::Failed, reason, retry: false, bk_id: Some(id) })
+        Err(JobError {
+            state: RunState::Failed,
+            reason,
+            retry: false,
+            bk_id: Some(id),
+        })
     }
 
     async fn restore_and_compare(
