@@ -122,7 +122,7 @@ impl Probe {
     }
 
     /// Rows of a statement that cannot be prepared everywhere.
-    async fn raw(&mut self, action: &str, sql: String) -> Result<Vec<MySqlRow>, ToolError> {
+    pub(crate) async fn raw(&mut self, action: &str, sql: String) -> Result<Vec<MySqlRow>, ToolError> {
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection);
         bounded(action, &self.server, rows).await
     }
@@ -142,7 +142,7 @@ async fn bounded<T>(
     }
 }
 
-fn connect_options(connection: &ServerConnection) -> MySqlConnectOptions {
+pub(crate) fn connect_options(connection: &ServerConnection) -> MySqlConnectOptions {
     let mut options = MySqlConnectOptions::new().username(&connection.user).charset("utf8mb4");
     if let Some(password) = &connection.password {
         options = options.password(password.expose_secret());
@@ -174,6 +174,10 @@ fn connect_cause(error: &sqlx::Error, endpoint: &Endpoint) -> (String, bool) {
             let refused = matches!(number, Some(1044 | 1045 | 1130 | 1227 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151));
             (database.message().to_owned(), !refused)
         }
+        // A certificate that is refused comes as this kind too.
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+            (format!("{endpoint}: encryption: {io}"), false)
+        }
         sqlx::Error::Io(io) => (format!("{endpoint}: {io}"), true),
         sqlx::Error::Tls(tls) => (format!("{endpoint}: encryption: {tls}"), false),
         other => (format!("{endpoint}: {other}"), true),
@@ -181,7 +185,7 @@ fn connect_cause(error: &sqlx::Error, endpoint: &Endpoint) -> (String, bool) {
 }
 
 /// A column as text, whatever character set the server gives it.
-fn text(row: &MySqlRow, index: usize) -> String {
+pub(crate) fn text(row: &MySqlRow, index: usize) -> String {
     optional_text(row, index).unwrap_or_default()
 }
 

@@ -5,4 +5,5 @@
 mod faults;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod whole;
