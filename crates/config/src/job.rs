@@ -55,7 +55,7 @@ impl Common {
 /// How long a run may last when the job does not say: nothing waits forever.
 fn default_timeout(kind: JobKind) -> Duration {
     match kind {
-        JobKind::Backup | JobKind::Transfer | JobKind::Validation => 12 * HOUR,
+        JobKind::Backup | JobKind::Transfer | JobKind::Validation | JobKind::Restore => 12 * HOUR,
         JobKind::Retention => HOUR,
     }
 }
@@ -63,7 +63,7 @@ fn default_timeout(kind: JobKind) -> Duration {
 fn default_retry(kind: JobKind) -> RetryPolicy {
     let attempts = match kind {
         JobKind::Backup | JobKind::Transfer => 3,
-        JobKind::Validation | JobKind::Retention => 1,
+        JobKind::Validation | JobKind::Retention | JobKind::Restore => 1,
     };
     RetryPolicy {
         attempts,

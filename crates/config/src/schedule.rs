@@ -105,6 +105,8 @@ fn read_job<'d>(kind: JobKind, entry: &Entry<'d>, reading: &mut Reading<'d, '_>)
         JobKind::Transfer => transfer::read(&mut section, reading),
         JobKind::Validation => validation::read(&mut section),
         JobKind::Retention => retention::read(&mut section, entry, reading),
+        // Not among KINDS: nothing in a file describes one.
+        JobKind::Restore => None,
     };
     section.finish(|key| hint(kind, key));
     common?.into_job(name?, task?)

@@ -1,6 +1,7 @@
 //! One file per kind of job. Each says what is done; how a run begins and ends is the engine's business.
 
 pub mod backup;
+pub mod restore;
 pub mod retention;
 pub mod transfer;
 pub mod validation;
@@ -324,5 +325,6 @@ pub async fn run_job(context: &RunContext) -> JobResult {
         Task::Transfer(task) => transfer::run(context, task).await,
         Task::Validation(task) => validation::run(context, task).await,
         Task::Retention(task) => retention::run(context, task).await,
+        Task::Restore(task) => restore::run(context, task).await,
     }
 }
