@@ -110,6 +110,8 @@ pub struct Scheduler {
     jobs: Jobs,
     changes: mpsc::Receiver<Jobs>,
     heap: BinaryHeap<Reverse<(DateTime<Utc>, JobName)>>,
+    /// The heap begins after this instant; what came before it was decided as missed.
+    decided_at: DateTime<Utc>,
     /// Beats of a scheduler that turns, for the watchdog.
     beat: tokio::sync::watch::Sender<Instant>,
 }
@@ -119,8 +121,10 @@ impl Scheduler {
     pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, tokio::sync::watch::Receiver<Instant>) {
         let (sender, changes) = mpsc::channel(1);
         let (beat, turned) = tokio::sync::watch::channel(Instant::now());
+        let decided_at = engine.environment().clock.now();
         let scheduler = Self {
             engine,
+            decided_at,
             jobs,
             changes,
             heap: BinaryHeap::new(),
@@ -131,10 +135,12 @@ impl Scheduler {
 
     /// Decides the slots that passed while nobody was there. Before the first tick, and after a gap.
     pub async fn decide_missed(&mut self) -> Result<(), CatalogError> {
-        let environment = self.engine.environment();
-        let now = environment.clock.now();
+        let now = self.now();
+        self.decided_at = now;
         for job in self.jobs.values() {
             self.decide_missed_of(job, now).await?;
+            // Many jobs with much to record take a while: the watchdog sees that it goes on.
+            self.beat.send_replace(Instant::now());
         }
         Ok(())
     }
@@ -175,7 +181,9 @@ impl Scheduler {
                 () = stop.cancelled() => break,
                 Some(()) = pulse.beats.recv() => {}
                 Some(jobs) = self.changes.recv() => {
-                    self.adopt(jobs).await;
+                    if let Some(wait) = self.adopt(jobs).await {
+                        sweep_at = Some(Instant::now() + wait);
+                    }
                     last = (self.now(), Instant::now());
                     continue;
                 }
@@ -202,7 +210,10 @@ impl Scheduler {
                 sweep_at = self.recover_from_gap().await.map(|wait| Instant::now() + wait);
                 last = (self.now(), Instant::now());
             }
-            self.fire_due(now);
+            if self.fire_due(now) {
+                sweep_at = self.recover_from_gap().await.map(|wait| Instant::now() + wait);
+                last = (self.now(), Instant::now());
+            }
         }
         if let Err(error) = pulse.scheduler.shutdown().await {
             tracing::debug!(%error, "the pulse did not stop cleanly");
@@ -214,13 +225,14 @@ impl Scheduler {
         self.engine.environment().clock.now()
     }
 
-    /// The heap from the truth: each job's first slot from now on.
+    /// The heap from the truth: each job's first slot that is not decided yet. What came while the others were
+    /// being decided is among them.
     fn rebuild(&mut self) {
-        let now = self.now();
+        let from = self.decided_at;
         self.heap = self
             .jobs
             .values()
-            .filter_map(|job| Some(Reverse((job.schedule.next_after(now)?, job.name.clone()))))
+            .filter_map(|job| Some(Reverse((job.schedule.next_after(from)?, job.name.clone()))))
             .collect();
     }
 
@@ -233,21 +245,35 @@ impl Scheduler {
         Some(SWEEP_AGAIN)
     }
 
-    async fn adopt(&mut self, jobs: Jobs) {
+    /// Puts other jobs in force. Gives the wait before missed slots are looked for where the catalog cannot be asked:
+    /// after the first failure it is not asked for each of a thousand jobs.
+    async fn adopt(&mut self, jobs: Jobs) -> Option<Duration> {
         let environment = Arc::clone(self.engine.environment());
         let now = environment.clock.now();
+        // What is due this instant is due, not missed.
+        self.fire_due(now);
+        let mut again = None;
         for name in self.jobs.keys().filter(|name| !jobs.contains_key(*name)) {
             if let Err(error) = environment.catalog.forget_job(&environment.node, name, now).await {
                 tracing::warn!(job = %name, %error, "the catalog does not know that a job was removed");
+                again = Some(SWEEP_AGAIN);
+                break;
             }
         }
         for job in jobs.values() {
+            if again.is_some() {
+                break;
+            }
             if let Err(error) = self.decide_missed_of(job, now).await {
                 tracing::warn!(job = %job.name, %error, "the catalog does not know of a job yet");
+                again = Some(SWEEP_AGAIN);
             }
+            self.beat.send_replace(Instant::now());
         }
         self.jobs = jobs;
+        self.decided_at = now;
         self.rebuild();
+        again
     }
 
     /// The moment of the next slot, when it is near.
@@ -257,10 +283,14 @@ impl Scheduler {
         (wait <= HORIZON).then(|| Instant::now() + wait)
     }
 
-    fn fire_due(&mut self, now: DateTime<Utc>) {
+    /// Fires what is due. True when the oldest is so late that it counts as missed: it is left to be decided so.
+    fn fire_due(&mut self, now: DateTime<Utc>) -> bool {
         while let Some(Reverse((slot, _))) = self.heap.peek()
             && *slot <= now
         {
+            if now - *slot > LATE {
+                return true;
+            }
             let Some(Reverse((slot, name))) = self.heap.pop() else {
                 break;
             };
@@ -270,11 +300,9 @@ impl Scheduler {
             if let Some(next) = job.schedule.next_after(slot) {
                 self.heap.push(Reverse((next, name)));
             }
-            if now - slot <= LATE {
-                self.engine.fire(job, slot, Trigger::Schedule);
-            }
-            // What is later was decided as missed: only a gap brings it here.
+            self.engine.fire(job, slot, Trigger::Schedule);
         }
+        false
     }
 }
 

@@ -438,3 +438,23 @@ async fn a_new_schedule_begins_when_it_is_seen_and_the_old_ones_slots_are_decide
         .await;
     assert_eq!(stage.runs().await.len(), 5);
 }
+
+#[tokio::test]
+async fn a_slot_that_comes_while_the_scheduler_starts_is_taken() {
+    for (late, trigger) in [(1, Trigger::Schedule), (45, Trigger::CatchUp)] {
+        let clock = Arc::new(ManualClock::at(at("2026-11-20T11:59:59Z")));
+        let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
+        let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+        scheduler.decide_missed().await.unwrap();
+        // Deciding took a while, and a slot came meanwhile.
+        clock.advance(TimeDelta::seconds(1 + late));
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(scheduler.run(stop.clone()));
+        let run = stage
+            .wait_for_run(|run| run.slot_at == Some(at("2026-11-20T12:00:00Z")))
+            .await;
+        assert_eq!(run.trigger, trigger);
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+}
