@@ -73,7 +73,7 @@ pub enum KeepReason {
     Monthly,
     /// `keep.yearly`
     Yearly,
-    /// It is not good, but there is no newer good one.
+    /// There is no newer good one: it may be all there is, whether it is good itself or not.
     NoNewerGoodSet,
 }
 
@@ -159,13 +159,14 @@ fn meets(backup: &Backup, require: Require) -> bool {
 /// Newest first within a group. Only good sets (complete, no failed proof) use up the counts of the policy.
 pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<Decision> {
     let mut groups: BTreeMap<(String, Option<String>), Vec<Backup>> = BTreeMap::new();
-    let mut newest_proven: BTreeMap<String, (DateTime<Utc>, BackupId)> = BTreeMap::new();
+    let mut newest_proven: BTreeMap<String, (bool, DateTime<Utc>, BackupId)> = BTreeMap::new();
     for backup in sets
         .into_iter()
         .filter(|backup| backup.deletion != Deletion::Deleted)
     {
         if meets(&backup, Require::Validated) && !context.gone.contains(&backup.id) {
-            let mine = (backup.started_at, backup.id);
+            // What may be half removed counts only where nothing whole does.
+            let mine = (backup.deletion == Deletion::None, backup.started_at, backup.id);
             let newest = newest_proven.entry(backup.tag.clone()).or_insert(mine);
             *newest = (*newest).max(mine);
         }
@@ -175,7 +176,7 @@ pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context)
         );
         groups.entry(key).or_default().push(backup);
     }
-    let newest_proven: BTreeSet<BackupId> = newest_proven.into_values().map(|(_, id)| id).collect();
+    let newest_proven: BTreeSet<BackupId> = newest_proven.into_values().map(|(_, _, id)| id).collect();
     groups
         .into_values()
         .flat_map(|group| judge_group(group, policy, context, &newest_proven))
@@ -190,11 +191,19 @@ fn judge_group(
 ) -> Vec<Decision> {
     group.sort_by_key(|backup| std::cmp::Reverse((backup.started_at, backup.id)));
     let present = |backup: &&Backup| !context.gone.contains(&backup.id);
+    let whole = |backup: &&Backup| present(backup) && backup.deletion == Deletion::None;
+    // What may be half removed counts only where nothing whole does.
     let newest_required = group
         .iter()
-        .filter(present)
+        .filter(whole)
         .find(|b| meets(b, context.require))
+        .or_else(|| group.iter().filter(present).find(|b| meets(b, context.require)))
         .map(|b| b.id);
+    // Where none meets `require` (nothing proves sets here, say), the newest good one is what there is.
+    let last_resort = match newest_required {
+        Some(_) => None,
+        None => group.iter().filter(whole).find(|b| is_good(b)).map(|b| b.id),
+    };
     let mut counters = Counters::new(policy, context);
     let mut newer_good = false;
     group
@@ -216,6 +225,9 @@ fn judge_group(
                 reasons.extend(counters.rules_that_keep(&backup));
             } else if !newer_good && !removal_begun && !gone {
                 // It may be all there is; and the latest failure is what people look at.
+                reasons.push(KeepReason::NoNewerGoodSet);
+            }
+            if reasons.is_empty() && Some(backup.id) == last_resort {
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
             let verdict = if gone && !backup.is_transferred() && !context.busy.contains(&backup.id) {
@@ -458,6 +470,35 @@ mod tests {
             ..KeepPolicy::default()
         };
         assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
+    }
+
+    #[test]
+    fn a_whole_set_is_not_given_up_for_one_that_may_be_half_removed() {
+        let mut sets = nightly(3);
+        for set in &mut sets[1..] {
+            set.validate_status = ValidateStatus::Passed;
+        }
+        sets[0].validate_status = ValidateStatus::Failed;
+        sets[1].deletion = Deletion::Deleting;
+        let none = KeepPolicy {
+            last: Some(KeepCount::Newest(0)),
+            ..KeepPolicy::default()
+        };
+        let kept = kept(sets, &none, &context(Require::Validated));
+        assert!(kept.contains(&"11-20".to_owned()), "{kept:?}");
+    }
+
+    #[test]
+    fn where_no_set_meets_require_the_newest_good_one_stays() {
+        let policy = KeepPolicy {
+            within: Some(Duration::from_secs(3600)),
+            ..KeepPolicy::default()
+        };
+        let mut sets = nightly(4);
+        sets[0].complete = vec![false];
+        for require in [Require::Validated, Require::Transferred] {
+            assert_eq!(kept(sets.clone(), &policy, &context(require)), ["11-22", "11-21"]);
+        }
     }
 
     #[test]
