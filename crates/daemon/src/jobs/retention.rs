@@ -54,28 +54,38 @@ pub async fn plan(
     let mut located = BTreeMap::new();
     let mut sets = Vec::new();
     for backup in catalog.backups(&filter).await? {
-        let place = places(&backup, &paths, settings, &environment.node)
-            .into_iter()
-            .find(|place| lies_below(place, &task.directory));
-        if let Some(place) = place {
-            located.insert(backup.id, place);
-            sets.push(backup);
+        let mut below = places(&backup, &paths, settings, &environment.node);
+        below.retain(|place| lies_below(place, &task.directory));
+        // The original and a copy may both have their place below: what is there counts.
+        let there = below.iter().find(|place| !is_gone(place));
+        let Some(place) = there.or(below.first()).cloned() else {
+            continue;
+        };
+        // A row that pybackup wrote does not say on which of the machines that share a catalog its set lies.
+        if there.is_none() && backup.node.is_none() && !is_of_here(&backup, settings) {
+            continue;
         }
+        located.insert(backup.id, place);
+        sets.push(backup);
     }
     let mut warnings = Vec::new();
     let mut gone: BTreeSet<BackupId> = located
         .iter()
-        .filter(|(_, place)| {
-            place
-                .symlink_metadata()
-                .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        })
+        .filter(|(_, place)| is_gone(place))
         .map(|(id, _)| *id)
         .collect();
     // A directory that is not there, or in which nothing that should be is, is more likely not mounted than emptied.
     if !gone.is_empty() && gone.len() == located.len() {
+        let what = match task.action {
+            RetentionAction::Mark => "nothing is marked as gone",
+            // Sets on a disk that is away cannot be removed, and must not be taken for removed.
+            RetentionAction::Delete => {
+                sets.clear();
+                "nothing is removed, and nothing is marked"
+            }
+        };
         warnings.push(format!(
-            "none of the {} sets that should lie in {} is there; is it mounted? nothing is marked as gone",
+            "none of the {} sets that should lie in {} is there; is it mounted? {what}",
             gone.len(),
             task.directory.display()
         ));
@@ -95,6 +105,20 @@ pub async fn plan(
     })
 }
 
+fn is_gone(place: &Path) -> bool {
+    place
+        .symlink_metadata()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Whether a set is of a server that this machine backs up.
+fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
+    settings
+        .servers
+        .values()
+        .any(|server| server.tag == backup.tag || server.address == backup.bk_server)
+}
+
 /// Whether `place` is two folders below `directory`, or more, without `..`.
 fn lies_below(place: &Path, directory: &Path) -> bool {
     place.starts_with(directory)
@@ -106,10 +130,21 @@ fn lies_below(place: &Path, directory: &Path) -> bool {
 
 /// One run of a retention job.
 pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
-    let attempt = context.begin_attempt(1, None).await?;
-    let result = pass(context, task).await;
-    context.end_attempt(attempt, &result, None).await;
-    result
+    let mut number = 1;
+    loop {
+        let attempt = context.begin_attempt(number, None).await?;
+        let result = pass(context, task).await;
+        context.end_attempt(attempt, &result, None).await;
+        match result {
+            Ok(report) => return Ok(report),
+            Err(error) => {
+                context
+                    .before_next_attempt(&context.job.retry, number, error)
+                    .await?
+            }
+        }
+        number += 1;
+    }
 }
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
