@@ -2,13 +2,17 @@
 //! that is backed up. Builds argv and option files, parses output, forms verdicts. Knows no job.
 
 pub mod connection;
+pub mod digest;
 pub mod env;
 pub mod error;
 pub mod log;
+pub mod mydumper;
 pub mod myloader;
+pub mod probe;
 pub mod prove;
 pub mod rsync;
 pub mod sandbox;
+pub mod sql_rows;
 
 pub use connection::ServerConnection;
 pub use env::ToolEnv;

@@ -144,21 +144,28 @@ fn link_names(database: &str, files: &[LoaderFile]) -> Vec<String> {
     } else {
         ALIAS
     };
-    let mut tables: Vec<(&str, u32)> = Vec::new();
+    // How many chunks each number has, and whether it has its definition.
+    let mut tables: Vec<(u32, bool)> = Vec::new();
     let mut numbers = std::collections::HashMap::new();
     files
         .iter()
         .map(|file| {
-            let number = *numbers.entry(file.table.as_str()).or_insert_with(|| {
-                tables.push((&file.table, 0));
-                tables.len() - 1
-            });
+            let known = numbers.get(file.table.as_str()).copied();
+            // A second definition of the same name gets a number of its own: the server will say what it thinks.
+            let number = known
+                .filter(|number: &usize| !(file.is_schema && tables[*number].1))
+                .unwrap_or_else(|| {
+                    tables.push((0, false));
+                    tables.len() - 1
+                });
+            numbers.insert(file.table.as_str(), number);
             let ending = file.ending;
             if file.is_schema {
+                tables[number].1 = true;
                 return format!("{prefix}.t{number:05}-schema.sql{ending}");
             }
-            let chunk = tables[number].1;
-            tables[number].1 += 1;
+            let chunk = tables[number].0;
+            tables[number].0 += 1;
             format!("{prefix}.t{number:05}.{chunk:05}.sql{ending}")
         })
         .collect()

@@ -27,7 +27,7 @@ impl SetFile {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
-    fn folder(&self) -> &str {
+    pub(super) fn folder(&self) -> &str {
         self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
     }
 
@@ -111,8 +111,9 @@ pub(super) struct Known<'a> {
     pub(super) folders: BTreeMap<String, Vec<String>>,
     /// What should be there.
     pub(super) inventory: Option<&'a Inventory>,
-    /// What mydumper 1.0 calls a database in file names (`mydumper_0`) to its name.
-    pub(super) aliases: BTreeMap<String, String>,
+    /// Folder, and what mydumper 1.0 calls a database in file names there (`mydumper_0`), to its name: each dump
+    /// counts anew.
+    pub(super) aliases: BTreeMap<(String, String), String>,
 }
 
 /// Sorts the files.
@@ -165,12 +166,14 @@ fn readings(
             .map(|name| (name.as_str(), name.as_str()))
             .collect(),
     };
-    names.extend(
-        known
-            .aliases
-            .iter()
-            .map(|(alias, name)| (alias.as_str(), name.as_str())),
-    );
+    let aliases = known.aliases.iter().filter(|((at, _), _)| at.as_str() == folder);
+    names.extend(aliases.map(|((_, alias), name)| (alias.as_str(), name.as_str())));
+    let first = stem.split(['.', '-']).next().unwrap_or(stem);
+    if is_alias(first)
+        && let [(_, only)] = *names.as_slice()
+    {
+        names.push((first, only));
+    }
     names.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     let mut all: Vec<(String, Kind)> = Vec::new();
     for (prefix, database) in names {
@@ -283,7 +286,7 @@ mod tests {
             .collect();
         let known = Known {
             databases: databases.iter().map(|name| (*name).to_owned()).collect(),
-            aliases: BTreeMap::from([("mydumper_0".to_owned(), "a$b".to_owned())]),
+            aliases: BTreeMap::from([((String::new(), "mydumper_0".to_owned()), "a$b".to_owned())]),
             inventory,
             ..Known::default()
         };

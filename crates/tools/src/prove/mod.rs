@@ -236,7 +236,9 @@ fn learn_names(files: &[SetFile], known: &mut Known<'_>) {
             continue;
         };
         if created != prefix {
-            known.aliases.insert(prefix.to_owned(), created.clone());
+            known
+                .aliases
+                .insert((file.folder().to_owned(), prefix.to_owned()), created.clone());
         }
         if is_unknown {
             known.databases.insert(created);
