@@ -1,7 +1,7 @@
 //! Makes a set: databases resolved, dumped, judged by all the evidence, recorded; then sent.
 
 use super::{JobError, JobReport, JobResult, RunContext, humane};
-use crate::jobs::transfer::send_with_retries;
+use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::locate::day_folder;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
@@ -54,17 +54,18 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         )
     );
     let mut failures = Vec::new();
+    let mut sent = String::new();
     for destination in &task.transfer_to {
-        let sent = send_with_retries(context, &backup, destination).await;
-        if let Err(error) = sent {
-            if error.state == RunState::Cancelled {
-                return Err(error.about(backup.id));
-            }
-            failures.push(error);
+        match send_with_retries(context, &backup, destination).await {
+            Ok(Sent::Arrived) => sent.push_str(&format!(", arrived at {destination}")),
+            // A transfer job that came between the dump and this line.
+            Ok(Sent::ByAnother) => sent.push_str(&format!(", being sent to {destination} by another run")),
+            Err(error) if error.state == RunState::Cancelled => return Err(error.about(backup.id)),
+            Err(error) => failures.push(error),
         }
     }
     match failures.into_iter().next() {
-        None => Ok(finished(&backup, dumped, task)),
+        None => Ok(finished(&backup, &dumped, &sent)),
         Some(error) => {
             let reason = format!(
                 "{dumped}; its transfer failed and is left to a transfer job: {}",
@@ -80,18 +81,7 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
     }
 }
 
-fn finished(backup: &Backup, dumped: String, task: &BackupTask) -> JobReport {
-    let sent = match task.transfer_to.as_slice() {
-        [] => String::new(),
-        names => format!(
-            ", arrived at {}",
-            names
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
-    };
+fn finished(backup: &Backup, dumped: &str, sent: &str) -> JobReport {
     match &backup.reason {
         // On a complete set the reason holds warnings.
         Some(warnings) => JobReport::warned(format!("{dumped}{sent}; {warnings}"), Some(backup.id)),

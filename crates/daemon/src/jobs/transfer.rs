@@ -44,7 +44,14 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     for backup in pending {
         let id = backup.id;
         match send_with_retries(context, &backup, &task.destination).await {
-            Ok(()) => sent += 1,
+            Ok(Sent::Arrived) => sent += 1,
+            // The run that made it is sending it, most likely; that one answers for it.
+            Ok(Sent::ByAnother) => {
+                context.say(format!(
+                    "set {id} is being sent to {} by another run",
+                    task.destination
+                ));
+            }
             Err(error) if error.state == RunState::Cancelled => return Err(error.about(id)),
             Err(error) => {
                 context.say(format!("set {id}: {}", error.reason));
@@ -216,12 +223,21 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
     }
 }
 
-/// Sends one set, as often as the job's policy says, each attempt with its row. It has been verified at the other end when this is `Ok`.
+/// What became of a set that was to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is there, and was verified there.
+    Arrived,
+    /// Another run is sending it.
+    ByAnother,
+}
+
+/// Sends one set, as often as the job's policy says, each attempt with its row.
 pub async fn send_with_retries(
     context: &RunContext,
     backup: &Backup,
     destination: &DestinationName,
-) -> Result<(), JobError> {
+) -> Result<Sent, JobError> {
     let set_dir = original(backup, &context.environment.node)
         .filter(|dir| dir.is_dir())
         .ok_or_else(|| {
@@ -233,14 +249,11 @@ pub async fn send_with_retries(
         })?;
     let sending = Sending::prepare(context, backup, destination, set_dir)?;
     let Some(lease) = sending.lease(context).await? else {
-        return Err(JobError::passing(format!(
-            "set {} is being sent to {destination} by another run",
-            backup.id
-        )));
+        return Ok(Sent::ByAnother);
     };
     let result = sending.send(context).await;
     lease.release().await;
-    result
+    result.map(|()| Sent::Arrived)
 }
 
 /// One set on its way to one destination.
