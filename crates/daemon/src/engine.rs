@@ -453,6 +453,20 @@ impl Engine {
                     ..error
                 }
             }
+            // What fails once everything is being ended has most likely been ended: a tool that was asked its
+            // version, say. Its own words stay, in case it was not.
+            RunState::Failed if timed_out || self.shared.ending.is_cancelled() => {
+                let (state, reason) = if timed_out {
+                    (RunState::TimedOut, "it took longer than its timeout")
+                } else {
+                    self.shared.ended_as
+                };
+                JobError {
+                    state,
+                    reason: format!("{reason}: {}", error.reason),
+                    ..error
+                }
+            }
             _ => error,
         })
     }

@@ -65,7 +65,12 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
 /// The folder itself, its folders and their folders, as far as their names are bk_ids.
 fn ids_in(dir: &Path) -> anyhow::Result<BTreeSet<BackupId>> {
     let id_of = |path: &Path| path.file_name()?.to_str()?.parse::<BackupId>().ok();
-    if let Some(id) = dir.canonicalize().ok().as_deref().and_then(id_of) {
+    // A set that has been removed already is known by its name alone.
+    let own = match dir.canonicalize() {
+        Ok(path) => id_of(&path),
+        Err(_) => id_of(dir),
+    };
+    if let Some(id) = own {
         return Ok(BTreeSet::from([id]));
     }
     let mut ids = BTreeSet::new();

@@ -267,7 +267,7 @@ fn what_a_person_reads_is_all_there() {
     shown
         .assert_code(0)
         .assert_says("日志 库-1")
-        .assert_says("20000")
+        .assert_says("24615")
         .assert_says("complete   yes");
     let jobs = workspace.mykeeper(&["jobs", "--next", "3"]);
     jobs.assert_code(0)
