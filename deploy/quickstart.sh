@@ -105,18 +105,14 @@ end() {
   wait "$pid" 2>/dev/null || true
 }
 
-finished=
+# The log that tells why, should the script end now.
+blame=''
 leave() {
   local status=$?
   trap - EXIT INT TERM
-  if [[ $status != 0 && -z $finished && -d $dir ]]; then
-    printf '\n%squickstart.sh did not finish; the last lines of what was said:%s\n' "$red" "$plain" >&2
-    local log
-    for log in "$dir"/daemon.log "$dir"/mariadb.log "$dir"/rsyncd.log; do
-      [[ -s $log ]] || continue
-      printf -- '--- %s\n' "$log" >&2
-      tail -n 15 "$log" >&2
-    done
+  if [[ $status != 0 && -s $blame ]]; then
+    printf '\n%sThe last lines of %s:%s\n' "$red" "$blame" "$plain" >&2
+    tail -n 15 "$blame" >&2
   fi
   if [[ -z $keep || $status != 0 ]]; then
     end "$daemon_pid"
@@ -153,6 +149,7 @@ wait_for() {
 }
 
 head "a private MariaDB server with sample data"
+blame=$dir/mariadb.log
 mkdir "$dir/mariadb" "$dir/mariadb/run" "$dir/sandbox" "$dir/vault" "$dir/sets" "$dir/state"
 chmod 1777 "$dir/sandbox"
 as_user=()
@@ -173,7 +170,7 @@ wait_for 60 "the private MariaDB server answers" sql --execute='SELECT 1'
   printf 'SET @mykeeper_orders = %s, @mykeeper_note_bytes = 400;\n' "$orders"
   cat "$here/sample.sql"
 } | sql
-size=$(sql --execute="SELECT CONCAT(COUNT(DISTINCT table_schema), ' databases, ', SUM(table_type = 'BASE TABLE'), ' tables, ',
+size=$(sql --execute="SELECT CONCAT((SELECT COUNT(*) - 4 FROM information_schema.schemata), ' databases, ', SUM(table_type = 'BASE TABLE'), ' tables, ',
   ROUND(SUM(data_length) / 1048576), ' MB') FROM information_schema.tables
   WHERE table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')")
 say "$size, on $socket"
@@ -193,6 +190,7 @@ SQL
 )
 
 head "a private rsync daemon as the backup host"
+blame=$dir/rsyncd.log
 port=$(free_port)
 ids=''
 [[ $(id -u) != 0 ]] || ids=$'uid = root\ngid = root'
@@ -215,6 +213,7 @@ wait_for 20 "the private rsync daemon answers" bash -c ': <"/dev/tcp/127.0.0.1/$
 say "rsync://platform@127.0.0.1:$port/vault/, which is $dir/vault"
 
 head "the two files a person writes"
+blame=''
 cat >"$dir/mykeeper.toml" <<TOML
 node      = "quickstart"
 state_dir = "$dir/state"
@@ -245,12 +244,12 @@ stall       = "15s"
 retry       = { attempts = 3, delay = "1s" }
 
 [validation.prove]
-cron        = "5/10 * * * * *"
+cron        = "5-59/10 * * * * *"
 select      = "newest"
 assert      = [{ database = "shop", sql = "SELECT COUNT(*) = $orders FROM orders" }]
 
 [retention.prune]
-cron        = "8/10 * * * * *"
+cron        = "8-59/10 * * * * *"
 directory   = "$dir/sets"
 keep        = { last = 1 }
 action      = "delete"
@@ -259,29 +258,39 @@ TOML
 say "$dir/mykeeper.toml"
 say "$dir/schedule.toml"
 keeper() { "$program" --config "$dir/mykeeper.toml" "$@"; }
+keeper catalog migrate >/dev/null
 keeper check || die "mykeeper check found something wrong"
 
 head "mykeeper daemon; its runs as they end"
+blame=$dir/daemon.log
 setsid "$program" --config "$dir/mykeeper.toml" daemon </dev/null >"$dir/daemon.log" 2>&1 &
 daemon_pid=$!
 
 # Prints the runs that have ended since the last time, one line each.
 declare -A shown=()
 show_new_runs() {
-  local line id
+  local line id job kind started took state reason colour
   while IFS= read -r line; do
+    line=${line# }
     id=${line%% *}
     [[ -n $id && $id != RUN && -z ${shown[$id]:-} ]] || continue
     case $line in
       *' running '* | *' running' | *' queued '* | *' queued') continue ;;
     esac
     shown[$id]=yes
-    line=$(sed -E 's/^[^ ]+ +//; s/ {2,}/  /g' <<<"$line")
-    case $line in
-      *'  succeeded  '*) printf '    %s%s%s\n' "$green" "$line" "$plain" ;;
-      *'  skipped  '*) printf '    %s%s%s\n' "$dim" "$line" "$plain" ;;
-      *) printf '    %s%s%s\n' "$red" "$line" "$plain" ;;
+    # Columns are apart by two spaces or more: run, job, kind, started, took, state, reason.
+    IFS=$'\t' read -r _ job kind started took state reason < <(sed -E 's/ {2,}/\t/g' <<<"$line")
+    # A run that never began took no time: its column is empty.
+    [[ $took != skipped ]] || reason=$state state=$took took=''
+    case $state in
+      succeeded) colour=$green ;;
+      skipped) colour=$dim ;;
+      *) colour=$red ;;
     esac
+    case $reason in
+      'no set waits'* | *' 0 removed '*) colour=$dim ;;
+    esac
+    printf '    %s%s  %-6s %-10s  %-10s %6s  %s%s\n' "$colour" "${started#* }" "$job" "$kind" "$state" "$took" "$reason" "$plain"
   done < <(keeper runs --limit 100 2>/dev/null | tac)
 }
 
@@ -298,6 +307,7 @@ until all_seen; do
   sleep 1
 done
 show_new_runs
+blame=''
 
 head "what the catalog knows: the sets"
 keeper backups
@@ -311,8 +321,6 @@ say "catalog          $dir/state (embedded SQLite)"
 say "sets             $dir/sets/<day>/<bk_id>/"
 say "their copies     $dir/vault/quickstart/"
 say "the daemon's log $dir/daemon.log"
-finished=yes
-
 if [[ -n $keep ]]; then
   cat >"$dir/stop.sh" <<STOP
 #!/bin/sh
