@@ -71,7 +71,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
             backup_dir,
             bk_id,
             to,
-        } => commands::transfer::run(&config, &backup_dir, bk_id.as_deref(), to.as_deref()).await,
+        } => commands::transfer::run(&config, &backup_dir, bk_id.as_deref(), to.as_deref(), json).await,
         Command::Validate { bk_id } => commands::validate::run(&config, bk_id.as_deref(), json).await,
         Command::MarkDeleted(args) => commands::mark_deleted::run(&config, &args, json).await,
         Command::Retention { job, dry_run } => commands::retention::run(&config, &job, dry_run, json).await,

@@ -131,7 +131,9 @@ async fn answer_watchdog(turned: tokio::sync::watch::Receiver<Instant>) {
     let mut beat = tokio::time::interval((limit / 3).max(Duration::from_millis(100)));
     loop {
         beat.tick().await;
-        if turned.borrow().elapsed() <= TURNS_WITHIN {
+        // A scheduler that has ended, as it does first when the daemon stops, has nothing to turn: runs may go on.
+        let has_ended = turned.has_changed().is_err();
+        if has_ended || turned.borrow().elapsed() <= TURNS_WITHIN {
             notify(&[NotifyState::Watchdog]);
         } else {
             tracing::error!("the scheduler does not turn; the watchdog is not answered");

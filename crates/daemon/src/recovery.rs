@@ -12,6 +12,7 @@ use mykeeper_domain::transfer::Transfer;
 /// The children of such a run are over too: each hangs on a lifeline that its daemon held.
 pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
     let environment = engine.environment();
+    let private = environment.state.private_folders();
     let unfinished = environment.catalog.unfinished_runs(&environment.node).await?;
     let mut alive = Vec::new();
     let mut queued = Vec::new();
@@ -37,7 +38,7 @@ pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
     let in_use: Vec<String> = alive.iter().map(ToString::to_string).collect();
     environment
         .state
-        .sweep_private(|name| in_use.iter().any(|run| run == name));
+        .sweep_private(&private, |name| in_use.iter().any(|run| run == name));
     let jobs = &environment.settings().jobs;
     for run in queued {
         match jobs.get(&run.job) {

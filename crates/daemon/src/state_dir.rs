@@ -117,16 +117,26 @@ impl StateDir {
         }
     }
 
-    /// Removes private folders that a crash has left behind. Only while the daemon's lock is held and nothing runs.
-    pub fn sweep_private(&self, in_use: impl Fn(&str) -> bool) {
-        let Ok(entries) = fs::read_dir(self.root.join("private")) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            if !entry.file_name().to_str().is_some_and(&in_use)
-                && let Err(error) = fs::remove_dir_all(entry.path())
+    /// The private folders that are there. Ask before the catalog is asked which runs are under way: a run is in the
+    /// catalog before it has a folder.
+    pub fn private_folders(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.root.join("private"));
+        entries
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .collect()
+    }
+
+    /// Removes those of `folders` that a crash has left behind. Only while the daemon's lock is held.
+    pub fn sweep_private(&self, folders: &[PathBuf], in_use: impl Fn(&str) -> bool) {
+        for path in folders {
+            let name = path.file_name().and_then(|name| name.to_str());
+            if !name.is_some_and(&in_use)
+                && let Err(error) = fs::remove_dir_all(path)
             {
-                tracing::warn!(path = %entry.path().display(), %error, "cannot remove what an ended run has left");
+                tracing::warn!(path = %path.display(), %error, "cannot remove what an ended run has left");
             }
         }
     }

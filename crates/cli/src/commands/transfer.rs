@@ -20,6 +20,7 @@ pub(crate) async fn run(
     backup_dir: &Path,
     bk_id: Option<&str>,
     to: Option<&str>,
+    json: bool,
 ) -> anyhow::Result<Status> {
     let id = bk_id.map(parse_bk_id).transpose()?;
     let dir = backup_dir
@@ -54,10 +55,7 @@ pub(crate) async fn run(
         environment,
         Arc::new(job),
         Some(work),
-        Shown {
-            verbose: false,
-            json: false,
-        },
+        Shown { verbose: false, json },
     )
     .await
 }

@@ -18,13 +18,6 @@ use std::time::Duration;
 pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
     let id = bk_id.map(parse_bk_id).transpose()?;
     let environment = environment(config).await?;
-    let task = ValidationTask {
-        select: Select::Newest,
-        within: None,
-        tags: Vec::new(),
-        asserts: Vec::new(),
-    };
-    let job = by_hand("validate by hand", Task::Validation(task))?;
     // The statements of the schedule hold for a proof by hand too.
     let asserts: Vec<_> = environment
         .settings()
@@ -36,6 +29,13 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
         })
         .flatten()
         .collect();
+    let task = ValidationTask {
+        select: Select::Newest,
+        within: None,
+        tags: Vec::new(),
+        asserts: asserts.clone(),
+    };
+    let job = by_hand("validate by hand", Task::Validation(task))?;
     let work = id.map(|id| -> Work {
         Box::new(move |context| Box::pin(async move { prove_one(context, id, &asserts).await }))
     });
