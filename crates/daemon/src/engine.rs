@@ -162,8 +162,9 @@ impl Engine {
     /// A run that was recorded as queued before the daemon ended: runs it now, in the background.
     pub fn resume(&self, job: Arc<Job>, run: Run) {
         let engine = self.clone();
+        let waiting = WaitingMark::set(&self.shared, &job.name);
         self.shared.tracker.spawn(async move {
-            if let Err(error) = engine.wait_and_execute(job, run).await {
+            if let Err(error) = engine.wait_and_execute(job, run, waiting).await {
                 tracing::error!(%error, "a queued run could not be taken up");
             }
         });
@@ -256,14 +257,24 @@ impl Engine {
     ) -> Result<(), DaemonError> {
         let environment = &self.shared.environment;
         let mut run = self.new_run(&job, Some(slot_at), trigger, RunState::Queued);
+        // Set before the catalog is asked: while it is away, slots come that must see that one waits already.
+        let mut waiting = None;
         let lock = match environment.state.lock_job(&job.name)? {
-            LockAttempt::Held(lock) => Some(lock),
+            LockAttempt::Held(lock) => {
+                if !job.jitter.is_zero() {
+                    waiting = WaitingMark::set(&self.shared, &job.name);
+                }
+                Some(lock)
+            }
             LockAttempt::Busy(owner) => {
                 let waits = self.lock_waiting().contains(&job.name);
-                if job.overlap == Overlap::Skip || waits {
+                if job.overlap == Overlap::Queue {
+                    waiting = WaitingMark::set(&self.shared, &job.name);
+                }
+                if waiting.is_none() {
                     run.state = RunState::Skipped;
                     run.finished_at = Some(run.requested_at);
-                    run.reason = Some(if waits {
+                    run.reason = Some(if waits || job.overlap == Overlap::Queue {
                         "overlap: a run of this job is waiting already".to_owned()
                     } else {
                         format!(
@@ -301,14 +312,18 @@ impl Engine {
             (_, lock) => {
                 // With jitter, others may have the job until this run begins.
                 drop(lock);
-                self.wait_and_execute(job, run).await
+                self.wait_and_execute(job, run, waiting).await
             }
         }
     }
 
     /// Waits out the jitter and the run before, then runs.
-    async fn wait_and_execute(&self, job: Arc<Job>, run: Run) -> Result<(), DaemonError> {
-        let waiting = WaitingMark::set(&self.shared, &job.name);
+    async fn wait_and_execute(
+        &self,
+        job: Arc<Job>,
+        run: Run,
+        waiting: Option<WaitingMark>,
+    ) -> Result<(), DaemonError> {
         if run.trigger == Trigger::Schedule && !job.jitter.is_zero() {
             let delay = job.jitter.mul_f64(rand::random::<f64>());
             tracing::info!(job = %job.name, run = %run.id, delay = %humane(delay), "the start is put off");
@@ -530,16 +545,17 @@ struct WaitingMark {
 }
 
 impl WaitingMark {
-    fn set(shared: &Arc<Shared>, job: &JobName) -> Self {
-        shared
+    /// `None` when the job has one already.
+    fn set(shared: &Arc<Shared>, job: &JobName) -> Option<Self> {
+        let is_first = shared
             .waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(job.clone());
-        Self {
+        is_first.then(|| Self {
             shared: Arc::clone(shared),
             job: job.clone(),
-        }
+        })
     }
 }
 
