@@ -335,6 +335,30 @@ mod tests {
     }
 
     #[test]
+    fn each_folder_has_its_own_aliases() {
+        let files = [
+            "a$b/mydumper_0.mydumper_1.00000.sql",
+            "x.y/mydumper_0.t.00000.sql",
+        ]
+        .map(|path| SetFile {
+            path: path.into(),
+            real: path.into(),
+            plain_bytes: 0,
+            rows: None,
+        });
+        let folder = |name: &str| (name.to_owned(), vec![name.to_owned()]);
+        let known = Known {
+            databases: ["a$b", "x.y"].map(str::to_owned).into(),
+            folders: BTreeMap::from([folder("a$b"), folder("x.y")]),
+            aliases: BTreeMap::from([(("x.y".to_owned(), "mydumper_0".to_owned()), "x.y".to_owned())]),
+            ..Known::default()
+        };
+        let layout = sort_files(&files, &known);
+        assert_eq!(layout.databases["a$b"].data[0].1, files[0]);
+        assert_eq!(layout.databases["x.y"].data[0].1, files[1]);
+    }
+
+    #[test]
     fn the_evidence_decides_between_two_readings() {
         let mut shop = DatabaseInventory::default();
         shop.tables.insert("eu.o".into(), TableInventory::default());
