@@ -11,6 +11,9 @@ use clap::Parser;
 use failure::{Status, status_of};
 use std::process::ExitCode;
 
+/// How long work on other threads may hold up the end of the process.
+const LEFT_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 fn main() -> ExitCode {
     // Before anything else: the shim is a process of its own, without a runtime or a command line parser.
     let mut arguments = std::env::args_os();
@@ -40,7 +43,10 @@ fn main() -> ExitCode {
             return Status::Unavailable.into();
         }
     };
-    match runtime.block_on(Box::pin(dispatch(cli))) {
+    let result = runtime.block_on(Box::pin(dispatch(cli)));
+    // Nothing that is left may hold up the end: a folder's removal, say.
+    runtime.shutdown_timeout(LEFT_WITHIN);
+    match result {
         Ok(status) => status.into(),
         Err(error) => {
             // The report on the configuration's mistakes brings its own heads.

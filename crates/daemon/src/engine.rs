@@ -12,7 +12,7 @@ use mykeeper_domain::job::{Job, Overlap};
 use mykeeper_domain::run::{Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::{BackupId, JobName, RunId};
 use mykeeper_tools::RunLog;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -69,8 +69,8 @@ struct Shared {
     waiting: Mutex<HashSet<JobName>>,
     /// Slots that are being taken: they are not missed, though the catalog does not know them yet.
     claiming: Mutex<HashSet<(JobName, DateTime<Utc>)>>,
-    /// Set when a slot could not be recorded: the missed slots are looked for again.
-    sweep_wanted: std::sync::atomic::AtomicBool,
+    /// Slots that could not be taken, whatever has been decided since: they are to be decided as missed.
+    undecided: Mutex<BTreeMap<JobName, BTreeSet<DateTime<Utc>>>>,
 }
 
 impl Engine {
@@ -107,7 +107,7 @@ impl Engine {
                 ended_as,
                 waiting: Mutex::new(HashSet::new()),
                 claiming: Mutex::new(HashSet::new()),
-                sweep_wanted: std::sync::atomic::AtomicBool::new(false),
+                undecided: Mutex::new(BTreeMap::new()),
             }),
         }
     }
@@ -122,11 +122,31 @@ impl Engine {
         &self.shared.stopping
     }
 
-    /// Whether a slot could not be recorded since this was last asked.
-    pub fn take_sweep_wanted(&self) -> bool {
+    /// Whether there are slots that could not be taken.
+    pub fn has_undecided(&self) -> bool {
+        !self.lock_undecided().is_empty()
+    }
+
+    /// The slots of a job that could not be taken; they are the caller's to decide, or to give back.
+    pub fn take_undecided(&self, job: &JobName) -> BTreeSet<DateTime<Utc>> {
+        self.lock_undecided().remove(job).unwrap_or_default()
+    }
+
+    /// Slots that could not be decided either.
+    pub fn give_back_undecided(&self, job: &JobName, slots: BTreeSet<DateTime<Utc>>) {
+        if !slots.is_empty() {
+            self.lock_undecided()
+                .entry(job.clone())
+                .or_default()
+                .extend(slots);
+        }
+    }
+
+    fn lock_undecided(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobName, BTreeSet<DateTime<Utc>>>> {
         self.shared
-            .sweep_wanted
-            .swap(false, std::sync::atomic::Ordering::SeqCst)
+            .undecided
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this slot is being taken at this moment.
@@ -153,7 +173,7 @@ impl Engine {
         let claiming = ClaimingMark::set(&self.shared, &job.name, slot_at);
         self.shared.tracker.spawn(async move {
             if let Err(error) = engine.take_slot(Arc::clone(&job), slot_at, trigger, claiming).await {
-                engine.shared.sweep_wanted.store(true, std::sync::atomic::Ordering::SeqCst);
+                engine.give_back_undecided(&job.name, BTreeSet::from([slot_at]));
                 tracing::error!(job = %job.name, slot = %slot_at, %error, "a slot could not be taken; it will be decided as missed");
             }
         });
@@ -413,6 +433,7 @@ impl Engine {
                 .timeout
                 .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
         };
+        let began = tokio::time::Instant::now();
         // A task of its own: a panic in it ends this run with a record, and nothing else.
         let mut work = tokio::spawn(async move { work(&context).await });
         let timeout = async {
@@ -422,27 +443,33 @@ impl Engine {
             }
         };
         let timed_out = tokio::select! {
-            result = &mut work => return self.judge(joined(result), false, job),
+            result = &mut work => return self.judge(joined(result), false, (job, began)),
             () = timeout => true,
             () = self.shared.ending.cancelled() => false,
         };
         cancel.cancel();
         let end_within = END_WITHIN + environment.settings().daemon.kill_grace;
         match tokio::time::timeout(end_within, &mut work).await {
-            Ok(result) => self.judge(joined(result), timed_out, job),
+            Ok(result) => self.judge(joined(result), timed_out, (job, began)),
             Err(_) => {
                 work.abort();
                 let error = JobError {
                     reason: "the run did not end in time and was left".into(),
                     ..JobError::cancelled()
                 };
-                self.judge(Err(error), timed_out, job)
+                self.judge(Err(error), timed_out, (job, began))
             }
         }
     }
 
     /// Gives a run that was ended from outside the state that says by what.
-    fn judge(&self, result: JobResult, timed_out: bool, job: &Job) -> JobResult {
+    fn judge(
+        &self,
+        result: JobResult,
+        timed_out: bool,
+        (job, began): (&Job, tokio::time::Instant),
+    ) -> JobResult {
+        let over = timed_out || job.timeout.is_some_and(|timeout| began.elapsed() >= timeout);
         result.map_err(|error| match error.state {
             RunState::Cancelled if timed_out => JobError {
                 state: RunState::TimedOut,
@@ -450,6 +477,11 @@ impl Engine {
                     "it took longer than its timeout of {}",
                     humane(job.timeout.unwrap_or_default())
                 ),
+                ..error
+            },
+            // A tool may have a shorter limit of its own: one that is asked its version, say.
+            RunState::TimedOut if !over => JobError {
+                state: RunState::Failed,
                 ..error
             },
             RunState::TimedOut => JobError {

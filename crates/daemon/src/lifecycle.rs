@@ -22,6 +22,9 @@ pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 /// Without a turn of the scheduler for so long, the watchdog is not answered any more.
 const TURNS_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the scheduler may take for its last turn.
+const SCHEDULER_ENDS_WITHIN: Duration = Duration::from_secs(5);
+
 /// Schedules and supervises until SIGTERM or SIGINT. SIGHUP reloads.
 pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), DaemonError> {
     let lock = environment.state.lock_daemon()?;
@@ -30,10 +33,19 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     let engine = Engine::for_daemon(Arc::clone(&environment));
     let mut daemon = Daemon::new(Arc::clone(&environment), engine.clone(), reload);
     notify(&[NotifyState::Status("looking after what an earlier daemon left")]);
-    recover(&engine).await?;
     let (mut scheduler, handle, turned) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
-    forget_removed_jobs(&environment, &environment.settings().jobs).await?;
-    scheduler.decide_missed().await?;
+    let looked_after = tokio::select! {
+        result = look_after(&engine, &mut scheduler) => result.map(|()| true),
+        () = told_to_stop(&mut signals) => Ok(false),
+    };
+    if !matches!(looked_after, Ok(true)) {
+        // What was taken up again meanwhile ends with its record.
+        engine.stop_taking();
+        engine.end_runs();
+        engine.idle().await;
+        environment.catalog.close().await;
+        return looked_after.map(drop);
+    }
     let stop = CancellationToken::new();
     let mut scheduling = tokio::spawn(scheduler.run(stop.clone()));
     let watchdog = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(answer_watchdog(turned)));
@@ -62,6 +74,14 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     daemon.status.state = "stopping".to_owned();
     daemon.write_status();
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    // Its last turn is over before it is asked whether anything runs.
+    if ended_early.is_none()
+        && tokio::time::timeout(SCHEDULER_ENDS_WITHIN, &mut scheduling)
+            .await
+            .is_err()
+    {
+        scheduling.abort();
+    }
     shut_down(&engine, &mut signals, environment.settings().daemon.grace).await;
     drop(watchdog);
     environment.catalog.close().await;
@@ -74,6 +94,25 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         None => Ok(()),
         Some(Ok(result)) => result,
         Some(Err(error)) => Err(DaemonError::Pulse(error.to_string())),
+    }
+}
+
+/// What comes before the first tick: what an earlier daemon left, jobs that are gone, slots that were missed.
+async fn look_after(engine: &Engine, scheduler: &mut Scheduler) -> Result<(), DaemonError> {
+    let environment = engine.environment();
+    recover(engine).await?;
+    forget_removed_jobs(environment, &environment.settings().jobs).await?;
+    Ok(scheduler.decide_missed().await?)
+}
+
+/// Returns at the first signal that ends a daemon. The files are read anyway, so that SIGHUP changes nothing yet.
+async fn told_to_stop(signals: &mut Signals) {
+    loop {
+        match signals.next().await {
+            Some(SIGHUP) => {}
+            Some(_) => return,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -90,20 +129,10 @@ async fn shut_down(engine: &Engine, signals: &mut Signals, grace: Duration) {
             "stopping: {running} runs may go on for {grace:?}"
         ))]);
     }
-    // SIGHUP does not hurry anything.
-    let second = async {
-        loop {
-            match signals.next().await {
-                Some(SIGHUP) => {}
-                Some(_) => return,
-                None => std::future::pending().await,
-            }
-        }
-    };
     tokio::select! {
         () = engine.idle() => return,
         () = tokio::time::sleep(grace) => tracing::warn!("the grace is over: running jobs are ended"),
-        () = second => tracing::warn!("second signal: running jobs are ended"),
+        () = told_to_stop(signals) => tracing::warn!("second signal: running jobs are ended"),
     }
     engine.end_runs();
     // Each run has a bounded time to end its children and write its record.
@@ -213,7 +242,7 @@ impl Daemon {
                 let jobs = settings.jobs.clone();
                 self.status.jobs = job_statuses(&jobs);
                 self.environment.replace_settings(settings);
-                handle.replace_jobs(jobs).await;
+                handle.replace_jobs(jobs);
                 tracing::info!(message, "reloaded");
                 (true, message)
             }

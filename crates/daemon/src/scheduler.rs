@@ -13,10 +13,10 @@ use mykeeper_domain::job::{Job, Missed};
 use mykeeper_domain::run::Trigger;
 use mykeeper_domain::schedule::Schedule;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -92,15 +92,13 @@ impl Pulse {
 /// Tells the running scheduler about another set of jobs.
 #[derive(Clone)]
 pub struct SchedulerHandle {
-    jobs: mpsc::Sender<Jobs>,
+    jobs: watch::Sender<Jobs>,
 }
 
 impl SchedulerHandle {
-    /// Puts other jobs in force.
-    pub async fn replace_jobs(&self, jobs: Jobs) {
-        if self.jobs.send(jobs).await.is_err() {
-            tracing::debug!("the scheduler has ended; other jobs are of no use to it");
-        }
+    /// Puts other jobs in force: the last ones given, when several are before the scheduler turns.
+    pub fn replace_jobs(&self, jobs: Jobs) {
+        self.jobs.send_replace(jobs);
     }
 }
 
@@ -108,19 +106,19 @@ impl SchedulerHandle {
 pub struct Scheduler {
     engine: Engine,
     jobs: Jobs,
-    changes: mpsc::Receiver<Jobs>,
+    changes: watch::Receiver<Jobs>,
     heap: BinaryHeap<Reverse<(DateTime<Utc>, JobName)>>,
     /// The heap begins after this instant; what came before it was decided as missed.
     decided_at: DateTime<Utc>,
     /// Beats of a scheduler that turns, for the watchdog.
-    beat: tokio::sync::watch::Sender<Instant>,
+    beat: watch::Sender<Instant>,
 }
 
 impl Scheduler {
     /// Makes it. The second value tells when it last turned.
-    pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, tokio::sync::watch::Receiver<Instant>) {
-        let (sender, changes) = mpsc::channel(1);
-        let (beat, turned) = tokio::sync::watch::channel(Instant::now());
+    pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, watch::Receiver<Instant>) {
+        let (sender, changes) = watch::channel(jobs.clone());
+        let (beat, turned) = watch::channel(Instant::now());
         let decided_at = engine.environment().clock.now();
         let scheduler = Self {
             engine,
@@ -156,11 +154,16 @@ impl Scheduler {
             .last_slot_at
             .map_or(record.since, |last| last.max(record.since));
         if record.schedule == definition.schedule {
-            return decide_slots(&self.engine, job, &job.schedule, (from, now)).await;
+            let undecided = self.engine.take_undecided(&job.name);
+            let decided = decide_slots(&self.engine, job, &job.schedule, (from, now), &undecided).await;
+            if decided.is_err() {
+                self.engine.give_back_undecided(&job.name, undecided);
+            }
+            return decided;
         }
         // What was missed was missed under the schedule of then; the new one begins now.
         if let Some(before) = parse_definition(&record.schedule) {
-            decide_slots(&self.engine, job, &before, (from, now)).await?;
+            decide_slots(&self.engine, job, &before, (from, now), &BTreeSet::new()).await?;
         }
         environment
             .catalog
@@ -180,7 +183,8 @@ impl Scheduler {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(()) = pulse.beats.recv() => {}
-                Some(jobs) = self.changes.recv() => {
+                Ok(()) = self.changes.changed() => {
+                    let jobs = self.changes.borrow_and_update().clone();
                     if let Some(wait) = self.adopt(jobs).await {
                         sweep_at = Some(Instant::now() + wait);
                     }
@@ -203,7 +207,7 @@ impl Scheduler {
                     "the wall clock stepped, or this process or its host was stopped"
                 );
                 sweep_at = Some(instant);
-            } else if self.engine.take_sweep_wanted() && sweep_at.is_none() {
+            } else if sweep_at.is_none() && self.engine.has_undecided() {
                 sweep_at = Some(instant + SWEEP_AGAIN);
             }
             if sweep_at.is_some_and(|at| at <= instant) {
@@ -335,12 +339,15 @@ async fn decide_slots(
     job: &Arc<Job>,
     schedule: &Schedule,
     (from, now): (DateTime<Utc>, DateTime<Utc>),
+    undecided: &BTreeSet<DateTime<Utc>>,
 ) -> Result<(), CatalogError> {
     // The newest first: that one may run, and only so many of the others get a row each.
     let mut missed: std::collections::VecDeque<DateTime<Utc>> = std::collections::VecDeque::new();
     let mut uncounted: u64 = 0;
-    for slot in schedule
-        .slots_between(from, now)
+    // What could not be taken before is older than what came after it and was.
+    let earlier = undecided.iter().copied().filter(|slot| *slot <= from);
+    for slot in earlier
+        .chain(schedule.slots_between(from, now))
         .filter(|slot| !engine.is_claiming(&job.name, *slot))
     {
         missed.push_back(slot);
@@ -358,7 +365,7 @@ async fn decide_slots(
     );
     let merged_into = match job.missed {
         Missed::RunOnce => format!("merged into the run for the slot of {}", newest.to_rfc3339()),
-        Missed::Skip => "missed while the daemon was down, and missed = \"skip\"".to_owned(),
+        Missed::Skip => "missed while nobody was there to take it, and missed = \"skip\"".to_owned(),
     };
     for (index, slot) in missed.iter().enumerate() {
         let reason = if index == 0 && uncounted > 0 {

@@ -13,6 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long a lease holds without being renewed: a node that dies is waited for no longer than this.
 const HOLDS_FOR: TimeDelta = TimeDelta::minutes(10);
 const RENEWED_EVERY: Duration = Duration::from_secs(120);
+/// After a failure: the catalog must not come back with the lease run out.
+const RENEWED_AGAIN: Duration = Duration::from_secs(5);
 const PREFIX: &str = "set:";
 
 /// A set that is being sent, proven or restored: retention leaves it alone.
@@ -39,12 +41,17 @@ impl SetLease {
         let renewal = tokio::spawn({
             let (environment, name, holder) = (Arc::clone(environment), name.clone(), holder.clone());
             async move {
+                let mut wait = RENEWED_EVERY;
                 loop {
-                    tokio::time::sleep(RENEWED_EVERY).await;
+                    tokio::time::sleep(wait).await;
+                    wait = RENEWED_EVERY;
                     match renew(&environment, &name, &holder).await {
                         Ok(true) => {}
                         Ok(false) => tracing::warn!(%name, "the lease on a set was taken by another run"),
-                        Err(error) => tracing::warn!(%name, %error, "cannot renew the lease on a set"),
+                        Err(error) => {
+                            tracing::warn!(%name, %error, "cannot renew the lease on a set");
+                            wait = RENEWED_AGAIN;
+                        }
                     }
                 }
             }

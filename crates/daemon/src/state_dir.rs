@@ -153,7 +153,7 @@ impl StateDir {
                     self.signed(&mut lock, None)?;
                     return Ok(lock);
                 }
-                LockAttempt::Busy(None) if tries < 10 => {
+                LockAttempt::Busy(_) if tries < 10 => {
                     std::thread::sleep(std::time::Duration::from_millis(100));
                 }
                 LockAttempt::Busy(owner) => {

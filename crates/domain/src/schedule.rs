@@ -3,7 +3,7 @@
 //! A slot inside the hour that a clock skips fires once, right after it; a slot inside the hour that a clock
 //! repeats fires once; jobs that run every hour or oftener keep their pace through both.
 
-use chrono::{DateTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::errors::CronError;
@@ -25,6 +25,10 @@ pub enum ScheduleError {
     #[error("the cron expression {0:?} never fires")]
     NeverFires(String),
 }
+
+/// The longest gap is a day: islands that changed sides of the date line skipped one.
+const MOST_MINUTES_OF_A_GAP: i64 = 25 * 60;
+const MOST_SLOTS_OF_A_CHANGE: i64 = 25 * 3600;
 
 /// A cron expression in a time zone.
 #[derive(Clone, Debug)]
@@ -84,6 +88,24 @@ impl Schedule {
 
     /// The first slot after `instant` (exclusive); `None` when there is none within croner's horizon.
     pub fn next_after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if self.is_every_hour() {
+            self.next_in_real_time(instant)
+        } else {
+            self.next_by_the_wall(instant)
+        }
+    }
+
+    /// Whether it fires in every hour: then it keeps its pace through both changes of the clock.
+    fn is_every_hour(&self) -> bool {
+        let fields: Vec<&str> = self.expression.split_whitespace().collect();
+        match fields.as_slice() {
+            [nickname] => nickname.eq_ignore_ascii_case("@hourly"),
+            [_, hour, _, _, _] | [_, _, hour, _, _, _] => matches!(*hour, "*" | "*/1" | "0-23"),
+            _ => false,
+        }
+    }
+
+    fn next_in_real_time(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut local = self.zone.from_utc_datetime(&instant.naive_utc());
         // The guard makes progress certain, whatever the library answers around a change of the clock.
         for _ in 0..4 {
@@ -95,9 +117,36 @@ impl Schedule {
             if next > instant {
                 return Some(next);
             }
-            local += chrono::TimeDelta::seconds(1);
+            local += TimeDelta::seconds(1);
         }
         None
+    }
+
+    /// The expression names times on the wall's clock: the next of them is found there, then placed in real time.
+    fn next_by_the_wall(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // As if the wall's clock were UTC, which has neither gaps nor repeated hours.
+        let mut wall = Utc.from_utc_datetime(&instant.with_timezone(&self.zone).naive_local());
+        // At most a day of slots lies in a gap, or in an hour that is repeated.
+        for _ in 0..=MOST_SLOTS_OF_A_CHANGE {
+            wall = self.cron.find_next_occurrence(&wall, false).ok()?;
+            let slot = self.place(wall.naive_utc())?;
+            if slot > instant {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// When the wall's clock shows `wall`: the first time it does; in a gap, right after it.
+    fn place(&self, wall: NaiveDateTime) -> Option<DateTime<Utc>> {
+        let found = |wall: NaiveDateTime| self.zone.from_local_datetime(&wall).earliest();
+        if let Some(slot) = found(wall) {
+            return Some(slot.with_timezone(&Utc));
+        }
+        let minute = wall.with_second(0)?;
+        (1..=MOST_MINUTES_OF_A_GAP)
+            .find_map(|ahead| found(minute + TimeDelta::minutes(ahead)))
+            .map(|slot| slot.with_timezone(&Utc))
     }
 
     /// The slots in `(after, until]`, oldest first. Lazy: take only as many as you need.
@@ -215,6 +264,76 @@ mod tests {
         );
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!(found[0], "2026-10-25T00:30:00Z");
+    }
+
+    #[test]
+    fn lists_ranges_and_steps_keep_the_promise_too() {
+        let day = ("2026-03-28T22:00:00Z", "2026-03-29T02:30:00Z");
+        for (expression, expected) in [
+            ("30 1,2,3 * * *", vec!["00:30", "01:00", "01:30"]),
+            ("15,45 2 * * *", vec!["01:00"]),
+            ("*/30 2 * * *", vec!["01:00"]),
+            ("0 */2 * * *", vec!["23:00", "01:00", "02:00"]),
+        ] {
+            let found = slots(expression, Tz::Europe__Berlin, day.0, day.1);
+            let found: Vec<&str> = found.iter().map(|slot| &slot[11..16]).collect();
+            assert_eq!(found, expected, "{expression} in spring");
+        }
+        let day = ("2026-10-24T22:00:00Z", "2026-10-25T03:00:00Z");
+        for (expression, expected) in [
+            ("30 1,2,3 * * *", vec!["23:30", "00:30", "02:30"]),
+            ("15,45 2 * * *", vec!["00:15", "00:45"]),
+            ("15 1-3 * * *", vec!["23:15", "00:15", "02:15"]),
+        ] {
+            let found = slots(expression, Tz::Europe__Berlin, day.0, day.1);
+            let found: Vec<&str> = found.iter().map(|slot| &slot[11..16]).collect();
+            assert_eq!(found, expected, "{expression} in autumn");
+        }
+    }
+
+    #[test]
+    fn every_hour_keeps_its_pace_through_both_changes() {
+        assert_eq!(
+            slots(
+                "0 * * * *",
+                Tz::Europe__Berlin,
+                "2026-03-28T23:30:00Z",
+                "2026-03-29T03:00:00Z"
+            )
+            .len(),
+            4
+        );
+        assert_eq!(
+            slots(
+                "0 * * * *",
+                Tz::Europe__Berlin,
+                "2026-10-24T23:30:00Z",
+                "2026-10-25T03:00:00Z"
+            )
+            .len(),
+            4
+        );
+        assert_eq!(
+            slots(
+                "@hourly",
+                Tz::Europe__Berlin,
+                "2026-10-24T23:30:00Z",
+                "2026-10-25T03:00:00Z"
+            )
+            .len(),
+            4
+        );
+    }
+
+    #[test]
+    fn a_day_that_was_skipped_whole_does_not_end_a_job() {
+        let found = slots(
+            "0 4 * * *",
+            Tz::Pacific__Apia,
+            "2011-12-29T20:00:00Z",
+            "2012-01-02T00:00:00Z",
+        );
+        assert!(found.len() >= 3, "{found:?}");
     }
 
     #[test]

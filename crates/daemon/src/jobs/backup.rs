@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What makes mykeeper's rows in the seed's tables tell themselves from pybackup's.
-const MADE_BY: &str = concat!("mykeeper ", env!("CARGO_PKG_VERSION"));
+pub(crate) const MADE_BY: &str = concat!("mykeeper ", env!("CARGO_PKG_VERSION"));
 
 /// One run of a backup job.
 pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {

@@ -15,5 +15,5 @@ pub use detect::{MydumperInfo, detect_mydumper, parse_options, parse_version};
 pub use metadata::{DumpMetadata, TableRecord, parse_metadata};
 pub use options::DumpOptions;
 pub use plan::{DumpPlan, PartPlan, PlanInput, plan_dump};
-pub use record::write_set_record;
+pub use record::{read_set_record, write_set_record};
 pub use run::{DumpEnv, DumpRequest, DumpResult, run_dump};
