@@ -10,6 +10,7 @@ pub mod mydumper;
 pub mod myloader;
 pub mod probe;
 pub mod prove;
+pub mod restore;
 pub mod rsync;
 pub mod sandbox;
 pub mod sql_rows;

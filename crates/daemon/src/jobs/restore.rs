@@ -1,9 +1,580 @@
-//! Puts a set into a server.
+//! Puts a set into a server, and compares what is there then with the set's evidence.
 
-use super::{JobError, JobResult, RunContext};
+use super::{JobError, JobReport, JobResult, RunContext};
+use crate::environment::Environment;
+use crate::locate::{first_present, places};
+use crate::set_lease::SetLease;
+use mykeeper_config::{Settings, nearest};
+use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::inventory::DatabaseInventory;
 use mykeeper_domain::job::RestoreTask;
+use mykeeper_domain::manifest::FileEntry;
+use mykeeper_domain::proof::Difference;
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::{BackupId, RunId};
+use mykeeper_supervise::Limits;
+use mykeeper_tools::log::NoLog;
+use mykeeper_tools::prove::ProveRequest;
+use mykeeper_tools::restore::{
+    CheckedSet, RestoreRequest, Restored, Target, check_set, is_system_database, look_at_target, restore_set,
+    survey_set,
+};
+use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
 
-/// One restore.
-pub async fn run(_context: &RunContext, task: &RestoreTask) -> JobResult {
-    Err(JobError::fatal(format!("set {} cannot be restored into {} yet", task.set, task.into)).about(task.set))
+/// Lines of a report in one message.
+const SHOWN: usize = 3;
+
+/// Why there is nothing to plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// What was asked for does not exist or is never done.
+    Asked(String),
+    /// Something that is needed cannot be had.
+    Missing(String),
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Asked(text) | Self::Missing(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl From<mykeeper_catalog::CatalogError> for Obstacle {
+    fn from(error: mykeeper_catalog::CatalogError) -> Self {
+        Self::Missing(error.to_string())
+    }
+}
+
+impl From<ToolError> for Obstacle {
+    fn from(error: ToolError) -> Self {
+        Self::Missing(error.to_string())
+    }
+}
+
+impl From<Obstacle> for JobError {
+    fn from(obstacle: Obstacle) -> Self {
+        Self::fatal(obstacle.to_string())
+    }
+}
+
+/// What happens to one database of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// It is not there, or empty.
+    Created,
+    /// It is there, and goes.
+    Replaced,
+}
+
+/// One database that is to be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedDatabase {
+    /// Its name.
+    pub database: String,
+    /// What happens to it.
+    pub fate: Fate,
+    /// What is there now: `3 tables, 1 view`; empty when nothing is.
+    pub there_now: String,
+    /// Tables; this and the next two are `None` for a set without evidence.
+    pub tables: Option<u64>,
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Views, triggers, routines, events: `2 views, 1 event`.
+    pub others: Option<String>,
+    /// Bytes of statements; `None` for a set without a manifest.
+    pub size_bytes: Option<u64>,
+}
+
+/// A point in the binary log of the server that the set is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// The databases that it holds for.
+    pub databases: Vec<String>,
+    /// The log's file.
+    pub file: String,
+    /// The position in it.
+    pub position: u64,
+    /// The GTID, where the server has one.
+    pub gtid: Option<String>,
+    /// A command that shows what has been written since.
+    pub command: String,
+}
+
+/// What a restore writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestorePlan {
+    /// The set.
+    pub bk_id: BackupId,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The server's name.
+    pub into: String,
+    /// What it answers to `SELECT VERSION()`.
+    pub server_version: String,
+    /// What is written.
+    pub databases: Vec<PlannedDatabase>,
+    /// What of the set is not: each with its reason.
+    pub left_out: Vec<String>,
+    /// Why it is not done; empty: it may be.
+    pub refusals: Vec<String>,
+    /// Where the set stands in its server's binary log.
+    pub continue_from: Vec<Position>,
+}
+
+/// What a restore has found, for whoever asked for it.
+pub type Seen = Arc<Mutex<Option<Restored>>>;
+
+/// A plan with all that it is made of.
+pub struct Prepared {
+    /// For people and programs.
+    pub plan: RestorePlan,
+    backup: Backup,
+    files: Vec<FileEntry>,
+    evidence: Option<Evidence>,
+    wanted: Vec<String>,
+    connection: ServerConnection,
+    target: Target,
+    settings: Arc<Settings>,
+}
+
+/// Finds the set, looks at the server, and says what would be written. Writes nothing.
+///
+/// # Errors
+/// No such set, server or database; the set is not here, not complete or going; the server cannot be reached.
+pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Prepared, Obstacle> {
+    let settings = environment.settings();
+    let catalog = &environment.catalog;
+    let id = task.set;
+    let server = settings.servers.get(&task.into).ok_or_else(|| {
+        Obstacle::Asked(format!(
+            "there is no server {:?} in the configuration",
+            task.into.as_str()
+        ))
+    })?;
+    let backup = catalog
+        .backup(id)
+        .await?
+        .ok_or_else(|| Obstacle::Asked(format!("the catalog knows no set {id}")))?;
+    may_be_restored(&backup)?;
+    let paths = catalog.paths().await?;
+    let places = places(&backup, &paths, &settings, &environment.node);
+    let path = first_present(&places)
+        .cloned()
+        .ok_or_else(|| not_here(id, &places))?;
+    let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
+    let (wanted, left_out) = choose(&backup, evidence.as_ref(), task)?;
+    let connection = environment
+        .connection(server)
+        .map_err(|error| Obstacle::Missing(error.to_string()))?;
+    let target = look_at_target(&connection, &wanted).await?;
+    let mut prepared = Prepared {
+        plan: RestorePlan {
+            bk_id: id,
+            path,
+            into: task.into.to_string(),
+            server_version: target.version.clone(),
+            databases: Vec::new(),
+            left_out,
+            refusals: refusals(&target, task),
+            continue_from: positions(&backup, evidence.as_ref(), &wanted),
+        },
+        backup,
+        files,
+        evidence,
+        wanted,
+        connection,
+        target,
+        settings,
+    };
+    prepared.plan.databases = prepared.databases(environment, task);
+    Ok(prepared)
+}
+
+fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
+    let id = backup.id;
+    if backup.deletion != Deletion::None {
+        let why = backup
+            .deletion_reason
+            .as_deref()
+            .unwrap_or("no reason is recorded");
+        return Err(Obstacle::Asked(format!(
+            "set {id} is removed, or about to be: {why}"
+        )));
+    }
+    if !backup.is_complete() {
+        let why = backup.reason.as_deref().unwrap_or("no reason is recorded");
+        return Err(Obstacle::Asked(format!(
+            "set {id} is not complete and is not restored: {why}"
+        )));
+    }
+    Ok(())
+}
+
+fn not_here(id: BackupId, places: &[PathBuf]) -> Obstacle {
+    let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    Obstacle::Missing(format!(
+        "set {id} is not on this machine; looked at: {}; add its place with \"mykeeper paths add\"",
+        if shown.is_empty() {
+            "no place is known".to_owned()
+        } else {
+            shown.join(", ")
+        }
+    ))
+}
+
+/// The databases to be written, and what is said of the others.
+fn choose(
+    backup: &Backup,
+    evidence: Option<&Evidence>,
+    task: &RestoreTask,
+) -> Result<(Vec<String>, Vec<String>), Obstacle> {
+    const WHY: &str = "is the server's own: accounts and privileges of a running server are not replaced; load what is \
+                       needed of it by hand";
+    let mut all: BTreeSet<&str> = backup.databases.iter().map(String::as_str).collect();
+    all.extend(
+        evidence
+            .iter()
+            .flat_map(|evidence| evidence.inventory.databases.keys().map(String::as_str)),
+    );
+    for name in &task.databases {
+        if is_system_database(name) {
+            return Err(Obstacle::Asked(format!("database {name} {WHY}")));
+        }
+        if !all.contains(name.as_str()) {
+            let hint = nearest(name, all.iter().copied()).map_or_else(
+                || format!("it holds: {}", all.iter().copied().collect::<Vec<_>>().join(", ")),
+                |near| format!("did you mean {near:?}?"),
+            );
+            return Err(Obstacle::Asked(format!(
+                "set {} holds no database {name:?}; {hint}",
+                backup.id
+            )));
+        }
+    }
+    let is_asked = |name: &str| task.databases.is_empty() || task.databases.iter().any(|asked| asked == name);
+    let (system, others): (Vec<&str>, Vec<&str>) = all
+        .into_iter()
+        .filter(|name| is_asked(name))
+        .partition(|name| is_system_database(name));
+    if others.is_empty() {
+        return Err(Obstacle::Asked(format!(
+            "set {} holds no database that can be restored",
+            backup.id
+        )));
+    }
+    let left_out = system.into_iter().map(|name| format!("{name} {WHY}")).collect();
+    Ok((others.into_iter().map(str::to_owned).collect(), left_out))
+}
+
+/// Everything that keeps the server from being written to.
+fn refusals(target: &Target, task: &RestoreTask) -> Vec<String> {
+    let mut refusals = Vec::new();
+    for (wanted, other) in &target.other_spellings {
+        refusals.push(format!(
+            "server {} takes {wanted} for its database {other}, as it does not tell small letters from capitals",
+            task.into
+        ));
+    }
+    if !task.overwrite {
+        for (name, there) in target.filled() {
+            refusals.push(format!(
+                "server {} has a database {name} already, with {}; --overwrite drops and replaces it",
+                task.into,
+                census(there)
+            ));
+        }
+    }
+    refusals
+}
+
+/// `3 tables, 1 view`
+fn census(database: &DatabaseInventory) -> String {
+    let tables = (database.tables.len(), "table");
+    let others = other_objects(database);
+    [counted(tables), (!others.is_empty()).then_some(others)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn other_objects(database: &DatabaseInventory) -> String {
+    let counts = [
+        (database.views.len(), "view"),
+        (database.sequences.len(), "sequence"),
+        (database.triggers.len(), "trigger"),
+        (database.procedures.len() + database.functions.len(), "routine"),
+        (database.events.len(), "event"),
+    ];
+    counts
+        .into_iter()
+        .filter_map(counted)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn counted((count, word): (usize, &str)) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 {word}")),
+        more => Some(format!("{more} {word}s")),
+    }
+}
+
+/// Where each part of the set stands in the binary log.
+fn positions(backup: &Backup, evidence: Option<&Evidence>, wanted: &[String]) -> Vec<Position> {
+    let is_mariadb = backup.server_version.to_ascii_lowercase().contains("mariadb");
+    let program = if is_mariadb {
+        "mariadb-binlog"
+    } else {
+        "mysqlbinlog"
+    };
+    let mut by_status: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    match evidence.map(|evidence| &evidence.parts) {
+        Some(parts) if parts.len() > 1 => {
+            for part in parts {
+                let databases = part
+                    .databases
+                    .iter()
+                    .filter(|name| wanted.contains(name))
+                    .cloned();
+                let status = part.master_status.as_deref().unwrap_or_default();
+                by_status.entry(status).or_default().extend(databases);
+            }
+        }
+        _ => {
+            by_status.insert(&backup.master_status, wanted.to_vec());
+        }
+    }
+    let read = |(status, databases): (&str, Vec<String>)| {
+        let mut words = status.splitn(3, ',').map(str::trim);
+        let (file, position) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        let gtid = words.next().filter(|gtid| !gtid.is_empty()).map(str::to_owned);
+        let command = format!("{program} --start-position={position} {file}");
+        Some(Position {
+            databases,
+            file,
+            position,
+            gtid,
+            command,
+        })
+    };
+    by_status
+        .into_iter()
+        .filter(|(_, databases)| !databases.is_empty())
+        .filter_map(read)
+        .collect()
+}
+
+impl Prepared {
+    fn databases(&self, environment: &Environment, task: &RestoreTask) -> Vec<PlannedDatabase> {
+        let env = ToolEnv {
+            supervisor: &environment.supervisor,
+            cancel: CancellationToken::new(),
+            log: &NoLog,
+            clock: environment.clock.as_ref(),
+        };
+        let limits = Limits::default();
+        let sizes = survey_set(&self.set(environment, None, &limits), &self.wanted, &env);
+        let one = |name: &String| {
+            let held = self
+                .evidence
+                .as_ref()
+                .and_then(|evidence| evidence.inventory.databases.get(name));
+            let there = self.target.existing.get(name);
+            PlannedDatabase {
+                database: name.clone(),
+                fate: if there.is_some() && task.overwrite {
+                    Fate::Replaced
+                } else {
+                    Fate::Created
+                },
+                there_now: there.map(census).unwrap_or_default(),
+                tables: held.map(|held| held.tables.len() as u64),
+                rows: held.map(|held| held.tables.values().filter_map(|table| table.rows).sum()),
+                others: held.map(other_objects),
+                size_bytes: sizes.get(name).copied(),
+            }
+        };
+        self.wanted.iter().map(one).collect()
+    }
+
+    fn set<'a>(
+        &'a self,
+        environment: &'a Environment,
+        run_id: Option<RunId>,
+        limits: &'a Limits,
+    ) -> ProveRequest<'a> {
+        ProveRequest {
+            bk_id: self.backup.id,
+            run_id,
+            node: &environment.node,
+            set_dir: &self.plan.path,
+            evidence: self.evidence.as_ref(),
+            files: &self.files,
+            databases: &self.backup.databases,
+            sandbox: &self.settings.sandbox,
+            myloader: &self.settings.tools.myloader,
+            asserts: &[],
+            limits,
+        }
+    }
+
+    /// Reads every file that would be loaded, and compares it with the manifest.
+    ///
+    /// # Errors
+    /// The set's folder cannot be read, or `env` was cancelled.
+    pub async fn check(&self, environment: &Environment, env: &ToolEnv<'_>) -> Result<CheckedSet, ToolError> {
+        let limits = Limits::default();
+        check_set(&self.set(environment, None, &limits), &self.wanted, env).await
+    }
+}
+
+/// The task of a run that no one else looks into.
+pub async fn run(context: &RunContext, task: &RestoreTask) -> JobResult {
+    restore(context, task, &Seen::default()).await
+}
+
+/// One restore. `seen` is told what was found.
+pub async fn restore(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResult {
+    let environment = &context.environment;
+    let purpose = format!("restore:{}", task.into);
+    let lease = SetLease::acquire(environment, task.set, &purpose, context.run)
+        .await?
+        .ok_or_else(|| {
+            JobError::fatal(format!(
+                "set {} is being restored into {} by another run",
+                task.set, task.into
+            ))
+        })?;
+    // Everything is looked at only now that the lease is ours: retention marks first and looks at leases then.
+    let result = write(context, task, seen).await;
+    lease.release().await;
+    result.map_err(|error| error.about(task.set))
+}
+
+async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResult {
+    let environment = &context.environment;
+    let mut prepared = prepare(environment, task).await?;
+    let id = task.set;
+    context.say(format!(
+        "checking the files of set {id} in {}",
+        prepared.plan.path.display()
+    ));
+    let checked = prepared.check(environment, &context.tools()).await?;
+    if !checked.differences.is_empty() {
+        return Err(JobError::fatal(format!(
+            "set {id} is damaged, and nothing was written: {}",
+            told(context, &checked.differences)
+        )));
+    }
+    // That may have taken hours.
+    prepared.target = look_at_target(&prepared.connection, &prepared.wanted).await?;
+    let refusals = refusals(&prepared.target, task);
+    if !refusals.is_empty() {
+        return Err(JobError::fatal(refusals.join("; ")));
+    }
+    context.say(format!(
+        "loading {} databases into server {}",
+        prepared.wanted.len(),
+        task.into
+    ));
+    let limits = context.limits();
+    let request = RestoreRequest {
+        set: prepared.set(environment, Some(context.run), &limits),
+        wanted: &prepared.wanted,
+        overwrite: task.overwrite,
+        connection: &prepared.connection,
+        private_dir: context.private.path(),
+    };
+    let restored = Box::pin(restore_set(
+        &request,
+        (&checked, &prepared.target),
+        &context.tools(),
+    ))
+    .await?;
+    let result = conclude(context, &prepared.plan, &restored);
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(restored);
+    result
+}
+
+fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored) -> JobResult {
+    let (id, into) = (plan.bk_id, &plan.into);
+    let refusals: Vec<&String> = restored
+        .databases
+        .iter()
+        .flat_map(|database| &database.refusals)
+        .collect();
+    let differences: Vec<&Difference> = restored
+        .databases
+        .iter()
+        .flat_map(|database| &database.differences)
+        .collect();
+    if !restored.is_whole() {
+        let reason = format!("set {id} is in server {into}, but not as it was: {}", {
+            let all = refusals
+                .iter()
+                .map(ToString::to_string)
+                .chain(differences.iter().map(ToString::to_string));
+            told(context, &all.collect::<Vec<_>>())
+        });
+        return Err(JobError {
+            state: RunState::Failed,
+            reason,
+            retry: false,
+            bk_id: Some(id),
+        });
+    }
+    for warning in restored.warnings.iter().chain(&plan.left_out) {
+        context.say(format!("warning: {warning}"));
+    }
+    let objects: u64 = restored.databases.iter().map(|database| database.objects).sum();
+    let rows: u64 = restored.databases.iter().map(|database| database.rows).sum();
+    let summary = format!(
+        "set {id} is in server {into}: {} databases, {objects} objects and {rows} rows as they were",
+        restored.databases.len()
+    );
+    match restored.warnings.len() + plan.left_out.len() {
+        0 => Ok(JobReport::done(summary, Some(id))),
+        1 => Ok(JobReport::warned(format!("{summary}; 1 warning"), Some(id))),
+        more => Ok(JobReport::warned(format!("{summary}; {more} warnings"), Some(id))),
+    }
+}
+
+/// Says each in the log; yields the first ones in one line.
+fn told<T: ToString>(context: &RunContext, lines: &[T]) -> String {
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    for line in &lines {
+        context.say(line);
+    }
+    let more = lines.len().saturating_sub(SHOWN);
+    let mut text = lines.into_iter().take(SHOWN).collect::<Vec<_>>().join("; ");
+    if more > 0 {
+        text.push_str(&format!("; and {more} more"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_census_counts_what_is_there() {
+        let mut database = DatabaseInventory::default();
+        assert_eq!(census(&database), "");
+        database
+            .tables
+            .insert("t".into(), mykeeper_domain::inventory::TableInventory::default());
+        database.events.extend(["e".to_owned(), "f".to_owned()]);
+        assert_eq!(census(&database), "1 table, 2 events");
+    }
 }

@@ -233,7 +233,7 @@ fn is_true(value: &str) -> bool {
         .is_ok_and(|number| number != 0.0 && !number.is_nan())
 }
 
-fn count_objects(database: &DatabaseInventory) -> u64 {
+pub(crate) fn count_objects(database: &DatabaseInventory) -> u64 {
     let count = database.tables.len()
         + database.views.len()
         + database.sequences.len()

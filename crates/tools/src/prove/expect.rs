@@ -21,16 +21,16 @@ const SYSTEM_NOISE: [&str; 6] = [
 
 /// The measure for a comparison.
 #[derive(Clone, Debug)]
-pub(super) struct Expected {
-    pub(super) databases: BTreeMap<String, DatabaseInventory>,
-    pub(super) coverage: Coverage,
+pub(crate) struct Expected {
+    pub(crate) databases: BTreeMap<String, DatabaseInventory>,
+    pub(crate) coverage: Coverage,
 }
 
 /// Takes the evidence's word, or reads the files.
 ///
 /// # Errors
 /// A file cannot be read.
-pub(super) fn expect(evidence: Option<&Evidence>, layout: &Layout) -> Result<Expected, ToolError> {
+pub(crate) fn expect(evidence: Option<&Evidence>, layout: &Layout) -> Result<Expected, ToolError> {
     let (mut databases, coverage) = match evidence {
         Some(evidence) => (evidence.inventory.databases.clone(), evidence.coverage),
         None => (read_all(layout)?, Coverage::ALL),
@@ -51,7 +51,7 @@ pub(super) fn expect(evidence: Option<&Evidence>, layout: &Layout) -> Result<Exp
 }
 
 /// Takes the server's own tables out of what was found, too.
-pub(super) fn without_system_noise(found: &mut DatabaseInventory) {
+pub(crate) fn without_system_noise(found: &mut DatabaseInventory) {
     found
         .tables
         .retain(|table, _| !SYSTEM_NOISE.contains(&table.as_str()));
@@ -173,7 +173,7 @@ fn unquote(name: &[u8]) -> String {
     String::from_utf8_lossy(name).replace("``", "`")
 }
 
-pub(super) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Result<(), ToolError> {
+pub(crate) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Result<(), ToolError> {
     let fail = |source| ToolError::Io {
         action: "read",
         path: file.real.clone(),
@@ -187,7 +187,7 @@ pub(super) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Res
 }
 
 /// The database that a `CREATE DATABASE` file makes.
-pub(super) fn created_database(file: &SetFile) -> Option<String> {
+pub(crate) fn created_database(file: &SetFile) -> Option<String> {
     let pattern =
         Regex::new(r"(?i)^\s*CREATE DATABASE (?:/\*!\d+ IF NOT EXISTS\s*\*/ ?)?`((?:[^`]|``)+)`").ok()?;
     let mut found = None;

@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 /// Statements read ahead.
 const READ_AHEAD: usize = 3;
 /// The server's number for a syntax error.
-pub(super) const SYNTAX_ERROR: u16 = 1064;
+pub(crate) const SYNTAX_ERROR: u16 = 1064;
 /// The modes in which a definition may have been written, tried in turn.
-const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"];
+pub(crate) const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"];
 /// What each file begins with, whatever the one before left behind.
 ///
 /// Unique keys are checked: without, MariaDB finds a row that is there twice only at the commit, and then loses all.
@@ -33,13 +33,13 @@ const PRELUDE: [&str; 6] = [
 
 /// A statement that the server did not take, or a file that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Complaint {
+pub(crate) struct Complaint {
     /// The file.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// The server's number for it; 0 when it is not the server's.
-    pub(super) code: u16,
+    pub(crate) code: u16,
     /// What it says.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl std::fmt::Display for Complaint {
@@ -195,7 +195,7 @@ impl Feeder {
 }
 
 /// A variable that this server does not know, or a value, is no damage to the set: what follows shows.
-fn is_setting(statement: &[u8]) -> bool {
+pub(crate) fn is_setting(statement: &[u8]) -> bool {
     let text = statement.trim_ascii_start();
     let text = match text.strip_prefix(b"/*!") {
         Some(rest) => rest.trim_ascii_start(),

@@ -19,18 +19,18 @@ const METADATA: &str = "metadata";
 
 /// What the set's files are like.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
-    pub(super) files: Vec<SetFile>,
+pub(crate) struct Checked {
+    pub(crate) files: Vec<SetFile>,
     /// Each names a file.
-    pub(super) differences: Vec<Difference>,
-    pub(super) bytes: u64,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) bytes: u64,
 }
 
 /// Reads every file of the set once.
 ///
 /// # Errors
 /// The set's folder cannot be read, or the run was cancelled.
-pub(super) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Checked, ToolError> {
+pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Checked, ToolError> {
     let present = list_files(request.set_dir)?;
     let mut checked = Checked::default();
     let listed: Vec<FileEntry> = if request.files.is_empty() {

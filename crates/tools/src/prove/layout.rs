@@ -11,19 +11,19 @@ use std::path::PathBuf;
 
 /// One file of a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SetFile {
+pub(crate) struct SetFile {
     /// Relative to the set's folder.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Where it is.
-    pub(super) real: PathBuf,
+    pub(crate) real: PathBuf,
     /// Bytes when decompressed, as far as known.
-    pub(super) plain_bytes: u64,
+    pub(crate) plain_bytes: u64,
     /// Rows in its statements, as far as known.
-    pub(super) rows: Option<u64>,
+    pub(crate) rows: Option<u64>,
 }
 
 impl SetFile {
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or(&self.path)
     }
 
@@ -32,7 +32,7 @@ impl SetFile {
     }
 
     /// `.gz`, `.zst` or nothing.
-    pub(super) fn ending(&self) -> &'static str {
+    pub(crate) fn ending(&self) -> &'static str {
         match Compression::of(&self.path) {
             Compression::Plain => "",
             Compression::Gzip => ".gz",
@@ -48,7 +48,7 @@ impl SetFile {
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// `CREATE DATABASE`.
     Create,
     /// A table's definition, or that of what stands in for a view.
@@ -65,18 +65,18 @@ pub(super) enum Kind {
 
 /// One database's files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct DatabaseFiles {
-    pub(super) create: Option<SetFile>,
+pub(crate) struct DatabaseFiles {
+    pub(crate) create: Option<SetFile>,
     /// With the table's name as the file name has it.
-    pub(super) schemas: Vec<(String, SetFile)>,
-    pub(super) data: Vec<(String, SetFile)>,
-    pub(super) views: Vec<(String, SetFile)>,
-    pub(super) triggers: Vec<SetFile>,
-    pub(super) post: Vec<SetFile>,
+    pub(crate) schemas: Vec<(String, SetFile)>,
+    pub(crate) data: Vec<(String, SetFile)>,
+    pub(crate) views: Vec<(String, SetFile)>,
+    pub(crate) triggers: Vec<SetFile>,
+    pub(crate) post: Vec<SetFile>,
 }
 
 impl DatabaseFiles {
-    pub(super) fn plain_bytes(&self) -> u64 {
+    pub(crate) fn plain_bytes(&self) -> u64 {
         let tables = self
             .schemas
             .iter()
@@ -96,28 +96,28 @@ impl DatabaseFiles {
 
 /// All of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) databases: BTreeMap<String, DatabaseFiles>,
+pub(crate) struct Layout {
+    pub(crate) databases: BTreeMap<String, DatabaseFiles>,
     /// SQL of nothing that the set should hold. With a regex that means `shop`, mydumper dumps `shop.eu` too.
-    pub(super) strangers: Vec<String>,
+    pub(crate) strangers: Vec<String>,
 }
 
 /// What is known before the files are looked at.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// The set's databases.
-    pub(super) databases: BTreeSet<String>,
+    pub(crate) databases: BTreeSet<String>,
     /// Folder to the databases dumped into it, where that is known.
-    pub(super) folders: BTreeMap<String, Vec<String>>,
+    pub(crate) folders: BTreeMap<String, Vec<String>>,
     /// What should be there.
-    pub(super) inventory: Option<&'a Inventory>,
+    pub(crate) inventory: Option<&'a Inventory>,
     /// Folder, and what mydumper 1.0 calls a database in file names there (`mydumper_0`), to its name: each dump
     /// counts anew.
-    pub(super) aliases: BTreeMap<(String, String), String>,
+    pub(crate) aliases: BTreeMap<(String, String), String>,
 }
 
 /// Sorts the files.
-pub(super) fn sort_files(files: &[SetFile], known: &Known<'_>) -> Layout {
+pub(crate) fn sort_files(files: &[SetFile], known: &Known<'_>) -> Layout {
     let mut layout = Layout::default();
     for database in &known.databases {
         layout.databases.entry(database.clone()).or_default();

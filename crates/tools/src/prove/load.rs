@@ -488,7 +488,11 @@ impl Restore<'_> {
 }
 
 /// Whether what is missing lies in a database that the set does not hold, or is itself excused.
-fn is_excused(complaint: &Complaint, holds: &dyn Fn(&str) -> bool, excused: &BTreeSet<(&str, &str)>) -> bool {
+pub(crate) fn is_excused(
+    complaint: &Complaint,
+    holds: &dyn Fn(&str) -> bool,
+    excused: &BTreeSet<(&str, &str)>,
+) -> bool {
     let Some(missing) = complaint.text.split('\'').nth(1) else {
         return false;
     };

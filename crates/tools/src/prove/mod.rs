@@ -5,13 +5,13 @@
 //! myloader; whatever it complains of, or leaves different, is loaded once more by us before the set is blamed
 //! for it. What is defined upon the tables is always loaded by us, when the tables of every database are there.
 
-mod compare;
-mod expect;
-mod feed;
-mod files;
-mod layout;
-mod load;
-mod statements;
+pub(crate) mod compare;
+pub(crate) mod expect;
+pub(crate) mod feed;
+pub(crate) mod files;
+pub(crate) mod layout;
+pub(crate) mod load;
+pub(crate) mod statements;
 mod wire;
 
 use crate::env::ToolEnv;
@@ -179,7 +179,7 @@ async fn restore_and_compare(
 
 /// Sorts the files. What belongs to no database is held against a set that has only its files to speak for it; where
 /// there is evidence, it is left out.
-fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked, env: &ToolEnv<'_>) -> Layout {
+pub(crate) fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked, env: &ToolEnv<'_>) -> Layout {
     let mut known = Known {
         databases: request.databases.iter().cloned().collect(),
         inventory: request.evidence.map(|evidence| &evidence.inventory),

@@ -12,12 +12,12 @@ use std::path::Path;
 const LONGEST: usize = 1 << 30;
 
 /// Reads statements one by one, without their final `;`.
-pub(super) struct Statements {
-    reader: Box<dyn BufRead + Send>,
+pub(crate) struct Statements {
+    pub(crate) reader: Box<dyn BufRead + Send>,
 }
 
 impl Statements {
-    pub(super) fn open(path: &Path, name: &str) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, name: &str) -> io::Result<Self> {
         let file = BufReader::with_capacity(256 * 1024, File::open(path)?);
         let reader: Box<dyn Read + Send> = match Compression::of(name) {
             Compression::Plain => {
@@ -35,7 +35,7 @@ impl Statements {
 
     /// The next statement; `None` at the end. What follows the last `;` is a statement too: the server will say
     /// what it thinks of it.
-    pub(super) fn next_statement(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn next_statement(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut statement = Vec::new();
         loop {
             let from = statement.len();

@@ -1,0 +1,570 @@
+//! Routines and triggers, views, events: what stands upon tables.
+//!
+//! Each statement is for itself: one that the server refuses is told, and the others go on. A client ends at the first
+//! refusal, so another one takes up behind it.
+
+use super::client::{Client, Heard, Piece, mark};
+use super::load::Loaded;
+use crate::env::ToolEnv;
+use crate::error::ToolError;
+use crate::probe::quoted_name;
+use crate::prove::expect::each_statement;
+use crate::prove::feed::{Complaint, MODES, SYNTAX_ERROR, is_setting};
+use crate::prove::layout::{Layout, SetFile};
+use crate::prove::load::is_excused;
+use regex::bytes::Regex;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+/// What the server adds to a definition whose definer has no account.
+const NO_SUCH_DEFINER: u16 = 1449;
+/// What the server adds to an event whose only time has passed: it is not kept.
+const EVENT_IS_OVER: u16 = 1588;
+/// The client's own numbers: the connection is not, or is no more.
+const CLIENTS_OWN: std::ops::Range<u16> = 2000..3000;
+/// Numbers with which the server takes its leave.
+const FAREWELLS: [u16; 4] = [1040, 1053, 1077, 1927];
+
+/// What is to be said of one database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Complaints {
+    /// What the server refused.
+    pub(super) refusals: Vec<String>,
+    /// Views that stand on what is not part of the restore, nor in the server.
+    pub(super) excused_views: BTreeSet<String>,
+    /// Events that are over.
+    pub(super) past_events: BTreeSet<String>,
+}
+
+/// One file of definitions.
+#[derive(Clone, Debug)]
+struct Unit {
+    database: String,
+    /// The view's name, for a view.
+    view: Option<String>,
+    path: String,
+    statements: Vec<Vec<u8>>,
+}
+
+/// Where a statement stands: unit, statement.
+type Place = (usize, usize);
+
+/// What came of some units.
+#[derive(Debug, Default)]
+struct Outcome {
+    /// By unit.
+    refused: Vec<(usize, Complaint)>,
+    /// By statement.
+    notes: Vec<(Place, String)>,
+}
+
+/// Where a client takes up.
+#[derive(Clone, Copy, Debug, Default)]
+struct From {
+    place: Place,
+    /// How often the statement there has been tried.
+    tries: usize,
+}
+
+/// Creates everything that is defined upon tables.
+pub(super) struct Definer<'a> {
+    client: &'a Client<'a>,
+    layout: &'a Layout,
+    env: &'a ToolEnv<'a>,
+    delimiter: String,
+}
+
+impl<'a> Definer<'a> {
+    pub(super) fn new(client: &'a Client<'a>, layout: &'a Layout, env: &'a ToolEnv<'a>) -> Self {
+        // A body holds every sign that ends statements; no body holds this.
+        let delimiter = format!("$${}", &Uuid::new_v4().simple().to_string()[..10]);
+        Self {
+            client,
+            layout,
+            env,
+            delimiter,
+        }
+    }
+
+    /// # Errors
+    /// The server or the client is gone, or the run was ended.
+    pub(super) async fn run(&self, loaded: &mut Loaded) -> Result<(), ToolError> {
+        let is_event = event_pattern()?;
+        let mut definers: BTreeMap<String, u64> = BTreeMap::new();
+        // A view may call a function: these come first. Events may begin at once, and come last.
+        let programs = self.programs(&|statement| !is_event.is_match(statement))?;
+        let outcome = self.define(&programs).await?;
+        note(&programs, &outcome, (loaded, &mut definers));
+        self.define_views((loaded, &mut definers)).await?;
+        let events = self.programs(&|statement| is_setting(statement) || is_event.is_match(statement))?;
+        let events: Vec<Unit> = events
+            .into_iter()
+            .filter(|unit| !unit.statements.iter().all(|sql| is_setting(sql)))
+            .collect();
+        let outcome = self.define(&events).await?;
+        for ((unit, statement), line) in &outcome.notes {
+            let Some(unit) = events
+                .get(*unit)
+                .filter(|_| note_code(line) == Some(EVENT_IS_OVER))
+            else {
+                continue;
+            };
+            let name = unit
+                .statements
+                .get(*statement)
+                .and_then(|sql| event_name(&is_event, sql));
+            if let Some(name) = name {
+                loaded.warnings.push(format!(
+                    "{}: event {name} was due once, which is over: the server does not keep it",
+                    unit.database
+                ));
+                loaded
+                    .complaints
+                    .entry(unit.database.clone())
+                    .or_default()
+                    .past_events
+                    .insert(name);
+            }
+        }
+        note(&events, &outcome, (loaded, &mut definers));
+        for (definer, count) in definers {
+            loaded.warnings.push(format!(
+                "{count} definitions name the definer {definer}, which the server does not have: they fail when used \
+                 until there is such an account"
+            ));
+        }
+        Ok(())
+    }
+
+    fn programs(&self, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Unit>, ToolError> {
+        let mut units = Vec::new();
+        for (database, files) in &self.layout.databases {
+            for file in files.post.iter().chain(&files.triggers) {
+                let unit = read_unit(database, None, file, wanted)?;
+                if !unit.statements.is_empty() {
+                    units.push(unit);
+                }
+            }
+        }
+        Ok(units)
+    }
+
+    /// Round by round, as long as one more can be created: a view may stand on one that comes later.
+    async fn define_views(
+        &self,
+        (loaded, definers): (&mut Loaded, &mut BTreeMap<String, u64>),
+    ) -> Result<(), ToolError> {
+        let mut waiting = Vec::new();
+        for (database, files) in &self.layout.databases {
+            for (view, file) in &files.views {
+                waiting.push(read_unit(database, Some(view.clone()), file, &|_| true)?);
+            }
+        }
+        let mut failed: Vec<(Unit, Complaint)> = Vec::new();
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let outcome = self.define(&waiting).await?;
+            let views = Outcome {
+                refused: Vec::new(),
+                notes: outcome.notes,
+            };
+            note(&waiting, &views, (loaded, definers));
+            let mut first: BTreeMap<usize, Complaint> = BTreeMap::new();
+            for (unit, complaint) in outcome.refused {
+                first.entry(unit).or_insert(complaint);
+            }
+            failed = waiting
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, unit)| first.remove(&index).map(|complaint| (unit, complaint)))
+                .collect();
+            if failed.len() == before {
+                break;
+            }
+            waiting = failed.iter().map(|(unit, _)| unit.clone()).collect();
+        }
+        self.judge_views(&failed, loaded);
+        Ok(())
+    }
+
+    /// Tells a view that stands on what was not asked for from one that should be there.
+    fn judge_views(&self, failed: &[(Unit, Complaint)], loaded: &mut Loaded) {
+        let name = |unit: &'_ Unit| unit.view.clone().unwrap_or_default();
+        let mut excused: BTreeSet<(String, String)> = BTreeSet::new();
+        loop {
+            let before = excused.len();
+            for (unit, complaint) in failed {
+                let known = excused
+                    .iter()
+                    .map(|(database, view)| (database.as_str(), view.as_str()))
+                    .collect();
+                if is_excused(
+                    complaint,
+                    &|name| self.layout.databases.contains_key(name),
+                    &known,
+                ) {
+                    excused.insert((unit.database.clone(), name(unit)));
+                }
+            }
+            if excused.len() == before {
+                break;
+            }
+        }
+        for (unit, complaint) in failed {
+            let state = loaded.complaints.entry(unit.database.clone()).or_default();
+            if excused.contains(&(unit.database.clone(), name(unit))) {
+                state.excused_views.insert(name(unit));
+                loaded.warnings.push(format!(
+                    "{}: view {} is left out: it stands on what is neither restored nor in the server: {}",
+                    unit.database,
+                    name(unit),
+                    complaint.text
+                ));
+            } else {
+                state.refusals.push(complaint.to_string());
+            }
+        }
+    }
+
+    /// Feeds all units, behind each refusal with another client.
+    async fn define(&self, units: &[Unit]) -> Result<Outcome, ToolError> {
+        let mut outcome = Outcome::default();
+        let mut from = From::default();
+        let mut settings_refused: BTreeSet<Place> = BTreeSet::new();
+        while from.place.0 < units.len() {
+            let plan = self.plan(units, from, &settings_refused);
+            let Some((place, refusal)) = self.feed(plan, &mut outcome.notes).await? else {
+                break;
+            };
+            let Some(statement) = units.get(place.0).and_then(|unit| unit.statements.get(place.1)) else {
+                break;
+            };
+            if refusal.code == 0 || CLIENTS_OWN.contains(&refusal.code) || FAREWELLS.contains(&refusal.code) {
+                let message = format!("cannot load {}: {}", refusal.path, refusal.text);
+                return Err(ToolError::Failed {
+                    message,
+                    passing: false,
+                });
+            }
+            let tries = if place == from.place { from.tries } else { 0 };
+            if is_setting(statement) {
+                // A variable that this server does not know: what follows shows whether it matters.
+                settings_refused.insert(place);
+            } else if refusal.code == SYNTAX_ERROR && tries <= MODES.len() {
+                from = From {
+                    place,
+                    tries: tries + 1,
+                };
+                continue;
+            } else {
+                let first = if tries > 0 {
+                    "in no SQL mode that was tried: "
+                } else {
+                    ""
+                };
+                let text = format!("{first}{}{}", refusal.text, hint(refusal.code));
+                outcome.refused.push((place.0, Complaint { text, ..refusal }));
+            }
+            from = From {
+                place: (place.0, place.1 + 1),
+                tries: 0,
+            };
+        }
+        Ok(outcome)
+    }
+
+    /// What one client is fed with: text, and the place that is done when it is.
+    fn plan(&self, units: &[Unit], from: From, refused: &BTreeSet<Place>) -> Plan {
+        let mut plan = Plan::default();
+        plan.steps
+            .push_back((format!("DELIMITER {}\n", self.delimiter).into_bytes(), None));
+        for (index, unit) in units.iter().enumerate().skip(from.place.0) {
+            let own = own_settings(unit);
+            let mut text: Vec<u8> = own.iter().flat_map(|sql| self.ended(sql.as_bytes())).collect();
+            for (number, statement) in unit.statements.iter().enumerate() {
+                let place = (index, number);
+                if place < from.place {
+                    if is_setting(statement) && !refused.contains(&place) {
+                        text.extend(self.ended(statement));
+                    }
+                    continue;
+                }
+                let other_mode = (place == from.place).then(|| mode_of_try(from.tries)).flatten();
+                if let Some(mode) = other_mode {
+                    text.extend(self.ended(format!("SET SESSION sql_mode='{mode}'").as_bytes()));
+                }
+                text.extend(self.ended(statement));
+                plan.steps
+                    .push_back((std::mem::take(&mut text), Some((place, unit.path.clone()))));
+                if other_mode.is_some() {
+                    text.extend(self.ended(b"SET SESSION sql_mode=@@GLOBAL.sql_mode"));
+                }
+            }
+        }
+        plan
+    }
+
+    /// A statement with its end. What ends in a comment needs a line's end before.
+    fn ended(&self, statement: &[u8]) -> Vec<u8> {
+        let last = statement.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        let may_comment = last.contains(&b'#') || last.windows(2).any(|two| two == b"--");
+        let gap: &[u8] = if may_comment { b"\n" } else { b"" };
+        [statement, gap, self.delimiter.as_bytes(), b"\n"].concat()
+    }
+
+    /// One client. Yields what was refused, and where.
+    async fn feed(
+        &self,
+        plan: Plan,
+        notes: &mut Vec<(Place, String)>,
+    ) -> Result<Option<(Place, Complaint)>, ToolError> {
+        let waiting: VecDeque<(Place, String)> =
+            plan.steps.iter().filter_map(|(_, place)| place.clone()).collect();
+        if waiting.is_empty() {
+            return Ok(None);
+        }
+        let heard = Mutex::new((waiting, Vec::new()));
+        let lock = || heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = plan.steps.into_iter().flat_map(|(text, place)| {
+            let mark = place.map(|_| Piece::Text(mark(&self.delimiter)));
+            std::iter::once(Piece::Text(text)).chain(mark)
+        });
+        let hear = |sound: Heard<'_>| {
+            let mut state = lock();
+            match sound {
+                Heard::Mark => {
+                    state.0.pop_front();
+                }
+                Heard::Note(line) => {
+                    let place = state.0.front().map(|(place, _)| *place);
+                    state.1.extend(place.map(|place| (place, line.to_owned())));
+                }
+                Heard::Bytes(_) => {}
+            }
+        };
+        let refusal = self
+            .client
+            .feed(&self.env.cancel, &mut || pieces.next(), &hear)
+            .await?;
+        let mut state = lock();
+        let (waiting, heard_notes) = &mut *state;
+        notes.append(heard_notes);
+        let Some((place, path)) = waiting.pop_front() else {
+            return Ok(None);
+        };
+        let complaint = refusal.map_or_else(
+            || Complaint {
+                path: path.clone(),
+                code: 0,
+                text: "the client ended before all of it was done".to_owned(),
+            },
+            |refusal| Complaint {
+                path: path.clone(),
+                code: refusal.code,
+                text: refusal.text,
+            },
+        );
+        Ok(Some((place, complaint)))
+    }
+}
+
+/// Text, and the place that is done with it, with its file.
+type Step = (Vec<u8>, Option<(Place, String)>);
+
+/// What one client is to do.
+#[derive(Debug, Default)]
+struct Plan {
+    steps: VecDeque<Step>,
+}
+
+/// What to do about a refusal.
+fn hint(code: u16) -> &'static str {
+    match code {
+        1227 => "; the account needs the privilege to define in the name of others (SET USER, SUPER)",
+        1418 => "; set log_bin_trust_function_creators for as long as the restore takes",
+        _ => "",
+    }
+}
+
+/// What comes before each file, whatever the one before has left behind. The dump of a routine does not always say in
+/// which mode it was written: the server's own is the likeliest.
+fn own_settings(unit: &Unit) -> [String; 5] {
+    let mode = if unit.view.is_some() {
+        "''"
+    } else {
+        "@@GLOBAL.sql_mode"
+    };
+    [
+        "SET NAMES utf8mb4".to_owned(),
+        format!("USE {}", quoted_name(&unit.database)),
+        "SET NAMES binary".to_owned(),
+        "SET SESSION foreign_key_checks=0, time_zone=@@GLOBAL.time_zone".to_owned(),
+        format!("SET SESSION sql_mode={mode}"),
+    ]
+}
+
+/// Another mode for another try: first none at all.
+fn mode_of_try(tries: usize) -> Option<&'static str> {
+    match tries {
+        0 => None,
+        1 => Some(""),
+        more => MODES.get(more - 2).copied(),
+    }
+}
+
+fn read_unit(
+    database: &str,
+    view: Option<String>,
+    file: &SetFile,
+    wanted: &dyn Fn(&[u8]) -> bool,
+) -> Result<Unit, ToolError> {
+    let mut statements = Vec::new();
+    each_statement(file, &mut |statement| {
+        if wanted(statement) {
+            statements.push(statement.trim_ascii().to_vec());
+        }
+    })?;
+    Ok(Unit {
+        database: database.to_owned(),
+        view,
+        path: file.path.clone(),
+        statements,
+    })
+}
+
+/// Keeps refusals, and counts the definers that are missing.
+fn note(units: &[Unit], outcome: &Outcome, (loaded, definers): (&mut Loaded, &mut BTreeMap<String, u64>)) {
+    for (unit, complaint) in &outcome.refused {
+        if let Some(unit) = units.get(*unit) {
+            loaded
+                .complaints
+                .entry(unit.database.clone())
+                .or_default()
+                .refusals
+                .push(complaint.to_string());
+        }
+    }
+    let named: BTreeSet<(Place, String)> = outcome
+        .notes
+        .iter()
+        .filter(|(_, line)| note_code(line) == Some(NO_SUCH_DEFINER))
+        .filter_map(|(place, line)| {
+            Some((
+                *place,
+                line.split_once('(')?
+                    .1
+                    .split_once("('")?
+                    .1
+                    .split_once(')')?
+                    .0
+                    .to_owned(),
+            ))
+        })
+        .collect();
+    for (_, definer) in named {
+        *definers.entry(format!("'{definer}")).or_default() += 1;
+    }
+}
+
+/// The number in `Note (Code 1449): ...`.
+fn note_code(line: &str) -> Option<u16> {
+    line.split_once("(Code ")?.1.split_once(')')?.0.parse().ok()
+}
+
+fn event_pattern() -> Result<Regex, ToolError> {
+    const PATTERN: &str = r"(?is)^\s*(?:DROP\s+EVENT\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(?:`(?:[^`]|``)*`|'[^']*'|[^\s@`']+)(?:@(?:`(?:[^`]|``)*`|'[^']*'|[^\s`']+))?\s+)?EVENT\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`((?:[^`]|``)+)`|([^\s`]+)))";
+    Regex::new(PATTERN).map_err(|error| ToolError::Failed {
+        message: format!("cannot read dumps: {error}"),
+        passing: false,
+    })
+}
+
+fn event_name(pattern: &Regex, statement: &[u8]) -> Option<String> {
+    let found = pattern.captures(statement)?;
+    let name = found.get(1).or_else(|| found.get(2))?;
+    Some(String::from_utf8_lossy(name.as_bytes()).replace("``", "`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_told_from_routines() {
+        let pattern = event_pattern().unwrap();
+        for (statement, is, name) in [
+            (
+                "CREATE DEFINER=`root`@`localhost` EVENT `a``b` ON SCHEDULE",
+                true,
+                Some("a`b"),
+            ),
+            ("CREATE DEFINER=`a b`@`%` EVENT e ON SCHEDULE", true, Some("e")),
+            (
+                "CREATE DEFINER=`role` EVENT IF NOT EXISTS `日` DO SELECT 1",
+                true,
+                Some("日"),
+            ),
+            ("DROP EVENT IF EXISTS `e`", true, None),
+            (
+                "CREATE DEFINER=`event`@`%` PROCEDURE event () SELECT 1",
+                false,
+                None,
+            ),
+            (
+                "CREATE PROCEDURE `p`()\nBEGIN\n CREATE EVENT e DO SELECT 1; \nEND",
+                false,
+                None,
+            ),
+        ] {
+            assert_eq!(pattern.is_match(statement.as_bytes()), is, "{statement}");
+            assert_eq!(
+                event_name(&pattern, statement.as_bytes()).as_deref(),
+                name,
+                "{statement}"
+            );
+        }
+    }
+
+    #[test]
+    fn missing_definers_are_counted_once_a_definition() {
+        let unit = Unit {
+            database: "shop".into(),
+            view: None,
+            path: "f".into(),
+            statements: vec![],
+        };
+        let line = "Note (Code 1449): The user specified as a definer ('app'@'%') does not exist".to_owned();
+        let outcome = Outcome {
+            refused: vec![(
+                0,
+                Complaint {
+                    path: "f".into(),
+                    code: 1,
+                    text: "no".into(),
+                },
+            )],
+            notes: vec![((0, 1), line.clone()), ((0, 1), line.clone()), ((0, 2), line)],
+        };
+        let (mut loaded, mut definers) = (Loaded::default(), BTreeMap::new());
+        note(&[unit], &outcome, (&mut loaded, &mut definers));
+        assert_eq!(definers, BTreeMap::from([("'app'@'%'".to_owned(), 2)]));
+        assert_eq!(loaded.complaints["shop"].refusals, ["f: no"]);
+    }
+
+    #[test]
+    fn modes_are_tried_in_turn_and_then_no_more() {
+        let modes: Vec<_> = (0..=5).map(mode_of_try).collect();
+        assert_eq!(
+            modes,
+            [
+                None,
+                Some(""),
+                Some("ANSI_QUOTES"),
+                Some("NO_BACKSLASH_ESCAPES"),
+                Some("ORACLE"),
+                None
+            ]
+        );
+    }
+}

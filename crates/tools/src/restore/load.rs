@@ -1,0 +1,411 @@
+//! Databases, tables and rows; then what stands upon them.
+
+use super::client::{Client, Heard, Piece, Refusal, mark};
+use super::define::{Complaints, Definer};
+use super::standing::Standing;
+use super::target::Target;
+use super::{CheckedSet, RestoreRequest};
+use crate::env::ToolEnv;
+use crate::error::ToolError;
+use crate::log::Progress;
+use crate::probe::quoted_name;
+use crate::prove::expect::each_statement;
+use crate::prove::layout::{DatabaseFiles, Layout, SetFile};
+use futures::future::join_all;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+/// Most clients at a time.
+const MOST_CLIENTS: u32 = 64;
+
+/// What loading has told of the databases.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// By database.
+    pub(super) complaints: BTreeMap<String, Complaints>,
+    /// What is worth a look.
+    pub(super) warnings: Vec<String>,
+    /// Bytes of statements.
+    pub(super) bytes: u64,
+}
+
+/// The loading of one set.
+pub(super) struct Load<'a> {
+    request: &'a RestoreRequest<'a>,
+    layout: &'a Layout,
+    target: &'a Target,
+    client: &'a Client<'a>,
+    standing: &'a Standing,
+    env: &'a ToolEnv<'a>,
+    total: u64,
+    done: AtomicU64,
+    warned: Mutex<(u64, String)>,
+}
+
+/// The rows of one table: where it lies, and its files.
+struct Rows<'a> {
+    database: &'a str,
+    files: Vec<&'a SetFile>,
+}
+
+impl Rows<'_> {
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.plain_bytes).sum()
+    }
+}
+
+impl<'a> Load<'a> {
+    pub(super) fn new(
+        request: &'a RestoreRequest<'a>,
+        (checked, target): (&'a CheckedSet, &'a Target),
+        (client, standing): (&'a Client<'a>, &'a Standing),
+        env: &'a ToolEnv<'a>,
+    ) -> Self {
+        let layout = &checked.layout;
+        let total = layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
+        Self {
+            request,
+            layout,
+            target,
+            client,
+            standing,
+            env,
+            total,
+            done: AtomicU64::new(0),
+            warned: Mutex::default(),
+        }
+    }
+
+    /// # Errors
+    /// The server refused a database, a table or rows; the run was ended.
+    pub(super) async fn run(&self) -> Result<Loaded, ToolError> {
+        self.note_bytes(0);
+        self.make_databases().await?;
+        self.make_tables().await?;
+        self.fill_tables().await?;
+        let mut loaded = Loaded {
+            bytes: self.done.load(Ordering::Relaxed),
+            ..Loaded::default()
+        };
+        Definer::new(self.client, self.layout, self.env)
+            .run(&mut loaded)
+            .await?;
+        self.standing.all_whole();
+        self.note_bytes(self.total);
+        let (count, first) = &*self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if *count > 0 {
+            loaded.warnings.push(format!(
+                "the server warned {count} times as rows were loaded, first: {first}"
+            ));
+        }
+        Ok(loaded)
+    }
+
+    fn note_bytes(&self, bytes: u64) {
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let done_bytes = done.min(self.total);
+        self.env.log.progress(Progress {
+            phase: "restore",
+            done_bytes,
+            total_bytes: Some(self.total),
+        });
+    }
+
+    fn hear_warning(&self, line: &str) {
+        if let Some(text) = line.strip_prefix("Warning ") {
+            let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+            warned.0 += 1;
+            if warned.1.is_empty() {
+                text.clone_into(&mut warned.1);
+            }
+        }
+    }
+
+    async fn make_databases(&self) -> Result<(), ToolError> {
+        let mut pieces: VecDeque<Piece> = VecDeque::new();
+        let mut names: Vec<&String> = Vec::new();
+        for (database, files) in &self.layout.databases {
+            pieces.push_back(Piece::Text(self.making(database, files)?));
+            pieces.push_back(Piece::Text(mark(";")));
+            names.push(database);
+        }
+        let made = Mutex::new(0_usize);
+        let count = || *made.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = |index: usize| {
+            if let Some(name) = names.get(index)
+                && self.drops(name)
+            {
+                self.standing.drops(name);
+            }
+        };
+        begin(0);
+        let refusal = self
+            .client
+            .feed(&self.env.cancel, &mut || pieces.pop_front(), &|heard| {
+                if let Heard::Mark = heard {
+                    if let Some(name) = names.get(count()) {
+                        self.standing.made(name);
+                    }
+                    *made.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                    begin(count());
+                }
+            })
+            .await?;
+        match (refusal, names.get(count())) {
+            (None, None) => Ok(()),
+            (refusal, name) => Err(self.refused(
+                &format!("make database {}", name.map_or("", |name| name)),
+                refusal,
+            )),
+        }
+    }
+
+    /// Whether what is there goes first. An empty database stays: it may have been filled a moment ago.
+    fn drops(&self, database: &str) -> bool {
+        self.request.overwrite && self.target.existing.contains_key(database)
+    }
+
+    /// Makes the database, or what is there like it.
+    fn making(&self, database: &str, files: &DatabaseFiles) -> Result<Vec<u8>, ToolError> {
+        let mut text = b"SET NAMES utf8mb4;\nSET SESSION foreign_key_checks=0;\n".to_vec();
+        let name = quoted_name(database);
+        if self.drops(database) {
+            text.extend(format!("DROP DATABASE {name};\n").into_bytes());
+        }
+        let stays = self.target.existing.contains_key(database) && !self.request.overwrite;
+        match &files.create {
+            Some(file) => each_statement(file, &mut |statement| {
+                // One that has come into being since the server was looked at is nobody's to write into.
+                let statement = without_if_not_exists(statement);
+                text.extend(if stays {
+                    as_alteration(statement)
+                } else {
+                    statement
+                });
+                text.extend(b";\n");
+            })?,
+            None if stays => {}
+            None => {
+                let inventory = self.request.set.evidence.map(|evidence| &evidence.inventory);
+                let known = inventory.and_then(|inventory| inventory.databases.get(database));
+                text.extend(format!("CREATE DATABASE {name}").into_bytes());
+                if let Some(known) = known.filter(|known| !known.charset.is_empty()) {
+                    let (charset, collation) = (&known.charset, &known.collation);
+                    text.extend(format!(" CHARACTER SET {charset} COLLATE {collation}").into_bytes());
+                }
+                text.extend(b";\n");
+            }
+        }
+        text.extend(format!("SET NAMES utf8mb4;\nUSE {name};\n").into_bytes());
+        Ok(text)
+    }
+
+    async fn make_tables(&self) -> Result<(), ToolError> {
+        let each = |(database, files): (&'a String, &'a DatabaseFiles)| {
+            files.schemas.iter().map(move |(_, file)| Rows {
+                database,
+                files: vec![file],
+            })
+        };
+        let queue: Mutex<VecDeque<Rows<'a>>> =
+            Mutex::new(self.layout.databases.iter().flat_map(each).collect());
+        // One after another: tables that refer to each other would wait for each other.
+        self.work(&queue, &self.env.cancel, &|database| {
+            self.standing.table_made(database)
+        })
+        .await
+    }
+
+    async fn fill_tables(&self) -> Result<(), ToolError> {
+        let mut tables: BTreeMap<(&'a str, &'a str), Rows<'a>> = BTreeMap::new();
+        for (database, files) in &self.layout.databases {
+            for (table, file) in &files.data {
+                let rows = tables.entry((database, table)).or_insert(Rows {
+                    database,
+                    files: Vec::new(),
+                });
+                rows.files.push(file);
+            }
+        }
+        let mut tables: Vec<Rows<'a>> = tables.into_values().collect();
+        // A large one that comes last would be waited for alone.
+        tables.sort_by_key(|rows| std::cmp::Reverse(rows.bytes()));
+        let at_once = self.request.set.sandbox.threads.clamp(1, MOST_CLIENTS) as usize;
+        let at_once = at_once.min(tables.len());
+        let queue = Mutex::new(VecDeque::from(tables));
+        let stop = self.env.cancel.child_token();
+        let workers = (0..at_once).map(|_| async {
+            let result = self
+                .work(&queue, &stop, &|database| self.standing.table_filled(database))
+                .await;
+            if result.is_err() {
+                stop.cancel();
+            }
+            result
+        });
+        let mut failed: Vec<ToolError> = join_all(workers)
+            .await
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
+        // Those that were ended because of another have nothing to tell.
+        let telling = failed
+            .iter()
+            .position(|error| !matches!(error, ToolError::Cancelled { .. }));
+        match telling.or(failed.len().checked_sub(1)) {
+            Some(index) => Err(failed.swap_remove(index)),
+            None => Ok(()),
+        }
+    }
+
+    /// One client that loads what the queue holds, until it is empty.
+    async fn work(
+        &self,
+        queue: &Mutex<VecDeque<Rows<'_>>>,
+        stop: &CancellationToken,
+        done: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), ToolError> {
+        // Files on their way, each with its table when it is the last one of that.
+        let under_way: Mutex<VecDeque<(String, Option<String>)>> = Mutex::default();
+        let lock = || under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces: VecDeque<Piece> = VecDeque::new();
+        let mut next = || {
+            if pieces.is_empty() {
+                let rows = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
+                let last = rows.files.len().saturating_sub(1);
+                for (index, file) in rows.files.iter().enumerate() {
+                    pieces.push_back(Piece::Text(rows_prelude(rows.database)));
+                    pieces.push_back(Piece::File((*file).clone()));
+                    pieces.push_back(Piece::Text(mark(";")));
+                    lock().push_back((
+                        file.path.clone(),
+                        (index == last).then(|| rows.database.to_owned()),
+                    ));
+                }
+            }
+            pieces.pop_front()
+        };
+        let hear = |heard: Heard<'_>| match heard {
+            Heard::Mark => {
+                let file = lock().pop_front();
+                if let Some((_, Some(database))) = file {
+                    done(&database);
+                }
+            }
+            Heard::Bytes(bytes) => self.note_bytes(bytes),
+            Heard::Note(line) => self.hear_warning(line),
+        };
+        let refusal = self.client.feed(stop, &mut next, &hear).await?;
+        let at = lock().front().map(|(path, _)| path.clone());
+        match (refusal, at) {
+            (None, None) => Ok(()),
+            (refusal, at) => Err(self.refused(&format!("load {}", at.unwrap_or_default()), refusal)),
+        }
+    }
+
+    fn refused(&self, act: &str, refusal: Option<Refusal>) -> ToolError {
+        refused(&self.request.connection.name, act, refusal)
+    }
+}
+
+/// The error of a load that cannot go on.
+fn refused(server: &str, act: &str, refusal: Option<Refusal>) -> ToolError {
+    const PACKET_TOO_BIG: [u16; 3] = [1153, 2006, 2020];
+    let (code, text) = refusal.map_or_else(
+        || (0, "the client ended before all of it was done".to_owned()),
+        |refusal| (refusal.code, refusal.text),
+    );
+    let hint = if PACKET_TOO_BIG.contains(&code) {
+        "; look at the server's max_allowed_packet: a row or statement of the set may be larger"
+    } else {
+        ""
+    };
+    ToolError::Failed {
+        message: format!("cannot {act} into server {server}: {text}{hint}"),
+        passing: false,
+    }
+}
+
+/// What comes before each file of tables or rows, whatever the one before has left behind.
+fn rows_prelude(database: &str) -> Vec<u8> {
+    // Unique keys are checked: MariaDB would find a row that is there twice only when it is too late to tell which.
+    format!(
+        "\nSET NAMES utf8mb4;\nUSE {};\nSET NAMES binary;\nSET SESSION foreign_key_checks=0, unique_checks=1, \
+         time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO', autocommit=1;\n",
+        quoted_name(database)
+    )
+    .into_bytes()
+}
+
+/// `CREATE DATABASE IF NOT EXISTS` as a plain `CREATE DATABASE`.
+fn without_if_not_exists(statement: &[u8]) -> Vec<u8> {
+    const WORDS: &[u8] = b"IF NOT EXISTS";
+    let name_at = statement
+        .iter()
+        .position(|byte| *byte == b'`')
+        .unwrap_or(statement.len());
+    let head = &statement[..name_at];
+    match head
+        .windows(WORDS.len())
+        .position(|window| window.eq_ignore_ascii_case(WORDS))
+    {
+        Some(at) => [&statement[..at], &statement[at + WORDS.len()..]].concat(),
+        None => statement.to_vec(),
+    }
+}
+
+/// `CREATE DATABASE` as `ALTER DATABASE`, for one that is there and empty.
+fn as_alteration(statement: Vec<u8>) -> Vec<u8> {
+    const WORD: &[u8] = b"CREATE";
+    match statement.trim_ascii_start().split_at_checked(WORD.len()) {
+        Some((word, rest)) if word.eq_ignore_ascii_case(WORD) => [b"ALTER", rest].concat(),
+        _ => statement,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_made_and_not_taken_over() {
+        for (statement, plain) in [
+            (
+                "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a`",
+                "CREATE DATABASE /*!32312 */ `a`",
+            ),
+            ("CREATE DATABASE if not exists `a`", "CREATE DATABASE  `a`"),
+            (
+                "CREATE DATABASE `IF NOT EXISTS`",
+                "CREATE DATABASE `IF NOT EXISTS`",
+            ),
+            ("SET NAMES binary", "SET NAMES binary"),
+        ] {
+            assert_eq!(without_if_not_exists(statement.as_bytes()), plain.as_bytes());
+        }
+        assert_eq!(
+            as_alteration(b"create database `a` /*x*/".to_vec()),
+            b"ALTER database `a` /*x*/"
+        );
+        assert_eq!(as_alteration(b"SET NAMES binary".to_vec()), b"SET NAMES binary");
+    }
+
+    #[test]
+    fn a_refusal_names_file_server_and_what_to_look_at() {
+        let refusal = Refusal {
+            code: 2006,
+            text: "ERROR 2006 (HY000): gone".into(),
+        };
+        assert_eq!(
+            refused("new", "load shop.t.sql", Some(refusal)).to_string(),
+            "cannot load shop.t.sql into server new: ERROR 2006 (HY000): gone; look at the server's \
+             max_allowed_packet: a row or statement of the set may be larger"
+        );
+        assert_eq!(
+            refused("new", "load a", None).to_string(),
+            "cannot load a into server new: the client ended before all of it was done"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! The server that a set is put into, before anything is written there.
+
+use crate::connection::ServerConnection;
+use crate::error::ToolError;
+use crate::probe::{Probe, text};
+use mykeeper_domain::inventory::DatabaseInventory;
+use std::collections::BTreeMap;
+
+/// Databases that belong to the server itself. A set's copy of them is never put into a running server.
+pub const SYSTEM_DATABASES: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
+
+/// Whether a database is the server's own.
+pub fn is_system_database(name: &str) -> bool {
+    SYSTEM_DATABASES
+        .iter()
+        .any(|system| system.eq_ignore_ascii_case(name))
+}
+
+/// What a server holds of the databases that are to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// `SELECT VERSION()`.
+    pub version: String,
+    /// Whether it folds names to lower case, or takes `Shop` and `shop` for the same.
+    pub ignores_case: bool,
+    /// Wanted name to what is there under it.
+    pub existing: BTreeMap<String, DatabaseInventory>,
+    /// Wanted names that stand for a database which is there under another spelling.
+    pub other_spellings: BTreeMap<String, String>,
+    /// Whether it can encrypt connections.
+    pub(super) can_encrypt: bool,
+}
+
+impl Target {
+    /// A MariaDB rather than a MySQL.
+    pub(super) fn is_mariadb(&self) -> bool {
+        self.version.to_ascii_lowercase().contains("mariadb")
+    }
+
+    /// Wanted databases that are there and not empty.
+    pub fn filled(&self) -> impl Iterator<Item = (&String, &DatabaseInventory)> {
+        self.existing.iter().filter(|(_, found)| !is_empty(found))
+    }
+}
+
+/// No object at all.
+fn is_empty(database: &DatabaseInventory) -> bool {
+    database.tables.is_empty()
+        && database.views.is_empty()
+        && database.sequences.is_empty()
+        && database.triggers.is_empty()
+        && database.procedures.is_empty()
+        && database.functions.is_empty()
+        && database.events.is_empty()
+}
+
+/// Asks a server what it holds of `wanted`.
+///
+/// # Errors
+/// It cannot be reached or refuses the account, or a question.
+pub async fn look_at_target(connection: &ServerConnection, wanted: &[String]) -> Result<Target, ToolError> {
+    let mut probe = Probe::connect(connection).await?;
+    let target = look(&mut probe, wanted).await;
+    probe.close().await;
+    target
+}
+
+async fn look(probe: &mut Probe, wanted: &[String]) -> Result<Target, ToolError> {
+    let version = probe.server_version().await?;
+    let can_encrypt = probe.can_encrypt().await.unwrap_or(false);
+    let rows = probe
+        .raw(
+            "read lower_case_table_names",
+            "SELECT CONCAT(@@GLOBAL.lower_case_table_names, '')".to_owned(),
+        )
+        .await?;
+    let ignores_case = rows.first().is_none_or(|row| text(row, 0) != "0");
+    let present = probe.databases().await?;
+    let mut other_spellings = BTreeMap::new();
+    if ignores_case {
+        for name in wanted {
+            let other = present
+                .iter()
+                .find(|there| *there != name && there.to_lowercase() == name.to_lowercase());
+            if let Some(other) = other {
+                other_spellings.insert(name.clone(), other.clone());
+            }
+        }
+    }
+    let existing = probe.inventory(wanted).await?.databases;
+    Ok(Target {
+        version,
+        ignores_case,
+        existing,
+        other_spellings,
+        can_encrypt,
+    })
+}
