@@ -1,11 +1,11 @@
 //! `user_backup`: the sets, pybackup's and ours.
 
-use crate::BackupFilter;
 use crate::contents::{batches, parts};
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms, signed, to_json};
 use crate::zone::{from_wall, to_wall};
+use crate::{BackupFilter, SetState};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
@@ -387,6 +387,18 @@ pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Bac
         }
         if let Some(since) = filter.since {
             started_since!(query, since, store.zone);
+        }
+        if let Some(state) = filter.state {
+            query.push(match state {
+                SetState::Complete => " AND b.is_complete LIKE '%Y%' AND b.is_complete NOT LIKE '%N%'",
+                SetState::Incomplete => {
+                    " AND (b.is_complete IS NULL OR b.is_complete NOT LIKE '%Y%' OR b.is_complete LIKE '%N%')"
+                }
+                SetState::Transferred => " AND b.transfer_complete LIKE '%Y'",
+                SetState::Validated => " AND b.validate_status = 'passed'",
+                SetState::Failed => " AND b.validate_status = 'failed'",
+                SetState::Deleted => " AND b.is_deleted = 'Y'",
+            });
         }
         if filter.present_only {
             query.push(" AND b.is_deleted = 'N'");

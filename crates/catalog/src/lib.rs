@@ -59,6 +59,23 @@ pub struct RunFilter {
     pub limit: u32,
 }
 
+/// What a set can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetState {
+    /// Every part of it is there.
+    Complete,
+    /// Some part of it is not.
+    Incomplete,
+    /// Its last transfer succeeded.
+    Transferred,
+    /// Proven restorable.
+    Validated,
+    /// Its proof failed.
+    Failed,
+    /// Marked as deleted.
+    Deleted,
+}
+
 /// Which sets to list. Newest first.
 #[derive(Clone, Debug, Default)]
 pub struct BackupFilter {
@@ -72,6 +89,8 @@ pub struct BackupFilter {
     pub since: Option<DateTime<Utc>>,
     /// Only sets that are not marked deleted; those whose removal has begun are among them.
     pub present_only: bool,
+    /// Only sets in this state.
+    pub state: Option<SetState>,
     /// At most so many; 0 is none.
     pub limit: u32,
 }

@@ -11,7 +11,7 @@ mod throwaway;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mykeeper_catalog::{
-    BackupFilter, BackupPath, Catalog, Claim, JobDefinition, OpenCatalog, RunFilter, open,
+    BackupFilter, BackupPath, Catalog, Claim, JobDefinition, OpenCatalog, RunFilter, SetState, open,
 };
 use mykeeper_domain::backup::{Backup, Deletion, LOCAL_BACKUP, ValidateStatus};
 use mykeeper_domain::evidence::{Evidence, PartEvidence};
@@ -307,6 +307,7 @@ async fn tell(settings: &OpenCatalog) {
     verifications_fall_due(catalog).await;
     proofs_decide(catalog).await;
     leases_run_out(catalog).await;
+    sets_are_listed_by_their_state(catalog).await;
     deletion_goes_one_way(catalog).await;
     paths_are_kept_once(catalog).await;
     catalog.close().await;
@@ -1128,6 +1129,53 @@ async fn leases_run_out(catalog: &dyn Catalog) {
         catalog.leases("", until + minutes(1)).await.unwrap(),
         [] as [&str; 0]
     );
+}
+
+async fn sets_are_listed_by_their_state(catalog: &dyn Catalog) {
+    let whole = Backup {
+        transfer_complete: "N,Y".into(),
+        ..backup("n11", noon())
+    };
+    let part = Backup {
+        complete: vec![true, false],
+        ..backup("n11", noon())
+    };
+    let proven = Backup {
+        validate_status: ValidateStatus::Passed,
+        ..backup("n11", noon())
+    };
+    let failed = Backup {
+        validate_status: ValidateStatus::Failed,
+        ..backup("n11", noon())
+    };
+    for set in [&whole, &part, &proven, &failed] {
+        insert(catalog, set).await;
+    }
+    assert!(catalog.mark_deleted(failed.id, "gone", noon()).await.unwrap());
+    for (state, expected) in [
+        (SetState::Complete, vec![whole.id, proven.id, failed.id]),
+        (SetState::Incomplete, vec![part.id]),
+        (SetState::Transferred, vec![whole.id]),
+        (SetState::Validated, vec![proven.id]),
+        (SetState::Failed, vec![failed.id]),
+        (SetState::Deleted, vec![failed.id]),
+    ] {
+        let filter = BackupFilter {
+            node: Some(node("n11")),
+            state: Some(state),
+            limit: 9,
+            ..Default::default()
+        };
+        let mut found: Vec<BackupId> = catalog
+            .backups(&filter)
+            .await
+            .unwrap()
+            .iter()
+            .map(|set| set.id)
+            .collect();
+        found.sort();
+        assert_eq!(found, expected, "{state:?}");
+    }
 }
 
 async fn deletion_goes_one_way(catalog: &dyn Catalog) {

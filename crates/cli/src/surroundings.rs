@@ -114,14 +114,19 @@ pub(crate) fn supervisor() -> Supervisor {
     Supervisor::new(shim, handed_down)
 }
 
-/// Everything that a run needs.
-pub(crate) async fn environment(config: &Path) -> anyhow::Result<Arc<Environment>> {
+/// The settings, their warnings said.
+pub(crate) fn settings_said(config: &Path) -> anyhow::Result<Settings> {
     let loaded = load_settings(config)?;
     for warning in &loaded.warnings {
         say(&format!("warning: {warning}"));
     }
-    let catalog = open_catalog(&loaded.settings).await?;
-    assemble(loaded.settings, catalog)
+    Ok(loaded.settings)
+}
+
+/// Everything that a run needs. Ask before this whatever may be wrong with the command line.
+pub(crate) async fn environment(settings: Settings) -> anyhow::Result<Arc<Environment>> {
+    let catalog = open_catalog(&settings).await?;
+    assemble(settings, catalog)
 }
 
 /// Puts the parts together.

@@ -137,7 +137,7 @@ fn read_destinations<'d>(
 ) -> Option<Vec<DestinationName>> {
     let items = match entry.value {
         DeValue::String(_) => vec![entry.clone()],
-        _ => entry.items("a destination's name in quotes, or a list of them")?,
+        _ => entry.items("a destination's name in quotes")?,
     };
     let mut destinations = Vec::new();
     for item in &items {
@@ -162,6 +162,13 @@ fn read_destinations<'d>(
         } else {
             destinations.push(destination);
         }
+    }
+    if destinations.len() > 1 {
+        // The seed's `transfer_complete` is one column: it cannot say which of two copies has arrived.
+        entry.spot.mistake(
+            complaint("a set is sent to one destination")
+                .help("name the one that it is sent to; send it on from there by other means"),
+        );
     }
     Some(destinations)
 }

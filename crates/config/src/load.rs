@@ -49,7 +49,10 @@ pub fn load(keeper_file: &Path, surroundings: &Surroundings) -> Result<Loaded, C
         }
     };
     if found.iter().any(|mistake| mistake.severity == Severity::Error) {
-        return Err(ConfigErrors { mistakes: found, state_dir: keeper.state_dir });
+        return Err(ConfigErrors {
+            mistakes: found,
+            state_dir: keeper.state_dir,
+        });
     }
     match assemble(file.clone(), keeper, jobs) {
         Some(settings) => Ok(Loaded {

@@ -29,9 +29,12 @@ impl MariaDb {
     pub(crate) async fn start() -> Self {
         // A socket's path has at most 107 characters.
         let directory = tempfile::Builder::new().prefix("mkc").tempdir_in("/tmp").unwrap();
+        // Of its own: a starting server removes the temporary tables of others from a folder that they share.
+        std::fs::create_dir(directory.path().join("tmp")).unwrap();
         let installed = Command::new(program("mariadb-install-db"))
             .arg("--no-defaults")
             .arg(format!("--datadir={}", directory.path().join("data").display()))
+            .arg(format!("--tmpdir={}", directory.path().join("tmp").display()))
             .arg(format!("--user={}", account()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
             .stdin(Stdio::null())
@@ -59,6 +62,10 @@ impl MariaDb {
                 self.directory.path().join("data").display()
             ))
             .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!(
+                "--tmpdir={}",
+                self.directory.path().join("tmp").display()
+            ))
             .arg(format!(
                 "--pid-file={}",
                 self.directory.path().join("pid").display()

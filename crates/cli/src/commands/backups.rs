@@ -6,7 +6,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, parse_since, print, print_json, table};
 use crate::surroundings::{load_settings, open_catalog};
 use chrono_tz::Tz;
-use mykeeper_catalog::BackupFilter;
+use mykeeper_catalog::{BackupFilter, SetState};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::FileEntry;
@@ -18,36 +18,27 @@ use std::path::Path;
 
 pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyhow::Result<Status> {
     let settings = load_settings(config)?.settings;
-    // A server is known by its name here and by its address in the catalog.
-    let server = args.server.as_ref().map(|wanted| {
-        let by_name = ServerName::new(wanted.as_str())
-            .ok()
-            .and_then(|name| settings.servers.get(&name));
-        by_name.map_or_else(|| wanted.clone(), |server| server.address.clone())
+    // A server is known by its name here, and by its tag in the catalog; an address does as well.
+    let named = args.server.as_ref().and_then(|wanted| {
+        let name = ServerName::new(wanted.as_str()).ok()?;
+        settings.servers.get(&name).map(|server| server.tag.clone())
     });
+    if let (Some(tag), Some(named)) = (&args.tag, &named)
+        && tag != named
+    {
+        return Err(Failure::usage(format!("--tag {tag:?} and --server contradict each other: that server's tag is {named:?}")));
+    }
     let filter = BackupFilter {
-        tag: args.tag.clone(),
-        server,
-        since: args
-            .since
-            .as_deref()
-            .map(|since| parse_since(since, SystemClock.now()))
-            .transpose()?,
-        // A state is told from the whole row: more are read than are shown.
-        limit: if args.state.is_some() {
-            args.limit.saturating_mul(20).max(1000)
-        } else {
-            args.limit
-        },
+        server: args.server.clone().filter(|_| named.is_none()),
+        tag: args.tag.clone().or(named),
+        since: args.since.as_deref().map(|since| parse_since(since, SystemClock.now())).transpose()?,
+        state: args.state.map(SetState::from),
+        limit: args.limit,
         ..Default::default()
     };
     let catalog = open_catalog(&settings).await?;
-    let mut backups = catalog.backups(&filter).await?;
+    let backups = catalog.backups(&filter).await?;
     catalog.close().await;
-    if let Some(state) = args.state {
-        backups.retain(|backup| is_in(backup, state));
-    }
-    backups.truncate(args.limit as usize);
     if json {
         print_json(&backups)?;
     } else {
@@ -56,14 +47,16 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
     Ok(Status::Done)
 }
 
-fn is_in(backup: &Backup, state: BackupState) -> bool {
-    match state {
-        BackupState::Complete => backup.is_complete(),
-        BackupState::Incomplete => !backup.is_complete(),
-        BackupState::Transferred => backup.is_transferred(),
-        BackupState::Validated => backup.validate_status == ValidateStatus::Passed,
-        BackupState::Failed => backup.validate_status == ValidateStatus::Failed,
-        BackupState::Deleted => backup.deletion == Deletion::Deleted,
+impl From<BackupState> for SetState {
+    fn from(state: BackupState) -> Self {
+        match state {
+            BackupState::Complete => Self::Complete,
+            BackupState::Incomplete => Self::Incomplete,
+            BackupState::Transferred => Self::Transferred,
+            BackupState::Validated => Self::Validated,
+            BackupState::Failed => Self::Failed,
+            BackupState::Deleted => Self::Deleted,
+        }
     }
 }
 

@@ -1,14 +1,247 @@
 //! `mykeeper restore`: puts a set into a server.
 
 use super::parse_bk_id;
+use super::run::conclude;
+use super::validate::by_hand;
 use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
+use crate::output::{TerminalLog, print, print_json, say, table};
+use crate::surroundings::{environment, settings_said};
+use futures::StreamExt;
+use mykeeper_config::{Settings, nearest};
+use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::jobs::restore::{Fate, Obstacle, Prepared, RestorePlan, Seen, prepare, restore};
+use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
+use mykeeper_domain::ServerName;
+use mykeeper_domain::backup::du_size;
+use mykeeper_domain::job::{RestoreTask, Task};
+use mykeeper_domain::run::RunState;
+use mykeeper_tools::restore::Restored;
+use mykeeper_tools::{RunLog, ToolEnv};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_tokio::Signals;
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use tokio_util::sync::CancellationToken;
 
-pub(crate) async fn run(_config: &Path, args: &RestoreArgs, _json: bool) -> anyhow::Result<Status> {
-    let id = parse_bk_id(&args.bk_id)?;
-    Err(Failure::unavailable(format!(
-        "set {id} cannot be restored into {} yet",
-        args.into
-    )))
+pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow::Result<Status> {
+    let set = parse_bk_id(&args.bk_id)?;
+    let environment = environment(settings_said(config)?).await?;
+    let into = find_server(&environment.settings(), &args.into)?;
+    let task = RestoreTask {
+        set,
+        into,
+        databases: args.database.clone(),
+        overwrite: args.overwrite,
+    };
+    let prepared = Box::pin(prepare(&environment, &task))
+        .await
+        .map_err(|obstacle| match obstacle {
+            Obstacle::Asked(_) => Failure::usage(obstacle),
+            Obstacle::Missing(_) => Failure::unavailable(obstacle),
+        })?;
+    if !json {
+        print(&as_text(&prepared.plan))?;
+    }
+    let refused = !prepared.plan.refusals.is_empty();
+    if refused || args.dry_run {
+        if json && refused {
+            print_json(&serde_json::json!({ "plan": prepared.plan, "dry_run": args.dry_run }))?;
+        }
+        let checked = if refused {
+            Err(Failure::usage(format!(
+                "{}\n  nothing was written",
+                prepared.plan.refusals.join("\n  ")
+            )))
+        } else {
+            rehearse(&environment, &prepared, json).await
+        };
+        environment.catalog.close().await;
+        return checked;
+    }
+    let plan = prepared.plan;
+    let seen = Seen::default();
+    let (finished, caught) = to_its_end(environment, task, &seen).await?;
+    let restored = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if json {
+        print_json(&report(&plan, &finished, restored.as_ref()))?;
+        return match finished.state {
+            RunState::Succeeded => Ok(Status::Done),
+            RunState::Warned => Ok(Status::Warnings),
+            // Says it on standard error.
+            _ => conclude(&finished, caught, false),
+        };
+    }
+    let status = conclude(&finished, caught, false)?;
+    if restored.is_some() {
+        for position in &plan.continue_from {
+            let gtid = position
+                .gtid
+                .as_ref()
+                .map_or_else(String::new, |gtid| format!(", GTID {gtid}"));
+            print(&format!(
+                "{}: as of {}, position {}{gtid}; what was written since: {}",
+                position.databases.join(", "),
+                position.file,
+                position.position,
+                position.command
+            ))?;
+        }
+    }
+    Ok(status)
+}
+
+fn find_server(settings: &Settings, name: &str) -> anyhow::Result<ServerName> {
+    let found = ServerName::new(name)
+        .ok()
+        .filter(|name| settings.servers.contains_key(name));
+    found.ok_or_else(|| {
+        let names: Vec<&str> = settings.servers.keys().map(ServerName::as_str).collect();
+        let hint = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None if names.is_empty() => "add a [servers.NAME]".to_owned(),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        Failure::usage(format!(
+            "there is no server {name:?} in {}; {hint}",
+            settings.keeper_file.display()
+        ))
+    })
+}
+
+/// Everything but the writing.
+async fn rehearse(environment: &Environment, prepared: &Prepared, json: bool) -> anyhow::Result<Status> {
+    let log = TerminalLog::new(false);
+    let env = ToolEnv {
+        supervisor: &environment.supervisor,
+        cancel: CancellationToken::new(),
+        log: &log,
+        clock: environment.clock.as_ref(),
+    };
+    let checked = prepared.check(environment, &env).await;
+    log.finish();
+    let checked = checked?;
+    if json {
+        print_json(&serde_json::json!({
+            "plan": prepared.plan,
+            "dry_run": true,
+            "checked_bytes": checked.bytes,
+            "differences": checked.differences,
+        }))?;
+    }
+    if !checked.differences.is_empty() {
+        let lines: Vec<String> = checked.differences.iter().map(ToString::to_string).collect();
+        return Err(Failure::job(format!(
+            "set {} is damaged and would not be restored: {}",
+            prepared.plan.bk_id,
+            lines.join("\n  ")
+        )));
+    }
+    if !json {
+        print(&format!(
+            "every file is as it was written ({}); nothing was written",
+            du_size(checked.bytes)
+        ))?;
+    }
+    Ok(if prepared.plan.left_out.is_empty() {
+        Status::Done
+    } else {
+        Status::Warnings
+    })
+}
+
+/// The restore as a run of its own, until its end or a signal.
+async fn to_its_end(
+    environment: Arc<Environment>,
+    task: RestoreTask,
+    seen: &Seen,
+) -> anyhow::Result<(FinishedRun, Option<i32>)> {
+    // One at a time into each server.
+    let mut job = by_hand(
+        &format!("restore into {}", task.into),
+        Task::Restore(task.clone()),
+    )?;
+    // A large set takes as long as it takes; a client that does nothing is ended all the same.
+    job.timeout = None;
+    let seen = Arc::clone(seen);
+    let work: Work = Box::new(move |context| Box::pin(async move { restore(context, &task, &seen).await }));
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
+    let log = Arc::new(TerminalLog::new(false));
+    let observer: Arc<dyn RunLog> = log.clone();
+    let engine = Engine::for_foreground(Arc::clone(&environment), Some(observer));
+    let running = engine.do_now(Arc::new(job), work);
+    tokio::pin!(running);
+    let mut caught = None;
+    let result = loop {
+        tokio::select! {
+            result = &mut running => break result,
+            Some(signal) = signals.next() => {
+                if caught.is_none() {
+                    say("stopping: the client is ended; what it has written stays in the server");
+                }
+                caught = Some(signal);
+                engine.end_runs();
+            }
+        }
+    };
+    log.finish();
+    environment.catalog.close().await;
+    Ok((result?, caught))
+}
+
+fn report(plan: &RestorePlan, finished: &FinishedRun, restored: Option<&Restored>) -> serde_json::Value {
+    serde_json::json!({
+        "plan": plan,
+        "dry_run": false,
+        "run": finished.id,
+        "state": finished.state,
+        "reason": finished.reason,
+        "bk_id": finished.bk_id,
+        "restored": restored,
+    })
+}
+
+fn as_text(plan: &RestorePlan) -> String {
+    let rows = plan
+        .databases
+        .iter()
+        .map(|database| {
+            let number =
+                |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+            let fate = match (database.fate, database.there_now.as_str()) {
+                (Fate::Created, _) => "created".to_owned(),
+                (Fate::Replaced, "") => "dropped (it is empty) and created".to_owned(),
+                (Fate::Replaced, there) => format!("dropped ({there}) and created"),
+            };
+            vec![
+                database.database.clone(),
+                number(database.tables),
+                number(database.rows),
+                database.size_bytes.map_or_else(|| "?".to_owned(), du_size),
+                database.others.clone().unwrap_or_else(|| "?".to_owned()),
+                fate,
+            ]
+        })
+        .collect();
+    let mut lines = vec![
+        format!("set {} in {}", plan.bk_id, plan.path.display()),
+        format!(
+            "into server {} ({}), whose binary log stays as it is set",
+            plan.into, plan.server_version
+        ),
+        table(&["DATABASE", "TABLES", "ROWS", "SIZE", "OTHERS", "BECOMES"], rows),
+    ];
+    lines.extend(plan.left_out.iter().map(|line| format!("left out: {line}")));
+    let has_events = plan
+        .databases
+        .iter()
+        .any(|one| one.others.as_ref().is_none_or(|others| others.contains("event") || others.contains("routine")));
+    if has_events {
+        lines.push(
+            "events come back as they were: an enabled one may begin at once where the event scheduler is on; where \
+             the set does not say in which SQL mode and time zone routines and events were written, the server's own holds"
+                .to_owned(),
+        );
+    }
+    lines.join("\n")
 }

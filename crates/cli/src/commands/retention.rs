@@ -4,15 +4,14 @@ use super::find_job;
 use super::run::{Shown, foreground};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::environment;
+use crate::surroundings::{environment, settings_said};
 use mykeeper_daemon::jobs::retention::{Plan, plan};
 use mykeeper_domain::job::Task;
 use mykeeper_domain::retention::Verdict;
 use std::path::Path;
 
 pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) -> anyhow::Result<Status> {
-    let environment = environment(config).await?;
-    let settings = environment.settings();
+    let settings = settings_said(config)?;
     let job = find_job(&settings, name)?;
     let Task::Retention(task) = &job.task else {
         return Err(Failure::usage(format!(
@@ -20,6 +19,8 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
             job.kind()
         )));
     };
+    let environment = environment(settings).await?;
+    let settings = environment.settings();
     if !dry_run {
         return foreground(
             environment,

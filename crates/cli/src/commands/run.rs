@@ -3,21 +3,22 @@
 use super::find_job;
 use crate::failure::{Failure, Status};
 use crate::output::{TerminalLog, print, print_json, say};
-use crate::surroundings::environment;
+use crate::surroundings::{environment, settings_said};
 use futures::StreamExt;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
 use mykeeper_domain::job::Job;
 use mykeeper_domain::run::RunState;
 use mykeeper_tools::RunLog;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) async fn run(config: &Path, name: &str, verbose: bool, json: bool) -> anyhow::Result<Status> {
-    let environment = environment(config).await?;
-    let job = find_job(&environment.settings(), name)?;
+    let settings = settings_said(config)?;
+    let job = find_job(&settings, name)?;
+    let environment = environment(settings).await?;
     foreground(environment, job, None, Shown { verbose, json }).await
 }
 
@@ -35,7 +36,7 @@ pub(crate) async fn foreground(
     work: Option<Work>,
     shown: Shown,
 ) -> anyhow::Result<Status> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
     let log = Arc::new(TerminalLog::new(shown.verbose));
     let observer: Arc<dyn RunLog> = log.clone();
     let engine = Engine::for_foreground(Arc::clone(&environment), Some(observer));
@@ -64,7 +65,7 @@ pub(crate) async fn foreground(
     conclude(&result?, caught, shown.json)
 }
 
-fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) -> anyhow::Result<Status> {
+pub(crate) fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) -> anyhow::Result<Status> {
     if json {
         print_json(&serde_json::json!({
             "run": finished.id, "state": finished.state, "reason": finished.reason, "bk_id": finished.bk_id,

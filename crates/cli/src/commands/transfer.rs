@@ -4,7 +4,7 @@ use super::parse_bk_id;
 use super::run::{Shown, foreground};
 use super::validate::by_hand;
 use crate::failure::{Failure, Status};
-use crate::surroundings::environment;
+use crate::surroundings::{environment, settings_said};
 use mykeeper_config::Settings;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::transfer::send_folder;
@@ -32,8 +32,9 @@ pub(crate) async fn run(
             dir.display()
         )));
     }
-    let environment = environment(config).await?;
-    let destination = choose_destination(&environment.settings(), to)?;
+    let settings = settings_said(config)?;
+    let destination = choose_destination(&settings, to)?;
+    let environment = environment(settings).await?;
     let task = TransferTask {
         destination: destination.clone(),
         verify_every: None,

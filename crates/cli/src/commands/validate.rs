@@ -3,7 +3,7 @@
 use super::parse_bk_id;
 use super::run::{Shown, foreground};
 use crate::failure::Status;
-use crate::surroundings::environment;
+use crate::surroundings::{environment, settings_said};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::validation::prove_one;
 use mykeeper_domain::JobName;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
     let id = bk_id.map(parse_bk_id).transpose()?;
-    let environment = environment(config).await?;
+    let environment = environment(settings_said(config)?).await?;
     // The statements of the schedule hold for a proof by hand too.
     let asserts: Vec<_> = environment
         .settings()

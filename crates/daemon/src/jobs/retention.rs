@@ -2,13 +2,13 @@
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
-use crate::locate::places;
+use crate::locate::{original, places};
 use crate::set_lease::sets_in_use;
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
-use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{CondemnReason, Context, Decision, Verdict, plan_retention};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 pub struct Plan {
     /// One for each set in the job's directory.
     pub decisions: Vec<Decision>,
-    /// Where each set lies, or would.
-    pub places: BTreeMap<BackupId, PathBuf>,
+    /// Where each set lies in the directory, or would: the original and a copy may both lie there.
+    pub places: BTreeMap<BackupId, Vec<PathBuf>>,
     /// What is worth a look.
     pub warnings: Vec<String>,
 }
@@ -56,22 +56,21 @@ pub async fn plan(
     for backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, &task.directory));
-        // The original and a copy may both have their place below: what is there counts.
-        let there = below.iter().find(|place| !is_gone(place));
-        let Some(place) = there.or(below.first()).cloned() else {
-            continue;
-        };
-        // A row that pybackup wrote does not say on which of the machines that share a catalog its set lies.
-        if there.is_none() && backup.node.is_none() && !is_of_here(&backup, settings) {
+        let is_there = below.iter().any(|place| !is_gone(place));
+        // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
+        // host, and of a set that pybackup made, it is not known whether it is on this machine at all.
+        let own = original(&backup, &environment.node).filter(|place| below.contains(place));
+        let is_own = backup.node.is_some() || is_of_here(&backup, settings);
+        if !is_there && (own.is_none() || !is_own) {
             continue;
         }
-        located.insert(backup.id, place);
+        located.insert(backup.id, below);
         sets.push(backup);
     }
     let mut warnings = Vec::new();
     let mut gone: BTreeSet<BackupId> = located
         .iter()
-        .filter(|(_, place)| is_gone(place))
+        .filter(|(_, places)| places.iter().all(|place| is_gone(place)))
         .map(|(id, _)| *id)
         .collect();
     // A directory that is not there, or in which nothing that should be is, is more likely not mounted than emptied.
@@ -160,10 +159,10 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
         if context.cancel.is_cancelled() {
             return Err(JobError::cancelled());
         }
-        let Some(place) = plan.places.get(&backup.id) else {
+        let Some(places) = plan.places.get(&backup.id) else {
             continue;
         };
-        match condemn(context, task, backup, (reason, place)).await {
+        match condemn(context, task, backup, (reason, places)).await {
             Ok(true) => {
                 done += 1;
                 freed += backup.size_bytes.unwrap_or(0);
@@ -226,11 +225,14 @@ async fn condemn(
     context: &RunContext,
     task: &RetentionTask,
     backup: &Backup,
-    (reason, place): (CondemnReason, &Path),
+    (reason, places): (CondemnReason, &[PathBuf]),
 ) -> Result<bool, JobError> {
     let environment = &context.environment;
     let why = format!("retention job {}: {reason}", context.job.name);
-    if !environment.catalog.mark_deleting(backup.id, &why).await? {
+    // A mark that is not followed by a removal keeps everyone else away from the set.
+    if sets_in_use(environment).await?.contains(&backup.id)
+        || !environment.catalog.mark_deleting(backup.id, &why).await?
+    {
         return Ok(false);
     }
     // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here.
@@ -238,12 +240,18 @@ async fn condemn(
         return Ok(false);
     }
     if task.action == RetentionAction::Delete {
-        let (directory, place, id) = (task.directory.clone(), place.to_path_buf(), backup.id);
-        context.say(format!("removing {}", place.display()));
-        tokio::task::spawn_blocking(move || remove_set(&directory, &place, id))
-            .await
-            .map_err(|error| JobError::fatal(format!("the removal ended early: {error}")))?
-            .map_err(JobError::passing)?;
+        let (directory, places, id) = (task.directory.clone(), places.to_vec(), backup.id);
+        for place in &places {
+            context.say(format!("removing {}", place.display()));
+        }
+        tokio::task::spawn_blocking(move || {
+            places
+                .iter()
+                .try_for_each(|place| remove_set(&directory, place, id))
+        })
+        .await
+        .map_err(|error| JobError::fatal(format!("the removal ended early: {error}")))?
+        .map_err(JobError::passing)?;
     }
     let now = context.clock().now();
     environment
@@ -284,11 +292,6 @@ fn remove_set(directory: &Path, place: &Path, id: BackupId) -> Result<(), String
         drop(std::fs::remove_dir(day));
     }
     Ok(())
-}
-
-/// Whether the set is marked as deleted already, for commands.
-pub fn is_deleted(backup: &Backup) -> bool {
-    backup.deletion == Deletion::Deleted
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How many sets one run of a transfer job takes from the catalog at a time.
-const BATCH: u32 = 100;
+const BATCH: u32 = 1_000;
 
 /// One run of a transfer job: what has not arrived is sent; one copy that is due is looked at.
 pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
@@ -31,15 +31,30 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     let mut failures = Vec::new();
     let mut notes = Vec::new();
     let mut sent = 0;
-    if let Some(every) = task.verify_every
-        && let Some(note) = verify_one(context, &task.destination, every).await?
-    {
-        notes.push(note);
+    if let Some(every) = task.verify_every {
+        match verify_one(context, &task.destination, every).await {
+            Ok(note) => notes.extend(note),
+            Err(error) if error.state == RunState::Cancelled => return Err(error),
+            // What waits to be sent is not held up by it.
+            Err(error) => notes.push(format!("no copy was compared: {}", error.reason)),
+        }
     }
     let pending = environment
         .catalog
         .pending_transfers(&environment.node, &task.destination, BATCH)
         .await?;
+    let fetched = pending.len();
+    // What is not there cannot be sent, now or later, and must not hold up what is.
+    let (pending, lost): (Vec<Backup>, Vec<Backup>) = pending
+        .into_iter()
+        .partition(|backup| original(backup, &environment.node).is_some_and(|dir| dir.is_dir()));
+    if let Some(first) = lost.first() {
+        let all = lost.len();
+        notes.push(format!(
+            "{all} sets were never sent and their folders are gone, among them {}",
+            first.id
+        ));
+    }
     let waiting = pending.len();
     for backup in pending {
         let id = backup.id;
@@ -77,8 +92,8 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         1 => format!("1 set sent to {}", task.destination),
         many => format!("{many} sets sent to {}", task.destination),
     };
-    if waiting as u32 == BATCH {
-        notes.push("more sets may wait; the next run takes them".to_owned());
+    if fetched as u32 == BATCH && sent > 0 {
+        context.say("more sets may wait; the next run takes them");
     }
     if notes.is_empty() {
         return Ok(JobReport::done(summary, None));
