@@ -5,7 +5,8 @@
 //! and exits 0; without TRIGGER or SHOW VIEW and the like objects are not to be seen at all.
 
 use mykeeper_domain::databases::like;
-use std::collections::BTreeSet;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,8 @@ struct Grant {
     given: bool,
     privileges: BTreeSet<String>,
     level: Level,
+    /// The account, or a role of its own.
+    to: Option<String>,
 }
 
 impl Grant {
@@ -138,6 +141,7 @@ impl Grant {
             given,
             privileges,
             level,
+            to: account_of(line),
         })
     }
 
@@ -166,12 +170,27 @@ impl Grants {
                 && grant.names(privilege)
                 && matches!(&grant.level, Level::Database(name) if name == database)
         });
-        let given = self.0.iter().any(|grant| {
-            grant.given
-                && grant.names(privilege)
-                && matches!(&grant.level, Level::Database(pattern) if like(pattern, database) || pattern == database)
-        });
-        given || (self.global(privilege) && !revoked)
+        // Of an account's patterns that match, the server goes by the most specific one alone; what its roles have
+        // comes on top of that.
+        let mut closest: BTreeMap<Option<&str>, (usize, bool)> = BTreeMap::new();
+        for grant in self.0.iter().filter(|grant| grant.given) {
+            let Level::Database(pattern) = &grant.level else {
+                continue;
+            };
+            if !like(pattern, database) && pattern != database {
+                continue;
+            }
+            let (rank, named) = (specificity(pattern), grant.names(privilege));
+            closest
+                .entry(grant.to.as_deref())
+                .and_modify(|(best, given)| match rank.cmp(best) {
+                    Ordering::Greater => (*best, *given) = (rank, named),
+                    Ordering::Equal => *given &= named,
+                    Ordering::Less => {}
+                })
+                .or_insert((rank, named));
+        }
+        closest.values().any(|(_, given)| *given) || (self.global(privilege) && !revoked)
     }
 
     fn on_table(&self, privilege: &str, database: &str, table: &str) -> bool {
@@ -327,6 +346,19 @@ fn on_server(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missin
             true,
         );
     }
+}
+
+/// The later its first wildcard, the more specific is a pattern; most of all one that has none.
+fn specificity(pattern: &str) -> usize {
+    let mut chars = pattern.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '%' | '_' => return at,
+            '\\' => drop(chars.next()),
+            _ => {}
+        }
+    }
+    usize::MAX
 }
 
 /// Wildcards in the name of a database are taken as they are only behind a backslash.
@@ -504,6 +536,31 @@ mod tests {
             missing(&grants, &need(&["shop"]), MARIADB),
             ["SELECT ON `shop`.*"]
         );
+    }
+
+    #[test]
+    fn the_most_specific_pattern_counts_alone() {
+        let grants = [
+            "GRANT RELOAD ON *.* TO `g`@`%`",
+            "GRANT SELECT ON `shop\\_a`.* TO `g`@`%`",
+            "GRANT SELECT, SHOW VIEW, EVENT, TRIGGER ON `shop%`.* TO `g`@`%`",
+            "GRANT SELECT ON `mysql`.`proc` TO `g`@`%`",
+        ];
+        assert_eq!(
+            missing(&grants, &need(&["shop_a"]), MARIADB),
+            [
+                "SHOW VIEW ON `shop\\_a`.*",
+                "TRIGGER ON `shop\\_a`.*",
+                "EVENT ON `shop\\_a`.*"
+            ]
+        );
+        assert_eq!(missing(&grants, &need(&["shop_b"]), MARIADB), [""; 0]);
+        let with_role = [
+            &grants[..],
+            &["GRANT SHOW VIEW, EVENT, TRIGGER ON `%`.* TO `role`"],
+        ]
+        .concat();
+        assert_eq!(missing(&with_role, &need(&["shop_a"]), MARIADB), [""; 0]);
     }
 
     #[test]
