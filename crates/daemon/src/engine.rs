@@ -432,6 +432,7 @@ impl Engine {
             deadline: job
                 .timeout
                 .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
+            ended_as: self.shared.ended_as,
         };
         let began = tokio::time::Instant::now();
         // A task of its own: a panic in it ends this run with a record, and nothing else.
@@ -539,7 +540,7 @@ impl Engine {
                 tracing::error!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended");
             }
             _ => {
-                tracing::warn!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended")
+                tracing::warn!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended");
             }
         }
         let end = RunEnd {

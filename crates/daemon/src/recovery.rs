@@ -70,7 +70,7 @@ pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
                     &run,
                     "the daemon ended before it began, and its job was removed",
                 )
-                .await?
+                .await?;
             }
         }
     }

@@ -1,5 +1,11 @@
 //! The life of runs, over a real embedded catalog and a clock that the test moves.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{Catalog, OpenCatalog, RunFilter};
 use mykeeper_config::{Settings, Surroundings};

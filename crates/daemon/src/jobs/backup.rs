@@ -37,7 +37,7 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             Err(error) => {
                 context
                     .before_next_attempt(&context.job.retry, number, error)
-                    .await?
+                    .await?;
             }
         }
         number += 1;

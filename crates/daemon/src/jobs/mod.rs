@@ -40,6 +40,8 @@ pub struct RunContext {
     pub private: PrivateDir,
     /// When the run's timeout is over.
     pub deadline: Option<tokio::time::Instant>,
+    /// What a run is called that is ended from outside before its deadline, and why.
+    pub ended_as: (RunState, &'static str),
 }
 
 /// What a run did.
@@ -239,6 +241,19 @@ impl RunContext {
         Ok(attempt.id)
     }
 
+    /// The state of what ended with `error`: who was ended from outside is called as the whole run is.
+    pub fn state_of(&self, error: &JobError) -> RunState {
+        let over = self
+            .deadline
+            .is_some_and(|deadline| tokio::time::Instant::now() >= deadline);
+        match error.state {
+            RunState::Cancelled if over => RunState::TimedOut,
+            RunState::Cancelled => self.ended_as.0,
+            RunState::TimedOut if !over => RunState::Failed,
+            state => state,
+        }
+    }
+
     /// Writes how an attempt ended. A catalog that cannot be written is logged; the run goes on.
     pub async fn end_attempt(&self, id: AttemptId, result: &JobResult, exit_status: Option<String>) {
         let end = match result {
@@ -249,7 +264,7 @@ impl RunContext {
                 finished_at: self.clock().now(),
             },
             Err(error) => RunEnd {
-                state: error.state,
+                state: self.state_of(error),
                 reason: Some(error.reason.clone()),
                 bk_id: error.bk_id,
                 finished_at: self.clock().now(),

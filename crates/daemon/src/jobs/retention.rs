@@ -139,7 +139,7 @@ pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
             Err(error) => {
                 context
                     .before_next_attempt(&context.job.retry, number, error)
-                    .await?
+                    .await?;
             }
         }
         number += 1;

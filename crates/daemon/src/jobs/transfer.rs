@@ -231,7 +231,7 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
             Err(error) => {
                 context
                     .before_next_attempt(&context.job.retry, number, error)
-                    .await?
+                    .await?;
             }
         }
         number += 1;
@@ -364,7 +364,7 @@ impl<'a> Sending<'a> {
                 Err(error) => {
                     context
                         .before_next_attempt(&context.job.retry, number, error)
-                        .await?
+                        .await?;
                 }
             }
             number += 1;
@@ -392,10 +392,10 @@ impl<'a> Sending<'a> {
                     self.target(),
                     error.reason
                 );
-                let state = if error.state == RunState::Failed {
-                    RunState::Warned
+                let state = if error.state == RunState::Cancelled {
+                    RunState::Cancelled
                 } else {
-                    error.state
+                    RunState::Warned
                 };
                 Err(JobError {
                     state,
@@ -468,7 +468,7 @@ impl<'a> Sending<'a> {
         let end = RunEnd {
             state: result
                 .as_ref()
-                .map_or_else(|error| error.state, |()| RunState::Succeeded),
+                .map_or_else(|error| context.state_of(error), |()| RunState::Succeeded),
             reason: result.as_ref().err().map(|error| error.reason.clone()),
             bk_id: Some(self.backup.id),
             finished_at: context.clock().now(),

@@ -28,7 +28,7 @@ pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
             Err(error) => {
                 context
                     .before_next_attempt(&context.job.retry, number, error)
-                    .await?
+                    .await?;
             }
         }
         number += 1;

@@ -17,6 +17,9 @@ pub struct MissingGroup {
     pub optional: bool,
 }
 
+/// A privilege, why it is needed, and one place where it is missing.
+type Member<'a> = (&'a str, &'a str, &'a MissingPrivilege);
+
 /// Joins what is missing on the same objects.
 pub fn group_missing(missing: &[MissingPrivilege]) -> Vec<MissingGroup> {
     // By privilege first: on which objects it is missing; then privileges that are missing on the same ones.
@@ -24,7 +27,7 @@ pub fn group_missing(missing: &[MissingPrivilege]) -> Vec<MissingGroup> {
     for one in missing {
         objects.entry((one.optional, one.privilege)).or_insert((Vec::new(), one.why)).0.push(one);
     }
-    let mut groups: BTreeMap<(bool, Vec<&str>), Vec<(&str, &str, &MissingPrivilege)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(bool, Vec<&str>), Vec<Member<'_>>> = BTreeMap::new();
     for ((optional, privilege), (list, why)) in objects {
         let on = list.iter().map(|one| one.on.as_str()).collect();
         if let Some(first) = list.first() {
@@ -34,7 +37,7 @@ pub fn group_missing(missing: &[MissingPrivilege]) -> Vec<MissingGroup> {
     groups.into_iter().map(|((optional, on), members)| describe(&on, &members, optional)).collect()
 }
 
-fn describe(on: &[&str], members: &[(&str, &str, &MissingPrivilege)], optional: bool) -> MissingGroup {
+fn describe(on: &[&str], members: &[Member<'_>], optional: bool) -> MissingGroup {
     let privileges = members.iter().map(|(privilege, _, _)| *privilege).collect::<Vec<_>>().join(", ");
     let why = members.iter().map(|(_, why, _)| *why).collect::<Vec<_>>().join("; ");
     let named = on.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
