@@ -378,7 +378,7 @@ async fn what_is_written_beside_the_set_matches_it() {
     server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); INSERT INTO shop.t VALUES (1)");
     let dump = Dump::full(&["shop"]);
     let result = dump.run(&server.admin()).await.unwrap();
-    let (manifest, evidence) = support_record(&result);
+    let (mut manifest, evidence) = support_record(&result);
     let digest = mykeeper_tools::mydumper::write_set_record(&dump.set_dir, &mut manifest, &evidence)
         .await
         .unwrap();
