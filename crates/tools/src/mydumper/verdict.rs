@@ -1,7 +1,7 @@
 //! Whether a dump is whole: everything that speaks for it must agree. Pure.
 
 use super::collect::Digests;
-use super::metadata::{DumpMetadata, parse_metadata};
+use super::metadata::{DumpMetadata, TableRecord, parse_metadata};
 use super::options::DumpOptions;
 use super::said::Said;
 use crate::digest::{Compression, FileDigest};
@@ -55,6 +55,8 @@ pub(crate) struct Verdict {
 pub(crate) struct PartFiles<'a> {
     facts: PartFacts<'a>,
     metadata: Option<DumpMetadata>,
+    /// What it tells of tables, by database in names of files and table: there may be 100,000 of them.
+    records: HashMap<String, HashMap<String, TableRecord>>,
     /// Names without the ending of compression, to names as they are.
     present: BTreeMap<&'a str, &'a str>,
     /// Names of databases in names of files.
@@ -64,7 +66,7 @@ pub(crate) struct PartFiles<'a> {
 
 impl<'a> PartFiles<'a> {
     pub(crate) fn new(facts: PartFacts<'a>) -> Self {
-        let metadata = facts
+        let mut metadata = facts
             .digests
             .get("metadata")
             .and_then(|digest| digest.as_ref().ok())
@@ -78,9 +80,18 @@ impl<'a> PartFiles<'a> {
             .map(|name| (Compression::strip(name), name.as_str()))
             .collect();
         let masks = masks(&facts, &present);
+        let mut records: HashMap<String, HashMap<String, TableRecord>> = HashMap::new();
+        let told = metadata
+            .as_mut()
+            .map(|metadata| std::mem::take(&mut metadata.tables));
+        for record in told.unwrap_or_default() {
+            let of_database = records.entry(record.database_in_files.clone()).or_default();
+            of_database.entry(record.table.clone()).or_insert(record);
+        }
         let mut files = Self {
             facts,
             metadata,
+            records,
             present,
             masks,
             data: BTreeMap::new(),
@@ -106,42 +117,25 @@ impl<'a> PartFiles<'a> {
         self.masks.get(database).map_or(database, String::as_str)
     }
 
+    /// What mydumper recorded of a table or view, from 0.11 on.
+    fn record(&self, database_in_files: &str, object: &str) -> Option<&TableRecord> {
+        self.records.get(database_in_files)?.get(object)
+    }
+
     /// `database.table` as it begins the names of files.
     fn stem(&self, database: &str, object: &str) -> String {
         let database = self.database_in_files(database);
-        let record = self.metadata.as_ref().and_then(|metadata| {
-            metadata
-                .tables
-                .iter()
-                .find(|one| one.database_in_files == database && one.table == object)
-        });
-        format!(
-            "{database}.{}",
-            record.map_or(object, |record| record.table_in_files.as_str())
-        )
+        let in_files = self
+            .record(database, object)
+            .map_or(object, |record| record.table_in_files.as_str());
+        format!("{database}.{in_files}")
     }
 
     fn match_data(&mut self) {
-        let records: HashMap<(&str, &str), &str> = self
-            .metadata
-            .iter()
-            .flat_map(|metadata| &metadata.tables)
-            .map(|one| {
-                (
-                    (one.database_in_files.as_str(), one.table.as_str()),
-                    one.table_in_files.as_str(),
-                )
-            })
-            .collect();
         let mut stems: HashMap<String, TableName> = HashMap::new();
         for (database, content) in self.contents() {
-            let in_files = self.database_in_files(database);
             for table in content.tables.keys() {
-                let table_in_files = records.get(&(in_files, table.as_str())).copied().unwrap_or(table);
-                stems.insert(
-                    format!("{in_files}.{table_in_files}"),
-                    (database.clone(), table.clone()),
-                );
+                stems.insert(self.stem(database, table), (database.clone(), table.clone()));
             }
         }
         let mut data: BTreeMap<TableName, Vec<&'a str>> = BTreeMap::new();
@@ -166,8 +160,19 @@ impl<'a> PartFiles<'a> {
                     .filter(|(_, facts)| holds_rows(facts.engine.as_deref()))
                     .map(move |(table, _)| (database.clone(), table.clone()))
             })
-            .filter(|table| !self.data.contains_key(table))
+            .filter(|table| self.data.get(table).is_none_or(|files| self.hold_no_row(files)))
             .collect()
+    }
+
+    /// Whole files without a row. mydumper leaves none behind of a table that it found empty, unless it is told to.
+    fn hold_no_row(&self, files: &[&str]) -> bool {
+        let options = self.facts.options;
+        options.countable
+            && options.selective.is_none()
+            && !options.has("build-empty-files")
+            && files.iter().all(|name| {
+                matches!(self.facts.digests.get(*name), Some(Ok(digest)) if digest.rows == 0 && digest.fault.is_none())
+            })
     }
 
     /// The judgement.
@@ -432,18 +437,30 @@ impl<'a> PartFiles<'a> {
         for table in self.without_data() {
             let (database, name) = &table;
             let (before, after) = (emptiness.before.get(&table), emptiness.after.get(&table));
-            if before == Some(&true) || after == Some(&true) {
+            let recorded = self
+                .record(self.database_in_files(database), name)
+                .and_then(|record| record.rows);
+            let lacks = if self.data.contains_key(&table) {
+                "has data files that hold no row"
+            } else {
+                "has no data file"
+            };
+            if let Some(rows) = recorded.filter(|rows| *rows > 0) {
+                verdict.reasons.push(self.lack(&format!(
+                    "{database}.{name} {lacks} where metadata says {rows} rows"
+                )));
+            } else if before == Some(&true) || after == Some(&true) {
                 verdict.rows.insert(table, 0);
             } else if self.facts.options.selective.is_some() {
                 verdict.left_out.insert(table);
             } else if before.is_none() && after.is_none() {
                 verdict.reasons.push(self.lack(&format!(
-                    "{database}.{name} has no data file, and the server could not be asked whether it is empty"
+                    "{database}.{name} {lacks}, and the server could not be asked whether it is empty"
                 )));
             } else {
                 verdict
                     .reasons
-                    .push(self.lack(&format!("{database}.{name} has no data file")));
+                    .push(self.lack(&format!("{database}.{name} {lacks}")));
             }
         }
         if !self.facts.options.countable {
@@ -459,7 +476,12 @@ impl<'a> PartFiles<'a> {
                     .iter()
                     .map(|(name, digest)| ((*name).to_owned(), digest.rows)),
             );
-            if digests.len() == files.len() && digests.iter().all(|(_, digest)| digest.fault.is_none()) {
+            // Without a row, and not found to be empty.
+            let lacks = self.hold_no_row(files) && !verdict.rows.contains_key(table);
+            if !lacks
+                && digests.len() == files.len()
+                && digests.iter().all(|(_, digest)| digest.fault.is_none())
+            {
                 let rows = digests.iter().map(|(_, digest)| digest.rows).sum();
                 self.compare_rows(table, rows, verdict);
                 verdict.rows.insert(table.clone(), rows);
@@ -468,12 +490,7 @@ impl<'a> PartFiles<'a> {
     }
 
     fn compare_rows(&self, table: &TableName, rows: u64, verdict: &mut Verdict) {
-        let in_files = self.database_in_files(&table.0);
-        let recorded = self
-            .metadata
-            .iter()
-            .flat_map(|metadata| &metadata.tables)
-            .find(|record| record.database_in_files == in_files && record.table == table.1);
+        let recorded = self.record(self.database_in_files(&table.0), &table.1);
         if let Some(recorded) = recorded.and_then(|record| record.rows)
             && recorded != rows
         {
@@ -531,14 +548,16 @@ fn masks(facts: &PartFacts<'_>, present: &BTreeMap<&str, &str>) -> HashMap<Strin
             None => unmatched.push(mask),
         }
     }
+    if unmatched.len() != 1 {
+        return masks;
+    }
     let without: Vec<&String> = facts
         .databases
         .iter()
         .filter(|database| !masks.contains_key(*database))
         .filter(|database| {
-            !present
-                .keys()
-                .any(|name| name.starts_with(&format!("{database}.")))
+            let begin = format!("{database}.");
+            !present.keys().any(|name| name.starts_with(&begin))
         })
         .collect();
     if let ([mask], [database]) = (unmatched.as_slice(), without.as_slice()) {

@@ -322,6 +322,10 @@ async fn every_damage_that_mydumper_hides_is_found() {
             "exit 0, but shop.orders has no data file",
         ),
         (
+            "rm shop.orders.*sql.*; echo 'SET NAMES binary;' | gzip > shop.orders.00000.sql.gz",
+            "exit 0, but shop.orders has data files that hold no row",
+        ),
+        (
             "rm shop.audit-schema.sql.*",
             "exit 0, but table shop.audit has no CREATE TABLE file",
         ),
