@@ -373,12 +373,21 @@ fn list(dir: &Path) -> Result<Vec<(String, Stamp)>, ToolError> {
 
 /// `metadata` is written from beginning to end of the dump, and is closed and renamed at its end.
 fn is_handled_early(name: &str) -> bool {
-    !name.starts_with("metadata")
+    !is_metadata(name)
+}
+
+/// Not the files of a database that is called `metadata_store`.
+fn is_metadata(name: &str) -> bool {
+    name.strip_prefix("metadata").is_some_and(|rest| {
+        let number = rest.strip_prefix(".partial.");
+        matches!(rest, "" | ".partial" | ".header")
+            || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 fn text_bytes(name: &str) -> usize {
     let plain = crate::digest::Compression::strip(name);
-    if name.starts_with("metadata") {
+    if is_metadata(name) {
         METADATA_TEXT_BYTES
     } else if ["-schema-post.sql", "-schema-triggers.sql", "-schema-create.sql"]
         .iter()
@@ -432,6 +441,27 @@ mod tests {
         assert_eq!(digest("metadata").text.as_deref(), Some(b"x".as_slice()));
         assert!(digest("late.sql").fault.is_some());
         assert_eq!((collected.full, collected.fault), (None, None));
+    }
+
+    #[test]
+    fn a_database_may_be_called_metadata() {
+        for name in [
+            "metadata",
+            "metadata.partial",
+            "metadata.partial.0",
+            "metadata.header",
+        ] {
+            assert_eq!(text_bytes(name), METADATA_TEXT_BYTES, "{name}");
+        }
+        for name in [
+            "metadata.t.sql.gz",
+            "metadata_store.t.sql",
+            "metadata.partial.sql",
+            "metadata.0.sql",
+        ] {
+            assert_eq!(text_bytes(name), 0, "{name}");
+            assert!(is_handled_early(name), "{name}");
+        }
     }
 
     #[test]
