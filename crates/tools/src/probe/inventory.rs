@@ -90,7 +90,12 @@ impl Probe {
                 "SEQUENCE" => {
                     database.sequences.insert(name);
                 }
-                _ => {
+                other => {
+                    if other == "SYSTEM VERSIONED" {
+                        found.unknown_objects.push(format!(
+                            "the history of the system-versioned table {schema}.{name}"
+                        ));
+                    }
                     let table = TableInventory {
                         engine: optional_text(&row, 3),
                         rows: None,
