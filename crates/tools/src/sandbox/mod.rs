@@ -173,15 +173,18 @@ impl ThrowawayServer {
         let deadline = Instant::now() + READY_WITHIN;
         let asking = async {
             loop {
-                match version_of(self.socket()).await {
-                    Ok(version) => return Ok(version),
-                    Err(error) if Instant::now() > deadline => {
-                        return Err(
-                            self.no_start(&format!("it did not answer within {READY_WITHIN:?} ({error})"))
-                        );
-                    }
-                    Err(_) => tokio::time::sleep(ASK_EVERY).await,
+                // A server that takes the connection and then says nothing must not be waited for any longer.
+                let error = match tokio::time::timeout_at(deadline, version_of(self.socket())).await {
+                    Ok(Ok(version)) => return Ok(version),
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it says nothing".to_owned(),
+                };
+                if Instant::now() >= deadline {
+                    return Err(
+                        self.no_start(&format!("it did not answer within {READY_WITHIN:?} ({error})"))
+                    );
                 }
+                tokio::time::sleep(ASK_EVERY).await;
             }
         };
         tokio::select! {
