@@ -232,10 +232,11 @@ fn as_text(plan: &RestorePlan) -> String {
         table(&["DATABASE", "TABLES", "ROWS", "SIZE", "OTHERS", "BECOMES"], rows),
     ];
     lines.extend(plan.left_out.iter().map(|line| format!("left out: {line}")));
-    let has_events = plan
-        .databases
-        .iter()
-        .any(|one| one.others.as_ref().is_none_or(|others| others.contains("event") || others.contains("routine")));
+    let has_events = plan.databases.iter().any(|one| {
+        one.others
+            .as_ref()
+            .is_none_or(|others| others.contains("event") || others.contains("routine"))
+    });
     if has_events {
         lines.push(
             "events come back as they were: an enabled one may begin at once where the event scheduler is on; where \

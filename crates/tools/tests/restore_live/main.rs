@@ -1,0 +1,238 @@
+//! Sets of the real mydumper, put into another real server.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "shared with tests that need other parts of it")]
+mod support;
+
+use mykeeper_domain::SystemClock;
+use mykeeper_domain::ids::{BackupId, NodeName};
+use mykeeper_domain::sandbox::Sandbox;
+use mykeeper_supervise::Limits;
+use mykeeper_tools::prove::ProveRequest;
+use mykeeper_tools::restore::{RestoreRequest, Restored, check_set, look_at_target, restore_set};
+use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use support::{AWKWARD, AWKWARD_NAMES, Dump, Log, Server, supervisor, tempdir};
+use tokio_util::sync::CancellationToken;
+
+/// Everything around one restore. The set has no evidence: its files speak for it, as with sets of pybackup's.
+struct Stage {
+    dump: Dump,
+    private: tempfile::TempDir,
+    log: Log,
+    cancel: CancellationToken,
+    overwrite: bool,
+}
+
+impl Stage {
+    async fn of(source: &Server, databases: &[&str]) -> Self {
+        let dump = Dump::full(databases);
+        let result = dump.run(&source.admin()).await.unwrap();
+        assert_eq!(result.complete, [true], "{:?}", support::reasons(&result));
+        let (private, log) = (tempdir(), Log::default());
+        Self {
+            dump,
+            private,
+            log,
+            cancel: CancellationToken::new(),
+            overwrite: false,
+        }
+    }
+
+    async fn put_into(&self, connection: &ServerConnection) -> Result<Restored, ToolError> {
+        let supervisor = supervisor();
+        let env = ToolEnv {
+            supervisor: &supervisor,
+            cancel: self.cancel.clone(),
+            log: &self.log,
+            clock: &SystemClock,
+        };
+        let limits = Limits {
+            timeout: None,
+            stall: Some(Duration::from_secs(60)),
+            grace: Duration::from_secs(2),
+        };
+        let sandbox = Sandbox {
+            server: PathBuf::new(),
+            directory: PathBuf::new(),
+            memory_bytes: 0,
+            threads: 3,
+        };
+        let set = ProveRequest {
+            bk_id: BackupId::generate(),
+            run_id: None,
+            node: &NodeName::new("here").unwrap(),
+            set_dir: &self.dump.set_dir,
+            evidence: None,
+            files: &[],
+            databases: &self.dump.databases,
+            sandbox: &sandbox,
+            myloader: Path::new("myloader"),
+            asserts: &[],
+            limits: &limits,
+        };
+        let wanted = &self.dump.databases;
+        let checked = check_set(&set, wanted, &env).await?;
+        assert_eq!(checked.differences, []);
+        let target = look_at_target(connection, wanted).await?;
+        let request = RestoreRequest {
+            set,
+            wanted,
+            overwrite: self.overwrite,
+            connection,
+            private_dir: self.private.path(),
+        };
+        let restored = restore_set(&request, (&checked, &target), &env).await;
+        let left: Vec<_> = std::fs::read_dir(self.private.path()).unwrap().collect();
+        assert!(left.is_empty(), "private files are left: {left:?}");
+        restored
+    }
+
+    /// Returns once rows have begun to flow.
+    async fn loading(&self) {
+        while self
+            .log
+            .progress
+            .lock()
+            .unwrap()
+            .iter()
+            .all(|done| *done < 1_000_000)
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Rows enough for someone to come in between.
+const LARGE: &str = "CREATE DATABASE big; USE big; CREATE TABLE big.t (id INT PRIMARY KEY, b LONGBLOB); \
+                     INSERT INTO big.t SELECT seq, REPEAT(SHA2(seq, 512), 3000) FROM seq_1_to_150; \
+                     CREATE TABLE big.small (id INT); INSERT INTO big.small VALUES (1)";
+
+fn checksums(server: &Server, databases: &[&str]) -> Vec<String> {
+    let list: Vec<String> = databases.iter().map(|name| format!("'{name}'")).collect();
+    let tables = server.sql(&format!(
+        "SELECT CONCAT('`', table_schema, '`.`', table_name, '`') FROM information_schema.tables \
+         WHERE table_type='BASE TABLE' AND CAST(table_schema AS BINARY) IN ({}) ORDER BY 1",
+        list.join(",")
+    ));
+    tables
+        .lines()
+        .map(|table| server.sql(&format!("CHECKSUM TABLE {table} EXTENDED")))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_table_and_name_comes_back() {
+    let source = Server::start_with(&["--sql-mode="]);
+    source.sql(AWKWARD);
+    source.sql(
+        "USE shop;\nDELIMITER //\n\
+         CREATE PROCEDURE talk()\nBEGIN\n  -- it's a \"comment\"; within\n  SELECT 'a;b', \"it's\" /* ; */;\n  # done;\nEND//\n\
+         SET NAMES latin1//\nCREATE FUNCTION latin() RETURNS TEXT NO SQL RETURN '\u{e4}\u{f6}'//\n",
+    );
+    let target = Server::start();
+    let stage = Stage::of(&source, &AWKWARD_NAMES).await;
+    let restored = stage.put_into(&target.admin()).await.unwrap();
+    assert!(restored.is_whole(), "{restored:#?}");
+    assert_eq!(restored.warnings, [""; 0]);
+    assert_eq!(
+        checksums(&target, &AWKWARD_NAMES),
+        checksums(&source, &AWKWARD_NAMES)
+    );
+    assert_eq!(
+        target.sql("SELECT shop.latin()"),
+        source.sql("SELECT shop.latin()")
+    );
+    assert_eq!(target.sql("CALL shop.talk()"), source.sql("CALL shop.talk()"));
+    assert_eq!(
+        target.sql("SELECT NEXTVAL(shop.s1)"),
+        source.sql("SELECT NEXTVAL(shop.s1)")
+    );
+    let default = "SHOW CREATE DATABASE `日志 库-1`";
+    assert_eq!(target.sql(default), source.sql(default));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_server_does_not_take_is_an_error_that_names_its_file() {
+    let source = Server::start_with(&["--max-allowed-packet=16M"]);
+    source.sql(LARGE);
+    let target = Server::start_with(&["--max-allowed-packet=64K"]);
+    let stage = Stage::of(&source, &["big"]).await;
+    let error = stage.put_into(&target.admin()).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot load big.t.sql.gz into server shop: ERROR "),
+        "{error}"
+    );
+    assert!(error.contains("max_allowed_packet"), "{error}");
+    let log = stage.log.text();
+    assert!(log.contains("big: half done: "), "{log}");
+    assert!(!log.contains("INSERT INTO"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_load_ends_at_once_and_says_how_far_it_has_come() {
+    let source = Server::start();
+    source.sql(LARGE);
+    let target = Server::start();
+    let stage = Stage::of(&source, &["big"]).await;
+    let admin = target.admin();
+    let (result, ()) = tokio::join!(stage.put_into(&admin), async {
+        stage.loading().await;
+        stage.cancel.cancel();
+    });
+    assert!(matches!(result, Err(ToolError::Cancelled { .. })), "{result:?}");
+    assert!(
+        stage.log.text().contains("mykeeper: big: "),
+        "{}",
+        stage.log.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_ends_the_restore() {
+    let source = Server::start();
+    source.sql(LARGE);
+    let mut target = Server::start();
+    let stage = Stage::of(&source, &["big"]).await;
+    let admin = target.admin();
+    let (result, ()) = tokio::join!(stage.put_into(&admin), async {
+        stage.loading().await;
+        target.kill();
+    });
+    let error = result.unwrap_err().to_string();
+    assert!(error.contains("into server shop: ERROR 20"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_defined_is_told_and_the_rest_comes() {
+    let source = Server::start_with(&["--log-bin-trust-function-creators=1"]);
+    source.sql(
+        "CREATE DATABASE d; USE d; CREATE TABLE t (id INT); INSERT INTO t VALUES (1); CREATE VIEW z AS SELECT * FROM t; \
+         CREATE VIEW a AS SELECT * FROM z; CREATE FUNCTION f() RETURNS INT RETURN 1; CREATE FUNCTION g() RETURNS INT NO SQL RETURN 2; \
+         CREATE EVENT once ON SCHEDULE AT CURRENT_TIMESTAMP + INTERVAL 3 SECOND DO SELECT 1; \
+         CREATE EVENT often ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+    );
+    let stage = Stage::of(&source, &["d"]).await;
+    while source.sql("SHOW EVENTS FROM d LIKE 'once'") != "" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let target = Server::start();
+    let restored = stage.put_into(&target.admin()).await.unwrap();
+    assert_eq!(restored.warnings.len(), 1, "{restored:#?}");
+    assert!(
+        restored.warnings[0].contains("event once was due once"),
+        "{restored:#?}"
+    );
+    assert_eq!(target.sql("SELECT COUNT(*) FROM d.a"), "1\n");
+    assert_eq!(target.sql("SELECT d.g()"), "2\n");
+    assert!(target.sql("SHOW EVENTS FROM d").contains("often"));
+    let database = &restored.databases[0];
+    assert!(
+        database.refusals[0].contains("log_bin_trust_function_creators"),
+        "{database:#?}"
+    );
+    let differences: Vec<String> = database.differences.iter().map(ToString::to_string).collect();
+    assert_eq!(differences, ["d: function f: expected present, found missing"]);
+}
