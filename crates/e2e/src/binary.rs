@@ -17,14 +17,9 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// The one of the same profile as the running test.
+    /// The one of the same profile as the running test or benchmark.
     pub fn find() -> Self {
-        let test = std::env::current_exe().expect("a test knows its own path");
-        let profile = test
-            .ancestors()
-            .nth(2)
-            .expect("a test lies at target/<profile>/deps/");
-        let path = profile.join("mykeeper");
+        let path = profile_folder().join("mykeeper");
         assert!(
             path.is_file(),
             "there is no {}: run 'cargo build --workspace' first",
@@ -76,6 +71,16 @@ impl Binary {
             stderr,
             words: args.join(" "),
         }
+    }
+}
+
+/// `target/<profile>`, where programs lie; tests lie in its `deps`.
+pub(crate) fn profile_folder() -> PathBuf {
+    let program = std::env::current_exe().expect("a program knows its own path");
+    let folder = program.parent().expect("a program lies in a folder");
+    match folder.parent() {
+        Some(profile) if folder.ends_with("deps") => profile.to_path_buf(),
+        _ => folder.to_path_buf(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Making the system tables takes a second, so it is done once and the folder is cloned; so is a folder with the
 //! sample data loaded. Both lie under `target/e2e/`, named after the server's version and the sample's text.
 
+use crate::binary::profile_folder;
 use crate::proxy::free_port;
 use crate::sample::sample_sql;
 use crate::scratch::{Scratch, is_root};
@@ -307,11 +308,8 @@ fn clone_folder(from: &Path, to: &Path) {
 
 /// `target/e2e`, where the templates are kept between runs.
 fn cache() -> PathBuf {
-    let program = std::env::current_exe().expect("a test knows its own path");
-    let target = program
-        .ancestors()
-        .nth(3)
-        .expect("a test lies at target/<profile>/deps/");
+    let profile = profile_folder();
+    let target = profile.parent().expect("a profile's folder lies in target/");
     let cache = target.join("e2e");
     std::fs::create_dir_all(&cache).expect("target/ can be written");
     cache

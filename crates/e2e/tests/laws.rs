@@ -53,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "daemon",
             "web",
             "cli",
+            "e2e",
         ],
     ),
 ];

@@ -1,0 +1,86 @@
+//! The committed benchmarks: what mykeeper costs, beside what it supervises, measured in one run on one machine.
+//!
+//! CPU time is compared, not wall time: the machine may be busy with other things. Every figure comes with the
+//! figure it is a share of.
+
+mod dump;
+mod error;
+mod idle;
+mod process;
+mod report;
+mod sampler;
+
+use clap::{Parser, ValueEnum};
+use error::BenchError;
+use report::say;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Measures what mykeeper costs.
+#[derive(Parser, Debug)]
+#[command(name = "mykeeper-bench")]
+struct Args {
+    /// What is measured.
+    #[arg(value_enum, default_value = "all")]
+    what: What,
+    /// Size of the dumped data, uncompressed.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(12..=20_000))]
+    size_mb: u32,
+    /// How long the idle daemon is watched.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=3_600))]
+    seconds: u32,
+    /// How often each way of dumping is measured.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    rounds: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// A daemon with 1,000 jobs and nothing to do.
+    Idle,
+    /// Backups of generated data.
+    Dump,
+    /// Both.
+    All,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::complain(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), BenchError> {
+    let binary = find_binary()?;
+    if cfg!(debug_assertions) {
+        report::complain("warning: this is a debug build, and so is what it measures: add --release");
+    }
+    say(&format!("measured: {}\n", binary.display()))?;
+    if args.what != What::Dump {
+        idle::measure(Duration::from_secs(args.seconds.into()))?;
+    }
+    if args.what != What::Idle {
+        dump::measure(args.size_mb, args.rounds)?;
+    }
+    Ok(())
+}
+
+/// The binary of the same profile as this program.
+fn find_binary() -> Result<PathBuf, BenchError> {
+    let own = std::env::current_exe().map_err(|source| BenchError::Io {
+        act: "find this program",
+        source,
+    })?;
+    let path = own.with_file_name("mykeeper");
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(BenchError::NoBinary { path })
+    }
+}
