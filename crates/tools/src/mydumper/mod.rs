@@ -2,6 +2,7 @@
 
 mod collect;
 mod detect;
+mod lockup;
 mod metadata;
 pub mod option_file;
 mod options;

@@ -2,6 +2,7 @@
 
 use super::collect::{Collected, Collector, Room};
 use super::detect::{INSTALL_HINT, MydumperInfo};
+use super::lockup;
 use super::option_file::OptionFile;
 use super::options::DumpOptions;
 use super::plan::{DumpPlan, PartPlan, PlanInput, plan_dump};
@@ -26,6 +27,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const PROGRAM: &str = "mydumper";
+/// How often a mydumper is started that locks itself up.
+const LOCKUP_TRIES: u32 = 5;
 /// `slave_status` of a server that replicates nothing.
 const NOT_A_SLAVE: &str = "Not a slave";
 
@@ -99,6 +102,7 @@ struct PartRun {
     exit: String,
     success: bool,
     ended: Option<ToolError>,
+    locked_up: bool,
 }
 
 /// Dumps the databases and judges what came of it.
@@ -232,7 +236,7 @@ async fn run_parts(
             continue;
         }
         let limits = left(&request.limits, started_at.elapsed());
-        match run_part(request, env, (part, option_file), (limits, bytes)).await {
+        match run_unlocked(request, env, (part, option_file), (limits, bytes)).await {
             Ok(run) => {
                 bytes += run
                     .collected
@@ -275,6 +279,60 @@ fn left(limits: &Limits, elapsed: Duration) -> Limits {
     }
 }
 
+/// Runs a part, and again when mydumper 0.10 has locked itself up, which is before it has written a row.
+///
+/// The last time with one thread, which has not been seen to lock up.
+async fn run_unlocked(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    (part, option_file): (&PartPlan, &OptionFile),
+    (limits, bytes): (Limits, u64),
+) -> Result<PartRun, ToolError> {
+    let began = Instant::now();
+    let mut part = part.clone();
+    for tries_left in (0..LOCKUP_TRIES).rev() {
+        let limits = left(&limits, began.elapsed());
+        let run = run_part(request, env, (&part, option_file), (limits, bytes)).await?;
+        if !run.locked_up || tries_left == 0 || env.cancel.is_cancelled() {
+            return Ok(run);
+        }
+        if tries_left == 1 {
+            part.args.retain(|arg| !arg.starts_with("--threads"));
+            part.args.push("--threads=1".to_owned());
+        }
+        env.log.line(
+            "mykeeper",
+            "mydumper has locked itself up before the first row, as version 0.10 does at times with several \
+             databases and threads; it was ended, and what it had begun to write is removed; it is started again",
+        );
+        clear(&part_dir(request, &part))?;
+    }
+    Err(ToolError::Failed {
+        message: "mydumper was not started".to_owned(),
+        passing: true,
+    })
+}
+
+/// Removes the files of a dump that has not begun; the folder stays.
+fn clear(dir: &Path) -> Result<(), ToolError> {
+    let io = |action| {
+        move |source| ToolError::Io {
+            action,
+            path: dir.to_owned(),
+            source,
+        }
+    };
+    for entry in std::fs::read_dir(dir).map_err(io("read"))? {
+        let path = entry.map_err(io("read"))?.path();
+        std::fs::remove_file(&path).map_err(|source| ToolError::Io {
+            action: "remove",
+            path,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
 async fn run_part(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
@@ -282,7 +340,7 @@ async fn run_part(
     (limits, bytes): (Limits, u64),
 ) -> Result<PartRun, ToolError> {
     let dir = part_dir(request, part);
-    if !part.dir.is_empty() {
+    if !part.dir.is_empty() && !dir.is_dir() {
         DirBuilder::new()
             .mode(0o750)
             .create(&dir)
@@ -295,7 +353,9 @@ async fn run_part(
     let activity = Activity::new();
     let collector = Collector::start(&dir, activity.clone(), env.log, bytes)?;
     let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
+    let (announce, identity) = tokio::sync::watch::channel(None);
     let spec = ChildSpec::new(&request.info.program)
+        .announce_to(announce)
         .args(argv(part, option_file, &dir))
         // Names in what it says are not ASCII; in the C locale they come as question marks.
         .env("LC_ALL", "C.UTF-8")
@@ -307,8 +367,22 @@ async fn run_part(
         env.log.line(PROGRAM, &line);
         said.hear(&line);
     };
+    let mut locked_up = false;
     let run = async {
-        let finished = env.supervisor.run(spec, stop.clone(), activity, &mut hear).await;
+        let run = env.supervisor.run(spec, stop.clone(), activity, &mut hear);
+        tokio::pin!(run);
+        let finished = if lockup::is_possible(request.info.version, part.databases.len()) {
+            tokio::select! {
+                finished = &mut run => finished,
+                () = lockup::locked_up(identity) => {
+                    locked_up = true;
+                    stop.cancel();
+                    run.await
+                }
+            }
+        } else {
+            run.await
+        };
         done.cancel();
         finished
     };
@@ -334,6 +408,17 @@ async fn run_part(
         .digests
         .values()
         .any(|file| file.as_ref().map_or(true, |file| file.fault.is_some()));
+    let ended = match ended {
+        Some(ToolError::Cancelled { .. }) if locked_up && !env.cancel.is_cancelled() => {
+            Some(ToolError::Failed {
+                message:
+                    "mydumper has locked itself up again and again; try fewer threads, or a later version"
+                        .to_owned(),
+                passing: true,
+            })
+        }
+        ended => ended,
+    };
     let ended = match room {
         Some(room) if collected.full.is_some() || !is_success || damaged => Some(no_space(&dir, room)),
         // The run may also be cancelled while the last files are read.
@@ -348,6 +433,7 @@ async fn run_part(
         collected,
         said,
         ended,
+        locked_up,
     })
 }
 

@@ -213,7 +213,7 @@ impl<'a> Load<'a> {
             Mutex::new(self.layout.databases.iter().flat_map(each).collect());
         // One after another: tables that refer to each other would wait for each other.
         self.work(&queue, &self.env.cancel, &|database| {
-            self.standing.table_made(database)
+            self.standing.table_made(database);
         })
         .await
     }
