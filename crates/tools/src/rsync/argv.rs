@@ -14,6 +14,7 @@ pub(super) const PARTIAL_DIR: &str = ".rsync-partial";
 const CONNECT_SECONDS: u32 = 30;
 
 /// A way to one destination.
+#[derive(Clone)]
 pub(super) struct Way<'a> {
     pub(super) info: &'a RsyncInfo,
     pub(super) destination: &'a Destination,

@@ -40,7 +40,8 @@ pub struct SendRequest<'a> {
     /// A folder that only we can read, for the password's file.
     pub private_dir: &'a Path,
     /// For each call of rsync. While an rsync reads for checksums it says nothing: the stall limit is extended by
-    /// what the largest file takes.
+    /// what the largest file takes, and where all are compared, by what all take, since rsync reads a whole folder
+    /// before it says the first word of it.
     pub limits: &'a Limits,
 }
 
@@ -116,6 +117,8 @@ struct Session<'a> {
     env: &'a ToolEnv<'a>,
     way: Way<'a>,
     limits: Limits,
+    /// The same with the limits of an rsync that reads everything.
+    reading: (Way<'a>, Limits),
     total_bytes: u64,
     _password: Option<NamedTempFile>,
 }
@@ -146,6 +149,11 @@ impl<'a> Session<'a> {
             stall: limits.stall,
         };
         way.check()?;
+        let reading = with_reading_time(request.limits, total_bytes);
+        let reading_way = Way {
+            stall: reading.stall,
+            ..way.clone()
+        };
         if let DestinationUrl::Local { path } = &request.destination.url {
             let same = |a: &Path, b: &Path| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
             if same(&path.join(below), request.set_dir) {
@@ -164,6 +172,7 @@ impl<'a> Session<'a> {
             env,
             way,
             limits,
+            reading: (reading_way, reading),
             total_bytes,
             _password: password,
         })
@@ -211,8 +220,8 @@ impl<'a> Session<'a> {
             path: folder,
             source,
         })?;
-        self.run(self.way.make_folders_argv(skeleton.path()), &mut |_| {})
-            .await
+        let args = self.way.make_folders_argv(skeleton.path());
+        self.run(args, &self.limits, &mut |_| {}).await
     }
 
     /// Sends everything, then the manifest.
@@ -224,10 +233,16 @@ impl<'a> Session<'a> {
         let SendRequest {
             set_dir, relative, ..
         } = self.request;
+        let (way, limits) = if more.is_empty() {
+            (&self.way, &self.limits)
+        } else {
+            (&self.reading.0, &self.reading.1)
+        };
         let mut stats = Stats::default();
         let mut last = None;
         self.run(
-            with(self.way.send_argv(set_dir, relative, MANIFEST_FILE)),
+            with(way.send_argv(set_dir, relative, MANIFEST_FILE)),
+            limits,
             &mut |line| {
                 if let Some(done_bytes) = parse_progress(line) {
                     if last != Some(done_bytes) {
@@ -249,10 +264,8 @@ impl<'a> Session<'a> {
         let manifest = set_dir.join(MANIFEST_FILE);
         if manifest.is_file() {
             let mut stats = Stats::default();
-            self.run(with(self.way.send_file_argv(&manifest, relative)), &mut |line| {
-                stats.take(line);
-            })
-            .await?;
+            let args = with(way.send_file_argv(&manifest, relative));
+            self.run(args, limits, &mut |line| stats.take(line)).await?;
             add(&mut total, stats);
         }
         Ok(total)
@@ -269,20 +282,15 @@ impl<'a> Session<'a> {
         };
         self.env.log.progress(progress);
         let mut differing = Vec::new();
-        let args = self.way.verify_argv(set_dir, relative);
-        let ended = run_rsync(
-            self.request.info,
-            args,
-            self.limits.clone(),
-            self.env,
-            &mut |line| {
-                if let Some(name) = parse_itemized(line)
-                    && differing.len() < MAX_NAMED
-                {
-                    differing.push(name.to_owned());
-                }
-            },
-        )
+        let (way, limits) = &self.reading;
+        let args = way.verify_argv(set_dir, relative);
+        let ended = run_rsync(self.request.info, args, limits.clone(), self.env, &mut |line| {
+            if let Some(name) = parse_itemized(line)
+                && differing.len() < MAX_NAMED
+            {
+                differing.push(name.to_owned());
+            }
+        })
         .await?;
         if ended.exit != Exit::Success {
             return Err(failure(&self.act("compare").replace(" to ", " with "), &ended));
@@ -293,9 +301,10 @@ impl<'a> Session<'a> {
     async fn run(
         &self,
         args: Vec<OsString>,
+        limits: &Limits,
         on_line: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(), ToolError> {
-        let ended = run_rsync(self.request.info, args, self.limits.clone(), self.env, on_line).await?;
+        let ended = run_rsync(self.request.info, args, limits.clone(), self.env, on_line).await?;
         if ended.exit == Exit::Success {
             Ok(())
         } else {
@@ -352,9 +361,9 @@ pub(super) fn private_folder(private_dir: &Path, prefix: &str) -> Result<TempDir
         })
 }
 
-/// The limits, with time for either end to read the largest file for its checksum.
-fn with_reading_time(limits: &Limits, largest_bytes: u64) -> Limits {
-    let reading = Duration::from_secs(largest_bytes / CHECKSUM_BYTES_PER_SECOND);
+/// The limits, with time for either end to read so much for its checksums.
+fn with_reading_time(limits: &Limits, bytes: u64) -> Limits {
+    let reading = Duration::from_secs(bytes / CHECKSUM_BYTES_PER_SECOND);
     Limits {
         stall: limits.stall.map(|stall| stall + reading),
         ..limits.clone()
