@@ -118,7 +118,7 @@ pub(crate) fn supervisor() -> Supervisor {
 pub(crate) fn settings_said(config: &Path) -> anyhow::Result<Settings> {
     let loaded = load_settings(config)?;
     for warning in &loaded.warnings {
-        say(&format!("warning: {warning}"));
+        say(&warning.to_string());
     }
     Ok(loaded.settings)
 }

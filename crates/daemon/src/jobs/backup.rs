@@ -4,6 +4,7 @@ use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::locate::day_folder;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
+use mykeeper_domain::databases::DatabaseSelection;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
@@ -94,6 +95,8 @@ struct Preparation {
     info: MydumperInfo,
     connection: ServerConnection,
     databases: Vec<String>,
+    /// What was asked for and is not there: worth a look.
+    unmatched: Vec<String>,
 }
 
 /// One attempt: a set of its own, with its row whether it is complete or not.
@@ -113,7 +116,8 @@ async fn attempt(
     let result = async {
         let prepared = prepare(context, task, server).await?;
         create_set_dir(&task.directory, &set_dir)?;
-        let dump = dump(context, task, &prepared, &set_dir).await?;
+        let mut dump = dump(context, task, &prepared, &set_dir).await?;
+        dump.warnings.splice(0..0, prepared.unmatched.iter().cloned());
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
         let drafting = Drafting {
             id,
@@ -146,25 +150,34 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let mut probe = Probe::connect(&connection).await?;
     let present = probe.databases().await?;
     let databases = task.databases.select(present.iter().map(String::as_str));
-    for pattern in task.databases.unmatched(&present) {
-        context.say(format!(
-            "warning: no database of server {} matches {pattern:?}",
-            server.name
-        ));
+    let unmatched: Vec<String> = task
+        .databases
+        .unmatched(&present)
+        .iter()
+        .map(|pattern| format!("no database of server {} matches {pattern:?}", server.name))
+        .collect();
+    for warning in &unmatched {
+        context.say(format!("warning: {warning}"));
     }
     if databases.is_empty() {
         probe.close().await;
+        let seen = if present.is_empty() {
+            "none".to_owned()
+        } else {
+            present.join(", ")
+        };
+        let unmatched: String = unmatched.iter().map(|text| format!("{text}; ")).collect();
         return Err(JobError::fatal(format!(
-            "no database of server {} is left after the patterns of job {}; the account sees {}: adapt `databases`, or grant the account access",
-            server.name,
-            context.job.name,
-            if present.is_empty() {
-                "none".to_owned()
-            } else {
-                present.join(", ")
-            },
+            "{unmatched}no database of server {} is left after the patterns of job {}; the account sees {seen}: adapt \
+             `databases`, or grant the account access",
+            server.name, context.job.name,
         )));
     }
+    // What is excluded and is not there is no loss.
+    let unmatched = match task.databases {
+        DatabaseSelection::Include(_) => unmatched,
+        DatabaseSelection::Exclude(_) => Vec::new(),
+    };
     context.say(format!("{} databases: {}", databases.len(), databases.join(", ")));
     let version = probe.server_version().await?;
     let grants = probe.grants().await?;
@@ -194,6 +207,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         info,
         connection,
         databases,
+        unmatched,
     })
 }
 

@@ -343,14 +343,7 @@ impl<'a> Sending<'a> {
             let request = self.request(context, &info, &limits);
             let result = send_set(request, &context.tools()).await;
             let sent_bytes = result.as_ref().ok().map(|outcome| outcome.sent_bytes);
-            let result = result.map(drop).map_err(|error| {
-                let error = JobError::from(error);
-                let reason = format!(
-                    "cannot send the set to {}: {}",
-                    self.destination.name, error.reason
-                );
-                JobError { reason, ..error }
-            });
+            let result = result.map(drop).map_err(JobError::from);
             self.end(context, transfer, &result, sent_bytes).await;
             match result {
                 Ok(()) => {
