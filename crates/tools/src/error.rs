@@ -91,7 +91,9 @@ impl ToolError {
         match self {
             Self::Connect { passing, .. } | Self::Failed { passing, .. } => *passing,
             Self::Stalled { .. } | Self::Run { .. } | Self::Query { .. } => true,
-            Self::NotInstalled { .. } | Self::Io { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => false,
+            Self::NotInstalled { .. } | Self::Io { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => {
+                false
+            }
         }
     }
 }
@@ -108,7 +110,11 @@ fn humane(duration: Duration) -> String {
         parts.push(format!("{minutes}m"));
     }
     if rest > 0 || parts.is_empty() {
-        parts.push(if seconds == 0 { format!("{}ms", duration.as_millis()) } else { format!("{rest}s") });
+        parts.push(if seconds == 0 {
+            format!("{}ms", duration.as_millis())
+        } else {
+            format!("{rest}s")
+        });
     }
     parts.join(" ")
 }

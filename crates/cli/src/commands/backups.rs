@@ -26,12 +26,18 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
     if let (Some(tag), Some(named)) = (&args.tag, &named)
         && tag != named
     {
-        return Err(Failure::usage(format!("--tag {tag:?} and --server contradict each other: that server's tag is {named:?}")));
+        return Err(Failure::usage(format!(
+            "--tag {tag:?} and --server contradict each other: that server's tag is {named:?}"
+        )));
     }
     let filter = BackupFilter {
         server: args.server.clone().filter(|_| named.is_none()),
         tag: args.tag.clone().or(named),
-        since: args.since.as_deref().map(|since| parse_since(since, SystemClock.now())).transpose()?,
+        since: args
+            .since
+            .as_deref()
+            .map(|since| parse_since(since, SystemClock.now()))
+            .transpose()?,
         state: args.state.map(SetState::from),
         limit: args.limit,
         ..Default::default()

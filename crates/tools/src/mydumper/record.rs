@@ -62,7 +62,11 @@ pub async fn read_set_record(set_dir: &Path) -> Result<Option<(Manifest, Evidenc
     let read = tokio::task::spawn_blocking(move || {
         let read = |name: &str| {
             let path = set_dir.join(name);
-            std::fs::read(&path).map_err(|source| ToolError::Io { action: "read", path, source })
+            std::fs::read(&path).map_err(|source| ToolError::Io {
+                action: "read",
+                path,
+                source,
+            })
         };
         let parse_error = |name: &str, cause: String| ToolError::Io {
             action: "read",
@@ -70,19 +74,32 @@ pub async fn read_set_record(set_dir: &Path) -> Result<Option<(Manifest, Evidenc
             source: std::io::Error::new(std::io::ErrorKind::InvalidData, cause),
         };
         let text = match read(MANIFEST_FILE) {
-            Err(ToolError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(ToolError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
             text => text?,
         };
         let manifest: Manifest =
             serde_json::from_slice(&text).map_err(|error| parse_error(MANIFEST_FILE, error.to_string()))?;
         let evidence = read(EVIDENCE_FILE)?;
         let digest = blake3::hash(&evidence).to_hex().to_string();
-        if !manifest.files.iter().any(|file| file.path == EVIDENCE_FILE && file.blake3 == digest) {
-            return Err(parse_error(EVIDENCE_FILE, "it is not the file that the manifest lists".to_owned()));
+        if !manifest
+            .files
+            .iter()
+            .any(|file| file.path == EVIDENCE_FILE && file.blake3 == digest)
+        {
+            return Err(parse_error(
+                EVIDENCE_FILE,
+                "it is not the file that the manifest lists".to_owned(),
+            ));
         }
-        let evidence: Evidence =
-            serde_json::from_slice(&evidence).map_err(|error| parse_error(EVIDENCE_FILE, error.to_string()))?;
-        Ok(Some((manifest, evidence, blake3::hash(&text).to_hex().to_string())))
+        let evidence: Evidence = serde_json::from_slice(&evidence)
+            .map_err(|error| parse_error(EVIDENCE_FILE, error.to_string()))?;
+        Ok(Some((
+            manifest,
+            evidence,
+            blake3::hash(&text).to_hex().to_string(),
+        )))
     });
     read.await.map_err(|error| ToolError::Failed {
         message: format!("cannot read the set's manifest: {error}"),

@@ -25,24 +25,46 @@ pub fn group_missing(missing: &[MissingPrivilege]) -> Vec<MissingGroup> {
     // By privilege first: on which objects it is missing; then privileges that are missing on the same ones.
     let mut objects: BTreeMap<(bool, &str), (Vec<&MissingPrivilege>, &str)> = BTreeMap::new();
     for one in missing {
-        objects.entry((one.optional, one.privilege)).or_insert((Vec::new(), one.why)).0.push(one);
+        objects
+            .entry((one.optional, one.privilege))
+            .or_insert((Vec::new(), one.why))
+            .0
+            .push(one);
     }
     let mut groups: BTreeMap<(bool, Vec<&str>), Vec<Member<'_>>> = BTreeMap::new();
     for ((optional, privilege), (list, why)) in objects {
         let on = list.iter().map(|one| one.on.as_str()).collect();
         if let Some(first) = list.first() {
-            groups.entry((optional, on)).or_default().push((privilege, why, first));
+            groups
+                .entry((optional, on))
+                .or_default()
+                .push((privilege, why, first));
         }
     }
-    groups.into_iter().map(|((optional, on), members)| describe(&on, &members, optional)).collect()
+    groups
+        .into_iter()
+        .map(|((optional, on), members)| describe(&on, &members, optional))
+        .collect()
 }
 
 fn describe(on: &[&str], members: &[Member<'_>], optional: bool) -> MissingGroup {
-    let privileges = members.iter().map(|(privilege, _, _)| *privilege).collect::<Vec<_>>().join(", ");
-    let why = members.iter().map(|(_, why, _)| *why).collect::<Vec<_>>().join("; ");
+    let privileges = members
+        .iter()
+        .map(|(privilege, _, _)| *privilege)
+        .collect::<Vec<_>>()
+        .join(", ");
+    let why = members
+        .iter()
+        .map(|(_, why, _)| *why)
+        .collect::<Vec<_>>()
+        .join("; ");
     let named = on.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     let others = on.len().saturating_sub(NAMED);
-    let more = if others > 0 { format!(" and {others} others") } else { String::new() };
+    let more = if others > 0 {
+        format!(" and {others} others")
+    } else {
+        String::new()
+    };
     let account = members
         .first()
         .and_then(|(_, _, one)| one.grant_statement.rsplit_once(" TO "))
@@ -50,9 +72,15 @@ fn describe(on: &[&str], members: &[Member<'_>], optional: bool) -> MissingGroup
     let grants = if others > 0 {
         vec![format!("GRANT {privileges} ON *.* TO {account};")]
     } else {
-        on.iter().map(|on| format!("GRANT {privileges} ON {on} TO {account};")).collect()
+        on.iter()
+            .map(|on| format!("GRANT {privileges} ON {on} TO {account};"))
+            .collect()
     };
-    MissingGroup { what: format!("{privileges} on {named}{more} ({why})"), grants, optional }
+    MissingGroup {
+        what: format!("{privileges} on {named}{more} ({why})"),
+        grants,
+        optional,
+    }
 }
 
 #[cfg(test)]
@@ -84,16 +112,25 @@ mod tests {
             groups[0].what,
             "EVENT, TRIGGER on `db00`.*, `db01`.*, `db02`.* and 97 others (see it; see it)"
         );
-        assert_eq!(groups[0].grants, ["GRANT EVENT, TRIGGER ON *.* TO `b`@`localhost`;"]);
+        assert_eq!(
+            groups[0].grants,
+            ["GRANT EVENT, TRIGGER ON *.* TO `b`@`localhost`;"]
+        );
         assert!(groups[1].optional);
     }
 
     #[test]
     fn few_databases_get_statements_of_their_own() {
-        let list = [missing("TRIGGER", "`a`.*", false), missing("TRIGGER", "`b`.*", false)];
+        let list = [
+            missing("TRIGGER", "`a`.*", false),
+            missing("TRIGGER", "`b`.*", false),
+        ];
         assert_eq!(
             group_missing(&list)[0].grants,
-            ["GRANT TRIGGER ON `a`.* TO `b`@`localhost`;", "GRANT TRIGGER ON `b`.* TO `b`@`localhost`;"]
+            [
+                "GRANT TRIGGER ON `a`.* TO `b`@`localhost`;",
+                "GRANT TRIGGER ON `b`.* TO `b`@`localhost`;"
+            ]
         );
     }
 }

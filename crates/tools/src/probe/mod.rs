@@ -42,13 +42,20 @@ impl Probe {
         };
         let options = connect_options(connection);
         match tokio::time::timeout(CONNECT_LIMIT, MySqlConnection::connect_with(&options)).await {
-            Ok(Ok(open)) => Ok(Self { connection: open, server: connection.name.clone() }),
+            Ok(Ok(open)) => Ok(Self {
+                connection: open,
+                server: connection.name.clone(),
+            }),
             Ok(Err(error)) => {
                 let (cause, passing) = connect_cause(&error, &connection.endpoint);
                 Err(refused(cause, passing))
             }
             Err(_) => Err(refused(
-                format!("no answer from {} within {} s", connection.endpoint, CONNECT_LIMIT.as_secs()),
+                format!(
+                    "no answer from {} within {} s",
+                    connection.endpoint,
+                    CONNECT_LIMIT.as_secs()
+                ),
                 true,
             )),
         }
@@ -59,7 +66,9 @@ impl Probe {
     /// # Errors
     /// [`ToolError::Query`].
     pub async fn server_version(&mut self) -> Result<String, ToolError> {
-        let rows = self.rows("read the version", "SELECT VERSION()".to_owned(), &[]).await?;
+        let rows = self
+            .rows("read the version", "SELECT VERSION()".to_owned(), &[])
+            .await?;
         Ok(rows.first().map(|row| text(row, 0)).unwrap_or_default())
     }
 
@@ -78,8 +87,14 @@ impl Probe {
     /// # Errors
     /// [`ToolError::Query`].
     pub async fn can_encrypt(&mut self) -> Result<bool, ToolError> {
-        let rows = self.raw("read the server's variables", "SHOW GLOBAL VARIABLES LIKE '%ssl%'".to_owned()).await?;
-        let variables: BTreeMap<String, String> = rows.iter().map(|row| (text(row, 0), text(row, 1))).collect();
+        let rows = self
+            .raw(
+                "read the server's variables",
+                "SHOW GLOBAL VARIABLES LIKE '%ssl%'".to_owned(),
+            )
+            .await?;
+        let variables: BTreeMap<String, String> =
+            rows.iter().map(|row| (text(row, 0), text(row, 1))).collect();
         let is = |name: &str| variables.get(name);
         // MySQL 8.4 has no have_ssl any more.
         Ok(is("have_ssl").map_or_else(
@@ -96,14 +111,24 @@ impl Probe {
     pub async fn grants(&mut self) -> Result<Vec<String>, ToolError> {
         const ACTION: &str = "read the account's privileges";
         let mut rows = self.raw(ACTION, "SHOW GRANTS".to_owned()).await?;
-        let is_mysql = !self.server_version().await?.to_ascii_lowercase().contains("mariadb");
+        let is_mysql = !self
+            .server_version()
+            .await?
+            .to_ascii_lowercase()
+            .contains("mariadb");
         if is_mysql && let Ok(role_rows) = self.raw(ACTION, "SELECT CURRENT_ROLE()".to_owned()).await {
             let roles = role_rows.first().map(|row| text(row, 0)).unwrap_or_default();
             if !roles.is_empty() && roles != "NONE" {
-                rows.extend(self.raw(ACTION, format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")).await?);
+                rows.extend(
+                    self.raw(ACTION, format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"))
+                        .await?,
+                );
             }
         }
-        Ok(rows.iter().map(|row| privileges::without_digest(&text(row, 0))).collect())
+        Ok(rows
+            .iter()
+            .map(|row| privileges::without_digest(&text(row, 0)))
+            .collect())
     }
 
     /// Ends the connection in good order.
@@ -112,7 +137,12 @@ impl Probe {
     }
 
     /// Rows of a statement with bound values. `sql` is put together from our own words and quoted names alone.
-    async fn rows(&mut self, action: &str, sql: String, values: &[String]) -> Result<Vec<MySqlRow>, ToolError> {
+    async fn rows(
+        &mut self,
+        action: &str,
+        sql: String,
+        values: &[String],
+    ) -> Result<Vec<MySqlRow>, ToolError> {
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
         for value in values {
             query = query.bind(value);
@@ -133,7 +163,11 @@ async fn bounded<T>(
     server: &str,
     query: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, ToolError> {
-    let failed = |cause| ToolError::Query { action: action.to_owned(), server: server.to_owned(), cause };
+    let failed = |cause| ToolError::Query {
+        action: action.to_owned(),
+        server: server.to_owned(),
+        cause,
+    };
     match tokio::time::timeout(QUERY_LIMIT, query).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sqlx::Error::Database(error))) => Err(failed(error.message().to_owned())),
@@ -143,7 +177,9 @@ async fn bounded<T>(
 }
 
 pub(crate) fn connect_options(connection: &ServerConnection) -> MySqlConnectOptions {
-    let mut options = MySqlConnectOptions::new().username(&connection.user).charset("utf8mb4");
+    let mut options = MySqlConnectOptions::new()
+        .username(&connection.user)
+        .charset("utf8mb4");
     if let Some(password) = &connection.password {
         options = options.password(password.expose_secret());
     }
@@ -171,7 +207,10 @@ fn connect_cause(error: &sqlx::Error, endpoint: &Endpoint) -> (String, bool) {
                 .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
                 .map(sqlx::mysql::MySqlDatabaseError::number);
             // Access denied and its kin do not pass by themselves; a full, starting or stopping server does.
-            let refused = matches!(number, Some(1044 | 1045 | 1130 | 1227 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151));
+            let refused = matches!(
+                number,
+                Some(1044 | 1045 | 1130 | 1227 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151)
+            );
             (database.message().to_owned(), !refused)
         }
         // A certificate that is refused comes as this kind too.
