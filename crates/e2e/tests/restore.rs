@@ -1,5 +1,7 @@
 //! `mykeeper restore`: sets of one server, put into another.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -54,9 +56,8 @@ impl Stage {
         workspace.write_keeper(&keeper);
         workspace.write_schedule(&format!(
             "[backup.nightly]\ncron = \"0 4 1 1 *\"\nserver = \"shop\"\ndatabases = {databases}\n\
-             consistency = \"{}\"\ndirectory = \"{{sets}}\"\n\
-             mydumper = [\"compress\", \"triggers\", \"routines\", \"events\", \"threads=2\"]\n",
-            consistency
+             consistency = \"{consistency}\"\ndirectory = \"{{sets}}\"\n\
+             mydumper = [\"compress\", \"triggers\", \"routines\", \"events\", \"threads=2\"]\n"
         ));
         let made = workspace.mykeeper(&["run", "nightly", "--json"]);
         assert!(matches!(made.status.code(), Some(0 | 4)), "{made}");
@@ -345,7 +346,7 @@ fn a_restore_that_is_stopped_says_what_is_half_done_and_leaves_no_client() {
         scope.spawn(|| {
             stage
                 .target
-                .sql("FLUSH TABLES WITH READ LOCK; DO SLEEP(6); UNLOCK TABLES")
+                .sql("FLUSH TABLES WITH READ LOCK; DO SLEEP(6); UNLOCK TABLES");
         });
         wait_until(LIMIT, "the lock is held", || asked("DO SLEEP").then_some(()));
         let arguments = ["restore", &stage.bk_id, "--into", "spare", "--overwrite"];

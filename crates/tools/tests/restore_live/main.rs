@@ -215,7 +215,7 @@ async fn what_cannot_be_defined_is_told_and_the_rest_comes() {
          CREATE EVENT often ON SCHEDULE EVERY 1 DAY DO SELECT 1",
     );
     let stage = Stage::of(&source, &["d"]).await;
-    while source.sql("SHOW EVENTS FROM d LIKE 'once'") != "" {
+    while !source.sql("SHOW EVENTS FROM d LIKE 'once'").is_empty() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let target = Server::start();
