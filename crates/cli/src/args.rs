@@ -127,7 +127,7 @@ pub(crate) struct RunsArgs {
     /// Only this job.
     #[arg(long)]
     pub(crate) job: Option<String>,
-    /// Only this state: running, succeeded, warned, failed, timed-out, stalled, cancelled, interrupted, skipped.
+    /// Only this state: queued, running, succeeded, warned, failed, timed-out, stalled, cancelled, interrupted, skipped.
     #[arg(long)]
     pub(crate) state: Vec<String>,
     /// Only runs asked for since then: a time (2026-11-22, 2026-11-22T04:00:00Z) or a span (36h, 7d).

@@ -50,7 +50,11 @@ pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyho
                     "there is no path {id}; \"mykeeper paths list\" shows them"
                 )));
             }
-            print(&format!("path {id} is removed; no file was touched"))
+            if json {
+                print_json(&serde_json::json!({ "removed": id }))
+            } else {
+                print(&format!("path {id} is removed; no file was touched"))
+            }
         }
     };
     catalog.close().await;
