@@ -150,7 +150,7 @@ wait_for() {
 
 head "a private MariaDB server with sample data"
 blame=$dir/mariadb.log
-mkdir "$dir/mariadb" "$dir/mariadb/run" "$dir/sandbox" "$dir/vault" "$dir/sets" "$dir/state"
+mkdir "$dir/mariadb" "$dir/mariadb/run" "$dir/mariadb/tmp" "$dir/sandbox" "$dir/vault" "$dir/sets" "$dir/state"
 chmod 1777 "$dir/sandbox"
 as_user=()
 if [[ $(id -u) == 0 ]]; then
@@ -158,9 +158,11 @@ if [[ $(id -u) == 0 ]]; then
   as_user=(--user=mysql)
 fi
 socket=$dir/mariadb/run/mysqld.sock
-mariadb-install-db --no-defaults "${as_user[@]}" --datadir="$dir/mariadb/data" --skip-test-db --skip-name-resolve \
+mariadb-install-db --no-defaults "${as_user[@]}" --datadir="$dir/mariadb/data" --tmpdir="$dir/mariadb/tmp" \
+  --skip-test-db --skip-name-resolve \
   --auth-root-authentication-method=normal >"$dir/mariadb.log" 2>&1
-setsid mariadbd --no-defaults "${as_user[@]}" --datadir="$dir/mariadb/data" --socket="$socket" --skip-networking \
+setsid mariadbd --no-defaults "${as_user[@]}" --datadir="$dir/mariadb/data" --tmpdir="$dir/mariadb/tmp" \
+  --socket="$socket" --skip-networking \
   --pid-file="$dir/mariadb/run/pid" --log-bin=mysql-bin --server-id=1 --innodb-flush-log-at-trx-commit=0 \
   --innodb-buffer-pool-size=128M </dev/null >>"$dir/mariadb.log" 2>&1 &
 mariadb_pid=$!

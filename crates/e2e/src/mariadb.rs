@@ -62,6 +62,8 @@ impl MariaDb {
         };
         clone_folder(&template, &scratch.path().join("data"));
         make_own_folder(&scratch.path().join("run"));
+        // Of its own: a starting server removes the temporary tables of others from a folder that they share.
+        make_own_folder(&scratch.path().join("tmp"));
         let mut server = Self {
             scratch,
             options,
@@ -80,6 +82,7 @@ impl MariaDb {
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", self.dir().join("data").display()))
+            .arg(format!("--tmpdir={}", self.dir().join("tmp").display()))
             .arg(format!("--socket={}", self.socket().display()))
             .arg(format!("--pid-file={}", self.dir().join("run/pid").display()))
             .args(["--bind-address=127.0.0.1", &format!("--port={}", self.port)])
@@ -319,6 +322,7 @@ fn empty_template() -> PathBuf {
     template(&format!("empty-{}", version()), |scratch| {
         let data = scratch.path().join("data");
         make_own_folder(scratch.path());
+        make_own_folder(&scratch.path().join("tmp"));
         let mut command = Command::new(program("mariadb-install-db"));
         command
             .args([
@@ -327,7 +331,8 @@ fn empty_template() -> PathBuf {
                 "--skip-test-db",
             ])
             .args(["--skip-name-resolve", "--innodb-log-file-size=16M"])
-            .arg(format!("--datadir={}", data.display()));
+            .arg(format!("--datadir={}", data.display()))
+            .arg(format!("--tmpdir={}", scratch.path().join("tmp").display()));
         if is_root() {
             command.arg("--user=mysql");
         }
