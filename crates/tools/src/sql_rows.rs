@@ -467,7 +467,7 @@ mod tests {
             parts in proptest::collection::vec((0..PARTS.len(), 1..4_usize), 0..120),
             noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
             noise_at in 0..120_usize,
-            sizes in proptest::collection::vec(1..400_usize, 1..6),
+            sizes in proptest::collection::vec(proptest::prop_oneof![1..400_usize, proptest::prelude::Just(64)], 1..6),
         ) {
             let mut sql = ["", "INSERT INTO t VALUES ", "INSERT INTO t VALUES (1),(\"", "REPLACE INTO `t` VALUES\n('"][head].as_bytes().to_vec();
             for (index, (part, times)) in parts.iter().enumerate() {
@@ -486,6 +486,31 @@ mod tests {
                 rest = behind;
                 if rest.is_empty() {
                     break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_and_bytes_agree_wherever_a_block_ends() {
+        let parts = PARTS.iter().filter(|part| part.len() < 8);
+        for (first, second) in parts
+            .clone()
+            .flat_map(|first| parts.clone().map(move |second| (first, second)))
+        {
+            // The first block is not taken at once: it begins the statement.
+            for before in 95..107 {
+                let sql = format!(
+                    "INSERT INTO t VALUES (\n{}{first}{second}\"),(1),(\"{before:90}",
+                    "1".repeat(before)
+                );
+                let mut counter = RowCounter::new();
+                let mut fed = 0;
+                for piece in sql.as_bytes().chunks(64) {
+                    counter.feed(piece);
+                    fed += piece.len();
+                    let so_far = byte_by_byte(&sql.as_bytes()[..fed]);
+                    assert_eq!(state(&counter), state(&so_far), "at {fed} of {sql}");
                 }
             }
         }

@@ -15,7 +15,8 @@ use ways::{Way, WayResult, measure_way};
 const JOB: &str = "bench";
 /// mydumper's.
 const THREADS: u32 = 2;
-const SUPERVISION_PERCENT: f64 = 2.0;
+/// Of mydumper's CPU time.
+const PERCENT: f64 = 2.0;
 
 /// Prints what each way costs, the ways taken in turn.
 pub(crate) fn measure(size_mb: u32, rounds: u32) -> Result<(), BenchError> {
@@ -78,8 +79,9 @@ fn print(by_hand: &[WayResult], kept: &[WayResult], stages: &[Stages]) -> Result
             ),
             row("mykeeper and its shims, all they do", |result| {
                 result.supervision() + result.reading
-            }),
-            row("  supervision", WayResult::supervision).at_most(SUPERVISION_PERCENT),
+            })
+            .at_most(PERCENT),
+            row("  supervision", WayResult::supervision).at_most(PERCENT),
             row("    mykeeper's threads that do not read files", |result| {
                 result.turning
             }),

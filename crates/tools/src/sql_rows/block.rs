@@ -74,7 +74,7 @@ pub(super) fn take(bytes: &[u8; BLOCK_BYTES], quote: u8, from: Place) -> Result<
     }
     // A backslash outside of strings has no meaning, and spoils what was made of those behind it.
     let minuses = block.any([b'-']) & code;
-    let unclear = (block.any([b'`', b'#', b'/', b';']) & code)
+    let unclear = (block.any([b'`', b'#', b'/']) & code)
         | (backslashes & !within)
         // Two begin a comment, and one at the end may be the first of them.
         | (minuses & ((minuses << 1) | (1 << 63)));
@@ -119,7 +119,8 @@ fn parity(mut bits: u64) -> u64 {
     bits
 }
 
-/// Follows the parentheses. Between rows nothing may stand but commas and space.
+/// Follows the parentheses. Between rows nothing may stand but commas and space; so the end of the statement is left
+/// alone too.
 fn count(
     bytes: &[u8; BLOCK_BYTES],
     code: u64,
