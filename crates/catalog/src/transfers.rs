@@ -122,6 +122,11 @@ fn ending(purpose: TransferPurpose, state: RunState) -> Ending {
             mark: Some("Y"),
             arrived: Some(true),
         },
+        // Not even tried: whatever arrived before is still there.
+        TransferPurpose::Send if state == RunState::Skipped => Ending {
+            mark: None,
+            arrived: None,
+        },
         TransferPurpose::Send => Ending {
             mark: Some("N"),
             arrived: None,
@@ -231,10 +236,12 @@ pub(crate) async fn finish(
             if let Some(mark) = mark {
                 append_mark!(tx, transfer, mark);
             }
-            if transfer.purpose == TransferPurpose::Send {
+            if transfer.purpose == TransferPurpose::Verify {
+                set_delivery!(tx, transfer, end, arrived);
+            } else if end.state != RunState::Skipped {
                 set_times!(tx, transfer, end, store.zone);
+                set_delivery!(tx, transfer, end, arrived);
             }
-            set_delivery!(tx, transfer, end, arrived);
         }
         ended
     })

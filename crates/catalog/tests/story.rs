@@ -924,6 +924,26 @@ async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
         "N,N,Y,N,Y"
     );
 
+    // Not tried, since the original is damaged: what has arrived counts as before.
+    let before = catalog.backup(older.id).await.unwrap().unwrap();
+    let skipped = transfer(&older, 1, TransferPurpose::Send, moment + minutes(1));
+    catalog.start_transfer(&skipped, dest).await.unwrap();
+    let skip = end(
+        RunState::Skipped,
+        Some("the original is damaged"),
+        moment + minutes(2),
+    );
+    assert!(catalog.finish_transfer(skipped.id, &skip, None).await.unwrap());
+    assert_eq!(catalog.backup(older.id).await.unwrap().unwrap(), before);
+    assert_eq!(pending(100).await, [newer.id]);
+    // And a comparison that came to nothing for the same reason.
+    let verify = transfer(&older, 3, TransferPurpose::Verify, moment + minutes(1));
+    catalog.start_transfer(&verify, dest).await.unwrap();
+    let warned = end(RunState::Warned, Some("the original is damaged"), moment);
+    assert!(catalog.finish_transfer(verify.id, &warned, None).await.unwrap());
+    assert_eq!(catalog.backup(older.id).await.unwrap().unwrap(), before);
+    assert_eq!(pending(100).await, [newer.id]);
+
     // By hand to where it was not meant to go.
     let by_hand = transfer(&local, 1, TransferPurpose::Send, moment);
     catalog.start_transfer(&by_hand, dest).await.unwrap();

@@ -10,7 +10,9 @@ use mykeeper_domain::run::{RunEnd, RunState};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName};
 use mykeeper_supervise::Limits;
-use mykeeper_tools::rsync::{RsyncInfo, SendRequest, detect_rsync, send_set, verify_set};
+use mykeeper_tools::rsync::{
+    Comparison, Delivery, RsyncInfo, SendRequest, detect_rsync, send_set, verify_set,
+};
 use secrecy::SecretString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -216,15 +218,14 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
             private_dir: context.private.path(),
             limits: &limits,
         };
-        let result: JobResult = send_set(request, &context.tools())
-            .await
-            .map(|outcome| {
-                JobReport::done(
-                    format!("{} has arrived at {}", dir.display(), outcome.target),
-                    None,
-                )
-            })
-            .map_err(JobError::from);
+        let result: JobResult = match send_set(request, &context.tools()).await {
+            Ok(Delivery::Arrived(outcome)) => Ok(JobReport::done(
+                format!("{} has arrived at {}", dir.display(), outcome.target),
+                None,
+            )),
+            Ok(Delivery::OriginalDamaged(problem)) => Err(JobError::fatal(problem)),
+            Err(error) => Err(JobError::from(error)),
+        };
         context.end_attempt(attempt, &result, None).await;
         match result {
             Ok(report) => return Ok(report),
@@ -341,9 +342,25 @@ impl<'a> Sending<'a> {
             context.say(format!("sending set {} to {}", self.backup.id, self.target()));
             let limits = context.limits();
             let request = self.request(context, &info, &limits);
-            let result = send_set(request, &context.tools()).await;
-            let sent_bytes = result.as_ref().ok().map(|outcome| outcome.sent_bytes);
-            let result = result.map(drop).map_err(JobError::from);
+            let (result, sent_bytes) = match send_set(request, &context.tools()).await {
+                Ok(Delivery::Arrived(outcome)) => (Ok(()), Some(outcome.sent_bytes)),
+                Ok(Delivery::OriginalDamaged(problem)) => {
+                    let error = JobError::fatal(problem);
+                    // What has arrived before, here or elsewhere, is still there: the row must not cost the set that.
+                    let state = if self.backup.is_transferred() {
+                        RunState::Skipped
+                    } else {
+                        error.state
+                    };
+                    let row = JobError {
+                        state,
+                        ..error.clone()
+                    };
+                    self.end(context, transfer, &Err(row), None).await;
+                    return Err(error);
+                }
+                Err(error) => (Err(JobError::from(error)), None),
+            };
             self.end(context, transfer, &result, sent_bytes).await;
             match result {
                 Ok(()) => {
@@ -369,13 +386,22 @@ impl<'a> Sending<'a> {
         let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
         let limits = context.limits();
         let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {
-            Ok(differing) if differing.is_empty() => Ok(()),
-            Ok(differing) => Err(JobError::fatal(format!(
+            Ok(Comparison::Equal) => Ok(()),
+            Ok(Comparison::CopyDiffers(differing)) => Err(JobError::fatal(format!(
                 "the copy of set {} at {} is damaged and will be sent again: {} differ",
                 self.backup.id,
                 self.target(),
                 differing.join(", ")
             ))),
+            // The copy may be the last good one: it is neither called damaged nor sent again.
+            Ok(Comparison::OriginalDamaged(problem)) => Err(JobError {
+                state: RunState::Warned,
+                ..JobError::fatal(format!(
+                    "the copy of set {} at {} was left alone: {problem}",
+                    self.backup.id,
+                    self.target()
+                ))
+            }),
             Err(error) => {
                 let error = JobError::from(error);
                 // Not compared is not the same as damaged: the row must not cost the set its arrival.

@@ -2,16 +2,18 @@
 //!
 //! A set is sent in two passes, its manifest alone in the second: a folder at the destination that holds a manifest
 //! was sent whole. What exit status 0 is worth is settled by a third pass, which compares by checksum and changes
-//! nothing.
+//! nothing. The local set is held to its manifest before it is held to be right: a damaged original never takes the
+//! place of a good copy.
 
 mod argv;
 mod check;
 mod exit;
+mod original;
 mod output;
 mod send;
 
 pub use check::{CheckRequest, check_destination};
-pub use send::{SendOutcome, SendRequest, send_set, verify_set};
+pub use send::{Comparison, Delivery, SendOutcome, SendRequest, send_set, verify_set};
 
 use crate::env::{ToolEnv, ended_from_here, run_error};
 use crate::error::ToolError;

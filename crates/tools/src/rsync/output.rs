@@ -66,6 +66,29 @@ pub(super) fn parse_itemized(line: &str) -> Option<&str> {
     (is_item && kind[0] != b'.').then_some(name)
 }
 
+/// A name as it is: control characters come as `\#012`, whatever the options say.
+pub(super) fn unescape(name: &str) -> String {
+    let mut plain: Vec<u8> = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let escaped = rest
+            .strip_prefix(b"\\#")
+            .and_then(|digits| digits.get(..3))
+            .filter(|digits| digits.iter().all(u8::is_ascii_digit));
+        let byte = escaped
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        if let Some(byte) = byte {
+            plain.push(byte);
+            rest = &rest[5..];
+        } else {
+            plain.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +150,18 @@ mod tests {
         .filter_map(|line| parse_itemized(line))
         .collect();
         assert_eq!(named, ["sub/", "-dash", "日志 库-1.sql"]);
+    }
+
+    #[test]
+    fn names_are_read_as_they_are() {
+        for (printed, name) in [
+            ("日志 库-1.sql", "日志 库-1.sql"),
+            (r"a\#012b.sql", "a\nb.sql"),
+            (r"a\#134#012", r"a\#012"),
+            (r"a\#9", r"a\#9"),
+            (r"\#", r"\#"),
+        ] {
+            assert_eq!(unescape(printed), name);
+        }
     }
 }

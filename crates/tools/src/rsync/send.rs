@@ -2,7 +2,8 @@
 
 use super::argv::Way;
 use super::exit::failure;
-use super::output::{Stats, parse_itemized, parse_progress};
+use super::original::{Halt, Original};
+use super::output::{Stats, parse_itemized, parse_progress, unescape};
 use super::{RsyncInfo, run_rsync};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -14,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::{NamedTempFile, TempDir};
 
@@ -56,24 +58,68 @@ pub struct SendOutcome {
     pub target: String,
 }
 
+/// What became of a set that was to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// All of it is there and equal.
+    Arrived(SendOutcome),
+    /// The local set is not what its manifest lists: what lies at the destination was left as it is, but for files
+    /// that were missing there. The text is a whole message; another attempt does not help.
+    OriginalDamaged(String),
+}
+
+/// What comparing a copy told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// The copy is as the set.
+    Equal,
+    /// These differ or are missing in the copy, at most 100 of them; the originals are as the manifest lists them.
+    CopyDiffers(Vec<String>),
+    /// The local set is not what its manifest lists, and nothing is said of the copy. The text is a whole message.
+    OriginalDamaged(String),
+}
+
 /// Sends a set, its manifest last, and compares it by checksum with what arrived.
 ///
-/// A file that differs although size and time agree is sent again once.
+/// A set that has a manifest is compared with it first, by names and sizes. A file that differs from the one that
+/// lies at the destination already takes its place only when it is the one that the manifest lists, by its digest.
 ///
 /// # Errors
 /// The message says what failed; [`ToolError::is_passing`] whether another attempt may help.
-pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutcome, ToolError> {
-    let session = Session::open(request, env)?;
+pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Delivery, ToolError> {
+    match deliver(request, env).await {
+        Ok(outcome) => Ok(Delivery::Arrived(outcome)),
+        Err(Halt::Damaged(fault)) => Ok(Delivery::OriginalDamaged(damaged(&request, "send", &fault))),
+        Err(Halt::Tool(error)) => Err(error),
+    }
+}
+
+async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutcome, Halt> {
+    let session = Session::open(request, env).await?;
     session.make_folders().await?;
     let mut total = Stats::default();
-    total = session.send(&[], total).await?;
+    // What is there already may be the last good copy: the comparison looks at it before anything takes its place.
+    let first: &[&str] = if session.original.is_some() {
+        &["--ignore-existing"]
+    } else {
+        &[]
+    };
+    total = session.send(first, total).await?;
     let mut differing = session.compare().await?;
     if !differing.is_empty() {
+        session.check_original(&differing).await?;
+        let more = differing.len().saturating_sub(MAX_NAMED);
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!(" and {more} more")
+        };
+        let named = &differing[..differing.len().min(MAX_NAMED)];
         env.log.line(
             "mykeeper",
             &format!(
-                "sent again, as they differ at the destination: {}",
-                differing.join(", ")
+                "sent again, as they differ at the destination: {}{more}",
+                named.join(", ")
             ),
         );
         total = session.send(&["--checksum"], total).await?;
@@ -92,7 +138,8 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Sen
                 session.act("send")
             ),
             passing: true,
-        });
+        }
+        .into());
     }
     Ok(SendOutcome {
         sent_bytes: total.sent_bytes.unwrap_or(0),
@@ -103,12 +150,46 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Sen
 
 /// Compares a set with what lies at its destination, by checksum; changes nothing.
 ///
-/// Yields the files that differ or are missing there, at most 100 of them.
-///
 /// # Errors
 /// The comparison could not be made.
-pub async fn verify_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Vec<String>, ToolError> {
-    Session::open(request, env)?.compare().await
+pub async fn verify_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Comparison, ToolError> {
+    let compared = async {
+        let session = Session::open(request, env).await?;
+        let differing = session.compare().await?;
+        session.check_original(&differing).await?;
+        Ok(differing)
+    };
+    match compared.await {
+        Ok(differing) if differing.is_empty() => Ok(Comparison::Equal),
+        Ok(mut differing) => {
+            differing.truncate(MAX_NAMED);
+            Ok(Comparison::CopyDiffers(differing))
+        }
+        Err(Halt::Damaged(fault)) => Ok(Comparison::OriginalDamaged(damaged(&request, "compare", &fault))),
+        Err(Halt::Tool(error)) => Err(error),
+    }
+}
+
+fn damaged(request: &SendRequest<'_>, verb: &str, fault: &str) -> String {
+    let with = if verb == "compare" { "with" } else { "to" };
+    format!(
+        "cannot {verb} set {} {with} {}: the original is damaged: {fault}",
+        request.relative, request.destination.name
+    )
+}
+
+/// Runs what waits for the disk where it holds up nobody.
+async fn blocking<T: Send + 'static, E: From<ToolError> + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(ToolError::Failed {
+            message: format!("cannot look at the set's files: {error}"),
+            passing: true,
+        }
+        .into()),
+    }
 }
 
 /// One destination, with the password's file at hand for as long as it lives.
@@ -120,11 +201,13 @@ struct Session<'a> {
     /// The same with the limits of an rsync that reads everything.
     reading: (Way<'a>, Limits),
     total_bytes: u64,
+    /// `None` for a set without a manifest.
+    original: Option<Arc<Original>>,
     _password: Option<NamedTempFile>,
 }
 
 impl<'a> Session<'a> {
-    fn open(request: SendRequest<'a>, env: &'a ToolEnv<'a>) -> Result<Self, ToolError> {
+    async fn open(request: SendRequest<'a>, env: &'a ToolEnv<'a>) -> Result<Self, Halt> {
         let below = Path::new(request.relative);
         let is_plain = below
             .components()
@@ -136,9 +219,29 @@ impl<'a> Session<'a> {
                     request.relative
                 ),
                 passing: false,
-            });
+            }
+            .into());
         }
-        let (total_bytes, largest) = folder_sizes(request.set_dir)?;
+        let set_dir = request.set_dir.to_owned();
+        let there = match &request.destination.url {
+            DestinationUrl::Local { path } => Some(path.join(below)),
+            _ => None,
+        };
+        let seen = blocking(move || look_at(&set_dir, there.as_deref())).await?;
+        if seen.lies_there {
+            return Err(ToolError::Failed {
+                message: format!(
+                    "cannot send {} to {}: it lies there already",
+                    request.set_dir.display(),
+                    request.destination.name
+                ),
+                passing: false,
+            }
+            .into());
+        }
+        let Seen {
+            total_bytes, largest, ..
+        } = seen;
         let limits = with_reading_time(request.limits, largest);
         let password = password_file(request.destination, request.password, request.private_dir)?;
         let way = Way {
@@ -154,19 +257,6 @@ impl<'a> Session<'a> {
             stall: reading.stall,
             ..way.clone()
         };
-        if let DestinationUrl::Local { path } = &request.destination.url {
-            let same = |a: &Path, b: &Path| matches!((std::fs::canonicalize(a), std::fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b);
-            if same(&path.join(below), request.set_dir) {
-                return Err(ToolError::Failed {
-                    message: format!(
-                        "cannot send {} to {}: it lies there already",
-                        request.set_dir.display(),
-                        request.destination.name
-                    ),
-                    passing: false,
-                });
-            }
-        }
         Ok(Self {
             request,
             env,
@@ -174,6 +264,7 @@ impl<'a> Session<'a> {
             limits,
             reading: (reading_way, reading),
             total_bytes,
+            original: seen.original.map(Arc::new),
             _password: password,
         })
     }
@@ -195,33 +286,65 @@ impl<'a> Session<'a> {
 
     /// Makes the folders that lead to the set's place.
     async fn make_folders(&self) -> Result<(), ToolError> {
-        if let DestinationUrl::Local { path } = &self.request.destination.url {
-            // A file system that is not mounted must not be filled in its mount point's place.
-            if !path.is_dir() {
-                return Err(ToolError::Failed {
-                    message: format!("cannot {}: {} is no folder", self.act("send"), path.display()),
-                    passing: false,
-                });
-            }
-            let folder = path.join(self.request.relative);
-            return std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
+        let create = |folder: PathBuf| {
+            std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
                 action: "create",
                 path: folder,
                 source,
-            });
+            })
+        };
+        if let DestinationUrl::Local { path } = &self.request.destination.url {
+            let (act, path) = (self.act("send"), path.clone());
+            let folder = path.join(self.request.relative);
+            return blocking(move || {
+                // A file system that is not mounted must not be filled in its mount point's place.
+                if !path.is_dir() {
+                    return Err(ToolError::Failed {
+                        message: format!("cannot {act}: {} is no folder", path.display()),
+                        passing: false,
+                    });
+                }
+                create(folder)
+            })
+            .await;
         }
-        let skeleton = private_folder(self.request.private_dir, "skeleton-")?;
-        let folder = skeleton
-            .path()
-            .join(self.way.root().1)
-            .join(self.request.relative);
-        std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
-            action: "create",
-            path: folder,
-            source,
-        })?;
+        let private_dir = self.request.private_dir.to_owned();
+        let below = Path::new(&self.way.root().1).join(self.request.relative);
+        let skeleton = blocking(move || {
+            let skeleton = private_folder(&private_dir, "skeleton-")?;
+            create(skeleton.path().join(below))?;
+            Ok::<_, ToolError>(skeleton)
+        })
+        .await?;
         let args = self.way.make_folders_argv(skeleton.path());
         self.run(args, &self.limits, &mut |_| {}).await
+    }
+
+    /// Whether the originals of what differs at the destination are those that the manifest lists.
+    async fn check_original(&self, differing: &[String]) -> Result<(), Halt> {
+        let Some(original) = self.original.clone().filter(|_| !differing.is_empty()) else {
+            return Ok(());
+        };
+        let stop = self.env.cancel.child_token();
+        // Also when this future is given up.
+        let _guard = stop.clone().drop_guard();
+        let differing = differing.to_vec();
+        let check = blocking(move || original.check(&differing, &stop));
+        let limit = self.limits.timeout.unwrap_or(Duration::MAX);
+        let result = tokio::time::timeout(limit, check).await;
+        if self.env.cancel.is_cancelled() {
+            return Err(ToolError::Cancelled {
+                program: "rsync".to_owned(),
+            }
+            .into());
+        }
+        result.unwrap_or_else(|_| {
+            Err(ToolError::TimedOut {
+                program: "rsync".to_owned(),
+                after: limit,
+            }
+            .into())
+        })
     }
 
     /// Sends everything, then the manifest.
@@ -233,10 +356,10 @@ impl<'a> Session<'a> {
         let SendRequest {
             set_dir, relative, ..
         } = self.request;
-        let (way, limits) = if more.is_empty() {
-            (&self.way, &self.limits)
-        } else {
+        let (way, limits) = if more.contains(&"--checksum") {
             (&self.reading.0, &self.reading.1)
+        } else {
+            (&self.way, &self.limits)
         };
         let mut stats = Stats::default();
         let mut last = None;
@@ -262,7 +385,7 @@ impl<'a> Session<'a> {
         .await?;
         add(&mut total, stats);
         let manifest = set_dir.join(MANIFEST_FILE);
-        if manifest.is_file() {
+        if self.original.is_some() {
             let mut stats = Stats::default();
             let args = with(way.send_file_argv(&manifest, relative));
             self.run(args, limits, &mut |line| stats.take(line)).await?;
@@ -286,9 +409,10 @@ impl<'a> Session<'a> {
         let args = way.verify_argv(set_dir, relative);
         let ended = run_rsync(self.request.info, args, limits.clone(), self.env, &mut |line| {
             if let Some(name) = parse_itemized(line)
-                && differing.len() < MAX_NAMED
+                // What is listed is known to be bounded, and all of it has to be looked at.
+                && (self.original.is_some() || differing.len() < MAX_NAMED)
             {
-                differing.push(name.to_owned());
+                differing.push(unescape(name));
             }
         })
         .await?;
@@ -368,6 +492,30 @@ fn with_reading_time(limits: &Limits, bytes: u64) -> Limits {
         stall: limits.stall.map(|stall| stall + reading),
         ..limits.clone()
     }
+}
+
+/// What a look at the local set told.
+struct Seen {
+    total_bytes: u64,
+    largest: u64,
+    original: Option<Original>,
+    /// The destination's folder is the set's own.
+    lies_there: bool,
+}
+
+/// Blocks.
+fn look_at(set_dir: &Path, there: Option<&Path>) -> Result<Seen, Halt> {
+    let (total_bytes, largest) = folder_sizes(set_dir)?;
+    let original = Original::read(set_dir)?;
+    let lies_there = there.is_some_and(|there| {
+        matches!((std::fs::canonicalize(there), std::fs::canonicalize(set_dir)), (Ok(a), Ok(b)) if a == b)
+    });
+    Ok(Seen {
+        total_bytes,
+        largest,
+        original,
+        lies_there,
+    })
 }
 
 /// Bytes of all files below `folder`, and of the largest.

@@ -1,13 +1,15 @@
 //! A private rsync daemon, sshd, and a link that can be cut.
 
 use crate::bench::{Bench, limits};
-use mykeeper_domain::DestinationName;
 use mykeeper_domain::destination::{Destination, SshOptions};
+use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry, MANIFEST_FILE, Manifest};
 use mykeeper_domain::server::PasswordSource;
+use mykeeper_domain::{BackupId, DestinationName};
 use mykeeper_supervise::Limits;
 use mykeeper_tools::ToolError;
 use mykeeper_tools::rsync::{
-    CheckRequest, RsyncInfo, SendOutcome, SendRequest, check_destination, detect_rsync, send_set, verify_set,
+    CheckRequest, Comparison, Delivery, RsyncInfo, SendOutcome, SendRequest, check_destination, detect_rsync,
+    send_set, verify_set,
 };
 use secrecy::SecretString;
 use std::net::TcpListener as StdListener;
@@ -158,6 +160,28 @@ pub(crate) fn destination(url: &str) -> Destination {
     }
 }
 
+/// Writes the manifest of what is in the folder.
+pub(crate) fn make_manifest(set: &Path) {
+    let files = content(set)
+        .into_iter()
+        .filter(|(path, _)| path != MANIFEST_FILE)
+        .map(|(path, bytes)| FileEntry {
+            path,
+            size_bytes: bytes.len() as u64,
+            blake3: blake3::hash(&bytes).to_hex().to_string(),
+            plain_bytes: bytes.len() as u64,
+            rows: None,
+        })
+        .collect();
+    let manifest = Manifest {
+        version: FORMAT_VERSION,
+        bk_id: BackupId::generate(),
+        created_at: chrono::DateTime::UNIX_EPOCH,
+        files,
+    };
+    std::fs::write(set.join(MANIFEST_FILE), serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
 /// A set with names of all kinds.
 pub(crate) fn make_set(bench: &Bench) -> PathBuf {
     let set = bench.sub("日志 sets/-bk 1");
@@ -168,10 +192,10 @@ pub(crate) fn make_set(bench: &Bench) -> PathBuf {
         ("a b'c\"d$(e)`f`.sql", "2"),
         ("日志 库-1/日志 库-1.状态 表.sql", "3"),
         ("#1*[x]?.sql", "4"),
-        ("mykeeper.manifest.json", "{}"),
     ] {
         std::fs::write(set.join(name), text).unwrap();
     }
+    make_manifest(&set);
     set
 }
 
@@ -210,7 +234,7 @@ impl<'a> Sender<'a> {
         }
     }
 
-    pub(crate) async fn send(&self, to: &Destination, set: &Path) -> Result<SendOutcome, ToolError> {
+    pub(crate) async fn deliver(&self, to: &Destination, set: &Path) -> Result<Delivery, ToolError> {
         let outcome = send_set(self.request(to, set), &self.bench.env()).await;
         assert_eq!(
             std::fs::read_dir(&self.private).unwrap().count(),
@@ -220,8 +244,25 @@ impl<'a> Sender<'a> {
         outcome
     }
 
-    pub(crate) async fn verify(&self, to: &Destination, set: &Path) -> Result<Vec<String>, ToolError> {
+    /// Sends a set whose original is sound.
+    pub(crate) async fn send(&self, to: &Destination, set: &Path) -> Result<SendOutcome, ToolError> {
+        match self.deliver(to, set).await? {
+            Delivery::Arrived(outcome) => Ok(outcome),
+            Delivery::OriginalDamaged(problem) => panic!("{problem}"),
+        }
+    }
+
+    pub(crate) async fn compare(&self, to: &Destination, set: &Path) -> Result<Comparison, ToolError> {
         verify_set(self.request(to, set), &self.bench.env()).await
+    }
+
+    /// What differs in the copy of a set whose original is sound.
+    pub(crate) async fn verify(&self, to: &Destination, set: &Path) -> Result<Vec<String>, ToolError> {
+        match self.compare(to, set).await? {
+            Comparison::Equal => Ok(Vec::new()),
+            Comparison::CopyDiffers(differing) => Ok(differing),
+            Comparison::OriginalDamaged(problem) => panic!("{problem}"),
+        }
     }
 
     pub(crate) async fn check(&self, to: &Destination) -> Result<(), ToolError> {

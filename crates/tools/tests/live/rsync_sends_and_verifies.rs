@@ -1,5 +1,7 @@
 //! Sending to a real rsync daemon.
 
+mod originals;
+
 use crate::bench::{Bench, limits};
 use crate::rsync_daemon::{
     Daemon, PASSWORD, Sender, content, cutting_proxy, destination, free_port, make_set,
