@@ -199,21 +199,38 @@ async fn open_mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
 }
 
 /// The URL with `***` in place of a password.
+///
+/// A password may itself hold any of `/?#@:`. Where there is one, the last at sign of all ends it: rather too much is
+/// hidden than a part of it shown.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    // A password may itself hold a slash or an at sign: the last at sign before the query ends it.
-    let before_query = rest.find('?').unwrap_or(rest.len());
-    let Some(at) = rest[..before_query].rfind('@') else {
+    let Some(last) = rest.rfind('@') else {
         return url.to_owned();
     };
-    match rest[..at].split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[at..]),
-        None if at <= end => url.to_owned(),
-        None => format!("{scheme}://***{}", &rest[at..]),
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let query = rest.find(['?', '#']).unwrap_or(rest.len());
+    let has_password = match rest[..query].rfind('@') {
+        Some(at) => at > end || rest[..at].contains(':'),
+        None => hides_password(&rest[..end], &rest[end..query], &rest[query..last]),
+    };
+    if !has_password {
+        return url.to_owned();
     }
+    match rest[..last].split_once(':') {
+        Some((user, _)) => format!("{scheme}://{user}:***{}", &rest[last..]),
+        None => format!("{scheme}://***{}", &rest[last..]),
+    }
+}
+
+/// Whether what looks like a host, a database and a query with an at sign in it is a user and a password that holds
+/// `?` or `#`: its port is no number, or it names no database, or the query gives nothing a value.
+fn hides_password(host: &str, database: &str, query: &str) -> bool {
+    let after_address = host.rsplit_once(']').map_or(host, |(_, after)| after);
+    after_address.split_once(':').is_some_and(|(_, port)| {
+        !port.bytes().all(|byte| byte.is_ascii_digit()) || database.len() < 2 || !query.contains('=')
+    })
 }
 
 #[cfg(test)]
@@ -229,8 +246,30 @@ mod tests {
                 "mysql://keeper:***@db/catalog",
             ),
             (
-                "mysql://keeper:s3/c@r:et@db/catalog?socket=/a@b",
-                "mysql://keeper:***@db/catalog?socket=/a@b",
+                "mysql://keeper:s3/c@r:et@db/catalog?socket=/a",
+                "mysql://keeper:***@db/catalog?socket=/a",
+            ),
+            (
+                "mysql://keeper:s3c@db/catalog?socket=/a@b",
+                "mysql://keeper:***@b",
+            ),
+            (
+                "mysql://keeper:s3?c#r@et@db/catalog",
+                "mysql://keeper:***@db/catalog",
+            ),
+            ("mysql://keeper:s3#et@db/catalog", "mysql://keeper:***@db/catalog"),
+            ("mysql://keeper:12?34@db/catalog", "mysql://keeper:***@db/catalog"),
+            (
+                "mysql://keeper:12/3?4@db/catalog?a=b",
+                "mysql://keeper:***@db/catalog?a=b",
+            ),
+            (
+                "mysql://[::1]:3306/catalog?socket=/a@b",
+                "mysql://[::1]:3306/catalog?socket=/a@b",
+            ),
+            (
+                "mysql://keeper@db:3306/catalog?socket=/a@b",
+                "mysql://keeper@db:3306/catalog?socket=/a@b",
             ),
             (
                 "mysql://keeper@[::1]:3306/catalog",
