@@ -1,7 +1,7 @@
 //! `user_backup`: the sets, pybackup's and ours.
 
-use crate::contents::{batches, parts};
-use crate::db::{Store, is_duplicate, reading, writing};
+use crate::contents::{PART_BYTES, batches, parts};
+use crate::db::{STATEMENT_LIMIT, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms, signed, to_json};
 use crate::zone::{from_wall, to_wall};
@@ -15,12 +15,17 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::{BackupId, DestinationName};
 use sqlx::{FromRow, QueryBuilder};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// What each statement of half a megabyte adds to the time that writing a set may take.
+const LIMIT_PER_BATCH: Duration = Duration::from_secs(5);
 
 /// DATETIME columns are read as text: a zero date, which lax servers store, is none that a driver could decode.
+/// The seed's integers are cast: a site may have made them UNSIGNED, which the driver takes for another type.
 macro_rules! columns {
     () => {
-        "b.id, b.bk_id, b.bk_server, CAST(b.start_time AS CHAR) AS start_wall, CAST(b.end_time AS CHAR) AS end_wall, \
-         b.elapsed_time, b.backuped_db, b.is_complete, b.bk_size, b.bk_dir, \
+        "CAST(b.id AS SIGNED) AS id, b.bk_id, b.bk_server, CAST(b.start_time AS CHAR) AS start_wall, CAST(b.end_time AS CHAR) AS end_wall, \
+         CAST(b.elapsed_time AS SIGNED) AS elapsed_time, b.backuped_db, b.is_complete, b.bk_size, b.bk_dir, \
          CAST(b.transfer_start AS CHAR) AS transfer_start_wall, CAST(b.transfer_end AS CHAR) AS transfer_end_wall, \
          b.transfer_complete, b.remote_dest, b.master_status, b.slave_status, b.tool_version, b.server_version, \
          b.pybackup_version, b.bk_command, b.tag, b.is_deleted, b.validate_status, b.node, b.job, b.run_id, \
@@ -282,7 +287,9 @@ pub(crate) async fn insert(
         files: batches(manifest),
     };
     let id = backup.id.to_string();
-    writing!(store, ACTION, |tx| {
+    let statements = parcel.files.len() + parcel.evidence.len().div_ceil(PART_BYTES);
+    let limit = STATEMENT_LIMIT + LIMIT_PER_BATCH * u32::try_from(statements).unwrap_or(u32::MAX);
+    writing!(store, ACTION, limit, |tx| {
         let Parcel {
             databases,
             transfer_to,

@@ -13,7 +13,7 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// Rows of one INSERT: seven placeholders each, of which SQLite takes 32,766 and MySQL 65,535.
 const BATCH_ROWS: usize = 1000;
 /// Bytes of one part of the evidence.
-const PART_BYTES: usize = 512 * 1024;
+pub(crate) const PART_BYTES: usize = 512 * 1024;
 
 /// Runs of files that fit into one statement each, with the number of the first.
 pub(crate) fn batches(manifest: &Manifest) -> Vec<(usize, &[FileEntry])> {

@@ -7,10 +7,10 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool};
 use sqlx::sqlite::SqlitePool;
 use std::time::Duration;
 
-/// How long one transaction may take.
+/// How long one transaction may take, unless it is known to be a long one.
 pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
-/// How often a transaction that lost a deadlock is tried again.
-pub(crate) const DEADLOCK_TRIES: u32 = 8;
+/// How often a transaction that another one was in the way of is tried again.
+pub(crate) const COLLISION_TRIES: u32 = 8;
 
 /// The pools of either engine.
 pub(crate) enum Db {
@@ -43,8 +43,10 @@ pub(crate) struct Store {
 pub(crate) enum Fault {
     Sql(sqlx::Error),
     Catalog(CatalogError),
-    /// No answer within [`STATEMENT_LIMIT`].
-    Slow,
+    /// No answer within so long.
+    Slow(Duration),
+    /// Another process wrote the same row between our look and our own write.
+    Raced,
 }
 
 impl From<sqlx::Error> for Fault {
@@ -60,13 +62,20 @@ impl From<CatalogError> for Fault {
 }
 
 impl Fault {
-    /// The engine gave up on one of two transactions that waited for each other: trying again helps.
-    pub(crate) fn is_deadlock(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else {
-            return false;
-        };
-        mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1213 | 1020))
+    /// Another transaction was in the way (a deadlock, a lock that was waited for too long, a row that changed or
+    /// came meanwhile): trying again helps.
+    pub(crate) fn is_collision(&self) -> bool {
+        match self {
+            Self::Raced => true,
+            Self::Sql(error) => is_collision(error),
+            Self::Catalog(_) | Self::Slow(_) => false,
+        }
     }
+}
+
+fn is_collision(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error)
+        if mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1020 | 1205 | 1213)))
 }
 
 /// A row of that key is there already.
@@ -86,10 +95,14 @@ impl Store {
     pub(crate) async fn explain(&self, action: &'static str, fault: Fault) -> CatalogError {
         match fault {
             Fault::Catalog(error) => error,
-            Fault::Slow => self.unreachable(format!(
+            Fault::Slow(limit) => self.unreachable(format!(
                 "no answer within {} s while trying to {action}",
-                STATEMENT_LIMIT.as_secs()
+                limit.as_secs()
             )),
+            Fault::Raced => CatalogError::Statement {
+                action,
+                cause: "another process writes the same row again and again".to_owned(),
+            },
             Fault::Sql(sqlx::Error::PoolTimedOut) => match &self.db {
                 // The pool hides why it could not connect.
                 Db::My { options, .. } => match probe::connect(options).await {
@@ -108,6 +121,10 @@ impl Store {
         let cause = probe::cause(error);
         if probe::is_outage(error) {
             return self.unreachable(cause);
+        }
+        if is_collision(error) {
+            // As SQLite's busy file: it passes, however long it takes.
+            return self.unreachable(format!("another write has been in the way for too long: {cause}"));
         }
         if let sqlx::Error::Database(error) = error {
             let missing = mysql_number(error.as_ref())
@@ -147,17 +164,20 @@ impl Store {
 /// given back to the pool: it would be waited for there.
 macro_rules! bounded {
     ($pool:expr, |$conn:ident| $body:expr) => {
+        $crate::db::bounded!($pool, $crate::db::STATEMENT_LIMIT, |$conn| $body)
+    };
+    ($pool:expr, $limit:expr, |$conn:ident| $body:expr) => {
         async {
             let mut held = $pool.acquire().await?;
             let work = async {
                 let $conn = &mut *held;
                 $body
             };
-            match tokio::time::timeout($crate::db::STATEMENT_LIMIT, work).await {
+            match tokio::time::timeout($limit, work).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     drop(held.detach());
-                    Err($crate::db::Fault::Slow)
+                    Err($crate::db::Fault::Slow($limit))
                 }
             }
         }
@@ -184,13 +204,18 @@ macro_rules! reading {
 }
 
 /// One transaction that writes: the same statements on either engine, `$tx` being a connection of it. `$body` may
-/// run more than once, where the engine chose this transaction to end a deadlock.
+/// run more than once, where another transaction was in its way; no new try begins once `$limit` is over.
 macro_rules! writing {
-    ($store:expr, $action:expr, |$tx:ident| $body:expr) => {{
+    ($store:expr, $action:expr, |$tx:ident| $body:expr) => {
+        $crate::db::writing!($store, $action, $crate::db::STATEMENT_LIMIT, |$tx| $body)
+    };
+    ($store:expr, $action:expr, $limit:expr, |$tx:ident| $body:expr) => {{
+        let limit: std::time::Duration = $limit;
+        let began = tokio::time::Instant::now();
         let mut tries = 0_u32;
         loop {
             let outcome: Result<_, $crate::db::Fault> = match &$store.db {
-                $crate::db::Db::Lite { writer, .. } => $crate::db::bounded!(writer, |conn| {
+                $crate::db::Db::Lite { writer, .. } => $crate::db::bounded!(writer, limit, |conn| {
                     // A plain BEGIN that reads first fails at once when another process writes meanwhile.
                     let mut transaction = sqlx::Connection::begin_with(conn, "BEGIN IMMEDIATE").await?;
                     let value = {
@@ -200,7 +225,7 @@ macro_rules! writing {
                     transaction.commit().await?;
                     Ok::<_, $crate::db::Fault>(value)
                 }),
-                $crate::db::Db::My { pool, .. } => $crate::db::bounded!(pool, |conn| {
+                $crate::db::Db::My { pool, .. } => $crate::db::bounded!(pool, limit, |conn| {
                     let mut transaction = sqlx::Connection::begin(conn).await?;
                     let value = {
                         let $tx = &mut *transaction;
@@ -212,7 +237,11 @@ macro_rules! writing {
             };
             match outcome {
                 Ok(value) => break Ok(value),
-                Err(fault) if fault.is_deadlock() && tries < $crate::db::DEADLOCK_TRIES => {
+                Err(fault)
+                    if fault.is_collision()
+                        && tries < $crate::db::COLLISION_TRIES
+                        && began.elapsed() < limit =>
+                {
                     tries += 1;
                     tokio::time::sleep(std::time::Duration::from_millis(u64::from(tries) * 15)).await;
                 }

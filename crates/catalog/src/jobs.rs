@@ -1,6 +1,6 @@
 //! `mk_job`: the jobs that a node has.
 
-use crate::db::{Store, reading, writing};
+use crate::db::{Fault, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms};
 use crate::{JobDefinition, JobRecord};
@@ -76,14 +76,21 @@ pub(crate) async fn know(
                 } else {
                     "INSERT INTO mk_job (kind, since_ms, schedule, node, job) VALUES (?, ?, ?, ?, ?)"
                 };
-                sqlx::query(statement)
+                let written = sqlx::query(statement)
                     .bind(kind.as_str())
                     .bind(ms(now))
                     .bind(schedule.as_str())
                     .bind(node.as_str())
                     .bind(job.as_str())
                     .execute(&mut *tx)
-                    .await?;
+                    .await;
+                match written {
+                    // Noted by another process since we looked, and not to be seen before a new transaction.
+                    Err(error) if is_duplicate(&error) => Err(Fault::Raced)?,
+                    written => {
+                        written?;
+                    }
+                }
                 JobRecord {
                     node: node.clone(),
                     job: job.clone(),

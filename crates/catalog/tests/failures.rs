@@ -13,6 +13,7 @@ use mykeeper_catalog::{Catalog, CatalogError, OpenCatalog, open};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::{JobName, NodeName};
 use secrecy::SecretString;
+use sqlx::Executor;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,6 +66,14 @@ async fn a_url_that_cannot_be_used_is_explained_without_its_password() {
             "a password has no place in it",
         ),
         ("postgres://keeper:s3cret@db/catalog", "it must begin with"),
+        (
+            "mysql://keeper:#s3cret@db/catalog",
+            "a password has no place in it",
+        ),
+        (
+            "mysql://keeper:a?s3cret@db/catalog",
+            "a password has no place in it",
+        ),
         ("mysql://keeper@db", "it names no database"),
         ("mysql://keeper@db:port/x", "invalid port"),
     ] {
@@ -232,6 +241,49 @@ async fn a_server_that_goes_away_is_reported_and_found_again() {
         .unwrap_err()
         .to_string();
     assert!(error.contains("--read-only"), "{error}");
+}
+
+/// Two processes of one node at once, and one that holds a lock for longer than the engine lets another wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_the_way_is_waited_for() {
+    let server = MariaDb::start().await;
+    server.sql("mysql", "CREATE DATABASE catalog").await;
+    let here = settings(server.url("root", "catalog"));
+    let catalog = open(&here).await.unwrap();
+    catalog.migrate().await.unwrap();
+    let other = open(&here).await.unwrap();
+    let now = "2026-11-22T12:00:00Z".parse().unwrap();
+    let node = NodeName::new("n").unwrap();
+    for number in 0..100 {
+        let definition = mykeeper_catalog::JobDefinition {
+            job: JobName::new(format!("j{number}")).unwrap(),
+            kind: JobKind::Backup,
+            schedule: String::new(),
+        };
+        let (one, two) = tokio::join!(
+            catalog.know_job(&node, &definition, now),
+            other.know_job(&node, &definition, now)
+        );
+        assert_eq!(one.unwrap(), two.unwrap());
+    }
+
+    let mut holder = server.session("catalog").await;
+    holder
+        .execute("START TRANSACTION; UPDATE mk_job SET forgotten_ms = NULL")
+        .await
+        .unwrap();
+    let waiting = tokio::spawn({
+        let catalog = Arc::clone(&catalog);
+        async move { catalog.forget_job(&node, &JobName::new("j7").unwrap(), now).await }
+    });
+    let begun = Instant::now();
+    // The first wait ends after 10 s; the second must have begun.
+    while begun.elapsed() < Duration::from_millis(11_500) {
+        assert!(!waiting.is_finished(), "{:?}", waiting.await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    holder.execute("COMMIT").await.unwrap();
+    waiting.await.unwrap().unwrap();
 }
 
 async fn refusals_hold_the_servers_words(keeper: &OpenCatalog, server: &MariaDb) {
