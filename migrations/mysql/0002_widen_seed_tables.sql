@@ -2,7 +2,7 @@
 -- (utf8mb3 has no place for four-byte ones). One ALTER for each table, made from what the table is now:
 --   * a column that is wide enough already keeps its type, so nothing is ever narrowed;
 --   * nullability, default, comment and the collation's rules stay;
---   * a column under an index of the site's own cannot become TEXT and becomes VARCHAR(512) instead;
+--   * a CHAR or VARCHAR under an index of the site's own cannot become TEXT and becomes VARCHAR(512) instead;
 --   * nothing to do is 'DO 0', so that a second run changes nothing.
 -- bk_id needs no width, but tables of ours are joined to it, and an index serves only where character sets are alike.
 -- Every comparison names its collation: the servers' own views of themselves differ in theirs.
@@ -52,11 +52,12 @@ SET @mk_ddl = IFNULL((
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_backup'
   ) s ON CONVERT(s.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
     = CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    AND c.DATA_TYPE IN ('char', 'varchar')
   LEFT JOIN information_schema.COLLATIONS k
     ON CONVERT(k.COLLATION_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
     = CONVERT(CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME))) USING utf8mb4) COLLATE utf8mb4_general_ci
   WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = 'user_backup'
-    AND (IF(w.wanted LIKE 'VARCHAR%', c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
+    AND (IF(w.wanted LIKE 'VARCHAR%' OR s.COLUMN_NAME IS NOT NULL, c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
            < IF(w.wanted NOT LIKE 'VARCHAR%' AND s.COLUMN_NAME IS NOT NULL, 512, w.size)
          OR c.CHARACTER_SET_NAME <> 'utf8mb4')
 ), 'DO 0');
@@ -95,11 +96,12 @@ SET @mk_ddl = IFNULL((
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_backup_path'
   ) s ON CONVERT(s.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
     = CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    AND c.DATA_TYPE IN ('char', 'varchar')
   LEFT JOIN information_schema.COLLATIONS k
     ON CONVERT(k.COLLATION_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
     = CONVERT(CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME))) USING utf8mb4) COLLATE utf8mb4_general_ci
   WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = 'user_backup_path'
-    AND (IF(w.wanted LIKE 'VARCHAR%', c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
+    AND (IF(w.wanted LIKE 'VARCHAR%' OR s.COLUMN_NAME IS NOT NULL, c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
            < IF(w.wanted NOT LIKE 'VARCHAR%' AND s.COLUMN_NAME IS NOT NULL, 512, w.size)
          OR c.CHARACTER_SET_NAME <> 'utf8mb4')
 ), 'DO 0');
@@ -138,11 +140,12 @@ SET @mk_ddl = IFNULL((
     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_recover_info'
   ) s ON CONVERT(s.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
     = CONVERT(c.COLUMN_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
+    AND c.DATA_TYPE IN ('char', 'varchar')
   LEFT JOIN information_schema.COLLATIONS k
     ON CONVERT(k.COLLATION_NAME USING utf8mb4) COLLATE utf8mb4_general_ci
     = CONVERT(CONCAT('utf8mb4', SUBSTRING(c.COLLATION_NAME, LOCATE('_', c.COLLATION_NAME))) USING utf8mb4) COLLATE utf8mb4_general_ci
   WHERE c.TABLE_SCHEMA = DATABASE() AND c.TABLE_NAME = 'user_recover_info'
-    AND (IF(w.wanted LIKE 'VARCHAR%', c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
+    AND (IF(w.wanted LIKE 'VARCHAR%' OR s.COLUMN_NAME IS NOT NULL, c.CHARACTER_MAXIMUM_LENGTH, c.CHARACTER_OCTET_LENGTH)
            < IF(w.wanted NOT LIKE 'VARCHAR%' AND s.COLUMN_NAME IS NOT NULL, 512, w.size)
          OR c.CHARACTER_SET_NAME <> 'utf8mb4')
 ), 'DO 0');

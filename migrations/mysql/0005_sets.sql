@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS mk_evidence (
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
 
 -- Where a set should be and whether it is there: what the attempts in mk_transfer have come to, so that what is
--- pending among a million sets is found through an index. Its bk_id is joined to user_backup's and collates like it.
+-- pending among a million sets is found through an index. Its bk_id is joined to user_backup's and collates like it,
+-- which is not the same everywhere: an adopted table keeps the site's collation.
 CREATE TABLE IF NOT EXISTS mk_delivery (
   bk_id VARCHAR(36) COLLATE utf8mb4_general_ci NOT NULL,
   destination VARCHAR(100) NOT NULL,
@@ -29,6 +30,18 @@ CREATE TABLE IF NOT EXISTS mk_delivery (
   PRIMARY KEY (bk_id, destination),
   KEY mk_delivery_due (node, destination, arrived, ended_ms)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+
+SET @mk_ddl = IFNULL((
+  SELECT CONCAT('ALTER TABLE mk_delivery MODIFY bk_id VARCHAR(36) CHARACTER SET ', b.CHARACTER_SET_NAME,
+    ' COLLATE ', b.COLLATION_NAME, ' NOT NULL')
+  FROM information_schema.COLUMNS b
+  JOIN information_schema.COLUMNS d ON d.TABLE_SCHEMA = b.TABLE_SCHEMA
+  WHERE b.TABLE_SCHEMA = DATABASE() AND b.TABLE_NAME = 'user_backup' AND b.COLUMN_NAME = 'bk_id'
+    AND d.TABLE_NAME = 'mk_delivery' AND d.COLUMN_NAME = 'bk_id' AND d.COLLATION_NAME <> b.COLLATION_NAME
+), 'DO 0');
+PREPARE mk_collate FROM @mk_ddl;
+EXECUTE mk_collate;
+DEALLOCATE PREPARE mk_collate;
 
 CREATE TABLE IF NOT EXISTS mk_transfer (
   id CHAR(36) NOT NULL,

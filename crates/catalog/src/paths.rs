@@ -5,34 +5,35 @@ use crate::db::{Store, reading, writing};
 use crate::error::CatalogError;
 use sqlx::FromRow;
 
+/// Whatever a site lets be NULL is optional here.
 #[derive(FromRow)]
 struct PathRow {
     id: i64,
-    bk_server: String,
-    remote_server: String,
-    real_path: String,
-    tag: String,
-    is_offline: String,
+    bk_server: Option<String>,
+    remote_server: Option<String>,
+    real_path: Option<String>,
+    tag: Option<String>,
+    is_offline: Option<String>,
 }
 
 impl From<PathRow> for BackupPath {
     fn from(row: PathRow) -> Self {
         Self {
             id: row.id,
-            bk_server: row.bk_server,
-            remote_server: row.remote_server,
-            real_path: row.real_path,
-            tag: row.tag,
+            bk_server: row.bk_server.unwrap_or_default(),
+            remote_server: row.remote_server.unwrap_or_default(),
+            real_path: row.real_path.unwrap_or_default(),
+            tag: row.tag.unwrap_or_default(),
             // Some sites made it a number.
-            is_offline: matches!(row.is_offline.trim(), "Y" | "y" | "1"),
+            is_offline: matches!(row.is_offline.as_deref().map(str::trim), Some("Y" | "y" | "1")),
         }
     }
 }
 
 macro_rules! select {
     () => {
-        "SELECT id, bk_server, remote_server, real_path, tag, CAST(is_offline AS CHAR) AS is_offline \
-         FROM user_backup_path ORDER BY id"
+        "SELECT CAST(p.id AS SIGNED) AS id, p.bk_server, p.remote_server, p.real_path, p.tag, \
+         CAST(p.is_offline AS CHAR) AS is_offline FROM user_backup_path p ORDER BY p.id"
     };
 }
 

@@ -12,7 +12,13 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, Catalog, OpenCatalog, open};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
-use mykeeper_domain::{BackupId, NodeName};
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::inventory::{Coverage, Inventory};
+use mykeeper_domain::job::Consistency;
+use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
+use mykeeper_domain::run::{RunEnd, RunState};
+use mykeeper_domain::transfer::{Transfer, TransferPurpose};
+use mykeeper_domain::{AttemptId, BackupId, DestinationName, NodeName};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::path::PathBuf;
@@ -186,6 +192,10 @@ async fn what_pybackup_wrote_is_adopted() {
     }
     the_first_tables(&server).await;
     tables_changed_by_the_site(&server).await;
+    for collation in ["utf8mb4_unicode_ci", "utf8_bin", "gbk_bin", "latin1_general_cs"] {
+        tables_of_another_collation(&server, collation).await;
+    }
+    unsigned_numbers_and_missing_values(&server).await;
 }
 
 async fn the_documented_tables(server: &MariaDb, database: &str, paths: &str, mode: &str) {
@@ -475,4 +485,159 @@ async fn tables_changed_by_the_site(server: &MariaDb) {
     .unwrap();
     assert_eq!(comment, "it's \\ \"so\"");
     assert!(catalog.paths().await.unwrap()[0].is_offline, "a number here");
+}
+
+fn our_own() -> (Backup, Manifest, Evidence) {
+    let backup = Backup {
+        id: BackupId::generate(),
+        node: Some(NodeName::new("n").unwrap()),
+        transfer_to: vec![DestinationName::new("vault").unwrap()],
+        transfer_started_at: None,
+        transfer_finished_at: None,
+        transfer_complete: String::new(),
+        ..as_documented()
+    };
+    let manifest = Manifest {
+        version: FORMAT_VERSION,
+        bk_id: backup.id,
+        created_at: backup.finished_at,
+        files: vec![],
+    };
+    let evidence = Evidence {
+        version: FORMAT_VERSION,
+        backup: backup.clone(),
+        consistency: Consistency::All,
+        coverage: Coverage::ALL,
+        inventory: Inventory::default(),
+        parts: vec![],
+        taken_at: backup.started_at,
+    };
+    (backup, manifest, evidence)
+}
+
+/// Our tables are joined to the site's, whose collation is its own.
+async fn tables_of_another_collation(server: &MariaDb, collation: &str) {
+    let charset = collation.split('_').next().unwrap();
+    server
+        .sql(
+            "mysql",
+            &format!("CREATE DATABASE {collation} CHARACTER SET {charset} COLLATE {collation}"),
+        )
+        .await;
+    let tables = [USER_BACKUP, USER_BACKUP_PATH, USER_RECOVER_INFO]
+        .concat()
+        .replace(
+            "DEFAULT CHARSET=utf8;",
+            &format!("DEFAULT CHARSET={charset} COLLATE={collation};"),
+        );
+    server.sql(collation, &tables).await;
+    let catalog = adopt(server, collation).await;
+    let mut session = server.session(collation).await;
+    let of = async |session: &mut MySqlConnection, table: &str| {
+        let found = columns(session, table).await;
+        found.into_iter().find(|(name, _)| name == "bk_id").unwrap().1[3].clone()
+    };
+    assert_eq!(
+        of(&mut session, "mk_delivery").await,
+        of(&mut session, "user_backup").await,
+        "otherwise no index serves the join"
+    );
+
+    let (backup, manifest, evidence) = our_own();
+    let (node, vault) = (
+        NodeName::new("n").unwrap(),
+        DestinationName::new("vault").unwrap(),
+    );
+    assert!(
+        catalog
+            .insert_backup(&backup, &manifest, &evidence)
+            .await
+            .unwrap()
+    );
+    let pending = catalog.pending_transfers(&node, &vault, 9).await.unwrap();
+    assert_eq!(pending, std::slice::from_ref(&backup), "{collation}");
+    let transfer = Transfer {
+        id: AttemptId::generate(),
+        run_id: None,
+        bk_id: backup.id,
+        node: node.clone(),
+        destination: vault.clone(),
+        target: "/vault".into(),
+        number: 1,
+        purpose: TransferPurpose::Send,
+        state: RunState::Running,
+        reason: None,
+        sent_bytes: None,
+        started_at: backup.finished_at,
+        finished_at: None,
+    };
+    catalog.start_transfer(&transfer, "/vault").await.unwrap();
+    let end = RunEnd {
+        state: RunState::Succeeded,
+        reason: None,
+        bk_id: None,
+        finished_at: backup.finished_at,
+    };
+    assert!(catalog.finish_transfer(transfer.id, &end, Some(1)).await.unwrap());
+    assert_eq!(catalog.pending_transfers(&node, &vault, 9).await.unwrap(), []);
+    let due = catalog
+        .due_verifications(&node, &vault, at("2026-01-01T00:00:00Z"), 9)
+        .await
+        .unwrap();
+    assert_eq!(due.len(), 1, "{collation}");
+    assert!(catalog.mark_deleting(backup.id, "x").await.unwrap());
+
+    // Half way and once more.
+    server
+        .sql(collation, "DELETE FROM mk_migration WHERE version > 1")
+        .await;
+    adopt(server, collation).await;
+}
+
+async fn unsigned_numbers_and_missing_values(server: &MariaDb) {
+    server.sql("mysql", "CREATE DATABASE positive").await;
+    server
+        .sql(
+            "positive",
+            &format!(
+                "{USER_BACKUP}{USER_BACKUP_PATH_LATER}{USER_RECOVER_INFO}\
+                 ALTER TABLE user_backup MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT, \
+                 MODIFY elapsed_time INT UNSIGNED NOT NULL, MODIFY transfer_elapsed INT UNSIGNED DEFAULT NULL, \
+                 CONVERT TO CHARACTER SET utf8mb4, ADD INDEX site_dir (bk_dir), ADD INDEX site_command (bk_command(9)), \
+                 MODIFY bk_command TEXT;\
+                 ALTER TABLE user_backup_path MODIFY id INT UNSIGNED NOT NULL AUTO_INCREMENT, \
+                 MODIFY tag varchar(200) DEFAULT NULL, MODIFY remote_server varchar(15) DEFAULT NULL, \
+                 MODIFY is_offline char(1) DEFAULT NULL;\
+                 INSERT INTO user_backup_path VALUES (4294967295, 'a', NULL, 'c', NULL, NULL), (7, 'a', 'b', 'c', 'd', 'Y');{}\
+                 UPDATE user_backup SET id = 5000000000, elapsed_time = 4294967295;",
+                row(GOOD, "2017-11-15 17:31:20", "Y,Y,Y", "Y", "t")
+            ),
+        )
+        .await;
+    let catalog = adopt(server, "positive").await;
+    let set = catalog.backup(GOOD.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(set.elapsed_seconds, 4_294_967_295);
+    let filter = BackupFilter {
+        limit: 9,
+        ..Default::default()
+    };
+    assert_eq!(catalog.backups(&filter).await.unwrap(), [set]);
+    let paths = catalog.paths().await.unwrap();
+    assert_eq!(
+        paths.iter().map(|path| path.id).collect::<Vec<_>>(),
+        [7, 4_294_967_295]
+    );
+    assert_eq!((paths[1].remote_server.as_str(), paths[1].tag.as_str()), ("", ""));
+    assert!(paths[0].is_offline && !paths[1].is_offline);
+
+    let mut session = server.session("positive").await;
+    let found = columns(&mut session, "user_backup").await;
+    let kind = |name: &str| found.iter().find(|(column, _)| column == name).unwrap().1[2].as_str();
+    // 200 characters of four bytes are not 512 characters.
+    assert_eq!(kind("bk_dir"), "varchar(512)");
+    assert_eq!(
+        kind("bk_command"),
+        "mediumtext",
+        "an index of a part of it is none of the whole"
+    );
 }
