@@ -173,10 +173,14 @@ fn a_set_arrives_over_ssh_and_in_a_local_folder() {
         local.display(),
         sshd.client().display()
     ));
-    workspace.write_schedule(&backup_job("nightly", ALL, "transfer_to = [\"far\", \"near\"]"));
-    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
-    let bk_id = text(&workspace.backups()[0], "id").to_owned();
-    for place in [local, workspace.at("far")] {
+    for (destination, place) in [("near", local), ("far", workspace.at("far"))] {
+        workspace.write_schedule(&backup_job(
+            destination,
+            ALL,
+            &format!("transfer_to = \"{destination}\""),
+        ));
+        workspace.mykeeper(&["run", destination]).assert_code(0);
+        let bk_id = text(&workspace.backups()[0], "id").to_owned();
         assert_eq!(
             folder(&find_set(&place, &bk_id)),
             folder(&find_set(&workspace.sets(), &bk_id))
