@@ -224,6 +224,12 @@ fn mistake(info: &MydumperInfo, option: &MydumperOption) -> Option<String> {
         ));
     }
     let value = option.value.as_deref().unwrap_or_default();
+    if name == "verbose" && value.trim().parse::<i64>().is_ok_and(|level| level < 1) {
+        return Some(
+            "mydumper option \"verbose\" must be 1 or more: mykeeper reads what mydumper says of its errors"
+                .to_owned(),
+        );
+    }
     if name != "tables-list" && info.is_classic() && !value.is_ascii() {
         return Some(format!(
             "mydumper option {name:?}: this version takes no value that is not ASCII ({value:?})"
@@ -295,7 +301,7 @@ mod tests {
 
     fn info() -> MydumperInfo {
         let names = "threads compress triggers events routines use-savepoints tables-list regex no-data no-views \
-                     ignore-engines outputdir rows";
+                     ignore-engines outputdir rows verbose";
         MydumperInfo {
             program: "mydumper".into(),
             banner: "mydumper 0.10.0, built against MySQL 10.5.8".into(),
@@ -351,6 +357,11 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_option_and_what_to_write_instead() {
+        assert!(read(&["verbose=1"]).is_ok());
+        assert_eq!(
+            read(&["verbose=0"]).unwrap_err(),
+            "mydumper option \"verbose\" must be 1 or more: mykeeper reads what mydumper says of its errors"
+        );
         assert_eq!(
             read(&["thread=4", "password=x", "regex=^a", "no-locks", "zzzzzz"]).unwrap_err(),
             "mydumper 0.10.0, built against MySQL 10.5.8 does not know the option \"thread\": did you mean \

@@ -74,7 +74,7 @@ pub fn plan_dump(input: &PlanInput<'_>) -> Result<DumpPlan, ToolError> {
             )));
         }
     }
-    let parts = match input.consistency {
+    let parts: Vec<PartPlan> = match input.consistency {
         Consistency::All => vec![part(input, String::new(), input.databases)],
         Consistency::PerDatabase => input
             .databases
@@ -82,6 +82,22 @@ pub fn plan_dump(input: &PlanInput<'_>) -> Result<DumpPlan, ToolError> {
             .map(|database| part(input, database.clone(), std::slice::from_ref(database)))
             .collect(),
     };
+    if let Some(part) = parts
+        .iter()
+        .find(|part| part.args.iter().any(|arg| is_too_large(arg)))
+    {
+        return Err(failed(if input.options.tables.is_some() {
+            "too many tables for one regex of mydumper: name fewer in \"tables-list\", or make several jobs"
+                .to_owned()
+        } else if part.databases.len() > 1 {
+            format!(
+                "{} are too many databases for one regex of mydumper: use consistency = \"per-database\"",
+                part.databases.len()
+            )
+        } else {
+            "too many databases for one regex of mydumper: leave some out by a job of their own".to_owned()
+        }));
+    }
     Ok(DumpPlan {
         option_file: option_file_text(input.connection, input.can_encrypt),
         parts,
@@ -147,6 +163,29 @@ fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
 fn is_plain(name: &str) -> bool {
     name.chars()
         .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | ' ' | '.'))
+}
+
+/// The compiled regex must not be larger than 64 KiB: two bytes for a character, three for each branch and for either
+/// end of a group. mydumper ends with exit 1 else.
+fn is_too_large(arg: &str) -> bool {
+    let Some(regex) = arg.strip_prefix("--regex=") else {
+        return false;
+    };
+    let mut bytes: usize = 64;
+    let mut chars = regex.chars();
+    while let Some(c) = chars.next() {
+        bytes += match c {
+            '|' | '(' | ')' => 3,
+            '\\' => {
+                if chars.next() == Some('x') {
+                    chars.nth(1);
+                }
+                2
+            }
+            _ => 2,
+        };
+    }
+    bytes > 65_536
 }
 
 /// Matches `database.object` for these databases. mydumper matches without regard to case and line by line unless it
@@ -352,6 +391,22 @@ mod tests {
             awkward.parts[0].args[1],
             "--regex=(?-i)\\A(?!(?:shop\\.eu)(?:\\.|\\z))(?:\\xE6\\x97\\xA5|shop)(?:\\.|\\z)"
         );
+    }
+
+    #[test]
+    fn a_regex_that_mydumper_cannot_compile_is_told_before() {
+        // Found by trying: 1,523 names of 20 characters are one too many.
+        let names = |count| (0..count).map(|n| format!("n{n:019}")).collect::<Vec<String>>();
+        let some = names(1_500);
+        let some: Vec<&str> = some.iter().map(String::as_str).collect();
+        assert!(plan((0, 10, 0), &some, Consistency::All, &[]).is_ok());
+        let many = names(1_523);
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(
+            plan((0, 10, 0), &many, Consistency::All, &[]).unwrap_err(),
+            "1523 are too many databases for one regex of mydumper: use consistency = \"per-database\""
+        );
+        assert!(plan((0, 10, 0), &many, Consistency::PerDatabase, &[]).is_ok());
     }
 
     #[test]
