@@ -273,6 +273,13 @@ struct Parcel<'a> {
     files: Vec<(usize, &'a [FileEntry])>,
 }
 
+impl Parcel<'_> {
+    fn time_limit(&self) -> Duration {
+        let statements = self.files.len() + self.evidence.len().div_ceil(PART_BYTES);
+        STATEMENT_LIMIT + LIMIT_PER_BATCH * u32::try_from(statements).unwrap_or(u32::MAX)
+    }
+}
+
 pub(crate) async fn insert(
     store: &Store,
     backup: &Backup,
@@ -287,8 +294,7 @@ pub(crate) async fn insert(
         files: batches(manifest),
     };
     let id = backup.id.to_string();
-    let statements = parcel.files.len() + parcel.evidence.len().div_ceil(PART_BYTES);
-    let limit = STATEMENT_LIMIT + LIMIT_PER_BATCH * u32::try_from(statements).unwrap_or(u32::MAX);
+    let limit = parcel.time_limit();
     writing!(store, ACTION, limit, |tx| {
         let Parcel {
             databases,
@@ -499,4 +505,27 @@ pub(crate) async fn mark_deleted(
             there > 0
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_set_is_given_more_time() {
+        let limit = |files: usize, evidence: usize| {
+            Parcel {
+                databases: String::new(),
+                transfer_to: String::new(),
+                evidence: "x".repeat(evidence),
+                files: vec![(0, &[]); files],
+            }
+            .time_limit()
+        };
+        assert_eq!(limit(0, 0), STATEMENT_LIMIT);
+        assert_eq!(
+            limit(100, PART_BYTES * 2 + 1),
+            STATEMENT_LIMIT + LIMIT_PER_BATCH * 103
+        );
+    }
 }
