@@ -21,6 +21,9 @@ const READERS: usize = 2;
 /// Files known to be finished and not yet read; more are found again at the end.
 const MAX_WAITING: usize = 100_000;
 const EVENT_BUFFER_BYTES: usize = 64 * 1024;
+/// Notices are ready at once; someone else may go on writing to the folder.
+const REST_PAUSE: Duration = Duration::from_millis(20);
+const REST_LIMIT: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
 /// Less is as good as nothing: 0.10 with compression spins for ever when there is none.
 const LEAST_FREE_BYTES: u64 = 1024 * 1024;
@@ -28,7 +31,7 @@ const LEAST_FREE_BYTES: u64 = 1024 * 1024;
 const FULL_TICKS: u32 = 3;
 /// Content kept of `metadata`, and of the small files that are looked into.
 const METADATA_TEXT_BYTES: usize = 64 * 1024 * 1024;
-const SCHEMA_TEXT_BYTES: usize = 4 * 1024 * 1024;
+const SCHEMA_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
 /// One finished file, by its name in the folder.
 pub(crate) type Digests = BTreeMap<String, Result<FileDigest, String>>;
@@ -66,10 +69,20 @@ impl Room {
 pub(crate) struct Collected {
     /// Every file that is there at the end.
     pub(crate) digests: Digests,
+    /// Files that were made and removed again, and had no content whenever they were looked at: of empty tables.
+    pub(crate) gone: BTreeSet<String>,
     /// The dump was ended because of this: nothing left to write to.
     pub(crate) full: Option<Room>,
     /// Why the folder could not be looked at to the end.
     pub(crate) fault: Option<String>,
+}
+
+/// One look at the folder.
+struct Sample {
+    room: Option<Room>,
+    open_bytes: u64,
+    /// All that is there, where that was asked for.
+    listed: Vec<(String, Stamp)>,
 }
 
 /// Watches one folder. Made before mydumper starts, so that nothing is missed.
@@ -86,7 +99,11 @@ pub(crate) struct Collector<'a> {
     in_flight: HashSet<(u64, u64)>,
     known: HashMap<(u64, u64), FileDigest>,
     open: BTreeSet<String>,
-    sample: Option<JoinHandle<(Option<Room>, u64)>>,
+    gone: BTreeSet<String>,
+    had_rows: HashSet<String>,
+    /// The kernel has dropped notices: what is there is not known.
+    overflowed: bool,
+    sample: Option<JoinHandle<Sample>>,
     finished_bytes: u64,
     seen_bytes: u64,
     full_ticks: u32,
@@ -128,6 +145,9 @@ impl<'a> Collector<'a> {
             in_flight: HashSet::new(),
             known: HashMap::new(),
             open: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            had_rows: HashSet::new(),
+            overflowed: false,
             sample: None,
             finished_bytes: 0,
             seen_bytes: 0,
@@ -156,7 +176,7 @@ impl<'a> Collector<'a> {
                 }
                 sampled = async { match &mut self.sample { Some(handle) => handle.await, None => std::future::pending().await } } => {
                     self.sample = None;
-                    if let Ok((room, open_bytes)) = sampled
+                    if let Ok((room, open_bytes)) = sampled.map(|sample| self.note_sample(sample))
                         && full.is_none()
                         && let Some(room) = self.judge_room(room, open_bytes)
                     {
@@ -168,21 +188,37 @@ impl<'a> Collector<'a> {
             }
             self.read_more(&give_up).await;
         }
+        self.hear_the_rest().await;
         let mut collected = self.finish(&give_up).await;
         collected.full = full;
         collected
     }
 
+    /// Notices that the kernel had ready when mydumper ended.
+    async fn hear_the_rest(&mut self) {
+        let until = tokio::time::Instant::now() + REST_LIMIT;
+        while tokio::time::Instant::now() < until
+            && let Ok(Some(Ok(event))) = tokio::time::timeout(REST_PAUSE, self.events.next()).await
+        {
+            self.notice(event.mask, event.name.as_deref());
+        }
+    }
+
     fn notice(&mut self, mask: EventMask, name: Option<&OsStr>) {
+        self.overflowed |= mask.contains(EventMask::Q_OVERFLOW);
         let Some(name) = name.and_then(OsStr::to_str) else {
             return;
         };
         self.activity.touch();
         if mask.contains(EventMask::CREATE) {
             self.open.insert(name.to_owned());
+            self.gone.remove(name);
             return;
         }
         self.open.remove(name);
+        if mask.contains(EventMask::DELETE) {
+            self.gone.insert(name.to_owned());
+        }
         let is_finished = mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO);
         if is_finished
             && is_handled_early(name)
@@ -234,6 +270,9 @@ impl<'a> Collector<'a> {
         }
         match result {
             Ok(digest) => {
+                if digest.plain_bytes > 0 {
+                    self.had_rows.insert(name.to_owned());
+                }
                 self.finished_bytes += digest.stamp.size_bytes;
                 if let Some(before) = self.known.insert(digest.stamp.inode, digest) {
                     self.finished_bytes -= before.stamp.size_bytes;
@@ -261,14 +300,34 @@ impl<'a> Collector<'a> {
         }
         let dir = self.dir.clone();
         let open: Vec<String> = self.open.iter().cloned().collect();
-        self.sample = Some(tokio::task::spawn_blocking(move || {
-            let bytes = open
+        let list_all = std::mem::take(&mut self.overflowed);
+        self.sample = Some(tokio::task::spawn_blocking(move || Sample {
+            open_bytes: open
                 .iter()
                 .filter_map(|name| std::fs::symlink_metadata(dir.join(name)).ok())
                 .map(|metadata| metadata.len())
-                .sum();
-            (Room::of(&dir), bytes)
+                .sum(),
+            room: Room::of(&dir),
+            listed: if list_all {
+                list(&dir).unwrap_or_default()
+            } else {
+                Vec::new()
+            },
         }));
+    }
+
+    /// What notices were lost about counts as open until it is known: the next look shows whether it grows.
+    fn note_sample(&mut self, sample: Sample) -> (Option<Room>, u64) {
+        for (name, stamp) in sample.listed {
+            if self
+                .known
+                .get(&stamp.inode)
+                .is_none_or(|known| known.stamp != stamp)
+            {
+                self.open.insert(name);
+            }
+        }
+        (sample.room, sample.open_bytes)
     }
 
     fn judge_room(&mut self, room: Option<Room>, open_bytes: u64) -> Option<Room> {
@@ -299,7 +358,10 @@ impl<'a> Collector<'a> {
                 self.keep(&name, stamp, result);
             }
         }
-        let mut collected = Collected::default();
+        let mut collected = Collected {
+            gone: &self.gone - &self.had_rows.iter().cloned().collect(),
+            ..Collected::default()
+        };
         let dir = self.dir.clone();
         let listed = tokio::task::spawn_blocking(move || list(&dir)).await;
         let files = match listed {
@@ -441,6 +503,55 @@ mod tests {
         assert_eq!(digest("metadata").text.as_deref(), Some(b"x".as_slice()));
         assert!(digest("late.sql").fault.is_some());
         assert_eq!((collected.full, collected.fault), (None, None));
+        assert_eq!(collected.gone, BTreeSet::from(["gone.sql".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn after_lost_notices_the_folder_is_looked_at() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("big.sql"), "INSERT").unwrap();
+        let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
+        collector.notice(EventMask::Q_OVERFLOW, None);
+        for expected in [0, 6] {
+            collector.take_sample();
+            let sample = collector.sample.take().unwrap().await.unwrap();
+            assert_eq!(collector.note_sample(sample).1, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_with_content_that_goes_is_not_of_an_empty_table() {
+        let dir = tempfile::tempdir().unwrap();
+        let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
+        let activity = Activity::new();
+        let log = Seen::default();
+        let collector = Collector::start(dir.path(), activity, &log, 0).unwrap();
+        let work = async {
+            fs::write(dir.path().join("a.t.sql"), "INSERT INTO a VALUES (1);").unwrap();
+            for _ in 0..2_000 {
+                if log.0.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            fs::remove_file(dir.path().join("a.t.sql")).unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            done.cancel();
+        };
+        let (collected, ()) = tokio::join!(collector.run(done.clone(), give_up), work);
+        assert_eq!(collected.gone, BTreeSet::new());
+    }
+
+    #[derive(Default)]
+    struct Seen(std::sync::atomic::AtomicU64);
+
+    impl RunLog for Seen {
+        fn line(&self, _: &str, _: &str) {}
+
+        fn progress(&self, progress: Progress) {
+            self.0
+                .store(progress.done_bytes, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod metadata;
 pub mod option_file;
 mod options;
 mod plan;
+mod programs;
 mod record;
 mod run;
 mod said;

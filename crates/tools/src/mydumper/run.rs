@@ -11,13 +11,13 @@ use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
 use crate::connection::ServerConnection;
 use crate::env::{ToolEnv, ended_from_here, run_error};
 use crate::error::ToolError;
-use crate::probe::{Found, MissingPrivilege, Probe, missing_privileges};
+use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, lost_columns, missing_privileges};
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, MydumperOption};
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -31,6 +31,18 @@ const PROGRAM: &str = "mydumper";
 const LOCKUP_TRIES: u32 = 5;
 /// `slave_status` of a server that replicates nothing.
 const NOT_A_SLAVE: &str = "Not a slave";
+/// Columns without their values that are named.
+const MAX_LOST_COLUMNS: usize = 20;
+/// Warnings handed on from the parts.
+const MAX_WARNINGS: usize = 20;
+/// Warnings of mydumper that are no more than news: such a row is written whole; what the account may not see of
+/// positions is said before the dump.
+const NEWS: [&str; 4] = [
+    "Row bigger than statement_size",
+    "Couldn't get master position",
+    "Couldn't get slave position",
+    "Could not check PROCESSLIST",
+];
 
 /// What a dump needs besides its request.
 pub type DumpEnv<'a> = ToolEnv<'a>;
@@ -91,6 +103,7 @@ struct Before {
     found: Found,
     emptiness: BTreeMap<TableName, bool>,
     missing: Vec<MissingPrivilege>,
+    lost_columns: Vec<LostColumn>,
     warnings: Vec<String>,
 }
 
@@ -103,6 +116,17 @@ struct PartRun {
     success: bool,
     ended: Option<ToolError>,
     locked_up: bool,
+    /// As it was run, the last time if more than once.
+    args: Vec<String>,
+}
+
+/// What a verdict is formed from, and what comes of it.
+struct Dumped {
+    options: DumpOptions,
+    before: Before,
+    plan: DumpPlan,
+    runs: Vec<PartRun>,
+    stable: Inventory,
 }
 
 /// Dumps the databases and judges what came of it.
@@ -112,7 +136,15 @@ struct PartRun {
 /// there, a folder that cannot be written, mydumper missing. All else is told in the result.
 pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<DumpResult, ToolError> {
     let options = DumpOptions::read(request.info, request.options)?;
-    let before = ask_before(request, &options).await?;
+    let before = tokio::select! {
+        biased;
+        () = env.cancel.cancelled() => {
+            return Err(ToolError::Cancelled {
+                program: PROGRAM.to_owned(),
+            });
+        }
+        before = ask_before(request, &options) => before?,
+    };
     let plan = plan_dump(&PlanInput {
         info: request.info,
         connection: request.connection,
@@ -125,10 +157,16 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
     })?;
     let option_file = OptionFile::create(request.private_dir, &plan.option_file)?;
     let runs = run_parts(request, env, &plan, &option_file).await?;
-    let command = command_text(request, &plan, &option_file);
+    let command = command_text(request, (&plan, &runs), &option_file);
     drop(option_file);
-    let judged = judge(request, &options, &before, (&plan, &runs)).await;
-    Ok(result(&options, before, judged, runs).with_command(command))
+    let dumped = Dumped {
+        stable: before.found.inventory.clone(),
+        options,
+        before,
+        plan,
+        runs,
+    };
+    Ok(judge(request, env, dumped).await?.with_command(command))
 }
 
 async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<Before, ToolError> {
@@ -167,6 +205,12 @@ async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<
     };
     let mut found = probe.find(request.databases).await?;
     options.scope(&mut found.inventory);
+    let lost_columns = if options.coverage.data {
+        let columns = probe.marked_columns(request.databases).await?;
+        lost_columns(&columns, request.info.version, options.has("complete-insert"))
+    } else {
+        Vec::new()
+    };
     let emptiness = if options.coverage.data {
         probe.emptiness(&all_tables(&found.inventory)).await?
     } else {
@@ -186,6 +230,7 @@ async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<
         found,
         emptiness,
         missing,
+        lost_columns,
         warnings,
     })
 }
@@ -313,7 +358,8 @@ async fn run_unlocked(
     })
 }
 
-/// Removes the files of a dump that has not begun; the folder stays.
+/// Removes the files of a dump that has not begun; the folder stays. mydumper makes no folders, so one that is there is
+/// not ours to remove.
 fn clear(dir: &Path) -> Result<(), ToolError> {
     let io = |action| {
         move |source| ToolError::Io {
@@ -322,8 +368,21 @@ fn clear(dir: &Path) -> Result<(), ToolError> {
             source,
         }
     };
+    let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(io("read"))? {
-        let path = entry.map_err(io("read"))?.path();
+        let entry = entry.map_err(io("read"))?;
+        if entry.file_type().map_err(io("read"))?.is_dir() {
+            return Err(ToolError::Failed {
+                message: format!(
+                    "mydumper cannot be started again: there is a folder {} that it did not make",
+                    entry.path().display()
+                ),
+                passing: false,
+            });
+        }
+        paths.push(entry.path());
+    }
+    for path in paths {
         std::fs::remove_file(&path).map_err(|source| ToolError::Io {
             action: "remove",
             path,
@@ -433,7 +492,9 @@ async fn run_part(
         collected,
         said,
         ended,
-        locked_up,
+        // It may have ended well at the very moment.
+        locked_up: locked_up && !is_success,
+        args: part.args.clone(),
     })
 }
 
@@ -487,7 +548,11 @@ fn exit_text(exit: Option<&Exit>) -> String {
     }
 }
 
-fn command_text(request: &DumpRequest<'_>, plan: &DumpPlan, option_file: &OptionFile) -> String {
+fn command_text(
+    request: &DumpRequest<'_>,
+    (plan, runs): (&DumpPlan, &[PartRun]),
+    option_file: &OptionFile,
+) -> String {
     let quoted = |text: &str| {
         let is_plain = |c: char| c.is_alphanumeric() || "-_=/.,:@%+".contains(c);
         if text.chars().all(is_plain) {
@@ -498,8 +563,17 @@ fn command_text(request: &DumpRequest<'_>, plan: &DumpPlan, option_file: &Option
     };
     plan.parts
         .iter()
-        .map(|part| {
-            let argv = argv(part, option_file, &part_dir(request, part));
+        .zip(runs)
+        .map(|(part, run)| {
+            let as_run = PartPlan {
+                args: if run.args.is_empty() {
+                    part.args.clone()
+                } else {
+                    run.args.clone()
+                },
+                ..part.clone()
+            };
+            let argv = argv(&as_run, option_file, &part_dir(request, part));
             std::iter::once(request.info.program.display().to_string())
                 .chain(argv.iter().map(|arg| arg.to_string_lossy().into_owned()))
                 .map(|arg| quoted(&arg))
@@ -512,99 +586,182 @@ fn command_text(request: &DumpRequest<'_>, plan: &DumpPlan, option_file: &Option
 
 /// The verdicts, and what they were formed from.
 struct Judged {
-    stable: Inventory,
     parts: Vec<(PartEvidence, Verdict)>,
-    dirs: Vec<String>,
     per_database: bool,
     warnings: Vec<String>,
 }
 
-async fn judge(
-    request: &DumpRequest<'_>,
-    options: &DumpOptions,
-    before: &Before,
-    (plan, runs): (&DumpPlan, &[PartRun]),
-) -> Judged {
-    let mut warnings = Vec::new();
-    let mut after = Probe::connect(request.connection).await;
-    let later = match &mut after {
-        Ok(probe) => probe.inventory(request.databases).await,
-        Err(error) => Err(ToolError::Failed {
-            message: error.to_string(),
-            passing: true,
-        }),
-    };
-    let stable = match later {
-        Ok(later) => before.found.inventory.stable_part(&later),
-        Err(error) => {
-            warnings.push(format!(
-                "the server could not be asked again after the dump: {error}"
-            ));
-            before.found.inventory.clone()
-        }
-    };
-    let mut parts = Vec::new();
-    for (part, run) in plan.parts.iter().zip(runs) {
-        let files = PartFiles::new(PartFacts {
-            databases: &part.databases,
-            stable: &stable,
-            options,
-            broken_views: &before.found.broken_views,
-            digests: &run.collected.digests,
-            said: &run.said,
-            exit: &run.exit,
-            success: run.success,
-        });
-        let unsure: Vec<TableName> = files
-            .without_data()
+impl Dumped {
+    /// Each part's files, matched with what they are about.
+    fn parts(&self) -> impl Iterator<Item = (&PartPlan, &PartRun, PartFiles<'_>)> {
+        self.plan.parts.iter().zip(&self.runs).map(|(part, run)| {
+            let files = PartFiles::new(PartFacts {
+                databases: &part.databases,
+                stable: &self.stable,
+                options: &self.options,
+                broken_views: &self.before.found.broken_views,
+                digests: &run.collected.digests,
+                gone: &run.collected.gone,
+                said: &run.said,
+                exit: &run.exit,
+                success: run.success,
+            });
+            (part, run, files)
+        })
+    }
+
+    /// Tables without rows in the set that were not known to be empty.
+    fn unsure(&self) -> Vec<TableName> {
+        self.parts()
+            .flat_map(|(_, _, files)| files.without_data())
+            .filter(|table| self.before.emptiness.get(table) != Some(&true))
+            .collect::<BTreeSet<_>>()
             .into_iter()
-            .filter(|table| before.emptiness.get(table) != Some(&true))
-            .collect();
-        let mut emptiness = Emptiness {
-            before: before.emptiness.clone(),
-            ..Emptiness::default()
-        };
-        if let Ok(probe) = &mut after {
-            emptiness.after = probe.emptiness(&unsure).await.unwrap_or_default();
-        }
-        let mut verdict = files.judge(&emptiness);
-        add_what_stands_outside(part, run, before, &mut verdict);
-        let metadata = files.metadata();
-        parts.push((
-            PartEvidence {
-                dir: part.dir.clone(),
-                databases: part.databases.clone(),
-                complete: verdict.reasons.is_empty(),
-                reasons: verdict.reasons.clone(),
-                warnings: verdict.warnings.clone(),
-                exit_status: run.exit.clone(),
-                master_status: metadata.and_then(|metadata| metadata.master.clone()),
-                slave_status: metadata.and_then(|metadata| metadata.slave.clone()),
-            },
-            verdict,
-        ));
+            .collect()
     }
-    if let Ok(probe) = after {
-        probe.close().await;
-    }
-    Judged {
-        stable,
-        dirs: plan.parts.iter().map(|part| part.dir.clone()).collect(),
-        parts,
-        per_database: request.consistency == Consistency::PerDatabase,
-        warnings,
+
+    fn judge(&self, emptiness: &Emptiness) -> Vec<(PartEvidence, Verdict)> {
+        self.parts()
+            .map(|(part, run, files)| {
+                let mut verdict = files.judge(emptiness);
+                add_what_stands_outside(part, run, self, &mut verdict);
+                let metadata = files.metadata();
+                let evidence = PartEvidence {
+                    dir: part.dir.clone(),
+                    databases: part.databases.clone(),
+                    complete: verdict.reasons.is_empty(),
+                    reasons: verdict.reasons.clone(),
+                    warnings: verdict.warnings.clone(),
+                    exit_status: run.exit.clone(),
+                    master_status: metadata.and_then(|metadata| metadata.master.clone()),
+                    slave_status: metadata.and_then(|metadata| metadata.slave.clone()),
+                };
+                (evidence, verdict)
+            })
+            .collect()
     }
 }
 
+/// Asks the server again, and judges. Of a dump that was ended from here it is not asked: nothing can come of it, and
+/// who ended it waits.
+async fn judge(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    mut dumped: Dumped,
+) -> Result<DumpResult, ToolError> {
+    let mut warnings = Vec::new();
+    let mut after = None;
+    if dumped.runs.iter().all(|run| run.ended.is_none()) {
+        let asked = tokio::select! {
+            biased;
+            () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: PROGRAM.to_owned() }),
+            asked = ask_after(request) => asked,
+        };
+        match asked {
+            Ok((later, probe)) => {
+                dumped.stable = dumped.stable.stable_part(&later);
+                after = Some(probe);
+            }
+            Err(error) => warnings.push(format!(
+                "the server could not be asked again after the dump: {error}"
+            )),
+        }
+    }
+    // A set may have 100,000 files.
+    let (dumped, unsure) = off_thread(move || {
+        let unsure = dumped.unsure();
+        (dumped, unsure)
+    })
+    .await?;
+    let mut emptiness = Emptiness {
+        before: dumped.before.emptiness.clone(),
+        ..Emptiness::default()
+    };
+    if let Some(mut probe) = after {
+        emptiness.after = tokio::select! {
+            biased;
+            () = env.cancel.cancelled() => BTreeMap::new(),
+            answers = probe.emptiness(&unsure) => answers.unwrap_or_default(),
+        };
+        probe.close().await;
+    }
+    let per_database = request.consistency == Consistency::PerDatabase;
+    off_thread(move || {
+        let judged = Judged {
+            parts: dumped.judge(&emptiness),
+            per_database,
+            warnings,
+        };
+        result(dumped, judged)
+    })
+    .await
+}
+
+async fn ask_after(request: &DumpRequest<'_>) -> Result<(Inventory, Probe), ToolError> {
+    let mut probe = Probe::connect(request.connection).await?;
+    Ok((probe.inventory(request.databases).await?, probe))
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ToolError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ToolError::Failed {
+            message: format!("cannot judge the dump: {error}"),
+            passing: true,
+        })
+}
+
+/// Columns of tables of this part whose values are not in it.
+fn lost_values(part: &PartPlan, dumped: &Dumped) -> Vec<String> {
+    let is_ours = |lost: &&LostColumn| {
+        let content = dumped.stable.databases.get(&lost.database);
+        part.databases.contains(&lost.database)
+            && content.is_some_and(|content| content.tables.contains_key(&lost.table))
+    };
+    let lost: Vec<&LostColumn> = dumped.before.lost_columns.iter().filter(is_ours).collect();
+    let mut reasons: Vec<String> = lost
+        .iter()
+        .take(MAX_LOST_COLUMNS)
+        .map(|lost| lost.why.clone())
+        .collect();
+    if lost.len() > MAX_LOST_COLUMNS {
+        reasons.push(format!("and {} more columns", lost.len() - MAX_LOST_COLUMNS));
+    }
+    reasons
+}
+
+/// What mydumper warned of in any part and is worth a look, once each.
+fn worth_a_look(parts: &[PartEvidence]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut warnings: Vec<String> = parts
+        .iter()
+        .flat_map(|part| &part.warnings)
+        .filter(|warning| {
+            warning
+                .strip_prefix("mydumper: ")
+                .is_some_and(|text| !NEWS.iter().any(|news| text.contains(news)))
+        })
+        .filter(|warning| seen.insert(warning.as_str()))
+        .cloned()
+        .collect();
+    if warnings.len() > MAX_WARNINGS {
+        let more = warnings.len() - MAX_WARNINGS;
+        warnings.truncate(MAX_WARNINGS);
+        warnings.push(format!("and {more} more warnings of mydumper"));
+    }
+    warnings
+}
+
 /// What the files cannot tell: how the child was ended, and what the account was not shown.
-fn add_what_stands_outside(part: &PartPlan, run: &PartRun, before: &Before, verdict: &mut Verdict) {
+fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verdict: &mut Verdict) {
     if let Some(ended) = &run.ended {
         verdict.reasons.insert(0, ended.to_string());
     }
     if let Some(fault) = &run.collected.fault {
         verdict.reasons.push(fault.clone());
     }
-    for missing in &before.missing {
+    verdict.reasons.extend(lost_values(part, dumped));
+    for missing in &dumped.before.missing {
         let of_another = missing.on.ends_with(".*")
             && missing.on != "*.*"
             && !part.databases.iter().any(|database| {
@@ -627,10 +784,17 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, before: &Before, verd
     }
 }
 
-fn result(options: &DumpOptions, before: Before, judged: Judged, runs: Vec<PartRun>) -> DumpResult {
+fn result(dumped: Dumped, judged: Judged) -> DumpResult {
+    let Dumped {
+        options,
+        before,
+        plan,
+        runs,
+        stable: mut inventory,
+    } = dumped;
     let mut files = Vec::new();
-    let mut inventory = judged.stable;
-    for ((dir, (_, verdict)), run) in judged.dirs.iter().zip(&judged.parts).zip(&runs) {
+    for ((part, (_, verdict)), run) in plan.parts.iter().zip(&judged.parts).zip(&runs) {
+        let dir = &part.dir;
         for (name, digest) in &run.collected.digests {
             let Ok(digest) = digest else { continue };
             files.push(FileEntry {
@@ -678,7 +842,12 @@ fn result(options: &DumpOptions, before: Before, judged: Judged, runs: Vec<PartR
         server_version: before.version,
         command: String::new(),
         ended: runs.into_iter().find_map(|run| run.ended),
-        warnings: before.warnings.into_iter().chain(judged.warnings).collect(),
+        warnings: before
+            .warnings
+            .into_iter()
+            .chain(judged.warnings)
+            .chain(worth_a_look(&parts))
+            .collect(),
         parts,
     }
 }
@@ -687,5 +856,49 @@ impl DumpResult {
     fn with_command(mut self, command: String) -> Self {
         self.command = command;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_mydumper_did_not_make_is_not_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("metadata.partial"), "").unwrap();
+        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+        let error = clear(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("lost+found that it did not make"), "{error}");
+        assert!(dir.path().join("metadata.partial").exists());
+        std::fs::remove_dir(dir.path().join("lost+found")).unwrap();
+        clear(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_mydumper_warns_of_is_handed_on_once_and_without_the_news() {
+        let part = |warnings: &[&str]| PartEvidence {
+            dir: String::new(),
+            databases: Vec::new(),
+            complete: true,
+            reasons: Vec::new(),
+            warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
+            exit_status: String::new(),
+            master_status: None,
+            slave_status: None,
+        };
+        let lock = "mydumper: Couldn't acquire global lock, snapshots will not be consistent: x";
+        let parts = [
+            part(&[lock, "mydumper: Row bigger than statement_size for shop.t"]),
+            part(&[
+                lock,
+                "the account lacks PROCESS on *.*, needed to notice long queries",
+            ]),
+        ];
+        assert_eq!(worth_a_look(&parts), [lock]);
+        let many: Vec<String> = (0..30).map(|n| format!("mydumper: {n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(worth_a_look(&[part(&many)]).len(), MAX_WARNINGS + 1);
     }
 }

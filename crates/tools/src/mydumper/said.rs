@@ -1,7 +1,12 @@
 //! What mydumper says, kept as far as it speaks for or against the dump.
 
+use std::collections::BTreeSet;
+
 const MAX_KEPT: usize = 20;
 const MAX_CHARS: usize = 400;
+const MAX_EMPTY: usize = 200_000;
+/// 0.10 says so of a table, or of a part of one.
+const EMPTY_TABLE: &str = ": Empty table ";
 
 /// The words that count, bounded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +17,8 @@ pub(crate) struct Said {
     pub(crate) warnings: Vec<String>,
     /// Tables and views that it calls broken and leaves out.
     pub(crate) broken: Vec<String>,
+    /// `database.table` that it calls empty.
+    pub(crate) empty: BTreeSet<String>,
     /// It met a full disk.
     pub(crate) no_space: bool,
     /// Its last line without any mark.
@@ -32,7 +39,13 @@ impl Said {
                 Some(table) => keep(&mut self.broken, table),
                 None => keep(&mut self.warnings, &text),
             }
-        } else if !line.is_empty() && !line.starts_with("** Message") {
+        } else if line.starts_with("** Message") {
+            if let Some((_, table)) = line.split_once(EMPTY_TABLE)
+                && self.empty.len() < MAX_EMPTY
+            {
+                self.empty.insert(table.to_owned());
+            }
+        } else if !line.is_empty() {
             self.last_plain = Some(cut(line));
         }
     }
@@ -70,6 +83,7 @@ mod tests {
             said.hear(line);
         }
         assert_eq!(said.broken, ["shop.broken"]);
+        assert_eq!(said.empty, BTreeSet::from(["shop.audit".to_owned()]));
         assert_eq!(said.errors.len(), 1, "{said:?}");
         assert!(
             said.errors[0].starts_with("Error: DB: q\"u'o`te - Could not execute query: You have"),

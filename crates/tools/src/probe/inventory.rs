@@ -7,7 +7,7 @@ use sqlx::Row;
 use std::collections::BTreeMap;
 
 /// How many databases one question is about.
-const DATABASES_PER_QUERY: usize = 100;
+pub(super) const DATABASES_PER_QUERY: usize = 100;
 /// How many tables one question is about.
 const TABLES_PER_QUERY: usize = 50;
 
@@ -162,16 +162,21 @@ impl Probe {
         const ACTION: &str = "ask which tables are empty";
         let mut answers = BTreeMap::new();
         for some in tables.chunks(TABLES_PER_QUERY) {
-            if let Ok(row) = self.raw(ACTION, exists(some)).await {
-                note(&row, some, &mut answers);
-                continue;
+            match self.raw(ACTION, exists(some)).await {
+                Ok(row) => {
+                    note(&row, some, &mut answers);
+                    continue;
+                }
+                Err(error) if self.is_gone() => return Err(error),
+                // One of them is gone, corrupt, locked or forbidden: find out about the others.
+                Err(_) => {}
             }
-            // One of them is gone, corrupt or forbidden: find out about the others.
             let mut refused = 0;
             for table in some {
                 let alone = std::slice::from_ref(table);
                 match self.raw(ACTION, exists(alone)).await {
                     Ok(row) => note(&row, alone, &mut answers),
+                    Err(error) if self.is_gone() => return Err(error),
                     Err(error) => {
                         refused += 1;
                         if refused == some.len() {
@@ -185,7 +190,7 @@ impl Probe {
     }
 }
 
-fn of_databases(sql: &str, databases: &[String]) -> String {
+pub(super) fn of_databases(sql: &str, databases: &[String]) -> String {
     format!("{sql} IN ({})", vec!["?"; databases.len()].join(","))
 }
 

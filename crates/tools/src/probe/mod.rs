@@ -1,9 +1,11 @@
 //! Asks the server that is backed up: version, databases, what lies in them, what the account may do.
 
+mod columns;
 mod inventory;
 mod missing;
 mod privileges;
 
+pub(crate) use columns::{LostColumn, lost_columns};
 pub use inventory::Found;
 pub use missing::{MissingGroup, group_missing};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
@@ -21,12 +23,18 @@ use std::time::Duration;
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 const QUERY_LIMIT: Duration = Duration::from_secs(300);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Seconds that a question waits for a table whose definition is being changed; the server's default is a day or a
+/// year.
+const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 20";
 
 /// One connection to the server. Everything it asks is bounded in time.
 #[derive(Debug)]
 pub struct Probe {
     connection: MySqlConnection,
     server: String,
+    query_limit: Duration,
+    /// A question got no answer in time. What comes later over this connection may be the answer to that one.
+    gone: bool,
 }
 
 impl Probe {
@@ -42,10 +50,20 @@ impl Probe {
         };
         let options = connect_options(connection);
         match tokio::time::timeout(CONNECT_LIMIT, MySqlConnection::connect_with(&options)).await {
-            Ok(Ok(open)) => Ok(Self {
-                connection: open,
-                server: connection.name.clone(),
-            }),
+            Ok(Ok(open)) => {
+                let mut probe = Self {
+                    connection: open,
+                    server: connection.name.clone(),
+                    query_limit: CONNECT_LIMIT,
+                    gone: false,
+                };
+                let waits_less = probe.raw("say how long to wait", LOCK_WAIT.to_owned()).await;
+                if let (Err(error), true) = (waits_less, probe.gone) {
+                    return Err(refused(error.to_string(), true));
+                }
+                probe.query_limit = QUERY_LIMIT;
+                Ok(probe)
+            }
             Ok(Err(error)) => {
                 let (cause, passing) = connect_cause(&error, &connection.endpoint);
                 Err(refused(cause, passing))
@@ -133,6 +151,9 @@ impl Probe {
 
     /// Ends the connection in good order.
     pub async fn close(self) {
+        if self.gone {
+            return;
+        }
         let _ = tokio::time::timeout(CLOSE_LIMIT, self.connection.close()).await;
     }
 
@@ -148,19 +169,25 @@ impl Probe {
             query = query.bind(value);
         }
         let rows = query.fetch_all(&mut self.connection);
-        bounded(action, &self.server, rows).await
+        bounded(action, &self.server, (self.query_limit, &mut self.gone), rows).await
+    }
+
+    /// Whether the connection is given up.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// Rows of a statement that cannot be prepared everywhere.
     pub(crate) async fn raw(&mut self, action: &str, sql: String) -> Result<Vec<MySqlRow>, ToolError> {
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection);
-        bounded(action, &self.server, rows).await
+        bounded(action, &self.server, (self.query_limit, &mut self.gone), rows).await
     }
 }
 
 async fn bounded<T>(
     action: &str,
     server: &str,
+    (limit, gone): (Duration, &mut bool),
     query: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, ToolError> {
     let failed = |cause| ToolError::Query {
@@ -168,11 +195,20 @@ async fn bounded<T>(
         server: server.to_owned(),
         cause,
     };
-    match tokio::time::timeout(QUERY_LIMIT, query).await {
+    if *gone {
+        return Err(failed("the connection gave no answer before".to_owned()));
+    }
+    match tokio::time::timeout(limit, query).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sqlx::Error::Database(error))) => Err(failed(error.message().to_owned())),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(_) => Err(failed(format!("no answer within {} s", QUERY_LIMIT.as_secs()))),
+        Ok(Err(error)) => {
+            *gone = true;
+            Err(failed(error.to_string()))
+        }
+        Err(_) => {
+            *gone = true;
+            Err(failed(format!("no answer within {} s", limit.as_secs())))
+        }
     }
 }
 
@@ -236,4 +272,88 @@ fn optional_text(row: &MySqlRow, index: usize) -> Option<String> {
 /// A name in backticks.
 pub(crate) fn quoted_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mykeeper_domain::server::Tls;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn send(stream: &mut TcpStream, sequence: u8, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+        let packet = [&length[..3], &[sequence], payload].concat();
+        stream.write_all(&packet).await.unwrap();
+    }
+
+    async fn receive(stream: &mut TcpStream) -> Vec<u8> {
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize];
+        stream.read_exact(&mut payload).await.unwrap();
+        payload
+    }
+
+    /// Takes the connection and what is set on it, and never answers a question.
+    async fn silent_server(listener: TcpListener, said: tokio::sync::mpsc::UnboundedSender<String>) {
+        const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut hello = b"\x0a5.7.1\0\x01\0\0\0abcdefgh\0".to_vec();
+        hello.extend([0x08, 0x82, 45, 2, 0, 0x08, 0, 21]);
+        hello.extend(*b"\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");
+        send(&mut stream, 0, &hello).await;
+        receive(&mut stream).await;
+        send(&mut stream, 2, &OK).await;
+        loop {
+            let question = String::from_utf8_lossy(&receive(&mut stream).await).into_owned();
+            let is_set = question.contains("SET ");
+            said.send(question).unwrap();
+            if is_set {
+                send(&mut stream, 1, &OK).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_question_without_an_answer_is_the_last_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (said, mut questions) = tokio::sync::mpsc::unbounded_channel();
+        let server = tokio::spawn(silent_server(listener, said));
+        let connection = ServerConnection {
+            name: "shop".into(),
+            endpoint: Endpoint::Tcp {
+                host: "127.0.0.1".into(),
+                port,
+            },
+            user: "u".into(),
+            password: None,
+            tls: Tls::default(),
+        };
+        let mut probe = Probe::connect(&connection).await.unwrap();
+        probe.query_limit = Duration::from_millis(200);
+        let tables: Vec<(String, String)> = (0..50).map(|n| ("d".into(), format!("t{n}"))).collect();
+        assert!(probe.emptiness(&tables).await.is_err());
+        assert!(probe.is_gone());
+        let error = probe.databases().await.unwrap_err().to_string();
+        assert!(error.contains("gave no answer before"), "{error}");
+        probe.close().await;
+        server.abort();
+        let mut asked = Vec::new();
+        while let Some(question) = questions.recv().await {
+            asked.push(question);
+        }
+        assert!(
+            asked
+                .iter()
+                .any(|question| question.contains("lock_wait_timeout = 20")),
+            "{asked:?}"
+        );
+        let about_tables = asked
+            .iter()
+            .filter(|question| question.contains("EXISTS"))
+            .count();
+        assert_eq!(about_tables, 1, "{asked:?}");
+    }
 }

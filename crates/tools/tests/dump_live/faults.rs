@@ -5,7 +5,7 @@
     reason = "a test ends where its stage does not stand"
 )]
 
-use crate::support::{AWKWARD, Dump, Server, mydumper_program, reasons, tempdir};
+use crate::support::{AWKWARD, Dump, Server, mydumper_program, reasons, rows, tempdir};
 use mykeeper_domain::job::Consistency;
 use mykeeper_tools::ToolError;
 use mykeeper_tools::mydumper::DumpResult;
@@ -49,10 +49,14 @@ impl Drop for Mount {
 
 /// A mydumper that does its work and then has something done to the folder it worked in.
 fn stand_in(dir: &Path, after: &str) -> std::path::PathBuf {
+    stand_in_around(dir, ":", after)
+}
+
+fn stand_in_around(dir: &Path, before: &str, after: &str) -> std::path::PathBuf {
     let path = dir.join("mydumper");
     let real = mydumper_program();
     let script = format!(
-        "#!/bin/sh\n{real} \"$@\"\ncode=$?\ncase \"$1\" in --version|--help) exit $code;; esac\n{after}\nexit $code\n",
+        "#!/bin/sh\ncase \"$1\" in --version|--help) ;; *) {before};; esac\n{real} \"$@\"\ncode=$?\ncase \"$1\" in --version|--help) exit $code;; esac\n{after}\nexit $code\n",
         real = real.display()
     );
     fs::write(&path, script).unwrap();
@@ -346,6 +350,14 @@ async fn every_damage_that_mydumper_hides_is_found() {
             "exit 0, but the triggers of shop.orders have no file",
         ),
         (
+            "gunzip shop-schema-post.sql.gz || zstd -dq --rm shop-schema-post.sql.zst; sed -i 's/`p1`/`p10`/g' shop-schema-post.sql",
+            "exit 0, but shop-schema-post.sql does not hold p1",
+        ),
+        (
+            "gunzip shop-schema-post.sql.gz || zstd -dq --rm shop-schema-post.sql.zst; truncate -s -200 shop-schema-post.sql",
+            "exit 0, but shop-schema-post.sql ends in the middle of a statement",
+        ),
+        (
             "rm shop.v2-schema-view.sql.*",
             "exit 0, but view shop.v2 has no file",
         ),
@@ -381,6 +393,90 @@ async fn every_damage_that_mydumper_hides_is_found() {
             );
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_invisible_columns_are_missed() {
+    let server = Server::start();
+    server.sql(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE t (a INT, b INT INVISIBLE); INSERT INTO t (a, b) VALUES (1, 2);
+         CREATE TABLE g (a INT, b INT INVISIBLE, c INT AS (a + 1) VIRTUAL); INSERT INTO g (a, b) VALUES (1, 2);
+         CREATE TABLE h (a INT, c INT AS (a + 1) STORED INVISIBLE); INSERT INTO h (a) VALUES (1);
+         CREATE TABLE v (a INT, rs TIMESTAMP(6) GENERATED ALWAYS AS ROW START INVISIBLE,
+           re TIMESTAMP(6) GENERATED ALWAYS AS ROW END INVISIBLE, PERIOD FOR SYSTEM_TIME (rs, re)) WITH SYSTEM VERSIONING;
+         INSERT INTO v (a) VALUES (1)",
+    );
+    let admin = server.admin();
+    let result = Dump::full(&["shop"]).run(&admin).await.unwrap();
+    assert_incomplete(
+        &result,
+        "column shop.t.b is INVISIBLE: mydumper leaves its values out",
+    );
+    assert_eq!(reasons(&result).len(), 1, "{:?}", reasons(&result));
+    let result = Dump::of(&["shop"], &["no-data"]).run(&admin).await.unwrap();
+    assert_eq!(reasons(&result), [""; 0]);
+    let dump = Dump::of(&["shop"], &["complete-insert"]);
+    let is_named = dump.info().await.unwrap().version >= (1, 0, 0);
+    assert_eq!(dump.run(&admin).await.unwrap().complete, [is_named]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_empty_at_the_moment_of_the_snapshot_is_no_loss() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.q (id INT); INSERT INTO shop.q VALUES (1)");
+    let dir = tempdir();
+    let client = format!(
+        "mariadb --no-defaults -uroot --socket={} -e",
+        server.socket().display()
+    );
+    let mut dump = Dump::full(&["shop"]);
+    if dump.info().await.unwrap().version >= (0, 11, 0) {
+        return;
+    }
+    dump.program = stand_in_around(
+        dir.path(),
+        &format!("{client} 'DELETE FROM shop.q'"),
+        &format!("{client} 'INSERT INTO shop.q VALUES (2)'"),
+    );
+    let result = dump.run(&server.admin()).await.unwrap();
+    assert_eq!(reasons(&result), [""; 0]);
+    assert_eq!(rows(&result.inventory, "shop", "q"), Some(0));
+    // mydumper's word alone is none: without it, or without the file that it took back.
+    dump.options.push(crate::support::option("verbose=2"));
+    fs::remove_dir_all(&dump.set_dir).unwrap();
+    fs::create_dir(&dump.set_dir).unwrap();
+    let result = dump.run(&server.admin()).await.unwrap();
+    assert_incomplete(&result, "exit 0, but shop.q has no data file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_is_cancelled_while_it_asks_does_not_wait_for_the_server() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT)");
+    let admin = server.admin();
+    let dump = Dump::full(&["shop"]);
+    dump.cancel.cancel();
+    let error = dump.run(&admin).await.unwrap_err();
+    assert!(matches!(error, ToolError::Cancelled { .. }), "{error}");
+    assert_eq!(dump.names(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_was_ended_does_not_ask_the_server_again() {
+    let mut server = Server::start();
+    server.sql(BIG);
+    let admin = server.admin();
+    let dump = Dump::full(&["big"]);
+    let (result, ()) = tokio::join!(
+        dump.run(&admin),
+        amid(&dump, || {
+            dump.cancel.cancel();
+            server.kill();
+        })
+    );
+    let result = result.unwrap();
+    assert_incomplete(&result, "cancelled");
+    assert_eq!(result.warnings, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
