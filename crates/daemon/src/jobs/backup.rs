@@ -15,6 +15,7 @@ use mykeeper_tools::mydumper::{
 };
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges};
 use mykeeper_tools::{ServerConnection, ToolError};
+use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -297,7 +298,12 @@ fn draft_backup(
     } else {
         let ended = dump.ended.iter().map(ToString::to_string);
         let parts = dump.parts.iter().flat_map(|part| part.reasons.iter().cloned());
-        let reasons: Vec<String> = ended.chain(parts).collect();
+        let mut seen = HashSet::new();
+        // Each part that was ended from here tells it too.
+        let reasons: Vec<String> = ended
+            .chain(parts)
+            .filter(|reason| seen.insert(reason.clone()))
+            .collect();
         Some(if reasons.is_empty() {
             "the dump is not complete".to_owned()
         } else {
