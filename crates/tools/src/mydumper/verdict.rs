@@ -627,3 +627,110 @@ fn created_name(text: &str) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Stamp;
+    use crate::mydumper::MydumperInfo;
+    use mykeeper_domain::inventory::TableInventory;
+    use mykeeper_domain::job::MydumperOption;
+
+    fn judged(options: &[&str], stable: &Inventory, said: &Said) -> Vec<String> {
+        let info = MydumperInfo {
+            program: "mydumper".into(),
+            banner: String::new(),
+            version: (0, 10, 0),
+            options: ["ignore-errors", "routines"].map(str::to_owned).into(),
+        };
+        let options: Vec<MydumperOption> = options
+            .iter()
+            .map(|name| MydumperOption {
+                name: (*name).to_owned(),
+                value: None,
+            })
+            .collect();
+        let file = |text: Option<&str>| {
+            Ok(FileDigest {
+                stamp: Stamp {
+                    inode: (0, 0),
+                    size_bytes: 9,
+                    modified: (0, 0),
+                },
+                blake3: String::new(),
+                plain_bytes: 9,
+                rows: 0,
+                fault: None,
+                text: text.map(|text| text.as_bytes().to_vec()),
+            })
+        };
+        let digests: Digests = [
+            ("metadata", file(Some("Finished dump at: 2026-11-22 18:24:42\n"))),
+            ("d-schema-create.sql", file(None)),
+            ("d.q-schema.sql", file(None)),
+            ("d-schema-post.sql", file(None)),
+        ]
+        .map(|(name, digest)| (name.to_owned(), digest))
+        .into();
+        let options = DumpOptions::read(&info, &options).unwrap();
+        let (databases, gone) = (["d".to_owned()], BTreeSet::from(["d.q.sql.gz".to_owned()]));
+        let files = PartFiles::new(PartFacts {
+            databases: &databases,
+            stable,
+            options: &options,
+            broken_views: &[],
+            digests: &digests,
+            gone: &gone,
+            said,
+            exit: "exit 0",
+            success: true,
+        });
+        let name = ("d".to_owned(), "q".to_owned());
+        let emptiness = Emptiness {
+            before: BTreeMap::from([(name.clone(), false)]),
+            after: BTreeMap::from([(name, false)]),
+        };
+        files.judge(&emptiness).reasons
+    }
+
+    fn stable() -> Inventory {
+        let mut content = DatabaseInventory::default();
+        let table = TableInventory {
+            engine: Some("InnoDB".into()),
+            rows: None,
+        };
+        content.tables.insert("q".into(), table);
+        content.procedures.insert("p".into());
+        Inventory {
+            databases: [("d".to_owned(), content)].into(),
+        }
+    }
+
+    #[test]
+    fn an_empty_table_needs_both_the_word_and_the_file_that_was_taken_back() {
+        let lost = "mydumper ended with exit 0, but d.q has no data file";
+        assert_eq!(judged(&[], &stable(), &Said::default()), [lost]);
+        let said = Said {
+            empty: BTreeSet::from(["d.q".to_owned()]),
+            ..Said::default()
+        };
+        assert_eq!(judged(&[], &stable(), &said), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_checked_and_what_is_ignored_is_told() {
+        let said = Said {
+            empty: BTreeSet::from(["d.q".to_owned()]),
+            warnings: vec!["Could not read data from d.q: gone".to_owned()],
+            ..Said::default()
+        };
+        assert_eq!(
+            judged(&["ignore-errors"], &stable(), &said),
+            ["mydumper: Could not read data from d.q: gone"]
+        );
+        assert_eq!(
+            judged(&["routines"], &stable(), &said),
+            ["d-schema-post.sql is too large to be checked for the routines and events of d"]
+        );
+    }
+}
