@@ -85,6 +85,22 @@ pub(crate) async fn open_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn 
     Ok(catalog)
 }
 
+/// Opens the catalog for a look. One that is shared is not changed by that: the nodes beside this one may be older.
+pub(crate) async fn open_catalog_to_look(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    if settings.catalog.url.starts_with("sqlite:") {
+        return open_catalog(settings).await;
+    }
+    let catalog = connect_catalog(settings).await?;
+    let status = catalog.status().await?;
+    if status.applied < status.latest {
+        return Err(Failure::unavailable(format!(
+            "the catalog at {} is at version {} of {}; \"mykeeper catalog migrate\", or the start of a daemon, brings it up",
+            status.url, status.applied, status.latest
+        )));
+    }
+    Ok(catalog)
+}
+
 /// Opens the catalog as it is.
 pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
     let password = mykeeper_config::read_password(

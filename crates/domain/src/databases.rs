@@ -32,9 +32,20 @@ impl DatabaseSelection {
             .collect()
     }
 
-    /// Patterns that match nothing of `present`: a misspelt name is worth a warning.
+    /// Whether a database that is made tomorrow would be selected, whatever its name.
+    pub fn is_open_ended(&self) -> bool {
+        match self {
+            Self::Include(patterns) => patterns.iter().any(|pattern| pattern == "%"),
+            Self::Exclude(_) => true,
+        }
+    }
+
+    /// Patterns that should match something, and match nothing of `present`: a misspelt name is worth a warning.
     pub fn unmatched<'a>(&'a self, present: &[String]) -> Vec<&'a str> {
-        let (Self::Include(patterns) | Self::Exclude(patterns)) = self;
+        // What is excluded and is not there is no loss.
+        let Self::Include(patterns) = self else {
+            return Vec::new();
+        };
         patterns
             .iter()
             .filter(|pattern| !present.iter().any(|name| like(pattern, name)))
@@ -135,5 +146,8 @@ mod tests {
     fn a_pattern_that_matches_nothing_is_named() {
         let selection = DatabaseSelection::Include(vec!["shop".into(), "shpo%".into()]);
         assert_eq!(selection.unmatched(&["shop".to_owned()]), ["shpo%"]);
+        let excluded = DatabaseSelection::Exclude(vec!["tmp_%".into()]);
+        assert_eq!(excluded.unmatched(&["shop".to_owned()]), [""; 0]);
+        assert!(excluded.is_open_ended() && !selection.is_open_ended());
     }
 }

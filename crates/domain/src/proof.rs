@@ -20,10 +20,14 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What concerns the whole set has no database.
+        if !self.database.is_empty() {
+            write!(f, "{}: ", self.database)?;
+        }
         write!(
             f,
-            "{}: {}: expected {}, found {}",
-            self.database, self.object, self.expected, self.found
+            "{}: expected {}, found {}",
+            self.object, self.expected, self.found
         )
     }
 }

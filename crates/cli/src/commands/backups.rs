@@ -4,7 +4,7 @@ use super::parse_bk_id;
 use crate::args::{BackupState, BackupsArgs};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, parse_since, print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog};
+use crate::surroundings::{load_settings, open_catalog_to_look};
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, SetState};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
@@ -42,7 +42,7 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         limit: args.limit,
         ..Default::default()
     };
-    let catalog = open_catalog(&settings).await?;
+    let catalog = open_catalog_to_look(&settings).await?;
     let backups = catalog.backups(&filter).await?;
     catalog.close().await;
     if json {
@@ -98,11 +98,12 @@ fn as_table(backups: &[Backup], zone: Tz) -> String {
             ]
         })
         .collect();
+    let started = format!("STARTED ({zone})");
     table(
         &[
             "BK_ID",
             "TAG",
-            "STARTED",
+            &started,
             "TOOK",
             "SIZE",
             "COMPLETE",
@@ -127,7 +128,7 @@ struct SetView {
 pub(crate) async fn show(config: &Path, bk_id: &str, all_files: bool, json: bool) -> anyhow::Result<Status> {
     let id = parse_bk_id(bk_id)?;
     let settings = load_settings(config)?.settings;
-    let catalog = open_catalog(&settings).await?;
+    let catalog = open_catalog_to_look(&settings).await?;
     let Some(backup) = catalog.backup(id).await? else {
         return Err(Failure::usage(format!(
             "the catalog knows no set {id}; \"mykeeper backups\" lists them"
@@ -340,7 +341,7 @@ fn files_table(files: &[FileEntry], all: bool) -> String {
     let mut text = table(&["FILE", "BYTES", "ROWS", "BLAKE3"], rows);
     if shown < files.len() {
         text.push_str(&format!(
-            "\nand {} more: mykeeper show --files",
+            "\nand {} more: mykeeper show BK_ID --files",
             files.len() - shown
         ));
     }

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog, gather, supervisor};
 use mykeeper_config::Settings;
+use mykeeper_daemon::jobs::backup::UNSEEN;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::destination::Destination;
@@ -14,7 +15,7 @@ use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper};
 use mykeeper_tools::myloader::detect_myloader;
-use mykeeper_tools::probe::{Probe, group_missing, missing_privileges};
+use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
 use mykeeper_tools::sandbox::check_sandbox;
 use mykeeper_tools::{ServerConnection, ToolEnv};
@@ -90,7 +91,13 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
         ),
     );
     for warning in &loaded.warnings {
-        findings.add("configuration", Grade::Warning, warning.to_string());
+        let place = format!("{}:{}", warning.file.display(), warning.line);
+        let help = warning
+            .help
+            .as_ref()
+            .map(|help| format!("; {help}"))
+            .unwrap_or_default();
+        findings.add(place, Grade::Warning, format!("{}{help}", warning.message));
     }
     if !offline {
         try_everything(&loaded.settings, &mut findings).await?;
@@ -303,6 +310,9 @@ async fn try_server_jobs(
     for (name, task) in backup_tasks(settings).filter(|(_, task)| task.server == server.name) {
         let what = format!("job {name} on server {}", server.name);
         let databases = task.databases.select(present.iter().map(String::as_str));
+        if task.databases.is_open_ended() && !sees_every_database(&grants) {
+            findings.add(&what, Grade::Warning, UNSEEN);
+        }
         for pattern in task.databases.unmatched(&present) {
             findings.add(&what, Grade::Warning, format!("no database matches {pattern:?}"));
         }
@@ -331,7 +341,11 @@ async fn try_server_jobs(
             findings.add(
                 &what,
                 Grade::Ok,
-                format!("{} databases, privileges suffice", databases.len()),
+                format!(
+                    "{} databases ({}), privileges suffice",
+                    databases.len(),
+                    databases.join(", ")
+                ),
             );
         }
         for group in group_missing(&missing) {

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::{gather, open_catalog};
+use crate::surroundings::{gather, open_catalog_to_look};
 use chrono::{DateTime, Utc};
 use mykeeper_config::ConfigErrors;
 use mykeeper_daemon::state_dir::StateDir;
@@ -38,7 +38,7 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
     };
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
-    let catalog = open_catalog(&settings).await?;
+    let catalog = open_catalog_to_look(&settings).await?;
     let last_runs = catalog.last_runs(&settings.node).await?;
     catalog.close().await;
     let now = SystemClock.now();

@@ -75,5 +75,6 @@ fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
             ]
         })
         .collect();
-    table(&["BK_ID", "TAG", "STARTED", "SIZE", "VERDICT", "BECAUSE"], rows)
+    let started = format!("STARTED ({zone})");
+    table(&["BK_ID", "TAG", &started, "SIZE", "VERDICT", "BECAUSE"], rows)
 }

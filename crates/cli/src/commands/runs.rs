@@ -3,7 +3,7 @@
 use crate::args::RunsArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, parse_since, print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog};
+use crate::surroundings::{load_settings, open_catalog_to_look};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, RunFilter};
 use mykeeper_domain::run::{Attempt, Run, RunState};
@@ -63,7 +63,7 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         limit: args.limit,
         ..Default::default()
     };
-    let catalog = open_catalog(&settings).await?;
+    let catalog = open_catalog_to_look(&settings).await?;
     let runs = catalog.runs(&filter).await?;
     if json {
         let mut views = Vec::with_capacity(runs.len());
@@ -100,15 +100,13 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
             ]
         })
         .collect();
-    table(
-        &["RUN", "JOB", "KIND", "STARTED", "TOOK", "STATE", "REASON"],
-        rows,
-    )
+    let started = format!("STARTED ({zone})");
+    table(&["RUN", "JOB", "KIND", &started, "TOOK", "STATE", "REASON"], rows)
 }
 
 pub(crate) async fn log(config: &Path, wanted: &str) -> anyhow::Result<Status> {
     let settings = load_settings(config)?.settings;
-    let catalog = open_catalog(&settings).await?;
+    let catalog = open_catalog_to_look(&settings).await?;
     let run = find_run(catalog.as_ref(), wanted).await?;
     catalog.close().await;
     let Some(path) = run.log_path else {

@@ -4,7 +4,6 @@ use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::locate::day_folder;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
-use mykeeper_domain::databases::DatabaseSelection;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
@@ -13,7 +12,7 @@ use mykeeper_domain::{BackupId, run::RunState};
 use mykeeper_tools::mydumper::{
     DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record,
 };
-use mykeeper_tools::probe::{Probe, group_missing, missing_privileges};
+use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::{ServerConnection, ToolError};
 use std::collections::HashSet;
 use std::fs::DirBuilder;
@@ -23,6 +22,12 @@ use std::sync::Arc;
 
 /// What makes mykeeper's rows in the seed's tables tell themselves from pybackup's.
 pub(crate) const MADE_BY: &str = concat!("mykeeper ", env!("CARGO_PKG_VERSION"));
+
+/// Said where a job wants every database and the account may not be shown all.
+pub const UNSEEN: &str = "the account is not shown databases that it has no privilege on, and they are in no set: \
+                          GRANT SHOW DATABASES ON *.* to it, or name the databases";
+/// How many reasons stand in a row; all of them are in the evidence and in the run's log.
+const REASONS_TOLD: usize = 5;
 
 /// One run of a backup job.
 pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
@@ -151,7 +156,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let mut probe = Probe::connect(&connection).await?;
     let present = probe.databases().await?;
     let databases = task.databases.select(present.iter().map(String::as_str));
-    let unmatched: Vec<String> = task
+    let mut unmatched: Vec<String> = task
         .databases
         .unmatched(&present)
         .iter()
@@ -174,15 +179,15 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
             server.name, context.job.name,
         )));
     }
-    // What is excluded and is not there is no loss.
-    let unmatched = match task.databases {
-        DatabaseSelection::Include(_) => unmatched,
-        DatabaseSelection::Exclude(_) => Vec::new(),
-    };
     context.say(format!("{} databases: {}", databases.len(), databases.join(", ")));
     let version = probe.server_version().await?;
     let grants = probe.grants().await?;
     probe.close().await;
+    if task.databases.is_open_ended() && !sees_every_database(&grants) {
+        let warning = format!("{} (job {})", UNSEEN, context.job.name);
+        context.say(format!("warning: {warning}"));
+        unmatched.push(warning);
+    }
     let need = options.privilege_need(&info, &databases);
     let groups = group_missing(&missing_privileges(&grants, &need, &version));
     let (wanted, missing): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.optional);
@@ -304,10 +309,22 @@ fn draft_backup(
             .chain(parts)
             .filter(|reason| seen.insert(reason.clone()))
             .collect();
-        Some(if reasons.is_empty() {
+        for reason in &reasons {
+            context.say(reason);
+        }
+        let untold = reasons.len().saturating_sub(REASONS_TOLD);
+        let mut told = reasons
+            .into_iter()
+            .take(REASONS_TOLD)
+            .collect::<Vec<_>>()
+            .join("; ");
+        if untold > 0 {
+            told.push_str(&format!("; and {untold} more, see the run's log"));
+        }
+        Some(if told.is_empty() {
             "the dump is not complete".to_owned()
         } else {
-            reasons.join("; ")
+            told
         })
     };
     let remote_dest = if !complete {

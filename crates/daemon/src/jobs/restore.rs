@@ -200,14 +200,14 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
 
 fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
     let id = backup.id;
-    if backup.deletion != Deletion::None {
+    // A set that is marked as deleted may still lie somewhere, at its destination say; one that is being removed is
+    // half a set.
+    if backup.deletion == Deletion::Deleting {
         let why = backup
             .deletion_reason
             .as_deref()
             .unwrap_or("no reason is recorded");
-        return Err(Obstacle::Asked(format!(
-            "set {id} is removed, or about to be: {why}"
-        )));
+        return Err(Obstacle::Asked(format!("set {id} is being removed: {why}")));
     }
     if !backup.is_complete() {
         let why = backup.reason.as_deref().unwrap_or("no reason is recorded");

@@ -47,6 +47,17 @@ pub fn group_missing(missing: &[MissingPrivilege]) -> Vec<MissingGroup> {
         .collect()
 }
 
+/// Whether the account is shown every database: one that it is not shown is in no set, and nobody would miss it.
+pub fn sees_every_database(grants: &[String]) -> bool {
+    const ENOUGH: [&str; 3] = ["ALL PRIVILEGES", "SHOW DATABASES", "SELECT"];
+    grants.iter().any(|grant| {
+        grant
+            .strip_prefix("GRANT ")
+            .and_then(|rest| rest.split_once(" ON *.* TO "))
+            .is_some_and(|(privileges, _)| privileges.split(", ").any(|one| ENOUGH.contains(&one.trim())))
+    })
+}
+
 fn describe(on: &[&str], members: &[Member<'_>], optional: bool) -> MissingGroup {
     let privileges = members
         .iter()
@@ -117,6 +128,22 @@ mod tests {
             ["GRANT EVENT, TRIGGER ON *.* TO `b`@`localhost`;"]
         );
         assert!(groups[1].optional);
+    }
+
+    #[test]
+    fn rights_on_some_databases_do_not_show_the_others() {
+        let sees = |grants: &[&str]| {
+            sees_every_database(&grants.iter().map(|g| (*g).to_owned()).collect::<Vec<_>>())
+        };
+        assert!(!sees(&[
+            "GRANT RELOAD, PROCESS ON *.* TO `b`@`h`",
+            "GRANT SELECT ON `shop`.* TO `b`@`h`"
+        ]));
+        assert!(sees(&["GRANT RELOAD, SHOW DATABASES ON *.* TO `b`@`h`"]));
+        assert!(sees(&["GRANT SELECT ON *.* TO `b`@`h`"]));
+        assert!(sees(&[
+            "GRANT ALL PRIVILEGES ON *.* TO `b`@`h` WITH GRANT OPTION"
+        ]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod privileges;
 
 pub(crate) use columns::{LostColumn, lost_columns};
 pub use inventory::Found;
-pub use missing::{MissingGroup, group_missing};
+pub use missing::{MissingGroup, group_missing, sees_every_database};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
 
 use crate::connection::ServerConnection;

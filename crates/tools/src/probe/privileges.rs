@@ -327,7 +327,8 @@ fn on_server(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missin
             &["REPLICATION CLIENT", "SUPER"],
             "BINLOG MONITOR",
             positions,
-            true,
+            // 0.10 goes on without the position; later versions end with an error.
+            !need.backup_locks,
         );
         demand(
             &["REPLICA MONITOR"],
