@@ -114,6 +114,43 @@ fn a_missing_privilege_is_named_with_the_statement_that_grants_it() {
 }
 
 #[test]
+fn a_database_that_the_account_is_not_shown_does_not_pass_for_none() {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE shown; CREATE TABLE shown.t (id INT); INSERT INTO shown.t VALUES (1); \
+         CREATE DATABASE hidden; CREATE TABLE hidden.t (id INT)",
+    );
+    let workspace = shop_workspace(&server, "");
+    workspace.write_schedule(&backup_job("all", r#"["%"]"#, ""));
+    for host in ["localhost", "127.0.0.1", "%"] {
+        server.sql(&format!(
+            "REVOKE ALL PRIVILEGES, GRANT OPTION FROM backup@'{host}'; GRANT RELOAD ON *.* TO backup@'{host}'; \
+             GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON shown.* TO backup@'{host}'; \
+             GRANT SELECT ON mysql.proc TO backup@'{host}'"
+        ));
+    }
+    let hidden = "GRANT SHOW DATABASES ON *.*";
+    workspace.mykeeper(&["check"]).assert_says(hidden);
+    // `mysql` is shown because of `mysql.proc`, and is not granted as a whole.
+    workspace
+        .mykeeper(&["run", "all"])
+        .assert_code(1)
+        .assert_says("`mysql`");
+    workspace.write_schedule(&backup_job("all", r#"["!mysql"]"#, ""));
+    workspace
+        .mykeeper(&["run", "all"])
+        .assert_code(4)
+        .assert_says(hidden);
+    for host in ["localhost", "127.0.0.1", "%"] {
+        server.sql(&format!("GRANT SHOW DATABASES ON *.* TO backup@'{host}'"));
+    }
+    workspace
+        .mykeeper(&["run", "all"])
+        .assert_code(1)
+        .assert_says("`hidden`");
+}
+
+#[test]
 fn a_directory_that_is_not_there_or_cannot_be_written() {
     let server = MariaDb::with_sample();
     let workspace = shop_workspace(&server, "");
