@@ -25,6 +25,7 @@ test_needs=(
   "sshd openssh-server"
   "ps procps"
   "strings binutils"
+  "openssl openssl"
   "git git"
   "mount mount"
 )

@@ -430,7 +430,7 @@ async fn run_part(
     let run = async {
         let run = env.supervisor.run(spec, stop.clone(), activity, &mut hear);
         tokio::pin!(run);
-        let finished = if lockup::is_possible(request.info.version, part.databases.len()) {
+        let finished = if lockup::is_possible(request.info.version) {
             tokio::select! {
                 finished = &mut run => finished,
                 () = lockup::locked_up(identity) => {

@@ -75,7 +75,15 @@ fn dump(server: &ThrowawayServer, dir: &Path, databases: &[&String], compressed:
     let parts: Vec<String> = databases.iter().map(|database| regex_of(database)).collect();
     let mut command = Command::new("mydumper");
     command
-        .args(["-u", "root", "--triggers", "--events", "--routines"])
+        // With a regex and several threads it locks itself up now and then.
+        .args([
+            "-u",
+            "root",
+            "--triggers",
+            "--events",
+            "--routines",
+            "--threads=1",
+        ])
         .arg(format!("--socket={}", server.socket().display()))
         .arg(format!("--outputdir={}", dir.display()));
     match databases {
