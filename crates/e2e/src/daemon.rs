@@ -43,6 +43,7 @@ impl Daemon {
             .command(config)
             .arg("daemon")
             .env("NOTIFY_SOCKET", &address)
+            .env("WATCHDOG_USEC", "3000000")
             .stdout(output.try_clone().expect("a second handle of the log"))
             .stderr(output)
             .spawn()

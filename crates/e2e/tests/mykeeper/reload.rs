@@ -140,3 +140,27 @@ fn two_signals_at_once_are_one_reload_each_and_do_not_stop_the_daemon() {
     });
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn the_service_manager_is_told_how_the_daemon_is_and_its_watchdog_is_answered() {
+    let workspace = Workspace::new();
+    workspace.write_keeper("");
+    workspace.write_schedule(&prune("old", NEVER));
+    let mut daemon = workspace.daemon();
+    let told = |daemon: &Daemon, start: &str| {
+        daemon
+            .notifications()
+            .iter()
+            .filter(|line| line.starts_with(start))
+            .count()
+    };
+    wait_until(LIMIT, "the watchdog is answered again and again", || {
+        (told(&daemon, "WATCHDOG=1") >= 3).then_some(())
+    });
+    assert!(
+        told(&daemon, "STATUS=1 jobs") >= 1,
+        "{:?}",
+        daemon.notifications()
+    );
+    assert_eq!(daemon.stop(), Some(0));
+}
