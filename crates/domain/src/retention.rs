@@ -159,15 +159,18 @@ fn meets(backup: &Backup, require: Require) -> bool {
 /// Newest first within a group. Only good sets (complete, no failed proof) use up the counts of the policy.
 pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<Decision> {
     let mut groups: BTreeMap<(String, Option<String>), Vec<Backup>> = BTreeMap::new();
-    let mut newest_proven: BTreeMap<String, (bool, DateTime<Utc>, BackupId)> = BTreeMap::new();
+    // By server, and by whether its folder is here: a copy elsewhere does not make up for the newest that is here,
+    // nor the other way round.
+    let mut newest_proven: BTreeMap<(String, bool), (bool, DateTime<Utc>, BackupId)> = BTreeMap::new();
     for backup in sets
         .into_iter()
         .filter(|backup| backup.deletion != Deletion::Deleted)
     {
-        if meets(&backup, Require::Validated) && !context.gone.contains(&backup.id) {
+        let gone = context.gone.contains(&backup.id);
+        if meets(&backup, Require::Validated) && (!gone || backup.is_transferred()) {
             // What may be half removed counts only where nothing whole does.
             let mine = (backup.deletion == Deletion::None, backup.started_at, backup.id);
-            let newest = newest_proven.entry(backup.tag.clone()).or_insert(mine);
+            let newest = newest_proven.entry((backup.tag.clone(), gone)).or_insert(mine);
             *newest = (*newest).max(mine);
         }
         let key = (
@@ -223,6 +226,9 @@ fn judge_group(
             let removal_begun = backup.deletion == Deletion::Deleting;
             if is_good(&backup) && !removal_begun && !gone {
                 reasons.extend(counters.rules_that_keep(&backup));
+            } else if is_good(&backup) && !removal_begun && backup.is_transferred() {
+                // Its copy lies at its destination: the rules hold for it, and it uses up none of their counts here.
+                reasons.extend(counters.clone().rules_that_keep(&backup));
             } else if !newer_good && !removal_begun && !gone {
                 // It may be all there is; and the latest failure is what people look at.
                 reasons.push(KeepReason::NoNewerGoodSet);
@@ -252,6 +258,7 @@ fn judge_group(
 }
 
 /// Counts down each rule of the policy, newest set first.
+#[derive(Clone)]
 struct Counters<'a> {
     context: &'a Context,
     within: Option<TimeDelta>,
@@ -526,6 +533,28 @@ mod tests {
         assert_eq!(kept(sets.clone(), &policy, &context).len(), 1);
         context.zone = Tz::Asia__Shanghai;
         assert_eq!(kept(sets, &policy, &context).len(), 2);
+    }
+
+    #[test]
+    fn a_set_that_is_gone_here_and_lies_at_its_destination_is_kept_as_the_rules_say() {
+        let mut sets = nightly(5);
+        for set in &mut sets {
+            set.transfer_complete = "Y".into();
+        }
+        sets[4].validate_status = ValidateStatus::Passed;
+        sets[3].validate_status = ValidateStatus::Passed;
+        let mut context = context(Require::Complete);
+        context.gone.extend([sets[1].id, sets[3].id]);
+        let policy = KeepPolicy {
+            last: Some(KeepCount::Newest(2)),
+            ..KeepPolicy::default()
+        };
+        // The 21st is within the last two and uses up none of them; the 19th and the 18th are the newest proven sets,
+        // there and here.
+        assert_eq!(
+            kept(sets, &policy, &context),
+            ["11-22", "11-21", "11-20", "11-19", "11-18"]
+        );
     }
 
     #[test]

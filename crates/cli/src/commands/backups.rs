@@ -292,14 +292,19 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
     } else {
         coloured("failed", false)
     };
-    let mut lines = vec![format!(
-        "proof at {}: {verdict}; restored from {} on {} with {} into {}",
-        local(proof.started_at, zone),
-        proof.path,
-        proof.node,
-        proof.loader_version,
-        proof.sandbox_version
-    )];
+    let when = local(proof.started_at, zone);
+    // A set whose files are damaged is not restored at all.
+    let mut lines = vec![if proof.sandbox_version.contains(|c: char| c.is_ascii_digit()) {
+        format!(
+            "proof at {when}: {verdict}; restored from {} on {} with {} into {}",
+            proof.path, proof.node, proof.loader_version, proof.sandbox_version
+        )
+    } else {
+        format!(
+            "proof at {when}: {verdict}; the files in {} on {} were checked, and nothing was restored",
+            proof.path, proof.node
+        )
+    }];
     for database in &proof.databases {
         let name = if database.database.is_empty() {
             "(the set)"

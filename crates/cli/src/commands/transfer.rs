@@ -44,11 +44,9 @@ pub(crate) async fn run(
         attempts: 3,
         delay: Duration::from_secs(5),
     };
-    let dir: PathBuf = match id {
-        Some(id) if dir.file_name().and_then(|name| name.to_str()) != Some(id.to_string().as_str()) => {
-            dir.join(id.to_string())
-        }
-        _ => dir,
+    let dir = match id {
+        Some(id) => folder_of_set(&dir, &id.to_string()),
+        None => dir,
     };
     let work: Work =
         Box::new(move |context| Box::pin(async move { send_folder(context, &dir, id, &destination).await }));
@@ -59,6 +57,18 @@ pub(crate) async fn run(
         Shown { verbose: false, json },
     )
     .await
+}
+
+/// The set's folder: the one named, one in it, or one in a day's folder in it.
+fn folder_of_set(dir: &Path, id: &str) -> PathBuf {
+    if dir.file_name().and_then(|name| name.to_str()) == Some(id) {
+        return dir.to_path_buf();
+    }
+    let days = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    std::iter::once(dir.join(id))
+        .chain(days.map(|day| day.path().join(id)))
+        .find(|folder| folder.is_dir())
+        .unwrap_or_else(|| dir.join(id))
 }
 
 fn choose_destination(settings: &Settings, to: Option<&str>) -> anyhow::Result<DestinationName> {
