@@ -24,6 +24,8 @@ fn a_set_of_the_real_tool_loads_into_another_server_with_equal_rows() {
         .args([
             "--user=root",
             "--compress",
+            // With a regex and several threads it locks itself up now and then.
+            "--threads=1",
             "--regex=^(?!(mysql|sys|information_schema|performance_schema)\\.)",
         ])
         .arg(format!("--socket={}", source.socket().display()))
