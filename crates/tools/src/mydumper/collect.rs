@@ -253,7 +253,7 @@ impl<'a> Collector<'a> {
         let is_known = self
             .known
             .get(&stamp.inode)
-            .is_some_and(|known| known.stamp == stamp);
+            .is_some_and(|known| known.stamp == stamp && serves(known, &name));
         if is_known || !self.in_flight.insert(stamp.inode) {
             return;
         }
@@ -377,7 +377,11 @@ impl<'a> Collector<'a> {
         };
         let mut unread: VecDeque<String> = VecDeque::new();
         for (name, stamp) in files {
-            match self.known.get(&stamp.inode).filter(|known| known.stamp == stamp) {
+            match self
+                .known
+                .get(&stamp.inode)
+                .filter(|known| known.stamp == stamp && serves(known, &name))
+            {
                 Some(known) => drop(collected.digests.insert(name, Ok(known.clone()))),
                 None => unread.push_back(name),
             }
@@ -445,6 +449,11 @@ fn is_metadata(name: &str) -> bool {
         matches!(rest, "" | ".partial" | ".header")
             || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
     })
+}
+
+/// Whether what was read of a file, perhaps under another name, is all that is needed of `name`.
+fn serves(known: &FileDigest, name: &str) -> bool {
+    known.text.is_some() || known.plain_bytes > text_bytes(name) as u64 || text_bytes(name) == 0
 }
 
 fn text_bytes(name: &str) -> usize {
