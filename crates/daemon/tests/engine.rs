@@ -379,8 +379,9 @@ async fn the_scheduler_fires_each_second_once() {
     scheduler.decide_missed().await.unwrap();
     let stop = CancellationToken::new();
     let running = tokio::spawn(scheduler.run(stop.clone()));
-    stage.wait_for_run(|run| run.state == RunState::Succeeded).await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let first = stage.wait_for_run(|run| run.state == RunState::Succeeded).await;
+    let fourth = first.slot_at.unwrap() + TimeDelta::seconds(3);
+    stage.wait_for_run(|run| run.slot_at >= Some(fourth)).await;
     engine.stop_taking();
     stop.cancel();
     running.await.unwrap().unwrap();

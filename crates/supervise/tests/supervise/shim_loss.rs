@@ -79,7 +79,6 @@ async fn a_shim_killed_after_its_run_was_dropped_leaves_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "waits more than half a minute for a shim that never answers"]
 async fn a_frozen_shim_does_not_hold_the_run() {
     become_subreaper().unwrap();
     let mark = Mark::new();
