@@ -37,18 +37,9 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         .get(&task.server)
         .cloned()
         .ok_or_else(|| JobError::fatal(format!("server {} is not configured any more", task.server)))?;
-    let mut number = 1;
-    let backup = loop {
-        match attempt(context, task, &server, number).await {
-            Ok(backup) => break backup,
-            Err(error) => {
-                context
-                    .before_next_attempt(&context.job.retry, number, error)
-                    .await?;
-            }
-        }
-        number += 1;
-    };
+    let backup = context
+        .attempts(|number| Box::pin(attempt(context, task, &server, number)))
+        .await?;
     let dumped = format!(
         "set {} of {} databases, {}, complete after {}",
         backup.id,

@@ -9,6 +9,7 @@ pub mod validation;
 use crate::environment::Environment;
 use crate::run_log::RunLogFile;
 use crate::state_dir::PrivateDir;
+use futures::future::BoxFuture;
 use mykeeper_catalog::CatalogError;
 use mykeeper_config::{PasswordError, Settings};
 use mykeeper_domain::job::Job;
@@ -283,8 +284,40 @@ impl RunContext {
         }
     }
 
+    /// Tries as often as the job's policy says. `attempt` is given its number, 1 the first, and keeps its own record.
+    pub async fn attempts<'a, T: Send>(
+        &'a self,
+        mut attempt: impl FnMut(u32) -> BoxFuture<'a, Result<T, JobError>> + Send,
+    ) -> Result<T, JobError> {
+        let mut number = 1;
+        loop {
+            match attempt(number).await {
+                Ok(done) => return Ok(done),
+                Err(error) => self.before_next_attempt(&self.job.retry, number, error).await?,
+            }
+            number += 1;
+        }
+    }
+
+    /// The same for work that is a whole attempt by itself: each gets its row.
+    pub async fn recorded_attempts<'a>(
+        &'a self,
+        mut work: impl FnMut() -> BoxFuture<'a, JobResult> + Send,
+    ) -> JobResult {
+        self.attempts(|number| {
+            let work = work();
+            Box::pin(async move {
+                let attempt = self.begin_attempt(number, None).await?;
+                let result = work.await;
+                self.end_attempt(attempt, &result, None).await;
+                result
+            })
+        })
+        .await
+    }
+
     /// Says why an attempt failed and waits for the next; gives the error back when there is none.
-    pub async fn before_next_attempt(
+    async fn before_next_attempt(
         &self,
         policy: &RetryPolicy,
         number: u32,

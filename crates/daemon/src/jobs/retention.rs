@@ -129,21 +129,7 @@ fn lies_below(place: &Path, directory: &Path) -> bool {
 
 /// One run of a retention job.
 pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
-    let mut number = 1;
-    loop {
-        let attempt = context.begin_attempt(number, None).await?;
-        let result = pass(context, task).await;
-        context.end_attempt(attempt, &result, None).await;
-        match result {
-            Ok(report) => return Ok(report),
-            Err(error) => {
-                context
-                    .before_next_attempt(&context.job.retry, number, error)
-                    .await?;
-            }
-        }
-        number += 1;
-    }
+    context.recorded_attempts(|| Box::pin(pass(context, task))).await
 }
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {

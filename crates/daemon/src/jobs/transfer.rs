@@ -204,9 +204,7 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
     };
     let password = context.environment.secret(&destination.password)?;
     let info = detect_rsync(&context.environment.supervisor, &settings.tools.rsync).await?;
-    let mut number = 1;
-    loop {
-        let attempt = context.begin_attempt(number, None).await?;
+    let send = async || {
         let limits = context.limits();
         let request = SendRequest {
             info: &info,
@@ -218,25 +216,16 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
             private_dir: context.private.path(),
             limits: &limits,
         };
-        let result: JobResult = match send_set(request, &context.tools()).await {
+        match send_set(request, &context.tools()).await {
             Ok(Delivery::Arrived(outcome)) => Ok(JobReport::done(
                 format!("{} has arrived at {}", dir.display(), outcome.target),
                 None,
             )),
             Ok(Delivery::OriginalDamaged(problem)) => Err(JobError::fatal(problem)),
             Err(error) => Err(JobError::from(error)),
-        };
-        context.end_attempt(attempt, &result, None).await;
-        match result {
-            Ok(report) => return Ok(report),
-            Err(error) => {
-                context
-                    .before_next_attempt(&context.job.retry, number, error)
-                    .await?;
-            }
         }
-        number += 1;
-    }
+    };
+    context.recorded_attempts(|| Box::pin(send())).await
 }
 
 /// What became of a set that was to be sent.
@@ -336,49 +325,44 @@ impl<'a> Sending<'a> {
 
     async fn send(&self, context: &RunContext) -> Result<(), JobError> {
         let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
-        let mut number = 1;
-        loop {
-            let transfer = self.begin(context, TransferPurpose::Send, number).await?;
-            context.say(format!("sending set {} to {}", self.backup.id, self.target()));
-            let limits = context.limits();
-            let request = self.request(context, &info, &limits);
-            let (result, sent_bytes) = match send_set(request, &context.tools()).await {
-                Ok(Delivery::Arrived(outcome)) => (Ok(()), Some(outcome.sent_bytes)),
-                Ok(Delivery::OriginalDamaged(problem)) => {
-                    let error = JobError::fatal(problem);
-                    // What has arrived before, here or elsewhere, is still there: the row must not cost the set that.
-                    let state = if self.backup.is_transferred() {
-                        RunState::Skipped
-                    } else {
-                        error.state
-                    };
-                    let row = JobError {
-                        state,
-                        ..error.clone()
-                    };
-                    self.end(context, transfer, &Err(row), None).await;
-                    return Err(error);
-                }
-                Err(error) => (Err(JobError::from(error)), None),
-            };
-            self.end(context, transfer, &result, sent_bytes).await;
-            match result {
-                Ok(()) => {
-                    context.say(format!(
-                        "set {} has arrived at {} and was verified there",
-                        self.backup.id,
-                        self.target()
-                    ));
-                    return Ok(());
-                }
-                Err(error) => {
-                    context
-                        .before_next_attempt(&context.job.retry, number, error)
-                        .await?;
-                }
+        context
+            .attempts(|number| Box::pin(self.send_once(context, &info, number)))
+            .await
+    }
+
+    async fn send_once(&self, context: &RunContext, info: &RsyncInfo, number: u32) -> Result<(), JobError> {
+        let transfer = self.begin(context, TransferPurpose::Send, number).await?;
+        context.say(format!("sending set {} to {}", self.backup.id, self.target()));
+        let limits = context.limits();
+        let request = self.request(context, info, &limits);
+        let (result, sent_bytes) = match send_set(request, &context.tools()).await {
+            Ok(Delivery::Arrived(outcome)) => (Ok(()), Some(outcome.sent_bytes)),
+            Ok(Delivery::OriginalDamaged(problem)) => {
+                let error = JobError::fatal(problem);
+                // What has arrived before, here or elsewhere, is still there: the row must not cost the set that.
+                let state = if self.backup.is_transferred() {
+                    RunState::Skipped
+                } else {
+                    error.state
+                };
+                let row = JobError {
+                    state,
+                    ..error.clone()
+                };
+                self.end(context, transfer, &Err(row), None).await;
+                return Err(error);
             }
-            number += 1;
+            Err(error) => (Err(JobError::from(error)), None),
+        };
+        self.end(context, transfer, &result, sent_bytes).await;
+        if result.is_ok() {
+            context.say(format!(
+                "set {} has arrived at {} and was verified there",
+                self.backup.id,
+                self.target()
+            ));
         }
+        result
     }
 
     async fn verify(&self, context: &RunContext) -> Result<(), JobError> {

@@ -18,21 +18,9 @@ const LOOKED_AT: u32 = 10_000;
 
 /// One run of a validation job: one set.
 pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
-    let mut number = 1;
-    loop {
-        let attempt = context.begin_attempt(number, None).await?;
-        let result = prove_next(context, task).await;
-        context.end_attempt(attempt, &result, None).await;
-        match result {
-            Ok(report) => return Ok(report),
-            Err(error) => {
-                context
-                    .before_next_attempt(&context.job.retry, number, error)
-                    .await?;
-            }
-        }
-        number += 1;
-    }
+    context
+        .recorded_attempts(|| Box::pin(prove_next(context, task)))
+        .await
 }
 
 async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
