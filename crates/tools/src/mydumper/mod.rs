@@ -2,10 +2,12 @@
 
 mod collect;
 mod detect;
+mod judge;
 mod lockup;
 mod metadata;
 pub mod option_file;
 mod options;
+mod part;
 mod plan;
 mod programs;
 mod record;

@@ -1,0 +1,337 @@
+//! What a dump is worth: the server asked again, the parts judged, the result put together.
+
+use super::options::DumpOptions;
+use super::part::PartRun;
+use super::plan::{DumpPlan, PartPlan};
+use super::run::{Before, DumpEnv, DumpRequest, DumpResult, PROGRAM};
+use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
+use crate::error::ToolError;
+use crate::probe::{LostColumn, Probe};
+use mykeeper_domain::evidence::PartEvidence;
+use mykeeper_domain::inventory::Inventory;
+use mykeeper_domain::job::Consistency;
+use mykeeper_domain::manifest::FileEntry;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// `slave_status` of a server that replicates nothing.
+const NOT_A_SLAVE: &str = "Not a slave";
+/// Columns without their values that are named.
+const MAX_LOST_COLUMNS: usize = 20;
+/// Warnings handed on from the parts.
+const MAX_WARNINGS: usize = 20;
+/// Warnings of mydumper that are no more than news: such a row is written whole; what the account may not see of
+/// positions is said before the dump.
+const NEWS: [&str; 4] = [
+    "Row bigger than statement_size",
+    "Couldn't get master position",
+    "Couldn't get slave position",
+    "Could not check PROCESSLIST",
+];
+
+/// What a verdict is formed from, and what comes of it.
+pub(super) struct Dumped {
+    pub(super) options: DumpOptions,
+    pub(super) before: Before,
+    pub(super) plan: DumpPlan,
+    pub(super) runs: Vec<PartRun>,
+    pub(super) stable: Inventory,
+}
+
+/// The verdicts, and what they were formed from.
+struct Judged {
+    parts: Vec<(PartEvidence, Verdict)>,
+    per_database: bool,
+    warnings: Vec<String>,
+}
+
+impl Dumped {
+    /// Each part's files, matched with what they are about.
+    fn parts(&self) -> impl Iterator<Item = (&PartPlan, &PartRun, PartFiles<'_>)> {
+        self.plan.parts.iter().zip(&self.runs).map(|(part, run)| {
+            let files = PartFiles::new(PartFacts {
+                databases: &part.databases,
+                stable: &self.stable,
+                options: &self.options,
+                broken_views: &self.before.found.broken_views,
+                digests: &run.collected.digests,
+                gone: &run.collected.gone,
+                said: &run.said,
+                exit: &run.exit,
+                success: run.success,
+            });
+            (part, run, files)
+        })
+    }
+
+    /// Tables without rows in the set that were not known to be empty.
+    fn unsure(&self) -> Vec<TableName> {
+        self.parts()
+            .flat_map(|(_, _, files)| files.without_data())
+            .filter(|table| self.before.emptiness.get(table) != Some(&true))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    fn judge(&self, emptiness: &Emptiness) -> Vec<(PartEvidence, Verdict)> {
+        self.parts()
+            .map(|(part, run, files)| {
+                let mut verdict = files.judge(emptiness);
+                add_what_stands_outside(part, run, self, &mut verdict);
+                let metadata = files.metadata();
+                let evidence = PartEvidence {
+                    dir: part.dir.clone(),
+                    databases: part.databases.clone(),
+                    complete: verdict.reasons.is_empty(),
+                    reasons: verdict.reasons.clone(),
+                    warnings: verdict.warnings.clone(),
+                    exit_status: run.exit.clone(),
+                    master_status: metadata.and_then(|metadata| metadata.master.clone()),
+                    slave_status: metadata.and_then(|metadata| metadata.slave.clone()),
+                };
+                (evidence, verdict)
+            })
+            .collect()
+    }
+}
+
+/// Asks the server again, and judges. Of a dump that was ended from here it is not asked: nothing can come of it, and
+/// who ended it waits.
+pub(super) async fn judge(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    mut dumped: Dumped,
+) -> Result<DumpResult, ToolError> {
+    let mut warnings = Vec::new();
+    let mut after = None;
+    if dumped.runs.iter().all(|run| run.ended.is_none()) {
+        let asked = tokio::select! {
+            biased;
+            () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: PROGRAM.to_owned() }),
+            asked = ask_after(request) => asked,
+        };
+        match asked {
+            Ok((later, probe)) => {
+                dumped.stable = dumped.stable.stable_part(&later);
+                after = Some(probe);
+            }
+            Err(error) => warnings.push(format!(
+                "the server could not be asked again after the dump: {error}"
+            )),
+        }
+    }
+    // A set may have 100,000 files.
+    let (dumped, unsure) = off_thread(move || {
+        let unsure = dumped.unsure();
+        (dumped, unsure)
+    })
+    .await?;
+    let mut emptiness = Emptiness {
+        before: dumped.before.emptiness.clone(),
+        ..Emptiness::default()
+    };
+    if let Some(mut probe) = after {
+        emptiness.after = tokio::select! {
+            biased;
+            () = env.cancel.cancelled() => BTreeMap::new(),
+            answers = probe.emptiness(&unsure) => answers.unwrap_or_default(),
+        };
+        probe.close().await;
+    }
+    let per_database = request.consistency == Consistency::PerDatabase;
+    off_thread(move || {
+        let judged = Judged {
+            parts: dumped.judge(&emptiness),
+            per_database,
+            warnings,
+        };
+        result(dumped, judged)
+    })
+    .await
+}
+
+async fn ask_after(request: &DumpRequest<'_>) -> Result<(Inventory, Probe), ToolError> {
+    let mut probe = Probe::connect(request.connection).await?;
+    Ok((probe.inventory(request.databases).await?, probe))
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ToolError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ToolError::Failed {
+            message: format!("cannot judge the dump: {error}"),
+            passing: true,
+        })
+}
+
+/// Columns of tables of this part whose values are not in it.
+fn lost_values(part: &PartPlan, dumped: &Dumped) -> Vec<String> {
+    let is_ours = |lost: &&LostColumn| {
+        let content = dumped.stable.databases.get(&lost.database);
+        part.databases.contains(&lost.database)
+            && content.is_some_and(|content| content.tables.contains_key(&lost.table))
+    };
+    let lost: Vec<&LostColumn> = dumped.before.lost_columns.iter().filter(is_ours).collect();
+    let mut reasons: Vec<String> = lost
+        .iter()
+        .take(MAX_LOST_COLUMNS)
+        .map(|lost| lost.why.clone())
+        .collect();
+    if lost.len() > MAX_LOST_COLUMNS {
+        reasons.push(format!("and {} more columns", lost.len() - MAX_LOST_COLUMNS));
+    }
+    reasons
+}
+
+/// What mydumper warned of in any part and is worth a look, once each.
+fn worth_a_look(parts: &[PartEvidence]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut warnings: Vec<String> = parts
+        .iter()
+        .flat_map(|part| &part.warnings)
+        .filter(|warning| {
+            warning
+                .strip_prefix("mydumper: ")
+                .is_some_and(|text| !NEWS.iter().any(|news| text.contains(news)))
+        })
+        .filter(|warning| seen.insert(warning.as_str()))
+        .cloned()
+        .collect();
+    if warnings.len() > MAX_WARNINGS {
+        let more = warnings.len() - MAX_WARNINGS;
+        warnings.truncate(MAX_WARNINGS);
+        warnings.push(format!("and {more} more warnings of mydumper"));
+    }
+    warnings
+}
+
+/// What the files cannot tell: how the child was ended, and what the account was not shown.
+fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verdict: &mut Verdict) {
+    if let Some(ended) = &run.ended {
+        verdict.reasons.insert(0, ended.to_string());
+    }
+    if let Some(fault) = &run.collected.fault {
+        verdict.reasons.push(fault.clone());
+    }
+    verdict.reasons.extend(lost_values(part, dumped));
+    for missing in &dumped.before.missing {
+        let of_another = missing.on.ends_with(".*")
+            && missing.on != "*.*"
+            && !part.databases.iter().any(|database| {
+                missing.on.replace("\\_", "_").replace("\\%", "%")
+                    == format!("`{}`.*", database.replace('`', "``"))
+            });
+        if of_another {
+            continue;
+        }
+        let text = format!(
+            "the account lacks {} on {}, needed to {}: {}",
+            missing.privilege, missing.on, missing.why, missing.grant_statement
+        );
+        let list = if missing.optional {
+            &mut verdict.warnings
+        } else {
+            &mut verdict.reasons
+        };
+        list.push(text);
+    }
+}
+
+fn result(dumped: Dumped, judged: Judged) -> DumpResult {
+    let Dumped {
+        options,
+        before,
+        plan,
+        runs,
+        stable: mut inventory,
+    } = dumped;
+    let mut files = Vec::new();
+    for ((part, (_, verdict)), run) in plan.parts.iter().zip(&judged.parts).zip(&runs) {
+        let dir = &part.dir;
+        for (name, digest) in &run.collected.digests {
+            let Ok(digest) = digest else { continue };
+            files.push(FileEntry {
+                path: if dir.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{dir}/{name}")
+                },
+                size_bytes: digest.stamp.size_bytes,
+                blake3: digest.blake3.clone(),
+                plain_bytes: digest.plain_bytes,
+                rows: verdict.file_rows.get(name).copied(),
+            });
+        }
+        for ((database, table), rows) in &verdict.rows {
+            if let Some(facts) = inventory
+                .databases
+                .get_mut(database)
+                .and_then(|content| content.tables.get_mut(table))
+            {
+                facts.rows = Some(*rows);
+            }
+        }
+        for (database, table) in &verdict.left_out {
+            if let Some(content) = inventory.databases.get_mut(database) {
+                content.tables.remove(table);
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let parts: Vec<PartEvidence> = judged.parts.into_iter().map(|(part, _)| part).collect();
+    let first = |status: fn(&PartEvidence) -> Option<&String>| parts.iter().find_map(status).cloned();
+    let complete = if judged.per_database {
+        parts.iter().map(|part| part.complete).collect()
+    } else {
+        vec![parts.iter().all(|part| part.complete)]
+    };
+    DumpResult {
+        files,
+        complete,
+        inventory,
+        coverage: options.coverage,
+        master_status: first(|part| part.master_status.as_ref()).unwrap_or_default(),
+        slave_status: first(|part| part.slave_status.as_ref()).unwrap_or_else(|| NOT_A_SLAVE.to_owned()),
+        server_version: before.version,
+        command: String::new(),
+        ended: runs.into_iter().find_map(|run| run.ended),
+        warnings: before
+            .warnings
+            .into_iter()
+            .chain(judged.warnings)
+            .chain(worth_a_look(&parts))
+            .collect(),
+        parts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_mydumper_warns_of_is_handed_on_once_and_without_the_news() {
+        let part = |warnings: &[&str]| PartEvidence {
+            dir: String::new(),
+            databases: Vec::new(),
+            complete: true,
+            reasons: Vec::new(),
+            warnings: warnings.iter().map(|text| (*text).to_owned()).collect(),
+            exit_status: String::new(),
+            master_status: None,
+            slave_status: None,
+        };
+        let lock = "mydumper: Couldn't acquire global lock, snapshots will not be consistent: x";
+        let parts = [
+            part(&[lock, "mydumper: Row bigger than statement_size for shop.t"]),
+            part(&[
+                lock,
+                "the account lacks PROCESS on *.*, needed to notice long queries",
+            ]),
+        ];
+        assert_eq!(worth_a_look(&parts), [lock]);
+        let many: Vec<String> = (0..30).map(|n| format!("mydumper: {n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(worth_a_look(&[part(&many)]).len(), MAX_WARNINGS + 1);
+    }
+}

@@ -1,0 +1,375 @@
+//! The mydumpers of a dump, one after another.
+
+use super::collect::{Collected, Collector, Room};
+use super::detect::INSTALL_HINT;
+use super::lockup;
+use super::option_file::OptionFile;
+use super::plan::{DumpPlan, PartPlan};
+use super::run::{DumpEnv, DumpRequest, PROGRAM};
+use super::said::Said;
+use crate::env::{ended_from_here, run_error};
+use crate::error::ToolError;
+use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How often a mydumper is started that locks itself up.
+const LOCKUP_TRIES: u32 = 5;
+
+/// What one mydumper left.
+#[derive(Default)]
+pub(super) struct PartRun {
+    pub(super) collected: Collected,
+    pub(super) said: Said,
+    pub(super) exit: String,
+    pub(super) success: bool,
+    pub(super) ended: Option<ToolError>,
+    pub(super) locked_up: bool,
+    /// As it was run, the last time if more than once.
+    pub(super) args: Vec<String>,
+}
+
+/// One after another; when one was ended from here, those behind it are not started.
+pub(super) async fn run_parts(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    plan: &DumpPlan,
+    option_file: &OptionFile,
+) -> Result<Vec<PartRun>, ToolError> {
+    let started_at = Instant::now();
+    let mut runs: Vec<PartRun> = Vec::new();
+    let mut bytes = 0;
+    for part in &plan.parts {
+        if env.cancel.is_cancelled() && !runs.is_empty() || runs.iter().any(|run| run.ended.is_some()) {
+            runs.push(PartRun {
+                exit: "not started".to_owned(),
+                ..PartRun::default()
+            });
+            continue;
+        }
+        let limits = left(&request.limits, started_at.elapsed());
+        match run_unlocked(request, env, (part, option_file), (limits, bytes)).await {
+            Ok(run) => {
+                bytes += run
+                    .collected
+                    .digests
+                    .values()
+                    .flatten()
+                    .map(|file| file.stamp.size_bytes)
+                    .sum::<u64>();
+                runs.push(run);
+            }
+            Err(error) if runs.is_empty() => return Err(error),
+            Err(error) => runs.push(PartRun {
+                exit: "not started".to_owned(),
+                said: Said {
+                    last_plain: Some(error.to_string()),
+                    ..Said::default()
+                },
+                ended: Some(error),
+                ..PartRun::default()
+            }),
+        }
+    }
+    for run in &mut runs {
+        // The limit is the whole dump's, whatever was left of it for this part.
+        if let (Some(ToolError::TimedOut { after, .. }), Some(whole)) =
+            (&mut run.ended, request.limits.timeout)
+        {
+            *after = whole;
+        }
+    }
+    Ok(runs)
+}
+
+fn left(limits: &Limits, elapsed: Duration) -> Limits {
+    Limits {
+        timeout: limits
+            .timeout
+            .map(|timeout| timeout.saturating_sub(elapsed).max(Duration::from_millis(1))),
+        ..limits.clone()
+    }
+}
+
+/// Runs a part, and again when mydumper 0.10 has locked itself up, which is before it has written a row.
+///
+/// The last time with one thread, which has not been seen to lock up.
+async fn run_unlocked(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    (part, option_file): (&PartPlan, &OptionFile),
+    (limits, bytes): (Limits, u64),
+) -> Result<PartRun, ToolError> {
+    let began = Instant::now();
+    let mut part = part.clone();
+    for tries_left in (0..LOCKUP_TRIES).rev() {
+        let limits = left(&limits, began.elapsed());
+        let run = run_part(request, env, (&part, option_file), (limits, bytes)).await?;
+        if !run.locked_up || tries_left == 0 || env.cancel.is_cancelled() {
+            return Ok(run);
+        }
+        if tries_left == 1 {
+            part.args.retain(|arg| !arg.starts_with("--threads"));
+            part.args.push("--threads=1".to_owned());
+        }
+        env.log.line(
+            "mykeeper",
+            "mydumper has locked itself up before the first row, as version 0.10 does at times with several \
+             databases and threads; it was ended, and what it had begun to write is removed; it is started again",
+        );
+        clear(&part_dir(request, &part))?;
+    }
+    Err(ToolError::Failed {
+        message: "mydumper was not started".to_owned(),
+        passing: true,
+    })
+}
+
+/// Removes the files of a dump that has not begun; the folder stays. mydumper makes no folders, so one that is there is
+/// not ours to remove.
+fn clear(dir: &Path) -> Result<(), ToolError> {
+    let io = |action| {
+        move |source| ToolError::Io {
+            action,
+            path: dir.to_owned(),
+            source,
+        }
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(io("read"))? {
+        let entry = entry.map_err(io("read"))?;
+        if entry.file_type().map_err(io("read"))?.is_dir() {
+            return Err(ToolError::Failed {
+                message: format!(
+                    "mydumper cannot be started again: there is a folder {} that it did not make",
+                    entry.path().display()
+                ),
+                passing: false,
+            });
+        }
+        paths.push(entry.path());
+    }
+    for path in paths {
+        std::fs::remove_file(&path).map_err(|source| ToolError::Io {
+            action: "remove",
+            path,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+async fn run_part(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    (part, option_file): (&PartPlan, &OptionFile),
+    (limits, bytes): (Limits, u64),
+) -> Result<PartRun, ToolError> {
+    let dir = part_dir(request, part);
+    if !part.dir.is_empty() && !dir.is_dir() {
+        DirBuilder::new()
+            .mode(0o750)
+            .create(&dir)
+            .map_err(|source| ToolError::Io {
+                action: "create",
+                path: dir.clone(),
+                source,
+            })?;
+    }
+    let activity = Activity::new();
+    let collector = Collector::start(&dir, activity.clone(), env.log, bytes)?;
+    let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
+    let (announce, identity) = tokio::sync::watch::channel(None);
+    let spec = ChildSpec::new(&request.info.program)
+        .announce_to(announce)
+        .args(argv(part, option_file, &dir))
+        // Names in what it says are not ASCII; in the C locale they come as question marks.
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir(&dir)
+        .limits(limits);
+    let mut said = Said::default();
+    let mut hear = |_, line: &[u8]| {
+        let line = String::from_utf8_lossy(line);
+        env.log.line(PROGRAM, &line);
+        said.hear(&line);
+    };
+    let mut locked_up = false;
+    let run = async {
+        let run = env.supervisor.run(spec, stop.clone(), activity, &mut hear);
+        tokio::pin!(run);
+        let finished = if lockup::is_possible(request.info.version) {
+            tokio::select! {
+                finished = &mut run => finished,
+                () = lockup::locked_up(identity) => {
+                    locked_up = true;
+                    stop.cancel();
+                    run.await
+                }
+            }
+        } else {
+            run.await
+        };
+        done.cancel();
+        finished
+    };
+    let (finished, collected) = tokio::join!(run, collector.run(done.clone(), stop.clone()));
+    let (exit, ended) = match finished {
+        Ok(finished) => (
+            Some(finished.exit.clone()),
+            ended_from_here(PROGRAM, &finished.exit),
+        ),
+        Err(error) => {
+            let error = run_error(&request.info.program, INSTALL_HINT, &error);
+            if matches!(error, ToolError::NotInstalled { .. }) {
+                return Err(error);
+            }
+            (None, Some(error))
+        }
+    };
+    let room = collected
+        .full
+        .or_else(|| Room::of(&dir).filter(|room| said.no_space || room.is_exhausted()));
+    let is_success = exit == Some(Exit::Success);
+    let damaged = collected
+        .digests
+        .values()
+        .any(|file| file.as_ref().map_or(true, |file| file.fault.is_some()));
+    let ended = match ended {
+        Some(ToolError::Cancelled { .. }) if locked_up && !env.cancel.is_cancelled() => {
+            Some(ToolError::Failed {
+                message:
+                    "mydumper has locked itself up again and again; try fewer threads, or a later version"
+                        .to_owned(),
+                passing: true,
+            })
+        }
+        ended => ended,
+    };
+    let ended = match room {
+        Some(room) if collected.full.is_some() || !is_success || damaged => Some(no_space(&dir, room)),
+        // The run may also be cancelled while the last files are read.
+        _ if env.cancel.is_cancelled() && damaged => Some(ToolError::Cancelled {
+            program: PROGRAM.to_owned(),
+        }),
+        _ => ended,
+    };
+    Ok(PartRun {
+        exit: exit_text(exit.as_ref()),
+        success: is_success,
+        collected,
+        said,
+        ended,
+        // It may have ended well at the very moment.
+        locked_up: locked_up && !is_success,
+        args: part.args.clone(),
+    })
+}
+
+fn part_dir(request: &DumpRequest<'_>, part: &PartPlan) -> PathBuf {
+    if part.dir.is_empty() {
+        request.set_dir.to_owned()
+    } else {
+        request.set_dir.join(&part.dir)
+    }
+}
+
+fn argv(part: &PartPlan, option_file: &OptionFile, dir: &Path) -> Vec<OsString> {
+    let mut defaults = OsString::from("--defaults-file=");
+    defaults.push(option_file.path());
+    let mut output = OsString::from("--outputdir=");
+    // It takes no argument that is not ASCII, so there it is told the folder that it runs in.
+    output.push(if dir.to_str().is_some_and(str::is_ascii) {
+        dir.as_os_str()
+    } else {
+        ".".as_ref()
+    });
+    [defaults, output]
+        .into_iter()
+        .chain(part.args.iter().map(OsString::from))
+        .collect()
+}
+
+fn no_space(dir: &Path, room: Room) -> ToolError {
+    let what = match room.free_files {
+        Some(0) => "no file can be added".to_owned(),
+        _ => format!("{} KiB free", room.free_bytes / 1024),
+    };
+    ToolError::Failed {
+        message: format!(
+            "no space left on the file system of {}: {what}; make room or choose another directory",
+            dir.display()
+        ),
+        passing: false,
+    }
+}
+
+fn exit_text(exit: Option<&Exit>) -> String {
+    match exit {
+        None => "unknown".to_owned(),
+        Some(Exit::Success) => "exit 0".to_owned(),
+        Some(Exit::Failed { code }) => format!("exit {code}"),
+        Some(Exit::Signaled { signal }) => format!("signal {signal}"),
+        Some(Exit::TimedOut { after }) => format!("timed out after {}s", after.as_secs()),
+        Some(Exit::Stalled { after }) => format!("stalled for {}s", after.as_secs()),
+        Some(Exit::Cancelled) => "cancelled".to_owned(),
+    }
+}
+
+pub(super) fn command_text(
+    request: &DumpRequest<'_>,
+    (plan, runs): (&DumpPlan, &[PartRun]),
+    option_file: &OptionFile,
+) -> String {
+    let quoted = |text: &str| {
+        let is_plain = |c: char| c.is_alphanumeric() || "-_=/.,:@%+".contains(c);
+        if text.chars().all(is_plain) {
+            text.to_owned()
+        } else {
+            format!("'{}'", text.replace('\'', "'\\''"))
+        }
+    };
+    plan.parts
+        .iter()
+        .zip(runs)
+        .map(|(part, run)| {
+            let as_run = PartPlan {
+                args: if run.args.is_empty() {
+                    part.args.clone()
+                } else {
+                    run.args.clone()
+                },
+                ..part.clone()
+            };
+            let argv = argv(&as_run, option_file, &part_dir(request, part));
+            std::iter::once(request.info.program.display().to_string())
+                .chain(argv.iter().map(|arg| arg.to_string_lossy().into_owned()))
+                .map(|arg| quoted(&arg))
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_mydumper_did_not_make_is_not_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("metadata.partial"), "").unwrap();
+        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+        let error = clear(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("lost+found that it did not make"), "{error}");
+        assert!(dir.path().join("metadata.partial").exists());
+        std::fs::remove_dir(dir.path().join("lost+found")).unwrap();
+        clear(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+}
