@@ -14,6 +14,7 @@ mod probe;
 mod proofs;
 mod row;
 mod runs;
+mod slots;
 mod store;
 mod transfers;
 mod zone;
@@ -40,6 +41,15 @@ pub enum Claim {
     Won,
     /// Someone took it before: nothing was written.
     Taken,
+}
+
+/// A slot that has its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecidedSlot {
+    /// The slot.
+    pub slot_at: DateTime<Utc>,
+    /// Every slot after this instant is decided by the same row.
+    pub covers_after: Option<DateTime<Utc>>,
 }
 
 /// Which runs to list. Newest first.
@@ -190,7 +200,20 @@ pub trait Catalog: Send + Sync {
     /// Takes the slot `run.slot_at` of (`run.node`, `run.job`) and writes the run, both or neither. The same run asking
     /// again (its first answer was lost) is told `Won` again.
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError>;
-    /// Writes a run that stands for no slot. One that is there already stays as it is.
+    /// Takes the slots of `runs`, of one job of one node, which pass without having run, and writes the runs; gives how
+    /// many were not taken before, by the same runs or by others. The runs are final; at most a thousand at a time.
+    async fn skip_slots(&self, runs: &[Run]) -> Result<u64, CatalogError>;
+    /// The slots of a job of a node in `(after, until]` that have a run, oldest first, at most so many.
+    async fn decided_slots(
+        &self,
+        of: (&NodeName, &JobName),
+        span: (DateTime<Utc>, DateTime<Utc>),
+        limit: u32,
+    ) -> Result<Vec<DecidedSlot>, CatalogError>;
+    /// Says in the reason of a run that has not ended what it waits for; `None`: nothing any more. False when it has
+    /// ended. Worth a look only while it is true: it need not be repeated where it could not be written.
+    async fn note_run(&self, id: RunId, note: Option<&str>) -> Result<bool, CatalogError>;
+    /// Writes a run that stands for no slot. One that is there already, or another of the same `retry_of`, stays as it is.
     async fn insert_run(&self, run: &Run) -> Result<(), CatalogError>;
     /// A queued run begins: `queued` or `running` to `running`. False when the run is final already.
     async fn start_run(

@@ -1,11 +1,11 @@
-//! `mk_slot` and `mk_run`: what became of each slot.
+//! `mk_run`: what was run, and what was not.
 
+use crate::RunFilter;
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{Place, ms};
-use crate::{Claim, RunFilter};
 use chrono::{DateTime, Utc};
-use mykeeper_domain::run::{Run, RunEnd, RunState};
+use mykeeper_domain::run::{CoveredSlots, Run, RunEnd, RunState};
 use mykeeper_domain::{NodeName, RunId};
 use sqlx::{FromRow, QueryBuilder};
 use std::path::{Path, PathBuf};
@@ -38,7 +38,15 @@ macro_rules! columns {
             $prefix,
             "finished_ms, ",
             $prefix,
-            "log_path"
+            "log_path, ",
+            $prefix,
+            "planned_ms, ",
+            $prefix,
+            "covers_after_ms, ",
+            $prefix,
+            "covers_slots, ",
+            $prefix,
+            "retry_of"
         )
     };
 }
@@ -58,6 +66,10 @@ struct RunRow {
     started_ms: Option<i64>,
     finished_ms: Option<i64>,
     log_path: Option<String>,
+    planned_ms: Option<i64>,
+    covers_after_ms: Option<i64>,
+    covers_slots: Option<i64>,
+    retry_of: Option<String>,
 }
 
 impl RunRow {
@@ -73,6 +85,15 @@ impl RunRow {
             kind: place.parse("kind", &self.kind)?,
             trigger: place.parse("trigger_kind", &self.trigger_kind)?,
             slot_at: place.instant_some("slot_ms", self.slot_ms)?,
+            planned_at: place.instant_some("planned_ms", self.planned_ms)?,
+            covers: match place.instant_some("covers_after_ms", self.covers_after_ms)? {
+                Some(after) => Some(CoveredSlots {
+                    after,
+                    slots: place.count("covers_slots", self.covers_slots.unwrap_or_default())?,
+                }),
+                None => None,
+            },
+            retry_of: place.parse_some("retry_of", self.retry_of.as_ref())?,
             state: place.parse("state", &self.state)?,
             reason: self.reason,
             bk_id: place.parse_some("bk_id", self.bk_id.as_ref())?,
@@ -88,33 +109,36 @@ fn into_runs(rows: Vec<RunRow>) -> Result<Vec<Run>, CatalogError> {
     rows.into_iter().map(RunRow::into_run).collect()
 }
 
-fn text(path: Option<&Path>) -> Option<String> {
+pub(crate) fn text(path: Option<&Path>) -> Option<String> {
     path.map(|path| path.to_string_lossy().into_owned())
 }
 
-macro_rules! insert_run {
-    ($tx:ident, $run:ident) => {
-        sqlx::query(concat!(
-            "INSERT INTO mk_run (",
-            columns!(""),
-            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        ))
-        .bind($run.id.to_string())
-        .bind($run.node.as_str())
-        .bind($run.job.as_str())
-        .bind($run.kind.as_str())
-        .bind($run.trigger.as_str())
-        .bind($run.slot_at.map(ms))
-        .bind($run.state.as_str())
-        .bind($run.reason.as_deref())
-        .bind($run.bk_id.map(|id| id.to_string()))
-        .bind(ms($run.requested_at))
-        .bind($run.started_at.map(ms))
-        .bind($run.finished_at.map(ms))
-        .bind(text($run.log_path.as_deref()))
-        .execute(&mut *$tx)
-        .await
-    };
+/// Writes rows of `mk_run`, all in one statement; never none of them.
+macro_rules! insert_runs {
+    ($tx:ident, $runs:expr) => {{
+        let mut query =
+            sqlx::QueryBuilder::new(concat!("INSERT INTO mk_run (", $crate::runs::columns!(""), ") "));
+        query.push_values($runs, |mut row, run: &Run| {
+            row.push_bind(run.id.to_string())
+                .push_bind(run.node.as_str())
+                .push_bind(run.job.as_str())
+                .push_bind(run.kind.as_str())
+                .push_bind(run.trigger.as_str())
+                .push_bind(run.slot_at.map(ms))
+                .push_bind(run.state.as_str())
+                .push_bind(run.reason.as_deref())
+                .push_bind(run.bk_id.map(|id| id.to_string()))
+                .push_bind(ms(run.requested_at))
+                .push_bind(run.started_at.map(ms))
+                .push_bind(run.finished_at.map(ms))
+                .push_bind($crate::runs::text(run.log_path.as_deref()))
+                .push_bind(run.planned_at.map(ms))
+                .push_bind(run.covers.map(|covers| ms(covers.after)))
+                .push_bind(run.covers.map(|covers| $crate::row::signed(covers.slots)))
+                .push_bind(run.retry_of.map(|id| id.to_string()));
+        });
+        query.build().execute(&mut *$tx).await
+    }};
 }
 
 /// A run of a job that is not known (yet) is still the last run of something.
@@ -142,62 +166,11 @@ macro_rules! remember_job {
     }};
 }
 
-pub(crate) async fn claim_slot(store: &Store, run: &Run) -> Result<Claim, CatalogError> {
-    const ACTION: &str = "take a slot";
-    let Some(slot_at) = run.slot_at else {
-        return Err(CatalogError::Statement {
-            action: ACTION,
-            cause: "the run stands for no slot".to_owned(),
-        });
-    };
-    writing!(store, ACTION, |tx| {
-        let taken = sqlx::query("INSERT INTO mk_slot (node, job, slot_ms, run_id) VALUES (?, ?, ?, ?)")
-            .bind(run.node.as_str())
-            .bind(run.job.as_str())
-            .bind(ms(slot_at))
-            .bind(run.id.to_string())
-            .execute(&mut *tx)
-            .await;
-        match taken {
-            Err(error) if is_duplicate(&error) => {
-                let holder: Option<String> = sqlx::query_scalar(
-                    "SELECT run_id FROM mk_slot WHERE node = ? AND job = ? AND slot_ms = ?",
-                )
-                .bind(run.node.as_str())
-                .bind(run.job.as_str())
-                .bind(ms(slot_at))
-                .fetch_optional(&mut *tx)
-                .await?;
-                // The same claim again: its first answer was lost on the way.
-                if holder == Some(run.id.to_string()) {
-                    Claim::Won
-                } else {
-                    Claim::Taken
-                }
-            }
-            taken => {
-                taken?;
-                insert_run!(tx, run)?;
-                remember_job!(tx, run);
-                sqlx::query(
-                    "UPDATE mk_job SET last_slot_ms = ? \
-                     WHERE node = ? AND job = ? AND (last_slot_ms IS NULL OR last_slot_ms < ?)",
-                )
-                .bind(ms(slot_at))
-                .bind(run.node.as_str())
-                .bind(run.job.as_str())
-                .bind(ms(slot_at))
-                .execute(&mut *tx)
-                .await?;
-                Claim::Won
-            }
-        }
-    })
-}
+pub(crate) use {columns, insert_runs, remember_job};
 
 pub(crate) async fn insert(store: &Store, run: &Run) -> Result<(), CatalogError> {
     writing!(store, "write a run", |tx| {
-        match insert_run!(tx, run) {
+        match insert_runs!(tx, std::iter::once(run)) {
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
@@ -242,6 +215,18 @@ pub(crate) async fn finish(store: &Store, id: RunId, end: &RunEnd) -> Result<boo
         .execute(&mut *tx)
         .await?
         .rows_affected()
+            > 0
+    })
+}
+
+pub(crate) async fn note(store: &Store, id: RunId, note: Option<&str>) -> Result<bool, CatalogError> {
+    writing!(store, "note what a run waits for", |tx| {
+        sqlx::query("UPDATE mk_run SET reason = ? WHERE id = ? AND state IN ('queued', 'running')")
+            .bind(note)
+            .bind(id.to_string())
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
             > 0
     })
 }

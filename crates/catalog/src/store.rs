@@ -2,8 +2,9 @@
 
 use crate::db::{Db, Store};
 use crate::{
-    BackupFilter, BackupPath, Catalog, CatalogError, Claim, JobDefinition, JobRecord, MigrationStatus,
-    RunFilter, attempts, backups, contents, jobs, leases, migrate, paths, proofs, runs, transfers,
+    BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
+    MigrationStatus, RunFilter, attempts, backups, contents, jobs, leases, migrate, paths, proofs, runs,
+    slots, transfers,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -58,7 +59,24 @@ impl Catalog for Store {
     }
 
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
-        runs::claim_slot(self, run).await
+        slots::claim(self, run).await
+    }
+
+    async fn skip_slots(&self, runs: &[Run]) -> Result<u64, CatalogError> {
+        slots::skip(self, runs).await
+    }
+
+    async fn decided_slots(
+        &self,
+        of: (&NodeName, &JobName),
+        span: (DateTime<Utc>, DateTime<Utc>),
+        limit: u32,
+    ) -> Result<Vec<DecidedSlot>, CatalogError> {
+        slots::decided(self, of, span, limit).await
+    }
+
+    async fn note_run(&self, id: RunId, note: Option<&str>) -> Result<bool, CatalogError> {
+        runs::note(self, id, note).await
     }
 
     async fn insert_run(&self, run: &Run) -> Result<(), CatalogError> {

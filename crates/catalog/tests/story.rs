@@ -19,7 +19,7 @@ use mykeeper_domain::inventory::{Coverage, DatabaseInventory, Inventory, TableIn
 use mykeeper_domain::job::{Consistency, JobKind};
 use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry, Manifest};
 use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
-use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState, Trigger};
+use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::collections::BTreeMap;
@@ -70,6 +70,9 @@ fn run(node_name: &str, job_name: &str, slot_at: Option<DateTime<Utc>>) -> Run {
         started_at: None,
         finished_at: None,
         log_path: None,
+        planned_at: None,
+        covers: None,
+        retry_of: None,
     }
 }
 
@@ -251,7 +254,7 @@ async fn the_story_on_mariadb() {
 }
 
 async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, settings: &OpenCatalog) {
-    for version in 1..=6 {
+    for version in 1..=latest_migration() {
         // As a crash leaves it: the statements are done, or half done, and the note says so.
         server
             .sql(
@@ -269,6 +272,14 @@ async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, 
         }
         if version == 6 {
             server.sql("story", "DROP TABLE mk_lease").await;
+        }
+        if version == 8 {
+            server
+                .sql(
+                    "story",
+                    "ALTER TABLE mk_run DROP INDEX mk_run_retry_of, DROP COLUMN covers_slots",
+                )
+                .await;
         }
         let catalog = open(settings).await.unwrap();
         let status = catalog.migrate().await.unwrap();
@@ -299,6 +310,8 @@ async fn tell(settings: &OpenCatalog) {
     let catalog = catalog.as_ref();
     jobs_are_known_and_forgotten(catalog).await;
     each_slot_is_won_once(settings).await;
+    slots_that_pass_are_recorded_once(catalog).await;
+    a_run_is_done_again_once_and_says_what_it_waits_for(catalog).await;
     runs_and_attempts_end_once(catalog).await;
     runs_are_found(catalog).await;
     a_set_is_written_once_and_reads_as_it_was(catalog).await;
@@ -311,6 +324,15 @@ async fn tell(settings: &OpenCatalog) {
     deletion_goes_one_way(catalog).await;
     paths_are_kept_once(catalog).await;
     catalog.close().await;
+}
+
+/// The newest migration that the repository holds.
+fn latest_migration() -> i64 {
+    std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite"))
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.get(..4)?.parse().ok())
+        .max()
+        .unwrap()
 }
 
 async fn four_nodes_migrate_at_once(settings: &OpenCatalog) {
@@ -341,7 +363,7 @@ async fn four_nodes_migrate_at_once(settings: &OpenCatalog) {
     }
     assert_eq!(
         before.migrate().await.unwrap().applied,
-        6,
+        latest_migration(),
         "once more changes nothing"
     );
 }
@@ -473,6 +495,98 @@ async fn each_slot_is_won_once(settings: &OpenCatalog) {
         unfinished.iter().map(|run| run.id).collect::<Vec<_>>(),
         won.iter().map(|(_, id)| *id).collect::<Vec<_>>()
     );
+}
+
+async fn slots_that_pass_are_recorded_once(catalog: &dyn Catalog) {
+    let skipped = |minute: i64| Run {
+        state: RunState::Skipped,
+        reason: Some("merged".into()),
+        finished_at: Some(noon()),
+        ..run("n7", "passes", Some(noon() + minutes(minute)))
+    };
+    let taken = run("n7", "passes", Some(noon() + minutes(3)));
+    assert_eq!(catalog.claim_slot(&taken).await.unwrap(), Claim::Won);
+    let mut many: Vec<Run> = (0..1000).map(skipped).collect();
+    many[0].covers = Some(CoveredSlots {
+        after: noon() - minutes(100),
+        slots: 99,
+    });
+    assert_eq!(
+        catalog.skip_slots(&many).await.unwrap(),
+        999,
+        "one was taken before"
+    );
+    assert_eq!(
+        catalog.skip_slots(&many).await.unwrap(),
+        0,
+        "asked again, nothing changes"
+    );
+    assert_eq!(catalog.skip_slots(&[]).await.unwrap(), 0);
+    assert!(
+        catalog
+            .skip_slots(&[skipped(2000), run("n7", "other", Some(noon()))])
+            .await
+            .is_err(),
+        "slots of two jobs"
+    );
+    let filter = RunFilter {
+        job: Some(job("passes")),
+        limit: 2000,
+        ..Default::default()
+    };
+    let rows = catalog.runs(&filter).await.unwrap();
+    assert_eq!(rows.len(), 1000);
+    assert_eq!(rows.last().unwrap(), &many[0]);
+    let of = (&node("n7"), &job("passes"));
+    let span = (noon(), noon() + minutes(10));
+    let decided = catalog.decided_slots(of, span, 5).await.unwrap();
+    assert_eq!(
+        decided.iter().map(|slot| slot.slot_at).collect::<Vec<_>>(),
+        (1..=5).map(|minute| noon() + minutes(minute)).collect::<Vec<_>>()
+    );
+    let first = catalog
+        .decided_slots(of, (noon() - minutes(1), noon()), 5)
+        .await
+        .unwrap();
+    assert_eq!(first[0].covers_after, Some(noon() - minutes(100)));
+}
+
+async fn a_run_is_done_again_once_and_says_what_it_waits_for(catalog: &dyn Catalog) {
+    let lost = run("n8", "again", Some(noon()));
+    catalog.claim_slot(&lost).await.unwrap();
+    let end = end(RunState::Interrupted, None, noon() + minutes(1));
+    catalog.finish_run(lost.id, &end).await.unwrap();
+    let again = Run {
+        trigger: Trigger::Retry,
+        retry_of: Some(lost.id),
+        planned_at: Some(noon() + minutes(2)),
+        ..run("n8", "again", None)
+    };
+    catalog.insert_run(&again).await.unwrap();
+    assert_eq!(catalog.run(again.id).await.unwrap().unwrap(), again);
+    let twice = Run {
+        id: RunId::generate(),
+        ..again.clone()
+    };
+    catalog.insert_run(&twice).await.unwrap();
+    assert_eq!(
+        catalog.run(twice.id).await.unwrap(),
+        None,
+        "it is done again already"
+    );
+
+    let reason = async || catalog.run(again.id).await.unwrap().unwrap().reason;
+    assert!(
+        catalog
+            .note_run(again.id, Some("waits for server shop"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(reason().await.as_deref(), Some("waits for server shop"));
+    assert!(catalog.note_run(again.id, None).await.unwrap());
+    assert_eq!(reason().await, None);
+    assert!(!catalog.note_run(lost.id, Some("too late")).await.unwrap());
+    assert_eq!(catalog.run(lost.id).await.unwrap().unwrap().reason, None);
 }
 
 async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {

@@ -265,6 +265,9 @@ impl Engine {
             started_at: None,
             finished_at: None,
             log_path: None,
+            planned_at: None,
+            covers: None,
+            retry_of: None,
         }
     }
 
@@ -641,7 +644,8 @@ fn joined(result: Result<JobResult, tokio::task::JoinError>) -> JobResult {
     })
 }
 
-fn owned_by(owner: Option<&LockOwner>) -> String {
+/// ` (pid 123, run ...)`, or nothing.
+pub(crate) fn owned_by(owner: Option<&LockOwner>) -> String {
     match owner {
         Some(LockOwner { pid, run: Some(run) }) => format!(" (pid {pid}, run {run})"),
         Some(LockOwner { pid, run: None }) => format!(" (pid {pid})"),

@@ -323,6 +323,9 @@ async fn what_a_dead_daemon_left_is_interrupted_or_taken_up() {
         started_at: None,
         finished_at: None,
         log_path: None,
+        planned_at: None,
+        covers: None,
+        retry_of: None,
     };
     let (running, queued) = (
         run(RunState::Running, "2026-11-20T04:00:00Z"),

@@ -2,7 +2,7 @@
 
 use crate::ids::{AttemptId, BackupId, JobName, NodeName, RunId};
 use crate::job::JobKind;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -91,7 +91,18 @@ words! {
         CatchUp = "catch-up",
         /// A person asked for it.
         Manual = "manual",
+        /// It does again, or goes on with, what the end of the daemon or of the machine interrupted.
+        Retry = "retry",
     }
+}
+
+/// Slots that passed long ago and have no row of their own: more were missed at once than are recorded one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoveredSlots {
+    /// Every slot after this instant, up to the row's own, is among them.
+    pub after: DateTime<Utc>,
+    /// How many they are, without the row's own.
+    pub slots: u64,
 }
 
 /// One run of one job, or the record of why there was none.
@@ -109,6 +120,12 @@ pub struct Run {
     pub trigger: Trigger,
     /// The slot it stands for; `None` when a person asked.
     pub slot_at: Option<DateTime<Utc>>,
+    /// When it is to begin; `None`: at its slot. Jitter puts it off, and is no lateness.
+    pub planned_at: Option<DateTime<Utc>>,
+    /// The earlier slots that it stands for as well.
+    pub covers: Option<CoveredSlots>,
+    /// The interrupted run that this one does again, or goes on with.
+    pub retry_of: Option<RunId>,
     /// Where it stands.
     pub state: RunState,
     /// Why it ended so; for people. Never holds a secret.
@@ -123,6 +140,14 @@ pub struct Run {
     pub finished_at: Option<DateTime<Utc>>,
     /// Its log file on the node.
     pub log_path: Option<PathBuf>,
+}
+
+impl Run {
+    /// How long after its planned time it began; `None` where it has none, or has not begun.
+    pub fn late(&self) -> Option<TimeDelta> {
+        let planned_at = self.planned_at.or(self.slot_at)?;
+        Some(self.started_at? - planned_at)
+    }
 }
 
 /// How a run, or an attempt, ended.

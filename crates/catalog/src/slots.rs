@@ -1,0 +1,179 @@
+//! `mk_slot`: whoever inserts the row answers for the slot, and its run tells what became of it.
+
+use crate::db::{Fault, Store, is_duplicate, reading, writing};
+use crate::error::CatalogError;
+use crate::row::{Place, ms};
+use crate::runs::{insert_runs, remember_job};
+use crate::{Claim, DecidedSlot};
+use chrono::{DateTime, Utc};
+use mykeeper_domain::run::Run;
+use mykeeper_domain::{JobName, NodeName};
+use sqlx::{FromRow, QueryBuilder};
+use std::collections::HashSet;
+
+/// Notes that every slot up to this one is decided.
+macro_rules! advance_job {
+    ($tx:ident, $run:ident, $slot_ms:expr) => {
+        sqlx::query(
+            "UPDATE mk_job SET last_slot_ms = ? \
+             WHERE node = ? AND job = ? AND (last_slot_ms IS NULL OR last_slot_ms < ?)",
+        )
+        .bind($slot_ms)
+        .bind($run.node.as_str())
+        .bind($run.job.as_str())
+        .bind($slot_ms)
+        .execute(&mut *$tx)
+        .await?
+    };
+}
+
+pub(crate) async fn claim(store: &Store, run: &Run) -> Result<Claim, CatalogError> {
+    const ACTION: &str = "take a slot";
+    let Some(slot_at) = run.slot_at else {
+        return Err(CatalogError::Statement {
+            action: ACTION,
+            cause: "the run stands for no slot".to_owned(),
+        });
+    };
+    writing!(store, ACTION, |tx| {
+        let taken = sqlx::query("INSERT INTO mk_slot (node, job, slot_ms, run_id) VALUES (?, ?, ?, ?)")
+            .bind(run.node.as_str())
+            .bind(run.job.as_str())
+            .bind(ms(slot_at))
+            .bind(run.id.to_string())
+            .execute(&mut *tx)
+            .await;
+        match taken {
+            Err(error) if is_duplicate(&error) => {
+                let holder: Option<String> = sqlx::query_scalar(
+                    "SELECT run_id FROM mk_slot WHERE node = ? AND job = ? AND slot_ms = ?",
+                )
+                .bind(run.node.as_str())
+                .bind(run.job.as_str())
+                .bind(ms(slot_at))
+                .fetch_optional(&mut *tx)
+                .await?;
+                // The same claim again: its first answer was lost on the way.
+                if holder == Some(run.id.to_string()) {
+                    Claim::Won
+                } else {
+                    Claim::Taken
+                }
+            }
+            taken => {
+                taken?;
+                insert_runs!(tx, std::iter::once(run))?;
+                remember_job!(tx, run);
+                advance_job!(tx, run, ms(slot_at));
+                Claim::Won
+            }
+        }
+    })
+}
+
+/// The rows of one job, and their slots, in milliseconds.
+fn slots_of(runs: &[Run]) -> Result<Option<(&Run, Vec<i64>)>, CatalogError> {
+    let Some(first) = runs.first() else {
+        return Ok(None);
+    };
+    let slots: Vec<i64> = runs
+        .iter()
+        .filter(|run| (&run.node, &run.job) == (&first.node, &first.job))
+        .filter_map(|run| run.slot_at.map(ms))
+        .collect();
+    if slots.len() != runs.len() {
+        return Err(CatalogError::Statement {
+            action: SKIP,
+            cause: "the runs stand for no slot, or for slots of several jobs".to_owned(),
+        });
+    }
+    Ok(Some((first, slots)))
+}
+
+const SKIP: &str = "record slots that pass without a run";
+
+pub(crate) async fn skip(store: &Store, runs: &[Run]) -> Result<u64, CatalogError> {
+    let Some((first, slots)) = slots_of(runs)? else {
+        return Ok(0);
+    };
+    let (least, most) = slots.iter().fold((i64::MAX, i64::MIN), |(least, most), slot| {
+        (least.min(*slot), most.max(*slot))
+    });
+    writing!(store, SKIP, |tx| {
+        let taken: Vec<i64> = sqlx::query_scalar(
+            "SELECT slot_ms FROM mk_slot WHERE node = ? AND job = ? AND slot_ms BETWEEN ? AND ?",
+        )
+        .bind(first.node.as_str())
+        .bind(first.job.as_str())
+        .bind(least)
+        .bind(most)
+        .fetch_all(&mut *tx)
+        .await?;
+        let taken: HashSet<i64> = taken.into_iter().collect();
+        let open: Vec<(&Run, i64)> = runs
+            .iter()
+            .zip(slots.iter().copied())
+            .filter(|(_, slot)| !taken.contains(slot))
+            .collect();
+        if !open.is_empty() {
+            let mut query = QueryBuilder::new("INSERT INTO mk_slot (node, job, slot_ms, run_id) ");
+            query.push_values(&open, |mut row, (run, slot)| {
+                row.push_bind(run.node.as_str())
+                    .push_bind(run.job.as_str())
+                    .push_bind(*slot)
+                    .push_bind(run.id.to_string());
+            });
+            match query.build().execute(&mut *tx).await {
+                // Taken by another process since we looked.
+                Err(error) if is_duplicate(&error) => Err(Fault::Raced)?,
+                written => {
+                    written?;
+                }
+            }
+            insert_runs!(tx, open.iter().map(|(run, _)| *run))?;
+            remember_job!(tx, first);
+            advance_job!(tx, first, most);
+        }
+        open.len() as u64
+    })
+}
+
+#[derive(FromRow)]
+struct DecidedRow {
+    run_id: String,
+    slot_ms: i64,
+    covers_after_ms: Option<i64>,
+}
+
+pub(crate) async fn decided(
+    store: &Store,
+    (node, job): (&NodeName, &JobName),
+    (after, until): (DateTime<Utc>, DateTime<Utc>),
+    limit: u32,
+) -> Result<Vec<DecidedSlot>, CatalogError> {
+    let rows: Vec<DecidedRow> = reading!(store, "list the slots that are decided", |conn| {
+        sqlx::query_as(
+            "SELECT s.run_id, s.slot_ms, r.covers_after_ms FROM mk_slot s JOIN mk_run r ON r.id = s.run_id \
+             WHERE s.node = ? AND s.job = ? AND s.slot_ms > ? AND s.slot_ms <= ? ORDER BY s.slot_ms LIMIT ?",
+        )
+        .bind(node.as_str())
+        .bind(job.as_str())
+        .bind(ms(after))
+        .bind(ms(until))
+        .bind(i64::from(limit))
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter()
+        .map(|row| {
+            let place = Place {
+                table: "mk_slot",
+                id: &row.run_id,
+            };
+            Ok(DecidedSlot {
+                slot_at: place.instant("slot_ms", row.slot_ms)?,
+                covers_after: place.instant_some("covers_after_ms", row.covers_after_ms)?,
+            })
+        })
+        .collect()
+}
