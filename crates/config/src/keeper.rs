@@ -4,10 +4,11 @@ use crate::catalog;
 use crate::daemon;
 use crate::destination;
 use crate::document::{Document, complaint};
+use crate::limits;
 use crate::sandbox;
 use crate::section::{Entry, Section};
 use crate::server;
-use crate::settings::{CatalogSettings, DaemonSettings, Surroundings, ToolPrograms};
+use crate::settings::{CatalogSettings, DaemonSettings, LimitSettings, Surroundings, ToolPrograms};
 use crate::tools;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::sandbox::Sandbox;
@@ -29,6 +30,7 @@ pub(crate) struct Keeper {
     pub(crate) sandbox: Sandbox,
     pub(crate) tools: ToolPrograms,
     pub(crate) daemon: DaemonSettings,
+    pub(crate) limits: LimitSettings,
     /// Every name that a job may use, also of what has mistakes.
     pub(crate) server_names: BTreeSet<String>,
     /// So with destinations.
@@ -60,6 +62,7 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
     let sandbox = sandbox::read(top.section("sandbox"));
     let tools = tools::read(top.section("tools"));
     let daemon = daemon::read(top.section("daemon"));
+    let limits = limits::read(top.section("limits"));
     top.finish(|key| {
         ["backup", "transfer", "validation", "retention", "timezone"]
             .contains(&key)
@@ -75,6 +78,7 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
         sandbox,
         tools,
         daemon,
+        limits,
         server_names: names(&server_entries),
         destination_names: names(&destination_entries),
         is_damaged: document.is_damaged(),

@@ -11,6 +11,7 @@ mod document;
 mod job;
 mod keeper;
 mod layout;
+mod limits;
 mod load;
 mod mask;
 mod mistake;

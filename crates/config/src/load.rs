@@ -79,6 +79,7 @@ fn assemble(keeper_file: PathBuf, keeper: Keeper, jobs: BTreeMap<JobName, Arc<Jo
         sandbox: keeper.sandbox,
         tools: keeper.tools,
         daemon: keeper.daemon,
+        limits: keeper.limits,
         jobs,
     })
 }

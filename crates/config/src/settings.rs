@@ -51,6 +51,8 @@ pub struct Settings {
     pub tools: ToolPrograms,
     /// `[daemon]`
     pub daemon: DaemonSettings,
+    /// `[limits]`
+    pub limits: LimitSettings,
     /// Every job of the schedule file.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
 }
@@ -86,4 +88,25 @@ pub struct DaemonSettings {
     pub grace: Duration,
     /// How long a tool has between SIGTERM and SIGKILL; default 10 s.
     pub kill_grace: Duration,
+}
+
+/// `[limits]`: how many at a time, over the daemon and every command on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Dumps of one server, and restores into it; default 1.
+    pub per_server: u32,
+    /// Transfers to one destination; default 2.
+    pub per_destination: u32,
+    /// Proofs; default 1.
+    pub validations: u32,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            per_server: 1,
+            per_destination: 2,
+            validations: 1,
+        }
+    }
 }

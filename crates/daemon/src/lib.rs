@@ -5,6 +5,7 @@ pub mod environment;
 pub mod error;
 pub mod jobs;
 pub mod lifecycle;
+pub mod limits;
 pub mod locate;
 pub mod recovery;
 pub mod run_log;

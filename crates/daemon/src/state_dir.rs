@@ -178,6 +178,11 @@ impl StateDir {
         self.try_lock(&format!("locks/{}.lock", file_name_of(job.as_str())))
     }
 
+    /// Tries for one of the locks that let only so many through.
+    pub fn lock_permit(&self, what: &str, number: u32) -> Result<LockAttempt, DaemonError> {
+        self.try_lock(&format!("locks/{}-{number}.permit", file_name_of(what)))
+    }
+
     /// Writes into a lock who holds it.
     pub fn signed(&self, lock: &mut HeldLock, run: Option<RunId>) -> Result<(), DaemonError> {
         lock.sign(&LockOwner {

@@ -526,3 +526,18 @@ fn a_relative_or_climbing_folder_is_refused() {
     backup("'/data/sets'", "'~/sets'", "which only a shell expands");
     keeper("'/var/lib/mykeeper'", "'state'", "`state_dir` is a relative path");
 }
+
+#[test]
+fn a_limit_lets_at_least_one_through() {
+    let limits = |text: &str, expected: &str| one(&format!("{KEEPER}\n[limits]\n{text}"), BACKUP, expected);
+    limits("per_server = 0", "write a whole number from 1 to 64");
+    limits(
+        "per_destination = '2'",
+        "a whole number from 1 to 64, without quotes",
+    );
+    limits("validation = 2", "did you mean `validations`?");
+    is_sound(
+        &format!("{KEEPER}\n[limits]\nper_server = 2\nvalidations = 64"),
+        BACKUP,
+    );
+}

@@ -65,6 +65,14 @@ fn two_empty_files_are_enough() {
         (1 << 30, 4)
     );
     assert_eq!(settings.tools.ssh, Path::new("ssh"));
+    assert_eq!(
+        (
+            settings.limits.per_server,
+            settings.limits.per_destination,
+            settings.limits.validations
+        ),
+        (1, 2, 1)
+    );
     assert_eq!(settings.daemon.grace, Duration::from_secs(30));
     assert_eq!(settings.daemon.kill_grace, Duration::from_secs(10));
     assert_eq!(settings.schedule_file, files.folder.path().join("schedule.toml"));

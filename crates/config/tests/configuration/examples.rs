@@ -73,6 +73,9 @@ fn the_examples_speak_of_every_key() {
         "rsync",
         "grace",
         "kill_grace",
+        "per_server",
+        "per_destination",
+        "validations",
     ] {
         assert!(EXAMPLE_KEEPER.contains(&format!("{key} = ")), "{key}");
     }

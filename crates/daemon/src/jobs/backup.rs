@@ -2,6 +2,7 @@
 
 use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::jobs::transfer::{Sent, send_with_retries};
+use crate::limits::Limited;
 use crate::locate::day_folder;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
@@ -103,6 +104,8 @@ async fn attempt(
     server: &Arc<Server>,
     number: u32,
 ) -> Result<Backup, JobError> {
+    // Held until the dump has ended; what is sent afterwards is the destination's business.
+    let permit = context.permit(&Limited::Server(task.server.clone())).await?;
     let id = BackupId::generate();
     let started_at = context.clock().now();
     let day = day_folder(started_at, context.settings.catalog.timezone);
@@ -114,6 +117,7 @@ async fn attempt(
         let prepared = prepare(context, task, server).await?;
         create_set_dir(&task.directory, &set_dir)?;
         let mut dump = dump(context, task, &prepared, &set_dir).await?;
+        drop(permit);
         dump.warnings.splice(0..0, prepared.unmatched.iter().cloned());
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
         let drafting = Drafting {

@@ -2,6 +2,7 @@
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
+use crate::limits::Limited;
 use crate::locate::{first_present, places};
 use crate::set_lease::SetLease;
 use mykeeper_config::{Settings, nearest};
@@ -476,6 +477,7 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
             told(context, &checked.differences)
         )));
     }
+    let _permit = context.permit(&Limited::Server(task.into.clone())).await?;
     // That may have taken hours.
     prepared.target = look_at_target(&prepared.connection, &prepared.wanted).await?;
     let refusals = refusals(&prepared.target, task);

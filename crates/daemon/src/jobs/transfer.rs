@@ -1,6 +1,7 @@
 //! Brings sets to their destination, and looks again at those that are there.
 
 use super::{JobError, JobReport, JobResult, RunContext};
+use crate::limits::{Limited, Permit};
 use crate::locate::{original, relative_path};
 use crate::set_lease::SetLease;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -205,6 +206,8 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
     let password = context.environment.secret(&destination.password)?;
     let info = detect_rsync(&context.environment.supervisor, &settings.tools.rsync).await?;
     let send = async || {
+        let what = Limited::Destination(destination.name.clone());
+        let _permit = context.permit(&what).await?;
         let limits = context.limits();
         let request = SendRequest {
             info: &info,
@@ -316,6 +319,11 @@ impl<'a> Sending<'a> {
         Ok(Some(lease))
     }
 
+    async fn permit(&self, context: &RunContext) -> Result<Permit, JobError> {
+        let what = Limited::Destination(self.destination.name.clone());
+        context.permit(&what).await
+    }
+
     fn target(&self) -> String {
         match &self.destination.url {
             DestinationUrl::Local { path } => path.join(&self.relative).display().to_string(),
@@ -331,6 +339,7 @@ impl<'a> Sending<'a> {
     }
 
     async fn send_once(&self, context: &RunContext, info: &RsyncInfo, number: u32) -> Result<(), JobError> {
+        let _permit = self.permit(context).await?;
         let transfer = self.begin(context, TransferPurpose::Send, number).await?;
         context.say(format!("sending set {} to {}", self.backup.id, self.target()));
         let limits = context.limits();
@@ -367,6 +376,7 @@ impl<'a> Sending<'a> {
 
     async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
         let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
+        let _permit = self.permit(context).await?;
         let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
         let limits = context.limits();
         let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {

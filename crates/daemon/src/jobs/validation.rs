@@ -1,6 +1,7 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
 use super::{JobError, JobReport, JobResult, RunContext};
+use crate::limits::Limited;
 use crate::locate::{first_present, places};
 use crate::set_lease::SetLease;
 use mykeeper_catalog::BackupPath;
@@ -24,6 +25,7 @@ pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
 }
 
 async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
+    let _permit = context.permit(&Limited::Validation).await?;
     let catalog = &context.environment.catalog;
     let now = context.clock().now();
     let since = task
@@ -62,6 +64,7 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
 
 /// Proves one set by name, whatever was found before.
 pub async fn prove_one(context: &RunContext, id: BackupId, asserts: &[Assertion]) -> JobResult {
+    let _permit = context.permit(&Limited::Validation).await?;
     let catalog = &context.environment.catalog;
     let backup = catalog
         .backup(id)

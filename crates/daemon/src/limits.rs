@@ -1,0 +1,140 @@
+//! How many dumps, transfers and proofs run at a time: the kernel's locks below `state_dir`, so that the daemon and
+//! every command take part, and none of them is ever stale.
+//!
+//! One permit is held at a time, and only while the work that it is for goes on: nobody waits for a permit with
+//! another in hand, so that no two can wait for each other.
+
+use crate::engine::owned_by;
+use crate::jobs::{JobError, RunContext, humane};
+use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::{DestinationName, ServerName};
+use std::fmt;
+use std::time::Duration;
+
+/// How often a run that waits looks whether there is room.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long the catalog may take to be told what a run waits for: nothing depends on it.
+const NOTE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What only so many runs do at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// A dump of this server, or a restore into it.
+    Server(ServerName),
+    /// A transfer to this destination.
+    Destination(DestinationName),
+    /// A proof.
+    Validation,
+}
+
+impl Limited {
+    /// What its locks are called, up to their number.
+    fn lock_name(&self) -> String {
+        match self {
+            Self::Server(name) => format!("server-{name}"),
+            Self::Destination(name) => format!("destination-{name}"),
+            Self::Validation => "validation".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server(name) => write!(f, "server {name}"),
+            Self::Destination(name) => write!(f, "destination {name}"),
+            Self::Validation => f.write_str("a validation"),
+        }
+    }
+}
+
+/// The right to go on, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    _lock: HeldLock,
+}
+
+impl RunContext {
+    /// Takes one of the permits for `what`, waiting for one where all are in use. The wait counts against the run's
+    /// timeout; it is told in the run's log and, while it lasts, in the run's reason in the catalog.
+    ///
+    /// # Errors
+    /// The run was ended meanwhile, or its timeout is over; the lock files cannot be used.
+    pub async fn permit(&self, what: &Limited) -> Result<Permit, JobError> {
+        let began = tokio::time::Instant::now();
+        let mut told = None;
+        loop {
+            match self.try_permit(what)? {
+                Ok(permit) => {
+                    if told.is_some() {
+                        self.say(format!("{what} is free after {}", humane(began.elapsed())));
+                        self.note(None).await;
+                    }
+                    return Ok(permit);
+                }
+                Err(owners) => {
+                    let waits = format!("waits for {what}, in use{}", owned(&owners));
+                    if told.as_ref() != Some(&waits) {
+                        self.say(&waits);
+                        self.note(Some(&waits)).await;
+                        told = Some(waits);
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.cancel.cancelled() => return Err(self.ended_waiting(what)),
+            }
+        }
+    }
+
+    /// One look at all permits; who has them, where none is free.
+    fn try_permit(&self, what: &Limited) -> Result<Result<Permit, Vec<LockOwner>>, JobError> {
+        let limits = &self.settings.limits;
+        let most = match what {
+            Limited::Server(_) => limits.per_server,
+            Limited::Destination(_) => limits.per_destination,
+            Limited::Validation => limits.validations,
+        };
+        let state = &self.environment.state;
+        let mut owners = Vec::new();
+        let unusable = |error: crate::DaemonError| JobError::fatal(error.to_string());
+        for number in 0..most {
+            match state.lock_permit(&what.lock_name(), number).map_err(unusable)? {
+                LockAttempt::Held(mut lock) => {
+                    state.signed(&mut lock, Some(self.run)).map_err(unusable)?;
+                    return Ok(Ok(Permit { _lock: lock }));
+                }
+                LockAttempt::Busy(owner) => owners.extend(owner),
+            }
+        }
+        Ok(Err(owners))
+    }
+
+    fn ended_waiting(&self, what: &Limited) -> JobError {
+        let is_over = self
+            .deadline
+            .is_some_and(|deadline| tokio::time::Instant::now() >= deadline);
+        if is_over {
+            return JobError {
+                state: RunState::TimedOut,
+                ..JobError::fatal(format!("it still waited for {what}"))
+            };
+        }
+        JobError::cancelled()
+    }
+
+    async fn note(&self, note: Option<&str>) {
+        let noting = self.environment.catalog.note_run(self.run, note);
+        match tokio::time::timeout(NOTE_WITHIN, noting).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::debug!(run = %self.run, %error, "the catalog is not told of a wait"),
+            Err(_) => tracing::debug!(run = %self.run, "the catalog is not told of a wait in time"),
+        }
+    }
+}
+
+fn owned(owners: &[LockOwner]) -> String {
+    owners.iter().map(|owner| owned_by(Some(owner))).collect()
+}
