@@ -1,6 +1,7 @@
 //! The way in.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -10,6 +11,7 @@ use crate::activity::Activity;
 use crate::child::Child;
 use crate::error::SuperviseError;
 use crate::outcome::{Finished, LineHandler, Stream};
+use crate::record::Recorder;
 use crate::spec::{ChildSpec, ShimCommand};
 use crate::tether::Tether;
 use crate::watch::Watch;
@@ -22,6 +24,7 @@ const HANDED_DOWN: [&str; 5] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ"];
 pub struct Supervisor {
     shim: Arc<ShimCommand>,
     base_env: Arc<[(OsString, OsString)]>,
+    recorder: Recorder,
 }
 
 impl Supervisor {
@@ -35,7 +38,24 @@ impl Supervisor {
         Self {
             shim: Arc::new(shim),
             base_env: handed_down.collect(),
+            recorder: Recorder::default(),
         }
+    }
+
+    /// The same, which keeps a file in `folder` for each living child; [`end_leftovers`](crate::end_leftovers) goes
+    /// by them after a crash.
+    #[must_use]
+    pub fn recording_in(mut self, folder: &Path) -> Self {
+        self.recorder.folder = Some(folder.into());
+        self
+    }
+
+    /// The same, on behalf of `owner`, a run, as its children's records say.
+    #[must_use]
+    pub fn on_behalf_of(&self, owner: &str) -> Self {
+        let mut supervisor = self.clone();
+        supervisor.recorder.owner = Some(owner.into());
+        supervisor
     }
 
     /// Runs a child to its end. `on_line` gets each line as bytes, without its terminator (`\n`, `\r` or `\r\n`)
@@ -74,7 +94,8 @@ impl Supervisor {
 
     async fn begin(&self, spec: ChildSpec, activity: Activity) -> Result<Watch, SuperviseError> {
         let limits = spec.limits.clone();
-        let (tether, output, identity) = Tether::start(&self.shim, &self.base_env, spec).await?;
+        let (tether, output, identity) =
+            Tether::start(&self.shim, &self.base_env, spec, &self.recorder).await?;
         let now = Instant::now();
         Ok(Watch {
             tether,

@@ -19,6 +19,7 @@ use crate::error::SuperviseError;
 use crate::identity::{ProcessIdentity, boot_id};
 use crate::output::Output;
 use crate::protocol::{Event, Invocation, LEFTOVER_GRACE, STOP, SpawnFailure, Step};
+use crate::record::{Recorded, Recorder};
 use crate::spec::{ChildSpec, ShimCommand};
 use crate::sweep::{self, Adopted};
 
@@ -33,6 +34,8 @@ pub(crate) struct Tether {
     /// `None` when dropped.
     socket: Option<Socket>,
     identity: Option<ProcessIdentity>,
+    /// Until nothing of the tree is left.
+    recorded: Option<Recorded>,
 }
 
 struct Socket {
@@ -46,6 +49,7 @@ impl Tether {
         command: &ShimCommand,
         base_env: &[(OsString, OsString)],
         spec: ChildSpec,
+        recorder: &Recorder,
     ) -> Result<(Self, Output, ProcessIdentity), SuperviseError> {
         let (mut tether, output) =
             Self::spawn(command, base_env, spec).map_err(|source| SuperviseError::Shim {
@@ -66,6 +70,8 @@ impl Tether {
                     boot_id,
                 };
                 tether.identity = Some(identity.clone());
+                let shim = tether.shim.as_ref().and_then(Shim::id);
+                tether.recorded = recorder.record(&identity, shim, &tether.spec.program).await;
                 if let Some(receiver) = &tether.spec.announce_to {
                     receiver.send_replace(Some(identity.clone()));
                 }
@@ -124,6 +130,7 @@ impl Tether {
                 shim: Some(shim),
                 socket: Some(socket),
                 identity: None,
+                recorded: None,
             },
             output,
         ))
@@ -154,6 +161,13 @@ impl Tether {
             self.kill_shim().await;
         }
         self.shim = None;
+    }
+
+    /// Nothing of the tree is left.
+    pub(crate) fn forget(&mut self) {
+        if let Some(recorded) = self.recorded.take() {
+            recorded.forget();
+        }
     }
 
     pub(crate) async fn kill_shim(&mut self) {
@@ -229,11 +243,13 @@ impl Drop for Tether {
         };
         let bound = self.spec.limits.grace + LEFTOVER_GRACE + SHIM_BOUND;
         let identity = self.identity.clone();
+        let recorded = self.recorded.take();
         runtime.spawn(async move {
             if timeout(bound, shim.wait())
                 .await
                 .is_ok_and(|status| status.is_ok_and(|status| status.success()))
             {
+                recorded.into_iter().for_each(Recorded::forget);
                 return;
             }
             tracing::warn!(
@@ -243,10 +259,11 @@ impl Drop for Tether {
             if let Err(error) = shim.kill().await {
                 tracing::warn!(%error, "shim not killed");
             }
-            if let Some(identity) = identity
-                && let Err(error) = sweep::in_background(identity, Duration::ZERO, Adopted::Reap).await
-            {
-                tracing::warn!(%error, "tree of a lost shim not searched");
+            let Some(identity) = identity else { return };
+            match sweep::in_background(identity, Duration::ZERO, Adopted::Reap).await {
+                Ok(swept) if swept.survivors == 0 => recorded.into_iter().for_each(Recorded::forget),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "tree of a lost shim not searched"),
             }
         });
     }

@@ -130,6 +130,7 @@ impl Watch {
     async fn finish(mut self, leftovers: u32, on_line: &mut OnLine<'_>) -> Result<Finished, SuperviseError> {
         self.drain(on_line).await;
         self.tether.join().await;
+        self.tether.forget();
         let Some(end) = self.end else {
             return Err(self.tether.lost());
         };

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,20 +13,27 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
     match args.next().as_deref().and_then(|mode| mode.to_str()) {
         Some("run-shim") => shim_main(args),
-        Some("supervise") => supervise(args.collect()),
+        Some("supervise") => supervise(args.collect(), None),
+        Some("supervise-recording") => match args.next() {
+            Some(folder) => supervise(args.collect(), Some(folder)),
+            None => ExitCode::from(2),
+        },
         _ => ExitCode::from(2),
     }
 }
 
-/// Runs its arguments as a child, and copies the child's lines to standard output.
-fn supervise(command: Vec<OsString>) -> ExitCode {
+/// Runs its arguments as a child, written down in `folder`, and copies the child's lines to standard output.
+fn supervise(command: Vec<OsString>, folder: Option<OsString>) -> ExitCode {
     let run = async {
         become_subreaper().ok()?;
         let (program, args) = command.split_first()?;
-        let supervisor = Supervisor::new(
+        let mut supervisor = Supervisor::new(
             ShimCommand::this_binary(["run-shim"]),
             std::env::vars_os().collect(),
         );
+        if let Some(folder) = &folder {
+            supervisor = supervisor.recording_in(Path::new(folder)).on_behalf_of("a run");
+        }
         let limits = Limits {
             grace: Duration::from_millis(300),
             ..Limits::default()

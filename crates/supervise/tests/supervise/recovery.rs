@@ -3,10 +3,13 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mykeeper_supervise::ProcessIdentity;
+use mykeeper_supervise::{Activity, ChildRecord, ChildSpec, ProcessIdentity, end_leftovers};
 use rustix::process::Signal;
 
-use crate::support::{Heard, Mark, STAND_IN, eventually, parent, processes, send, sh, start_heard, stat};
+use crate::support::{
+    Heard, Mark, STAND_IN, eventually, parent, processes, send, sh, start_heard, stat, supervisor,
+};
+use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
 async fn an_identity_survives_being_written_down() {
@@ -105,4 +108,78 @@ async fn what_survived_daemon_and_shim_is_found_by_its_mark() {
 fn leads(pid: u32) -> bool {
     let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.contains("wait; sleep 1000") && parent(pid) != 1
+}
+
+fn records(folder: &std::path::Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_child_is_written_down_while_it_lives_and_its_keeper_answers_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let supervisor = supervisor().recording_in(folder.path());
+    let start = |spec| {
+        supervisor.start(
+            spec,
+            CancellationToken::new(),
+            Activity::new(),
+            Box::new(|_, _| {}),
+        )
+    };
+    let child = start(ChildSpec::new("sleep").arg("1000")).await.unwrap();
+    assert_eq!(records(folder.path()), 1);
+    let found = end_leftovers(folder.path(), Duration::ZERO).await.unwrap();
+    assert!(found.is_empty() && child.identity().is_alive(), "{found:?}");
+    child.stop().await.unwrap();
+    assert_eq!(records(folder.path()), 0, "after its end");
+    drop(start(ChildSpec::new("sleep").arg("1000")).await.unwrap());
+    eventually("the record of a dropped child goes", || {
+        records(folder.path()) == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_outlived_daemon_and_shim_is_ended_by_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = Mark::new();
+    let loner = r#"setsid sh -c '(trap "" TERM HUP; echo >"$0"; while :; do sleep 0.1; done) & exit 0' "$0"; sleep 1000"#;
+    let is_alone = folder.path().join("alone");
+    let mut daemon = Command::new(STAND_IN)
+        .arg("supervise-recording")
+        .arg(folder.path())
+        .args(["env", &format!("TEST_MARK={}", mark.text()), "sh", "-c", loner])
+        .arg(&is_alone)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut record = None;
+    eventually("the child is written down and has a loner", || {
+        let written = std::fs::read_dir(folder.path()).unwrap().flatten();
+        let mut texts = written.filter_map(|entry| std::fs::read(entry.path()).ok());
+        record = texts.find_map(|text| serde_json::from_slice::<ChildRecord>(&text).ok());
+        record.is_some() && is_alone.exists()
+    })
+    .await;
+    let record = record.unwrap();
+    // Stopped first, so that it cannot clean up after its shim.
+    send(daemon.id(), Signal::STOP);
+    send(record.shim.clone().unwrap().pid, Signal::KILL);
+    send(daemon.id(), Signal::KILL);
+    daemon.wait().unwrap();
+    eventually("the tool died with its shim", || !record.child.is_alive()).await;
+    assert!(!mark.living().is_empty(), "the loner should have survived this");
+    let found = end_leftovers(folder.path(), Duration::from_millis(100))
+        .await
+        .unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].ended.as_ref().is_ok_and(|signalled| *signalled >= 1),
+        "{found:?}"
+    );
+    assert_eq!(found[0].record, record);
+    assert_eq!(record.owner.as_deref(), Some("a run"));
+    mark.assert_gone();
+    assert_eq!(records(folder.path()), 1, "only what the loner wrote");
 }
