@@ -6,132 +6,19 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod support;
+
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::{Catalog, OpenCatalog, RunFilter};
-use mykeeper_config::{Settings, Surroundings};
 use mykeeper_daemon::engine::Work;
-use mykeeper_daemon::jobs::{JobError, JobReport};
+use mykeeper_daemon::jobs::JobReport;
 use mykeeper_daemon::recovery::recover;
 use mykeeper_daemon::scheduler::Scheduler;
-use mykeeper_daemon::state_dir::StateDir;
-use mykeeper_daemon::{DaemonError, Engine, Environment};
-use mykeeper_domain::job::Job;
+use mykeeper_daemon::{DaemonError, Engine};
 use mykeeper_domain::run::{Run, RunState, Trigger};
-use mykeeper_domain::{Clock, JobName, ManualClock, RunId, SystemClock};
-use mykeeper_supervise::{ShimCommand, Supervisor};
+use mykeeper_domain::{Clock, ManualClock, RunId, SystemClock};
 use std::sync::Arc;
-use std::time::Duration;
-use tempfile::TempDir;
+use support::{Stage, at, endless, environment, settings};
 use tokio_util::sync::CancellationToken;
-
-const JOB: &str = "prune";
-
-/// A state directory, its catalog, and settings read from real files.
-struct Stage {
-    _dir: TempDir,
-    environment: Arc<Environment>,
-}
-
-impl Stage {
-    async fn new(job: &str, clock: Arc<dyn Clock>) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = settings(&dir, job);
-        let environment = environment(settings, clock).await;
-        Self {
-            _dir: dir,
-            environment,
-        }
-    }
-
-    fn engine(&self) -> Engine {
-        Engine::for_daemon(Arc::clone(&self.environment))
-    }
-
-    fn job(&self) -> Arc<Job> {
-        Arc::clone(&self.environment.settings().jobs[&JobName::new(JOB).unwrap()])
-    }
-
-    async fn runs(&self) -> Vec<Run> {
-        let mut runs = self
-            .environment
-            .catalog
-            .runs(&RunFilter {
-                limit: 10_000,
-                ..Default::default()
-            })
-            .await
-            .unwrap();
-        runs.sort_by_key(|run| (run.slot_at, run.id));
-        runs
-    }
-
-    async fn wait_for_run(&self, wanted: impl Fn(&Run) -> bool) -> Run {
-        for _ in 0..600 {
-            if let Some(run) = self.runs().await.into_iter().find(&wanted) {
-                return run;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("no such run: {:#?}", self.runs().await);
-    }
-}
-
-fn settings(dir: &TempDir, job: &str) -> Settings {
-    let data = dir.path().join("data");
-    std::fs::create_dir_all(&data).unwrap();
-    let keeper = dir.path().join("mykeeper.toml");
-    std::fs::write(
-        &keeper,
-        format!("node = \"n1\"\nstate_dir = {:?}\n", dir.path().join("state")),
-    )
-    .unwrap();
-    let text = format!("[retention.{JOB}]\ndirectory = {data:?}\nkeep = {{ last = 3 }}\n{job}\n");
-    std::fs::write(dir.path().join("schedule.toml"), text).unwrap();
-    let surroundings = Surroundings {
-        host_name: "n1".into(),
-        host_address: "127.0.0.1".into(),
-        ..Default::default()
-    };
-    mykeeper_config::load(&keeper, &surroundings).unwrap().settings
-}
-
-async fn environment(settings: Settings, clock: Arc<dyn Clock>) -> Arc<Environment> {
-    let state = StateDir::open(&settings.state_dir).unwrap();
-    let catalog: Arc<dyn Catalog> = mykeeper_catalog::open(&OpenCatalog {
-        url: settings.catalog.url.clone(),
-        password: None,
-        timezone: settings.catalog.timezone,
-        create: true,
-    })
-    .await
-    .unwrap();
-    catalog.migrate().await.unwrap();
-    let shim = ShimCommand {
-        program: "/nonexistent".into(),
-        args: vec![],
-    };
-    let supervisor = Supervisor::new(shim, vec![]);
-    Arc::new(Environment::new(
-        settings,
-        catalog,
-        clock,
-        supervisor,
-        (state, None),
-    ))
-}
-
-fn at(text: &str) -> DateTime<Utc> {
-    text.parse().unwrap()
-}
-
-fn endless() -> Work {
-    Box::new(|context| {
-        Box::pin(async move {
-            context.cancel.cancelled().await;
-            Err(JobError::cancelled())
-        })
-    })
-}
 
 #[tokio::test]
 async fn a_slot_that_two_daemons_of_one_node_see_happens_once() {
@@ -421,15 +308,12 @@ async fn a_new_schedule_begins_when_it_is_seen_and_the_old_ones_slots_are_decide
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let environment = environment(settings(&dir, "cron = \"0 * * * *\""), clock.clone()).await;
-    let stage = Stage {
-        _dir: dir,
-        environment,
-    };
+    let stage = Stage { dir, environment };
     let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::minutes(150));
     let (mut scheduler, _, _) =
-        Scheduler::new(stage.engine(), settings(&stage._dir, "cron = \"* * * * *\"").jobs);
+        Scheduler::new(stage.engine(), settings(&stage.dir, "cron = \"* * * * *\"").jobs);
     scheduler.decide_missed().await.unwrap();
     let slots: Vec<_> = stage.runs().await.iter().filter_map(|run| run.slot_at).collect();
     assert!(
