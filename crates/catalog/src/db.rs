@@ -7,7 +7,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPool};
 use sqlx::sqlite::SqlitePool;
 use std::time::Duration;
 
-/// How long one transaction may take, unless it is known to be a long one.
+/// How long one transaction may take where nothing else can be done meanwhile.
 pub(crate) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 /// How often a transaction that another one was in the way of is tried again.
 pub(crate) const COLLISION_TRIES: u32 = 8;
@@ -36,6 +36,8 @@ pub(crate) struct Store {
     pub(crate) url: String,
     /// What the seed's DATETIME columns are in.
     pub(crate) zone: Tz,
+    /// How long one transaction may take, unless it is known to be a long one.
+    pub(crate) limit: Duration,
 }
 
 /// Why a transaction came to nothing, before it is explained.
@@ -163,9 +165,6 @@ impl Store {
 /// Runs `$body` on a connection of `$pool` within the time limit. A connection whose answer is still owed is not
 /// given back to the pool: it would be waited for there.
 macro_rules! bounded {
-    ($pool:expr, |$conn:ident| $body:expr) => {
-        $crate::db::bounded!($pool, $crate::db::STATEMENT_LIMIT, |$conn| $body)
-    };
     ($pool:expr, $limit:expr, |$conn:ident| $body:expr) => {
         async {
             let mut held = $pool.acquire().await?;
@@ -190,10 +189,10 @@ macro_rules! reading {
     ($store:expr, $action:expr, |$conn:ident| $body:expr) => {{
         let outcome: Result<_, $crate::db::Fault> = match &$store.db {
             $crate::db::Db::Lite { readers, .. } => {
-                $crate::db::bounded!(readers, |$conn| Ok::<_, $crate::db::Fault>($body))
+                $crate::db::bounded!(readers, $store.limit, |$conn| Ok::<_, $crate::db::Fault>($body))
             }
             $crate::db::Db::My { pool, .. } => {
-                $crate::db::bounded!(pool, |$conn| Ok::<_, $crate::db::Fault>($body))
+                $crate::db::bounded!(pool, $store.limit, |$conn| Ok::<_, $crate::db::Fault>($body))
             }
         };
         match outcome {
@@ -207,7 +206,7 @@ macro_rules! reading {
 /// run more than once, where another transaction was in its way; no new try begins once `$limit` is over.
 macro_rules! writing {
     ($store:expr, $action:expr, |$tx:ident| $body:expr) => {
-        $crate::db::writing!($store, $action, $crate::db::STATEMENT_LIMIT, |$tx| $body)
+        $crate::db::writing!($store, $action, $store.limit, |$tx| $body)
     };
     ($store:expr, $action:expr, $limit:expr, |$tx:ident| $body:expr) => {{
         let limit: std::time::Duration = $limit;

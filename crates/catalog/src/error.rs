@@ -50,3 +50,12 @@ pub enum CatalogError {
         cause: String,
     },
 }
+
+impl CatalogError {
+    /// Whether the catalog is not there, or not ready yet, rather than what was asked of it at fault: the same may
+    /// succeed later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Schema { .. })
+    }
+}

@@ -149,3 +149,64 @@ pub(crate) async fn known(store: &Store, node: &NodeName) -> Result<Vec<JobRecor
     })?;
     rows.into_iter().map(|row| row.into_record(node)).collect()
 }
+
+/// One job, unless it is forgotten.
+pub(crate) async fn known_one(
+    store: &Store,
+    node: &NodeName,
+    job: &JobName,
+) -> Result<Option<JobRecord>, CatalogError> {
+    let row: Option<JobRow> = reading!(store, "read a known job", |conn| {
+        sqlx::query_as(
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job \
+             WHERE node = ? AND job = ? AND forgotten_ms IS NULL AND since_ms IS NOT NULL",
+        )
+        .bind(node.as_str())
+        .bind(job.as_str())
+        .fetch_optional(&mut *conn)
+        .await?
+    })?;
+    row.map(|row| row.into_record(node)).transpose()
+}
+
+/// Takes over what another catalog knows of a job; a slot that was decided here meanwhile stays decided.
+pub(crate) async fn adopt(store: &Store, record: &JobRecord) -> Result<(), CatalogError> {
+    writing!(store, "copy a job", |tx| {
+        let known: Option<JobRow> = sqlx::query_as(
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job WHERE node = ? AND job = ?",
+        )
+        .bind(record.node.as_str())
+        .bind(record.job.as_str())
+        .fetch_optional(&mut *tx)
+        .await?;
+        let since = ms(record.since);
+        let last = record
+            .last_slot_at
+            .map(ms)
+            .max(known.as_ref().and_then(|row| row.last_slot_ms));
+        let is_same = known.as_ref().is_some_and(|row| {
+            row.forgotten_ms.is_none()
+                && row.since_ms == Some(since)
+                && row.last_slot_ms == last
+                && row.kind == record.kind.as_str()
+                && row.schedule.as_deref() == Some(&record.schedule)
+        });
+        if !is_same {
+            let statement = if known.is_some() {
+                "UPDATE mk_job SET kind = ?, since_ms = ?, last_slot_ms = ?, schedule = ?, forgotten_ms = NULL \
+                 WHERE node = ? AND job = ?"
+            } else {
+                "INSERT INTO mk_job (kind, since_ms, last_slot_ms, schedule, node, job) VALUES (?, ?, ?, ?, ?, ?)"
+            };
+            sqlx::query(statement)
+                .bind(record.kind.as_str())
+                .bind(since)
+                .bind(last)
+                .bind(record.schedule.as_str())
+                .bind(record.node.as_str())
+                .bind(record.job.as_str())
+                .execute(&mut *tx)
+                .await?;
+        }
+    })
+}

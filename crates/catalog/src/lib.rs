@@ -6,6 +6,7 @@ mod contents;
 mod db;
 mod error;
 mod jobs;
+mod journal;
 mod leases;
 mod migrate;
 mod open;
@@ -20,7 +21,8 @@ mod transfers;
 mod zone;
 
 pub use error::CatalogError;
-pub use open::{OpenCatalog, open};
+pub use journal::{journal_backlog, open_journaled};
+pub use open::{OpenCatalog, is_shared, open};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -140,7 +142,7 @@ pub struct JobRecord {
 }
 
 /// What a node's file says of a job, as far as the catalog keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JobDefinition {
     /// Name.
     pub job: JobName,
@@ -165,6 +167,24 @@ pub struct MigrationStatus {
     pub backups: Option<u64>,
 }
 
+/// A journal is given up to so many bytes of `state_dir`: weeks of runs. Beyond them the catalog counts as away.
+pub const MAX_JOURNAL_BYTES: u64 = 4 << 30;
+
+/// What waits for a catalog that is away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Backlog {
+    /// Records that are to be written to it.
+    pub waiting: u64,
+    /// When the oldest of them was noted.
+    pub since: Option<DateTime<Utc>>,
+    /// Records that it has refused for what they hold: they need a person.
+    pub refused: u64,
+    /// In which words, of one of them.
+    pub refusal: Option<String>,
+    /// Why it is away, where this process has found it so.
+    pub away: Option<String>,
+}
+
 /// The catalog. Each method is one transaction. Times are UTC.
 #[async_trait]
 pub trait Catalog: Send + Sync {
@@ -172,6 +192,10 @@ pub trait Catalog: Send + Sync {
     async fn migrate(&self) -> Result<MigrationStatus, CatalogError>;
     /// Changes nothing.
     async fn status(&self) -> Result<MigrationStatus, CatalogError>;
+    /// What waits in this machine's journal; nothing where there is none.
+    async fn backlog(&self) -> Result<Backlog, CatalogError> {
+        Ok(Backlog::default())
+    }
 
     /// Notes that `node` has this job now. A job that comes back after `forget_job` starts afresh at `now`.
     async fn know_job(

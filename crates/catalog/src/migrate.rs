@@ -163,7 +163,7 @@ async fn applied(store: &Store) -> Result<i64, CatalogError> {
 async fn has_table(store: &Store, table: &str) -> Result<bool, CatalogError> {
     const ACTION: &str = "look for tables";
     let outcome: Result<i64, Fault> = match &store.db {
-        Db::Lite { readers, .. } => bounded!(readers, |conn| {
+        Db::Lite { readers, .. } => bounded!(readers, store.limit, |conn| {
             Ok(
                 sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?")
                     .bind(table)
@@ -171,7 +171,7 @@ async fn has_table(store: &Store, table: &str) -> Result<bool, CatalogError> {
                     .await?,
             )
         }),
-        Db::My { pool, .. } => bounded!(pool, |conn| {
+        Db::My { pool, .. } => bounded!(pool, store.limit, |conn| {
             Ok(sqlx::query_scalar(
                 "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = ?",
             )
@@ -209,13 +209,13 @@ pub(crate) async fn status(store: &Store) -> Result<MigrationStatus, CatalogErro
 
 async fn engine(store: &Store) -> Result<String, CatalogError> {
     let outcome: Result<String, Fault> = match &store.db {
-        Db::Lite { readers, .. } => bounded!(readers, |conn| {
+        Db::Lite { readers, .. } => bounded!(readers, store.limit, |conn| {
             let version: String = sqlx::query_scalar("SELECT sqlite_version()")
                 .fetch_one(&mut *conn)
                 .await?;
             Ok(format!("SQLite {version}"))
         }),
-        Db::My { pool, .. } => bounded!(pool, |conn| {
+        Db::My { pool, .. } => bounded!(pool, store.limit, |conn| {
             let version: String = sqlx::query_scalar("SELECT VERSION()")
                 .fetch_one(&mut *conn)
                 .await?;

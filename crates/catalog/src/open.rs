@@ -1,6 +1,6 @@
 //! Opening a catalog by its URL.
 
-use crate::db::{Db, Store};
+use crate::db::{Db, STATEMENT_LIMIT, Store};
 use crate::error::CatalogError;
 use crate::{Catalog, migrate, probe};
 use chrono_tz::Tz;
@@ -47,10 +47,12 @@ pub struct OpenCatalog {
 ///
 /// A MySQL server that cannot be reached is reported, with the server's or system's own words, within about 5 s.
 pub async fn open(settings: &OpenCatalog) -> Result<Arc<dyn Catalog>, CatalogError> {
-    let store = if let Some(path) = settings.url.strip_prefix("sqlite:") {
-        open_sqlite(settings, path).await?
-    } else if settings.url.starts_with("mysql:") || settings.url.starts_with("mariadb:") {
-        open_mysql(settings).await?
+    let store = if settings.url.starts_with("sqlite:") {
+        sqlite(settings).await?
+    } else if is_shared(&settings.url) {
+        let store = mysql(settings)?;
+        connect(&store).await?;
+        store
     } else {
         return Err(CatalogError::Url {
             url: without_password(&settings.url),
@@ -61,7 +63,13 @@ pub async fn open(settings: &OpenCatalog) -> Result<Arc<dyn Catalog>, CatalogErr
     Ok(Arc::new(store))
 }
 
-async fn open_sqlite(settings: &OpenCatalog, path: &str) -> Result<Store, CatalogError> {
+/// Whether a URL is of a server, which may be away while this machine is not.
+pub fn is_shared(url: &str) -> bool {
+    url.starts_with("mysql:") || url.starts_with("mariadb:")
+}
+
+pub(crate) async fn sqlite(settings: &OpenCatalog) -> Result<Store, CatalogError> {
+    let path = settings.url.strip_prefix("sqlite:").unwrap_or(&settings.url);
     let path = PathBuf::from(
         path.strip_prefix("//")
             .filter(|rest| rest.starts_with('/'))
@@ -113,6 +121,7 @@ async fn open_sqlite(settings: &OpenCatalog, path: &str) -> Result<Store, Catalo
         },
         url,
         zone: settings.timezone,
+        limit: STATEMENT_LIMIT,
     };
     // Two processes that switch a new file to WAL at once can find it locked whatever the busy timeout says.
     let mut tries = 0_u64;
@@ -160,7 +169,8 @@ fn present(path: &Path, make: bool) -> Result<(), String> {
     }
 }
 
-async fn open_mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
+/// Makes ready, and does not connect yet.
+pub(crate) fn mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
     let url = without_password(&settings.url);
     let bad = |cause: &str| CatalogError::Url {
         url: url.clone(),
@@ -184,18 +194,26 @@ async fn open_mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
         .idle_timeout(IDLE)
         .after_connect(|connection, _| Box::pin(probe::prepare(connection)))
         .connect_lazy_with(options.clone());
-    let store = Store {
+    Ok(Store {
         db: Db::My {
             pool,
-            options: Box::new(options.clone()),
+            options: Box::new(options),
         },
         url,
         zone: settings.timezone,
-    };
-    probe::connect(&options)
-        .await
-        .map_err(|cause| store.unreachable(cause))?;
-    Ok(store)
+        limit: STATEMENT_LIMIT,
+    })
+}
+
+/// Whether the server answers; the error has its own or the system's words.
+pub(crate) async fn connect(store: &Store) -> Result<(), CatalogError> {
+    match &store.db {
+        Db::Lite { .. } => Ok(()),
+        Db::My { options, .. } => match probe::connect(options).await {
+            Ok(_) => Ok(()),
+            Err(cause) => Err(store.unreachable(cause)),
+        },
+    }
 }
 
 /// The URL with `***` in place of a password.

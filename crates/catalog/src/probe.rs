@@ -55,22 +55,38 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => match mysql_number(error.as_ref()) {
             // Too many connections, access denied, unknown database, shutting down, host blocked or not allowed,
-            // killed, limits of the account.
+            // killed, limits of the account; read-only; disk or table full, errors of the file system, out of memory;
+            // a cluster's node that is not ready; a limit on the time of statements.
             Some(number) => matches!(
                 number,
-                1040 | 1044
+                1021 | 1026
+                    | 1030
+                    | 1037
+                    | 1038
+                    | 1040
+                    | 1041
+                    | 1044
                     | 1045
                     | 1049
                     | 1053
+                    | 1047
                     | 1077
+                    | 1114
                     | 1129
                     | 1130
+                    | 1142
+                    | 1180
                     | 1184
                     | 1203
                     | 1226
+                    | 1290
                     | 1317
                     | 1698
+                    | 1792
+                    | 1836
                     | 1927
+                    | 1969
+                    | 3024
                     | 4031
             ),
             // SQLITE_BUSY, SQLITE_IOERR, SQLITE_CANTOPEN, SQLITE_NOTADB, by their primary codes.

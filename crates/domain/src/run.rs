@@ -151,7 +151,7 @@ impl Run {
 }
 
 /// How a run, or an attempt, ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunEnd {
     /// A final state.
     pub state: RunState,

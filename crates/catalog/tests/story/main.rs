@@ -6,6 +6,8 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod away;
+#[path = "../throwaway/mod.rs"]
 mod throwaway;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -253,6 +255,30 @@ async fn the_story_on_mariadb() {
     a_migration_cut_off_half_way_is_run_again(&server, &settings).await;
 }
 
+/// What is not away is not kept on this machine: the journal changes nothing then.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_through_the_journal() {
+    let server = throwaway::MariaDb::start().await;
+    server.sql("mysql", "CREATE DATABASE story").await;
+    let settings = OpenCatalog {
+        url: server.url("root", "story"),
+        password: None,
+        timezone: Tz::Europe__Berlin,
+        create: true,
+    };
+    open(&settings).await.unwrap().migrate().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = away::journaled(&settings, folder.path()).await;
+    acts(catalog.as_ref()).await;
+    assert_eq!(
+        mykeeper_catalog::journal_backlog(folder.path())
+            .await
+            .unwrap()
+            .waiting,
+        0
+    );
+}
+
 async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, settings: &OpenCatalog) {
     for version in 1..=latest_migration() {
         // As a crash leaves it: the statements are done, or half done, and the note says so.
@@ -306,10 +332,12 @@ async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, 
 
 async fn tell(settings: &OpenCatalog) {
     four_nodes_migrate_at_once(settings).await;
-    let catalog = open(settings).await.unwrap();
-    let catalog = catalog.as_ref();
-    jobs_are_known_and_forgotten(catalog).await;
     each_slot_is_won_once(settings).await;
+    acts(open(settings).await.unwrap().as_ref()).await;
+}
+
+async fn acts(catalog: &dyn Catalog) {
+    jobs_are_known_and_forgotten(catalog).await;
     slots_that_pass_are_recorded_once(catalog).await;
     a_run_is_done_again_once_and_says_what_it_waits_for(catalog).await;
     runs_and_attempts_end_once(catalog).await;

@@ -1,0 +1,472 @@
+//! The trait over a shared catalog with its journal.
+
+use super::{CLOSE_WITHIN, Entry, Journaled, log};
+use crate::db::Store;
+use crate::{
+    Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
+    MigrationStatus, RunFilter, jobs,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::inventory::Inventory;
+use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::run::{Attempt, Run, RunEnd};
+use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+impl Journaled {
+    fn remote(&self) -> &Store {
+        &self.shared.remote
+    }
+
+    /// A write whose answer is nothing.
+    async fn note<'a>(
+        &'a self,
+        apply: impl Fn(&'a Store) -> super::Answer<'a, ()> + Send + Sync,
+        entry: impl FnOnce() -> Entry + Send,
+    ) -> Result<(), CatalogError> {
+        self.shared
+            .write(apply, entry)
+            .await
+            .map(|written| written.answer)
+    }
+}
+
+#[async_trait]
+impl Catalog for Journaled {
+    /// Where the shared catalog is away, its tables are brought up when it is back.
+    async fn migrate(&self) -> Result<MigrationStatus, CatalogError> {
+        let status = self.remote().migrate().await?;
+        self.shared.is_migrated.store(true, Ordering::Relaxed);
+        Ok(status)
+    }
+
+    async fn status(&self) -> Result<MigrationStatus, CatalogError> {
+        self.remote().status().await
+    }
+
+    async fn backlog(&self) -> Result<Backlog, CatalogError> {
+        self.shared.backlog().await
+    }
+
+    async fn know_job(
+        &self,
+        node: &NodeName,
+        definition: &JobDefinition,
+        now: DateTime<Utc>,
+    ) -> Result<JobRecord, CatalogError> {
+        let shared = &self.shared;
+        if !shared.waits().await {
+            match shared.remote.know_job(node, definition, now).await {
+                Ok(record) => {
+                    shared.note_back();
+                    if let Err(error) = jobs::adopt(&shared.local, &record).await {
+                        tracing::warn!(%error, job = %record.job, "this machine's copy of the catalog lacks a job");
+                    }
+                    return Ok(record);
+                }
+                Err(error) if error.is_away() => shared.note_away(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        // What is known already needs no note: there may be a thousand jobs.
+        let known = jobs::known_one(&shared.local, node, &definition.job).await?;
+        if let Some(record) = known.filter(|record| record.kind == definition.kind) {
+            return Ok(record);
+        }
+        let entry = Entry::KnowJob {
+            node: node.clone(),
+            definition: definition.clone(),
+            now,
+        };
+        shared.defer(&entry).await?;
+        shared.local.know_job(node, definition, now).await
+    }
+
+    async fn reschedule_job(
+        &self,
+        node: &NodeName,
+        definition: &JobDefinition,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        let entry = || Entry::RescheduleJob {
+            node: node.clone(),
+            definition: definition.clone(),
+            now,
+        };
+        self.note(|store| store.reschedule_job(node, definition, now), entry)
+            .await
+    }
+
+    async fn forget_job(
+        &self,
+        node: &NodeName,
+        job: &JobName,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        let entry = || Entry::ForgetJob {
+            node: node.clone(),
+            job: job.clone(),
+            now,
+        };
+        self.note(|store| store.forget_job(node, job, now), entry).await
+    }
+
+    async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
+        self.shared.ask_own(|store| store.known_jobs(node)).await
+    }
+
+    async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
+        let shared = &self.shared;
+        if !shared.waits().await {
+            match shared.remote.claim_slot(run).await {
+                // Only what is ours is copied: the run of another would never end here.
+                Ok(claim) => {
+                    shared.note_back();
+                    if claim == Claim::Won
+                        && let Err(error) = shared.local.claim_slot(run).await
+                    {
+                        tracing::warn!(%error, run = %run.id, "this machine's copy of the catalog lacks a run");
+                    }
+                    return Ok(claim);
+                }
+                Err(error) if error.is_away() => shared.note_away(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        let seq = shared.defer(&Entry::ClaimSlot { run: run.clone() }).await?;
+        let claim = shared.local.claim_slot(run).await?;
+        if claim == Claim::Taken {
+            log::strike(&shared.local, seq).await?;
+        }
+        Ok(claim)
+    }
+
+    async fn skip_slots(&self, runs: &[Run]) -> Result<u64, CatalogError> {
+        let entry = || Entry::SkipSlots { runs: runs.to_vec() };
+        let written = self.shared.write(|store| store.skip_slots(runs), entry).await?;
+        Ok(written.answer)
+    }
+
+    async fn decided_slots(
+        &self,
+        of: (&NodeName, &JobName),
+        span: (DateTime<Utc>, DateTime<Utc>),
+        limit: u32,
+    ) -> Result<Vec<DecidedSlot>, CatalogError> {
+        self.remote().decided_slots(of, span, limit).await
+    }
+
+    /// Never noted: it is only worth a look while it is true.
+    async fn note_run(&self, id: RunId, note: Option<&str>) -> Result<bool, CatalogError> {
+        let shared = &self.shared;
+        if !shared.waits().await {
+            match shared.remote.note_run(id, note).await {
+                Err(error) if error.is_away() => shared.note_away(&error),
+                answer => return answer,
+            }
+        }
+        shared.local.note_run(id, note).await
+    }
+
+    async fn insert_run(&self, run: &Run) -> Result<(), CatalogError> {
+        let entry = || Entry::InsertRun { run: run.clone() };
+        self.note(|store| store.insert_run(run), entry).await
+    }
+
+    async fn start_run(
+        &self,
+        id: RunId,
+        started_at: DateTime<Utc>,
+        log_path: Option<PathBuf>,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::StartRun {
+            id,
+            started_at,
+            log_path: log_path.clone(),
+        };
+        let written = self
+            .shared
+            .write(|store| store.start_run(id, started_at, log_path.clone()), entry)
+            .await?;
+        // A run that the copy does not know was written before there was one.
+        let is_unknown = written.seq.is_some() && self.shared.local.run(id).await?.is_none();
+        Ok(written.answer || is_unknown)
+    }
+
+    async fn finish_run(&self, id: RunId, end: &RunEnd) -> Result<bool, CatalogError> {
+        let entry = || Entry::FinishRun { id, end: end.clone() };
+        let written = self
+            .shared
+            .write(|store| store.finish_run(id, end), entry)
+            .await?;
+        Ok(written.answer)
+    }
+
+    async fn run(&self, id: RunId) -> Result<Option<Run>, CatalogError> {
+        self.shared.ask_one(|store| store.run(id)).await
+    }
+
+    async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
+        self.remote().runs(filter).await
+    }
+
+    async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+        self.shared.ask_own(|store| store.unfinished_runs(node)).await
+    }
+
+    async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+        self.shared.ask_own(|store| store.last_runs(node)).await
+    }
+
+    async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError> {
+        let entry = || Entry::StartAttempt {
+            attempt: attempt.clone(),
+        };
+        self.note(|store| store.start_attempt(attempt), entry).await
+    }
+
+    async fn finish_attempt(
+        &self,
+        id: AttemptId,
+        end: &RunEnd,
+        exit_status: Option<&str>,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::FinishAttempt {
+            id,
+            end: end.clone(),
+            exit_status: exit_status.map(str::to_owned),
+        };
+        let written = self
+            .shared
+            .write(|store| store.finish_attempt(id, end, exit_status), entry)
+            .await?;
+        Ok(written.answer)
+    }
+
+    async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, CatalogError> {
+        self.shared.ask_own(|store| store.attempts(run)).await
+    }
+
+    async fn insert_backup(
+        &self,
+        backup: &Backup,
+        manifest: &Manifest,
+        evidence: &Evidence,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::InsertBackup {
+            backup: Box::new(backup.clone()),
+            manifest: manifest.clone(),
+            evidence: Box::new(evidence.clone()),
+        };
+        let (no_files, no_objects) = (
+            Manifest {
+                files: Vec::new(),
+                ..manifest.clone()
+            },
+            Evidence {
+                inventory: Inventory::default(),
+                ..evidence.clone()
+            },
+        );
+        let apply = |store| {
+            if self.shared.is_copy(store) {
+                store.insert_backup(backup, &no_files, &no_objects)
+            } else {
+                store.insert_backup(backup, manifest, evidence)
+            }
+        };
+        let written = self.shared.write(apply, entry).await?;
+        Ok(written.answer)
+    }
+
+    async fn backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError> {
+        self.shared.ask_one(|store| store.backup(id)).await
+    }
+
+    async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
+        self.remote().backups(filter).await
+    }
+
+    async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError> {
+        self.remote().files(id).await
+    }
+
+    async fn evidence(&self, id: BackupId) -> Result<Option<Evidence>, CatalogError> {
+        self.remote().evidence(id).await
+    }
+
+    async fn start_transfer(&self, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
+        let entry = || Entry::StartTransfer {
+            transfer: transfer.clone(),
+            remote_dest: remote_dest.to_owned(),
+        };
+        self.note(|store| store.start_transfer(transfer, remote_dest), entry)
+            .await
+    }
+
+    async fn finish_transfer(
+        &self,
+        id: AttemptId,
+        end: &RunEnd,
+        sent_bytes: Option<u64>,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::FinishTransfer {
+            id,
+            end: end.clone(),
+            sent_bytes,
+        };
+        let written = self
+            .shared
+            .write(|store| store.finish_transfer(id, end, sent_bytes), entry)
+            .await?;
+        Ok(written.answer)
+    }
+
+    async fn transfers(&self, id: BackupId) -> Result<Vec<Transfer>, CatalogError> {
+        self.remote().transfers(id).await
+    }
+
+    async fn unfinished_transfers(&self, node: &NodeName) -> Result<Vec<Transfer>, CatalogError> {
+        self.shared
+            .ask_own(|store| store.unfinished_transfers(node))
+            .await
+    }
+
+    async fn pending_transfers(
+        &self,
+        node: &NodeName,
+        destination: &DestinationName,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        self.remote().pending_transfers(node, destination, limit).await
+    }
+
+    async fn due_verifications(
+        &self,
+        node: &NodeName,
+        destination: &DestinationName,
+        before: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        self.remote()
+            .due_verifications(node, destination, before, limit)
+            .await
+    }
+
+    async fn validation_candidates(
+        &self,
+        since: Option<DateTime<Utc>>,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        self.remote().validation_candidates(since, limit).await
+    }
+
+    async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
+        let entry = || Entry::RecordProof { proof: proof.clone() };
+        self.note(
+            |store| {
+                if self.shared.is_copy(store) {
+                    Box::pin(std::future::ready(Ok(())))
+                } else {
+                    store.record_proof(proof)
+                }
+            },
+            entry,
+        )
+        .await
+    }
+
+    async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
+        self.remote().proofs(id).await
+    }
+
+    async fn acquire_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::AcquireLease {
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            now,
+            until,
+        };
+        let written = self
+            .shared
+            .write(|store| store.acquire_lease(name, holder, now, until), entry)
+            .await?;
+        Ok(written.answer)
+    }
+
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {
+        let entry = || Entry::ReleaseLease {
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+        };
+        self.note(|store| store.release_lease(name, holder), entry).await
+    }
+
+    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
+        self.remote().leases(prefix, now).await
+    }
+
+    /// Never noted: a set is removed only after every node can see that it is.
+    async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
+        self.remote().mark_deleting(id, reason).await
+    }
+
+    async fn mark_deleted(
+        &self,
+        id: BackupId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::MarkDeleted {
+            id,
+            reason: reason.to_owned(),
+            now,
+        };
+        let written = self
+            .shared
+            .write(|store| store.mark_deleted(id, reason, now), entry)
+            .await?;
+        // The copy may not know a set of another node.
+        Ok(written.answer || written.seq.is_some())
+    }
+
+    async fn paths(&self) -> Result<Vec<BackupPath>, CatalogError> {
+        self.remote().paths().await
+    }
+
+    async fn add_path(&self, path: &BackupPath) -> Result<i64, CatalogError> {
+        self.remote().add_path(path).await
+    }
+
+    async fn remove_path(&self, id: i64) -> Result<bool, CatalogError> {
+        self.remote().remove_path(id).await
+    }
+
+    async fn close(&self) {
+        let drainer = self.drainer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(drainer);
+        if self.shared.waits().await {
+            let drained = tokio::time::timeout(CLOSE_WITHIN, self.shared.drain()).await;
+            if !matches!(drained, Ok(Ok(super::drain::Drained::Empty))) {
+                tracing::warn!(
+                    "records wait in the journal for the catalog; the next start carries them out"
+                );
+            }
+        }
+        self.shared.remote.close().await;
+        self.shared.local.close().await;
+    }
+}

@@ -1,0 +1,175 @@
+//! One write, as the journal keeps it. Each can be carried out again without harm.
+
+use crate::{Catalog, CatalogError, Claim, JobDefinition};
+use chrono::{DateTime, Utc};
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::manifest::Manifest;
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::run::{Attempt, Run, RunEnd};
+use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::{AttemptId, BackupId, JobName, NodeName, RunId};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A method of [`Catalog`] and its arguments.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "write", rename_all = "kebab-case")]
+pub(super) enum Entry {
+    KnowJob {
+        node: NodeName,
+        definition: JobDefinition,
+        now: DateTime<Utc>,
+    },
+    RescheduleJob {
+        node: NodeName,
+        definition: JobDefinition,
+        now: DateTime<Utc>,
+    },
+    ForgetJob {
+        node: NodeName,
+        job: JobName,
+        now: DateTime<Utc>,
+    },
+    ClaimSlot {
+        run: Run,
+    },
+    SkipSlots {
+        runs: Vec<Run>,
+    },
+    InsertRun {
+        run: Run,
+    },
+    StartRun {
+        id: RunId,
+        started_at: DateTime<Utc>,
+        log_path: Option<PathBuf>,
+    },
+    FinishRun {
+        id: RunId,
+        end: RunEnd,
+    },
+    StartAttempt {
+        attempt: Attempt,
+    },
+    FinishAttempt {
+        id: AttemptId,
+        end: RunEnd,
+        exit_status: Option<String>,
+    },
+    InsertBackup {
+        backup: Box<Backup>,
+        manifest: Manifest,
+        evidence: Box<Evidence>,
+    },
+    StartTransfer {
+        transfer: Transfer,
+        remote_dest: String,
+    },
+    FinishTransfer {
+        id: AttemptId,
+        end: RunEnd,
+        sent_bytes: Option<u64>,
+    },
+    RecordProof {
+        proof: Proof,
+    },
+    AcquireLease {
+        name: String,
+        holder: String,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    },
+    ReleaseLease {
+        name: String,
+        holder: String,
+    },
+    MarkDeleted {
+        id: BackupId,
+        reason: String,
+        now: DateTime<Utc>,
+    },
+}
+
+impl Entry {
+    /// Carries it out. What it answers was answered when it was noted.
+    pub(super) async fn replay(&self, catalog: &dyn Catalog) -> Result<(), CatalogError> {
+        match self {
+            Self::KnowJob {
+                node,
+                definition,
+                now,
+            } => catalog.know_job(node, definition, *now).await.map(drop)?,
+            Self::RescheduleJob {
+                node,
+                definition,
+                now,
+            } => catalog.reschedule_job(node, definition, *now).await?,
+            Self::ForgetJob { node, job, now } => catalog.forget_job(node, job, *now).await?,
+            Self::ClaimSlot { run } => claim(catalog, run).await?,
+            Self::SkipSlots { runs } => catalog.skip_slots(runs).await.map(drop)?,
+            Self::InsertRun { run } => catalog.insert_run(run).await?,
+            Self::StartRun {
+                id,
+                started_at,
+                log_path,
+            } => catalog
+                .start_run(*id, *started_at, log_path.clone())
+                .await
+                .map(drop)?,
+            Self::FinishRun { id, end } => catalog.finish_run(*id, end).await.map(drop)?,
+            Self::StartAttempt { attempt } => catalog.start_attempt(attempt).await?,
+            Self::FinishAttempt { id, end, exit_status } => catalog
+                .finish_attempt(*id, end, exit_status.as_deref())
+                .await
+                .map(drop)?,
+            Self::InsertBackup {
+                backup,
+                manifest,
+                evidence,
+            } => catalog
+                .insert_backup(backup, manifest, evidence)
+                .await
+                .map(drop)?,
+            Self::StartTransfer {
+                transfer,
+                remote_dest,
+            } => catalog.start_transfer(transfer, remote_dest).await?,
+            Self::FinishTransfer { id, end, sent_bytes } => {
+                catalog.finish_transfer(*id, end, *sent_bytes).await.map(drop)?;
+            }
+            Self::RecordProof { proof } => catalog.record_proof(proof).await?,
+            Self::AcquireLease {
+                name,
+                holder,
+                now,
+                until,
+            } => catalog
+                .acquire_lease(name, holder, *now, *until)
+                .await
+                .map(drop)?,
+            Self::ReleaseLease { name, holder } => catalog.release_lease(name, holder).await?,
+            Self::MarkDeleted { id, reason, now } => {
+                catalog.mark_deleted(*id, reason, *now).await.map(drop)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A slot that the catalog knows as taken by another run: two daemons under one node's name, or a `state_dir` that was
+/// lost. The run has been, and its record stays, without the slot.
+async fn claim(catalog: &dyn Catalog, run: &Run) -> Result<(), CatalogError> {
+    if catalog.claim_slot(run).await? == Claim::Won {
+        return Ok(());
+    }
+    tracing::error!(
+        job = %run.job, run = %run.id, slot = ?run.slot_at,
+        "the slot was taken by another run while the catalog was away: it has been run twice"
+    );
+    let without_slot = Run {
+        slot_at: None,
+        ..run.clone()
+    };
+    catalog.insert_run(&without_slot).await
+}

@@ -1,0 +1,285 @@
+//! A shared catalog that may go away: what is to be written meanwhile is kept on this machine.
+//!
+//! Two stores: the shared one, and a file of this machine's own (`journal.db`) that holds the journal and a copy of
+//! what this node has written lately. A write goes to the shared catalog and is copied. When the shared catalog is
+//! away, the write is noted in the journal, synced, and carried out on the copy alone, whose answer counts; from then
+//! on every write goes that way until the journal has been carried out in order and is empty. What a node asks about
+//! its own jobs and runs is answered from the copy meanwhile. What concerns other nodes, too (which sets there are,
+//! who works on them), is not: who asks is told that the catalog is away.
+//!
+//! Writes of one run come one after another, so that none of them overtakes the one before it; each can be carried
+//! out twice without harm, because the answer to the first may have been lost on its way.
+
+mod catalog;
+mod drain;
+mod entry;
+mod log;
+mod prune;
+
+use crate::db::Store;
+use crate::error::CatalogError;
+use crate::open::{OpenCatalog, connect, mysql, sqlite};
+use crate::{Backlog, Catalog, migrate};
+use drain::Drainer;
+use entry::Entry;
+use mykeeper_domain::Clock;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A shared catalog is taken to be away when it has not answered for so long; the journal is at hand.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// How long the end of a process waits for the journal to be carried out.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, CatalogError>> + Send + 'a>>;
+
+/// Opens a shared catalog with a journal in `folder` for the time when it is away, which may be now.
+///
+/// # Errors
+/// The URL is wrong, the catalog was migrated by a newer program, or the journal's file cannot be had.
+pub async fn open_journaled(
+    settings: &OpenCatalog,
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Catalog>, CatalogError> {
+    let remote = Store {
+        limit: ANSWERS_WITHIN,
+        ..mysql(settings)?
+    };
+    let journal = folder.join("journal.db");
+    let local = sqlite(&OpenCatalog {
+        url: format!("sqlite:{}", journal.display()),
+        password: None,
+        timezone: settings.timezone,
+        create: true,
+    })
+    .await?;
+    migrate::migrate(&local).await?;
+    log::create(&local).await?;
+    let journaled = Arc::new(Shared {
+        remote,
+        local,
+        clock,
+        lock_path: folder.join("journal.lock"),
+        is_away: AtomicBool::new(false),
+        is_migrated: AtomicBool::new(false),
+        deferred: Notify::new(),
+        last_error: Mutex::new(None),
+    });
+    match connect(&journaled.remote).await {
+        Ok(()) => migrate::refuse_newer(&journaled.remote).await?,
+        Err(error) => journaled.note_away(&error),
+    }
+    journaled.copy_journal().await?;
+    let drainer = Drainer::new(Arc::clone(&journaled));
+    let drainer = AbortOnDropHandle::new(tokio::spawn(drainer.run()));
+    Ok(Arc::new(Journaled {
+        shared: journaled,
+        drainer: Mutex::new(Some(drainer)),
+    }))
+}
+
+/// A shared catalog with its journal.
+struct Journaled {
+    shared: Arc<Shared>,
+    drainer: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+struct Shared {
+    /// The shared catalog.
+    remote: Store,
+    /// The journal, and the copy.
+    local: Store,
+    clock: Arc<dyn Clock>,
+    /// Held by whoever carries out the journal.
+    lock_path: PathBuf,
+    /// As last seen; so that its going and coming is said once.
+    is_away: AtomicBool,
+    /// Whether the shared catalog's tables are known to be up to date.
+    is_migrated: AtomicBool,
+    /// Something was noted in the journal.
+    deferred: Notify,
+    /// Why the shared catalog is away.
+    last_error: Mutex<Option<String>>,
+}
+
+/// What came of a write.
+struct Written<T> {
+    answer: T,
+    /// Its place in the journal, where the answer is the copy's.
+    seq: Option<i64>,
+}
+
+impl Shared {
+    /// Carries out a write on the shared catalog and the copy; notes it and carries it out on the copy alone while the
+    /// shared one is away.
+    async fn write<'a, T>(
+        &'a self,
+        apply: impl Fn(&'a Store) -> Answer<'a, T> + Send + Sync,
+        entry: impl FnOnce() -> Entry + Send,
+    ) -> Result<Written<T>, CatalogError> {
+        if !self.waits().await {
+            match apply(&self.remote).await {
+                Ok(answer) => {
+                    self.note_back();
+                    if let Err(error) = apply(&self.local).await {
+                        tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
+                    }
+                    return Ok(Written { answer, seq: None });
+                }
+                Err(error) if error.is_away() => self.note_away(&error),
+                Err(error) => return Err(error),
+            }
+        }
+        let seq = self.defer(&entry()).await?;
+        let answer = apply(&self.local).await?;
+        Ok(Written {
+            answer,
+            seq: Some(seq),
+        })
+    }
+
+    /// Notes a write in the journal. Where that fails, the catalog is told to be away, with both causes.
+    async fn defer(&self, entry: &Entry) -> Result<i64, CatalogError> {
+        match log::append(&self.local, entry, self.clock.now()).await {
+            Ok(seq) => {
+                self.deferred.notify_one();
+                Ok(seq)
+            }
+            Err(error) => {
+                let away = self.last_error().unwrap_or_else(|| "it is away".to_owned());
+                Err(self.remote.unreachable(format!("{away}; and {error}")))
+            }
+        }
+    }
+
+    /// Asks about what is this node's own: the copy knows it while the catalog is away or behind.
+    async fn ask_own<'a, T>(
+        &'a self,
+        ask: impl Fn(&'a Store) -> Answer<'a, T> + Send + Sync,
+    ) -> Result<T, CatalogError> {
+        if self.waits().await {
+            return ask(&self.local).await;
+        }
+        match ask(&self.remote).await {
+            Err(error) if error.is_away() => {
+                self.note_away(&error);
+                ask(&self.local).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The same for one thing that the copy may not have.
+    async fn ask_one<'a, T>(
+        &'a self,
+        ask: impl Fn(&'a Store) -> Answer<'a, Option<T>> + Send + Sync,
+    ) -> Result<Option<T>, CatalogError> {
+        if self.waits().await
+            && let Some(found) = ask(&self.local).await?
+        {
+            return Ok(Some(found));
+        }
+        match ask(&self.remote).await {
+            Err(error) if error.is_away() => {
+                self.note_away(&error);
+                ask(&self.local)
+                    .await?
+                    .map_or(Err(error), |found| Ok(Some(found)))
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether something is in the journal. Where it cannot be looked into, the shared catalog is tried.
+    async fn waits(&self) -> bool {
+        log::waits(&self.local).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the journal cannot be looked into");
+            false
+        })
+    }
+
+    /// Whether a store is the copy, which does without what is only ever asked of the shared catalog.
+    fn is_copy(&self, store: &Store) -> bool {
+        std::ptr::eq(store, &raw const self.local)
+    }
+
+    /// Brings the copy up to the journal: a process may have ended between the two.
+    async fn copy_journal(&self) -> Result<(), CatalogError> {
+        let mut last = 0;
+        loop {
+            let batch = log::oldest(&self.local, last).await?;
+            let Some(newest) = batch.last() else {
+                return Ok(());
+            };
+            last = newest.seq;
+            for noted in &batch {
+                if let Ok(entry) = &noted.entry
+                    && let Err(error) = entry.replay(&self.local).await
+                {
+                    tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
+                }
+            }
+        }
+    }
+
+    fn note_away(&self, error: &CatalogError) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        if !self.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %error,
+                "the catalog is away: work goes on, and what is to be written is kept on this machine until it is back"
+            );
+        }
+    }
+
+    fn note_back(&self) {
+        if self.is_away.swap(false, Ordering::Relaxed) {
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            tracing::info!(url = %self.remote.url, "the catalog is back");
+        }
+    }
+
+    fn last_error(&self) -> Option<String> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    async fn backlog(&self) -> Result<Backlog, CatalogError> {
+        let mut backlog = log::backlog(&self.local).await?;
+        backlog.away = self
+            .is_away
+            .load(Ordering::Relaxed)
+            .then(|| self.last_error())
+            .flatten();
+        Ok(backlog)
+    }
+}
+
+/// What waits in the journal that lies in `folder`; nothing where there is none.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub async fn journal_backlog(folder: &Path) -> Result<Backlog, CatalogError> {
+    let journal = folder.join("journal.db");
+    if !journal.exists() {
+        return Ok(Backlog::default());
+    }
+    let local = sqlite(&OpenCatalog {
+        url: format!("sqlite:{}", journal.display()),
+        password: None,
+        timezone: chrono_tz::UTC,
+        create: false,
+    })
+    .await?;
+    let backlog = log::backlog(&local).await;
+    local.close().await;
+    backlog
+}
