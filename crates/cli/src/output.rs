@@ -4,6 +4,7 @@ use anyhow::Context;
 use chrono::{DateTime, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use mykeeper_catalog::Backlog;
 use mykeeper_tools::{Progress, RunLog};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -156,4 +157,27 @@ impl RunLog for TerminalLog {
             bar.set_position(progress.done_bytes);
         }
     }
+}
+
+/// What waits for the catalog, for people.
+pub(crate) fn describe_backlog(backlog: &Backlog) -> String {
+    let mut parts = Vec::new();
+    if let (count @ 1.., Some(since)) = (backlog.waiting, backlog.since) {
+        parts.push(format!(
+            "{count} records wait since {} for the catalog; they go there when it is back",
+            since.format("%Y-%m-%d %H:%M:%S UTC")
+        ));
+    }
+    if let (count @ 1.., Some(refusal)) = (backlog.refused, &backlog.refusal) {
+        parts.push(format!(
+            "{count} records were refused by the catalog and stay in journal.db in state_dir: {refusal}"
+        ));
+    }
+    if let Some(away) = &backlog.away {
+        parts.push(format!("the catalog is away: {away}"));
+    }
+    if parts.is_empty() {
+        parts.push("no record waits for the catalog".to_owned());
+    }
+    parts.join("; ")
 }

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::output::say;
 use anyhow::Context;
-use mykeeper_catalog::{Catalog, OpenCatalog};
+use mykeeper_catalog::{Catalog, OpenCatalog, is_shared};
 use mykeeper_config::{Loaded, Settings, Surroundings};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::password_problem;
@@ -101,23 +101,43 @@ pub(crate) async fn open_catalog_to_look(settings: &Settings) -> anyhow::Result<
     Ok(catalog)
 }
 
+/// Opens the catalog for work that goes on while it is away: what a shared one cannot take is kept in `state_dir`.
+pub(crate) async fn open_catalog_or_journal(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    if !is_shared(&settings.catalog.url) {
+        return open_catalog(settings).await;
+    }
+    StateDir::open(&settings.state_dir)?;
+    let open = how_to_open(settings)?;
+    let catalog = mykeeper_catalog::open_journaled(&open, &settings.state_dir, Arc::new(SystemClock)).await?;
+    match catalog.migrate().await {
+        // The journal has said so.
+        Err(error) if error.is_away() => {}
+        migrated => drop(migrated?),
+    }
+    Ok(catalog)
+}
+
 /// Opens the catalog as it is.
 pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    let open = how_to_open(settings)?;
+    if open.url.starts_with("sqlite:") {
+        StateDir::open(&settings.state_dir)?;
+    }
+    Ok(mykeeper_catalog::open(&open).await?)
+}
+
+fn how_to_open(settings: &Settings) -> anyhow::Result<OpenCatalog> {
     let password = mykeeper_config::read_password(
         &settings.catalog.password,
         gather().credentials_directory.as_deref(),
     )
     .map_err(|error| Failure::unavailable(password_problem(&error)))?;
-    let open = OpenCatalog {
+    Ok(OpenCatalog {
         url: settings.catalog.url.clone(),
         password,
         timezone: settings.catalog.timezone,
         create: true,
-    };
-    if open.url.starts_with("sqlite:") {
-        StateDir::open(&settings.state_dir)?;
-    }
-    Ok(mykeeper_catalog::open(&open).await?)
+    })
 }
 
 /// Starts children through this very binary.
@@ -139,9 +159,23 @@ pub(crate) fn settings_said(config: &Path) -> anyhow::Result<Settings> {
     Ok(loaded.settings)
 }
 
-/// Everything that a run needs. Ask before this whatever may be wrong with the command line.
+/// Everything that a run needs that begins with a look into the catalog. Ask before this whatever may be wrong with
+/// the command line.
 pub(crate) async fn environment(settings: Settings) -> anyhow::Result<Arc<Environment>> {
-    let catalog = open_catalog(&settings).await?;
+    let catalog = open_catalog_or_journal(&settings).await?;
+    catalog.status().await?;
+    assemble(settings, catalog)
+}
+
+/// The same for a run that can do without.
+pub(crate) async fn environment_or_journal(settings: Settings) -> anyhow::Result<Arc<Environment>> {
+    let catalog = open_catalog_or_journal(&settings).await?;
+    if let Some(away) = catalog.backlog().await?.away {
+        say(&format!(
+            "the catalog is away: work goes on, and what is to be recorded is kept in {} until it is back: {away}",
+            settings.state_dir.display()
+        ));
+    }
     assemble(settings, catalog)
 }
 

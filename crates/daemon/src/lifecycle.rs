@@ -7,6 +7,7 @@ use crate::recovery::recover;
 use crate::scheduler::{Jobs, Scheduler, SchedulerHandle};
 use crate::status::{DaemonStatus, JobStatus, ReloadRecord};
 use futures::StreamExt;
+use mykeeper_catalog::Backlog;
 use mykeeper_config::Settings;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,6 +22,9 @@ pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
 /// Without a turn of the scheduler for so long, the watchdog is not answered any more.
 const TURNS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often what the daemon tells about itself is brought up to date.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
 
 /// How long the scheduler may take for its last turn.
 const SCHEDULER_ENDS_WITHIN: Duration = Duration::from_secs(5);
@@ -56,8 +60,10 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         jobs = environment.settings().jobs.len(),
         "ready"
     );
+    let mut look = tokio::time::interval(STATUS_EVERY);
     let ended_early = loop {
         tokio::select! {
+            _ = look.tick() => daemon.refresh().await,
             signal = signals.next() => match signal {
                 Some(SIGHUP) => daemon.reload(&handle).await,
                 Some(signal) => {
@@ -195,6 +201,7 @@ impl Daemon {
             keeper_file: settings.keeper_file.clone(),
             jobs: job_statuses(&settings.jobs),
             last_reload: None,
+            journal: Backlog::default(),
         };
         Self {
             environment,
@@ -204,13 +211,33 @@ impl Daemon {
         }
     }
 
+    /// Tells what has changed since the last time.
+    async fn refresh(&mut self) {
+        match self.environment.catalog.backlog().await {
+            Ok(journal) if journal != self.status.journal => {
+                self.status.journal = journal;
+                self.write_status();
+                notify(&[NotifyState::Status(&self.status_line())]);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the journal cannot be looked into"),
+        }
+    }
+
     fn status_line(&self) -> String {
+        let waiting = match (self.status.journal.waiting, self.status.journal.since) {
+            (count @ 1.., Some(since)) => format!(
+                "; {count} records wait for the catalog since {}",
+                since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            ),
+            _ => String::new(),
+        };
         let refused = match &self.status.last_reload {
             Some(reload) if !reload.accepted => "; the last reload was refused",
             _ => "",
         };
         format!(
-            "{} jobs, {} runs under way{refused}",
+            "{} jobs, {} runs under way{waiting}{refused}",
             self.status.jobs.len(),
             self.engine.running()
         )

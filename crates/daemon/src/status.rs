@@ -2,6 +2,7 @@
 
 use crate::state_dir::StateDir;
 use chrono::{DateTime, Utc};
+use mykeeper_catalog::Backlog;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ pub struct DaemonStatus {
     pub jobs: Vec<JobStatus>,
     /// The last SIGHUP.
     pub last_reload: Option<ReloadRecord>,
+    /// What waits on this machine for a catalog that is away.
+    #[serde(default)]
+    pub journal: Backlog,
 }
 
 impl DaemonStatus {

@@ -1,8 +1,10 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
 use crate::failure::{Failure, Status};
+use crate::output::describe_backlog;
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog, gather, supervisor};
+use mykeeper_catalog::{is_shared, journal_backlog};
 use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::backup::UNSEEN;
 use mykeeper_daemon::jobs::password_problem;
@@ -149,6 +151,7 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
             .map_err(|error| error.to_string()),
     );
     try_catalog(settings, findings).await;
+    look_into_journal(settings, findings).await;
     let mydumper = try_tools(settings, &supervisor, findings).await;
     for server in settings.servers.values() {
         try_server(settings, server, mydumper.as_ref(), findings).await;
@@ -231,6 +234,26 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
             Grade::Ok,
             format!("{} ({}), version {}", status.url, status.engine, status.applied),
         ),
+    }
+}
+
+/// What waits on this machine for a catalog that was away.
+async fn look_into_journal(settings: &Settings, findings: &mut Findings) {
+    if !is_shared(&settings.catalog.url) {
+        return;
+    }
+    match journal_backlog(&settings.state_dir).await {
+        Err(error) => findings.add("journal", Grade::Failed, error.to_string()),
+        Ok(backlog) => {
+            let grade = if backlog.refused > 0 {
+                Grade::Failed
+            } else if backlog.waiting > 0 {
+                Grade::Warning
+            } else {
+                Grade::Ok
+            };
+            findings.add("journal", grade, describe_backlog(&backlog));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `mykeeper daemon`
 
 use crate::failure::Status;
-use crate::surroundings::{assemble, gather, load_settings, open_catalog};
+use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal};
 use mykeeper_daemon::lifecycle::serve;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let catalog = open_catalog(&loaded.settings).await?;
+    let catalog = open_catalog_or_journal(&loaded.settings).await?;
     let environment = assemble(loaded.settings, catalog)?;
     let surroundings = gather();
     let config = config.to_path_buf();

@@ -1,10 +1,11 @@
 //! `mykeeper jobs`
 
 use crate::failure::{Failure, Status};
-use crate::output::{coloured, local, print, print_json, say, table};
+use crate::output::{coloured, describe_backlog, local, print, print_json, say, table};
 use crate::surroundings::{gather, open_catalog_to_look};
 use chrono::{DateTime, Utc};
-use mykeeper_config::ConfigErrors;
+use mykeeper_catalog::{Backlog, is_shared};
+use mykeeper_config::{ConfigErrors, Settings};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::job::Job;
@@ -38,9 +39,11 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
     };
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
-    let catalog = open_catalog_to_look(&settings).await?;
-    let last_runs = catalog.last_runs(&settings.node).await?;
-    catalog.close().await;
+    // Which jobs there are, and when, is known without the catalog.
+    let (last_runs, away) = match last_runs(&settings).await {
+        Err(error) if is_shared(&settings.catalog.url) => (Vec::new(), Some(error)),
+        last_runs => (last_runs?, None),
+    };
     let now = SystemClock.now();
     let jobs: Vec<JobView> = settings
         .jobs
@@ -63,7 +66,11 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         print_json(&JobsView { daemon, jobs })?;
     } else {
         let zones: Vec<_> = settings.jobs.values().map(|job| job.schedule.zone()).collect();
-        let rows = jobs.iter().zip(zones).map(|(job, zone)| row(job, zone)).collect();
+        let rows = jobs
+            .iter()
+            .zip(zones)
+            .map(|(job, zone)| row(job, zone, away.is_none()))
+            .collect();
         print(&table(
             &["JOB", "KIND", "CRON", "ZONE", "NEXT", "LAST RUN", "REASON"],
             rows,
@@ -72,6 +79,10 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
             None => say("no daemon runs on this state_dir: nothing will fire"),
             Some(daemon) => print(&describe_daemon(daemon))?,
         }
+    }
+    if let Some(away) = away {
+        say("the last run of each job is not shown:");
+        return Err(away);
     }
     Ok(if refused { Status::Warnings } else { Status::Done })
 }
@@ -84,7 +95,7 @@ fn firings(job: &Job, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
     .collect()
 }
 
-fn row(job: &JobView, zone: chrono_tz::Tz) -> Vec<String> {
+fn row(job: &JobView, zone: chrono_tz::Tz, is_known: bool) -> Vec<String> {
     let next: Vec<String> = job.next.iter().map(|slot| local(*slot, zone)).collect();
     let last = job.last_run.as_ref();
     vec![
@@ -103,9 +114,16 @@ fn row(job: &JobView, zone: chrono_tz::Tz) -> Vec<String> {
                 local(run.started_at.unwrap_or(run.requested_at), zone)
             )
         })
-        .unwrap_or_else(|| "never".to_owned()),
+        .unwrap_or_else(|| if is_known { "never" } else { "unknown" }.to_owned()),
         last.and_then(|run| run.reason.clone()).unwrap_or_default(),
     ]
+}
+
+async fn last_runs(settings: &Settings) -> anyhow::Result<Vec<Run>> {
+    let catalog = open_catalog_to_look(settings).await?;
+    let last_runs = catalog.last_runs(&settings.node).await?;
+    catalog.close().await;
+    Ok(last_runs)
 }
 
 fn describe_daemon(daemon: &DaemonStatus) -> String {
@@ -116,6 +134,11 @@ fn describe_daemon(daemon: &DaemonStatus) -> String {
         daemon.state,
         daemon.started_at.format("%Y-%m-%d %H:%M:%S UTC")
     );
+    let head = if daemon.journal == Backlog::default() {
+        head
+    } else {
+        format!("{head}\n{}", describe_backlog(&daemon.journal))
+    };
     match &daemon.last_reload {
         Some(reload) if !reload.accepted => format!(
             "{head}\nthe reload at {} was refused; the daemon goes on with the files it had:\n{}",

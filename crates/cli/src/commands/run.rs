@@ -3,7 +3,7 @@
 use super::find_job;
 use crate::failure::{Failure, Status};
 use crate::output::{TerminalLog, print, print_json, say};
-use crate::surroundings::{environment, settings_said};
+use crate::surroundings::{environment_or_journal, settings_said};
 use futures::StreamExt;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) async fn run(config: &Path, name: &str, verbose: bool, json: bool) -> anyhow::Result<Status> {
     let settings = settings_said(config)?;
     let job = find_job(&settings, name)?;
-    let environment = environment(settings).await?;
+    let environment = environment_or_journal(settings).await?;
     foreground(environment, job, None, Shown { verbose, json }).await
 }
 

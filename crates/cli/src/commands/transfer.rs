@@ -4,7 +4,7 @@ use super::parse_bk_id;
 use super::run::{Shown, foreground};
 use super::validate::by_hand;
 use crate::failure::{Failure, Status};
-use crate::surroundings::{environment, settings_said};
+use crate::surroundings::{environment_or_journal, settings_said};
 use mykeeper_config::Settings;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::transfer::send_folder;
@@ -34,7 +34,7 @@ pub(crate) async fn run(
     }
     let settings = settings_said(config)?;
     let destination = choose_destination(&settings, to)?;
-    let environment = environment(settings).await?;
+    let environment = environment_or_journal(settings).await?;
     let task = TransferTask {
         destination: destination.clone(),
         verify_every: None,

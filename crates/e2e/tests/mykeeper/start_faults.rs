@@ -210,40 +210,6 @@ fn a_read_only_directory() {
 }
 
 #[test]
-fn a_catalog_that_is_down() {
-    let mut server = MariaDb::start();
-    server.sql("CREATE DATABASE catalogdb");
-    server.account("keeper", "pw", "ALL ON catalogdb.*");
-    let workspace = Workspace::new();
-    let file = workspace.password_file("catalog", "pw");
-    workspace.write_keeper(&format!(
-        "[catalog]\nurl = \"mysql://keeper@127.0.0.1:{}/catalogdb\"\npassword_file = \"{}\"\n\n{}",
-        server.port(),
-        file.display(),
-        workspace.server("shop", &server, "pw")
-    ));
-    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, ""));
-    server.stop();
-    for command in [
-        &["runs"][..],
-        &["run", "nightly"],
-        &["daemon"],
-        &["catalog", "status"],
-    ] {
-        let finished = workspace.mykeeper(command);
-        finished
-            .assert_code(3)
-            .assert_says("cannot reach the catalog at mysql://keeper@127.0.0.1");
-        assert!(!finished.said().contains("panicked"), "{finished}");
-    }
-    let status = workspace.mykeeper(&["check"]);
-    status.assert_code(3).assert_says("catalog");
-    server.start_again();
-    workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
-    assert!(workspace.runs().is_empty(), "nothing was recorded, nothing ran");
-}
-
-#[test]
 fn tools_that_are_not_installed() {
     let server = MariaDb::with_sample();
     let workspace = Workspace::new();

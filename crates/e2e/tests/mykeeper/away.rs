@@ -1,0 +1,118 @@
+//! A shared catalog that is away: work goes on, and nothing of it is lost.
+
+use crate::{NEVER, assert_run, backup_job};
+use mykeeper_e2e::*;
+use rustix::process::Signal;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A source, a catalog on a server of its own, and a workspace with both.
+fn two_servers() -> (MariaDb, MariaDb, Workspace) {
+    let source = MariaDb::with_sample();
+    let catalog = MariaDb::start();
+    catalog.sql("CREATE DATABASE catalogdb");
+    catalog.account("keeper", "pw", "ALL ON catalogdb.*");
+    let workspace = Workspace::new();
+    let file = workspace.password_file("catalog", "pw");
+    workspace.write_keeper(&format!(
+        "[catalog]\nurl = \"mysql://keeper@127.0.0.1:{}/catalogdb\"\npassword_file = \"{}\"\n\n{}",
+        catalog.port(),
+        file.display(),
+        workspace.server("shop", &source, "pw")
+    ));
+    (source, catalog, workspace)
+}
+
+fn wait_for_empty_journal(workspace: &Workspace) {
+    wait_until(Duration::from_secs(40), "what was kept is in the catalog", || {
+        (workspace.mykeeper(&["catalog", "status"]).status.code() == Some(0)).then_some(())
+    });
+}
+
+#[test]
+fn without_a_catalog_a_backup_is_made_and_recorded_later() {
+    let (_source, mut server, workspace) = two_servers();
+    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, ""));
+    server.stop();
+    // What is about the catalog cannot be done; what the catalog only records goes on.
+    for command in [&["runs"][..], &["jobs"], &["catalog", "status"]] {
+        let finished = workspace.mykeeper(command);
+        finished
+            .assert_code(3)
+            .assert_says("cannot reach the catalog at mysql://keeper@127.0.0.1");
+        assert!(!finished.said().contains("panicked"), "{finished}");
+    }
+    let run = workspace.mykeeper(&["run", "nightly"]);
+    run.assert_code(0)
+        .assert_says("the catalog is away: work goes on")
+        .assert_says("complete");
+    let check = workspace.mykeeper(&["check"]);
+    check.assert_code(3).assert_says("records wait since");
+    workspace
+        .mykeeper(&["catalog", "status"])
+        .assert_code(3)
+        .assert_says("records wait since");
+
+    server.start_again();
+    workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
+    workspace.mykeeper(&["catalog", "status"]).assert_code(4);
+    let daemon = workspace.daemon();
+    wait_for_empty_journal(&workspace);
+    drop(daemon);
+    let runs = workspace.runs();
+    assert_eq!(runs.len(), 1, "it was recorded once");
+    assert_run(&runs[0], "succeeded", &["complete"]);
+}
+
+#[test]
+fn slots_go_on_while_the_catalog_is_away_and_each_is_recorded_once() {
+    let (_source, mut server, workspace) = two_servers();
+    workspace.write_schedule(&backup_job("often", r#"["shop"]"#, "").replace(NEVER, "*/3 * * * * *"));
+    let mut daemon = workspace.daemon();
+    let complete = || {
+        std::fs::read_dir(workspace.sets())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|day| std::fs::read_dir(day.path()).ok())
+            .flatten()
+            .flatten()
+            .filter(|set| set.path().join("mykeeper.manifest.json").exists())
+            .count()
+    };
+    wait_until(LIMIT, "a first set", || (complete() > 0).then_some(()));
+    server.kill();
+    let before = complete();
+    wait_until(LIMIT, "sets while the catalog is away", || {
+        (complete() >= before + 3).then_some(())
+    });
+    let jobs = workspace.mykeeper(&["jobs"]);
+    jobs.assert_code(3)
+        .assert_says("records wait since")
+        .assert_says("often");
+    // A restart in between loses nothing of it, however it comes.
+    daemon.signal(Signal::KILL);
+    daemon.wait_end(LIMIT);
+    let mut daemon = workspace.daemon();
+    let before = complete();
+    wait_until(LIMIT, "sets after a start without a catalog", || {
+        (complete() >= before + 2).then_some(())
+    });
+    server.start_again();
+    wait_for_empty_journal(&workspace);
+    assert_eq!(daemon.stop(), Some(0));
+
+    let doubled = server.query(
+        "SELECT job, slot_ms, COUNT(*) FROM catalogdb.mk_run WHERE slot_ms IS NOT NULL GROUP BY job, slot_ms HAVING COUNT(*) > 1",
+    );
+    assert!(doubled.is_empty(), "{doubled:?}");
+    // From the first slot to the last, every third second.
+    let gaps =
+        server.value("SELECT (MAX(slot_ms) - MIN(slot_ms)) / 3000 + 1 - COUNT(*) FROM catalogdb.mk_slot");
+    assert_eq!(gaps.parse::<f64>().unwrap(), 0.0, "slots without a row");
+    let open = server.value("SELECT COUNT(*) FROM catalogdb.mk_run WHERE state IN ('running', 'queued')");
+    assert_eq!(open, "0");
+    let recorded = server.value("SELECT COUNT(*) FROM catalogdb.user_backup WHERE is_complete = 'Y'");
+    assert_eq!(recorded, complete().to_string());
+}
