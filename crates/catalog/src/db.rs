@@ -163,7 +163,8 @@ impl Store {
 }
 
 /// Runs `$body` on a connection of `$pool` within the time limit. A connection whose answer is still owed is not
-/// given back to the pool: it would be waited for there.
+/// given back to the pool: it would be waited for there. Nor is one on which something failed: SQLite ends a
+/// transaction by itself when the disk is full, and sqlx would take it for open ever after.
 macro_rules! bounded {
     ($pool:expr, $limit:expr, |$conn:ident| $body:expr) => {
         async {
@@ -173,7 +174,11 @@ macro_rules! bounded {
                 $body
             };
             match tokio::time::timeout($limit, work).await {
-                Ok(outcome) => outcome,
+                Ok(Ok(value)) => Ok(value),
+                Ok(Err(fault)) => {
+                    drop(held.detach());
+                    Err(fault)
+                }
                 Err(_) => {
                     drop(held.detach());
                     Err($crate::db::Fault::Slow($limit))
