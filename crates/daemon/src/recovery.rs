@@ -14,6 +14,7 @@ use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_tools::mydumper::read_set_record;
+use mykeeper_tools::sandbox::sweep_sandboxes;
 use std::path::Path;
 
 /// Marks what no longer runs as interrupted, takes up what was queued, removes private files that were left.
@@ -49,6 +50,7 @@ pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
     environment
         .state
         .sweep_private(&private, |name| in_use.iter().any(|run| run == name));
+    sweep_sandbox(environment).await;
     let jobs = &environment.settings().jobs;
     for run in queued {
         match jobs.get(&run.job) {
@@ -75,6 +77,17 @@ pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
         }
     }
     Ok(())
+}
+
+/// Throwaway servers that outlived their daemon, and their folders.
+async fn sweep_sandbox(environment: &Environment) {
+    let directory = environment.settings().sandbox.directory.clone();
+    let swept = tokio::task::spawn_blocking(move || sweep_sandboxes(&directory)).await;
+    match swept {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "what throwaway servers have left cannot be looked for"),
+        Err(error) => tracing::error!(%error, "a defect in mykeeper ended the look for throwaway servers"),
+    }
 }
 
 async fn interrupt(engine: &Engine, run: &Run, reason: &str) -> Result<(), DaemonError> {

@@ -1,5 +1,6 @@
 //! The folders of throwaway servers: made, cloned from a template, swept, removed.
 
+use super::identity;
 use super::program::ServerProgram;
 use super::template;
 use crate::env::ToolEnv;
@@ -173,6 +174,12 @@ fn check_reachable(directory: &Path, user: Option<(u32, u32)>) -> Result<(), Too
 
 /// One at a time sweeps, makes templates and claims folders.
 fn lock_directory(directory: &Path) -> Result<File, ToolError> {
+    let (file, path) = open_directory_lock(directory)?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
+    Ok(file)
+}
+
+fn open_directory_lock(directory: &Path) -> Result<(File, PathBuf), ToolError> {
     let uid = rustix::process::geteuid().as_raw();
     let path = directory.join(format!(".{PREFIX}{uid}.lock"));
     let file = open_lock(&path).map_err(io_error("create", &path))?;
@@ -182,8 +189,7 @@ fn lock_directory(directory: &Path) -> Result<File, ToolError> {
             &format!("{} belongs to somebody else", path.display()),
         ));
     }
-    flock(&file, FlockOperation::LockExclusive).map_err(|error| io_error("lock", &path)(error.into()))?;
-    Ok(file)
+    Ok((file, path))
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
@@ -195,6 +201,27 @@ fn open_lock(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(path)
+}
+
+/// Ends the throwaway servers in `directory` whose mykeeper is gone, and removes their folders. Leaves it to the process
+/// that is just making one there, if any: it does the same first. Blocks while it removes.
+///
+/// # Errors
+/// The directory cannot be locked, or the server's user is not known.
+pub fn sweep_sandboxes(directory: &Path) -> Result<(), ToolError> {
+    let user = identity::server_user()?;
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    if !names
+        .into_iter()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+    {
+        return Ok(());
+    }
+    let (lock, _) = open_directory_lock(directory)?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        sweep(directory, user);
+    }
+    Ok(())
 }
 
 /// Removes the folders whose owner is gone. What cannot be removed is another's, and stays.
@@ -218,12 +245,15 @@ fn sweep(directory: &Path, user: Option<(u32, u32)>) {
                 .metadata()
                 .is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
             {
+                identity::kill_within(&path);
                 drop(remove_tree(&path));
             }
             continue;
         };
         let is_ours = owner.metadata().is_ok_and(|metadata| metadata.uid() == uid);
         if is_ours && flock(&owner, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // A server that is about to die would go on writing there.
+            identity::kill_within(&path);
             tracing::info!(path = %path.display(), "removing what an earlier throwaway server left");
             if let Err(error) = remove_tree(&path) {
                 tracing::warn!(%error, path = %path.display(), "removal of an earlier throwaway server's folder");

@@ -2,7 +2,7 @@
 
 use crate::error::ToolError;
 use mykeeper_supervise::ProcessIdentity;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,44 @@ pub(super) fn kill_now(process: &ProcessIdentity) {
     while process.is_alive() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Kills every process whose working folder lies in `folder`, and waits a moment until none is left: servers whose
+/// mykeeper is gone, about to be ended by what watches over them.
+pub(super) fn kill_within(folder: &Path) {
+    let until = Instant::now() + Duration::from_millis(500);
+    loop {
+        let mut left = false;
+        for pid in working_within(folder) {
+            // By a handle: looked at again once it is held, the process cannot be another of the same number.
+            let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+                continue;
+            };
+            if works_within(pid, folder) {
+                left = true;
+                if let Err(error) = pidfd_send_signal(&handle, Signal::KILL) {
+                    tracing::debug!(%error, "a throwaway server that was left cannot be killed");
+                }
+            }
+        }
+        if !left || Instant::now() >= until {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn working_within(folder: &Path) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter(|pid| works_within(*pid, folder))
+        .collect()
+}
+
+fn works_within(pid: Pid, folder: &Path) -> bool {
+    std::fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()))
+        .is_ok_and(|working| working.starts_with(folder))
 }
 
 #[cfg(test)]

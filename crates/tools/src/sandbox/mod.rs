@@ -14,6 +14,7 @@ use crate::connection::ServerConnection;
 use crate::env::{ToolEnv, run_error};
 use crate::error::ToolError;
 use folder::SandboxFolder;
+pub use folder::sweep_sandboxes;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
 use mykeeper_supervise::{Activity, Child, ChildSpec, Limits};
