@@ -28,6 +28,9 @@ test_needs=(
   "openssl openssl"
   "git git"
   "mount mount"
+  "faketime faketime"
+  "ip iproute2"
+  "nft nftables"
 )
 
 # The servers' programs lie in folders that a user's PATH may lack.

@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 Usage: deploy/test.sh [--quick] [--advisories]
+       deploy/test.sh --faults [--iterations N] [--seed S] [--only FAULT]...
 
 Runs, and stops at the first that fails:
   needs      what is missing, from Debian's packages (needs root or sudo only when something is missing)
@@ -18,6 +19,13 @@ Runs, and stops at the first that fails:
 
   --quick       only the tests that start no server: format, lints, unit tests
   --advisories  also asks the advisory database, which is fetched from outside
+  --faults      not those, but the fault suite in its long form, an hour and a half or so: kill -9 of the daemon
+                and of its tools, the catalog, the network, disks, the clock and the server taken away, each at
+                random instants, and an audit after each. Prints one table; ends with 1 when a slot or a set was
+                lost or doubled, a process was left, or something was judged wrongly
+  --iterations N  kills of the daemon, 200; the other faults are injected in proportion
+  --seed S        what is random is as it was in the run that printed this seed
+  --only FAULT    this one; "--only list" lists them
   --help        this text
 
 Runs as root or as any user. Not as root, the tests that need root (a full disk on a tmpfs) say so and do
@@ -27,10 +35,25 @@ TEXT
 
 quick=
 advisories=
-for argument in "$@"; do
+faults=
+suite=()
+value() {
+  if [[ $# -lt 2 ]]; then
+    printf 'test.sh: %s takes a value\n' "$1" >&2
+    exit 2
+  fi
+  suite+=("$1" "$2")
+}
+while [[ $# -gt 0 ]]; do
+  argument=$1
   case $argument in
     --quick) quick=yes ;;
     --advisories) advisories=yes ;;
+    --faults) faults=yes ;;
+    --iterations | --seed | --only)
+      value "$@"
+      shift
+      ;;
     -h | --help)
       usage
       exit 0
@@ -41,7 +64,12 @@ for argument in "$@"; do
       exit 2
       ;;
   esac
+  shift
 done
+if [[ ${#suite[@]} -gt 0 && -z $faults ]]; then
+  printf 'test.sh: %s belongs to --faults\n' "${suite[0]}" >&2
+  exit 2
+fi
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/.."
@@ -102,6 +130,11 @@ checks=(bans licenses sources)
 [[ -z $advisories ]] || checks+=(advisories)
 
 step needs needs
+if [[ -n $faults ]]; then
+  step build cargo build --locked -p mykeeper-cli -p mykeeper-e2e
+  step faults "${CARGO_TARGET_DIR:-target}/debug/fault-suite" "${suite[@]}"
+  exit 0
+fi
 step tools cargo_tools
 step scripts scripts
 step format cargo fmt --all --check

@@ -10,10 +10,21 @@ use std::time::{Duration, Instant};
 /// Longer than any single command of the tests takes.
 const COMMAND_LIMIT: Duration = Duration::from_secs(100);
 
-/// Where it lies.
+/// Where it lies, and how it is called.
 #[derive(Clone, Debug)]
 pub struct Binary {
     path: PathBuf,
+    surroundings: Surroundings,
+}
+
+/// What a program is called through, and what it finds in its environment besides.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Words before the program's own path: `ip netns exec NAME`, `prlimit --nofile=64`. Each replaces itself by the
+    /// program, so that its process is the program's.
+    pub through: Vec<String>,
+    /// Variables.
+    pub variables: Vec<(String, String)>,
 }
 
 impl Binary {
@@ -25,7 +36,17 @@ impl Binary {
             "there is no {}: run 'cargo build --workspace' first",
             path.display()
         );
-        Self { path }
+        Self {
+            path,
+            surroundings: Surroundings::default(),
+        }
+    }
+
+    /// The same, called otherwise.
+    #[must_use]
+    pub fn within(mut self, surroundings: Surroundings) -> Self {
+        self.surroundings = surroundings;
+        self
     }
 
     /// Its path.
@@ -35,7 +56,15 @@ impl Binary {
 
     /// A command with a clean environment: what a service gets, not what the tester's shell has.
     pub fn command(&self, config: &Path) -> Command {
-        let mut command = Command::new(&self.path);
+        let mut words = self.surroundings.through.iter();
+        let mut command = match words.next() {
+            None => Command::new(&self.path),
+            Some(first) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(&self.path);
+                command
+            }
+        };
         command
             .env_clear()
             .env(
@@ -43,6 +72,7 @@ impl Binary {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", config.parent().unwrap_or(Path::new("/")))
+            .envs(self.surroundings.variables.iter().cloned())
             .arg("--config")
             .arg(config)
             .stdin(Stdio::null());

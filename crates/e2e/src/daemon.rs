@@ -109,6 +109,14 @@ impl Daemon {
         self.notifications().iter().filter(|said| *said == line).count()
     }
 
+    /// How it has ended, if it has.
+    pub fn try_end(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn wait_end(&mut self, limit: Duration) -> ExitStatus {

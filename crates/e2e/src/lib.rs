@@ -8,10 +8,13 @@
     reason = "a stage that cannot be set up fails its test on the spot"
 )]
 
+mod audit;
 mod binary;
 mod catalog_view;
 mod daemon;
+pub mod faults;
 mod mariadb;
+mod netns;
 mod processes;
 mod proxy;
 mod restored;
@@ -22,10 +25,12 @@ mod sshd;
 mod wait;
 mod workspace;
 
-pub use binary::{Binary, Finished, Started};
+pub use audit::{Audited, Findings, Watched, audit, processes_of};
+pub use binary::{Binary, Finished, Started, Surroundings};
 pub use catalog_view::CatalogView;
 pub use daemon::Daemon;
 pub use mariadb::{MariaDb, MariaDbOptions};
+pub use netns::NetworkNamespace;
 pub use processes::{ProcessId, SecretWatch, children_of, descendants_of};
 pub use proxy::TcpProxy;
 pub use restored::{find_set, fingerprint, load_set};

@@ -163,6 +163,11 @@ impl MariaDb {
         }
     }
 
+    /// Runs statements as root that may fail.
+    pub fn try_sql(&self, statements: &str) -> bool {
+        client(&self.socket(), statements).is_ok()
+    }
+
     /// Runs one query as root; its rows, their columns as text, NULL as `NULL`.
     pub fn query(&self, query: &str) -> Vec<Vec<String>> {
         match client(&self.socket(), query) {
@@ -212,17 +217,23 @@ impl MariaDb {
         self.end(rustix::process::Signal::KILL);
     }
 
-    fn end(&mut self, signal: rustix::process::Signal) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        let pid = i32::try_from(child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
+    /// Sends it a signal that does not end it: STOP, CONT.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = self.child.as_ref().and_then(|child| {
+            i32::try_from(child.id())
+                .ok()
+                .and_then(rustix::process::Pid::from_raw)
+        });
         if let Some(pid) = pid {
             let _ = rustix::process::kill_process(pid, signal);
         }
-        let _ = child.wait();
+    }
+
+    fn end(&mut self, signal: rustix::process::Signal) {
+        self.signal(signal);
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
+        }
     }
 }
 

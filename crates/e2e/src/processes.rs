@@ -66,12 +66,22 @@ impl ProcessId {
 
     /// Ends it at once, if it is still the same.
     pub fn kill(&self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
+    /// Sends it a signal, if it is still the same.
+    pub fn signal(&self, signal: rustix::process::Signal) {
         if self.is_alive()
             && let Some(pid) = rustix::process::Pid::from_raw(self.pid)
         {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = rustix::process::kill_process(pid, signal);
         }
     }
+}
+
+/// Every process there is, zombies among them.
+pub(crate) fn all_processes() -> Vec<ProcessId> {
+    all_pids().into_iter().filter_map(stat).map(|p| p.id).collect()
 }
 
 /// Processes whose parent is `pid`.

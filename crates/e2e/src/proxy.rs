@@ -17,7 +17,9 @@ struct Link {
     refusing: AtomicBool,
     stopped: AtomicBool,
     carried: AtomicU64,
-    open: Mutex<Vec<TcpStream>>,
+    /// Both ends of each connection, by its number.
+    open: Mutex<Vec<(u64, TcpStream)>>,
+    connections: AtomicU64,
 }
 
 /// Listens on a free port of loopback and passes everything on to a server there.
@@ -43,6 +45,7 @@ impl TcpProxy {
             stopped: AtomicBool::new(false),
             carried: AtomicU64::new(0),
             open: Mutex::new(Vec::new()),
+            connections: AtomicU64::new(0),
         });
         let shared = Arc::clone(&link);
         std::thread::spawn(move || accept(&listener, &shared));
@@ -62,6 +65,16 @@ impl TcpProxy {
     /// After so many more bytes towards the server every connection is cut and new ones are refused.
     pub fn cut_after(&self, bytes: i64) {
         self.link.allowance.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Cuts every connection now, and refuses new ones.
+    pub fn cut_now(&self) {
+        self.link.cut();
+    }
+
+    /// Refuses new connections; those that are open stay.
+    pub fn refuse(&self) {
+        self.link.refusing.store(true, Ordering::Relaxed);
     }
 
     /// Whether the cut has come.
@@ -93,9 +106,22 @@ impl Drop for TcpProxy {
 impl Link {
     fn cut(&self) {
         self.refusing.store(true, Ordering::Relaxed);
-        for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (_, stream) in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+
+    /// One end is gone: the other must learn of it though it only writes.
+    fn end(&self, connection: u64) {
+        self.open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|(number, stream)| {
+                if *number == connection {
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
+                *number != connection
+            });
     }
 }
 
@@ -122,17 +148,18 @@ fn accept(listener: &TcpListener, link: &Arc<Link>) {
         let (Ok(client_in), Ok(server_in), Ok(client_kept), Ok(server_kept)) = copies else {
             continue;
         };
+        let number = link.connections.fetch_add(1, Ordering::Relaxed);
         link.open
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .extend([client_kept, server_kept]);
+            .extend([(number, client_kept), (number, server_kept)]);
         let (up, down) = (Arc::clone(link), Arc::clone(link));
-        std::thread::spawn(move || pump(client_in, server, &up, true));
-        std::thread::spawn(move || pump(server_in, client, &down, false));
+        std::thread::spawn(move || pump((client_in, server), number, &up, true));
+        std::thread::spawn(move || pump((server_in, client), number, &down, false));
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, link: &Link, towards_server: bool) {
+fn pump((mut from, mut to): (TcpStream, TcpStream), connection: u64, link: &Link, towards_server: bool) {
     let mut buffer = [0_u8; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let mut passing = count;
@@ -146,6 +173,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, link: &Link, towards_server: boo
             link.carried.fetch_add(passing as u64, Ordering::Relaxed);
         }
         if to.write_all(&buffer[..passing]).is_err() {
+            link.end(connection);
             break;
         }
         if passing < count {

@@ -16,12 +16,19 @@ use std::time::Duration;
 pub struct RsyncDaemon {
     scratch: Scratch,
     port: u16,
+    /// Words before the program's own path: `ip netns exec NAME`.
+    through: Vec<String>,
     child: Option<Child>,
 }
 
 impl RsyncDaemon {
     /// Ready when this returns.
     pub fn start(password: &str) -> Self {
+        Self::start_through(password, Vec::new())
+    }
+
+    /// The same, called through other words, each of which replaces itself by the rest: `ip netns exec NAME`.
+    pub fn start_through(password: &str, through: Vec<String>) -> Self {
         let scratch = Scratch::new();
         let dir = scratch.path();
         std::fs::create_dir(dir.join("vault")).expect("a folder within our own");
@@ -40,6 +47,7 @@ impl RsyncDaemon {
         let mut daemon = Self {
             scratch,
             port: free_port(),
+            through,
             child: None,
         };
         daemon.start_again();
@@ -51,7 +59,8 @@ impl RsyncDaemon {
         let dir = self.scratch.path();
         let log = File::create(dir.join("output.log")).expect("a log file in our own folder");
         let _ = std::fs::remove_file(dir.join("rsyncd.pid"));
-        let child = Command::new(program("rsync"))
+        let child = self
+            .command("rsync")
             .args([
                 "--daemon",
                 "--no-detach",
@@ -65,12 +74,31 @@ impl RsyncDaemon {
             .spawn()
             .expect("rsync can be started");
         self.child = Some(child);
-        let port = self.port;
         wait_until(
             Duration::from_secs(20),
             "the private rsync daemon answers",
-            || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok(),
+            || self.answers().then_some(()),
         );
+    }
+
+    fn command(&self, name: &str) -> Command {
+        match self.through.split_first() {
+            None => Command::new(program(name)),
+            Some((first, rest)) => {
+                let mut command = Command::new(program(first));
+                command.args(rest).arg(program(name));
+                command
+            }
+        }
+    }
+
+    fn answers(&self) -> bool {
+        if self.through.is_empty() {
+            return TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+        }
+        let connects = format!("exec 3<>/dev/tcp/127.0.0.1/{}", self.port);
+        let output = self.command("bash").args(["-c", &connects]).output();
+        output.is_ok_and(|output| output.status.success())
     }
 
     /// Its port on 127.0.0.1.

@@ -1,5 +1,7 @@
 //! Temporary folders, also ones that can be full.
 
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +34,11 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
+
+    /// Whether it stays when this is dropped, for a look at what went wrong.
+    pub fn keep(&mut self, keep: bool) {
+        self.dir.disable_cleanup(keep);
+    }
 }
 
 impl Default for Scratch {
@@ -49,12 +56,17 @@ pub struct Tmpfs {
 impl Tmpfs {
     /// Mounts one on a new folder; `None` where only root could.
     pub fn mount(path: PathBuf, megabytes: u32) -> Option<Self> {
+        Self::mount_with(path, &format!("size={megabytes}m"))
+    }
+
+    /// The same with these options: `size=8m,nr_inodes=500`.
+    pub fn mount_with(path: PathBuf, options: &str) -> Option<Self> {
         if !is_root() {
             return None;
         }
         std::fs::create_dir_all(&path).expect("a folder to mount on");
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "mykeeper-e2e"])
+            .args(["-t", "tmpfs", "-o", options, "mykeeper-e2e"])
             .arg(&path)
             .output()
             .expect("mount is installed");
@@ -66,7 +78,55 @@ impl Tmpfs {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Takes away the right to write, or gives it back. False while someone writes there.
+    pub fn read_only(&self, read_only: bool) -> bool {
+        let how = if read_only { "remount,ro" } else { "remount,rw" };
+        let mounted = Command::new("mount").args(["-o", how]).arg(&self.path).output();
+        mounted.is_ok_and(|output| output.status.success())
+    }
+
+    /// Fills it until so many bytes are left.
+    pub fn fill_bytes(&self, left: u64) {
+        let free = rustix::fs::statvfs(&self.path).map_or(0, |stat| stat.f_bavail * stat.f_frsize);
+        let mut file = File::create(self.ballast().join("bytes")).expect("room for one more file");
+        let zeros = vec![0_u8; 64 * 1024];
+        let mut missing = free.saturating_sub(left);
+        // Whoever else writes may be faster: full is full.
+        while missing > 0 {
+            let size = missing.min(zeros.len() as u64) as usize;
+            if file.write_all(&zeros[..size]).is_err() {
+                return;
+            }
+            missing -= size as u64;
+        }
+    }
+
+    /// Fills it with empty files until there is room for so many more.
+    pub fn fill_inodes(&self, left: u64) {
+        let ballast = self.ballast();
+        let mut number = 0_u64;
+        while rustix::fs::statvfs(&self.path).is_ok_and(|stat| stat.f_ffree > left)
+            && File::create(ballast.join(number.to_string())).is_ok()
+        {
+            number += 1;
+        }
+    }
+
+    /// Takes away what filled it.
+    pub fn make_room(&self) {
+        let _ = std::fs::remove_dir_all(self.path.join(BALLAST));
+    }
+
+    fn ballast(&self) -> PathBuf {
+        let ballast = self.path.join(BALLAST);
+        let _ = std::fs::create_dir(&ballast);
+        ballast
+    }
 }
+
+/// The folder of what fills a file system.
+const BALLAST: &str = ".ballast";
 
 impl Drop for Tmpfs {
     fn drop(&mut self) {

@@ -1,6 +1,6 @@
 //! One installation of mykeeper: a folder with both files, password files, state and sets.
 
-use crate::binary::Binary;
+use crate::binary::{Binary, Surroundings};
 use crate::catalog_view::CatalogView;
 use crate::daemon::Daemon;
 use crate::mariadb::MariaDb;
@@ -37,6 +37,16 @@ impl Workspace {
             scratch,
             binary: Binary::find(),
         }
+    }
+
+    /// From now on the binary is called so.
+    pub fn surround(&mut self, surroundings: Surroundings) {
+        self.binary = self.binary.clone().within(surroundings);
+    }
+
+    /// Whether its folder stays when it is dropped.
+    pub fn keep(&mut self, keep: bool) {
+        self.scratch.keep(keep);
     }
 
     /// Where it lies.

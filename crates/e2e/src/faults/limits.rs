@@ -1,0 +1,66 @@
+//! What the daemon itself may lack: file descriptors, a state_dir that can be written, being the only one.
+
+use super::Trial;
+use super::stage::{Setting, Stage};
+use crate::scratch::{Tmpfs, is_root};
+
+pub(super) fn inject(trial: &mut Trial) {
+    let mut stage = Stage::with(
+        trial,
+        Setting {
+            through: ["prlimit", "--nofile=64:64"].map(str::to_owned).to_vec(),
+            ..Setting::default()
+        },
+    );
+    let disk = if is_root() {
+        Tmpfs::mount_with(stage.workspace.at("state"), "size=48m,nr_inodes=4000,mode=0700")
+    } else {
+        None
+    };
+    stage.start();
+    trial.count("64 descriptors");
+    let rounds = trial.plan.rounds(25, 1);
+    for _ in 0..rounds {
+        std::thread::sleep(trial.dice.millis(2_000, 6_000));
+        second_daemon(trial, &stage);
+        let Some(disk) = &disk else { continue };
+        stage.stop();
+        disk.read_only(true);
+        refused(trial, &stage, "read-only state_dir");
+        disk.read_only(false);
+        disk.fill_bytes(0);
+        full_state(trial, &mut stage);
+        disk.make_room();
+        stage.ready_or_again();
+    }
+    stage.finish(trial);
+    drop(disk);
+}
+
+fn second_daemon(trial: &mut Trial, stage: &Stage) {
+    refused(trial, stage, "second daemon");
+}
+
+/// A daemon that cannot work says so at once and ends; whoever started it sees why.
+fn refused(trial: &mut Trial, stage: &Stage, kind: &str) {
+    let finished = stage.workspace.mykeeper(&["daemon"]);
+    trial.count(kind);
+    if finished.status.code() != Some(3) || finished.said().contains("panicked") {
+        trial.findings.wrong.push(format!("{kind}: {finished}"));
+    }
+}
+
+/// On a full disk a daemon may refuse to start, or go on as well as it can.
+fn full_state(trial: &mut Trial, stage: &mut Stage) {
+    stage.begin();
+    trial.count("full state_dir");
+    std::thread::sleep(trial.dice.millis(500, 3_000));
+    if let Some(code) = stage.ended_with()
+        && code != Some(3)
+    {
+        trial
+            .findings
+            .wrong
+            .push(format!("a daemon on a full state_dir ended with {code:?}"));
+    }
+}

@@ -1,0 +1,96 @@
+//! The catalog's server: killed, stopped, restarted, read-only, while everything else goes on.
+
+use super::Trial;
+use super::stage::{Engine, Setting, Stage, now_ms};
+use rustix::process::Signal;
+use std::time::Duration;
+
+const KINDS: [&str; 4] = ["killed", "stopped", "restarted", "read-only"];
+/// What is met: a dump, a transfer, a proof, whatever comes.
+const PHASES: [&str; 4] = ["mydumper", "rsync", "myloader", ""];
+/// An outage that lasts so long has a slot of a backup in it, and the time to run it.
+const TELLING: Duration = Duration::from_secs(9);
+
+pub(super) fn inject(trial: &mut Trial) {
+    let rounds = trial.plan.rounds(20, 1);
+    let mut stage = Stage::with(
+        trial,
+        Setting {
+            engine: Engine::MariaDb,
+            ..Setting::default()
+        },
+    );
+    stage.start();
+    // All goes well once before anything is injected: there is something to send, prove and delete.
+    stage.heal();
+    for round in 0..rounds {
+        for (index, kind) in KINDS.iter().enumerate() {
+            let phase = PHASES[(index + round as usize) % PHASES.len()];
+            if !phase.is_empty() {
+                stage.await_tool(phase, Duration::from_secs(12));
+                std::thread::sleep(trial.dice.millis(0, 500));
+            }
+            let lasts = if trial.plan.is_short() {
+                trial.dice.millis(9_000, 11_000)
+            } else {
+                trial.dice.millis(2_000, 20_000)
+            };
+            let restarts = !trial.plan.is_short() && trial.dice.percent(25);
+            take_away(&mut stage, kind);
+            let began = now_ms();
+            if restarts {
+                std::thread::sleep(lasts / 2);
+                stage.kill();
+                stage.begin();
+                trial.count("daemon killed meanwhile");
+                std::thread::sleep(lasts / 2);
+            } else {
+                std::thread::sleep(lasts);
+            }
+            let ended = now_ms();
+            give_back(&mut stage, kind);
+            trial.count(kind);
+            if restarts {
+                stage.ready_or_again();
+            }
+            stage.heal();
+            if !restarts && lasts >= TELLING {
+                backups_went_on(trial, &stage, kind, (began, ended));
+            }
+        }
+    }
+    stage.finish(trial);
+}
+
+fn take_away(stage: &mut Stage, kind: &str) {
+    let server = stage.keeper.as_mut().expect("the stage has a catalog server");
+    match kind {
+        "killed" => server.kill(),
+        "stopped" => server.signal(Signal::STOP),
+        "restarted" => server.stop(),
+        _ => server.sql("SET GLOBAL read_only = 1"),
+    }
+}
+
+fn give_back(stage: &mut Stage, kind: &str) {
+    let server = stage.keeper.as_mut().expect("the stage has a catalog server");
+    match kind {
+        "stopped" => server.signal(Signal::CONT),
+        "read-only" => server.sql("SET GLOBAL read_only = 0"),
+        _ => server.start_again(),
+    }
+}
+
+/// The slots that came meanwhile were run meanwhile, not once the catalog was back.
+fn backups_went_on(trial: &mut Trial, stage: &Stage, kind: &str, (began, ended): (i64, i64)) {
+    let query = format!(
+        "SELECT COUNT(*) FROM mk_run WHERE kind = 'backup' AND started_ms > {began} AND started_ms < {ended} \
+         AND state IN ('succeeded', 'warned')"
+    );
+    if stage.catalog().value(&query) == "0" {
+        trial.findings.lost.push(format!(
+            "no backup went on in the {} s in which the catalog was {kind}",
+            (ended - began) / 1000
+        ));
+    }
+}
