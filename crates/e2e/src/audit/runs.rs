@@ -4,7 +4,7 @@ use super::{Audited, Findings};
 use crate::catalog_view::CatalogView;
 
 /// Rows that no other row accounts for: what is said of them, and how they are found.
-const STRAYS: [(&str, &str); 9] = [
+const STRAYS: [(&str, &str); 11] = [
     (
         "an attempt of a run that is not there",
         "SELECT id FROM mk_attempt WHERE run_id NOT IN (SELECT id FROM mk_run)",
@@ -37,6 +37,14 @@ const STRAYS: [(&str, &str); 9] = [
     (
         "a set whose run is not there",
         "SELECT bk_id FROM user_backup WHERE run_id IS NOT NULL AND run_id NOT IN (SELECT id FROM mk_run)",
+    ),
+    (
+        "a run done again that is not there",
+        "SELECT id FROM mk_run WHERE retry_of IS NOT NULL AND retry_of NOT IN (SELECT id FROM mk_run)",
+    ),
+    (
+        "a run done again that had gone well",
+        "SELECT a.id FROM mk_run a JOIN mk_run b ON b.id = a.retry_of WHERE b.state IN ('succeeded', 'warned')",
     ),
     (
         "a lost end: a run without reason or time",

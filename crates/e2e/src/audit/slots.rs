@@ -14,9 +14,28 @@ pub(super) fn look(audited: &Audited<'_>, findings: &mut Findings) {
             .or_default()
             .push(row[2].clone());
     }
+    let covered: Vec<(String, i64, i64)> = audited
+        .catalog
+        .query("SELECT job, covers_after_ms, slot_ms FROM mk_run WHERE covers_after_ms IS NOT NULL")
+        .iter()
+        .map(|row| (row[0].clone(), number(&row[1]), number(&row[2])))
+        .collect();
     for (job, seconds) in crons(audited) {
+        // Slots that were missed in great number may share the row of the newest of them.
+        let is_covered = |slot_ms: i64| {
+            covered
+                .iter()
+                .any(|(name, after_ms, until_ms)| *name == job && *after_ms < slot_ms && slot_ms < *until_ms)
+        };
         for slot_ms in slots_between(audited.watched.ready_ms, audited.watched.until_ms, &seconds) {
-            if !taken.contains_key(&(job.clone(), slot_ms)) {
+            let is_taken = taken.contains_key(&(job.clone(), slot_ms));
+            if is_taken && is_covered(slot_ms) {
+                findings.doubled.push(format!(
+                    "the slot {} of {job} has a row, and another covers it",
+                    shown(slot_ms)
+                ));
+            }
+            if !is_taken && !is_covered(slot_ms) {
                 findings
                     .lost
                     .push(format!("the slot {} of {job} has no row", shown(slot_ms)));
