@@ -89,12 +89,11 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
                     | 3024
                     | 4031
             ),
-            // SQLITE_BUSY, SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_NOTADB, by their primary
-            // codes.
+            // SQLITE_BUSY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_NOTADB, by their primary codes.
             None => error
                 .code()
                 .and_then(|code| code.parse::<u32>().ok())
-                .is_some_and(|code| matches!(code & 0xff, 5 | 8 | 10 | 13 | 14 | 26)),
+                .is_some_and(|code| matches!(code & 0xff, 5 | 10 | 13 | 14 | 26)),
         },
         _ => false,
     }
