@@ -21,8 +21,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 impl Journaled {
-    fn remote(&self) -> &Store {
-        &self.shared.remote
+    /// The shared catalog, for what no copy can answer.
+    async fn remote(&self) -> Result<&Store, CatalogError> {
+        self.shared.reached().await
     }
 
     /// A write whose answer is nothing.
@@ -42,13 +43,13 @@ impl Journaled {
 impl Catalog for Journaled {
     /// Where the shared catalog is away, its tables are brought up when it is back.
     async fn migrate(&self) -> Result<MigrationStatus, CatalogError> {
-        let status = self.remote().migrate().await?;
+        let status = self.shared.remote.migrate().await?;
         self.shared.is_migrated.store(true, Ordering::Relaxed);
         Ok(status)
     }
 
     async fn status(&self) -> Result<MigrationStatus, CatalogError> {
-        self.remote().status().await
+        self.remote().await?.status().await
     }
 
     async fn backlog(&self) -> Result<Backlog, CatalogError> {
@@ -160,7 +161,7 @@ impl Catalog for Journaled {
         span: (DateTime<Utc>, DateTime<Utc>),
         limit: u32,
     ) -> Result<Vec<DecidedSlot>, CatalogError> {
-        self.remote().decided_slots(of, span, limit).await
+        self.remote().await?.decided_slots(of, span, limit).await
     }
 
     /// Never noted: it is only worth a look while it is true.
@@ -214,7 +215,7 @@ impl Catalog for Journaled {
     }
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
-        self.remote().runs(filter).await
+        self.remote().await?.runs(filter).await
     }
 
     async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
@@ -291,15 +292,15 @@ impl Catalog for Journaled {
     }
 
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
-        self.remote().backups(filter).await
+        self.remote().await?.backups(filter).await
     }
 
     async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError> {
-        self.remote().files(id).await
+        self.remote().await?.files(id).await
     }
 
     async fn evidence(&self, id: BackupId) -> Result<Option<Evidence>, CatalogError> {
-        self.remote().evidence(id).await
+        self.remote().await?.evidence(id).await
     }
 
     async fn start_transfer(&self, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
@@ -330,7 +331,7 @@ impl Catalog for Journaled {
     }
 
     async fn transfers(&self, id: BackupId) -> Result<Vec<Transfer>, CatalogError> {
-        self.remote().transfers(id).await
+        self.remote().await?.transfers(id).await
     }
 
     async fn unfinished_transfers(&self, node: &NodeName) -> Result<Vec<Transfer>, CatalogError> {
@@ -345,7 +346,10 @@ impl Catalog for Journaled {
         destination: &DestinationName,
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError> {
-        self.remote().pending_transfers(node, destination, limit).await
+        self.remote()
+            .await?
+            .pending_transfers(node, destination, limit)
+            .await
     }
 
     async fn due_verifications(
@@ -356,6 +360,7 @@ impl Catalog for Journaled {
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError> {
         self.remote()
+            .await?
             .due_verifications(node, destination, before, limit)
             .await
     }
@@ -365,7 +370,7 @@ impl Catalog for Journaled {
         since: Option<DateTime<Utc>>,
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError> {
-        self.remote().validation_candidates(since, limit).await
+        self.remote().await?.validation_candidates(since, limit).await
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
@@ -384,7 +389,7 @@ impl Catalog for Journaled {
     }
 
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
-        self.remote().proofs(id).await
+        self.remote().await?.proofs(id).await
     }
 
     async fn acquire_lease(
@@ -416,12 +421,12 @@ impl Catalog for Journaled {
     }
 
     async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
-        self.remote().leases(prefix, now).await
+        self.remote().await?.leases(prefix, now).await
     }
 
     /// Never noted: a set is removed only after every node can see that it is.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
-        self.remote().mark_deleting(id, reason).await
+        self.remote().await?.mark_deleting(id, reason).await
     }
 
     async fn mark_deleted(
@@ -444,15 +449,15 @@ impl Catalog for Journaled {
     }
 
     async fn paths(&self) -> Result<Vec<BackupPath>, CatalogError> {
-        self.remote().paths().await
+        self.remote().await?.paths().await
     }
 
     async fn add_path(&self, path: &BackupPath) -> Result<i64, CatalogError> {
-        self.remote().add_path(path).await
+        self.remote().await?.add_path(path).await
     }
 
     async fn remove_path(&self, id: i64) -> Result<bool, CatalogError> {
-        self.remote().remove_path(id).await
+        self.remote().await?.remove_path(id).await
     }
 
     async fn close(&self) {

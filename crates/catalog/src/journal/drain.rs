@@ -4,6 +4,7 @@ use super::{Shared, log};
 use crate::error::CatalogError;
 use crate::journal::prune;
 use crate::migrate;
+use crate::open::connect;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -111,6 +112,13 @@ impl Shared {
     /// Carries out what waits, as far as the catalog takes it.
     pub(super) async fn drain(&self) -> Result<Drained, CatalogError> {
         if !log::waits(&self.local).await? && self.is_migrated.load(Ordering::Relaxed) {
+            if self.is_away.load(Ordering::Relaxed) {
+                // Only a look was refused: nothing waits that would find out when it is back.
+                if connect(&self.remote).await.is_err() {
+                    return Ok(Drained::Away);
+                }
+                self.note_back();
+            }
             return Ok(Drained::Empty);
         }
         let lock = DrainLock::acquire(&self.lock_path).map_err(|cause| CatalogError::Statement {

@@ -124,7 +124,11 @@ impl Shared {
         entry: impl FnOnce() -> Entry + Send,
     ) -> Result<Written<T>, CatalogError> {
         if !self.waits().await {
-            match apply(&self.remote).await {
+            let applied = match self.reached().await {
+                Ok(remote) => apply(remote).await,
+                Err(error) => Err(error),
+            };
+            match applied {
                 Ok(answer) => {
                     self.note_back();
                     if let Err(error) = apply(&self.local).await {
@@ -158,6 +162,15 @@ impl Shared {
         }
     }
 
+    /// The shared catalog. Where it was away the last time, it is tried with one connection first: the pool would go on
+    /// trying for as long as it may.
+    async fn reached(&self) -> Result<&Store, CatalogError> {
+        if self.is_away.load(Ordering::Relaxed) {
+            connect(&self.remote).await?;
+        }
+        Ok(&self.remote)
+    }
+
     /// Asks about what is this node's own: the copy knows it while the catalog is away or behind.
     async fn ask_own<'a, T>(
         &'a self,
@@ -166,7 +179,11 @@ impl Shared {
         if self.waits().await {
             return ask(&self.local).await;
         }
-        match ask(&self.remote).await {
+        let answer = match self.reached().await {
+            Ok(remote) => ask(remote).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Err(error) if error.is_away() => {
                 self.note_away(&error);
                 ask(&self.local).await
