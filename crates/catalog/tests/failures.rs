@@ -139,9 +139,8 @@ async fn a_read_only_sqlite_file_is_read_and_says_so_when_written() {
     let catalog = open(&lite(&file)).await.unwrap();
     assert_eq!(catalog.status().await.unwrap().backups, Some(0));
     let error = write(catalog.as_ref()).await.unwrap_err().to_string();
-    let told = format!("cannot reach the catalog at sqlite:{}", file.display());
     assert!(
-        error.contains(&told) && error.contains("attempt to write a readonly database"),
+        error.contains("cannot note a job in the catalog: attempt to write a readonly database"),
         "{error}"
     );
 }
