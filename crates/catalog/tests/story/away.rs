@@ -420,3 +420,42 @@ async fn a_slot_that_another_has_taken_meanwhile_keeps_both_runs() {
     assert!(catalog.backup(ours.backup.id).await.unwrap().is_some());
     catalog.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_catalog_refuses_is_kept_and_told_and_does_not_hold_up_the_rest() {
+    let mut server = prepared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = shared(&server, "root");
+    let catalog = journaled(&settings, folder.path()).await;
+    server.kill();
+    let night = Night::new(0);
+    night.write(catalog.as_ref(), (0, STEPS)).await;
+    catalog.close().await;
+    // Of a later version, say: nothing that this one can carry out.
+    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("journal.db"));
+    let mut journal = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&file)
+        .await
+        .unwrap();
+    for statement in [
+        "UPDATE journal SET seq = seq + 1000",
+        "INSERT INTO journal (seq, noted_ms, entry) VALUES (1, 0, '{\"write\": \"of-tomorrow\"}')",
+    ] {
+        sqlx::query(statement).execute(&mut journal).await.unwrap();
+    }
+    sqlx::Connection::close(journal).await.unwrap();
+    server.run().await;
+    let catalog = journaled(&settings, folder.path()).await;
+    let begun = Instant::now();
+    let backlog = loop {
+        let backlog = catalog.backlog().await.unwrap();
+        if backlog.waiting == 0 {
+            break backlog;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{backlog:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(backlog.refused, 1, "{backlog:?}");
+    assert!(backlog.refusal.unwrap().contains("of-tomorrow"));
+    catalog.close().await;
+    assert_eq!(all_rows(&server, "story").await, control(&server, &[night]).await);
+}
