@@ -183,12 +183,13 @@ pub(crate) async fn environment_or_journal(settings: Settings) -> anyhow::Result
 pub(crate) fn assemble(settings: Settings, catalog: Arc<dyn Catalog>) -> anyhow::Result<Arc<Environment>> {
     let state = StateDir::open(&settings.state_dir)?;
     mykeeper_supervise::become_subreaper().context("cannot become the reaper of orphaned children")?;
+    let supervisor = supervisor().recording_in(&state.children());
     let places = (state, gather().credentials_directory);
     Ok(Arc::new(Environment::new(
         settings,
         catalog,
         Arc::new(SystemClock),
-        supervisor(),
+        supervisor,
         places,
     )))
 }

@@ -2,17 +2,18 @@
 
 use crate::environment::Environment;
 use crate::error::DaemonError;
-use crate::jobs::{JobError, JobReport, JobResult, RunContext, humane, run_job};
+use crate::jobs::{JobError, JobReport, JobResult, Resumed, RunContext, humane, run_job};
+use crate::resume::resumed_of;
 use crate::run_log::RunLogFile;
 use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use mykeeper_catalog::{CatalogError, Claim};
 use mykeeper_domain::job::{Job, Overlap};
 use mykeeper_domain::run::{Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::{BackupId, JobName, RunId};
 use mykeeper_tools::RunLog;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,14 @@ use tokio_util::task::TaskTracker;
 const LOCK_POLL: Duration = Duration::from_millis(500);
 /// How long a cancelled run may take, beyond its tools' grace, to end them and write its record before it is left.
 const END_WITHIN: Duration = Duration::from_secs(90);
+
+/// How long a slot waits at most until a run that is over has been settled, and how often it looks.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLING_POLL: Duration = Duration::from_millis(20);
+/// A run that begins this long after its planned time is late.
+const LATE: Duration = Duration::from_secs(30);
+/// Why a run that waited does not begin.
+pub(crate) const JOB_REMOVED: &str = "its job was removed before it began";
 
 /// The target of the events that say how a run begins and ends; a run in the foreground tells of them itself.
 pub const RUN_EVENTS: &str = "mykeeper::runs";
@@ -58,6 +67,7 @@ pub struct Engine {
 struct Shared {
     environment: Arc<Environment>,
     observer: Option<Arc<dyn RunLog>>,
+    is_foreground: bool,
     tracker: TaskTracker,
     /// Nothing new starts once this is cancelled.
     stopping: CancellationToken,
@@ -71,6 +81,10 @@ struct Shared {
     claiming: Mutex<HashSet<(JobName, DateTime<Utc>)>>,
     /// Slots that could not be taken, whatever has been decided since: they are to be decided as missed.
     undecided: Mutex<BTreeMap<JobName, BTreeSet<DateTime<Utc>>>>,
+    /// The runs that this engine answers for, from before they are recorded until their end is.
+    own: Mutex<HashMap<RunId, JobName>>,
+    /// Jobs whose lock is held for a moment, to settle a run that is over: no run is under way.
+    settling: Mutex<HashSet<JobName>>,
 }
 
 impl Engine {
@@ -101,6 +115,7 @@ impl Engine {
             shared: Arc::new(Shared {
                 environment,
                 observer,
+                is_foreground: ended_as.0 == RunState::Cancelled,
                 tracker: TaskTracker::new(),
                 stopping: CancellationToken::new(),
                 ending: CancellationToken::new(),
@@ -108,6 +123,8 @@ impl Engine {
                 waiting: Mutex::new(HashSet::new()),
                 claiming: Mutex::new(HashSet::new()),
                 undecided: Mutex::new(BTreeMap::new()),
+                own: Mutex::new(HashMap::new()),
+                settling: Mutex::new(HashSet::new()),
             }),
         }
     }
@@ -159,6 +176,49 @@ impl Engine {
         claiming.contains(&(job.clone(), slot_at))
     }
 
+    /// Whether it is that of one run in the foreground.
+    pub fn is_foreground(&self) -> bool {
+        self.shared.is_foreground
+    }
+
+    /// Whether this engine answers for a run.
+    pub fn is_own(&self, run: RunId) -> bool {
+        self.lock_own().contains_key(&run)
+    }
+
+    /// The jobs of which a run is under way here, waits, or is being recorded.
+    pub fn busy_jobs(&self) -> HashSet<JobName> {
+        let claiming = self
+            .shared
+            .claiming
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut jobs: HashSet<JobName> = claiming.iter().map(|(job, _)| job.clone()).collect();
+        jobs.extend(self.lock_own().values().cloned());
+        jobs
+    }
+
+    fn lock_own(&self) -> std::sync::MutexGuard<'_, HashMap<RunId, JobName>> {
+        self.shared.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds the lock of a job for as long as it takes to settle a run that is over. A slot that is due meanwhile
+    /// waits for that instead of taking it for a run.
+    pub(crate) fn begin_settling(&self, job: &JobName) -> SettlingMark {
+        self.lock_settling().insert(job.clone());
+        SettlingMark {
+            shared: Arc::clone(&self.shared),
+            job: job.clone(),
+        }
+    }
+
+    fn lock_settling(&self) -> std::sync::MutexGuard<'_, HashSet<JobName>> {
+        self.shared
+            .settling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many runs are under way.
     pub fn running(&self) -> usize {
         self.shared.tracker.len()
@@ -181,26 +241,37 @@ impl Engine {
 
     /// A run that was recorded as queued before the daemon ended: runs it now, in the background.
     pub fn resume(&self, job: Arc<Job>, run: Run) {
+        if self.shared.stopping.is_cancelled() {
+            return;
+        }
         let engine = self.clone();
+        let own = OwnMark::set(&self.shared, &run);
         let waiting = WaitingMark::set(&self.shared, &job.name);
         self.shared.tracker.spawn(async move {
-            if let Err(error) = engine.wait_and_execute(job, run, waiting).await {
-                tracing::error!(%error, "a queued run could not be taken up");
-            }
+            engine.wait_and_execute(job, run, waiting).await;
+            drop(own);
         });
     }
 
-    /// Records that a slot passes without a run. True when it was not decided before.
-    pub async fn skip_slot(
-        &self,
-        job: &Job,
-        slot_at: DateTime<Utc>,
-        reason: &str,
-    ) -> Result<bool, CatalogError> {
+    /// Does an interrupted run again, in the background: a run of its own, which stands for no slot. Its slot was
+    /// decided when the first one took it.
+    pub async fn retry(&self, job: &Arc<Job>, interrupted: &Run) -> Result<(), CatalogError> {
+        let run = Run {
+            retry_of: Some(interrupted.id),
+            reason: Some(format!("does run {} again", interrupted.id)),
+            ..self.new_run(job, None, Trigger::Retry, RunState::Queued)
+        };
+        self.shared.environment.catalog.insert_run(&run).await?;
+        self.resume(Arc::clone(job), run);
+        Ok(())
+    }
+
+    /// A row for a slot that passes without a run.
+    pub fn skipped(&self, job: &Job, slot_at: DateTime<Utc>, reason: &str) -> Run {
         let mut run = self.new_run(job, Some(slot_at), Trigger::CatchUp, RunState::Skipped);
         run.reason = Some(reason.to_owned());
         run.finished_at = Some(run.requested_at);
-        Ok(self.shared.environment.catalog.claim_slot(&run).await? == Claim::Won)
+        run
     }
 
     /// One run of a job now, in the foreground, never beside another of the same job.
@@ -228,6 +299,7 @@ impl Engine {
             }
         };
         let run = self.new_run(&job, None, Trigger::Manual, RunState::Running);
+        let _own = OwnMark::set(&self.shared, &run);
         environment.state.signed(&mut lock, Some(run.id))?;
         environment.catalog.insert_run(&run).await?;
         Ok(self.execute(job, run, lock, work).await)
@@ -280,11 +352,16 @@ impl Engine {
     ) -> Result<(), DaemonError> {
         let environment = &self.shared.environment;
         let mut run = self.new_run(&job, Some(slot_at), trigger, RunState::Queued);
+        if trigger == Trigger::Schedule && !job.jitter.is_zero() {
+            let put_off = job.jitter.mul_f64(rand::random::<f64>());
+            run.planned_at = TimeDelta::from_std(put_off).ok().map(|put_off| slot_at + put_off);
+        }
+        let _own = OwnMark::set(&self.shared, &run);
         // Set before the catalog is asked: while it is away, slots come that must see that one waits already.
         let mut waiting = None;
-        let lock = match environment.state.lock_job(&job.name)? {
+        let lock = match self.lock_job(&job.name).await? {
             LockAttempt::Held(lock) => {
-                if !job.jitter.is_zero() {
+                if run.planned_at.is_some() {
                     waiting = WaitingMark::set(&self.shared, &job.name);
                 }
                 Some(lock)
@@ -309,7 +386,7 @@ impl Engine {
                 None
             }
         };
-        if lock.is_some() && job.jitter.is_zero() {
+        if lock.is_some() && run.planned_at.is_none() {
             run.state = RunState::Running;
         }
         let claim = environment
@@ -335,39 +412,82 @@ impl Engine {
             (_, lock) => {
                 // With jitter, others may have the job until this run begins.
                 drop(lock);
-                self.wait_and_execute(job, run, waiting).await
+                self.wait_and_execute(job, run, waiting).await;
+                Ok(())
             }
         }
     }
 
-    /// Waits out the jitter and the run before, then runs.
-    async fn wait_and_execute(
-        &self,
-        job: Arc<Job>,
-        run: Run,
-        waiting: Option<WaitingMark>,
-    ) -> Result<(), DaemonError> {
-        if run.trigger == Trigger::Schedule && !job.jitter.is_zero() {
-            let delay = job.jitter.mul_f64(rand::random::<f64>());
-            tracing::info!(job = %job.name, run = %run.id, delay = %humane(delay), "the start is put off");
+    /// Tries for the lock of a job; one that is held only to settle a run that is over is waited for.
+    async fn lock_job(&self, job: &JobName) -> Result<LockAttempt, DaemonError> {
+        let give_up_at = tokio::time::Instant::now() + SETTLED_WITHIN;
+        loop {
+            let attempt = self.shared.environment.state.lock_job(job)?;
+            let settles = matches!(attempt, LockAttempt::Busy(_)) && self.lock_settling().contains(job);
+            if !settles || tokio::time::Instant::now() >= give_up_at {
+                return Ok(attempt);
+            }
+            drop(attempt);
+            tokio::time::sleep(SETTLING_POLL).await;
+        }
+    }
+
+    /// Waits out the jitter and the run before, then runs. A run that does not come to that because the daemon stops
+    /// stays queued in the catalog; the next start takes it up.
+    async fn wait_and_execute(&self, job: Arc<Job>, run: Run, waiting: Option<WaitingMark>) {
+        let environment = &self.shared.environment;
+        let left = run
+            .planned_at
+            .and_then(|planned_at| (planned_at - environment.clock.now()).to_std().ok());
+        // A clock that has stepped back makes nobody wait longer than the jitter.
+        if let Some(left) = left.map(|left| left.min(job.jitter)) {
+            tracing::info!(job = %job.name, run = %run.id, delay = %humane(left), "the start is put off");
             tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                // It stays queued in the catalog; the next start of the daemon takes it up.
-                () = self.shared.stopping.cancelled() => return Ok(()),
+                () = tokio::time::sleep(left) => {}
+                () = self.shared.stopping.cancelled() => return,
             }
         }
         let lock = loop {
-            match self.shared.environment.state.lock_job(&job.name)? {
-                LockAttempt::Held(lock) => break lock,
-                LockAttempt::Busy(_) => tokio::select! {
+            match self.lock_job(&job.name).await {
+                Ok(LockAttempt::Held(lock)) => break lock,
+                Ok(LockAttempt::Busy(_)) => tokio::select! {
                     () = tokio::time::sleep(LOCK_POLL) => {}
-                    () = self.shared.stopping.cancelled() => return Ok(()),
+                    () = self.shared.stopping.cancelled() => return,
                 },
+                Err(error) => {
+                    self.end_unbegun(&run, (RunState::Failed, &error.to_string()))
+                        .await;
+                    return;
+                }
             }
         };
         drop(waiting);
+        if !environment.settings().jobs.contains_key(&job.name) {
+            self.end_unbegun(&run, (RunState::Skipped, JOB_REMOVED)).await;
+            return;
+        }
         self.execute(job, run, lock, work_of_job()).await;
-        Ok(())
+    }
+
+    /// Records the end of a run that has never begun.
+    pub(crate) async fn end_unbegun(&self, run: &Run, (state, reason): (RunState, &str)) {
+        let environment = &self.shared.environment;
+        tracing::warn!(target: RUN_EVENTS, job = %run.job, run = %run.id, %state, reason, "a run does not begin");
+        let end = RunEnd {
+            state,
+            reason: Some(reason.to_owned()),
+            bk_id: None,
+            finished_at: environment.clock.now(),
+        };
+        let written = environment
+            .persist("record the end of a run", &self.shared.stopping, |catalog| {
+                let (id, end) = (run.id, end.clone());
+                async move { catalog.finish_run(id, &end).await }
+            })
+            .await;
+        if let Err(error) = written {
+            tracing::error!(job = %run.job, run = %run.id, %error, "the end of a run is not recorded; the next start settles it");
+        }
     }
 
     /// Runs to the end, with its record. The lock is held until the record is written.
@@ -396,6 +516,10 @@ impl Engine {
         let started_at = environment.clock.now();
         tracing::info!(target: RUN_EVENTS, job = %job.name, run = %run.id, kind = %job.kind(), trigger = %run.trigger, "run begins");
         log.line("mykeeper", &begin_line(&job, &run, started_at));
+        if let Some(warning) = late_line(&run, started_at) {
+            tracing::warn!(job = %job.name, run = %run.id, warning, "a late start");
+            log.line("mykeeper", &warning);
+        }
         let begun = environment
             .persist("record the start of a run", &self.shared.ending, |catalog| {
                 let (id, log_path) = (run.id, log_path.clone());
@@ -424,6 +548,19 @@ impl Engine {
             .private_dir(run.id)
             .map_err(|error| JobError::fatal(error.to_string()))?;
         let cancel = self.shared.ending.child_token();
+        let resumed = match run.retry_of {
+            // Nothing is tried for ever: what cannot be asked is counted as one attempt.
+            Some(interrupted) => resumed_of(environment, interrupted)
+                .await
+                .unwrap_or_else(|error| {
+                    tracing::warn!(run = %run.id, %error, "what an interrupted run has left cannot be told");
+                    Resumed {
+                        attempts: 1,
+                        set: None,
+                    }
+                }),
+            None => Resumed::default(),
+        };
         let context = RunContext {
             environment: Arc::clone(environment),
             settings: environment.settings(),
@@ -435,6 +572,8 @@ impl Engine {
             deadline: job
                 .timeout
                 .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),
+            resumed,
+            supervisor: environment.supervisor.on_behalf_of(&run.id.to_string()),
             ended_as: self.shared.ended_as,
         };
         let began = tokio::time::Instant::now();
@@ -574,6 +713,52 @@ impl Engine {
     }
 }
 
+/// Marks a run as this engine's, until it is dropped.
+struct OwnMark {
+    shared: Arc<Shared>,
+    run: RunId,
+}
+
+impl OwnMark {
+    fn set(shared: &Arc<Shared>, run: &Run) -> Self {
+        shared
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(run.id, run.job.clone());
+        Self {
+            shared: Arc::clone(shared),
+            run: run.id,
+        }
+    }
+}
+
+impl Drop for OwnMark {
+    fn drop(&mut self) {
+        self.shared
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.run);
+    }
+}
+
+/// Marks a job's lock as held to settle something, until it is dropped.
+pub(crate) struct SettlingMark {
+    shared: Arc<Shared>,
+    job: JobName,
+}
+
+impl Drop for SettlingMark {
+    fn drop(&mut self) {
+        self.shared
+            .settling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.job);
+    }
+}
+
 /// Marks a job as having a run that waits, until it is dropped.
 struct WaitingMark {
     shared: Arc<Shared>,
@@ -654,23 +839,38 @@ pub(crate) fn owned_by(owner: Option<&LockOwner>) -> String {
 }
 
 fn begin_line(job: &Job, run: &Run, now: DateTime<Utc>) -> String {
-    let slot = run.slot_at.map_or_else(String::new, |slot| {
-        let late = (now - slot).to_std().unwrap_or_default();
-        let late = if late.as_secs() > 0 {
-            format!(", {} late", humane(late))
-        } else {
-            String::new()
-        };
-        format!(
-            " for the slot of {}{late}",
+    let stands_for = match (run.slot_at, run.retry_of) {
+        (Some(slot), _) => format!(
+            " for the slot of {}",
             slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-        )
-    });
+        ),
+        (None, Some(interrupted)) => format!(", which does run {interrupted} again"),
+        (None, None) => String::new(),
+    };
+    let late = lateness(run, now).filter(|late| late.as_secs() > 0);
+    let late = late.map_or_else(String::new, |late| format!(", {} late", humane(late)));
     format!(
-        "{} job {} begins as run {}{slot} ({})",
+        "{} job {} begins as run {}{stands_for}{late} ({})",
         job.kind(),
         job.name,
         run.id,
         run.trigger
     )
+}
+
+fn lateness(run: &Run, now: DateTime<Utc>) -> Option<Duration> {
+    let begun = Run {
+        started_at: Some(now),
+        ..run.clone()
+    };
+    begun.late()?.to_std().ok()
+}
+
+/// Said where a run begins so late that somebody may have to look why.
+fn late_line(run: &Run, now: DateTime<Utc>) -> Option<String> {
+    let late = lateness(run, now).filter(|late| *late >= LATE)?;
+    Some(format!(
+        "warning: it begins {} after its planned time",
+        humane(late)
+    ))
 }

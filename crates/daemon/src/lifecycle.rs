@@ -3,7 +3,8 @@
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
-use crate::recovery::recover;
+use crate::recovery::{SETTLED_EVERY, recover, settle};
+use crate::resume::retry_interrupted;
 use crate::scheduler::{Jobs, Scheduler, SchedulerHandle};
 use crate::status::{DaemonStatus, JobStatus, ReloadRecord};
 use futures::StreamExt;
@@ -26,6 +27,13 @@ const TURNS_WITHIN: Duration = Duration::from_secs(30);
 /// How often what the daemon tells about itself is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 
+/// How long runs may take to end, beyond their tools' grace, once they are told to.
+const ENDED_WITHIN: Duration = Duration::from_secs(150);
+/// How long the catalog's connections may take to close.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// How long reading both files may take at a reload: they may lie on a server that is away.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
 /// How long the scheduler may take for its last turn.
 const SCHEDULER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -46,13 +54,15 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         // What was taken up again meanwhile ends with its record.
         engine.stop_taking();
         engine.end_runs();
-        engine.idle().await;
-        environment.catalog.close().await;
+        until_idle(&engine).await;
+        close_catalog(&environment).await;
         return looked_after.map(drop);
     }
     let stop = CancellationToken::new();
     let mut scheduling = tokio::spawn(scheduler.run(stop.clone()));
     let watchdog = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(answer_watchdog(turned)));
+    let settling =
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(settle_now_and_then(engine.clone())));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     tracing::info!(
@@ -76,6 +86,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         }
     };
     engine.stop_taking();
+    drop(settling);
     stop.cancel();
     daemon.status.state = "stopping".to_owned();
     daemon.write_status();
@@ -90,7 +101,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     }
     shut_down(&engine, &mut signals, environment.settings().daemon.grace).await;
     drop(watchdog);
-    environment.catalog.close().await;
+    close_catalog(&environment).await;
     if let Err(error) = std::fs::remove_file(environment.state.status_file()) {
         tracing::debug!(%error, "the status file was not there");
     }
@@ -108,7 +119,26 @@ async fn look_after(engine: &Engine, scheduler: &mut Scheduler) -> Result<(), Da
     let environment = engine.environment();
     recover(engine).await?;
     forget_removed_jobs(environment, &environment.settings().jobs).await?;
-    Ok(scheduler.decide_missed().await?)
+    scheduler.decide_missed().await?;
+    Ok(())
+}
+
+/// Does again what was interrupted, as soon as the catalog can be asked. Settles, now and then, runs that are over and
+/// whose end nobody recorded: those of commands that were killed.
+async fn settle_now_and_then(engine: Engine) {
+    let mut is_retried = false;
+    loop {
+        if !is_retried {
+            match retry_interrupted(&engine).await {
+                Ok(()) => is_retried = true,
+                Err(error) => tracing::warn!(%error, "interrupted runs cannot be looked for yet"),
+            }
+        }
+        tokio::time::sleep(SETTLED_EVERY).await;
+        if let Err(error) = settle(&engine).await {
+            tracing::debug!(%error, "runs that are over cannot be looked for now");
+        }
+    }
 }
 
 /// Returns at the first signal that ends a daemon. The files are read anyway, so that SIGHUP changes nothing yet.
@@ -141,8 +171,28 @@ async fn shut_down(engine: &Engine, signals: &mut Signals, grace: Duration) {
         () = told_to_stop(signals) => tracing::warn!("second signal: running jobs are ended"),
     }
     engine.end_runs();
-    // Each run has a bounded time to end its children and write its record.
-    engine.idle().await;
+    until_idle(engine).await;
+}
+
+/// Each run that was ended has a bounded time to end its children and write its record; together they have no more.
+async fn until_idle(engine: &Engine) {
+    let bound = ENDED_WITHIN + engine.environment().settings().daemon.kill_grace;
+    if tokio::time::timeout(bound, engine.idle()).await.is_err() {
+        tracing::error!(
+            running = engine.running(),
+            "runs are left that do not end; the next start settles them"
+        );
+    }
+}
+
+/// A connection that does not come back does not hold up the end.
+async fn close_catalog(environment: &Environment) {
+    if tokio::time::timeout(CLOSED_WITHIN, environment.catalog.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("connections to the catalog are left open");
+    }
 }
 
 /// A job that was removed while no daemon ran leaves no missed slots behind.
@@ -256,12 +306,13 @@ impl Daemon {
             Err(error) => tracing::debug!(%error, "the service manager is not told of the reload"),
         }
         let read = Arc::clone(&self.reload);
-        let read = tokio::task::spawn_blocking(move || read()).await;
+        let read = tokio::time::timeout(READ_WITHIN, tokio::task::spawn_blocking(move || read())).await;
         let current = self.environment.settings();
         let result = match read {
-            Ok(Ok(settings)) => reject_unreloadable(&current, settings),
-            Ok(Err(message)) => Err(message),
-            Err(error) => Err(format!("a defect in mykeeper ended the reading: {error}")),
+            Err(_) => Err(format!("the files cannot be read within {READ_WITHIN:?}")),
+            Ok(Ok(Ok(settings))) => reject_unreloadable(&current, settings),
+            Ok(Ok(Err(message))) => Err(message),
+            Ok(Err(error)) => Err(format!("a defect in mykeeper ended the reading: {error}")),
         };
         let (accepted, message) = match result {
             Ok(settings) => {

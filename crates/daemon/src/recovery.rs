@@ -1,115 +1,223 @@
 //! Before the first tick: what a daemon that ended otherwise than it should has left behind.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, JOB_REMOVED};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::backup::MADE_BY;
-use crate::state_dir::LockAttempt;
-use mykeeper_domain::BackupId;
+use crate::state_dir::{HeldLock, LockAttempt};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, ValidateStatus};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
-use mykeeper_domain::job::Task;
+use mykeeper_domain::job::{Missed, Task};
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
 use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::{BackupId, RunId};
+use mykeeper_supervise::{Leftover, end_leftovers};
 use mykeeper_tools::mydumper::read_set_record;
 use mykeeper_tools::sandbox::sweep_sandboxes;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Marks what no longer runs as interrupted, takes up what was queued, removes private files that were left.
+/// How long the start waits for a command that settles the same.
+const ALONE_WITHIN: Duration = Duration::from_secs(30);
+/// How long it waits for the folders of earlier throwaway servers.
+const SWEPT_WITHIN: Duration = Duration::from_secs(30);
+/// How often a living daemon looks for runs that are over and were never ended: a command that was killed, say.
+pub const SETTLED_EVERY: Duration = Duration::from_secs(30);
+/// Why a run has ended whose process has.
+const LOST: &str = "the daemon, or the machine, ended while it ran";
+
+/// Ends what is left of the children of those who are gone, marks what no longer runs as interrupted, takes up what
+/// was queued, removes private files that were left.
 ///
 /// A run is over when the lock of its job can be had: the kernel gives it back whatever ended its process.
-/// The children of such a run are over too: each hangs on a lifeline that its daemon held.
+///
+/// # Errors
+/// The catalog cannot be asked, or `state_dir` not be used.
 pub async fn recover(engine: &Engine) -> Result<(), DaemonError> {
     let environment = engine.environment();
-    let private = environment.state.private_folders();
-    let unfinished = environment.catalog.unfinished_runs(&environment.node).await?;
-    let mut alive = Vec::new();
-    let mut queued = Vec::new();
-    for run in unfinished {
-        match environment.state.lock_job(&run.job)? {
-            LockAttempt::Busy(owner) if owner.as_ref().is_none_or(|owner| owner.run == Some(run.id)) => {
-                tracing::info!(run = %run.id, job = %run.job, "a run in the foreground is under way");
-                alive.push(run.id);
-            }
-            _ if run.state == RunState::Queued => queued.push(run),
-            _ => interrupt(engine, &run, "the daemon, or the machine, ended while it ran").await?,
-        }
-    }
-    for transfer in environment
-        .catalog
-        .unfinished_transfers(&environment.node)
-        .await?
-    {
-        if transfer.run_id.is_none_or(|run| !alive.contains(&run)) {
-            interrupt_transfer(engine, &transfer).await?;
-        }
-    }
-    let in_use: Vec<String> = alive.iter().map(ToString::to_string).collect();
-    environment
-        .state
-        .sweep_private(&private, |name| in_use.iter().any(|run| run == name));
+    let _alone = settle_alone(environment).await?;
+    end_children(environment).await;
     sweep_sandbox(environment).await;
-    let jobs = &environment.settings().jobs;
-    for run in queued {
-        match jobs.get(&run.job) {
-            Some(job) if job.missed == mykeeper_domain::job::Missed::RunOnce => {
-                tracing::info!(run = %run.id, job = %run.job, "a queued run is taken up again");
-                engine.resume(std::sync::Arc::clone(job), run);
-            }
-            Some(_) => {
-                interrupt(
-                    engine,
-                    &run,
-                    "the daemon ended before it began, and missed = \"skip\"",
-                )
-                .await?;
-            }
-            None => {
-                interrupt(
-                    engine,
-                    &run,
-                    "the daemon ended before it began, and its job was removed",
-                )
-                .await?;
-            }
-        }
-    }
+    let private = environment.state.private_folders();
+    let alive = settle(engine).await?;
+    sweep_private(environment, &private, &alive);
     Ok(())
 }
 
-/// Throwaway servers that outlived their daemon, and their folders.
-async fn sweep_sandbox(environment: &Environment) {
-    let directory = environment.settings().sandbox.directory.clone();
-    let swept = tokio::task::spawn_blocking(move || sweep_sandboxes(&directory)).await;
-    match swept {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "what throwaway servers have left cannot be looked for"),
-        Err(error) => tracing::error!(%error, "a defect in mykeeper ended the look for throwaway servers"),
+/// What a command does before its own run where no daemon lives: the same, but for what was queued.
+///
+/// # Errors
+/// As [`recover`].
+pub async fn recover_before_command(engine: &Engine) -> Result<(), DaemonError> {
+    if engine.environment().state.daemon_lives() {
+        return Ok(());
+    }
+    recover(engine).await
+}
+
+/// Two who settle at once would see each other's locks. Who is not alone in time goes on: nothing is settled twice.
+async fn settle_alone(environment: &Environment) -> Result<Option<HeldLock>, DaemonError> {
+    let give_up_at = tokio::time::Instant::now() + ALONE_WITHIN;
+    loop {
+        match environment.state.lock_recovery()? {
+            LockAttempt::Held(lock) => return Ok(Some(lock)),
+            LockAttempt::Busy(_) if tokio::time::Instant::now() < give_up_at => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            LockAttempt::Busy(_) => return Ok(None),
+        }
     }
 }
 
-async fn interrupt(engine: &Engine, run: &Run, reason: &str) -> Result<(), DaemonError> {
+/// By recorded process, start time and boot; those of a process that lives are left alone.
+async fn end_children(environment: &Environment) {
+    let grace = environment.settings().daemon.kill_grace;
+    match end_leftovers(&environment.state.children(), grace).await {
+        Ok(leftovers) => leftovers.iter().for_each(tell_of),
+        Err(error) => tracing::error!(%error, "what is left of earlier children cannot be looked for"),
+    }
+}
+
+fn tell_of(leftover: &Leftover) {
+    let (record, program) = (&leftover.record, leftover.record.program.display());
+    let run = record.owner.as_deref().unwrap_or("none");
+    match &leftover.ended {
+        // Its shim has seen to it.
+        Ok(0) => {
+            tracing::debug!(pid = record.child.pid, %program, run, "a child of an earlier process has ended");
+        }
+        Ok(processes) => {
+            tracing::warn!(pid = record.child.pid, %program, run, processes, "ended what an earlier process left running");
+        }
+        Err(error) => {
+            tracing::error!(pid = record.child.pid, %program, run, %error, "what an earlier process left running cannot be ended");
+        }
+    }
+}
+
+/// Throwaway servers that outlived their daemon, and their folders. What takes longer goes on beside the daemon.
+async fn sweep_sandbox(environment: &Environment) {
+    let directory = environment.settings().sandbox.directory.clone();
+    let sweeping = tokio::task::spawn_blocking(move || sweep_sandboxes(&directory));
+    match tokio::time::timeout(SWEPT_WITHIN, sweeping).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "what throwaway servers have left cannot be looked for"),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a defect in mykeeper ended the look for throwaway servers");
+        }
+        Err(_) => tracing::warn!("the folders of earlier throwaway servers are still being removed"),
+    }
+}
+
+fn sweep_private(environment: &Environment, folders: &[PathBuf], alive: &[RunId]) {
+    let in_use: Vec<String> = alive.iter().map(ToString::to_string).collect();
+    environment
+        .state
+        .sweep_private(folders, |name| in_use.iter().any(|run| run == name));
+}
+
+/// Settles the runs of this node that are not final and that this engine does not answer for. Gives those that live.
+///
+/// # Errors
+/// The catalog cannot be asked, or `state_dir` not be used.
+pub async fn settle(engine: &Engine) -> Result<Vec<RunId>, DaemonError> {
     let environment = engine.environment();
+    // Asked first: whose run is not among the unfinished ones afterwards has ended, and with its run.
+    let transfers = environment
+        .catalog
+        .unfinished_transfers(&environment.node)
+        .await?;
+    let mut alive = Vec::new();
+    for run in environment.catalog.unfinished_runs(&environment.node).await? {
+        if engine.is_own(run.id) {
+            alive.push(run.id);
+            continue;
+        }
+        if run.state == RunState::Queued {
+            if !engine.is_foreground() {
+                settle_queued(engine, run).await?;
+            }
+            continue;
+        }
+        let settling = engine.begin_settling(&run.job);
+        match environment.state.lock_job(&run.job)? {
+            LockAttempt::Busy(owner) if owner.as_ref().is_none_or(|owner| owner.run == Some(run.id)) => {
+                tracing::debug!(run = %run.id, job = %run.job, "a run in the foreground is under way");
+                alive.push(run.id);
+            }
+            _ => interrupt(engine, &run).await?,
+        }
+        drop(settling);
+    }
+    for transfer in transfers {
+        let is_over = match transfer.run_id {
+            Some(run) => !alive.contains(&run) && !engine.is_own(run),
+            None => true,
+        };
+        if is_over {
+            interrupt_transfer(engine, &transfer).await?;
+        }
+    }
+    Ok(alive)
+}
+
+/// A run that waited has never run: it is taken up, or its slot passes.
+async fn settle_queued(engine: &Engine, run: Run) -> Result<(), DaemonError> {
+    let settings = engine.environment().settings();
+    let reason = match settings.jobs.get(&run.job) {
+        Some(job) if job.missed == Missed::RunOnce => {
+            tracing::info!(run = %run.id, job = %run.job, "a queued run is taken up again");
+            engine.resume(Arc::clone(job), run);
+            return Ok(());
+        }
+        Some(_) => "the daemon ended before it began, and missed = \"skip\"",
+        None => JOB_REMOVED,
+    };
     let end = RunEnd {
-        state: RunState::Interrupted,
+        state: RunState::Skipped,
         reason: Some(reason.to_owned()),
+        bk_id: None,
+        finished_at: engine.environment().clock.now(),
+    };
+    tracing::warn!(run = %run.id, job = %run.job, reason, "a queued run is recorded as skipped");
+    engine.environment().catalog.finish_run(run.id, &end).await?;
+    Ok(())
+}
+
+async fn interrupt(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
+    let environment = engine.environment();
+    let mut end = RunEnd {
+        state: RunState::Interrupted,
+        reason: Some(LOST.to_owned()),
         bk_id: run.bk_id,
         finished_at: environment.clock.now(),
     };
-    tracing::warn!(run = %run.id, job = %run.job, reason, "a run of an earlier daemon is recorded as interrupted");
     for attempt in environment.catalog.attempts(run.id).await? {
         if !attempt.state.is_final() {
-            settle_set(engine, run, &attempt).await?;
-            let end = RunEnd {
+            let made = settle_set(engine, run, &attempt).await?;
+            let mut attempt_end = RunEnd {
                 bk_id: attempt.bk_id,
                 ..end.clone()
             };
-            environment.catalog.finish_attempt(attempt.id, &end, None).await?;
+            if let Some(set) = made {
+                // The dump did what it was for; what was to come after it did not.
+                attempt_end.state = RunState::Succeeded;
+                attempt_end.reason = Some(format!("set {set} was complete, and is recorded"));
+                end.bk_id = Some(set);
+                end.reason = Some(format!("{LOST}; set {set} was complete, and is recorded"));
+            }
+            environment
+                .catalog
+                .finish_attempt(attempt.id, &attempt_end, None)
+                .await?;
         }
     }
-    environment.catalog.finish_run(run.id, &end).await?;
+    if environment.catalog.finish_run(run.id, &end).await? {
+        tracing::warn!(run = %run.id, job = %run.job, reason = end.reason, "a run of an earlier process is recorded as interrupted");
+    }
     Ok(())
 }
 
@@ -117,7 +225,7 @@ async fn interrupt_transfer(engine: &Engine, transfer: &Transfer) -> Result<(), 
     let environment = engine.environment();
     let end = RunEnd {
         state: RunState::Interrupted,
-        reason: Some("the daemon, or the machine, ended while it ran".to_owned()),
+        reason: Some(LOST.to_owned()),
         bk_id: Some(transfer.bk_id),
         finished_at: environment.clock.now(),
     };
@@ -129,13 +237,17 @@ async fn interrupt_transfer(engine: &Engine, transfer: &Transfer) -> Result<(), 
 }
 
 /// A folder that an attempt has begun gets its row: the set as its own record has it, or as one that is not complete.
-async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<(), DaemonError> {
+/// Gives the set that is complete.
+async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Option<BackupId>, DaemonError> {
     let environment = engine.environment();
     let (Some(id), Some(dir)) = (attempt.bk_id, &attempt.work_dir) else {
-        return Ok(());
+        return Ok(None);
     };
-    if !dir.is_dir() || environment.catalog.backup(id).await?.is_some() {
-        return Ok(());
+    if let Some(recorded) = environment.catalog.backup(id).await? {
+        return Ok(recorded.is_complete().then_some(id));
+    }
+    if !dir.is_dir() {
+        return Ok(None);
     }
     let (backup, manifest, evidence) = match read_set_record(dir).await {
         Ok(Some((manifest, evidence, digest))) if evidence.backup.id == id => {
@@ -156,7 +268,7 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<(),
         .catalog
         .insert_backup(&backup, &manifest, &evidence)
         .await?;
-    Ok(())
+    Ok(backup.is_complete().then_some(id))
 }
 
 /// The row of a set whose dump was ended with the daemon.

@@ -6,10 +6,11 @@
 
 use crate::engine::Engine;
 use crate::error::DaemonError;
+use crate::missed::{Missed, definition, parse_definition};
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::{CatalogError, JobDefinition};
+use mykeeper_catalog::CatalogError;
 use mykeeper_domain::JobName;
-use mykeeper_domain::job::{Job, Missed};
+use mykeeper_domain::job::Job;
 use mykeeper_domain::run::Trigger;
 use mykeeper_domain::schedule::Schedule;
 use std::cmp::Reverse;
@@ -29,8 +30,6 @@ const HORIZON: Duration = Duration::from_secs(2);
 const PULSE_WITHIN: Duration = Duration::from_secs(3);
 /// How far wall clock and monotonic clock may drift apart between two pulses before it counts as a step.
 const STEP: TimeDelta = TimeDelta::seconds(2);
-/// Slots of one job that are recorded one by one when many were missed; the oldest beyond are counted in one row.
-const MISSED_ROWS: usize = 1_000;
 
 /// How long after a failure missed slots are looked for again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(30);
@@ -155,7 +154,10 @@ impl Scheduler {
             .map_or(record.since, |last| last.max(record.since));
         if record.schedule == definition.schedule {
             let undecided = self.engine.take_undecided(&job.name);
-            let decided = decide_slots(&self.engine, job, &job.schedule, (from, now), &undecided).await;
+            let decided = self
+                .missed(job, &job.schedule)
+                .decide((from, now), &undecided)
+                .await;
             if decided.is_err() {
                 self.engine.give_back_undecided(&job.name, undecided);
             }
@@ -163,12 +165,23 @@ impl Scheduler {
         }
         // What was missed was missed under the schedule of then; the new one begins now.
         if let Some(before) = parse_definition(&record.schedule) {
-            decide_slots(&self.engine, job, &before, (from, now), &BTreeSet::new()).await?;
+            let missed = self.missed(job, &before);
+            missed.decide((from, now), &BTreeSet::new()).await?;
         }
         environment
             .catalog
             .reschedule_job(&environment.node, &definition, now)
             .await
+    }
+
+    fn missed<'a>(&'a self, job: &'a Arc<Job>, schedule: &'a Schedule) -> Missed<'a> {
+        Missed {
+            engine: &self.engine,
+            job,
+            schedule,
+            // Many slots with much to record take a while: the watchdog sees that it goes on.
+            turned: &self.beat,
+        }
     }
 
     /// Runs until `stop`.
@@ -315,74 +328,4 @@ async fn sleep_until(instant: Option<Instant>) {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
     }
-}
-
-/// What the catalog keeps of a job: its schedule as `cron expression zone`.
-fn definition(job: &Job) -> JobDefinition {
-    let schedule = format!("{} {}", job.schedule.expression(), job.schedule.zone().name());
-    JobDefinition {
-        job: job.name.clone(),
-        kind: job.kind(),
-        schedule: schedule.chars().take(1000).collect(),
-    }
-}
-
-/// The way back; `None` for what was cut, or written by another version.
-fn parse_definition(text: &str) -> Option<Schedule> {
-    let (expression, zone) = text.rsplit_once(' ')?;
-    Schedule::parse(expression, zone.parse().ok()?).ok()
-}
-
-/// Decides each slot in `(from, now]`: the newest is run or skipped as the job says, the others are recorded.
-async fn decide_slots(
-    engine: &Engine,
-    job: &Arc<Job>,
-    schedule: &Schedule,
-    (from, now): (DateTime<Utc>, DateTime<Utc>),
-    undecided: &BTreeSet<DateTime<Utc>>,
-) -> Result<(), CatalogError> {
-    // The newest first: that one may run, and only so many of the others get a row each.
-    let mut missed: std::collections::VecDeque<DateTime<Utc>> = std::collections::VecDeque::new();
-    let mut uncounted: u64 = 0;
-    // What could not be taken before is older than what came after it and was.
-    let earlier = undecided.iter().copied().filter(|slot| *slot <= from);
-    for slot in earlier
-        .chain(schedule.slots_between(from, now))
-        .filter(|slot| !engine.is_claiming(&job.name, *slot))
-    {
-        missed.push_back(slot);
-        if missed.len() > MISSED_ROWS {
-            missed.pop_front();
-            uncounted += 1;
-        }
-    }
-    let Some(newest) = missed.pop_back() else {
-        return Ok(());
-    };
-    tracing::warn!(
-        job = %job.name, slots = missed.len() as u64 + 1 + uncounted, since = %from, policy = ?job.missed,
-        "slots passed while nobody was there"
-    );
-    let merged_into = match job.missed {
-        Missed::RunOnce => format!("merged into the run for the slot of {}", newest.to_rfc3339()),
-        Missed::Skip => "missed while nobody was there to take it, and missed = \"skip\"".to_owned(),
-    };
-    for (index, slot) in missed.iter().enumerate() {
-        let reason = if index == 0 && uncounted > 0 {
-            format!(
-                "{merged_into}; so were {uncounted} earlier slots since {}",
-                from.to_rfc3339()
-            )
-        } else {
-            merged_into.clone()
-        };
-        engine.skip_slot(job, *slot, &reason).await?;
-    }
-    match job.missed {
-        Missed::RunOnce => engine.fire(Arc::clone(job), newest, Trigger::CatchUp),
-        Missed::Skip => {
-            engine.skip_slot(job, newest, &merged_into).await?;
-        }
-    }
-    Ok(())
 }

@@ -69,6 +69,7 @@ impl StateDir {
             root.join("locks"),
             root.join("runs"),
             root.join("private"),
+            root.join("children"),
         ] {
             DirBuilder::new()
                 .recursive(true)
@@ -176,6 +177,16 @@ impl StateDir {
     /// Tries for the lock of a job.
     pub fn lock_job(&self, job: &JobName) -> Result<LockAttempt, DaemonError> {
         self.try_lock(&format!("locks/{}.lock", file_name_of(job.as_str())))
+    }
+
+    /// Where each living child has its file.
+    pub fn children(&self) -> PathBuf {
+        self.root.join("children")
+    }
+
+    /// Tries for the lock of whoever settles what is left of processes that are gone.
+    pub fn lock_recovery(&self) -> Result<LockAttempt, DaemonError> {
+        self.try_lock("recovery.lock")
     }
 
     /// Tries for one of the locks that let only so many through.

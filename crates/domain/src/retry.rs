@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The longest wait between two attempts.
 pub const MAX_DELAY: Duration = Duration::from_secs(6 * 3600);
 
+/// How far a wait is from the even one at most, as a part of it: those who failed together do not come back together.
+const SPREAD: f64 = 0.2;
+
 /// Attempts in all, and the wait before the second; it doubles each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RetryPolicy {
@@ -22,13 +25,16 @@ impl RetryPolicy {
         delay: Duration::ZERO,
     };
 
-    /// The wait after attempt `attempt` (1 is the first) has failed; `None` when it was the last.
-    pub fn delay_after(&self, attempt: u32) -> Option<Duration> {
+    /// The wait after attempt `attempt` (1 is the first) has failed; `None` when it was the last. `random`, from 0 to
+    /// 1, says where it falls within a fifth around the even wait.
+    pub fn delay_after(&self, attempt: u32, random: f64) -> Option<Duration> {
         if attempt >= self.attempts {
             return None;
         }
         let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        Some(self.delay.saturating_mul(factor).min(MAX_DELAY))
+        let even = self.delay.saturating_mul(factor).min(MAX_DELAY);
+        let spread = 1.0 - SPREAD + 2.0 * SPREAD * random.clamp(0.0, 1.0);
+        Some(even.mul_f64(spread).min(MAX_DELAY))
     }
 }
 
@@ -42,10 +48,30 @@ mod tests {
             attempts: 3,
             delay: Duration::from_secs(300),
         };
-        assert_eq!(policy.delay_after(1), Some(Duration::from_secs(300)));
-        assert_eq!(policy.delay_after(2), Some(Duration::from_secs(600)));
-        assert_eq!(policy.delay_after(3), None);
-        assert_eq!(RetryPolicy::NONE.delay_after(1), None);
+        assert_eq!(policy.delay_after(1, 0.5), Some(Duration::from_secs(300)));
+        assert_eq!(policy.delay_after(2, 0.5), Some(Duration::from_secs(600)));
+        assert_eq!(policy.delay_after(3, 0.5), None);
+        assert_eq!(RetryPolicy::NONE.delay_after(1, 0.5), None);
+    }
+
+    #[test]
+    fn those_who_failed_together_come_back_apart() {
+        let policy = RetryPolicy {
+            attempts: 9,
+            delay: Duration::from_secs(300),
+        };
+        for (random, seconds) in [(0.0, 240), (0.25, 270), (1.0, 360), (7.0, 360), (-1.0, 240)] {
+            assert_eq!(
+                policy.delay_after(1, random),
+                Some(Duration::from_secs(seconds)),
+                "{random}"
+            );
+        }
+        let waits: Vec<Duration> = (1..9)
+            .filter_map(|attempt| policy.delay_after(attempt, 0.9))
+            .collect();
+        assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait <= MAX_DELAY));
     }
 
     #[test]
@@ -54,6 +80,6 @@ mod tests {
             attempts: u32::MAX,
             delay: Duration::from_secs(300),
         };
-        assert_eq!(policy.delay_after(4_000_000), Some(MAX_DELAY));
+        assert_eq!(policy.delay_after(4_000_000, 0.5), Some(MAX_DELAY));
     }
 }

@@ -6,6 +6,7 @@ use crate::output::{TerminalLog, print, print_json, say};
 use crate::surroundings::{environment_or_journal, settings_said};
 use futures::StreamExt;
 use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::recovery::recover_before_command;
 use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
 use mykeeper_domain::job::Job;
 use mykeeper_domain::run::RunState;
@@ -14,6 +15,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the catalog's connections may take to close.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a command lets what is left of others hold it up.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run(config: &Path, name: &str, verbose: bool, json: bool) -> anyhow::Result<Status> {
     let settings = settings_said(config)?;
@@ -40,6 +47,7 @@ pub(crate) async fn foreground(
     let log = Arc::new(TerminalLog::new(shown.verbose));
     let observer: Arc<dyn RunLog> = log.clone();
     let engine = Engine::for_foreground(Arc::clone(&environment), Some(observer));
+    settle_first(&engine, &mut signals).await;
     let running = async {
         match work {
             Some(work) => engine.do_now(job, work).await,
@@ -61,8 +69,28 @@ pub(crate) async fn foreground(
         }
     };
     log.finish();
-    environment.catalog.close().await;
+    // A connection that does not come back does not hold up the end.
+    if tokio::time::timeout(CLOSED_WITHIN, environment.catalog.close())
+        .await
+        .is_err()
+    {
+        tracing::debug!("connections to the catalog are left open");
+    }
     conclude(&result?, caught, shown.json)
+}
+
+/// What a process before this one has left is settled, if nobody else does it. What cannot be is left to a daemon's
+/// start; the run itself tells what is wrong with the catalog.
+async fn settle_first(engine: &Engine, signals: &mut Signals) {
+    tokio::select! {
+        result = recover_before_command(engine) => {
+            if let Err(error) = result {
+                tracing::error!(%error, "what an earlier process has left is not settled");
+            }
+        }
+        _ = signals.next() => engine.end_runs(),
+        () = tokio::time::sleep(SETTLED_WITHIN) => say("what an earlier process has left is not settled yet"),
+    }
 }
 
 pub(crate) fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) -> anyhow::Result<Status> {

@@ -38,9 +38,19 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         .get(&task.server)
         .cloned()
         .ok_or_else(|| JobError::fatal(format!("server {} is not configured any more", task.server)))?;
-    let backup = context
-        .attempts(|number| Box::pin(attempt(context, task, &server, number)))
-        .await?;
+    let backup = match &context.resumed.set {
+        Some(set) => {
+            context.say(format!("set {} was complete before the interruption", set.id));
+            set.clone()
+        }
+        None => {
+            context
+                .attempts(context.first_attempt(), |number| {
+                    Box::pin(attempt(context, task, &server, number))
+                })
+                .await?
+        }
+    };
     let dumped = format!(
         "set {} of {} databases, {}, complete after {}",
         backup.id,

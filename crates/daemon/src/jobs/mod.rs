@@ -12,11 +12,12 @@ use crate::state_dir::PrivateDir;
 use futures::future::BoxFuture;
 use mykeeper_catalog::CatalogError;
 use mykeeper_config::{PasswordError, Settings};
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::Job;
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::run::{Attempt, RunEnd, RunState};
 use mykeeper_domain::{AttemptId, BackupId, Clock, RunId};
-use mykeeper_supervise::Limits;
+use mykeeper_supervise::{Limits, Supervisor};
 use mykeeper_tools::{RunLog, ToolEnv, ToolError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,8 +42,21 @@ pub struct RunContext {
     pub private: PrivateDir,
     /// When the run's timeout is over.
     pub deadline: Option<tokio::time::Instant>,
+    /// What it goes on with, where it does an interrupted run again.
+    pub resumed: Resumed,
+    /// Starts this run's children.
+    pub supervisor: Supervisor,
     /// What a run is called that is ended from outside before its deadline, and why.
     pub ended_as: (RunState, &'static str),
+}
+
+/// What an interrupted run, and the ones that it had done again itself, leave to the run that does it again.
+#[derive(Clone, Debug, Default)]
+pub struct Resumed {
+    /// The attempts that have been made: they count.
+    pub attempts: u32,
+    /// The set that was complete already; it is not made again.
+    pub set: Option<Backup>,
 }
 
 /// What a run did.
@@ -185,7 +199,7 @@ impl RunContext {
     /// What a tool may use of this run.
     pub fn tools(&self) -> ToolEnv<'_> {
         ToolEnv {
-            supervisor: &self.environment.supervisor,
+            supervisor: &self.supervisor,
             cancel: self.cancel.clone(),
             log: self.log.as_ref(),
             clock: self.environment.clock.as_ref(),
@@ -284,12 +298,18 @@ impl RunContext {
         }
     }
 
-    /// Tries as often as the job's policy says. `attempt` is given its number, 1 the first, and keeps its own record.
+    /// The number of this run's first attempt: 1, or what follows those of the interrupted runs before it.
+    pub fn first_attempt(&self) -> u32 {
+        self.resumed.attempts.saturating_add(1)
+    }
+
+    /// Tries as often as the job's policy says. `attempt` is given its number and keeps its own record.
     pub async fn attempts<'a, T: Send>(
         &'a self,
+        first: u32,
         mut attempt: impl FnMut(u32) -> BoxFuture<'a, Result<T, JobError>> + Send,
     ) -> Result<T, JobError> {
-        let mut number = 1;
+        let mut number = first;
         loop {
             match attempt(number).await {
                 Ok(done) => return Ok(done),
@@ -304,7 +324,7 @@ impl RunContext {
         &'a self,
         mut work: impl FnMut() -> BoxFuture<'a, JobResult> + Send,
     ) -> JobResult {
-        self.attempts(|number| {
+        self.attempts(self.first_attempt(), |number| {
             let work = work();
             Box::pin(async move {
                 let attempt = self.begin_attempt(number, None).await?;
@@ -324,7 +344,7 @@ impl RunContext {
         error: JobError,
     ) -> Result<(), JobError> {
         let delay = policy
-            .delay_after(number)
+            .delay_after(number, rand::random())
             .filter(|_| error.retry && !self.cancel.is_cancelled());
         let Some(delay) = delay else { return Err(error) };
         if self

@@ -23,7 +23,7 @@ const BATCH: u32 = 1_000;
 
 /// One run of a transfer job: what has not arrived is sent; one copy that is due is looked at.
 pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
-    let attempt = context.begin_attempt(1, None).await?;
+    let attempt = context.begin_attempt(context.first_attempt(), None).await?;
     let result = catch_up(context, task).await;
     context.end_attempt(attempt, &result, None).await;
     result
@@ -204,7 +204,7 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
         _ => own,
     };
     let password = context.environment.secret(&destination.password)?;
-    let info = detect_rsync(&context.environment.supervisor, &settings.tools.rsync).await?;
+    let info = detect_rsync(&context.supervisor, &settings.tools.rsync).await?;
     let send = async || {
         let what = Limited::Destination(destination.name.clone());
         let _permit = context.permit(&what).await?;
@@ -332,9 +332,9 @@ impl<'a> Sending<'a> {
     }
 
     async fn send(&self, context: &RunContext) -> Result<(), JobError> {
-        let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
+        let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
         context
-            .attempts(|number| Box::pin(self.send_once(context, &info, number)))
+            .attempts(1, |number| Box::pin(self.send_once(context, &info, number)))
             .await
     }
 
@@ -375,7 +375,7 @@ impl<'a> Sending<'a> {
     }
 
     async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
-        let info = detect_rsync(&context.environment.supervisor, &context.settings.tools.rsync).await?;
+        let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
         let _permit = self.permit(context).await?;
         let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
         let limits = context.limits();

@@ -1,0 +1,304 @@
+//! What is left of a process that ended at any instant: settled, once, and done again as its job says.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+#[expect(dead_code, reason = "what these tests share with others")]
+mod support;
+
+use chrono::TimeDelta;
+use mykeeper_daemon::Engine;
+use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
+use mykeeper_daemon::resume::retry_interrupted;
+use mykeeper_daemon::scheduler::Scheduler;
+use mykeeper_domain::run::{Attempt, Run, RunState, Trigger};
+use mykeeper_domain::{AttemptId, Clock, JobName, ManualClock, RunId, SystemClock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use support::{Stage, at, endless};
+
+const NIGHTLY: &str = "cron = \"0 4 * * *\"\nretry = { attempts = 3, delay = \"1s\" }";
+
+/// A run as a process that was killed leaves it.
+fn left(stage: &Stage, state: RunState) -> Run {
+    Run {
+        id: RunId::generate(),
+        node: stage.environment.node.clone(),
+        job: stage.job().name.clone(),
+        kind: stage.job().kind(),
+        trigger: Trigger::Schedule,
+        slot_at: Some(at("2026-11-20T04:00:00Z")),
+        planned_at: None,
+        covers: None,
+        retry_of: None,
+        state,
+        reason: None,
+        bk_id: None,
+        requested_at: at("2026-11-20T04:00:00Z"),
+        started_at: None,
+        finished_at: None,
+        log_path: None,
+    }
+}
+
+async fn begin_attempt(stage: &Stage, run: &Run, number: u32) {
+    let attempt = Attempt {
+        id: AttemptId::generate(),
+        run_id: run.id,
+        number,
+        bk_id: None,
+        work_dir: None,
+        state: RunState::Running,
+        reason: None,
+        exit_status: None,
+        started_at: run.requested_at,
+        finished_at: None,
+    };
+    stage.environment.catalog.start_attempt(&attempt).await.unwrap();
+}
+
+async fn by_id(stage: &Stage, id: RunId) -> Run {
+    stage.environment.catalog.run(id).await.unwrap().unwrap()
+}
+
+/// What the start of a daemon does about a run that was killed in its attempt `number`.
+async fn start_after(stage: &Stage, run: &Run, number: u32) -> Engine {
+    if run.slot_at.is_some() {
+        stage.environment.catalog.claim_slot(run).await.unwrap();
+    } else {
+        stage.environment.catalog.insert_run(run).await.unwrap();
+    }
+    begin_attempt(stage, run, number).await;
+    let engine = stage.engine();
+    recover(&engine).await.unwrap();
+    retry_interrupted(&engine).await.unwrap();
+    engine
+}
+
+#[tokio::test]
+async fn an_interrupted_run_is_done_again_once_and_its_attempts_count() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let lost = left(&stage, RunState::Running);
+    let engine = start_after(&stage, &lost, 1).await;
+    assert_eq!(by_id(&stage, lost.id).await.state, RunState::Interrupted);
+    let again = stage
+        .wait_for_run(|run| run.retry_of == Some(lost.id) && run.state.is_final())
+        .await;
+    assert_eq!(
+        (again.state, again.trigger),
+        (RunState::Succeeded, Trigger::Retry)
+    );
+    assert_eq!(again.slot_at, None, "the slot stays the first one's");
+    let attempts = stage.environment.catalog.attempts(again.id).await.unwrap();
+    assert_eq!(attempts[0].number, 2);
+    retry_interrupted(&engine).await.unwrap();
+    retry_interrupted(&stage.engine()).await.unwrap();
+    assert_eq!(stage.runs().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_chain_of_interruptions_ends_with_the_jobs_attempts() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let first = left(&stage, RunState::Interrupted);
+    let second = Run {
+        id: RunId::generate(),
+        trigger: Trigger::Retry,
+        slot_at: None,
+        retry_of: Some(first.id),
+        requested_at: first.requested_at + TimeDelta::minutes(1),
+        ..left(&stage, RunState::Interrupted)
+    };
+    let third = Run {
+        id: RunId::generate(),
+        retry_of: Some(second.id),
+        requested_at: first.requested_at + TimeDelta::minutes(2),
+        state: RunState::Running,
+        ..second.clone()
+    };
+    let catalog = &stage.environment.catalog;
+    catalog.claim_slot(&first).await.unwrap();
+    catalog.insert_run(&second).await.unwrap();
+    start_after(&stage, &third, 3).await;
+    assert_eq!(by_id(&stage, third.id).await.state, RunState::Interrupted);
+    assert_eq!(
+        stage.runs().await.len(),
+        3,
+        "three attempts were allowed, and made"
+    );
+}
+
+#[tokio::test]
+async fn what_a_person_ran_or_what_is_skipped_when_missed_is_not_done_again() {
+    for (job, trigger) in [
+        (
+            "cron = \"0 4 * * *\"\nretry = { attempts = 1, delay = \"1s\" }",
+            Trigger::Schedule,
+        ),
+        (
+            "cron = \"0 4 * * *\"\nretry = { attempts = 3, delay = \"1s\" }\nmissed = \"skip\"",
+            Trigger::Schedule,
+        ),
+        (NIGHTLY, Trigger::Manual),
+    ] {
+        let stage = Stage::new(job, Arc::new(SystemClock)).await;
+        let lost = Run {
+            trigger,
+            ..left(&stage, RunState::Running)
+        };
+        start_after(&stage, &lost, 1).await;
+        let runs = stage.runs().await;
+        assert_eq!(runs.len(), 1, "{job}: {runs:#?}");
+        assert_eq!(runs[0].state, RunState::Interrupted);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_catches_up_does_the_interrupted_one_again_too() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T03:00:00Z")));
+    let stage = Stage::new(NIGHTLY, clock.clone()).await;
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    let lost = left(&stage, RunState::Running);
+    stage.environment.catalog.claim_slot(&lost).await.unwrap();
+    clock.set(at("2026-11-21T05:00:00Z"));
+    let engine = stage.engine();
+    recover(&engine).await.unwrap();
+    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    retry_interrupted(&engine).await.unwrap();
+    let caught_up = stage
+        .wait_for_run(|run| run.trigger == Trigger::CatchUp && run.state.is_final())
+        .await;
+    assert_eq!(caught_up.state, RunState::Succeeded);
+    assert_eq!(caught_up.late(), Some(TimeDelta::hours(1)));
+    engine.stop_taking();
+    engine.idle().await;
+    assert_eq!(stage.runs().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_queued_run_whose_job_is_gone_or_skips_what_is_missed_is_skipped() {
+    let skips = "cron = \"0 4 * * *\"\nmissed = \"skip\"";
+    for (job, is_removed, reason) in [
+        (NIGHTLY, true, "its job was removed before it began"),
+        (skips, false, "missed = \"skip\""),
+    ] {
+        let stage = Stage::new(job, Arc::new(SystemClock)).await;
+        let queued = left(&stage, RunState::Queued);
+        stage.environment.catalog.claim_slot(&queued).await.unwrap();
+        if is_removed {
+            let settings = mykeeper_config::Settings {
+                jobs: BTreeMap::new(),
+                ..(*stage.environment.settings()).clone()
+            };
+            stage.environment.replace_settings(settings);
+        }
+        recover(&stage.engine()).await.unwrap();
+        let run = by_id(&stage, queued.id).await;
+        assert_eq!(run.state, RunState::Skipped);
+        assert!(run.reason.as_ref().unwrap().contains(reason), "{run:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_job_is_removed_while_it_waits_does_not_begin() {
+    let stage = Stage::new("cron = \"0 4 * * *\"\noverlap = \"queue\"", Arc::new(SystemClock)).await;
+    let (engine, other) = (stage.engine(), stage.engine());
+    let running = tokio::spawn({
+        let (engine, job) = (other.clone(), stage.job());
+        async move { engine.do_now(job, endless()).await }
+    });
+    stage.wait_for_run(|run| run.started_at.is_some()).await;
+    engine.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
+    let queued = stage.wait_for_run(|run| run.state == RunState::Queued).await;
+    let settings = mykeeper_config::Settings {
+        jobs: BTreeMap::new(),
+        ..(*stage.environment.settings()).clone()
+    };
+    stage.environment.replace_settings(settings);
+    other.end_runs();
+    running.await.unwrap().unwrap();
+    let skipped = stage
+        .wait_for_run(|run| run.id == queued.id && run.state.is_final())
+        .await;
+    assert_eq!(skipped.state, RunState::Skipped, "{skipped:?}");
+    assert_eq!(skipped.started_at, None);
+}
+
+#[tokio::test]
+async fn a_living_daemon_settles_what_a_killed_command_left_and_nothing_else() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let engine = stage.engine();
+    let running = tokio::spawn({
+        let (engine, job) = (engine.clone(), stage.job());
+        async move { engine.do_now(job, endless()).await }
+    });
+    let own = stage.wait_for_run(|run| run.started_at.is_some()).await;
+    let killed = Run {
+        job: JobName::new("validate by hand").unwrap(),
+        trigger: Trigger::Manual,
+        slot_at: None,
+        ..left(&stage, RunState::Running)
+    };
+    stage.environment.catalog.insert_run(&killed).await.unwrap();
+    let alive = settle(&engine).await.unwrap();
+    assert_eq!(alive, [own.id]);
+    assert_eq!(by_id(&stage, killed.id).await.state, RunState::Interrupted);
+    assert_eq!(by_id(&stage, own.id).await.state, RunState::Running);
+    engine.end_runs();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_command_settles_what_is_left_only_where_no_daemon_lives() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let (killed, queued) = (left(&stage, RunState::Running), left(&stage, RunState::Queued));
+    let queued = Run {
+        slot_at: Some(at("2026-11-21T04:00:00Z")),
+        ..queued
+    };
+    for run in [&killed, &queued] {
+        stage.environment.catalog.claim_slot(run).await.unwrap();
+    }
+    let command = Engine::for_foreground(Arc::clone(&stage.environment), None);
+    let daemon = stage.environment.state.lock_daemon().unwrap();
+    recover_before_command(&command).await.unwrap();
+    assert_eq!(by_id(&stage, killed.id).await.state, RunState::Running);
+    drop(daemon);
+    recover_before_command(&command).await.unwrap();
+    assert_eq!(by_id(&stage, killed.id).await.state, RunState::Interrupted);
+    assert_eq!(
+        by_id(&stage, queued.id).await.state,
+        RunState::Queued,
+        "a daemon's business"
+    );
+}
+
+#[tokio::test]
+async fn a_late_start_is_told_and_jitter_is_no_lateness() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-22T04:05:00Z")));
+    let stage = Stage::new("cron = \"0 4 * * *\"", clock.clone()).await;
+    let engine = stage.engine();
+    engine.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
+    let late = stage.wait_for_run(|run| run.state.is_final()).await;
+    assert_eq!(late.late(), Some(TimeDelta::minutes(5)));
+    let log = std::fs::read_to_string(stage.environment.state.run_log(late.id)).unwrap();
+    assert!(
+        log.contains("warning: it begins 5m after its planned time"),
+        "{log}"
+    );
+
+    let now = SystemClock.now();
+    let stage = Stage::new("cron = \"0 4 * * *\"\njitter = \"1s\"", Arc::new(SystemClock)).await;
+    stage.engine().fire(stage.job(), now, Trigger::Schedule);
+    let put_off = stage.wait_for_run(|run| run.state.is_final()).await;
+    let planned_at = put_off.planned_at.unwrap();
+    assert!(planned_at > now - TimeDelta::seconds(1) && planned_at < now + TimeDelta::seconds(2));
+    assert!(
+        put_off.started_at.unwrap() >= planned_at - TimeDelta::milliseconds(2),
+        "{put_off:?}"
+    );
+}
