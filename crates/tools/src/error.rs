@@ -1,5 +1,6 @@
 //! What can go wrong with an outside tool.
 
+use crate::passing::{io_passes, tells_of_lasting};
 use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
@@ -90,10 +91,10 @@ impl ToolError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Connect { passing, .. } | Self::Failed { passing, .. } => *passing,
-            Self::Stalled { .. } | Self::Run { .. } | Self::Query { .. } => true,
-            Self::NotInstalled { .. } | Self::Io { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => {
-                false
-            }
+            Self::Stalled { .. } => true,
+            Self::Run { cause, .. } | Self::Query { cause, .. } => !tells_of_lasting(cause),
+            Self::Io { source, .. } => io_passes(source),
+            Self::NotInstalled { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => false,
         }
     }
 }

@@ -14,7 +14,7 @@ use mykeeper_tools::mydumper::{
     DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record,
 };
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
-use mykeeper_tools::{ServerConnection, ToolError};
+use mykeeper_tools::{ServerConnection, ToolError, tells_of_lasting};
 use std::collections::HashSet;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -445,6 +445,7 @@ async fn record_set(
             retry: error.is_passing(),
             ..JobError::fatal(reason)
         },
+        None if tells_of_lasting(&reason) => JobError::fatal(reason),
         None => JobError::passing(reason),
     })
 }

@@ -161,7 +161,10 @@ impl From<ToolError> for JobError {
 
 impl From<CatalogError> for JobError {
     fn from(error: CatalogError) -> Self {
-        Self::passing(error.to_string())
+        match error.is_away() {
+            true => Self::passing(error.to_string()),
+            false => Self::fatal(error.to_string()),
+        }
     }
 }
 
