@@ -133,6 +133,9 @@ pub(crate) struct RunsArgs {
     /// Only runs asked for since then: a time (2026-11-22, 2026-11-22T04:00:00Z) or a span (36h, 7d).
     #[arg(long)]
     pub(crate) since: Option<String>,
+    /// Instead: every slot that has passed and has no row, and why. Exit status 4 where there is one.
+    #[arg(long, conflicts_with = "state")]
+    pub(crate) missing: bool,
     /// At most so many, the newest.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub(crate) limit: u32,

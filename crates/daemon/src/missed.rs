@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// Slots of one job that are recorded one by one when many were missed at once: ten weeks of one a minute, eleven
 /// years of one an hour. The row of the oldest of them tells how many came before it, and since when.
-pub const MISSED_ROWS: usize = 100_000;
+const MISSED_ROWS: usize = 100_000;
 /// How many rows are written in one transaction.
 const BATCH: usize = 500;
 /// After how many slots others get their turn.

@@ -174,6 +174,16 @@ impl StateDir {
         matches!(self.try_lock("daemon.lock"), Ok(LockAttempt::Busy(Some(_))))
     }
 
+    /// When the last daemon stopped in good order; `None` for one that lives, or was killed, or where none ever was.
+    pub fn daemon_stopped_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        // It is emptied when it is given back.
+        let metadata = fs::metadata(self.root.join("daemon.lock")).ok()?;
+        (metadata.len() == 0)
+            .then(|| metadata.modified().ok())
+            .flatten()
+            .map(Into::into)
+    }
+
     /// Tries for the lock of a job.
     pub fn lock_job(&self, job: &JobName) -> Result<LockAttempt, DaemonError> {
         self.try_lock(&format!("locks/{}.lock", file_name_of(job.as_str())))

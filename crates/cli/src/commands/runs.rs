@@ -6,6 +6,9 @@ use crate::output::{coloured, local, parse_since, print, print_json, table};
 use crate::surroundings::{load_settings, open_catalog_to_look};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, RunFilter};
+use mykeeper_config::Settings;
+use mykeeper_daemon::missing::{Wanted, find_missing};
+use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::run::{Attempt, Run, RunState};
 use mykeeper_domain::{Clock, JobName, SystemClock};
 use serde::Serialize;
@@ -27,10 +30,7 @@ async fn view(catalog: &dyn Catalog, run: Run) -> anyhow::Result<RunView> {
         (to - from).num_milliseconds() as f64 / 1000.0
     };
     Ok(RunView {
-        late_seconds: run
-            .slot_at
-            .zip(run.started_at)
-            .map(|(slot, started)| seconds(slot, started)),
+        late_seconds: run.late().map(|late| late.num_milliseconds() as f64 / 1000.0),
         elapsed_seconds: run
             .started_at
             .zip(run.finished_at)
@@ -64,6 +64,17 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         ..Default::default()
     };
     let catalog = open_catalog_to_look(&settings).await?;
+    if args.missing {
+        let wanted = Wanted {
+            job: filter.job,
+            since: filter.since,
+            now: SystemClock.now(),
+            limit: usize::try_from(args.limit)?,
+        };
+        let status = missing(catalog.as_ref(), &settings, &wanted, json).await;
+        catalog.close().await;
+        return status;
+    }
     let runs = catalog.runs(&filter).await?;
     if json {
         let mut views = Vec::with_capacity(runs.len());
@@ -78,6 +89,37 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
     Ok(Status::Done)
 }
 
+async fn missing(
+    catalog: &dyn Catalog,
+    settings: &Settings,
+    wanted: &Wanted,
+    json: bool,
+) -> anyhow::Result<Status> {
+    let state = StateDir::open(&settings.state_dir)?;
+    let found = find_missing(catalog, (settings, &state), wanted).await?;
+    if json {
+        print_json(&found)?;
+    } else if found.total == 0 {
+        print("no slot is missing")?;
+    } else {
+        let zone = settings.catalog.timezone;
+        let rows = found
+            .missing
+            .iter()
+            .map(|slot| vec![slot.job.to_string(), local(slot.slot_at, zone), slot.why.clone()])
+            .collect();
+        print(&table(&["JOB", &format!("SLOT ({zone})"), "WHY"], rows))?;
+        let more = found.total - found.missing.len() as u64;
+        if more > 0 {
+            print(&format!("and {more} more; --limit shows more of them"))?;
+        }
+    }
+    Ok(match found.total {
+        0 => Status::Done,
+        _ => Status::Warnings,
+    })
+}
+
 fn as_table(runs: &[Run], zone: Tz) -> String {
     let rows = runs
         .iter()
@@ -86,11 +128,16 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
                 .started_at
                 .zip(run.finished_at)
                 .and_then(|(from, to)| (to - from).to_std().ok());
+            let late = run
+                .late()
+                .and_then(|late| late.to_std().ok())
+                .filter(|late| late.as_secs() > 0);
             vec![
                 run.id.to_string(),
                 run.job.to_string(),
                 run.kind.to_string(),
                 local(run.started_at.unwrap_or(run.requested_at), zone),
+                late.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
                 elapsed.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
                 coloured(
                     run.state.as_str(),
@@ -101,7 +148,10 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
         })
         .collect();
     let started = format!("STARTED ({zone})");
-    table(&["RUN", "JOB", "KIND", &started, "TOOK", "STATE", "REASON"], rows)
+    table(
+        &["RUN", "JOB", "KIND", &started, "LATE", "TOOK", "STATE", "REASON"],
+        rows,
+    )
 }
 
 pub(crate) async fn log(config: &Path, wanted: &str) -> anyhow::Result<Status> {
