@@ -16,6 +16,10 @@ use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long connections may take to say goodbye.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl Catalog for Store {
@@ -259,7 +263,8 @@ impl Catalog for Store {
                 readers.close().await;
                 writer.close().await;
             }
-            Db::My { pool, .. } => pool.close().await,
+            // A server that does not answer is not waited for.
+            Db::My { pool, .. } => drop(tokio::time::timeout(CLOSE_WITHIN, pool.close()).await),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use mykeeper_catalog::{Backlog, journal_backlog, open_journaled};
-use mykeeper_domain::SystemClock;
+use mykeeper_domain::{ManualClock, SystemClock};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use throwaway::MariaDb;
@@ -346,8 +346,16 @@ async fn a_read_only_catalog_and_one_that_stands_still_are_away() {
     let begun = Instant::now();
     nights[1].write(catalog.as_ref(), (2, STEPS)).await;
     let took = begun.elapsed();
-    server.signal("CONT");
     assert!(took < Duration::from_secs(45), "{took:?}");
+    let begun = Instant::now();
+    catalog.close().await;
+    let took = begun.elapsed();
+    assert!(
+        took < Duration::from_secs(20),
+        "the end of a process waits: {took:?}"
+    );
+    server.signal("CONT");
+    let catalog = journaled(&shared(&server, "keeper"), folder.path()).await;
     drained(folder.path()).await;
     catalog.close().await;
     assert_eq!(all_rows(&server, "story").await, control(&server, &nights).await);
@@ -458,4 +466,51 @@ async fn what_the_catalog_refuses_is_kept_and_told_and_does_not_hold_up_the_rest
     assert!(backlog.refusal.unwrap().contains("of-tomorrow"));
     catalog.close().await;
     assert_eq!(all_rows(&server, "story").await, control(&server, &[night]).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_copy_forgets_what_has_long_been_over_and_keeps_the_jobs() {
+    let server = prepared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = shared(&server, "root");
+    let (old, new) = (Night::new(0), Night::new(29));
+    let catalog = journaled(&settings, folder.path()).await;
+    for night in [&old, &new] {
+        night.write(catalog.as_ref(), (0, STEPS)).await;
+    }
+    catalog.close().await;
+    let clock = Arc::new(ManualClock::at(noon() + TimeDelta::days(30)));
+    let catalog = open_journaled(&settings, folder.path(), clock).await.unwrap();
+    catalog.migrate().await.unwrap();
+    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("journal.db"));
+    let mut copy = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&file)
+        .await
+        .unwrap();
+    let begun = Instant::now();
+    loop {
+        let runs: Vec<String> = sqlx::query_scalar("SELECT id FROM mk_run")
+            .fetch_all(&mut copy)
+            .await
+            .unwrap();
+        assert!(runs.contains(&new.run.id.to_string()), "{runs:?}");
+        if runs.len() == 1 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{runs:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for (table, left) in [
+        ("mk_job", 1),
+        ("mk_slot", 1),
+        ("mk_attempt", 1),
+        ("user_backup", 1),
+        ("mk_evidence", 0),
+    ] {
+        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")))
+            .fetch_one(&mut copy)
+            .await
+            .unwrap();
+        assert_eq!(count, left, "{table}");
+    }
+    catalog.close().await;
 }
