@@ -4,6 +4,7 @@ use crate::engine::{Engine, JOB_REMOVED};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::backup::MADE_BY;
+use crate::set_lease::release_all_of;
 use crate::state_dir::{HeldLock, LockAttempt};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, ValidateStatus};
 use mykeeper_domain::evidence::Evidence;
@@ -215,6 +216,7 @@ async fn interrupt(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
                 .await?;
         }
     }
+    release_all_of(environment, run.id).await;
     if environment.catalog.finish_run(run.id, &end).await? {
         tracing::warn!(run = %run.id, job = %run.job, reason = end.reason, "a run of an earlier process is recorded as interrupted");
     }

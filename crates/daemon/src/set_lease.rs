@@ -34,7 +34,7 @@ impl SetLease {
         run: RunId,
     ) -> Result<Option<Self>, CatalogError> {
         let name = format!("{PREFIX}{set}:{purpose}");
-        let holder = format!("{} {run}", environment.node);
+        let holder = holder(environment, run);
         if !renew(environment, &name, &holder).await? {
             return Ok(None);
         }
@@ -78,6 +78,26 @@ impl SetLease {
         if let Err(error) = result {
             tracing::warn!(name = %self.name, %error, "cannot give back the lease on a set; it runs out by itself");
         }
+    }
+}
+
+fn holder(environment: &Environment, run: RunId) -> String {
+    format!("{} {run}", environment.node)
+}
+
+/// Gives back what a run holds whose process is gone: nobody has to wait until it runs out.
+pub async fn release_all_of(environment: &Environment, run: RunId) {
+    let holder = holder(environment, run);
+    let release = async {
+        let now = environment.clock.now();
+        for name in environment.catalog.leases(PREFIX, now).await? {
+            // Does nothing to those of others.
+            environment.catalog.release_lease(&name, &holder).await?;
+        }
+        Ok::<(), CatalogError>(())
+    };
+    if let Err(error) = release.await {
+        tracing::warn!(%run, %error, "the leases of a run that is over are not given back; they run out by themselves");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The whole way through: the built binary, real servers, real tools.
 
+mod accounting;
 mod away;
 mod backups;
 mod commands;
