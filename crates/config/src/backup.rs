@@ -16,6 +16,9 @@ const CONSISTENCY: [(&str, Consistency); 2] = [
     ("per-database", Consistency::PerDatabase),
 ];
 
+/// Bytes.
+const DEFAULT_RESERVE: u64 = 256 << 20;
+
 const DATABASES: &str = "databases = [\"shop\", \"log_%\"]; [\"%\"] is all, [\"!mysql\"] all but mysql";
 
 /// Reads the keys that only a backup job has.
@@ -55,6 +58,9 @@ pub(crate) fn read<'d>(
     let mydumper = section
         .take("mydumper")
         .map_or_else(|| Some(mydumper::defaults()), |entry| mydumper::read(&entry));
+    let reserve = section
+        .take("reserve")
+        .map_or(Some(Some(DEFAULT_RESERVE)), |entry| read_reserve(&entry));
     Some(Task::Backup(BackupTask {
         server: server?,
         databases: databases?,
@@ -62,7 +68,15 @@ pub(crate) fn read<'d>(
         directory: directory?,
         transfer_to: transfer_to?,
         mydumper: mydumper?,
+        reserve: reserve?,
     }))
+}
+
+fn read_reserve(entry: &Entry<'_>) -> Option<Option<u64>> {
+    if matches!(entry.value, DeValue::String(text) if text == "off") {
+        return Some(None);
+    }
+    entry.size().map(Some)
 }
 
 fn read_databases(entry: &Entry<'_>) -> Option<DatabaseSelection> {

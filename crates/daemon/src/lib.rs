@@ -14,6 +14,7 @@ pub mod resume;
 pub mod run_log;
 pub mod scheduler;
 pub mod set_lease;
+mod space;
 pub mod state_dir;
 pub mod status;
 

@@ -1,6 +1,7 @@
 //! What lies in a server or in a set: databases and their objects, and how two of these differ.
 
 use crate::proof::Difference;
+use crate::space::Volume;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +19,12 @@ pub struct TableInventory {
     pub engine: Option<String>,
     /// Exact rows; `None` when they were not counted.
     pub rows: Option<u64>,
+    /// `DATA_LENGTH`, as the server tells it; a size, not a witness.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_bytes: Option<u64>,
+    /// `INDEX_LENGTH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_bytes: Option<u64>,
 }
 
 /// One database's objects.
@@ -71,6 +78,26 @@ impl Coverage {
 }
 
 impl Inventory {
+    /// What the tables of these databases take; `None` where no table's size is known.
+    pub fn volume<'a>(&self, databases: impl IntoIterator<Item = &'a String>) -> Option<Volume> {
+        let mut volume = Volume::default();
+        let mut is_known = false;
+        for database in databases {
+            for table in self
+                .databases
+                .get(database)
+                .iter()
+                .flat_map(|found| found.tables.values())
+            {
+                is_known |= table.data_bytes.is_some();
+                volume.tables += 1;
+                volume.data_bytes = volume.data_bytes.saturating_add(table.data_bytes.unwrap_or(0));
+                volume.index_bytes = volume.index_bytes.saturating_add(table.index_bytes.unwrap_or(0));
+            }
+        }
+        is_known.then_some(volume)
+    }
+
     /// What is in both: what a change in mid-dump cannot be blamed for.
     ///
     /// Taken from `self`, less what `later` no longer has.
@@ -195,6 +222,7 @@ mod tests {
             TableInventory {
                 engine: Some("InnoDB".into()),
                 rows: Some(20_000),
+                ..Default::default()
             },
         );
         database.views.insert("v_orders".into());
@@ -216,6 +244,7 @@ mod tests {
             TableInventory {
                 engine: Some("InnoDB".into()),
                 rows: Some(7_616),
+                ..Default::default()
             },
         );
         found.views.clear();

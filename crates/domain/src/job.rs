@@ -178,6 +178,9 @@ pub struct BackupTask {
     pub transfer_to: Vec<DestinationName>,
     /// Options handed to mydumper.
     pub mydumper: Vec<MydumperOption>,
+    /// A dump that would leave less than so many bytes free in `directory`, by the estimate, is not begun; `None`: no
+    /// estimate is made.
+    pub reserve: Option<u64>,
 }
 
 /// `[transfer.NAME]`

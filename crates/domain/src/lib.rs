@@ -20,6 +20,7 @@ pub mod sandbox;
 pub mod schedule;
 pub mod selection;
 pub mod server;
+pub mod space;
 pub mod transfer;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -12,6 +12,7 @@ mod passing;
 pub mod probe;
 pub mod prove;
 pub mod restore;
+pub mod room;
 pub mod rsync;
 pub mod sandbox;
 pub mod sql_rows;

@@ -157,6 +157,8 @@ fn evidence(backup: &Backup, tables: usize) -> Evidence {
                 TableInventory {
                     engine: Some("InnoDB".into()),
                     rows: Some(number as u64),
+                    data_bytes: Some(16_384),
+                    index_bytes: None,
                 },
             )
         })

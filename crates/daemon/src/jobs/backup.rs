@@ -4,6 +4,7 @@ use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::limits::Limited;
 use crate::locate::day_folder;
+use crate::space::before_dump;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::BackupTask;
@@ -185,6 +186,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         )));
     }
     context.say(format!("{} databases: {}", databases.len(), databases.join(", ")));
+    before_dump(context, (task, server), &databases, &mut probe).await?;
     let version = probe.server_version().await?;
     let grants = probe.grants().await?;
     probe.close().await;

@@ -14,11 +14,11 @@ fn a_full_disk_ends_the_run_with_its_reason() {
         return;
     };
     let place = disk.path().display().to_string();
-    let plain = "mydumper = [\"threads=1\"]";
+    let plain = "reserve = \"off\"\nmydumper = [\"threads=1\"]";
     // Digests hardly compress: more than 2 MB come of it, packed or not.
     workspace.write_schedule(&format!(
         "{}{}",
-        backup_job("packed", ALL, "stall = \"20s\"").replace("{sets}", &place),
+        backup_job("packed", ALL, "reserve = \"off\"\nstall = \"20s\"").replace("{sets}", &place),
         backup_job("plain", ALL, plain).replace("{sets}", &place)
     ));
     for job in ["packed", "plain"] {
@@ -37,6 +37,14 @@ fn a_full_disk_ends_the_run_with_its_reason() {
         let backup = workspace.backups().remove(0);
         assert_eq!(backup["complete"], serde_json::json!([false]), "{backup:#}");
         assert_eq!(backup["transfer_complete"], "Backup failed");
+        // There was room to write down what became of it.
+        let set = find_set(disk.path(), text(&backup, "id"));
+        for record in ["mykeeper.evidence.json", "mykeeper.manifest.json"] {
+            assert!(
+                set.join(record).is_file(),
+                "{job}: there is no {record}: {backup:#}"
+            );
+        }
         for entry in std::fs::read_dir(&place).unwrap().flatten() {
             std::fs::remove_dir_all(entry.path()).unwrap();
         }

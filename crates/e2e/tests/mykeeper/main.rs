@@ -9,6 +9,7 @@ mod dump_faults;
 mod reload;
 mod secrets;
 mod send_faults;
+mod space;
 mod start_faults;
 mod stop;
 mod story;

@@ -6,8 +6,10 @@
 use crate::digest::{FileDigest, Stamp, digest_file_until};
 use crate::error::ToolError;
 use crate::log::{Progress, RunLog};
+use crate::room;
 use futures::StreamExt;
 use inotify::{EventMask, EventStream, Inotify, WatchMask};
+use mykeeper_domain::space::Room;
 use mykeeper_supervise::Activity;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
@@ -36,32 +38,9 @@ const SCHEMA_TEXT_BYTES: usize = 64 * 1024 * 1024;
 /// One finished file, by its name in the folder.
 pub(crate) type Digests = BTreeMap<String, Result<FileDigest, String>>;
 
-/// Room on a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) free_bytes: u64,
-    /// `None` where the file system does not count them.
-    pub(crate) free_files: Option<u64>,
-}
-
-impl Room {
-    /// Of the file system that `dir` lies on.
-    pub(crate) fn of(dir: &Path) -> Option<Self> {
-        let room = rustix::fs::statvfs(dir).ok()?;
-        let blocks = if rustix::process::geteuid().is_root() {
-            room.f_bfree
-        } else {
-            room.f_bavail
-        };
-        Some(Self {
-            free_bytes: blocks.saturating_mul(room.f_frsize),
-            free_files: (room.f_files > 0).then_some(room.f_ffree),
-        })
-    }
-
-    pub(crate) fn is_exhausted(self) -> bool {
-        self.free_bytes < LEAST_FREE_BYTES || self.free_files == Some(0)
-    }
+/// Whether there is so little room that nothing more can come of a dump.
+pub(crate) fn is_exhausted(room: &Room) -> bool {
+    room.free_bytes < LEAST_FREE_BYTES || room.free_files == Some(0)
 }
 
 /// What came of a folder.
@@ -307,7 +286,7 @@ impl<'a> Collector<'a> {
                 .filter_map(|name| std::fs::symlink_metadata(dir.join(name)).ok())
                 .map(|metadata| metadata.len())
                 .sum(),
-            room: Room::of(&dir),
+            room: room::look(&dir).ok(),
             listed: if list_all {
                 list(&dir).unwrap_or_default()
             } else {
@@ -338,7 +317,7 @@ impl<'a> Collector<'a> {
         }
         self.seen_bytes = bytes;
         self.report();
-        match room.filter(|room| room.is_exhausted()) {
+        match room.filter(is_exhausted) {
             Some(room) if !grows => {
                 self.full_ticks += 1;
                 (self.full_ticks >= FULL_TICKS).then_some(room)
@@ -595,6 +574,7 @@ mod tests {
         let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
         let none = Some(Room {
             free_bytes: 4096,
+            total_bytes: 1 << 20,
             free_files: Some(9),
         });
         assert_eq!(collector.judge_room(none, 10), None, "it grows");

@@ -1,6 +1,6 @@
 //! The mydumpers of a dump, one after another.
 
-use super::collect::{Collected, Collector, Room};
+use super::collect::{Collected, Collector, is_exhausted};
 use super::detect::INSTALL_HINT;
 use super::lockup;
 use super::option_file::OptionFile;
@@ -9,6 +9,8 @@ use super::run::{DumpEnv, DumpRequest, PROGRAM};
 use super::said::Said;
 use crate::env::{ended_from_here, run_error};
 use crate::error::ToolError;
+use crate::room;
+use mykeeper_domain::space::Room;
 use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -231,9 +233,11 @@ async fn run_part(
             (None, Some(error))
         }
     };
-    let room = collected
-        .full
-        .or_else(|| Room::of(&dir).filter(|room| said.no_space || room.is_exhausted()));
+    let room = collected.full.or_else(|| {
+        room::look(&dir)
+            .ok()
+            .filter(|room| said.no_space || is_exhausted(room))
+    });
     let is_success = exit == Some(Exit::Success);
     let damaged = collected
         .digests

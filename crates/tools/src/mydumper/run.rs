@@ -11,6 +11,7 @@ use crate::connection::ServerConnection;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, lost_columns, missing_privileges};
+use crate::room::KeptBack;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, MydumperOption};
@@ -111,7 +112,17 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         transactional: is_transactional(&before.found.inventory),
     })?;
     let option_file = OptionFile::create(request.private_dir, &plan.option_file)?;
-    let runs = run_parts(request, env, &plan, &option_file).await?;
+    let kept_back = {
+        let (dir, tables) = (
+            request.set_dir.to_owned(),
+            all_tables(&before.found.inventory).len(),
+        );
+        tokio::task::spawn_blocking(move || KeptBack::take(&dir, tables)).await
+    };
+    let runs = run_parts(request, env, &plan, &option_file).await;
+    // What follows is the record of what came of it.
+    drop(kept_back);
+    let runs = runs?;
     let command = command_text(request, (&plan, &runs), &option_file);
     drop(option_file);
     let dumped = Dumped {

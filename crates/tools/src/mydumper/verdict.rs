@@ -697,7 +697,7 @@ mod tests {
         let mut content = DatabaseInventory::default();
         let table = TableInventory {
             engine: Some("InnoDB".into()),
-            rows: None,
+            ..Default::default()
         };
         content.tables.insert("q".into(), table);
         content.procedures.insert("p".into());

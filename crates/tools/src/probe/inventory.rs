@@ -3,7 +3,9 @@
 use super::{Probe, optional_text, quoted_name, text};
 use crate::error::ToolError;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory, TableInventory};
+use mykeeper_domain::space::Volume;
 use sqlx::Row;
+use sqlx::mysql::MySqlRow;
 use std::collections::BTreeMap;
 
 /// How many databases one question is about.
@@ -70,8 +72,8 @@ impl Probe {
     async fn find_tables(&mut self, databases: &[String], found: &mut Found) -> Result<(), ToolError> {
         let sql = of_databases(
             // The comment tells of a broken view only when a column is asked for that makes the server open it.
-            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, CREATE_TIME \
-             FROM information_schema.TABLES WHERE TABLE_SCHEMA",
+            "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_COMMENT, CREATE_TIME, \
+             CAST(DATA_LENGTH AS CHAR), CAST(INDEX_LENGTH AS CHAR) FROM information_schema.TABLES WHERE TABLE_SCHEMA",
             databases,
         );
         for row in self.rows("list the tables", sql, databases).await? {
@@ -99,12 +101,35 @@ impl Probe {
                     let table = TableInventory {
                         engine: optional_text(&row, 3),
                         rows: None,
+                        data_bytes: number(&row, 6),
+                        index_bytes: number(&row, 7),
                     };
                     database.tables.insert(name, table);
                 }
             }
         }
         Ok(())
+    }
+
+    /// What the tables of these databases take, by the server's own account.
+    ///
+    /// # Errors
+    /// [`ToolError::Query`].
+    pub async fn volume(&mut self, databases: &[String]) -> Result<Volume, ToolError> {
+        let mut volume = Volume::default();
+        for some in databases.chunks(DATABASES_PER_QUERY) {
+            let sql = of_databases(
+                "SELECT CAST(COUNT(*) AS CHAR), CAST(SUM(DATA_LENGTH) AS CHAR), CAST(SUM(INDEX_LENGTH) AS CHAR) \
+                 FROM information_schema.TABLES WHERE TABLE_TYPE <> 'VIEW' AND TABLE_SCHEMA",
+                some,
+            );
+            for row in self.rows("ask how large the tables are", sql, some).await? {
+                volume.tables = volume.tables.saturating_add(number(&row, 0).unwrap_or(0));
+                volume.data_bytes = volume.data_bytes.saturating_add(number(&row, 1).unwrap_or(0));
+                volume.index_bytes = volume.index_bytes.saturating_add(number(&row, 2).unwrap_or(0));
+            }
+        }
+        Ok(volume)
     }
 
     async fn find_programs(&mut self, databases: &[String], found: &mut Found) -> Result<(), ToolError> {
@@ -190,6 +215,11 @@ impl Probe {
     }
 }
 
+/// A number that was asked for as text: the engines give it different types.
+fn number(row: &MySqlRow, index: usize) -> Option<u64> {
+    optional_text(row, index)?.parse().ok()
+}
+
 pub(super) fn of_databases(sql: &str, databases: &[String]) -> String {
     format!("{sql} IN ({})", vec!["?"; databases.len()].join(","))
 }
@@ -208,11 +238,7 @@ fn exists(tables: &[(String, String)]) -> String {
     format!("SELECT {}", each.join(","))
 }
 
-fn note(
-    rows: &[sqlx::mysql::MySqlRow],
-    tables: &[(String, String)],
-    answers: &mut BTreeMap<(String, String), bool>,
-) {
+fn note(rows: &[MySqlRow], tables: &[(String, String)], answers: &mut BTreeMap<(String, String), bool>) {
     let Some(row) = rows.first().filter(|row| row.len() == tables.len()) else {
         return;
     };

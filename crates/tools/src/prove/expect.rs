@@ -123,6 +123,7 @@ impl Patterns {
                     TableInventory {
                         engine: None,
                         rows: Some(rows.sum()),
+                        ..Default::default()
                     },
                 );
             }

@@ -1,0 +1,153 @@
+//! Whether there is room for what a job is about to do. Asked before anything is written.
+
+use crate::jobs::{JobError, RunContext};
+use mykeeper_catalog::{BackupFilter, CatalogError, SetState};
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::job::{BackupTask, MydumperOption};
+use mykeeper_domain::server::Server;
+use mykeeper_domain::space::{PastSet, Volume, dump_need};
+use mykeeper_tools::probe::Probe;
+use mykeeper_tools::room::room_of;
+
+/// How many sets before this one are looked at.
+const PAST_SETS: usize = 3;
+/// Among how many of the server they are looked for.
+const LOOKED_AT: u32 = 200;
+/// Options with which the server's own account of its data says nothing of the size of a dump.
+const PARTIAL: [&str; 6] = [
+    "no-data",
+    "regex",
+    "tables-list",
+    "omit-from-file",
+    "ignore-engines",
+    "where",
+];
+
+/// Refuses a dump that would not fit into its directory, by what is known of sets before it and of the server's data.
+///
+/// What cannot be found out is said in the run's log, and refuses nothing.
+pub(crate) async fn before_dump(
+    context: &RunContext,
+    (task, server): (&BackupTask, &Server),
+    databases: &[String],
+    probe: &mut Probe,
+) -> Result<(), JobError> {
+    let Some(reserve) = task.reserve else {
+        return Ok(());
+    };
+    let past = match past_sets(context, task, server).await {
+        Ok(past) => past,
+        Err(error) => {
+            context.say(format!("the sizes of earlier sets are not known: {error}"));
+            Vec::new()
+        }
+    };
+    let volume = match is_partial(&task.mydumper) {
+        true => None,
+        false => match probe.volume(databases).await {
+            Ok(volume) => Some(volume),
+            Err(error) => {
+                context.say(format!("the size of the server's data is not known: {error}"));
+                None
+            }
+        },
+    };
+    let Some(need) = dump_need(&past, volume.as_ref(), is_compressed(&task.mydumper)) else {
+        context.say("what the dump needs cannot be estimated");
+        return Ok(());
+    };
+    let room = match room_of(&task.directory).await {
+        Ok(room) => room,
+        // Why it is not there is said when the set's folder is made.
+        Err(error) => {
+            context.say(error.to_string());
+            return Ok(());
+        }
+    };
+    if let Some(shortage) = need.shortage(&room, reserve, &task.directory) {
+        return Err(JobError::fatal(format!(
+            "the dump is not begun, as there is no room for it: it {shortage}; make room, choose another directory, or set \
+             `reserve` of job {}",
+            context.job.name
+        )));
+    }
+    context.say(format!("the dump {}", need.arithmetic(&room, &task.directory)));
+    Ok(())
+}
+
+/// The last complete sets of this job and server that were written with the same options, as far as these matter for
+/// size; newest first.
+async fn past_sets(
+    context: &RunContext,
+    task: &BackupTask,
+    server: &Server,
+) -> Result<Vec<PastSet>, CatalogError> {
+    let catalog = &context.environment.catalog;
+    let filter = BackupFilter {
+        tag: Some(server.tag.clone()),
+        node: Some(context.environment.node.clone()),
+        state: Some(SetState::Complete),
+        limit: LOOKED_AT,
+        ..Default::default()
+    };
+    let is_like_this = |backup: &Backup| {
+        let has = |name| given_in(&backup.command, name);
+        backup.job.as_ref() == Some(&context.job.name)
+            && has("compress") == is_compressed(&task.mydumper)
+            && has("no-data") == is_given(&task.mydumper, "no-data")
+    };
+    let sets: Vec<Backup> = catalog.backups(&filter).await?;
+    let sets = sets.into_iter().filter(is_like_this).take(PAST_SETS);
+    let mut past = Vec::new();
+    for backup in sets {
+        let Some(bytes) = backup.size_bytes else { continue };
+        let mut set = PastSet {
+            bytes,
+            files: None,
+            source_bytes: None,
+        };
+        if past.is_empty() {
+            set.files = Some(catalog.files(backup.id).await?.len() as u64);
+            let evidence = catalog.evidence(backup.id).await?;
+            let volume: Option<Volume> =
+                evidence.and_then(|evidence| evidence.inventory.volume(&backup.databases));
+            set.source_bytes = volume.map(|volume| volume.data_bytes);
+        }
+        past.push(set);
+    }
+    Ok(past)
+}
+
+fn is_given(options: &[MydumperOption], name: &str) -> bool {
+    options.iter().any(|option| option.name == name)
+}
+
+fn is_compressed(options: &[MydumperOption]) -> bool {
+    is_given(options, "compress")
+}
+
+fn is_partial(options: &[MydumperOption]) -> bool {
+    PARTIAL.iter().any(|name| is_given(options, name))
+}
+
+/// Whether a command line as it was run holds the option.
+fn given_in(command: &str, name: &str) -> bool {
+    command
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"))
+        .any(|word| word == name || word.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_not_taken_for_another() {
+        let command = "mydumper --defaults-file=x --compress-protocol --threads=8 --no-data";
+        assert!(!given_in(command, "compress"));
+        assert!(given_in(command, "no-data"));
+        assert!(given_in("mydumper --compress=zstd", "compress"));
+        assert!(given_in("mydumper --compress", "compress"));
+    }
+}

@@ -1,0 +1,322 @@
+//! How much room something needs, and whether it is there: arithmetic that can be shown.
+
+use std::path::Path;
+
+/// Room on a file system, as far as this program's user may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Files that can still be made; `None` where the file system does not count them.
+    pub free_files: Option<u64>,
+}
+
+/// What something needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+    /// How that was found: `the last set had 11.2 GiB, plus a tenth`.
+    pub because: String,
+}
+
+impl Need {
+    /// `needs about 12.3 GiB: the last set had 11.2 GiB, plus a tenth; 9.8 GiB of 100 GiB are free in /data`
+    pub fn arithmetic(&self, room: &Room, place: &Path) -> String {
+        format!(
+            "needs about {}: {}; {} of {} are free in {}",
+            size_text(self.bytes),
+            self.because,
+            size_text(room.free_bytes),
+            size_text(room.total_bytes),
+            place.display()
+        )
+    }
+
+    /// Why it does not fit, when `reserve` bytes are to stay free; `None` when it does.
+    pub fn shortage(&self, room: &Room, reserve: u64, place: &Path) -> Option<String> {
+        if self.bytes.saturating_add(reserve) > room.free_bytes {
+            let stays = if reserve > 0 {
+                format!(", {} of which are to stay free", size_text(reserve))
+            } else {
+                String::new()
+            };
+            return Some(format!("{}{stays}", self.arithmetic(room, place)));
+        }
+        let free_files = room.free_files.filter(|free| *free < self.files)?;
+        Some(format!(
+            "needs about {} files, and {free_files} more can be made on the file system of {}",
+            self.files,
+            place.display()
+        ))
+    }
+}
+
+/// A set of the same job and server that was made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastSet {
+    /// Its size on disk.
+    pub bytes: u64,
+    /// Its files, where they were counted.
+    pub files: Option<u64>,
+    /// What the server's tables took then, by its own account; `None` where that was not recorded.
+    pub source_bytes: Option<u64>,
+}
+
+/// What is to be dumped, as the server has it (`information_schema.TABLES`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// Tables.
+    pub tables: u64,
+    /// `DATA_LENGTH`.
+    pub data_bytes: u64,
+    /// `INDEX_LENGTH`.
+    pub index_bytes: u64,
+}
+
+/// Hundredths of `DATA_LENGTH` that a compressed dump takes: a third was measured, and data differ.
+const COMPRESSED_PERCENT: u64 = 40;
+/// The record of a set, and files for each database, whatever else there is.
+const RECORD_FILES: u64 = 16;
+/// Definition, data and triggers.
+const FILES_PER_TABLE: u64 = 3;
+
+/// What a dump will need. `past` is newest first; `volume` is `None` where it says nothing of the dump's size.
+///
+/// The largest of the last sets, in proportion to what the server's data have grown to since the newest of them, and
+/// a tenth. Where there is none, the server's data as they are, or two fifths of them for a compressed dump, and a
+/// tenth. `None` when nothing is known.
+pub fn dump_need(past: &[PastSet], volume: Option<&Volume>, is_compressed: bool) -> Option<Need> {
+    let tables = volume.map_or(0, |volume| volume.tables);
+    let by_tables = tables.saturating_mul(FILES_PER_TABLE);
+    let (bytes, files, because) = match (past.first(), volume) {
+        (Some(newest), _) => {
+            let largest = past.iter().map(|set| set.bytes).max().unwrap_or(newest.bytes);
+            let which = if largest == newest.bytes {
+                "the last set"
+            } else {
+                "the largest of the last sets"
+            };
+            let mut because = format!("{which} had {}", size_text(largest));
+            let grown = newest.source_bytes.filter(|then| *then > 0).zip(volume);
+            let bytes = match grown {
+                Some((then, now)) if now.data_bytes > then => {
+                    because.push_str(&format!(
+                        ", the server's data have grown from {} to {}",
+                        size_text(then),
+                        size_text(now.data_bytes)
+                    ));
+                    scaled(largest, now.data_bytes, then)
+                }
+                _ => largest,
+            };
+            (bytes, newest.files.unwrap_or(by_tables), because)
+        }
+        (None, Some(volume)) if is_compressed => (
+            scaled(volume.data_bytes, COMPRESSED_PERCENT, 100),
+            by_tables,
+            format!(
+                "no set of this job is known, {COMPRESSED_PERCENT} percent of the {} of the server's data",
+                size_text(volume.data_bytes)
+            ),
+        ),
+        (None, Some(volume)) => (
+            volume.data_bytes,
+            by_tables,
+            format!(
+                "no set of this job is known, the server's data have {}",
+                size_text(volume.data_bytes)
+            ),
+        ),
+        (None, None) => return None,
+    };
+    Some(Need {
+        bytes: scaled(bytes, 11, 10),
+        files: scaled(files, 11, 10).saturating_add(RECORD_FILES),
+        because: format!("{because}, plus a tenth"),
+    })
+}
+
+/// What an empty server takes before anything is loaded: system tables and logs.
+const SERVER_BYTES: u64 = 400 << 20;
+
+/// What loading a set will need: its statements, and indexes in proportion to those of the server that it is of.
+///
+/// `volume` is that server's, over the same databases. `on_empty` adds what a new server takes by itself.
+pub fn load_need(plain_bytes: u64, volume: Option<&Volume>, on_empty: bool) -> Need {
+    let measured = volume.filter(|volume| volume.data_bytes > 0);
+    let (indexes, how) = match measured {
+        Some(volume) => (
+            scaled(plain_bytes, volume.index_bytes, volume.data_bytes),
+            "in proportion to those of its server",
+        ),
+        None => (plain_bytes / 2, "taken for half of it"),
+    };
+    let mut because = format!(
+        "the set's statements have {}, its indexes {}, {how}",
+        size_text(plain_bytes),
+        size_text(indexes)
+    );
+    let mut bytes = plain_bytes.saturating_add(indexes);
+    if on_empty {
+        bytes = bytes.saturating_add(SERVER_BYTES);
+        because.push_str(&format!(", and the server itself {}", size_text(SERVER_BYTES)));
+    }
+    Need {
+        bytes,
+        files: 0,
+        because,
+    }
+}
+
+fn scaled(value: u64, times: u64, by: u64) -> u64 {
+    let exact = u128::from(value) * u128::from(times) / u128::from(by.max(1));
+    u64::try_from(exact).unwrap_or(u64::MAX)
+}
+
+/// A size for a sentence: `512 bytes`, `11.2 GiB`, `100 GiB`.
+pub fn size_text(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut unit = 0;
+    let mut divisor = 1024_u128;
+    let bytes = u128::from(bytes);
+    while bytes >= divisor * 1024 && unit + 1 < UNITS.len() {
+        unit += 1;
+        divisor *= 1024;
+    }
+    let tenths = bytes * 10 / divisor;
+    if tenths.is_multiple_of(10) || tenths >= 1000 {
+        format!("{} {}", tenths / 10, UNITS[unit])
+    } else {
+        format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn past(bytes: u64, source_bytes: Option<u64>) -> PastSet {
+        PastSet {
+            bytes,
+            files: Some(100),
+            source_bytes,
+        }
+    }
+
+    fn room(free_bytes: u64) -> Room {
+        Room {
+            free_bytes,
+            total_bytes: 100 * GIB,
+            free_files: Some(50),
+        }
+    }
+
+    #[test]
+    fn the_message_holds_the_arithmetic() {
+        let need = dump_need(&[past(112 * GIB / 10 + 1, None)], None, true).unwrap();
+        let text = need
+            .shortage(&room(98 * GIB / 10 + 1), 0, Path::new("/data"))
+            .unwrap();
+        assert_eq!(
+            text,
+            "needs about 12.3 GiB: the last set had 11.2 GiB, plus a tenth; 9.8 GiB of 100 GiB are free in /data"
+        );
+    }
+
+    #[test]
+    fn what_fits_only_without_the_reserve_does_not_fit() {
+        let need = load_need(GIB, None, false);
+        assert_eq!(need.bytes, 3 * GIB / 2);
+        assert_eq!(need.shortage(&room(2 * GIB), GIB / 2, Path::new("/d")), None);
+        let text = need.shortage(&room(2 * GIB), GIB, Path::new("/d")).unwrap();
+        assert!(text.ends_with("1 GiB of which are to stay free"), "{text}");
+    }
+
+    #[test]
+    fn files_count_too() {
+        let need = dump_need(&[past(1, None)], None, true).unwrap();
+        assert_eq!(need.files, 126);
+        let text = need.shortage(&room(GIB), 0, Path::new("/d")).unwrap();
+        assert!(text.contains("126 files, and 50 more"), "{text}");
+        let uncounted = Room {
+            free_files: None,
+            ..room(GIB)
+        };
+        assert_eq!(need.shortage(&uncounted, 0, Path::new("/d")), None);
+    }
+
+    #[test]
+    fn a_server_that_has_grown_makes_a_larger_set_and_one_that_shrank_does_not() {
+        let volume = |data_bytes| Volume {
+            tables: 1,
+            data_bytes,
+            index_bytes: 0,
+        };
+        let sets = [past(10 * GIB, Some(20 * GIB)), past(5 * GIB, None)];
+        let grown = dump_need(&sets, Some(&volume(40 * GIB)), true).unwrap();
+        assert_eq!(grown.bytes, 22 * GIB);
+        assert!(
+            grown.because.contains("grown from 20 GiB to 40 GiB"),
+            "{}",
+            grown.because
+        );
+        let shrunk = dump_need(&sets, Some(&volume(GIB)), true).unwrap();
+        assert_eq!(shrunk.bytes, 11 * GIB);
+    }
+
+    #[test]
+    fn the_first_dump_is_judged_by_the_servers_data() {
+        let volume = Volume {
+            tables: 10,
+            data_bytes: 10 * GIB,
+            index_bytes: 5 * GIB,
+        };
+        assert_eq!(dump_need(&[], Some(&volume), false).unwrap().bytes, 11 * GIB);
+        assert_eq!(dump_need(&[], Some(&volume), true).unwrap().bytes, 44 * GIB / 10);
+        assert_eq!(dump_need(&[], None, true), None);
+        assert_eq!(load_need(10 * GIB, Some(&volume), false).bytes, 15 * GIB);
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (100 * GIB, "100 GiB"),
+            (123 * GIB + GIB / 2, "123 GiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(size_text(bytes), text, "{bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_number_is_too_large(bytes: u64, data_bytes: u64, index_bytes: u64, then: u64, free_bytes: u64) {
+            let volume = Volume { tables: data_bytes, data_bytes, index_bytes };
+            let sets = [PastSet { bytes, files: Some(then), source_bytes: Some(then) }];
+            for need in [
+                dump_need(&sets, Some(&volume), true),
+                dump_need(&[], Some(&volume), false),
+                Some(load_need(bytes, Some(&volume), true)),
+            ] {
+                let need = need.unwrap();
+                let fits = need.shortage(&room(free_bytes), 0, Path::new("/d")).is_none();
+                prop_assert!(!fits || need.bytes <= free_bytes);
+            }
+        }
+    }
+}
