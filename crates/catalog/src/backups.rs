@@ -460,19 +460,31 @@ macro_rules! forget_deliveries {
 }
 
 pub(crate) async fn mark_deleting(store: &Store, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
+    // Deliveries stay until it is deleted: the mark may be taken back.
     writing!(store, "mark a set for deletion", |tx| {
-        let marked = sqlx::query(
+        sqlx::query(
             "UPDATE user_backup SET deletion = 'deleting', deletion_reason = ? WHERE bk_id = ? AND is_deleted <> 'Y'",
         )
         .bind(reason)
         .bind(id.to_string())
         .execute(&mut *tx)
         .await?
-        .rows_affected();
-        if marked > 0 {
-            forget_deliveries!(tx, id);
-        }
-        marked > 0
+        .rows_affected()
+            > 0
+    })
+}
+
+pub(crate) async fn unmark_deleting(store: &Store, id: BackupId) -> Result<bool, CatalogError> {
+    writing!(store, "take back the mark of a set for deletion", |tx| {
+        sqlx::query(
+            "UPDATE user_backup SET deletion = 'none', deletion_reason = NULL \
+             WHERE bk_id = ? AND is_deleted <> 'Y' AND deletion = 'deleting'",
+        )
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0
     })
 }
 

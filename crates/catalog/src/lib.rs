@@ -340,8 +340,10 @@ pub trait Catalog: Send + Sync {
     /// Names of the leases with this prefix that have not run out.
     async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError>;
 
-    /// `none` to `deleting`, with the reason. False when the set is not there or is deleted.
+    /// `none` to `deleting`, with the reason; another reason where it is so already. False when the set is not there or is deleted.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;
+    /// `deleting` back to `none`: nothing of it was removed. False when it is not marked so.
+    async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError>;
     /// Sets `is_deleted` to `Y`. False when there is no such set.
     async fn mark_deleted(
         &self,

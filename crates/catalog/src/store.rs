@@ -236,6 +236,10 @@ impl Catalog for Store {
         backups::mark_deleting(self, id, reason).await
     }
 
+    async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError> {
+        backups::unmark_deleting(self, id).await
+    }
+
     async fn mark_deleted(
         &self,
         id: BackupId,

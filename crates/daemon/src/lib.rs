@@ -10,6 +10,7 @@ pub mod locate;
 mod missed;
 pub mod missing;
 pub mod recovery;
+pub mod removal;
 pub mod resume;
 pub mod run_log;
 pub mod scheduler;

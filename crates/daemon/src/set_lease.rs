@@ -2,7 +2,9 @@
 
 use crate::environment::Environment;
 use chrono::TimeDelta;
-use mykeeper_catalog::CatalogError;
+use mykeeper_catalog::{CatalogError, RunFilter};
+use mykeeper_domain::job::JobKind;
+use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, RunId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -109,14 +111,29 @@ async fn renew(environment: &Environment, name: &str, holder: &str) -> Result<bo
         .await
 }
 
-/// The sets that some run, on any node, is working on.
+/// The sets that some run, on any node, is working on: those with a lease, and those of backup runs that have not
+/// ended, which write a set before it has a row, and send it after it has one.
 pub async fn sets_in_use(environment: &Environment) -> Result<BTreeSet<BackupId>, CatalogError> {
-    let names = environment
-        .catalog
-        .leases(PREFIX, environment.clock.now())
-        .await?;
-    Ok(names
-        .iter()
-        .filter_map(|name| name.strip_prefix(PREFIX)?.split(':').next()?.parse().ok())
-        .collect())
+    let catalog = &environment.catalog;
+    let running = RunFilter {
+        kind: Some(JobKind::Backup),
+        states: vec![RunState::Running],
+        limit: u32::MAX,
+        ..Default::default()
+    };
+    let mut sets = BTreeSet::new();
+    for run in catalog.runs(&running).await? {
+        let attempts = catalog.attempts(run.id).await?;
+        sets.extend(attempts.into_iter().filter_map(|attempt| attempt.bk_id));
+    }
+    // After the runs: one that has ended meanwhile may have handed its set on to another that has a lease.
+    let names = catalog.leases(PREFIX, environment.clock.now()).await?;
+    sets.extend(names.iter().filter_map(|name| {
+        name.strip_prefix(PREFIX)?
+            .split(':')
+            .next()?
+            .parse::<BackupId>()
+            .ok()
+    }));
+    Ok(sets)
 }

@@ -49,6 +49,27 @@ pub struct Context {
     pub busy: BTreeSet<BackupId>,
     /// Sets whose folder is no longer there though nothing recorded its removal.
     pub gone: BTreeSet<BackupId>,
+    /// Sets that are marked as being deleted, and of which nothing has been taken away yet.
+    pub untouched: BTreeSet<BackupId>,
+    /// Sets of which something has been taken away: no rule can bring them back.
+    pub begun: BTreeSet<BackupId>,
+}
+
+/// Clocks are put right by less. A set from later than this was made while a clock was wrong.
+const AHEAD: TimeDelta = TimeDelta::days(1);
+
+impl Context {
+    /// Whether the set says that it was made in the future.
+    fn is_future(&self, backup: &Backup) -> bool {
+        self.now
+            .checked_add_signed(AHEAD)
+            .is_some_and(|latest| backup.started_at > latest)
+    }
+
+    /// Whether something of it may have been taken away.
+    fn may_be_half_removed(&self, backup: &Backup) -> bool {
+        backup.deletion == Deletion::Deleting && !self.untouched.contains(&backup.id)
+    }
 }
 
 /// Why a set is kept.
@@ -156,22 +177,39 @@ fn meets(backup: &Backup, require: Require) -> bool {
 
 /// Judges every set. Sets compete only with those of the same tag and job; a set that is deleted is left out.
 ///
-/// Newest first within a group. Only good sets (complete, no failed proof) use up the counts of the policy.
+/// Newest first within a group, after sets that are half removed. Only good sets (complete, no failed proof) use up the
+/// counts of the policy. A set from the future uses up none and is newer than none: the newest of the others is kept
+/// beside it.
 pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<Decision> {
     let mut groups: BTreeMap<(String, Option<String>), Vec<Backup>> = BTreeMap::new();
     // By server, and by whether its folder is here: a copy elsewhere does not make up for the newest that is here,
     // nor the other way round.
-    let mut newest_proven: BTreeMap<(String, bool), (bool, DateTime<Utc>, BackupId)> = BTreeMap::new();
+    let mut newest_proven = BTreeMap::new();
+    let mut decisions = Vec::new();
     for backup in sets
         .into_iter()
         .filter(|backup| backup.deletion != Deletion::Deleted)
     {
+        if context.begun.contains(&backup.id) {
+            let verdict = if context.busy.contains(&backup.id) {
+                Verdict::Keep(vec![KeepReason::InUse])
+            } else {
+                Verdict::Condemn(CondemnReason::RemovalBegun)
+            };
+            decisions.push(Decision { backup, verdict });
+            continue;
+        }
         let gone = context.gone.contains(&backup.id);
         if meets(&backup, Require::Validated) && (!gone || backup.is_transferred()) {
             // What may be half removed counts only where nothing whole does.
-            let mine = (backup.deletion == Deletion::None, backup.started_at, backup.id);
-            let newest = newest_proven.entry((backup.tag.clone(), gone)).or_insert(mine);
-            *newest = (*newest).max(mine);
+            let mine = (
+                !context.may_be_half_removed(&backup),
+                backup.started_at,
+                backup.id,
+            );
+            let key = (backup.tag.clone(), gone, context.is_future(&backup));
+            let newest = newest_proven.entry(key).or_insert(mine);
+            *newest = mine.max(*newest);
         }
         let key = (
             backup.tag.clone(),
@@ -180,10 +218,41 @@ pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context)
         groups.entry(key).or_default().push(backup);
     }
     let newest_proven: BTreeSet<BackupId> = newest_proven.into_values().map(|(_, _, id)| id).collect();
-    groups
-        .into_values()
-        .flat_map(|group| judge_group(group, policy, context, &newest_proven))
-        .collect()
+    let groups = groups.into_values();
+    decisions.extend(groups.flat_map(|group| judge_group(group, policy, context, &newest_proven)));
+    decisions
+}
+
+/// The sets of a group, newest first, that are kept whatever the rules say.
+#[derive(Default)]
+struct Pinned {
+    /// The newest that meets `require`.
+    required: BTreeSet<BackupId>,
+    /// The newest good one, where none meets `require` (nothing proves sets here, say).
+    last_resort: BTreeSet<BackupId>,
+}
+
+impl Pinned {
+    /// Looked for among all, and among those that are not from the future: whichever clock was wrong, one is right.
+    fn of(group: &[Backup], context: &Context) -> Self {
+        let mut pinned = Self::default();
+        for with_future in [true, false] {
+            let present = |backup: &&Backup| {
+                !context.gone.contains(&backup.id) && (with_future || !context.is_future(backup))
+            };
+            let whole = |backup: &&Backup| present(backup) && !context.may_be_half_removed(backup);
+            // What may be half removed counts only where nothing whole does.
+            let meets_require = group.iter().filter(whole).find(|b| meets(b, context.require));
+            let required =
+                meets_require.or_else(|| group.iter().filter(present).find(|b| meets(b, context.require)));
+            pinned.required.extend(required.map(|b| b.id));
+            if meets_require.is_none() {
+                let good = group.iter().filter(whole).find(|b| is_good(b));
+                pinned.last_resort.extend(good.map(|b| b.id));
+            }
+        }
+        pinned
+    }
 }
 
 fn judge_group(
@@ -193,20 +262,7 @@ fn judge_group(
     newest_proven: &BTreeSet<BackupId>,
 ) -> Vec<Decision> {
     group.sort_by_key(|backup| std::cmp::Reverse((backup.started_at, backup.id)));
-    let present = |backup: &&Backup| !context.gone.contains(&backup.id);
-    let whole = |backup: &&Backup| present(backup) && backup.deletion == Deletion::None;
-    // What may be half removed counts only where nothing whole does.
-    let newest_required = group
-        .iter()
-        .filter(whole)
-        .find(|b| meets(b, context.require))
-        .or_else(|| group.iter().filter(present).find(|b| meets(b, context.require)))
-        .map(|b| b.id);
-    // Where none meets `require` (nothing proves sets here, say), the newest good one is what there is.
-    let last_resort = match newest_required {
-        Some(_) => None,
-        None => group.iter().filter(whole).find(|b| is_good(b)).map(|b| b.id),
-    };
+    let pinned = Pinned::of(&group, context);
     let mut counters = Counters::new(policy, context);
     let mut newer_good = false;
     group
@@ -217,23 +273,25 @@ fn judge_group(
             if context.busy.contains(&backup.id) {
                 reasons.push(KeepReason::InUse);
             }
-            if Some(backup.id) == newest_required {
+            if pinned.required.contains(&backup.id) {
                 reasons.push(KeepReason::NewestThatMeetsRequire);
             }
             if newest_proven.contains(&backup.id) {
                 reasons.push(KeepReason::NewestProven);
             }
-            let removal_begun = backup.deletion == Deletion::Deleting;
-            if is_good(&backup) && !removal_begun && !gone {
+            let removal_begun = context.may_be_half_removed(&backup);
+            let future = context.is_future(&backup);
+            if is_good(&backup) && !removal_begun && !gone && !future {
                 reasons.extend(counters.rules_that_keep(&backup));
-            } else if is_good(&backup) && !removal_begun && backup.is_transferred() {
-                // Its copy lies at its destination: the rules hold for it, and it uses up none of their counts here.
+            } else if is_good(&backup) && !removal_begun && (backup.is_transferred() || !gone) {
+                // Its copy lies at its destination, or it is from the future: the rules hold for it, and it uses up
+                // none of their counts here.
                 reasons.extend(counters.clone().rules_that_keep(&backup));
             } else if !newer_good && !removal_begun && !gone {
                 // It may be all there is; and the latest failure is what people look at.
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
-            if reasons.is_empty() && Some(backup.id) == last_resort {
+            if reasons.is_empty() && pinned.last_resort.contains(&backup.id) {
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
             let verdict = if gone && !backup.is_transferred() && !context.busy.contains(&backup.id) {
@@ -251,7 +309,7 @@ fn judge_group(
             } else {
                 Verdict::Condemn(CondemnReason::NoRuleKeepsIt)
             };
-            newer_good |= is_good(&backup) && !gone && !removal_begun;
+            newer_good |= is_good(&backup) && !gone && !removal_begun && !future;
             Decision { backup, verdict }
         })
         .collect()
@@ -331,277 +389,4 @@ fn within_count(count: KeepCount, used: u32) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backup::LOCAL_BACKUP;
-    use proptest::prelude::*;
-
-    fn at(text: &str) -> DateTime<Utc> {
-        text.parse().unwrap()
-    }
-
-    fn set(started_at: DateTime<Utc>) -> Backup {
-        Backup {
-            id: BackupId::generate(),
-            node: None,
-            job: None,
-            run_id: None,
-            bk_server: "10.0.0.1".into(),
-            tag: "shop".into(),
-            started_at,
-            finished_at: started_at,
-            elapsed_seconds: 0,
-            databases: vec!["shop".into()],
-            complete: vec![true],
-            reason: None,
-            size_bytes: Some(1),
-            size_text: "1K".into(),
-            dir: "/data".into(),
-            consistency: None,
-            transfer_to: vec![],
-            transfer_started_at: None,
-            transfer_finished_at: None,
-            transfer_complete: LOCAL_BACKUP.into(),
-            remote_dest: LOCAL_BACKUP.into(),
-            master_status: String::new(),
-            slave_status: String::new(),
-            tool_version: String::new(),
-            server_version: String::new(),
-            pybackup_version: String::new(),
-            command: String::new(),
-            deletion: Deletion::None,
-            deletion_reason: None,
-            validate_status: ValidateStatus::NotTried,
-            manifest_blake3: None,
-        }
-    }
-
-    fn nightly(days: i64) -> Vec<Backup> {
-        (0..days)
-            .map(|day| set(at("2026-11-22T04:00:00Z") - TimeDelta::days(day)))
-            .collect()
-    }
-
-    fn context(require: Require) -> Context {
-        Context {
-            now: at("2026-11-22T07:30:00Z"),
-            zone: Tz::UTC,
-            require,
-            busy: BTreeSet::new(),
-            gone: BTreeSet::new(),
-        }
-    }
-
-    fn kept(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<String> {
-        plan_retention(sets, policy, context)
-            .into_iter()
-            .filter(|decision| matches!(decision.verdict, Verdict::Keep(_)))
-            .map(|decision| decision.backup.started_at.format("%m-%d").to_string())
-            .collect()
-    }
-
-    #[test]
-    fn the_rules_add_up() {
-        let policy = KeepPolicy {
-            last: Some(KeepCount::Newest(1)),
-            daily: Some(KeepCount::Newest(3)),
-            weekly: Some(KeepCount::Newest(2)),
-            monthly: Some(KeepCount::Newest(2)),
-            ..KeepPolicy::default()
-        };
-        // 22 November 2026 is a Sunday: the ISO week before ends on the 15th, the month before on 31 October.
-        assert_eq!(
-            kept(nightly(40), &policy, &context(Require::Complete)),
-            ["11-22", "11-21", "11-20", "11-15", "10-31"]
-        );
-    }
-
-    #[test]
-    fn a_policy_that_keeps_nothing_keeps_the_newest_that_meets_require() {
-        let mut sets = nightly(5);
-        sets[3].validate_status = ValidateStatus::Passed;
-        let none = KeepPolicy {
-            last: Some(KeepCount::Newest(0)),
-            ..KeepPolicy::default()
-        };
-        assert_eq!(kept(sets.clone(), &none, &context(Require::Validated)), ["11-19"]);
-        // Whatever `require` says, the newest proven set of a server stays.
-        assert_eq!(kept(sets, &none, &context(Require::Complete)), ["11-22", "11-19"]);
-    }
-
-    #[test]
-    fn failed_sets_use_up_no_count_and_go_when_a_good_one_is_newer() {
-        let mut sets = nightly(4);
-        sets[0].complete = vec![false];
-        sets[2].complete = vec![true, false];
-        sets[3].validate_status = ValidateStatus::Failed;
-        let policy = KeepPolicy {
-            last: Some(KeepCount::Newest(1)),
-            ..KeepPolicy::default()
-        };
-        let plan = plan_retention(sets, &policy, &context(Require::Complete));
-        let verdicts: Vec<&Verdict> = plan.iter().map(|decision| &decision.verdict).collect();
-        assert_eq!(verdicts[0], &Verdict::Keep(vec![KeepReason::NoNewerGoodSet]));
-        assert_eq!(
-            verdicts[1],
-            &Verdict::Keep(vec![KeepReason::NewestThatMeetsRequire, KeepReason::Last])
-        );
-        assert_eq!(
-            verdicts[2],
-            &Verdict::Condemn(CondemnReason::IncompleteAndSuperseded)
-        );
-        assert_eq!(
-            verdicts[3],
-            &Verdict::Condemn(CondemnReason::FailedProofAndSuperseded)
-        );
-    }
-
-    #[test]
-    fn servers_do_not_compete_with_each_other() {
-        let mut sets = nightly(2);
-        sets[1].tag = "audit".into();
-        let policy = KeepPolicy {
-            last: Some(KeepCount::Newest(1)),
-            ..KeepPolicy::default()
-        };
-        assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
-    }
-
-    #[test]
-    fn the_newest_proven_set_stays_although_its_removal_had_begun() {
-        let mut sets = nightly(2);
-        sets[1].validate_status = ValidateStatus::Passed;
-        sets[1].deletion = Deletion::Deleting;
-        let policy = KeepPolicy {
-            last: Some(KeepCount::Newest(1)),
-            ..KeepPolicy::default()
-        };
-        assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
-    }
-
-    #[test]
-    fn a_whole_set_is_not_given_up_for_one_that_may_be_half_removed() {
-        let mut sets = nightly(3);
-        for set in &mut sets[1..] {
-            set.validate_status = ValidateStatus::Passed;
-        }
-        sets[0].validate_status = ValidateStatus::Failed;
-        sets[1].deletion = Deletion::Deleting;
-        let none = KeepPolicy {
-            last: Some(KeepCount::Newest(0)),
-            ..KeepPolicy::default()
-        };
-        let kept = kept(sets, &none, &context(Require::Validated));
-        assert!(kept.contains(&"11-20".to_owned()), "{kept:?}");
-    }
-
-    #[test]
-    fn where_no_set_meets_require_the_newest_good_one_stays() {
-        let policy = KeepPolicy {
-            within: Some(Duration::from_secs(3600)),
-            ..KeepPolicy::default()
-        };
-        let mut sets = nightly(4);
-        sets[0].complete = vec![false];
-        for require in [Require::Validated, Require::Transferred] {
-            assert_eq!(kept(sets.clone(), &policy, &context(require)), ["11-22", "11-21"]);
-        }
-    }
-
-    #[test]
-    fn a_set_in_use_stays() {
-        let sets = nightly(3);
-        let busy = sets[2].id;
-        let mut context = context(Require::Complete);
-        context.busy.insert(busy);
-        let policy = KeepPolicy {
-            last: Some(KeepCount::Newest(1)),
-            ..KeepPolicy::default()
-        };
-        assert_eq!(kept(sets, &policy, &context), ["11-22", "11-20"]);
-    }
-
-    #[test]
-    fn days_are_those_of_the_jobs_zone() {
-        // 23:30 and 00:30 in Shanghai are the same day in UTC.
-        let sets = vec![set(at("2026-11-20T15:30:00Z")), set(at("2026-11-20T16:30:00Z"))];
-        let policy = KeepPolicy {
-            daily: Some(KeepCount::All),
-            ..KeepPolicy::default()
-        };
-        let mut context = context(Require::Complete);
-        assert_eq!(kept(sets.clone(), &policy, &context).len(), 1);
-        context.zone = Tz::Asia__Shanghai;
-        assert_eq!(kept(sets, &policy, &context).len(), 2);
-    }
-
-    #[test]
-    fn a_set_that_is_gone_here_and_lies_at_its_destination_is_kept_as_the_rules_say() {
-        let mut sets = nightly(5);
-        for set in &mut sets {
-            set.transfer_complete = "Y".into();
-        }
-        sets[4].validate_status = ValidateStatus::Passed;
-        sets[3].validate_status = ValidateStatus::Passed;
-        let mut context = context(Require::Complete);
-        context.gone.extend([sets[1].id, sets[3].id]);
-        let policy = KeepPolicy {
-            last: Some(KeepCount::Newest(2)),
-            ..KeepPolicy::default()
-        };
-        // The 21st is within the last two and uses up none of them; the 19th and the 18th are the newest proven sets,
-        // there and here.
-        assert_eq!(
-            kept(sets, &policy, &context),
-            ["11-22", "11-21", "11-20", "11-19", "11-18"]
-        );
-    }
-
-    #[test]
-    fn a_set_that_is_gone_and_was_sent_nowhere_is_condemned_as_such() {
-        let sets = nightly(2);
-        let mut context = context(Require::Complete);
-        context.gone.insert(sets[0].id);
-        let policy = KeepPolicy {
-            last: Some(KeepCount::All),
-            ..KeepPolicy::default()
-        };
-        let plan = plan_retention(sets, &policy, &context);
-        assert_eq!(plan[0].verdict, Verdict::Condemn(CondemnReason::GoneFromDisk));
-        assert!(matches!(plan[1].verdict, Verdict::Keep(_)));
-    }
-
-    proptest! {
-        #[test]
-        fn the_newest_that_meets_require_is_never_condemned(
-            flags in prop::collection::vec((any::<bool>(), 0..3_usize, any::<bool>(), 0..4000_i64), 1..40),
-            last in 0..3_u32,
-            days_ahead in -4000..4000_i64,
-            require in prop::sample::select(vec![Require::Complete, Require::Transferred, Require::Validated]),
-        ) {
-            let sets: Vec<Backup> = flags
-                .iter()
-                .map(|(complete, validated, transferred, age)| {
-                    let mut backup = set(at("2026-11-22T04:00:00Z") - TimeDelta::hours(*age));
-                    backup.complete = vec![*complete];
-                    backup.validate_status = ValidateStatus::ALL[*validated];
-                    backup.transfer_complete = if *transferred { "N,Y".into() } else { "N".into() };
-                    backup
-                })
-                .collect();
-            let mut context = context(require);
-            context.now += TimeDelta::days(days_ahead);
-            let policy = KeepPolicy { last: Some(KeepCount::Newest(last)), ..KeepPolicy::default() };
-            let newest = |require| sets.iter().filter(|b| meets(b, require)).map(|b| (b.started_at, b.id)).max();
-            let expected: Vec<BackupId> =
-                [newest(require), newest(Require::Validated)].into_iter().flatten().map(|(_, id)| id).collect();
-            let plan = plan_retention(sets.clone(), &policy, &context);
-            prop_assert_eq!(plan.len(), sets.len());
-            for decision in plan {
-                if expected.contains(&decision.backup.id) {
-                    prop_assert!(matches!(decision.verdict, Verdict::Keep(_)));
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -429,6 +429,10 @@ impl Catalog for Journaled {
         self.remote().await?.mark_deleting(id, reason).await
     }
 
+    async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError> {
+        self.remote().await?.unmark_deleting(id).await
+    }
+
     async fn mark_deleted(
         &self,
         id: BackupId,

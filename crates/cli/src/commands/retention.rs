@@ -33,7 +33,10 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
     let plan = plan(&environment, &settings, task, job.schedule.zone()).await?;
     environment.catalog.close().await;
     if json {
-        print_json(&serde_json::json!({ "decisions": plan.decisions, "warnings": plan.warnings }))?;
+        print_json(
+            &serde_json::json!({ "decisions": plan.decisions, "warnings": plan.warnings,
+            "given_back": plan.given_back().map(|backup| backup.id).collect::<Vec<_>>() }),
+        )?;
     } else {
         print(&as_table(&plan, job.schedule.zone()))?;
         let condemned = plan.condemned().count();
@@ -58,13 +61,17 @@ fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
         .iter()
         .map(|decision| {
             let backup = &decision.backup;
-            let (verdict, why) = match &decision.verdict {
+            let (verdict, mut why) = match &decision.verdict {
                 Verdict::Keep(reasons) => {
                     let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
                     (coloured("keep", true), reasons.join(", "))
                 }
                 Verdict::Condemn(reason) => (coloured("remove", false), reason.to_string()),
             };
+            let resumption = plan.resumption(decision);
+            if !resumption.is_empty() {
+                why.push_str(&format!("; {resumption}"));
+            }
             vec![
                 backup.id.to_string(),
                 backup.tag.clone(),

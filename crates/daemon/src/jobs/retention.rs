@@ -1,16 +1,22 @@
 //! Marks or removes what the policy condemns: planned, marked `deleting`, removed, marked deleted.
+//!
+//! What an earlier pass has begun to remove is finished, whatever the policy says now. Where it has only marked a set,
+//! the set is judged anew, and the mark taken back when a rule keeps it.
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::locate::{original, places};
+use crate::removal::{
+    Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
+};
 use crate::set_lease::sets_in_use;
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
-use mykeeper_domain::backup::Backup;
+use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
-use mykeeper_domain::retention::{CondemnReason, Context, Decision, Verdict, plan_retention};
+use mykeeper_domain::retention::{CondemnReason, Context, Decision, KeepReason, Verdict, plan_retention};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -21,11 +27,17 @@ pub struct Plan {
     pub decisions: Vec<Decision>,
     /// Where each set lies in the directory, or would: the original and a copy may both lie there.
     pub places: BTreeMap<BackupId, Vec<PathBuf>>,
+    /// How far an earlier pass has got with each set, where it has begun or the set is gone.
+    pub standings: BTreeMap<BackupId, Standing>,
     /// What is worth a look.
     pub warnings: Vec<String>,
 }
 
 impl Plan {
+    fn places_of(&self, backup: &Backup) -> &[PathBuf] {
+        self.places.get(&backup.id).map_or(&[], Vec::as_slice)
+    }
+
     /// The sets that go, with the rule that condemns each.
     pub fn condemned(&self) -> impl Iterator<Item = (&Backup, CondemnReason)> {
         self.decisions
@@ -34,6 +46,35 @@ impl Plan {
                 Verdict::Condemn(reason) => Some((&decision.backup, *reason)),
                 Verdict::Keep(_) => None,
             })
+    }
+
+    /// The sets that stay, and that an earlier pass has marked or set aside: they are given back.
+    pub fn given_back(&self) -> impl Iterator<Item = &Backup> {
+        self.decisions
+            .iter()
+            .filter(|decision| matches!(&decision.verdict, Verdict::Keep(reasons) if !reasons.contains(&KeepReason::InUse)))
+            .map(|decision| &decision.backup)
+            .filter(|backup| match self.standings.get(&backup.id) {
+                Some(Standing::SetAside) => true,
+                Some(Standing::Begun | Standing::Gone) => false,
+                Some(Standing::Whole) | None => backup.deletion == Deletion::Deleting,
+            })
+    }
+
+    /// What becomes of a removal that an earlier pass has begun; empty where none has.
+    pub fn resumption(&self, decision: &Decision) -> &'static str {
+        match &decision.verdict {
+            Verdict::Keep(_) if self.given_back().any(|backup| backup.id == decision.backup.id) => {
+                "its mark as being deleted is taken back"
+            }
+            Verdict::Condemn(reason)
+                if decision.backup.deletion == Deletion::Deleting
+                    && *reason != CondemnReason::RemovalBegun =>
+            {
+                "its removal had been decided before"
+            }
+            _ => "",
+        }
     }
 }
 
@@ -53,10 +94,14 @@ pub async fn plan(
     let paths = catalog.paths().await?;
     let mut located = BTreeMap::new();
     let mut sets = Vec::new();
-    for backup in catalog.backups(&filter).await? {
+    let mut standings = BTreeMap::new();
+    let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
+    for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, &task.directory));
-        let is_there = below.iter().any(|place| !is_gone(place));
+        // Of several places the one that has most speaks for the set.
+        let standing = below.iter().map(|place| standing(place)).max();
+        let is_there = standing.is_some_and(|standing| standing != Standing::Gone);
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that pybackup made, it is not known whether it is on this machine at all.
         let own = original(&backup, &environment.node).filter(|place| below.contains(place));
@@ -64,13 +109,27 @@ pub async fn plan(
         if !is_there && (own.is_none() || !is_own) {
             continue;
         }
+        match standing {
+            Some(Standing::Begun) => {
+                // Also where the catalog does not say so: it may have been restored from an older copy of itself.
+                backup.deletion = Deletion::Deleting;
+                begun.insert(backup.id);
+            }
+            Some(Standing::Whole | Standing::SetAside) if backup.deletion == Deletion::Deleting => {
+                untouched.insert(backup.id);
+            }
+            _ => {}
+        }
+        if let Some(standing) = standing.filter(|standing| *standing != Standing::Whole) {
+            standings.insert(backup.id, standing);
+        }
         located.insert(backup.id, below);
         sets.push(backup);
     }
     let mut warnings = Vec::new();
-    let mut gone: BTreeSet<BackupId> = located
+    let mut gone: BTreeSet<BackupId> = standings
         .iter()
-        .filter(|(_, places)| places.iter().all(|place| is_gone(place)))
+        .filter(|(_, standing)| **standing == Standing::Gone)
         .map(|(id, _)| *id)
         .collect();
     // A directory that is not there, or in which nothing that should be is, is more likely not mounted than emptied.
@@ -96,18 +155,15 @@ pub async fn plan(
         require: task.require,
         busy: sets_in_use(environment).await?,
         gone,
+        untouched,
+        begun,
     };
     Ok(Plan {
         decisions: plan_retention(sets, &task.keep, &context),
         places: located,
+        standings,
         warnings,
     })
-}
-
-fn is_gone(place: &Path) -> bool {
-    place
-        .symlink_metadata()
-        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Whether a set is of a server that this machine backs up.
@@ -134,62 +190,106 @@ pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     let zone = context.job.schedule.zone();
-    let plan = plan(&context.environment, &context.settings, task, zone).await?;
-    for decision in &plan.decisions {
-        context.say(describe(decision));
+    // What waits may tell of a set that is in use.
+    let backlog = context.environment.catalog.backlog().await?;
+    if backlog.waiting > 0 {
+        return Err(JobError::passing(format!(
+            "nothing is removed while {} records of this machine wait for the catalog; \"mykeeper catalog status\" tells more",
+            backlog.waiting
+        )));
     }
-    let mut failures = Vec::new();
-    let mut done = 0;
-    let mut freed: u64 = 0;
+    let mut plan = plan(&context.environment, &context.settings, task, zone).await?;
+    for decision in &plan.decisions {
+        context.say(describe(&plan, decision));
+    }
+    let mut done = Done::default();
+    for backup in plan.given_back() {
+        match give_back(context, task, backup, plan.places_of(backup)).await {
+            Ok(true) => done.given_back += 1,
+            Ok(false) => context.say(format!("set {} is left to the next pass", backup.id)),
+            Err(reason) => done.failed(context, backup.id, reason),
+        }
+    }
     for (backup, reason) in plan.condemned() {
         if context.cancel.is_cancelled() {
             return Err(JobError::cancelled());
         }
-        let Some(places) = plan.places.get(&backup.id) else {
-            continue;
+        let removal = Removal {
+            task,
+            backup,
+            places: plan.places_of(backup),
+            why: format!("retention job {}: {reason}", context.job.name),
+            may_be_given_back: !plan.standings.contains_key(&backup.id),
         };
-        match condemn(context, task, backup, (reason, places)).await {
+        match condemn(context, &removal).await {
             Ok(true) => {
-                done += 1;
-                freed += backup.size_bytes.unwrap_or(0);
+                done.condemned += 1;
+                done.freed_bytes += backup.size_bytes.unwrap_or(0);
             }
             Ok(false) => context.say(format!(
                 "set {} is in use now; it is left to the next pass",
                 backup.id
             )),
-            Err(error) => {
-                context.say(format!("set {}: {}", backup.id, error.reason));
-                failures.push((backup.id, error.reason));
-            }
+            Err(error) => done.failed(context, backup.id, error.reason),
         }
     }
-    let kept = plan.decisions.len() - plan.condemned().count();
-    let verb = match task.action {
-        RetentionAction::Mark => "marked as deleted",
-        RetentionAction::Delete => "removed and marked as deleted",
-    };
-    if let Some((id, reason)) = failures.first() {
-        return Err(JobError::passing(format!(
-            "{} sets could not be {verb}; set {id}: {reason}",
-            failures.len()
+    tidy(context, task, &mut plan).await?;
+    done.conclude(&plan, task.action)
+}
+
+/// What a pass did.
+#[derive(Default)]
+struct Done {
+    condemned: usize,
+    given_back: usize,
+    freed_bytes: u64,
+    failures: Vec<(BackupId, String)>,
+}
+
+impl Done {
+    fn failed(&mut self, context: &RunContext, id: BackupId, reason: String) {
+        context.say(format!("set {id}: {reason}"));
+        self.failures.push((id, reason));
+    }
+
+    fn conclude(self, plan: &Plan, action: RetentionAction) -> JobResult {
+        let kept = plan.decisions.len() - plan.condemned().count();
+        let verb = match action {
+            RetentionAction::Mark => "marked as deleted",
+            RetentionAction::Delete => "removed and marked as deleted",
+        };
+        if let Some((id, reason)) = self.failures.first() {
+            return Err(JobError::passing(format!(
+                "{} sets could not be {verb}; set {id}: {reason}",
+                self.failures.len()
+            ))
+            .about(*id));
+        }
+        let mut summary = format!("{kept} sets kept, {} {verb}", self.condemned);
+        if action == RetentionAction::Delete && self.freed_bytes > 0 {
+            summary.push_str(&format!(
+                " ({})",
+                mykeeper_domain::backup::du_size(self.freed_bytes)
+            ));
+        }
+        if self.given_back > 0 {
+            summary.push_str(&format!(
+                ", {} no longer marked as being deleted",
+                self.given_back
+            ));
+        }
+        if plan.warnings.is_empty() {
+            return Ok(JobReport::done(summary, None));
+        }
+        Ok(JobReport::warned(
+            format!("{summary}; {}", plan.warnings.join("; ")),
+            None,
         ))
-        .about(*id));
     }
-    let mut summary = format!("{kept} sets kept, {done} {verb}");
-    if task.action == RetentionAction::Delete && freed > 0 {
-        summary.push_str(&format!(" ({})", mykeeper_domain::backup::du_size(freed)));
-    }
-    if plan.warnings.is_empty() {
-        return Ok(JobReport::done(summary, None));
-    }
-    Ok(JobReport::warned(
-        format!("{summary}; {}", plan.warnings.join("; ")),
-        None,
-    ))
 }
 
 /// One line of the plan.
-pub fn describe(decision: &Decision) -> String {
+fn describe(plan: &Plan, decision: &Decision) -> String {
     let backup = &decision.backup;
     let head = format!(
         "set {} of {} ({})",
@@ -197,85 +297,156 @@ pub fn describe(decision: &Decision) -> String {
         backup.started_at.format("%Y-%m-%d %H:%M:%S UTC"),
         backup.tag
     );
-    match &decision.verdict {
+    let mut line = match &decision.verdict {
         Verdict::Keep(reasons) => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
             format!("{head} is kept: {}", reasons.join(", "))
         }
         Verdict::Condemn(reason) => format!("{head} goes: {reason}"),
+    };
+    let resumption = plan.resumption(decision);
+    if !resumption.is_empty() {
+        line.push_str(&format!("; {resumption}"));
     }
+    line
+}
+
+/// One set on its way out.
+struct Removal<'a> {
+    task: &'a RetentionTask,
+    backup: &'a Backup,
+    places: &'a [PathBuf],
+    why: String,
+    /// Nothing of it has been removed or set aside.
+    may_be_given_back: bool,
 }
 
 /// Marks, removes where asked to, marks again. False when someone took the set up meanwhile.
-async fn condemn(
-    context: &RunContext,
-    task: &RetentionTask,
-    backup: &Backup,
-    (reason, places): (CondemnReason, &[PathBuf]),
-) -> Result<bool, JobError> {
+async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
     let environment = &context.environment;
-    let why = format!("retention job {}: {reason}", context.job.name);
+    let (id, why) = (removal.backup.id, &removal.why);
+    let Some(held) = hold_folders(removal.places).await? else {
+        return Ok(false);
+    };
     // A mark that is not followed by a removal keeps everyone else away from the set.
-    if sets_in_use(environment).await?.contains(&backup.id)
-        || !environment.catalog.mark_deleting(backup.id, &why).await?
-    {
+    if sets_in_use(environment).await?.contains(&id) || !environment.catalog.mark_deleting(id, why).await? {
         return Ok(false);
     }
     // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here.
-    if sets_in_use(environment).await?.contains(&backup.id) {
+    if sets_in_use(environment).await?.contains(&id) {
+        if removal.may_be_given_back {
+            environment.catalog.unmark_deleting(id).await?;
+        }
         return Ok(false);
     }
-    if task.action == RetentionAction::Delete {
-        let (directory, places, id) = (task.directory.clone(), places.to_vec(), backup.id);
-        for place in &places {
-            context.say(format!("removing {}", place.display()));
+    if removal.task.action == RetentionAction::Delete
+        && let Err(reason) = remove_places(context, removal).await
+    {
+        // The row says so until a later pass comes through.
+        let told = format!("{why}; its removal failed: {reason}");
+        if let Err(error) = environment.catalog.mark_deleting(id, &told).await {
+            tracing::warn!(set = %id, %error, "the catalog does not say that a removal failed");
         }
-        tokio::task::spawn_blocking(move || {
-            places
-                .iter()
-                .try_for_each(|place| remove_set(&directory, place, id))
-        })
-        .await
-        .map_err(|error| JobError::fatal(format!("the removal ended early: {error}")))?
-        .map_err(JobError::passing)?;
+        return Err(JobError::passing(reason));
     }
     let now = context.clock().now();
     environment
         .persist("mark a set as deleted", &context.cancel, |catalog| {
-            let (id, why) = (backup.id, why.clone());
+            let why = why.clone();
             async move { catalog.mark_deleted(id, &why, now).await }
         })
         .await?;
+    drop(held);
     Ok(true)
 }
 
-/// Removes a set's folder, after making sure that it is one, and the day's folder when that was the last in it.
-fn remove_set(directory: &Path, place: &Path, id: BackupId) -> Result<(), String> {
-    let refuse = |why: &str| Err(format!("{} is not removed: {why}", place.display()));
-    match place.symlink_metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return refuse(&error.to_string()),
-        Ok(metadata) if metadata.file_type().is_symlink() => return refuse("it is a link"),
-        Ok(metadata) if !metadata.is_dir() => return refuse("it is no folder"),
-        Ok(_) => {}
+async fn hold_folders(places: &[PathBuf]) -> Result<Option<Hold>, JobError> {
+    let places = places.to_vec();
+    tokio::task::spawn_blocking(move || hold(&places))
+        .await
+        .map_err(|error| JobError::fatal(format!("the set's folder cannot be locked: {error}")))
+}
+
+async fn remove_places(context: &RunContext, removal: &Removal<'_>) -> Result<(), String> {
+    for place in removal.places {
+        context.say(format!("removing {}", place.display()));
     }
-    if place.file_name().and_then(|name| name.to_str()) != Some(id.to_string().as_str()) {
-        return refuse("its name is not the set's");
+    let (directory, places) = (removal.task.directory.clone(), removal.places.to_vec());
+    let id = removal.backup.id;
+    let removed = tokio::task::spawn_blocking(move || {
+        places
+            .iter()
+            .try_for_each(|place| remove_set(&directory, place, id))
+    });
+    removed
+        .await
+        .unwrap_or_else(|error| Err(format!("the removal ended early: {error}")))
+}
+
+/// Takes the mark off a set of which nothing is gone, and gives its folder its name again. False when someone else is
+/// at it.
+async fn give_back(
+    context: &RunContext,
+    task: &RetentionTask,
+    backup: &Backup,
+    places: &[PathBuf],
+) -> Result<bool, String> {
+    let id = backup.id;
+    // Not beside a pass that is between its mark and the removal.
+    let Some(held) = hold_folders(places).await.map_err(|error| error.reason)? else {
+        return Ok(false);
+    };
+    let (directory, lying) = (task.directory.clone(), places.to_vec());
+    let put = tokio::task::spawn_blocking(move || {
+        lying.iter().try_for_each(|place| put_back(&directory, place))?;
+        // Another pass may have come further while this one was planning.
+        Ok(lying.iter().any(|place| standing(place) == Standing::Whole))
+    });
+    let is_whole = put
+        .await
+        .unwrap_or_else(|error| Err(format!("cannot give it its name again: {error}")))?;
+    if !is_whole {
+        return Ok(false);
     }
-    let real_directory = directory
-        .canonicalize()
-        .map_err(|error| format!("{}: {error}", directory.display()))?;
-    let real_place = place
-        .canonicalize()
-        .map_err(|error| format!("{}: {error}", place.display()))?;
-    if !real_place.starts_with(&real_directory) || real_place == real_directory {
-        return refuse("a link leads it out of the job's directory");
+    let unmarked = context.environment.catalog.unmark_deleting(id).await;
+    drop(held);
+    match unmarked {
+        Ok(_) => {
+            context.say(format!("set {id} is no longer marked as being deleted"));
+            Ok(true)
+        }
+        Err(error) => Err(error.to_string()),
     }
-    std::fs::remove_dir_all(&real_place)
-        .map_err(|error| format!("cannot remove {}: {error}", place.display()))?;
-    if let Some(day) = real_place.parent().filter(|day| *day != real_directory) {
-        // Only an empty folder goes; that it is not empty is the usual case.
-        drop(std::fs::remove_dir(day));
+}
+
+/// Removes what was set aside of sets that the catalog has marked as deleted since, and folders of days that are empty.
+async fn tidy(context: &RunContext, task: &RetentionTask, plan: &mut Plan) -> Result<(), JobError> {
+    if task.action != RetentionAction::Delete {
+        return Ok(());
+    }
+    let (directory, now) = (task.directory.clone(), context.clock().now());
+    let found = tokio::task::spawn_blocking(move || {
+        remove_empty_days(&directory, now);
+        set_aside(&directory)
+    });
+    let found = found
+        .await
+        .map_err(|error| JobError::fatal(format!("the folders of days cannot be looked through: {error}")))?;
+    for (id, place) in found {
+        match context.environment.catalog.backup(id).await? {
+            Some(backup) if backup.deletion == Deletion::Deleted => {
+                let (directory, place) = (task.directory.clone(), place.clone());
+                let removed = tokio::task::spawn_blocking(move || remove_leftover(&directory, &place));
+                if let Ok(Err(reason)) = removed.await {
+                    plan.warnings.push(reason);
+                }
+            }
+            Some(_) => {}
+            None => plan.warnings.push(format!(
+                "the removal of set {id} was not finished, and the catalog does not know it: look at {}",
+                place.parent().unwrap_or(&place).display()
+            )),
+        }
     }
     Ok(())
 }
@@ -283,57 +454,6 @@ fn remove_set(directory: &Path, place: &Path, id: BackupId) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn set(root: &Path) -> (BackupId, PathBuf) {
-        let id = BackupId::generate();
-        let place = root.join("2026-11-22").join(id.to_string());
-        std::fs::create_dir_all(place.join("shop")).unwrap();
-        std::fs::write(place.join("shop/metadata"), "x").unwrap();
-        (id, place)
-    }
-
-    #[test]
-    fn a_set_goes_with_its_empty_day() {
-        let root = tempfile::tempdir().unwrap();
-        let (id, place) = set(root.path());
-        remove_set(root.path(), &place, id).unwrap();
-        assert!(!place.exists());
-        assert!(!root.path().join("2026-11-22").exists());
-        remove_set(root.path(), &place, id).unwrap();
-    }
-
-    #[test]
-    fn a_link_is_never_followed() {
-        let (root, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (id, victim) = set(other.path());
-        let day = root.path().join("2026-11-22");
-        std::fs::create_dir(&day).unwrap();
-        let link = day.join(id.to_string());
-        std::os::unix::fs::symlink(&victim, &link).unwrap();
-        assert!(
-            remove_set(root.path(), &link, id)
-                .unwrap_err()
-                .contains("it is a link")
-        );
-        std::fs::remove_file(&link).unwrap();
-        std::fs::remove_dir(&day).unwrap();
-        std::os::unix::fs::symlink(other.path().join("2026-11-22"), &day).unwrap();
-        let error = remove_set(root.path(), &link, id).unwrap_err();
-        assert!(error.contains("leads it out"), "{error}");
-        assert!(victim.join("shop/metadata").exists());
-    }
-
-    #[test]
-    fn a_folder_of_another_name_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let (_, place) = set(root.path());
-        assert!(
-            remove_set(root.path(), &place, BackupId::generate())
-                .unwrap_err()
-                .contains("its name")
-        );
-        assert!(place.exists());
-    }
 
     #[test]
     fn only_what_lies_below_the_directory_is_looked_at() {
