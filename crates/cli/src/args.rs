@@ -231,6 +231,15 @@ pub(crate) enum CatalogAction {
     Migrate,
     /// How far they are.
     Status,
+    /// Makes the rows of sets from the sets' own records, where the catalog is gone. Rows that are there stay.
+    Rebuild {
+        /// Folders that are, or hold, sets, four levels deep.
+        #[arg(long, required = true, num_args = 1.., value_name = "DIR")]
+        from: Vec<PathBuf>,
+        /// Only show.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

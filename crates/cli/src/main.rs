@@ -89,6 +89,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::Catalog {
             action: CatalogAction::Status,
         } => commands::catalog::status(&config, json).await,
+        Command::Catalog {
+            action: CatalogAction::Rebuild { from, dry_run },
+        } => commands::catalog::rebuild(&config, &from, dry_run, json).await,
         Command::Config {
             action: ConfigAction::Example { keeper, schedule },
         } => commands::config::example(keeper, schedule),

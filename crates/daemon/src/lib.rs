@@ -9,6 +9,7 @@ pub mod limits;
 pub mod locate;
 mod missed;
 pub mod missing;
+pub mod rebuild;
 pub mod recovery;
 pub mod removal;
 pub mod resume;

@@ -1,11 +1,12 @@
-//! `mykeeper catalog migrate|status`
+//! `mykeeper catalog migrate|status|rebuild`
 
-use crate::failure::Status;
-use crate::output::{describe_backlog, print, print_json, say};
-use crate::surroundings::{connect_catalog, load_settings};
+use crate::failure::{Failure, Status};
+use crate::output::{coloured, describe_backlog, print, print_json, say, table};
+use crate::surroundings::{connect_catalog, load_settings, open_catalog, open_catalog_to_look};
 use mykeeper_catalog::{Backlog, MigrationStatus, is_shared, journal_backlog};
+use mykeeper_daemon::rebuild::{Finding, NOT_KNOWN_AGAIN, Outcome, find_sets, rebuild_set};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) async fn migrate(config: &Path, json: bool) -> anyhow::Result<Status> {
     let catalog = connect_catalog(&load_settings(config)?.settings).await?;
@@ -79,4 +80,75 @@ fn show(status: &MigrationStatus, json: bool) -> anyhow::Result<()> {
         |sets| format!("{sets} sets"),
     );
     print(&format!("{} ({}): {state}, {sets}", status.url, status.engine))
+}
+
+pub(crate) async fn rebuild(
+    config: &Path,
+    from: &[PathBuf],
+    dry_run: bool,
+    json: bool,
+) -> anyhow::Result<Status> {
+    let settings = load_settings(config)?.settings;
+    let mut folders = Vec::new();
+    for dir in from {
+        folders.extend(find_sets(dir).map_err(|reason| Failure::usage(format!("--from: {reason}")))?);
+    }
+    folders.sort();
+    folders.dedup();
+    let catalog = if dry_run {
+        open_catalog_to_look(&settings).await?
+    } else {
+        open_catalog(&settings).await?
+    };
+    let mut findings = Vec::new();
+    for folder in &folders {
+        findings.push(rebuild_set(catalog.as_ref(), &settings.node, folder, dry_run).await?);
+    }
+    catalog.close().await;
+    let count = |outcome| {
+        findings
+            .iter()
+            .filter(|finding| finding.outcome == outcome)
+            .count()
+    };
+    let (added, incomplete) = (count(Outcome::Added), count(Outcome::Incomplete));
+    let (damaged, no_record) = (count(Outcome::Damaged), count(Outcome::NoRecord));
+    if json {
+        print_json(&serde_json::json!({
+            "dry_run": dry_run, "sets": findings, "added": added, "incomplete": incomplete,
+            "present": count(Outcome::Present), "damaged": damaged, "no_record": no_record,
+            "not_known_again": NOT_KNOWN_AGAIN,
+        }))?;
+    } else if !findings.is_empty() {
+        print(&findings_table(&findings, dry_run))?;
+        let verb = if dry_run { "would be added" } else { "added" };
+        print(&format!(
+            "{added} sets {verb}, {incomplete} more as not complete; {} were there already, {damaged} have a damaged \
+             record, {no_record} have none",
+            count(Outcome::Present)
+        ))?;
+    }
+    if findings.is_empty() {
+        say("warning: there is no set in these folders, nor four levels below them");
+    } else if added + incomplete > 0 {
+        say(&format!("note: {NOT_KNOWN_AGAIN}"));
+    }
+    let is_clean = !findings.is_empty() && incomplete + damaged + no_record == 0;
+    Ok(if is_clean { Status::Done } else { Status::Warnings })
+}
+
+fn findings_table(findings: &[Finding], dry_run: bool) -> String {
+    let rows = findings
+        .iter()
+        .map(|finding| {
+            let is_good = matches!(finding.outcome, Outcome::Added | Outcome::Present);
+            vec![
+                finding.bk_id.map(|id| id.to_string()).unwrap_or_default(),
+                coloured(finding.outcome.text(dry_run), is_good),
+                finding.path.display().to_string(),
+                finding.reason.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(&["BK_ID", "OUTCOME", "FOLDER", "BECAUSE"], rows)
 }

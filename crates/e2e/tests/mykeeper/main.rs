@@ -6,6 +6,7 @@ mod backups;
 mod commands;
 mod crash;
 mod dump_faults;
+mod rebuild;
 mod reload;
 mod secrets;
 mod send_faults;
