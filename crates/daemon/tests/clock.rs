@@ -1,0 +1,258 @@
+//! Lives of a daemon whose clock steps, whose host sleeps, and which is killed: every slot is decided, and once.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mykeeper_catalog::{Catalog, OpenCatalog, RunFilter};
+use mykeeper_config::Surroundings;
+use mykeeper_daemon::recovery::recover;
+use mykeeper_daemon::scheduler::Scheduler;
+use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::{Engine, Environment};
+use mykeeper_domain::run::{Run, Trigger};
+use mykeeper_domain::{Clock, ManualClock};
+use mykeeper_supervise::{ShimCommand, Supervisor};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The changes of October and November lie ahead.
+const BEGIN: &str = "2026-09-28T10:17:23Z";
+
+const JOBS: &str = r#"
+[retention.berlin]
+cron = "30 2 * * *"
+timezone = "Europe/Berlin"
+
+[retention.new-york]
+cron = "*/30 * * * *"
+timezone = "America/New_York"
+missed = "skip"
+
+[retention.lord-howe]
+cron = "15,45 1-3 * * *"
+timezone = "Australia/Lord_Howe"
+
+[retention.shanghai]
+cron = "0 */6 * * *"
+timezone = "Asia/Shanghai"
+overlap = "queue"
+"#;
+
+fn write_files(dir: &Path) {
+    let data = dir.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    let state = dir.join("state");
+    let keeper = format!("node = \"n1\"\nstate_dir = {state:?}\n");
+    std::fs::write(dir.join("mykeeper.toml"), keeper).unwrap();
+    let more = format!("directory = {data:?}\nkeep = {{ last = 3 }}\ncron");
+    std::fs::write(dir.join("schedule.toml"), JOBS.replace("cron", &more)).unwrap();
+}
+
+async fn environment(dir: &Path, clock: Arc<ManualClock>) -> Arc<Environment> {
+    let surroundings = Surroundings {
+        host_name: "n1".into(),
+        host_address: "127.0.0.1".into(),
+        ..Default::default()
+    };
+    let settings = mykeeper_config::load(&dir.join("mykeeper.toml"), &surroundings)
+        .unwrap()
+        .settings;
+    let state = StateDir::open(&settings.state_dir).unwrap();
+    let catalog: Arc<dyn Catalog> = mykeeper_catalog::open(&OpenCatalog {
+        url: settings.catalog.url.clone(),
+        password: None,
+        timezone: settings.catalog.timezone,
+        create: true,
+    })
+    .await
+    .unwrap();
+    catalog.migrate().await.unwrap();
+    let shim = ShimCommand {
+        program: "/nonexistent".into(),
+        args: vec![],
+    };
+    let supervisor = Supervisor::new(shim, vec![]);
+    Arc::new(Environment::new(
+        settings,
+        catalog,
+        clock,
+        supervisor,
+        (state, None),
+    ))
+}
+
+/// What happens to one daemon.
+struct Life {
+    environment: Arc<Environment>,
+    engine: Engine,
+    scheduler: Scheduler,
+    clock: Arc<ManualClock>,
+}
+
+impl Life {
+    async fn begin(dir: &Path, clock: Arc<ManualClock>) -> Self {
+        let environment = environment(dir, clock.clone()).await;
+        let engine = Engine::for_daemon(Arc::clone(&environment));
+        recover(&engine).await.unwrap();
+        let (mut scheduler, _, _) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
+        scheduler.decide_missed().await.unwrap();
+        Self {
+            environment,
+            engine,
+            scheduler,
+            clock,
+        }
+    }
+
+    /// Time passes as it should: each slot is fired when it comes.
+    async fn pass(&self, span: TimeDelta, rng: &mut StdRng) {
+        let until = self.clock.now() + span;
+        let settings = self.environment.settings();
+        let mut due = BTreeSet::new();
+        for job in settings.jobs.values() {
+            due.extend(
+                job.schedule
+                    .slots_between(self.clock.now(), until)
+                    .map(|slot| (slot, job.name.clone())),
+            );
+        }
+        for (slot, name) in due {
+            self.advance_to(slot);
+            self.engine
+                .fire(Arc::clone(&settings.jobs[&name]), slot, Trigger::Schedule);
+            if rng.random_bool(0.7) {
+                self.settle().await;
+            }
+        }
+        self.advance_to(until);
+    }
+
+    fn advance_to(&self, instant: DateTime<Utc>) {
+        self.clock.advance(instant - self.clock.now());
+    }
+
+    /// What a step or a sleep does: the scheduler notices, and looks for what was missed.
+    async fn jump(&mut self, by: TimeDelta) {
+        self.clock.advance(by);
+        self.scheduler.decide_missed().await.unwrap();
+    }
+
+    async fn settle(&self) {
+        for _ in 0..3_000 {
+            if self.engine.running() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        unreachable!("a run does not end");
+    }
+}
+
+/// One life in a runtime of its own, which ends in the midst of whatever it does.
+fn live(dir: &Path, clock: &Arc<ManualClock>, rng: &mut StdRng) -> DateTime<Utc> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let latest = runtime.block_on(async {
+        let mut life = Life::begin(dir, clock.clone()).await;
+        let mut latest = clock.now();
+        for _ in 0..rng.random_range(1..5) {
+            match rng.random_range(0..6) {
+                0 => life.jump(TimeDelta::minutes(rng.random_range(1..4_000))).await,
+                1 => life.jump(-TimeDelta::minutes(rng.random_range(1..400))).await,
+                2 => life.jump(TimeDelta::seconds(rng.random_range(-90..90))).await,
+                _ => {
+                    life.pass(TimeDelta::minutes(rng.random_range(1..700)), rng).await;
+                }
+            }
+            latest = latest.max(clock.now());
+        }
+        // Some end between two steps of what they have begun, some at once, some in peace.
+        match rng.random_range(0..3) {
+            0 => life.settle().await,
+            1 => tokio::time::sleep(Duration::from_micros(rng.random_range(0..3_000))).await,
+            _ => {}
+        }
+        latest
+    });
+    runtime.shutdown_background();
+    // The machine is off for a while.
+    clock.advance(TimeDelta::minutes(rng.random_range(0..300)));
+    latest.max(clock.now())
+}
+
+fn audit(runs: &[Run], dir: &Path, (since, until): (DateTime<Utc>, DateTime<Utc>), seed: u64) {
+    let surroundings = Surroundings {
+        host_name: "n1".into(),
+        host_address: "127.0.0.1".into(),
+        ..Default::default()
+    };
+    let settings = mykeeper_config::load(&dir.join("mykeeper.toml"), &surroundings)
+        .unwrap()
+        .settings;
+    for job in settings.jobs.values() {
+        let mut decided: BTreeMap<DateTime<Utc>, usize> = BTreeMap::new();
+        for run in runs.iter().filter(|run| run.job == job.name) {
+            assert!(run.state.is_final(), "seed {seed}: {run:#?}");
+            *decided.entry(run.slot_at.unwrap()).or_default() += 1;
+        }
+        let twice = decided.iter().find(|(_, times)| **times > 1);
+        assert_eq!(twice, None, "seed {seed}: {} fired twice", job.name);
+        let lost: Vec<DateTime<Utc>> = job
+            .schedule
+            .slots_between(since, until)
+            .filter(|slot| !decided.contains_key(slot))
+            .collect();
+        assert_eq!(
+            lost,
+            Vec::<DateTime<Utc>>::new(),
+            "seed {seed}: slots of {} were never decided",
+            job.name
+        );
+        let strange = decided
+            .keys()
+            .find(|slot| job.schedule.next_after(**slot - TimeDelta::seconds(1)) != Some(**slot));
+        assert_eq!(strange, None, "seed {seed}: no slot of {}", job.name);
+        assert!(
+            decided.len() > 10,
+            "seed {seed}: {} had {} slots",
+            job.name,
+            decided.len()
+        );
+    }
+}
+
+#[test]
+fn every_slot_is_decided_once_whatever_happens_to_clock_and_daemon() {
+    for seed in 0..2 {
+        let dir = tempfile::tempdir().unwrap();
+        write_files(dir.path());
+        let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
+        let since = clock.now();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut latest = since;
+        for _ in 0..30 {
+            latest = latest.max(live(dir.path(), &clock, &mut rng));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let runs = runtime.block_on(async {
+            clock.advance((latest - clock.now()).max(TimeDelta::zero()) + TimeDelta::hours(7));
+            let life = Life::begin(dir.path(), clock.clone()).await;
+            life.settle().await;
+            let filter = RunFilter {
+                limit: u32::MAX,
+                ..Default::default()
+            };
+            life.environment.catalog.runs(&filter).await.unwrap()
+        });
+        audit(&runs, dir.path(), (since, clock.now()), seed);
+    }
+}
