@@ -231,6 +231,7 @@ fn as_text(plan: &RestorePlan) -> String {
         ),
         table(&["DATABASE", "TABLES", "ROWS", "SIZE", "OTHERS", "BECOMES"], rows),
     ];
+    lines.push(plan.space.clone());
     lines.extend(plan.left_out.iter().map(|line| format!("left out: {line}")));
     let has_events = plan.databases.iter().any(|one| {
         one.others

@@ -8,19 +8,21 @@ use crate::set_lease::SetLease;
 use mykeeper_config::{Settings, nearest};
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
-use mykeeper_domain::inventory::DatabaseInventory;
+use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::job::RestoreTask;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::run::RunState;
+use mykeeper_domain::space::{load_need, size_text};
 use mykeeper_domain::{BackupId, RunId};
 use mykeeper_supervise::Limits;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::prove::ProveRequest;
 use mykeeper_tools::restore::{
-    CheckedSet, RestoreRequest, Restored, Target, check_set, is_system_database, look_at_target, restore_set,
-    survey_set,
+    CheckedSet, DataDir, RestoreRequest, Restored, Target, check_set, is_system_database, look_at_target,
+    restore_set, survey_set,
 };
+use mykeeper_tools::room::room_of;
 use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +128,8 @@ pub struct RestorePlan {
     pub left_out: Vec<String>,
     /// Why it is not done; empty: it may be.
     pub refusals: Vec<String>,
+    /// `it needs about 3 GiB: ...; 90 GiB of 100 GiB are free in /var/lib/mysql`, or why that cannot be known.
+    pub space: String,
     /// Where the set stands in its server's binary log.
     pub continue_from: Vec<Position>,
 }
@@ -149,7 +153,8 @@ pub struct Prepared {
 /// Finds the set, looks at the server, and says what would be written. Writes nothing.
 ///
 /// # Errors
-/// No such set, server or database; the set is not here, not complete or going; the server cannot be reached.
+/// No such set, server or database; the set is not here, not complete or going; the server cannot be reached, or has no
+/// room on this machine.
 pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Prepared, Obstacle> {
     let settings = environment.settings();
     let catalog = &environment.catalog;
@@ -185,6 +190,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             databases: Vec::new(),
             left_out,
             refusals: refusals(&target, task),
+            space: String::new(),
             continue_from: positions(&backup, evidence.as_ref(), &wanted),
         },
         backup,
@@ -196,6 +202,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         settings,
     };
     prepared.plan.databases = prepared.databases(environment, task);
+    prepared.plan.space = prepared.space(task).await?;
     Ok(prepared)
 }
 
@@ -376,6 +383,53 @@ fn positions(backup: &Backup, evidence: Option<&Evidence>, wanted: &[String]) ->
 }
 
 impl Prepared {
+    /// Whether there is room for what is written, as far as that can be known.
+    async fn space(&self, task: &RestoreTask) -> Result<String, Obstacle> {
+        let unknown = |why: &str| format!("whether there is room for it cannot be known: {why}");
+        let data_dir = match &self.target.data_dir {
+            DataDir::Here(folder) => folder,
+            DataDir::Unknown(why) => return Ok(unknown(why)),
+        };
+        let sizes: Vec<u64> = self
+            .plan
+            .databases
+            .iter()
+            .filter_map(|planned| planned.size_bytes)
+            .collect();
+        if sizes.len() < self.plan.databases.len() {
+            return Ok(unknown("the set has no manifest that tells its size"));
+        }
+        let volume = self
+            .evidence
+            .as_ref()
+            .and_then(|evidence| evidence.inventory.volume(&self.wanted));
+        let mut need = load_need(sizes.iter().sum(), volume.as_ref(), false);
+        if task.overwrite {
+            let there = Inventory {
+                databases: self.target.existing.clone(),
+            };
+            let freed = there
+                .volume(there.databases.keys())
+                .map_or(0, |volume| volume.data_bytes.saturating_add(volume.index_bytes));
+            if freed > 0 {
+                need.bytes = need.bytes.saturating_sub(freed);
+                need.because
+                    .push_str(&format!(", less {} of what is replaced", size_text(freed)));
+            }
+        }
+        let room = match room_of(data_dir).await {
+            Ok(room) => room,
+            Err(error) => return Ok(unknown(&error.to_string())),
+        };
+        match need.shortage(&room, 0, data_dir) {
+            None => Ok(format!("it {}", need.arithmetic(&room, data_dir))),
+            Some(shortage) => Err(Obstacle::Missing(format!(
+                "server {} has no room for set {}, and nothing was written: it {shortage}; make room there",
+                task.into, self.backup.id
+            ))),
+        }
+    }
+
     fn databases(&self, environment: &Environment, task: &RestoreTask) -> Vec<PlannedDatabase> {
         let env = ToolEnv {
             supervisor: &environment.supervisor,

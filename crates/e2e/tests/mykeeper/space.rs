@@ -77,3 +77,120 @@ fn a_dump_that_does_not_fit_is_not_begun_and_not_tried_again() {
         .assert_says("the dump needs about")
         .assert_says("the last set had");
 }
+
+#[test]
+fn a_set_is_not_begun_to_be_sent_where_it_does_not_fit() {
+    let server = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    let vault = RsyncDaemon::start("vault pw");
+    let (Some(near), Some(far)) = (
+        Tmpfs::mount_with(workspace.at("near"), "size=300k"),
+        Tmpfs::mount_with(vault.vault(), "size=300k"),
+    ) else {
+        return;
+    };
+    workspace.write_keeper(&format!(
+        "{}[destinations.near]\nurl = \"{}\"\n\n{}",
+        workspace.server("shop", &server, "pw"),
+        near.path().display(),
+        workspace.destination("far", &vault.url(vault.port(), "db1"), "vault pw")
+    ));
+    let job = |name: &str| {
+        let more = format!("transfer_to = \"{name}\"\nretry = {{ attempts = 3, delay = \"1s\" }}");
+        backup_job(&format!("to-{name}"), ALL, &more)
+    };
+    workspace.write_schedule(&format!("{}{}", job("near"), job("far")));
+    for (name, words) in [
+        ("near", ["there is no room for it: it needs about", "are free in"]),
+        (
+            "far",
+            ["there is no room left at the destination", "make room there"],
+        ),
+    ] {
+        let job = format!("to-{name}");
+        workspace.mykeeper(&["run", &job]).assert_code(1);
+        let run = workspace.only_run_of(&job);
+        assert_run(&run, "failed", &words);
+        let set = text(&run, "bk_id");
+        let tried = workspace
+            .catalog()
+            .value(&format!("SELECT COUNT(*) FROM mk_transfer WHERE bk_id = '{set}'"));
+        assert_eq!(tried, "1", "{name}: {run:#}");
+        let backup = workspace.backups().remove(0);
+        assert_eq!(backup["complete"], serde_json::json!([true]), "{backup:#}");
+        assert_eq!(backup["transfer_complete"], "N");
+    }
+    assert!(is_empty(near.path()), "something was written");
+    drop(far);
+}
+
+#[test]
+fn a_proof_and_a_restore_without_room_are_not_begun() {
+    let server = MariaDb::with_sample();
+    let mut target = MariaDb::start();
+    target.account("restorer", "pw", "ALL ON *.*");
+    let workspace = Workspace::new();
+    let Some(small) = Tmpfs::mount(workspace.at("small"), 100) else {
+        return;
+    };
+    let file = workspace.password_file("spare", "pw");
+    workspace.write_keeper(&format!(
+        "{}[servers.spare]\nsocket = \"{}\"\nuser = \"restorer\"\npassword_file = \"{}\"\n\n\
+         [sandbox]\ndirectory = \"{}\"\n",
+        workspace.server("shop", &server, "pw"),
+        target.socket().display(),
+        file.display(),
+        small.path().display()
+    ));
+    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let id = text(&workspace.backups()[0], "id").to_owned();
+    workspace
+        .mykeeper(&["validate", "--bk-id", &id])
+        .assert_code(1)
+        .assert_says("there is no room for a throwaway server: it needs about")
+        .assert_says("in proportion to those of its server")
+        .assert_says("of 100 MiB are free in");
+    assert!(is_empty(small.path()), "something was written");
+    assert_eq!(workspace.backups()[0]["validate_status"], "N/A");
+
+    let restore = ["restore", &id, "--into", "spare"];
+    workspace
+        .mykeeper(&[&restore[..], &["--dry-run"]].concat())
+        .assert_says("it needs about")
+        .assert_says("are free in");
+    // The same server on a disk that is almost full.
+    target.stop();
+    let data = target.socket().ancestors().nth(2).unwrap().join("data");
+    let moved = data.with_file_name("moved");
+    std::fs::rename(&data, &moved).unwrap();
+    let disk = Tmpfs::mount(data.clone(), 300).unwrap();
+    let copied = std::process::Command::new("cp")
+        .args([
+            "-a",
+            &format!("{}/.", moved.display()),
+            &format!("{}/", data.display()),
+        ])
+        .status();
+    assert!(copied.unwrap().success());
+    target.start_again();
+    let room = rustix::fs::statvfs(disk.path()).unwrap();
+    let filler = std::fs::File::create(data.join("filler")).unwrap();
+    rustix::fs::fallocate(
+        &filler,
+        rustix::fs::FallocateFlags::empty(),
+        0,
+        room.f_bfree * room.f_frsize - (1 << 20),
+    )
+    .unwrap();
+    workspace
+        .mykeeper(&restore)
+        .assert_code(3)
+        .assert_says("server spare has no room for set")
+        .assert_says("of 300 MiB are free in");
+    assert_eq!(target.value("SHOW DATABASES LIKE 'shop'"), "");
+    drop(filler);
+    std::fs::remove_file(data.join("filler")).unwrap();
+    workspace.mykeeper(&restore).assert_code(0);
+    target.stop();
+}

@@ -18,6 +18,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
 use crate::myloader::{MyloaderInfo, detect_myloader};
+use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
 use expect::{created_database, expect};
@@ -30,6 +31,7 @@ use mykeeper_domain::job::Assertion;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
 use mykeeper_domain::sandbox::Sandbox;
+use mykeeper_domain::space::load_need;
 use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -101,6 +103,7 @@ async fn prove(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, T
         proof.finished_at = env.clock.now();
         return Ok(proof);
     }
+    check_room(request, &checked).await?;
     let myloader = detect_myloader(env.supervisor, request.myloader).await?;
     let server = ThrowawayServer::start(request.sandbox, env).await?;
     proof.sandbox_version = server.version().to_owned();
@@ -120,6 +123,31 @@ async fn prove(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, T
     proof.databases = outcome?;
     proof.finished_at = env.clock.now();
     Ok(proof)
+}
+
+/// Refuses a set for which there is no room in the folder of throwaway servers.
+async fn check_room(request: &ProveRequest<'_>, checked: &Checked) -> Result<(), ToolError> {
+    let directory = &request.sandbox.directory;
+    let volume = request
+        .evidence
+        .and_then(|evidence| evidence.inventory.volume(evidence.inventory.databases.keys()));
+    let plain_bytes = checked.files.iter().map(|file| file.plain_bytes).sum();
+    let need = load_need(plain_bytes, volume.as_ref(), true);
+    // That it is not there is said when the server's folder is made.
+    let Ok(room) = room_of(directory).await else {
+        return Ok(());
+    };
+    match need.shortage(&room, 0, directory) {
+        None => Ok(()),
+        Some(shortage) => Err(ToolError::Failed {
+            message: format!(
+                "cannot prove set {}: there is no room for a throwaway server: it {shortage}; make room there, or choose \
+                 another directory in [sandbox]",
+                request.bk_id
+            ),
+            passing: false,
+        }),
+    }
 }
 
 async fn restore_and_compare(

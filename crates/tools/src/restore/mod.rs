@@ -14,7 +14,7 @@ mod standing;
 mod target;
 
 pub use check::{CheckedSet, check_set, survey_set};
-pub use target::{SYSTEM_DATABASES, Target, is_system_database, look_at_target};
+pub use target::{DataDir, SYSTEM_DATABASES, Target, is_system_database, look_at_target};
 
 use crate::connection::ServerConnection;
 use crate::env::ToolEnv;

@@ -4,7 +4,10 @@ use crate::connection::ServerConnection;
 use crate::error::ToolError;
 use crate::probe::{Probe, text};
 use mykeeper_domain::inventory::DatabaseInventory;
+use mykeeper_domain::server::Endpoint;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// Databases that belong to the server itself. A set's copy of them is never put into a running server.
 pub const SYSTEM_DATABASES: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
@@ -27,8 +30,25 @@ pub struct Target {
     pub existing: BTreeMap<String, DatabaseInventory>,
     /// Wanted names that stand for a database which is there under another spelling.
     pub other_spellings: BTreeMap<String, String>,
+    /// Where its data lie, when that is on this machine; else why it is not known.
+    pub data_dir: DataDir,
     /// Whether it can encrypt connections.
     pub(super) can_encrypt: bool,
+}
+
+/// The folder of a server's data, as seen from this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataDir {
+    /// Here.
+    Here(PathBuf),
+    /// A fragment: `the server is on another machine`.
+    Unknown(&'static str),
+}
+
+impl Default for DataDir {
+    fn default() -> Self {
+        Self::Unknown("the server was not asked")
+    }
 }
 
 impl Target {
@@ -60,12 +80,38 @@ fn is_empty(database: &DatabaseInventory) -> bool {
 /// It cannot be reached or refuses the account, or a question.
 pub async fn look_at_target(connection: &ServerConnection, wanted: &[String]) -> Result<Target, ToolError> {
     let mut probe = Probe::connect(connection).await?;
-    let target = look(&mut probe, wanted).await;
+    let target = look(&mut probe, &connection.endpoint, wanted).await;
     probe.close().await;
     target
 }
 
-async fn look(probe: &mut Probe, wanted: &[String]) -> Result<Target, ToolError> {
+/// A folder of the same name on another machine tells nothing: the server must be reached without a network, and call
+/// the machine what this one is called.
+async fn data_dir(probe: &mut Probe, endpoint: &Endpoint) -> DataDir {
+    let is_near = match endpoint {
+        Endpoint::Socket(_) => true,
+        Endpoint::Tcp { host, .. } => {
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+    };
+    if !is_near {
+        return DataDir::Unknown("the server is on another machine");
+    }
+    let sql = "SELECT @@GLOBAL.datadir, @@GLOBAL.hostname".to_owned();
+    let Ok(rows) = probe.raw("ask where the data lie", sql).await else {
+        return DataDir::Unknown("the server does not say where its data lie");
+    };
+    let told = rows.first().map(|row| (text(row, 0), text(row, 1)));
+    let Some((folder, host)) = told else {
+        return DataDir::Unknown("the server does not say where its data lie");
+    };
+    if host.as_bytes() != rustix::system::uname().nodename().to_bytes() {
+        return DataDir::Unknown("the server is in a container, or on another machine");
+    }
+    DataDir::Here(PathBuf::from(folder))
+}
+
+async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Result<Target, ToolError> {
     let version = probe.server_version().await?;
     let can_encrypt = probe.can_encrypt().await.unwrap_or(false);
     let rows = probe
@@ -93,6 +139,7 @@ async fn look(probe: &mut Probe, wanted: &[String]) -> Result<Target, ToolError>
         ignores_case,
         existing,
         other_spellings,
+        data_dir: data_dir(probe, endpoint).await,
         can_encrypt,
     })
 }

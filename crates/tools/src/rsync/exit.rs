@@ -26,7 +26,7 @@ const LASTING: [&str; 10] = [
     "password file",
 ];
 /// Words that tell of a state that passes, also where one of [`LASTING`] occurs.
-const PASSING: [&str; 8] = [
+const PASSING: [&str; 7] = [
     "connection refused",
     "connection reset",
     "connection timed out",
@@ -34,21 +34,28 @@ const PASSING: [&str; 8] = [
     "max connections",
     "temporary failure in name resolution",
     "no route to host",
-    "no space left",
 ];
+/// Words that tell of a full disk at the other end, which cannot be asked for its room before.
+const FULL: [&str; 2] = ["no space left", "disk quota exceeded"];
+const FULL_SENTENCE: &str = "there is no room left at the destination; make room there: the next transfer goes on where \
+                             this one ended";
 
 /// The error of an rsync that ended by itself, and not well.
 pub(super) fn failure(act: &str, ended: &Ended) -> ToolError {
     let words = ended.errors.join("\n").to_lowercase();
+    let is_full = FULL.iter().any(|word| words.contains(word));
     let (sentence, by_code) = match ended.exit {
         Exit::Failed { code } => {
-            let (sentence, passing) = meaning(code, &words);
+            let (sentence, passing) = match is_full {
+                true => (FULL_SENTENCE, false),
+                false => meaning(code, &words),
+            };
             (format!("{sentence} (rsync's exit status {code})"), passing)
         }
         Exit::Signaled { signal } => (format!("rsync was killed by signal {signal}"), true),
         ref other => (format!("rsync {other}"), true),
     };
-    let passing = if REFUSED.iter().any(|word| words.contains(word)) {
+    let passing = if is_full || REFUSED.iter().any(|word| words.contains(word)) {
         false
     } else if PASSING.iter().any(|word| words.contains(word)) {
         true

@@ -8,8 +8,10 @@ use super::{RsyncInfo, run_rsync};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
+use crate::room::room_of;
 use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::manifest::MANIFEST_FILE;
+use mykeeper_domain::space::{Need, size_text};
 use mykeeper_supervise::{Exit, Limits};
 use secrecy::{ExposeSecret, SecretString};
 use std::ffi::OsString;
@@ -96,6 +98,7 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Del
 
 async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutcome, Halt> {
     let session = Session::open(request, env).await?;
+    session.check_room().await?;
     session.make_folders().await?;
     let mut total = Stats::default();
     // What is there already may be the last good copy: the comparison looks at it before anything takes its place.
@@ -282,6 +285,29 @@ impl<'a> Session<'a> {
             .to_string_lossy()
             .trim_end_matches('/')
             .to_owned()
+    }
+
+    /// Refuses a set that does not fit into a destination that can be asked: a folder on this machine.
+    async fn check_room(&self) -> Result<(), ToolError> {
+        let DestinationUrl::Local { path } = &self.request.destination.url else {
+            return Ok(());
+        };
+        let (set_dir, there) = (self.request.set_dir.to_owned(), path.join(self.request.relative));
+        let need = blocking(move || missing(&set_dir, &there)).await?;
+        // That it is not there is said when its folders are made.
+        let Ok(room) = room_of(path).await else {
+            return Ok(());
+        };
+        match need.shortage(&room, 0, path) {
+            None => Ok(()),
+            Some(shortage) => Err(ToolError::Failed {
+                message: format!(
+                    "cannot {}: there is no room for it: it {shortage}; make room there",
+                    self.act("send")
+                ),
+                passing: false,
+            }),
+        }
     }
 
     /// Makes the folders that lead to the set's place.
@@ -518,15 +544,49 @@ fn look_at(set_dir: &Path, there: Option<&Path>) -> Result<Seen, Halt> {
     })
 }
 
+/// What is still to be sent of a set: files that are not there, or of another size.
+fn missing(set_dir: &Path, there: &Path) -> Result<Need, ToolError> {
+    let (mut bytes, mut files, mut total) = (0, 0, 0);
+    each_file(set_dir, &mut |path, size| {
+        total += size;
+        let arrived = path
+            .strip_prefix(set_dir)
+            .ok()
+            .and_then(|relative| there.join(relative).symlink_metadata().ok());
+        if arrived.is_none_or(|arrived| arrived.len() != size) {
+            bytes += size;
+            files += 1;
+        }
+    })?;
+    let arrived = match total - bytes {
+        0 => String::new(),
+        arrived => format!(", of which {} are there", size_text(arrived)),
+    };
+    Ok(Need {
+        bytes,
+        files,
+        because: format!("the set has {}{arrived}", size_text(total)),
+    })
+}
+
 /// Bytes of all files below `folder`, and of the largest.
 fn folder_sizes(folder: &Path) -> Result<(u64, u64), ToolError> {
+    let (mut total, mut largest) = (0, 0);
+    each_file(folder, &mut |_, bytes| {
+        total += bytes;
+        largest = bytes.max(largest);
+    })?;
+    Ok((total, largest))
+}
+
+/// Every file below `folder` with its size.
+fn each_file(folder: &Path, on_file: &mut dyn FnMut(&Path, u64)) -> Result<(), ToolError> {
     let fail = |path: &Path, source| ToolError::Io {
         action: "read",
         path: path.to_owned(),
         source,
     };
     let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
-    let (mut total, mut largest) = (0, 0);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(|source| fail(&folder, source))? {
             let entry = entry.map_err(|source| fail(&folder, source))?;
@@ -535,10 +595,9 @@ fn folder_sizes(folder: &Path) -> Result<(u64, u64), ToolError> {
                 folders.push(entry.path());
             } else if kind.is_file() {
                 let bytes = entry.metadata().map_err(|source| fail(&folder, source))?.len();
-                total += bytes;
-                largest = bytes.max(largest);
+                on_file(&entry.path(), bytes);
             }
         }
     }
-    Ok((total, largest))
+    Ok(())
 }
