@@ -47,7 +47,30 @@ pub(super) fn look(audited: &Audited<'_>, findings: &mut Findings) {
             Some(_) => {}
         }
     }
+    remains_have_a_mark(audited, &rows, findings);
     look_at_destination(audited, &rows, findings);
+}
+
+/// What was set aside to be removed belongs to a set that is marked so: a later pass ends it.
+fn remains_have_a_mark(audited: &Audited<'_>, rows: &[Row], findings: &mut Findings) {
+    for folder in folders_of_days(&audited.workspace.sets()) {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let Some(bk_id) = name
+            .strip_prefix('.')
+            .and_then(|name| name.strip_suffix(".deleting"))
+        else {
+            continue;
+        };
+        let is_marked = rows
+            .iter()
+            .any(|row| row.bk_id == bk_id && row.deletion == "deleting");
+        if !is_marked {
+            findings.lost.push(format!(
+                "{} is left, and its set is not marked as being deleted",
+                folder.display()
+            ));
+        }
+    }
 }
 
 fn rows(audited: &Audited<'_>) -> Vec<Row> {
@@ -273,6 +296,16 @@ fn look_at_destination(audited: &Audited<'_>, rows: &[Row], findings: &mut Findi
 
 /// `<root>/<YYYY-MM-DD>/<bk_id>`
 fn set_folders(root: &Path) -> Vec<PathBuf> {
+    let mut found = folders_of_days(root);
+    found.retain(|folder| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        uuid::Uuid::parse_str(&name).is_ok()
+    });
+    found.sort();
+    found
+}
+
+fn folders_of_days(root: &Path) -> Vec<PathBuf> {
     let below = |dir: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         entries
@@ -280,11 +313,5 @@ fn set_folders(root: &Path) -> Vec<PathBuf> {
             .map(|entry| entry.path())
             .collect()
     };
-    let mut found: Vec<PathBuf> = below(root).iter().flat_map(|day| below(day)).collect();
-    found.retain(|folder| {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        uuid::Uuid::parse_str(&name).is_ok()
-    });
-    found.sort();
-    found
+    below(root).iter().flat_map(|day| below(day)).collect()
 }

@@ -25,6 +25,7 @@ cron        = "*/5 * * * * *"
 server      = "shop"
 databases   = ["!mysql"]
 directory   = "{sets}"
+reserve     = "1 MiB"
 transfer_to = "vault"
 mydumper    = ["compress", "threads=1", "triggers", "events", "routines"]
 timeout     = "40s"
