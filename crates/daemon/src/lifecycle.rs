@@ -119,6 +119,9 @@ async fn look_after(engine: &Engine, scheduler: &mut Scheduler) -> Result<(), Da
     let environment = engine.environment();
     recover(engine).await?;
     forget_removed_jobs(environment, &environment.settings().jobs).await?;
+    if let Err(error) = scheduler.find_left_out().await {
+        tracing::warn!(%error, "slots that were left out cannot be looked for");
+    }
     scheduler.decide_missed().await?;
     Ok(())
 }

@@ -8,7 +8,10 @@ use mykeeper_catalog::{Catalog, CatalogError, DecidedSlot, JobRecord};
 use mykeeper_config::Settings;
 use mykeeper_domain::{JobName, NodeName};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
+/// How far back a start looks for slots that were left out.
+const LOOKED_BACK: TimeDelta = TimeDelta::days(3);
 /// How many decided slots are read at a time.
 const PAGE: u32 = 5_000;
 /// A daemon that lives takes its slots within so long; until then none is missing.
@@ -96,6 +99,26 @@ pub async fn find_missing(
         }
     }
     Ok(found)
+}
+
+/// The slots of a job up to the newest decided one that have no row, of these last days. There are some where a daemon
+/// was killed between failing to take one and deciding it as missed.
+pub(crate) async fn find_holes(
+    catalog: &dyn Catalog,
+    record: &JobRecord,
+) -> Result<BTreeSet<DateTime<Utc>>, CatalogError> {
+    let (Some(newest), Some(schedule)) = (record.last_slot_at, parse_definition(&record.schedule)) else {
+        return Ok(BTreeSet::new());
+    };
+    let from = record.since.max(newest - LOOKED_BACK);
+    let mut decided = Decided::new(catalog, (&record.node, &record.job), newest);
+    let mut holes = BTreeSet::new();
+    for slot in schedule.slots_between(from, newest) {
+        if !decided.has(slot).await? {
+            holes.insert(slot);
+        }
+    }
+    Ok(holes)
 }
 
 /// The decided slots of one job, read a page at a time while its slots are gone through in order.

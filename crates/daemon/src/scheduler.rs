@@ -7,6 +7,7 @@
 use crate::engine::Engine;
 use crate::error::DaemonError;
 use crate::missed::{Missed, definition, parse_definition};
+use crate::missing::find_holes;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::JobName;
@@ -128,6 +129,29 @@ impl Scheduler {
             beat,
         };
         (scheduler, SchedulerHandle { jobs: sender }, turned)
+    }
+
+    /// Looks for slots that were left out before the newest decided ones: they are to be decided with those that were
+    /// missed. Where the catalog is away this machine's copy of it does not know them all, and nothing is looked for.
+    pub async fn find_left_out(&self) -> Result<(), CatalogError> {
+        let environment = self.engine.environment();
+        let catalog = environment.catalog.as_ref();
+        let backlog = catalog.backlog().await?;
+        if backlog.waiting > 0 || backlog.away.is_some() {
+            return Ok(());
+        }
+        for record in catalog.known_jobs(&environment.node).await? {
+            let is_in_force = |job: &Arc<Job>| definition(job).schedule == record.schedule;
+            if self.jobs.get(&record.job).is_some_and(is_in_force) {
+                let holes = find_holes(catalog, &record).await?;
+                if !holes.is_empty() {
+                    tracing::warn!(job = %record.job, slots = holes.len(), "slots were left out, and are decided now");
+                }
+                self.engine.give_back_undecided(&record.job, holes);
+                self.beat.send_replace(Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Decides the slots that passed while nobody was there. Before the first tick, and after a gap.

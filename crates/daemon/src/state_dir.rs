@@ -176,12 +176,11 @@ impl StateDir {
 
     /// When the last daemon stopped in good order; `None` for one that lives, or was killed, or where none ever was.
     pub fn daemon_stopped_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
-        // It is emptied when it is given back.
         let metadata = fs::metadata(self.root.join("daemon.lock")).ok()?;
-        (metadata.len() == 0)
-            .then(|| metadata.modified().ok())
-            .flatten()
-            .map(Into::into)
+        let emptied_at = metadata.modified().ok()?;
+        // It is emptied when it is given back; one that was never written to was made by who only looked.
+        let was_written = metadata.created().is_ok_and(|made_at| emptied_at > made_at);
+        (metadata.len() == 0 && was_written).then(|| emptied_at.into())
     }
 
     /// Tries for the lock of a job.

@@ -11,10 +11,11 @@ mod support;
 
 use chrono::TimeDelta;
 use mykeeper_daemon::Engine;
+use mykeeper_daemon::missing::{Wanted, find_missing};
 use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
 use mykeeper_daemon::resume::retry_interrupted;
 use mykeeper_daemon::scheduler::Scheduler;
-use mykeeper_domain::run::{Attempt, Run, RunState, Trigger};
+use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunState, Trigger};
 use mykeeper_domain::{AttemptId, Clock, JobName, ManualClock, RunId, SystemClock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -300,5 +301,74 @@ async fn a_late_start_is_told_and_jitter_is_no_lateness() {
     assert!(
         put_off.started_at.unwrap() >= planned_at - TimeDelta::milliseconds(2),
         "{put_off:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    clock.advance(TimeDelta::hours(10));
+    let find = async |since| {
+        let environment = &stage.environment;
+        let wanted = Wanted {
+            job: None,
+            since,
+            now: environment.clock.now(),
+            limit: 3,
+        };
+        let settings = environment.settings();
+        find_missing(
+            environment.catalog.as_ref(),
+            (&settings, &environment.state),
+            &wanted,
+        )
+        .await
+        .unwrap()
+    };
+    let found = find(None).await;
+    assert_eq!((found.total, found.missing.len()), (10, 3));
+    assert_eq!(found.missing[0].slot_at, at("2026-11-20T13:00:00Z"));
+    assert_eq!(
+        found.missing[0].why,
+        "no daemon runs on this state_dir; its next start decides it"
+    );
+    assert_eq!(find(Some(at("2026-11-20T20:00:00Z"))).await.total, 2);
+    let shared = Run {
+        slot_at: Some(at("2026-11-20T18:00:00Z")),
+        covers: Some(CoveredSlots {
+            after: at("2026-11-20T15:30:00Z"),
+            slots: 2,
+        }),
+        ..left(&stage, RunState::Skipped)
+    };
+    stage.environment.catalog.skip_slots(&[shared]).await.unwrap();
+    let found = find(None).await;
+    let hours: Vec<_> = found.missing.iter().map(|slot| slot.slot_at).collect();
+    let expected = ["13:00", "14:00", "15:00"].map(|hour| at(&format!("2026-11-20T{hour}:00Z")));
+    assert_eq!((found.total, hours), (7, expected.to_vec()));
+    scheduler.decide_missed().await.unwrap();
+    assert_eq!(
+        find(None).await.total,
+        3,
+        "what is older than the newest that is decided stays, and is told"
+    );
+    drop(stage.environment.state.lock_daemon().unwrap());
+    let why = &find(None).await.missing[0].why;
+    assert!(
+        why.starts_with("no daemon runs on this state_dir since 20"),
+        "{why}"
+    );
+    // The next start.
+    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    scheduler.find_left_out().await.unwrap();
+    scheduler.decide_missed().await.unwrap();
+    assert_eq!(find(None).await.total, 0);
+    assert_eq!(
+        stage.runs().await.len(),
+        8,
+        "ten slots, three of which share a row"
     );
 }
