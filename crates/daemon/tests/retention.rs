@@ -371,3 +371,23 @@ async fn the_only_good_set_stays_when_the_clock_is_wrong_by_years_and_the_policy
         assert_eq!(left, expected, "{now}: {:?}", stage.row(real).await);
     }
 }
+
+#[tokio::test]
+async fn a_set_that_someone_works_on_is_neither_removed_nor_left_with_a_mark() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let (id, place) = stage.set(3).await;
+    stage.set(0).await;
+    let now = stage.clock.now();
+    for purpose in ["transfer:vault", "validate", "restore:spare"] {
+        let lease = format!("set:{id}:{purpose}");
+        let catalog = stage.catalog();
+        let until = now + TimeDelta::minutes(10);
+        assert!(catalog.acquire_lease(&lease, "n2 run", now, until).await.unwrap());
+        stage.prune().await;
+        assert!(place.join(MANIFEST_FILE).is_file(), "{purpose}");
+        assert_eq!(stage.row(id).await.deletion, Deletion::None, "{purpose}");
+        catalog.release_lease(&lease, "n2 run").await.unwrap();
+    }
+    stage.prune().await;
+    assert!(!place.exists());
+}
