@@ -196,31 +196,46 @@ async fn interrupt(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
         bk_id: run.bk_id,
         finished_at: environment.clock.now(),
     };
-    for attempt in environment.catalog.attempts(run.id).await? {
-        if !attempt.state.is_final() {
-            let made = settle_set(engine, run, &attempt).await?;
-            let mut attempt_end = RunEnd {
-                bk_id: attempt.bk_id,
-                ..end.clone()
-            };
-            if let Some(set) = made {
-                // The dump did what it was for; what was to come after it did not.
-                attempt_end.state = RunState::Succeeded;
-                attempt_end.reason = Some(format!("set {set} was complete, and is recorded"));
-                end.bk_id = Some(set);
-                end.reason = Some(format!("{LOST}; set {set} was complete, and is recorded"));
-            }
-            environment
-                .catalog
-                .finish_attempt(attempt.id, &attempt_end, None)
-                .await?;
-        }
+    if let Some(set) = close_attempts(engine, run, &end).await? {
+        end.bk_id = Some(set);
+        end.reason = Some(format!("{LOST}; set {set} was complete, and is recorded"));
     }
     release_all_of(environment, run.id).await;
     if environment.catalog.finish_run(run.id, &end).await? {
         tracing::warn!(run = %run.id, job = %run.job, reason = end.reason, "a run of an earlier process is recorded as interrupted");
     }
     Ok(())
+}
+
+/// Ends the attempts of a run that has ended without ending them, and records the sets that they were making. Gives
+/// the set that is complete, if any.
+///
+/// # Errors
+/// The catalog does not take it.
+pub(crate) async fn close_attempts(
+    engine: &Engine,
+    run: &Run,
+    end: &RunEnd,
+) -> Result<Option<BackupId>, DaemonError> {
+    let catalog = &engine.environment().catalog;
+    let mut complete = None;
+    for attempt in catalog.attempts(run.id).await? {
+        if attempt.state.is_final() {
+            continue;
+        }
+        let mut attempt_end = RunEnd {
+            bk_id: attempt.bk_id,
+            ..end.clone()
+        };
+        if let Some(set) = settle_set(engine, run, &attempt).await? {
+            // The dump did what it was for; what was to come after it did not.
+            attempt_end.state = RunState::Succeeded;
+            attempt_end.reason = Some(format!("set {set} was complete, and is recorded"));
+            complete = Some(set);
+        }
+        catalog.finish_attempt(attempt.id, &attempt_end, None).await?;
+    }
+    Ok(complete)
 }
 
 async fn interrupt_transfer(engine: &Engine, transfer: &Transfer) -> Result<(), DaemonError> {

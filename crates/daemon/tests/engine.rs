@@ -111,9 +111,20 @@ async fn a_run_that_takes_longer_than_its_timeout_is_recorded_as_timed_out() {
 #[tokio::test]
 async fn a_panic_in_a_job_ends_its_run_with_a_record() {
     let stage = Stage::new("cron = \"0 4 * * *\"", Arc::new(SystemClock)).await;
-    let work: Work = Box::new(|_| Box::pin(async { panic!("a defect") }));
+    let work: Work = Box::new(|context| {
+        Box::pin(async move {
+            context.begin_attempt(1, None).await?;
+            panic!("a defect")
+        })
+    });
     let finished = stage.engine().do_now(stage.job(), work).await.unwrap();
     assert_eq!(finished.state, RunState::Failed);
+    let attempts = stage.environment.catalog.attempts(finished.id).await.unwrap();
+    assert_eq!(
+        attempts[0].state,
+        RunState::Failed,
+        "nothing stays open behind it"
+    );
     let work: Work = Box::new(|_| Box::pin(async { Ok(JobReport::done("well", None)) }));
     assert_eq!(
         stage.engine().do_now(stage.job(), work).await.unwrap().state,

@@ -2,6 +2,7 @@
 
 use super::{END_WITHIN, Engine, FinishedRun, LAST_LINE, LATE, RUN_EVENTS, Work};
 use crate::jobs::{JobError, JobReport, JobResult, Resumed, RunContext, humane};
+use crate::recovery::close_attempts;
 use crate::resume::resumed_of;
 use crate::run_log::RunLogFile;
 use crate::state_dir::HeldLock;
@@ -11,6 +12,9 @@ use mykeeper_domain::run::{Run, RunEnd, RunState};
 use mykeeper_tools::RunLog;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long the attempts of a run that has failed may take to be looked at.
+const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Records the end of a run that has never begun.
@@ -241,6 +245,9 @@ impl Engine {
             bk_id,
             finished_at: environment.clock.now(),
         };
+        if !state.is_success() {
+            self.close_what_is_open(run, &end).await;
+        }
         let written = environment
             .persist("record the end of a run", &self.shared.ending, |catalog| {
                 let (id, end) = (run.id, end.clone());
@@ -255,6 +262,21 @@ impl Engine {
             state,
             reason,
             bk_id,
+        }
+    }
+}
+
+impl Engine {
+    /// What was ended by a defect, or did not end in time, has not ended its attempts. Nothing stays open behind a run
+    /// that has ended; what cannot be closed now is settled by the next start.
+    async fn close_what_is_open(&self, run: &Run, end: &RunEnd) {
+        let closing = close_attempts(self, run, end);
+        match tokio::time::timeout(CLOSED_WITHIN, closing).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(run = %run.id, %error, "the attempts of a run are not looked at");
+            }
+            Err(_) => tracing::warn!(run = %run.id, "the attempts of a run are not looked at in time"),
         }
     }
 }
