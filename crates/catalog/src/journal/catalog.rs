@@ -64,7 +64,11 @@ impl Catalog for Journaled {
     ) -> Result<JobRecord, CatalogError> {
         let shared = &self.shared;
         if !shared.waits().await {
-            match shared.remote.know_job(node, definition, now).await {
+            let known = match shared.reached().await {
+                Ok(remote) => remote.know_job(node, definition, now).await,
+                Err(error) => Err(error),
+            };
+            match known {
                 Ok(record) => {
                     shared.note_back();
                     if let Err(error) = jobs::adopt(&shared.local, &record).await {
@@ -126,7 +130,11 @@ impl Catalog for Journaled {
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
         let shared = &self.shared;
         if !shared.waits().await {
-            match shared.remote.claim_slot(run).await {
+            let claimed = match shared.reached().await {
+                Ok(remote) => remote.claim_slot(run).await,
+                Err(error) => Err(error),
+            };
+            match claimed {
                 // Only what is ours is copied: the run of another would never end here.
                 Ok(claim) => {
                     shared.note_back();
@@ -168,7 +176,11 @@ impl Catalog for Journaled {
     async fn note_run(&self, id: RunId, note: Option<&str>) -> Result<bool, CatalogError> {
         let shared = &self.shared;
         if !shared.waits().await {
-            match shared.remote.note_run(id, note).await {
+            let noted = match shared.reached().await {
+                Ok(remote) => remote.note_run(id, note).await,
+                Err(error) => Err(error),
+            };
+            match noted {
                 Err(error) if error.is_away() => shared.note_away(&error),
                 answer => return answer,
             }

@@ -114,7 +114,8 @@ impl Shared {
         if !log::waits(&self.local).await? && self.is_migrated.load(Ordering::Relaxed) {
             if self.is_away.load(Ordering::Relaxed) {
                 // Only a look was refused: nothing waits that would find out when it is back.
-                if connect(&self.remote).await.is_err() {
+                if let Err(error) = connect(&self.remote).await {
+                    self.note_away(&error);
                     return Ok(Drained::Away);
                 }
                 self.note_back();

@@ -26,13 +26,17 @@ use mykeeper_domain::Clock;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A shared catalog is taken to be away when it has not answered for so long; the journal is at hand.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// For so long after it was found to be away, a shared catalog is not tried again by everyone who asks: a thousand jobs
+/// would wait one after the other.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How long the end of a process waits for the journal to be carried out.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -104,8 +108,8 @@ struct Shared {
     is_migrated: AtomicBool,
     /// Something was noted in the journal.
     deferred: Notify,
-    /// Why the shared catalog is away.
-    last_error: Mutex<Option<String>>,
+    /// Why the shared catalog is away, and when it was found so.
+    last_error: Mutex<Option<(String, Instant)>>,
 }
 
 /// What came of a write.
@@ -157,7 +161,9 @@ impl Shared {
             }
             Err(error) => {
                 let away = self.last_error().unwrap_or_else(|| "it is away".to_owned());
-                Err(self.remote.unreachable(format!("{away}; and {error}")))
+                Err(self
+                    .remote
+                    .unreachable(format!("{away}; and nothing can be kept for it: {error}")))
             }
         }
     }
@@ -165,9 +171,13 @@ impl Shared {
     /// The shared catalog. Where it was away the last time, it is tried with one connection first: the pool would go on
     /// trying for as long as it may.
     async fn reached(&self) -> Result<&Store, CatalogError> {
-        if self.is_away.load(Ordering::Relaxed) {
-            connect(&self.remote).await?;
+        if !self.is_away.load(Ordering::Relaxed) {
+            return Ok(&self.remote);
         }
+        if let Some(cause) = self.found_away_lately() {
+            return Err(self.remote.unreachable(cause));
+        }
+        connect(&self.remote).await?;
         Ok(&self.remote)
     }
 
@@ -246,7 +256,13 @@ impl Shared {
     }
 
     fn note_away(&self, error: &CatalogError) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        if self.found_away_lately().is_none() {
+            let cause = match error {
+                CatalogError::Unreachable { cause, .. } => cause.clone(),
+                error => error.to_string(),
+            };
+            *self.lock_last_error() = Some((cause, Instant::now()));
+        }
         if !self.is_away.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %error,
@@ -257,16 +273,23 @@ impl Shared {
 
     fn note_back(&self) {
         if self.is_away.swap(false, Ordering::Relaxed) {
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.lock_last_error() = None;
             tracing::info!(url = %self.remote.url, "the catalog is back");
         }
     }
 
     fn last_error(&self) -> Option<String> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock_last_error().as_ref().map(|(cause, _)| cause.clone())
+    }
+
+    fn found_away_lately(&self) -> Option<String> {
+        let last = self.lock_last_error();
+        let (cause, at) = last.as_ref()?;
+        (at.elapsed() < TRIED_AGAIN_AFTER).then(|| cause.clone())
+    }
+
+    fn lock_last_error(&self) -> MutexGuard<'_, Option<(String, Instant)>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn backlog(&self) -> Result<Backlog, CatalogError> {

@@ -362,6 +362,39 @@ async fn a_read_only_catalog_and_one_that_stands_still_are_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_known_jobs_do_not_wait_for_it_one_after_the_other() {
+    let server = prepared().await;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = shared(&server, "root");
+    let catalog = journaled(&settings, folder.path()).await;
+    let jobs: Vec<_> = (0..1000)
+        .map(|number| definition(&job(&format!("job-{number}")), JobKind::Backup))
+        .collect();
+    for job in &jobs {
+        catalog.know_job(&node("n1"), job, noon()).await.unwrap();
+    }
+    catalog.close().await;
+    server.signal("STOP");
+    let catalog = journaled(&settings, folder.path()).await;
+    let begun = Instant::now();
+    for job in &jobs {
+        catalog
+            .know_job(&node("n1"), job, noon() + minutes(5))
+            .await
+            .unwrap();
+    }
+    let took = begun.elapsed();
+    assert_eq!(
+        catalog.backlog().await.unwrap().waiting,
+        0,
+        "they are known already"
+    );
+    server.signal("CONT");
+    assert!(took < Duration::from_secs(60), "{took:?}");
+    catalog.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_processes_share_one_journal() {
     let mut server = prepared().await;
     let folder = tempfile::tempdir().unwrap();
