@@ -44,6 +44,11 @@ fn tools_killed_at_work_leave_no_wrong_verdict() {
 }
 
 #[test]
+fn a_catalog_that_goes_away_loses_nothing() {
+    nothing_comes_of("catalog", 1);
+}
+
+#[test]
 fn a_bad_network_leaves_no_copy_that_is_not_whole() {
     nothing_comes_of("network", 1);
 }

@@ -55,6 +55,7 @@ const STRAYS: [(&str, &str); 11] = [
 pub(super) fn look(audited: &Audited<'_>, findings: &mut Findings) {
     let catalog = &audited.catalog;
     own_checks(catalog, findings);
+    nothing_waits(audited, findings);
     for (what, query) in STRAYS {
         for id in catalog.column(query) {
             findings.wrong.push(format!("{what}: {id}"));
@@ -91,6 +92,21 @@ pub(super) fn look(audited: &Audited<'_>, findings: &mut Findings) {
             "the run {} went well, and its set {} is not complete",
             row[0], row[1]
         ));
+    }
+}
+
+/// Once the catalog is back, all that was kept for it is in it.
+fn nothing_waits(audited: &Audited<'_>, findings: &mut Findings) {
+    let journal = audited.workspace.at("state/journal.db");
+    if journal.exists() {
+        let waiting =
+            CatalogView::sqlite(&journal).query("SELECT seq, COALESCE(refusal, ''), entry FROM journal");
+        for row in waiting {
+            findings.lost.push(format!(
+                "record {} is not in the catalog: {} {}",
+                row[0], row[1], row[2]
+            ));
+        }
     }
 }
 

@@ -53,8 +53,8 @@ fn inject(trial: &mut Trial, (place, options): (&str, &str), kinds: &[&str], too
             if trial.dice.percent(75) {
                 stage.await_tool(tool, Duration::from_secs(12));
             }
-            std::thread::sleep(trial.dice.millis(0, 600));
-            let lasts = trial.dice.millis(1_500, 6_000);
+            std::thread::sleep(trial.dice.millis(0, 400));
+            let lasts = trial.lasts((800, 2_000), (1_500, 6_000));
             match *kind {
                 "bytes" => disk.fill_bytes(trial.dice.pick(&[0, 20_000, 300_000, 900_000])),
                 "inodes" => disk.fill_inodes(trial.dice.pick(&[0, 3, 20])),

@@ -73,6 +73,12 @@ impl Trial {
         }
     }
 
+    /// How long a fault lasts, in milliseconds: in the short form, in the long one.
+    fn lasts(&mut self, short: (u64, u64), long: (u64, u64)) -> Duration {
+        let (least, most) = if self.plan.is_short() { short } else { long };
+        self.dice.millis(least, most)
+    }
+
     /// The fault cannot be injected on this machine.
     fn skip(&mut self, why: &str) {
         self.skipped = Some(why.to_owned());

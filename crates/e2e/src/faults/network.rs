@@ -35,9 +35,7 @@ pub(super) fn inject(trial: &mut Trial) {
             // Met while something is sent, or just before.
             stage.await_tool("rsync", Duration::from_secs(20));
             std::thread::sleep(trial.dice.millis(0, 100));
-            let lasts = trial
-                .dice
-                .millis(1_000, if trial.plan.is_short() { 4_000 } else { 12_000 });
+            let lasts = trial.lasts((500, 2_000), (1_000, 12_000));
             match &namespace {
                 Some(namespace) => {
                     assert!(

@@ -5,11 +5,13 @@ use super::stage::{Engine, Setting, Stage, now_ms};
 use rustix::process::Signal;
 use std::time::Duration;
 
-const KINDS: [&str; 4] = ["killed", "stopped", "restarted", "read-only"];
+const KINDS: [&str; 4] = ["stopped", "restarted", "killed", "read-only"];
 /// What is met: a dump, a transfer, a proof, whatever comes.
 const PHASES: [&str; 4] = ["mydumper", "rsync", "myloader", ""];
-/// An outage that lasts so long has a slot of a backup in it, and the time to run it.
+/// An outage that lasts so long has a slot of a backup in it, and the time to begin it.
 const TELLING: Duration = Duration::from_secs(9);
+/// A catalog that says nothing is taken to be away after ten seconds.
+const TELLING_IN_SILENCE: Duration = Duration::from_secs(18);
 
 pub(super) fn inject(trial: &mut Trial) {
     let rounds = trial.plan.rounds(20, 1);
@@ -23,18 +25,21 @@ pub(super) fn inject(trial: &mut Trial) {
     stage.start();
     // All goes well once before anything is injected: there is something to send, prove and delete.
     stage.heal();
+    // Outages in which backups had the time to go on.
+    let mut telling = Vec::new();
+    let kinds = if trial.plan.is_short() {
+        &KINDS[2..]
+    } else {
+        &KINDS
+    };
     for round in 0..rounds {
-        for (index, kind) in KINDS.iter().enumerate() {
+        for (index, kind) in kinds.iter().enumerate() {
             let phase = PHASES[(index + round as usize) % PHASES.len()];
             if !phase.is_empty() {
                 stage.await_tool(phase, Duration::from_secs(12));
                 std::thread::sleep(trial.dice.millis(0, 500));
             }
-            let lasts = if trial.plan.is_short() {
-                trial.dice.millis(9_000, 11_000)
-            } else {
-                trial.dice.millis(2_000, 20_000)
-            };
+            let lasts = trial.lasts((9_000, 10_000), (2_000, 25_000));
             let restarts = !trial.plan.is_short() && trial.dice.percent(25);
             take_away(&mut stage, kind);
             let began = now_ms();
@@ -53,13 +58,25 @@ pub(super) fn inject(trial: &mut Trial) {
             if restarts {
                 stage.ready_or_again();
             }
-            stage.heal();
-            if !restarts && lasts >= TELLING {
-                backups_went_on(trial, &stage, kind, (began, ended));
+            let needed = match *kind {
+                "stopped" => TELLING_IN_SILENCE,
+                _ => TELLING,
+            };
+            if !restarts && lasts >= needed {
+                telling.push((*kind, (began, ended)));
+            }
+            // Outages come one after another too, before all is well again.
+            if trial.dice.percent(30) {
+                stage.heal();
             }
         }
     }
-    stage.finish(trial);
+    stage.heal();
+    for (kind, outage) in telling {
+        backups_went_on(trial, &stage, kind, outage);
+    }
+    stage.stop();
+    stage.judge(trial);
 }
 
 fn take_away(stage: &mut Stage, kind: &str) {
@@ -81,11 +98,11 @@ fn give_back(stage: &mut Stage, kind: &str) {
     }
 }
 
-/// The slots that came meanwhile were run meanwhile, not once the catalog was back.
+/// The slots that came meanwhile were run meanwhile, not once the catalog was back. What is sent, and who works on a
+/// set, is for the catalog to say: a transfer may have to wait.
 fn backups_went_on(trial: &mut Trial, stage: &Stage, kind: &str, (began, ended): (i64, i64)) {
     let query = format!(
-        "SELECT COUNT(*) FROM mk_run WHERE kind = 'backup' AND started_ms > {began} AND started_ms < {ended} \
-         AND state IN ('succeeded', 'warned')"
+        "SELECT COUNT(*) FROM user_backup WHERE started_ms > {began} AND started_ms < {ended} AND is_complete = 'Y'"
     );
     if stage.catalog().value(&query) == "0" {
         trial.findings.lost.push(format!(

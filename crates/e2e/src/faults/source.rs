@@ -37,9 +37,7 @@ pub(super) fn inject(trial: &mut Trial) {
 }
 
 fn one(trial: &mut Trial, stage: &mut Stage, kind: &str) {
-    let lasts = trial
-        .dice
-        .millis(1_000, if trial.plan.is_short() { 3_000 } else { 12_000 });
+    let lasts = trial.lasts((500, 1_500), (1_000, 12_000));
     let seconds = lasts.as_secs_f64();
     match kind {
         "killed" => {
