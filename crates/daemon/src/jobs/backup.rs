@@ -127,7 +127,14 @@ async fn attempt(
     let result = async {
         let prepared = prepare(context, task, server).await?;
         create_set_dir(&task.directory, &set_dir)?;
-        let mut dump = dump(context, task, &prepared, &set_dir).await?;
+        let mut dump = match dump(context, task, &prepared, &set_dir).await {
+            Ok(dump) => dump,
+            Err(error) => {
+                // Nothing was started: without a row for it no folder may be left. One that is not empty is not ours.
+                drop(std::fs::remove_dir(&set_dir));
+                return Err(error);
+            }
+        };
         drop(permit);
         dump.warnings.splice(0..0, prepared.unmatched.iter().cloned());
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
