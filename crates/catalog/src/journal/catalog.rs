@@ -433,12 +433,22 @@ impl Catalog for Journaled {
     }
 
     async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
-        self.remote().await?.leases(prefix, now).await
+        let mut names = self.remote().await?.leases(prefix, now).await?;
+        // One that was taken while the catalog was away may still wait in the journal: the copy knows it.
+        names.extend(self.shared.local.leases(prefix, now).await?);
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
 
     /// Never noted: a set is removed only after every node can see that it is.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
-        self.remote().await?.mark_deleting(id, reason).await
+        let marked = self.remote().await?.mark_deleting(id, reason).await?;
+        // Whoever takes a lease while the journal waits looks at the copy for the mark.
+        if marked && let Err(error) = self.shared.local.mark_deleting(id, reason).await {
+            tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
+        }
+        Ok(marked)
     }
 
     async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError> {
