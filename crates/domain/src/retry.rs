@@ -32,7 +32,11 @@ impl RetryPolicy {
             return None;
         }
         let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        let even = self.delay.saturating_mul(factor).min(MAX_DELAY);
+        // The longest of them is within the limit, so that they are apart there, too.
+        let even = self
+            .delay
+            .saturating_mul(factor)
+            .min(MAX_DELAY.div_f64(1.0 + SPREAD));
         let spread = 1.0 - SPREAD + 2.0 * SPREAD * random.clamp(0.0, 1.0);
         Some(even.mul_f64(spread).min(MAX_DELAY))
     }
@@ -67,11 +71,13 @@ mod tests {
                 "{random}"
             );
         }
-        let waits: Vec<Duration> = (1..9)
+        let waits: Vec<Duration> = (1..8)
             .filter_map(|attempt| policy.delay_after(attempt, 0.9))
             .collect();
         assert!(waits.windows(2).all(|pair| pair[0] < pair[1]), "{waits:?}");
-        assert!(waits.iter().all(|wait| *wait <= MAX_DELAY));
+        let longest = |random| policy.delay_after(8, random).unwrap();
+        assert!(longest(0.2) < longest(0.8) && longest(0.8) < longest(1.0));
+        assert!(longest(1.0) <= MAX_DELAY && longest(1.0) > MAX_DELAY.mul_f64(0.99));
     }
 
     #[test]
@@ -80,6 +86,9 @@ mod tests {
             attempts: u32::MAX,
             delay: Duration::from_secs(300),
         };
-        assert_eq!(policy.delay_after(4_000_000, 0.5), Some(MAX_DELAY));
+        assert_eq!(
+            policy.delay_after(4_000_000, 0.5),
+            Some(MAX_DELAY.div_f64(1.0 + SPREAD))
+        );
     }
 }
