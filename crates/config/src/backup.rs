@@ -5,7 +5,7 @@ use crate::mydumper;
 use crate::schedule::{NamedFolder, Reading};
 use crate::section::{Entry, Section};
 use mykeeper_domain::databases::{DatabaseSelection, VIRTUAL_SCHEMAS};
-use mykeeper_domain::job::{BackupTask, Consistency, Task};
+use mykeeper_domain::job::{BackupTask, Consistency, LockPolicy, LongQueries, MydumperOption, Task};
 use mykeeper_domain::{DestinationName, ServerName};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -18,6 +18,23 @@ const CONSISTENCY: [(&str, Consistency); 2] = [
 
 /// Bytes.
 const DEFAULT_RESERVE: u64 = 256 << 20;
+
+const LONG_QUERIES: [(&str, LongQueries); 3] = [
+    ("wait", LongQueries::Wait),
+    ("abort", LongQueries::Abort),
+    ("ignore", LongQueries::Ignore),
+];
+
+/// Options by which mydumper itself goes about long queries.
+const OF_LONG_QUERIES: [&str; 4] = [
+    "long-query-guard",
+    "kill-long-queries",
+    "long-query-retries",
+    "long-query-retry-interval",
+];
+
+/// What mydumper has to say for its lock to be measured; it is what mykeeper asks for.
+const LEAST_VERBOSE: u64 = 3;
 
 const DATABASES: &str = "databases = [\"shop\", \"log_%\"]; [\"%\"] is all, [\"!mysql\"] all but mysql";
 
@@ -61,6 +78,7 @@ pub(crate) fn read<'d>(
     let reserve = section
         .take("reserve")
         .map_or(Some(Some(DEFAULT_RESERVE)), |entry| read_reserve(&entry));
+    let lock = read_lock(section, mydumper.as_deref().unwrap_or_default());
     Some(Task::Backup(BackupTask {
         server: server?,
         databases: databases?,
@@ -69,6 +87,7 @@ pub(crate) fn read<'d>(
         transfer_to: transfer_to?,
         mydumper: mydumper?,
         reserve: reserve?,
+        lock,
     }))
 }
 
@@ -77,6 +96,58 @@ fn read_reserve(entry: &Entry<'_>) -> Option<Option<u64>> {
         return Some(None);
     }
     entry.size().map(Some)
+}
+
+/// Reads how the dump goes about its lock. A mistake leaves the default.
+fn read_lock(section: &mut Section<'_>, options: &[MydumperOption]) -> LockPolicy {
+    let mut lock = LockPolicy::default();
+    if let Some(entry) = section.take("lock_budget") {
+        lock.budget = entry.positive_duration();
+        let verbose = options.iter().find(|option| option.name == "verbose");
+        let quiet = verbose
+            .and_then(|option| option.value.as_ref()?.parse::<u64>().ok())
+            .is_some_and(|level| level < LEAST_VERBOSE);
+        if quiet {
+            entry.spot.mistake(
+                complaint(
+                    "with so little \"verbose\" mydumper does not say when it has the lock, and `lock_budget` cannot be kept",
+                )
+                .help("take \"verbose\" out of `mydumper`: mykeeper asks for \"verbose=3\""),
+            );
+        }
+    }
+    let theirs = options
+        .iter()
+        .find(|option| OF_LONG_QUERIES.contains(&option.name.as_str()));
+    let entry = section.take("long_queries");
+    match (theirs, &entry) {
+        (Some(option), Some(entry)) => entry.spot.mistake(
+            complaint(format!(
+                "mydumper's option {:?} and `long_queries` both say what is done about long queries",
+                option.name
+            ))
+            .help("keep one of the two"),
+        ),
+        // It is left to mydumper.
+        (Some(_), None) => lock.long_queries = LongQueries::Ignore,
+        (None, _) => {}
+    }
+    if let Some(chosen) = entry.and_then(|entry| entry.choice(&LONG_QUERIES)) {
+        lock.long_queries = chosen;
+    }
+    if let Some(limit) = section
+        .take("long_query_limit")
+        .and_then(|entry| entry.positive_duration())
+    {
+        lock.long_query_limit = limit;
+    }
+    if let Some(wait) = section
+        .take("long_query_wait")
+        .and_then(|entry| entry.positive_duration())
+    {
+        lock.long_query_wait = wait;
+    }
+    lock
 }
 
 fn read_databases(entry: &Entry<'_>) -> Option<DatabaseSelection> {

@@ -163,6 +163,43 @@ impl fmt::Display for MydumperOption {
     }
 }
 
+/// What is done about queries of others that would hold up the lock of a dump.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LongQueries {
+    /// The dump waits for their end before it starts.
+    #[default]
+    Wait,
+    /// The dump is not made.
+    Abort,
+    /// The dump is made: its lock may have to wait, and whoever writes meanwhile with it.
+    Ignore,
+}
+
+/// How a dump goes about its lock on a server that others work on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockPolicy {
+    /// A dump that holds its lock, or waits for it, for longer is ended; `None`: no limit but the run's.
+    pub budget: Option<Duration>,
+    /// See [`LongQueries`].
+    pub long_queries: LongQueries,
+    /// A query that has been running for longer is a long one.
+    pub long_query_limit: Duration,
+    /// The longest that [`LongQueries::Wait`] waits.
+    pub long_query_wait: Duration,
+}
+
+impl Default for LockPolicy {
+    fn default() -> Self {
+        Self {
+            budget: None,
+            long_queries: LongQueries::default(),
+            long_query_limit: Duration::from_secs(60),
+            long_query_wait: Duration::from_secs(600),
+        }
+    }
+}
+
 /// `[backup.NAME]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupTask {
@@ -181,6 +218,8 @@ pub struct BackupTask {
     /// A dump that would leave less than so many bytes free in `directory`, by the estimate, is not begun; `None`: no
     /// estimate is made.
     pub reserve: Option<u64>,
+    /// See [`LockPolicy`].
+    pub lock: LockPolicy,
 }
 
 /// `[transfer.NAME]`

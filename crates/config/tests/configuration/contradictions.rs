@@ -541,3 +541,32 @@ fn a_limit_lets_at_least_one_through() {
         BACKUP,
     );
 }
+
+#[test]
+fn a_lock_budget_needs_a_mydumper_that_speaks() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    one(
+        KEEPER,
+        &with("lock_budget = '30s'\nmydumper = ['verbose=2']\n"),
+        "with so little \"verbose\" mydumper does not say when it has the lock",
+    );
+    is_sound(KEEPER, &with("lock_budget = '30s'\nmydumper = ['verbose=3']\n"));
+    one(KEEPER, &with("lock_budget = '0s'\n"), "`lock_budget`");
+    one(
+        KEEPER,
+        &format!("{RETENTION}lock_budget = '30s'\n"),
+        "`lock_budget` is a key of [backup.NAME]",
+    );
+}
+
+#[test]
+fn either_mydumper_or_the_job_goes_about_long_queries() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    one(
+        KEEPER,
+        &with("long_queries = 'wait'\nmydumper = ['kill-long-queries']\n"),
+        "mydumper's option \"kill-long-queries\" and `long_queries` both say what is done about long queries",
+    );
+    is_sound(KEEPER, &with("mydumper = ['long-query-guard=600']\n"));
+    one(KEEPER, &with("long_queries = 'kill'\n"), "long_queries");
+}

@@ -3,7 +3,9 @@
 use crate::files::{Files, surroundings};
 use mykeeper_config::{Settings, load};
 use mykeeper_domain::destination::{DestinationUrl, SshOptions};
-use mykeeper_domain::job::{Consistency, Missed, Overlap, Require, RetentionAction, Task};
+use mykeeper_domain::job::{
+    Consistency, LockPolicy, LongQueries, Missed, Overlap, Require, RetentionAction, Task,
+};
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::selection::Select;
 use mykeeper_domain::server::{Endpoint, PasswordSource, Tls, TlsMode};
@@ -156,6 +158,13 @@ fn each_kind_of_job_has_its_defaults() {
     let Task::Backup(backup) = &settings.jobs["nightly"].task else {
         panic!()
     };
+    let lock = LockPolicy {
+        budget: None,
+        long_queries: LongQueries::Wait,
+        long_query_limit: Duration::from_secs(60),
+        long_query_wait: Duration::from_secs(600),
+    };
+    assert_eq!(backup.lock, lock);
     assert_eq!(backup.consistency, Consistency::All);
     assert_eq!(backup.directory, PathBuf::from("/data/sets"));
     let options: Vec<_> = backup.mydumper.iter().map(ToString::to_string).collect();
@@ -244,4 +253,20 @@ fn a_machine_without_a_name_or_a_home_must_be_told() {
             "there is no default for state_dir without $STATE_DIRECTORY, root or a home folder"
         ]
     );
+}
+
+#[test]
+fn what_mydumper_does_about_long_queries_is_not_done_twice() {
+    let written = SCHEDULE.replace(
+        "transfer_to = ['vault']",
+        "mydumper = ['kill-long-queries']\nlock_budget = '30s'\nlong_query_limit = '5m'",
+    );
+    let files = Files::new(KEEPER, &written);
+    let loaded = files.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let Task::Backup(backup) = &loaded.settings.jobs["nightly"].task else {
+        panic!()
+    };
+    assert_eq!(backup.lock.long_queries, LongQueries::Ignore);
+    assert_eq!(backup.lock.budget, Some(Duration::from_secs(30)));
+    assert_eq!(backup.lock.long_query_limit, Duration::from_secs(300));
 }
