@@ -30,7 +30,8 @@ macro_rules! columns {
          b.transfer_complete, b.remote_dest, b.master_status, b.slave_status, b.tool_version, b.server_version, \
          b.pybackup_version, b.bk_command, b.tag, b.is_deleted, b.validate_status, b.node, b.job, b.run_id, \
          b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
-         b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3"
+         b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3, b.lock_waited_ms, \
+         b.lock_held_ms"
     };
 }
 pub(crate) use columns;
@@ -78,6 +79,8 @@ pub(crate) struct BackupRow {
     deletion: Option<String>,
     deletion_reason: Option<String>,
     manifest_blake3: Option<String>,
+    lock_waited_ms: Option<i64>,
+    lock_held_ms: Option<i64>,
 }
 
 fn consistency_word(consistency: Consistency) -> &'static str {
@@ -188,6 +191,14 @@ impl BackupRow {
                 _ => ValidateStatus::NotTried,
             },
             manifest_blake3: self.manifest_blake3,
+            lock_waited_ms: self
+                .lock_waited_ms
+                .map(|waited| place.count("lock_waited_ms", waited))
+                .transpose()?,
+            lock_held_ms: self
+                .lock_held_ms
+                .map(|held| place.count("lock_held_ms", held))
+                .transpose()?,
             bk_server: self.bk_server.unwrap_or_default(),
             tag: self.tag.unwrap_or_default(),
         })
@@ -214,7 +225,7 @@ macro_rules! insert_row {
              master_status, slave_status, tool_version, server_version, pybackup_version, bk_command, tag, \
              is_deleted, validate_status, node, job, run_id, bk_bytes, databases_json, reason, consistency, \
              transfer_to, started_ms, finished_ms, transfer_started_ms, transfer_finished_ms, deletion, \
-             deletion_reason, manifest_blake3, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+             deletion_reason, manifest_blake3, lock_waited_ms, lock_held_ms, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
              ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind($backup.id.to_string())
@@ -254,6 +265,8 @@ macro_rules! insert_row {
         .bind($backup.deletion.as_str())
         .bind($backup.deletion_reason.as_deref())
         .bind($backup.manifest_blake3.as_deref())
+        .bind($backup.lock_waited_ms.map(signed))
+        .bind($backup.lock_held_ms.map(signed))
         .bind(
             $backup
                 .transfer_started_at

@@ -367,6 +367,8 @@ fn as_documented() -> Backup {
         deletion_reason: None,
         validate_status: ValidateStatus::NotTried,
         manifest_blake3: None,
+        lock_waited_ms: None,
+        lock_held_ms: None,
     }
 }
 

@@ -129,6 +129,8 @@ impl Stage {
             deletion_reason: None,
             validate_status: ValidateStatus::NotTried,
             manifest_blake3: None,
+            lock_waited_ms: None,
+            lock_held_ms: None,
         };
         let manifest = Manifest {
             version: FORMAT_VERSION,

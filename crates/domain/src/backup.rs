@@ -103,6 +103,12 @@ pub struct Backup {
     pub validate_status: ValidateStatus,
     /// BLAKE3 of the manifest file, hexadecimal.
     pub manifest_blake3: Option<String>,
+    /// For how long the dump waited for its locks, all parts together, in milliseconds.
+    #[serde(default)]
+    pub lock_waited_ms: Option<u64>,
+    /// For how long it held them.
+    #[serde(default)]
+    pub lock_held_ms: Option<u64>,
 }
 
 impl Backup {

@@ -25,6 +25,12 @@ pub struct PartEvidence {
     pub master_status: Option<String>,
     /// From the dump's own metadata: `file,position[,gtid]`, or none where the server is no replica.
     pub slave_status: Option<String>,
+    /// How long it waited for its lock, in milliseconds; `None` where it took none, or did not say. So with the next.
+    #[serde(default)]
+    pub lock_waited_ms: Option<u64>,
+    /// How long it held its lock, during which nobody could write.
+    #[serde(default)]
+    pub lock_held_ms: Option<u64>,
 }
 
 /// The evidence of a set.

@@ -30,6 +30,12 @@ impl Activity {
         self.last_ms.fetch_max(elapsed_ms, Ordering::Relaxed);
     }
 
+    /// How long it has not been touched.
+    #[must_use]
+    pub fn idle_for(&self) -> Duration {
+        self.last().elapsed()
+    }
+
     pub(crate) fn last(&self) -> Instant {
         self.base + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
     }

@@ -70,6 +70,25 @@ pub enum ToolError {
         /// The limit.
         after: Duration,
     },
+    /// Ended because others had to wait for its lock for too long.
+    #[error(
+        "{program} was ended: it {} its lock for {}, longer than the job's lock_budget of {}; {why}",
+        if *held { "held" } else { "waited for" },
+        humane(*after),
+        humane(*budget)
+    )]
+    LockBudget {
+        /// Which.
+        program: String,
+        /// Whether it had the lock, or waited for it.
+        held: bool,
+        /// For how long.
+        after: Duration,
+        /// The limit.
+        budget: Duration,
+        /// What held it up.
+        why: String,
+    },
     /// Ended because the run was.
     #[error("{program} was ended with its run")]
     Cancelled {
@@ -91,7 +110,7 @@ impl ToolError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Connect { passing, .. } | Self::Failed { passing, .. } => *passing,
-            Self::Stalled { .. } => true,
+            Self::Stalled { .. } | Self::LockBudget { .. } => true,
             Self::Run { cause, .. } | Self::Query { cause, .. } => !tells_of_lasting(cause),
             Self::Io { source, .. } => io_passes(source),
             Self::NotInstalled { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => false,
@@ -100,7 +119,7 @@ impl ToolError {
 }
 
 /// A duration for people: `6h`, `1m 30s`.
-fn humane(duration: Duration) -> String {
+pub(crate) fn humane(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
     let mut parts = Vec::new();

@@ -128,6 +128,8 @@ fn backup(node_name: &str, started_at: DateTime<Utc>) -> Backup {
         deletion_reason: None,
         validate_status: ValidateStatus::NotTried,
         manifest_blake3: Some("ab".repeat(32)),
+        lock_waited_ms: Some(40),
+        lock_held_ms: Some(1_250),
     }
 }
 
@@ -187,6 +189,8 @@ fn evidence(backup: &Backup, tables: usize) -> Evidence {
             exit_status: "exit 0".into(),
             master_status: None,
             slave_status: None,
+            lock_waited_ms: Some(40),
+            lock_held_ms: Some(1_250),
         }],
         taken_at: backup.started_at,
     }

@@ -194,6 +194,7 @@ fn describe(view: &SetView, zone: Tz, all_files: bool) -> String {
     line("reason", backup.reason.clone().unwrap_or_default());
     line("position", backup.master_status.clone());
     line("replica", backup.slave_status.clone());
+    line("lock", lock_text(backup));
     line(
         "made with",
         format!("{}; server {}", backup.tool_version, backup.server_version),
@@ -233,6 +234,20 @@ fn describe(view: &SetView, zone: Tz, all_files: bool) -> String {
         lines.push(files_table(&view.files, all_files));
     }
     lines.join("\n")
+}
+
+/// For how long others could not write. Empty where that is not known.
+fn lock_text(backup: &Backup) -> String {
+    let seconds = |ms: u64| format!("{}.{:03} s", ms / 1000, ms % 1000);
+    let waited = backup
+        .lock_waited_ms
+        .map(|ms| format!("waited for {}", seconds(ms)));
+    let held = backup.lock_held_ms.map(|ms| format!("held for {}", seconds(ms)));
+    [waited, held]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn databases_table(view: &SetView) -> String {

@@ -279,6 +279,7 @@ async fn dump(
         set_dir,
         private_dir: context.private.path(),
         limits: context.limits(),
+        lock: task.lock,
     };
     Ok(run_dump(&request, &context.tools()).await?)
 }
@@ -388,7 +389,14 @@ fn draft_backup(
         deletion_reason: None,
         validate_status: ValidateStatus::NotTried,
         manifest_blake3: None,
+        lock_waited_ms: whole(dump.parts.iter().map(|part| part.lock_waited_ms)),
+        lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
     }
+}
+
+/// The sum of what is known; `None` when nothing is.
+fn whole(times: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    times.flatten().reduce(u64::saturating_add)
 }
 
 /// Writes evidence and manifest beside the data, then the set's row. An incomplete set is recorded, then reported as an error.

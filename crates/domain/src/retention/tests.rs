@@ -39,6 +39,8 @@ fn set(started_at: DateTime<Utc>) -> Backup {
         deletion_reason: None,
         validate_status: ValidateStatus::NotTried,
         manifest_blake3: None,
+        lock_waited_ms: None,
+        lock_held_ms: None,
     }
 }
 

@@ -12,6 +12,7 @@ use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::job::Consistency;
 use mykeeper_domain::manifest::FileEntry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// `slave_status` of a server that replicates nothing.
 const NOT_A_SLAVE: &str = "Not a slave";
@@ -88,6 +89,8 @@ impl Dumped {
                     exit_status: run.exit.clone(),
                     master_status: metadata.and_then(|metadata| metadata.master.clone()),
                     slave_status: metadata.and_then(|metadata| metadata.slave.clone()),
+                    lock_waited_ms: run.lock_waited.map(milliseconds),
+                    lock_held_ms: run.lock_held.map(milliseconds),
                 };
                 (evidence, verdict)
             })
@@ -213,6 +216,7 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verd
     if let Some(fault) = &run.collected.fault {
         verdict.reasons.push(fault.clone());
     }
+    verdict.reasons.extend(run.left.iter().cloned());
     verdict.reasons.extend(lost_values(part, dumped));
     for missing in &dumped.before.missing {
         let of_another = missing.on.ends_with(".*")
@@ -235,6 +239,10 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verd
         };
         list.push(text);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn result(dumped: Dumped, judged: Judged) -> DumpResult {
@@ -320,6 +328,8 @@ mod tests {
             exit_status: String::new(),
             master_status: None,
             slave_status: None,
+            lock_waited_ms: None,
+            lock_held_ms: None,
         };
         let lock = "mydumper: Couldn't acquire global lock, snapshots will not be consistent: x";
         let parts = [

@@ -24,12 +24,18 @@ struct Look {
 }
 
 /// Whether this mydumper can lock itself up. However few databases it dumps, with a regex it lists all of the server's.
-pub(super) fn is_possible(version: (u32, u32, u32)) -> bool {
+fn is_possible(version: (u32, u32, u32)) -> bool {
     version < (0, 11, 0)
 }
 
-/// Returns when the process has locked itself up; never where that cannot be told.
-pub(super) async fn locked_up(mut identity: watch::Receiver<Option<ProcessIdentity>>) {
+/// Returns when the process has locked itself up; never where that cannot be, or cannot be told.
+pub(super) async fn locked_up(
+    version: (u32, u32, u32),
+    mut identity: watch::Receiver<Option<ProcessIdentity>>,
+) {
+    if !is_possible(version) {
+        return std::future::pending().await;
+    }
     let pid = match identity.wait_for(Option::is_some).await {
         Ok(identity) => identity.as_ref().map(|identity| identity.pid),
         Err(_) => None,

@@ -3,12 +3,16 @@
 mod collect;
 mod detect;
 mod judge;
+mod leftovers;
+mod lock;
 mod lockup;
+mod long_queries;
 mod metadata;
 pub mod option_file;
 mod options;
 mod part;
 mod plan;
+mod presence;
 mod programs;
 mod record;
 mod run;

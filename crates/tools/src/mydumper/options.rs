@@ -160,6 +160,23 @@ impl DumpOptions {
         self.names.contains(name)
     }
 
+    /// Whether the dump takes a lock that nobody can write under.
+    pub fn takes_lock(&self) -> bool {
+        let mode_locks = |arg: &String| {
+            arg.strip_prefix("--sync-thread-lock-mode=")
+                .is_none_or(|mode| !["NO_LOCK", "SAFE_NO_LOCK", "GTID"].contains(&mode))
+        };
+        !self.has("no-locks") && self.passed.iter().all(mode_locks)
+    }
+
+    /// Whether mydumper is kept from saying when it takes its lock and gives it back.
+    pub fn is_silent(&self) -> bool {
+        self.passed
+            .iter()
+            .filter_map(|arg| arg.strip_prefix("--verbose="))
+            .any(|level| level.trim().parse::<i64>().is_ok_and(|level| level < 3))
+    }
+
     /// Cuts `inventory` down to what these options ask for.
     pub fn scope(&self, inventory: &mut Inventory) {
         for (database, content) in &mut inventory.databases {

@@ -3,8 +3,11 @@
 use super::collect::{Collected, Collector, is_exhausted};
 use super::detect::INSTALL_HINT;
 use super::lockup;
+use super::long_queries;
 use super::option_file::OptionFile;
+use super::options::DumpOptions;
 use super::plan::{DumpPlan, PartPlan};
+use super::presence::{Heard, Presence, Watched, locked};
 use super::run::{DumpEnv, DumpRequest, PROGRAM};
 use super::said::Said;
 use crate::env::{ended_from_here, run_error};
@@ -32,6 +35,10 @@ pub(super) struct PartRun {
     pub(super) success: bool,
     pub(super) ended: Option<ToolError>,
     pub(super) locked_up: bool,
+    pub(super) lock_waited: Option<Duration>,
+    pub(super) lock_held: Option<Duration>,
+    /// What it left on the server, and what was done about it.
+    pub(super) left: Vec<String>,
     /// As it was run, the last time if more than once.
     pub(super) args: Vec<String>,
 }
@@ -40,8 +47,8 @@ pub(super) struct PartRun {
 pub(super) async fn run_parts(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
-    plan: &DumpPlan,
-    option_file: &OptionFile,
+    options: &DumpOptions,
+    (plan, option_file): (&DumpPlan, &OptionFile),
 ) -> Result<Vec<PartRun>, ToolError> {
     let started_at = Instant::now();
     let mut runs: Vec<PartRun> = Vec::new();
@@ -54,8 +61,20 @@ pub(super) async fn run_parts(
             });
             continue;
         }
-        let limits = left(&request.limits, started_at.elapsed());
-        match run_unlocked(request, env, (part, option_file), (limits, bytes)).await {
+        let outcome = async {
+            if options.takes_lock() {
+                long_queries::before_dump(request, env).await?;
+            }
+            let limits = left(&request.limits, started_at.elapsed());
+            let watched = Watched {
+                takes_lock: options.takes_lock(),
+                budget: request.lock.budget,
+                stall: limits.stall,
+                is_silent: options.is_silent(),
+            };
+            run_unlocked(request, env, (part, option_file), (limits, bytes, watched)).await
+        };
+        match outcome.await {
             Ok(run) => {
                 bytes += run
                     .collected
@@ -105,13 +124,19 @@ async fn run_unlocked(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
     (part, option_file): (&PartPlan, &OptionFile),
-    (limits, bytes): (Limits, u64),
+    (limits, bytes, watched): (Limits, u64, Watched),
 ) -> Result<PartRun, ToolError> {
     let began = Instant::now();
     let mut part = part.clone();
     for tries_left in (0..LOCKUP_TRIES).rev() {
         let limits = left(&limits, began.elapsed());
-        let run = run_part(request, env, (&part, option_file), (limits, bytes)).await?;
+        let run = Box::pin(run_part(
+            request,
+            env,
+            (&part, option_file),
+            (limits, bytes, watched),
+        ))
+        .await?;
         if !run.locked_up || tries_left == 0 || env.cancel.is_cancelled() {
             return Ok(run);
         }
@@ -170,7 +195,7 @@ async fn run_part(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
     (part, option_file): (&PartPlan, &OptionFile),
-    (limits, bytes): (Limits, u64),
+    (limits, bytes, watched): (Limits, u64, Watched),
 ) -> Result<PartRun, ToolError> {
     let dir = part_dir(request, part);
     if !part.dir.is_empty() && !dir.is_dir() {
@@ -183,6 +208,8 @@ async fn run_part(
                 source,
             })?;
     }
+    let heard = Heard::new(request.info.is_classic());
+    let mut presence = Presence::before_start(request.connection, env.log, &heard).await;
     let activity = Activity::new();
     let collector = Collector::start(&dir, activity.clone(), env.log, bytes)?;
     let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
@@ -199,27 +226,34 @@ async fn run_part(
         let line = String::from_utf8_lossy(line);
         env.log.line(PROGRAM, &line);
         said.hear(&line);
+        locked(&heard).hear(&line, Instant::now());
+        activity.touch();
     };
-    let mut locked_up = false;
+    let (mut locked_up, mut over_budget) = (false, None);
+    let lock_up = lockup::locked_up(request.info.version, identity.clone());
     let run = async {
-        let run = env.supervisor.run(spec, stop.clone(), activity, &mut hear);
+        let run = env
+            .supervisor
+            .run(spec, stop.clone(), activity.clone(), &mut hear);
         tokio::pin!(run);
-        let finished = if lockup::is_possible(request.info.version) {
-            tokio::select! {
-                finished = &mut run => finished,
-                () = lockup::locked_up(identity) => {
-                    locked_up = true;
-                    stop.cancel();
-                    run.await
-                }
+        let finished = tokio::select! {
+            finished = &mut run => finished,
+            () = lock_up => {
+                locked_up = true;
+                stop.cancel();
+                run.await
             }
-        } else {
-            run.await
+            overrun = presence.watch(watched, &activity, identity) => {
+                over_budget = Some(overrun);
+                stop.cancel();
+                run.await
+            }
         };
         done.cancel();
         finished
     };
     let (finished, collected) = tokio::join!(run, collector.run(done.clone(), stop.clone()));
+    locked(&heard).lock.end(Instant::now());
     let (exit, ended) = match finished {
         Ok(finished) => (
             Some(finished.exit.clone()),
@@ -243,6 +277,22 @@ async fn run_part(
         .digests
         .values()
         .any(|file| file.as_ref().map_or(true, |file| file.fault.is_some()));
+    let left = if is_success {
+        Vec::new()
+    } else {
+        presence.leave_nothing().await
+    };
+    let (lock_waited, lock_held) = if watched.takes_lock {
+        locked(&heard).lock_times()
+    } else {
+        (None, None)
+    };
+    say_lock(env, lock_waited, lock_held);
+    let ended = match over_budget {
+        // It may have ended by itself when it lost its connections; not when it has ended well.
+        Some(overrun) if !is_success && !env.cancel.is_cancelled() => Some(overrun),
+        _ => ended,
+    };
     let ended = match ended {
         Some(ToolError::Cancelled { .. }) if locked_up && !env.cancel.is_cancelled() => {
             Some(ToolError::Failed {
@@ -270,8 +320,27 @@ async fn run_part(
         ended,
         // It may have ended well at the very moment.
         locked_up: locked_up && !is_success,
+        lock_waited,
+        lock_held,
+        left,
         args: part.args.clone(),
     })
+}
+
+fn say_lock(env: &DumpEnv<'_>, waited: Option<Duration>, held: Option<Duration>) {
+    let told: Vec<String> = [("waited for", waited), ("held", held)]
+        .iter()
+        .filter_map(|(what, time)| {
+            Some(format!(
+                "{what} its lock for {:.3} s",
+                time.as_ref()?.as_secs_f64()
+            ))
+        })
+        .collect();
+    if !told.is_empty() {
+        env.log
+            .line("mykeeper", &format!("mydumper {}", told.join(" and ")));
+    }
 }
 
 fn part_dir(request: &DumpRequest<'_>, part: &PartPlan) -> PathBuf {

@@ -8,6 +8,9 @@ use crate::error::ToolError;
 use mykeeper_domain::job::Consistency;
 use std::fmt::Write as _;
 
+/// Seconds that no query runs for.
+const NO_GUARD: i32 = i32::MAX;
+
 /// What a plan is made from.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanInput<'a> {
@@ -127,6 +130,13 @@ fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
     let mut args = Vec::new();
     if !options.has("verbose") {
         args.push("--verbose=3".to_owned());
+    }
+    let goes_about_them = ["long-query-guard", "kill-long-queries"]
+        .iter()
+        .any(|option| options.has(option));
+    // By default mydumper gives up when a query has run for a minute; that is decided before it starts.
+    if info.knows("long-query-guard") && !goes_about_them {
+        args.push(format!("--long-query-guard={NO_GUARD}"));
     }
     let by_name = if info.is_classic() {
         databases.len() == 1 && databases.iter().all(|name| name.is_ascii())

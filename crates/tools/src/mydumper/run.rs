@@ -14,7 +14,7 @@ use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, lost_columns, mis
 use crate::room::KeptBack;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
-use mykeeper_domain::job::{Consistency, MydumperOption};
+use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_supervise::Limits;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub struct DumpRequest<'a> {
     pub private_dir: &'a Path,
     /// Over the whole dump, all parts together.
     pub limits: Limits,
+    /// How it goes about its lock.
+    pub lock: LockPolicy,
 }
 
 /// How far a dump got, and what it is worth.
@@ -119,7 +121,7 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         );
         tokio::task::spawn_blocking(move || KeptBack::take(&dir, tables)).await
     };
-    let runs = run_parts(request, env, &plan, &option_file).await;
+    let runs = run_parts(request, env, &options, (&plan, &option_file)).await;
     // What follows is the record of what came of it.
     drop(kept_back);
     let runs = runs?;

@@ -4,11 +4,13 @@ mod columns;
 mod inventory;
 mod missing;
 mod privileges;
+mod sessions;
 
 pub(crate) use columns::{LostColumn, lost_columns};
 pub use inventory::Found;
 pub use missing::{MissingGroup, group_missing, sees_every_database};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
+pub(crate) use sessions::{Session, Standing};
 
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
@@ -147,6 +149,12 @@ impl Probe {
             .iter()
             .map(|row| privileges::without_digest(&text(row, 0)))
             .collect())
+    }
+
+    /// Waits for no answer longer than this.
+    pub(crate) fn answering_within(mut self, limit: Duration) -> Self {
+        self.query_limit = limit;
+        self
     }
 
     /// Ends the connection in good order.

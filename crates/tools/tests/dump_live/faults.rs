@@ -52,7 +52,7 @@ fn stand_in(dir: &Path, after: &str) -> std::path::PathBuf {
     stand_in_around(dir, ":", after)
 }
 
-fn stand_in_around(dir: &Path, before: &str, after: &str) -> std::path::PathBuf {
+pub(crate) fn stand_in_around(dir: &Path, before: &str, after: &str) -> std::path::PathBuf {
     let path = dir.join("mydumper");
     let real = mydumper_program();
     let script = format!(

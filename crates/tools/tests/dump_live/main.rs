@@ -3,6 +3,8 @@
 //! `MYKEEPER_TEST_MYDUMPER=/path/to/mydumper` runs them with another one than the installed.
 
 mod faults;
+mod locks;
+mod strays;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

@@ -475,6 +475,8 @@ fn support_record(
         deletion_reason: None,
         validate_status: ValidateStatus::NotTried,
         manifest_blake3: None,
+        lock_waited_ms: None,
+        lock_held_ms: None,
     };
     let evidence = mykeeper_domain::evidence::Evidence {
         version: FORMAT_VERSION,

@@ -136,6 +136,8 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         deletion_reason: None,
         validate_status: ValidateStatus::NotTried,
         manifest_blake3: None,
+        lock_waited_ms: None,
+        lock_held_ms: None,
     }
 }
 
@@ -198,6 +200,8 @@ pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, wit
             exit_status: "exit 0".into(),
             master_status: None,
             slave_status: None,
+            lock_waited_ms: None,
+            lock_held_ms: None,
         })
         .collect();
     let evidence = Evidence {

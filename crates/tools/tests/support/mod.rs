@@ -7,7 +7,7 @@
 
 use mykeeper_domain::SystemClock;
 use mykeeper_domain::inventory::Inventory;
-use mykeeper_domain::job::{Consistency, MydumperOption};
+use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::server::{Endpoint, Tls};
 use mykeeper_supervise::{Limits, ShimCommand, Supervisor};
 use mykeeper_tools::mydumper::{DumpEnv, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump};
@@ -231,6 +231,7 @@ pub(crate) struct Dump {
     pub(crate) options: Vec<MydumperOption>,
     pub(crate) consistency: Consistency,
     pub(crate) limits: Limits,
+    pub(crate) lock: LockPolicy,
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Log,
 }
@@ -254,6 +255,7 @@ impl Dump {
                 stall: Some(Duration::from_secs(120)),
                 grace: Duration::from_secs(5),
             },
+            lock: LockPolicy::default(),
             cancel: CancellationToken::new(),
             log: Log::default(),
         }
@@ -283,6 +285,7 @@ impl Dump {
             set_dir: &self.set_dir,
             private_dir: &self.private_dir,
             limits: self.limits.clone(),
+            lock: self.lock,
         };
         let env = DumpEnv {
             supervisor: &supervisor,
