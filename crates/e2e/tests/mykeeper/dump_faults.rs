@@ -163,6 +163,78 @@ fn a_database_that_appears_and_goes_during_a_dump_is_no_failure_of_the_others() 
     assert_run(&workspace.only_run_of("nightly"), "succeeded", &[]);
 }
 
+#[test]
+fn a_dump_that_is_held_up_by_a_writer_is_ended_in_time_and_tried_again() {
+    let server = MariaDb::with_sample();
+    server.sql("CREATE DATABASE held; CREATE TABLE held.t (a INT)");
+    let workspace = shop_workspace(
+        &server,
+        "lock_budget = \"2s\"\nretry = { attempts = 2, delay = \"8s\" }",
+    );
+    std::thread::scope(|scope| {
+        let writer =
+            scope.spawn(|| server.try_sql("INSERT INTO held.t SELECT SLEEP(9) WHERE 'geheim' <> ''"));
+        wait_until(LIMIT, "the writer is at work", || {
+            let at_work = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+            (server.value(at_work) == "1").then_some(())
+        });
+        workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+        assert!(writer.join().unwrap(), "the writer was disturbed");
+    });
+    let run = workspace.only_run_of("nightly");
+    assert_run(&run, "succeeded", &[]);
+    let first = &run["attempts"][0];
+    assert_eq!(first["state"], "failed", "{run:#}");
+    let reason = text(first, "reason");
+    assert!(
+        reason.contains("longer than the job's lock_budget of 2s"),
+        "{reason}"
+    );
+    assert!(reason.contains("held up by connection "), "{reason}");
+    assert!(!reason.contains("geheim"), "{reason}");
+    let backup = workspace.backups().remove(0);
+    assert!(backup["lock_held_ms"].is_u64(), "{backup:#}");
+    let failed = workspace.backups().remove(1);
+    assert!(failed["lock_waited_ms"].as_u64() >= Some(2_000), "{failed:#}");
+    workspace
+        .mykeeper(&["show", text(&failed, "id")])
+        .assert_code(0)
+        .assert_says("lock       waited for 2.");
+}
+
+#[test]
+fn a_long_query_is_named_and_no_folder_is_left_behind() {
+    let server = MariaDb::with_sample();
+    server.sql("CREATE DATABASE held; CREATE TABLE held.t (a INT)");
+    let workspace = shop_workspace(&server, "long_queries = \"abort\"\nlong_query_limit = \"1s\"");
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.try_sql("INSERT INTO held.t SELECT SLEEP(600) WHERE 'geheim' <> ''"));
+        let at_work = "SELECT IFNULL(MAX(ID), '') FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep' AND TIME > 1";
+        let id = wait_until(LIMIT, "the writer is at work for a while", || {
+            Some(server.value(at_work)).filter(|id| !id.is_empty())
+        });
+        workspace.mykeeper(&["run", "nightly"]).assert_code(1);
+        server.sql(&format!("KILL {id}"));
+        let run = workspace.only_run_of("nightly");
+        assert_run(
+            &run,
+            "failed",
+            &[&format!("connection {id} (root@localhost, INSERT for ")],
+        );
+        assert!(!text(&run, "reason").contains("geheim"), "{run:#}");
+    });
+    assert_eq!(files_below(&workspace.sets()), 0);
+    let days = std::fs::read_dir(workspace.sets()).unwrap().flatten();
+    for day in days {
+        assert_eq!(
+            std::fs::read_dir(day.path()).unwrap().count(),
+            0,
+            "{:?}",
+            day.path()
+        );
+    }
+}
+
 /// Waits until a real mydumper writes into a set.
 pub(crate) fn wait_for_dump(pid: u32, workspace: &Workspace) {
     wait_until(LIMIT, "a dump is under way", || {
