@@ -1,7 +1,7 @@
 //! What a dump that has ended left on its server: looked for, ended where it is surely the dump's, else told.
 //!
-//! A connection goes when its process does, but not at once: one that waits for a lock does not notice, and holds up
-//! all who come after it.
+//! A connection goes when its process does, but not at once: a server that computes does not look whether anyone is
+//! there, and one that waits for a lock looks now and then or never, and meanwhile all who come after it wait too.
 
 use super::presence::{Presence, connect, locked};
 use crate::error::ToolError;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 /// For everything that is asked and done when a dump was ended.
 const SWEEP_LIMIT: Duration = Duration::from_secs(8);
-/// So long a connection has to go by itself when its process is gone; one that waits for a lock does not notice.
+/// So long a connection has to go by itself when its process is gone; one that asks for a lock is ended at once.
 const SETTLE: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 /// A connection that is killed rolls back first.

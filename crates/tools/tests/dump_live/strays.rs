@@ -69,12 +69,39 @@ async fn a_lock_that_a_killed_mydumper_still_waits_for_is_taken_back() {
     let (result, ()) = tokio::join!(dump.run(&admin), signal_in_wait(&dump, &server, "-KILL"));
     let result = result.unwrap();
     assert_thawed(&server, &dump);
+    // The server notices it within a second or so; who is faster ends it.
+    assert!(
+        reasons(&result)[0].contains("mydumper ended with signal 9"),
+        "{:?}",
+        reasons(&result)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_the_server_goes_on_with_is_ended_with_its_dump() {
+    let server = Server::start();
+    server.sql(SHOP);
+    let admin = server.admin();
+    let dir = tempdir();
+    let mut dump = Dump::full(&["shop"]);
+    // While it counts, the server does not look whether anyone is there to take what comes of it.
+    let count = "SELECT COUNT(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b WHERE a.seq + b.seq = 7";
+    let slow = format!("{CONNECTED}; mariadb \"$1\" -N shop -e '{count}'");
+    dump.program = stand_in_around(dir.path(), &slow, ":");
+    dump.limits.timeout = Some(Duration::from_secs(4));
+    let result = dump.run(&admin).await.unwrap();
+    assert!(
+        matches!(result.ended, Some(ToolError::TimedOut { .. })),
+        "{:?}",
+        result.ended
+    );
     let left: Vec<String> = reasons(&result)
         .into_iter()
         .filter(|reason| reason.contains("of the dump was left on the server and has been ended"))
         .collect();
     assert_eq!(left.len(), 1, "{:?}", reasons(&result));
-    assert!(left[0].contains("(dba@localhost, FLUSH for "), "{left:?}");
+    assert!(left[0].contains("(dba@localhost, SELECT for "), "{left:?}");
+    assert_thawed(&server, &dump);
 }
 
 #[tokio::test(flavor = "multi_thread")]
