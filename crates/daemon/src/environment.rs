@@ -8,8 +8,9 @@ use mykeeper_domain::{Clock, NodeName};
 use mykeeper_supervise::Supervisor;
 use mykeeper_tools::ServerConnection;
 use secrecy::SecretString;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,8 @@ pub struct Environment {
     /// systemd's credentials.
     pub credentials_directory: Option<PathBuf>,
     settings: RwLock<Arc<Settings>>,
+    /// The leases on sets that runs of this process hold, by name.
+    pub(crate) held_leases: Mutex<BTreeSet<String>>,
 }
 
 /// How long a write to the catalog is tried again before the run goes on without it.
@@ -51,6 +54,7 @@ impl Environment {
             state,
             credentials_directory,
             settings: RwLock::new(Arc::new(settings)),
+            held_leases: Mutex::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, RunId};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -25,6 +25,36 @@ pub struct SetLease {
     name: String,
     holder: String,
     _renewal: AbortOnDropHandle<()>,
+    _held: HeldMark,
+}
+
+/// A lease that this process holds, whatever the wall's clock says: where that steps, one in the catalog lapses at once.
+struct HeldMark {
+    environment: Arc<Environment>,
+    name: String,
+}
+
+impl HeldMark {
+    /// `None` when another run of this process holds it.
+    fn set(environment: &Arc<Environment>, name: &str) -> Option<Self> {
+        held(environment).insert(name.to_owned()).then(|| Self {
+            environment: Arc::clone(environment),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl Drop for HeldMark {
+    fn drop(&mut self) {
+        held(&self.environment).remove(&self.name);
+    }
+}
+
+fn held(environment: &Environment) -> MutexGuard<'_, BTreeSet<String>> {
+    environment
+        .held_leases
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SetLease {
@@ -37,6 +67,9 @@ impl SetLease {
     ) -> Result<Option<Self>, CatalogError> {
         let name = format!("{PREFIX}{set}:{purpose}");
         let holder = holder(environment, run);
+        let Some(held) = HeldMark::set(environment, &name) else {
+            return Ok(None);
+        };
         if !renew(environment, &name, &holder).await? {
             return Ok(None);
         }
@@ -63,6 +96,7 @@ impl SetLease {
             name,
             holder,
             _renewal: AbortOnDropHandle::new(renewal),
+            _held: held,
         }))
     }
 
@@ -127,7 +161,8 @@ pub async fn sets_in_use(environment: &Environment) -> Result<BTreeSet<BackupId>
         sets.extend(attempts.into_iter().filter_map(|attempt| attempt.bk_id));
     }
     // After the runs: one that has ended meanwhile may have handed its set on to another that has a lease.
-    let names = catalog.leases(PREFIX, environment.clock.now()).await?;
+    let mut names = catalog.leases(PREFIX, environment.clock.now()).await?;
+    names.extend(held(environment).iter().cloned());
     sets.extend(names.iter().filter_map(|name| {
         name.strip_prefix(PREFIX)?
             .split(':')
