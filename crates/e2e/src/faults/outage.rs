@@ -5,13 +5,13 @@ use super::stage::{Engine, Setting, Stage, now_ms};
 use rustix::process::Signal;
 use std::time::Duration;
 
-const KINDS: [&str; 4] = ["stopped", "restarted", "killed", "read-only"];
+const KINDS: [&str; 4] = ["killed", "stopped", "restarted", "read-only"];
 /// What is met: a dump, a transfer, a proof, whatever comes.
 const PHASES: [&str; 4] = ["mydumper", "rsync", "myloader", ""];
 /// An outage that lasts so long has a slot of a backup in it, and the time to begin it.
-const TELLING: Duration = Duration::from_secs(9);
+const TELLING: Duration = Duration::from_secs(13);
 /// A catalog that says nothing is taken to be away after ten seconds.
-const TELLING_IN_SILENCE: Duration = Duration::from_secs(18);
+const TELLING_IN_SILENCE: Duration = Duration::from_secs(22);
 
 pub(super) fn inject(trial: &mut Trial) {
     let rounds = trial.plan.rounds(20, 1);
@@ -28,7 +28,7 @@ pub(super) fn inject(trial: &mut Trial) {
     // Outages in which backups had the time to go on.
     let mut telling = Vec::new();
     let kinds = if trial.plan.is_short() {
-        &KINDS[2..]
+        &KINDS[..1]
     } else {
         &KINDS
     };
@@ -39,7 +39,7 @@ pub(super) fn inject(trial: &mut Trial) {
                 stage.await_tool(phase, Duration::from_secs(12));
                 std::thread::sleep(trial.dice.millis(0, 500));
             }
-            let lasts = trial.lasts((9_000, 10_000), (2_000, 25_000));
+            let lasts = trial.lasts((14_000, 15_000), (2_000, 30_000));
             let restarts = !trial.plan.is_short() && trial.dice.percent(25);
             take_away(&mut stage, kind);
             let began = now_ms();

@@ -352,9 +352,8 @@ impl Stage {
             watched: self.watched.expect("a daemon was started"),
             databases: &SAMPLE_DATABASES,
         });
-        let is_clean = found.are_none();
         trial.findings.extend(found);
-        if is_clean {
+        if trial.findings.are_none() {
             self.workspace.keep(false);
             trial.kept.retain(|path| path != self.workspace.path());
         }
