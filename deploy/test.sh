@@ -19,7 +19,7 @@ Runs, and stops at the first that fails:
 
   --quick       only the tests that start no server: format, lints, unit tests
   --advisories  also asks the advisory database, which is fetched from outside
-  --faults      not those, but the fault suite in its long form, an hour and a half or so: kill -9 of the daemon
+  --faults      not those, but the fault suite in its long form, about an hour: kill -9 of the daemon
                 and of its tools, the catalog, the network, disks, the clock and the server taken away, each at
                 random instants, and an audit after each. Prints one table; ends with 1 when a slot or a set was
                 lost or doubled, a process was left, or something was judged wrongly

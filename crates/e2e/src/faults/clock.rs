@@ -4,6 +4,7 @@ use super::Trial;
 use super::stage::{Setting, Stage, now_ms};
 use crate::audit::shown;
 use crate::binary::Surroundings;
+use crate::catalog_view::CatalogView;
 use crate::mariadb::MariaDb;
 use crate::wait::wait_until;
 use crate::workspace::Workspace;
@@ -29,6 +30,13 @@ const DAYS: [(&str, &str, &[&str]); 8] = [
     // Half an hour. 2027-04-04: 02:00 becomes 01:30. 2027-10-03: 02:00 becomes 02:30.
     ("45 1 4 4 *", "Australia/Lord_Howe", &["2027-04-03T14:45:00Z"]),
     ("15 2 3 10 *", "Australia/Lord_Howe", &["2027-10-02T15:30:00Z"]),
+];
+
+/// When the wall's clock shows a time of [`DAYS`] for the second time: nothing is due.
+const AGAIN: [&str; 3] = [
+    "2027-10-31T01:30:00Z",
+    "2027-11-07T06:30:00Z",
+    "2027-04-03T15:15:00Z",
 ];
 
 /// The clock that a process sees.
@@ -129,17 +137,23 @@ pub(super) fn changes(trial: &mut Trial) {
         })
         .collect();
     workspace.write_schedule(&jobs);
-    let mut instants: Vec<i64> = DAYS.iter().flat_map(|day| day.2).map(|text| ms(text)).collect();
+    let due = DAYS.iter().flat_map(|day| day.2).map(|text| (ms(text), true));
+    let again = AGAIN.iter().map(|text| (ms(text), false));
+    let mut instants: Vec<(i64, bool)> = due.chain(again).collect();
     instants.sort_unstable();
     instants.dedup();
-    let ahead_of = |instant: i64| (instant - now_ms()) / 1000 - 3;
+    let ahead_of = |instant: i64| (instant - now_ms()) / 1000 - 1;
     clock.set(ahead_of(ms("2027-01-01T00:00:00Z")));
     workspace.surround(surroundings);
     let mut daemon = workspace.daemon();
     let catalog = workspace.catalog();
-    for instant in &instants {
+    for (instant, is_due) in &instants {
         clock.set(ahead_of(*instant));
-        trial.count("change");
+        trial.count(if *is_due { "slot" } else { "time shown again" });
+        if !is_due {
+            std::thread::sleep(Duration::from_secs(3));
+            continue;
+        }
         let query = format!("SELECT COUNT(*) FROM mk_run WHERE slot_ms = {instant} AND state = 'succeeded'");
         wait_until(
             Duration::from_secs(30),
@@ -147,10 +161,14 @@ pub(super) fn changes(trial: &mut Trial) {
             || (catalog.value(&query) != "0").then_some(()),
         );
     }
-    // The hour that comes twice comes to its second end, and the year to its.
     clock.set(ahead_of(ms("2027-12-31T00:00:00Z")));
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
+    each_day_once(trial, &catalog);
+}
+
+/// The slots of the jobs are those of [`DAYS`], each once, and no other.
+fn each_day_once(trial: &mut Trial, catalog: &CatalogView<'_>) {
     for (index, (cron, zone, expected)) in DAYS.iter().enumerate() {
         let job = format!("day-{index}");
         let query = format!("SELECT slot_ms FROM mk_slot WHERE job = '{job}' ORDER BY slot_ms");
