@@ -133,36 +133,58 @@ pub async fn settle(engine: &Engine) -> Result<Vec<RunId>, DaemonError> {
         .await?;
     let mut alive = Vec::new();
     for run in environment.catalog.unfinished_runs(&environment.node).await? {
-        if engine.is_own(run.id) {
-            alive.push(run.id);
-            continue;
-        }
-        if run.state == RunState::Queued {
-            if !engine.is_foreground() {
-                settle_queued(engine, run).await?;
+        let (id, job) = (run.id, run.job.clone());
+        match settle_run(engine, run).await {
+            Ok(lives) => alive.extend(lives.then_some(id)),
+            Err(DaemonError::Catalog(error)) if error.is_away() => return Err(error.into()),
+            // Its own misfortune: the others are settled, and it is looked at again.
+            Err(error) => {
+                tracing::error!(run = %id, %job, %error, "a run of an earlier process cannot be settled yet");
+                alive.push(id);
             }
-            continue;
         }
-        let settling = engine.begin_settling(&run.job);
-        match environment.state.lock_job(&run.job)? {
-            LockAttempt::Busy(owner) if owner.as_ref().is_none_or(|owner| owner.run == Some(run.id)) => {
-                tracing::debug!(run = %run.id, job = %run.job, "a run in the foreground is under way");
-                alive.push(run.id);
-            }
-            _ => interrupt(engine, &run).await?,
-        }
-        drop(settling);
     }
     for transfer in transfers {
         let is_over = match transfer.run_id {
             Some(run) => !alive.contains(&run) && !engine.is_own(run),
             None => true,
         };
-        if is_over {
-            interrupt_transfer(engine, &transfer).await?;
+        if !is_over {
+            continue;
+        }
+        match interrupt_transfer(engine, &transfer).await {
+            Err(DaemonError::Catalog(error)) if !error.is_away() => {
+                tracing::error!(transfer = %transfer.id, %error, "a transfer of an earlier process cannot be ended yet");
+            }
+            ended => ended?,
         }
     }
     Ok(alive)
+}
+
+/// One run that is not final. True: it lives.
+async fn settle_run(engine: &Engine, run: Run) -> Result<bool, DaemonError> {
+    if engine.is_own(run.id) {
+        return Ok(true);
+    }
+    if run.state == RunState::Queued {
+        if !engine.is_foreground() {
+            settle_queued(engine, run).await?;
+        }
+        return Ok(false);
+    }
+    let _settling = engine.begin_settling(&run.job);
+    match engine.environment().state.lock_job(&run.job)? {
+        LockAttempt::Busy(owner) if owner.as_ref().is_none_or(|owner| owner.run == Some(run.id)) => {
+            tracing::debug!(run = %run.id, job = %run.job, "a run in the foreground is under way");
+            Ok(true)
+        }
+        // The lock is held until the run is settled.
+        _attempt => {
+            interrupt(engine, &run).await?;
+            Ok(false)
+        }
+    }
 }
 
 /// A run that waited has never run: it is taken up, or its slot passes.
@@ -260,8 +282,14 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Opt
     let (Some(id), Some(dir)) = (attempt.bk_id, &attempt.work_dir) else {
         return Ok(None);
     };
-    if let Some(recorded) = environment.catalog.backup(id).await? {
-        return Ok(recorded.is_complete().then_some(id));
+    match environment.catalog.backup(id).await {
+        Ok(Some(recorded)) => return Ok(recorded.is_complete().then_some(id)),
+        Ok(None) => {}
+        // What is written goes to the journal, and a set that the catalog has already stays as it is there.
+        Err(error) if error.is_away() => {
+            tracing::debug!(set = %id, %error, "whether a set that was left is recorded cannot be asked");
+        }
+        Err(error) => return Err(error.into()),
     }
     if !dir.is_dir() {
         return Ok(None);

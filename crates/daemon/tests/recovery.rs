@@ -6,20 +6,22 @@
     reason = "a test ends at what it did not expect"
 )]
 
-#[expect(dead_code, reason = "what these tests share with others")]
 mod support;
 
 use chrono::TimeDelta;
+use mykeeper_catalog::{OpenCatalog, open_journaled};
 use mykeeper_daemon::Engine;
 use mykeeper_daemon::missing::{Wanted, find_missing};
 use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
 use mykeeper_daemon::resume::retry_interrupted;
 use mykeeper_daemon::scheduler::Scheduler;
+use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunState, Trigger};
-use mykeeper_domain::{AttemptId, Clock, JobName, ManualClock, RunId, SystemClock};
+use mykeeper_domain::{AttemptId, BackupId, Clock, JobName, ManualClock, RunId, SystemClock};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
-use support::{Stage, at, endless};
+use support::{Stage, at, endless, environment_with, settings};
 
 const NIGHTLY: &str = "cron = \"0 4 * * *\"\nretry = { attempts = 3, delay = \"1s\" }";
 
@@ -45,11 +47,11 @@ fn left(stage: &Stage, state: RunState) -> Run {
     }
 }
 
-async fn begin_attempt(stage: &Stage, run: &Run, number: u32) {
-    let attempt = Attempt {
+fn first_attempt(run: &Run) -> Attempt {
+    Attempt {
         id: AttemptId::generate(),
         run_id: run.id,
-        number,
+        number: 1,
         bk_id: None,
         work_dir: None,
         state: RunState::Running,
@@ -57,6 +59,23 @@ async fn begin_attempt(stage: &Stage, run: &Run, number: u32) {
         exit_status: None,
         started_at: run.requested_at,
         finished_at: None,
+    }
+}
+
+async fn begin_attempt(stage: &Stage, run: &Run, number: u32) {
+    let attempt = Attempt {
+        number,
+        ..first_attempt(run)
+    };
+    stage.environment.catalog.start_attempt(&attempt).await.unwrap();
+}
+
+/// An attempt whose dump had begun.
+async fn begin_dump(stage: &Stage, run: &Run, (set, dir): (BackupId, &Path)) {
+    let attempt = Attempt {
+        bk_id: Some(set),
+        work_dir: Some(dir.to_owned()),
+        ..first_attempt(run)
     };
     stage.environment.catalog.start_attempt(&attempt).await.unwrap();
 }
@@ -154,6 +173,54 @@ async fn what_a_person_ran_or_what_is_skipped_when_missed_is_not_done_again() {
         assert_eq!(runs.len(), 1, "{job}: {runs:#?}");
         assert_eq!(runs[0].state, RunState::Interrupted);
     }
+}
+
+/// A shared catalog at whose address nobody answers.
+async fn away_stage() -> Stage {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(&dir, NIGHTLY);
+    StateDir::open(&settings.state_dir).unwrap();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let open = OpenCatalog {
+        url: format!("mysql://keeper@{}/catalogdb", nobody.local_addr().unwrap()),
+        password: None,
+        timezone: settings.catalog.timezone,
+        create: true,
+    };
+    drop(nobody);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let catalog = open_journaled(&open, &settings.state_dir, Arc::clone(&clock))
+        .await
+        .unwrap();
+    Stage {
+        environment: environment_with(settings, catalog, clock),
+        dir,
+    }
+}
+
+#[tokio::test]
+async fn what_a_kill_left_in_mid_dump_is_settled_while_the_catalog_is_away() {
+    let stage = away_stage().await;
+    let catalog = &stage.environment.catalog;
+    let lost = left(&stage, RunState::Running);
+    catalog.claim_slot(&lost).await.unwrap();
+    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
+    std::fs::create_dir_all(&dir).unwrap();
+    begin_dump(&stage, &lost, (set, &dir)).await;
+    let engine = stage.engine();
+    recover(&engine).await.unwrap();
+    assert_eq!(by_id(&stage, lost.id).await.state, RunState::Interrupted);
+    let attempts = catalog.attempts(lost.id).await.unwrap();
+    assert_eq!(attempts[0].state, RunState::Interrupted);
+    let recorded = catalog.backup(set).await.unwrap().unwrap();
+    assert!(!recorded.is_complete(), "{recorded:?}");
+    // The next slot runs.
+    engine.fire(stage.job(), at("2026-11-21T04:00:00Z"), Trigger::Schedule);
+    engine.stop_taking();
+    engine.idle().await;
+    let last = catalog.last_runs(&stage.environment.node).await.unwrap();
+    assert_eq!(last[0].slot_at, Some(at("2026-11-21T04:00:00Z")));
+    assert!(last[0].state.is_final(), "{last:?}");
 }
 
 #[tokio::test]

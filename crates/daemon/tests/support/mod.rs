@@ -84,7 +84,7 @@ pub(crate) fn settings(dir: &TempDir, job: &str) -> Settings {
 }
 
 pub(crate) async fn environment(settings: Settings, clock: Arc<dyn Clock>) -> Arc<Environment> {
-    let state = StateDir::open(&settings.state_dir).unwrap();
+    StateDir::open(&settings.state_dir).unwrap();
     let catalog: Arc<dyn Catalog> = mykeeper_catalog::open(&OpenCatalog {
         url: settings.catalog.url.clone(),
         password: None,
@@ -94,6 +94,16 @@ pub(crate) async fn environment(settings: Settings, clock: Arc<dyn Clock>) -> Ar
     .await
     .unwrap();
     catalog.migrate().await.unwrap();
+    environment_with(settings, catalog, clock)
+}
+
+/// Over a catalog of the test's own.
+pub(crate) fn environment_with(
+    settings: Settings,
+    catalog: Arc<dyn Catalog>,
+    clock: Arc<dyn Clock>,
+) -> Arc<Environment> {
+    let state = StateDir::open(&settings.state_dir).unwrap();
     let shim = ShimCommand {
         program: "/nonexistent".into(),
         args: vec![],
