@@ -19,6 +19,11 @@ struct JobRow {
 }
 
 impl JobRow {
+    /// Whether a clock that was ahead has noted something that would hide what is due now.
+    fn is_ahead_of(&self, now: DateTime<Utc>) -> bool {
+        self.last_slot_ms.max(self.since_ms) > Some(ms(now))
+    }
+
     fn into_record(self, node: &NodeName) -> Result<JobRecord, CatalogError> {
         let place = Place {
             table: "mk_job",
@@ -51,7 +56,31 @@ pub(crate) async fn know(
         .fetch_optional(&mut *tx)
         .await?;
         match known {
-            Some(row) if row.forgotten_ms.is_none() && row.since_ms.is_some() => {
+            Some(mut row) if row.forgotten_ms.is_none() && row.since_ms.is_some() => {
+                if row.is_ahead_of(now) {
+                    let decided: Option<i64> = sqlx::query_scalar(
+                        "SELECT s.slot_ms FROM mk_slot s JOIN mk_run r ON r.id = s.run_id \
+                         WHERE s.node = ? AND s.job = ? AND s.slot_ms <= ? AND r.requested_ms <= ? \
+                         ORDER BY s.slot_ms DESC LIMIT 1",
+                    )
+                    .bind(node.as_str())
+                    .bind(job.as_str())
+                    .bind(ms(now))
+                    .bind(ms(now))
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                    row.since_ms = row.since_ms.min(Some(ms(now)));
+                    row.last_slot_ms = decided;
+                    sqlx::query(
+                        "UPDATE mk_job SET since_ms = ?, last_slot_ms = ? WHERE node = ? AND job = ?",
+                    )
+                    .bind(row.since_ms)
+                    .bind(row.last_slot_ms)
+                    .bind(node.as_str())
+                    .bind(job.as_str())
+                    .execute(&mut *tx)
+                    .await?;
+                }
                 if row.kind != kind.as_str() {
                     sqlx::query("UPDATE mk_job SET kind = ? WHERE node = ? AND job = ?")
                         .bind(kind.as_str())
@@ -169,8 +198,9 @@ pub(crate) async fn known_one(
     row.map(|row| row.into_record(node)).transpose()
 }
 
-/// Takes over what another catalog knows of a job; a slot that was decided here meanwhile stays decided.
-pub(crate) async fn adopt(store: &Store, record: &JobRecord) -> Result<(), CatalogError> {
+/// Takes over what another catalog knows of a job at `now`; a slot that was decided here meanwhile stays decided,
+/// unless a clock that was ahead did it.
+pub(crate) async fn adopt(store: &Store, record: &JobRecord, now: DateTime<Utc>) -> Result<(), CatalogError> {
     writing!(store, "copy a job", |tx| {
         let known: Option<JobRow> = sqlx::query_as(
             "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job WHERE node = ? AND job = ?",
@@ -180,10 +210,11 @@ pub(crate) async fn adopt(store: &Store, record: &JobRecord) -> Result<(), Catal
         .fetch_optional(&mut *tx)
         .await?;
         let since = ms(record.since);
-        let last = record
-            .last_slot_at
-            .map(ms)
-            .max(known.as_ref().and_then(|row| row.last_slot_ms));
+        let last = record.last_slot_at.map(ms).max(
+            known
+                .as_ref()
+                .and_then(|row| row.last_slot_ms.filter(|last| *last <= ms(now))),
+        );
         let is_same = known.as_ref().is_some_and(|row| {
             row.forgotten_ms.is_none()
                 && row.since_ms == Some(since)

@@ -6,7 +6,7 @@ use crate::row::{Place, ms};
 use crate::runs::{insert_runs, remember_job};
 use crate::{Claim, DecidedSlot};
 use chrono::{DateTime, Utc};
-use mykeeper_domain::run::Run;
+use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{JobName, NodeName};
 use sqlx::{FromRow, QueryBuilder};
 use std::collections::HashSet;
@@ -27,6 +27,66 @@ macro_rules! advance_job {
     };
 }
 
+/// Who has a slot that somebody else wants.
+#[derive(FromRow)]
+struct HolderRow {
+    run_id: String,
+    state: Option<String>,
+    requested_ms: Option<i64>,
+    reason: Option<String>,
+    covers_after_ms: Option<i64>,
+    covers_slots: Option<i64>,
+}
+
+impl HolderRow {
+    /// Whether it let the slot pass at an instant that, by the clock of now, has not come: the clock was ahead then,
+    /// and nothing was ever run for the slot.
+    fn is_of_a_clock_ahead(&self, run: &Run) -> bool {
+        self.state.as_deref() == Some(RunState::Skipped.as_str())
+            && self
+                .requested_ms
+                .is_some_and(|requested_ms| requested_ms > ms(run.requested_at))
+    }
+}
+
+/// Gives the slot, and the earlier ones that its holder stood for, to `$run`. The holder's row stays, without a slot.
+macro_rules! take_over {
+    ($tx:ident, $run:ident, $slot_at:ident, $holder:ident) => {{
+        let taken_over =
+            sqlx::query("UPDATE mk_slot SET run_id = ? WHERE node = ? AND job = ? AND slot_ms = ? AND run_id = ?")
+                .bind($run.id.to_string())
+                .bind($run.node.as_str())
+                .bind($run.job.as_str())
+                .bind(ms($slot_at))
+                .bind(&$holder.run_id)
+                .execute(&mut *$tx)
+                .await?;
+        if taken_over.rows_affected() != 1 {
+            Err(Fault::Raced)?;
+        }
+        let note = format!(
+            "the clock was ahead; the slot of {} was taken over by run {}",
+            $slot_at.to_rfc3339(),
+            $run.id
+        );
+        sqlx::query(
+            "UPDATE mk_run SET slot_ms = NULL, covers_after_ms = NULL, covers_slots = NULL, reason = ? WHERE id = ?",
+        )
+        .bind($holder.reason.as_ref().map_or_else(|| note.clone(), |reason| format!("{reason}; {note}")))
+        .bind(&$holder.run_id)
+        .execute(&mut *$tx)
+        .await?;
+        insert_runs!($tx, std::iter::once($run))?;
+        sqlx::query("UPDATE mk_run SET covers_after_ms = ?, covers_slots = ? WHERE id = ? AND covers_after_ms IS NULL")
+            .bind($holder.covers_after_ms)
+            .bind($holder.covers_slots)
+            .bind($run.id.to_string())
+            .execute(&mut *$tx)
+            .await?;
+        remember_job!($tx, $run);
+    }};
+}
+
 pub(crate) async fn claim(store: &Store, run: &Run) -> Result<Claim, CatalogError> {
     const ACTION: &str = "take a slot";
     let Some(slot_at) = run.slot_at else {
@@ -45,19 +105,25 @@ pub(crate) async fn claim(store: &Store, run: &Run) -> Result<Claim, CatalogErro
             .await;
         match taken {
             Err(error) if is_duplicate(&error) => {
-                let holder: Option<String> = sqlx::query_scalar(
-                    "SELECT run_id FROM mk_slot WHERE node = ? AND job = ? AND slot_ms = ?",
+                let holder: Option<HolderRow> = sqlx::query_as(
+                    "SELECT s.run_id, r.state, r.requested_ms, r.reason, r.covers_after_ms, r.covers_slots \
+                     FROM mk_slot s LEFT JOIN mk_run r ON r.id = s.run_id \
+                     WHERE s.node = ? AND s.job = ? AND s.slot_ms = ?",
                 )
                 .bind(run.node.as_str())
                 .bind(run.job.as_str())
                 .bind(ms(slot_at))
                 .fetch_optional(&mut *tx)
                 .await?;
-                // The same claim again: its first answer was lost on the way.
-                if holder == Some(run.id.to_string()) {
-                    Claim::Won
-                } else {
-                    Claim::Taken
+                match holder {
+                    // The same claim again: its first answer was lost on the way.
+                    Some(holder) if holder.run_id == run.id.to_string() => Claim::Won,
+                    Some(holder) if holder.is_of_a_clock_ahead(run) => {
+                        take_over!(tx, run, slot_at, holder);
+                        advance_job!(tx, run, ms(slot_at));
+                        Claim::Won
+                    }
+                    _ => Claim::Taken,
                 }
             }
             taken => {

@@ -2,6 +2,7 @@
 
 mod execute;
 mod marks;
+mod taken;
 
 use crate::environment::Environment;
 use crate::error::DaemonError;
@@ -395,7 +396,7 @@ impl Engine {
             .await?;
         drop(claiming);
         if claim == Claim::Taken {
-            tracing::debug!(job = %job.name, slot = %slot_at, "the slot was taken before");
+            self.tell_taken(&run, slot_at).await;
             return Ok(());
         }
         match (run.state, lock) {

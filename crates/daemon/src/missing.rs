@@ -102,14 +102,17 @@ pub async fn find_missing(
 }
 
 /// The slots of a job up to the newest decided one that have no row, of these last days. There are some where a daemon
-/// was killed between failing to take one and deciding it as missed.
+/// was killed between failing to take one and deciding it as missed. None after `now`, whatever a clock that was ahead
+/// has noted.
 pub(crate) async fn find_holes(
     catalog: &dyn Catalog,
     record: &JobRecord,
+    now: DateTime<Utc>,
 ) -> Result<BTreeSet<DateTime<Utc>>, CatalogError> {
     let (Some(newest), Some(schedule)) = (record.last_slot_at, parse_definition(&record.schedule)) else {
         return Ok(BTreeSet::new());
     };
+    let newest = newest.min(now);
     let from = record.since.max(newest - LOOKED_BACK);
     let mut decided = Decided::new(catalog, (&record.node, &record.job), newest);
     let mut holes = BTreeSet::new();

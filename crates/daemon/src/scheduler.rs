@@ -143,7 +143,7 @@ impl Scheduler {
         for record in catalog.known_jobs(&environment.node).await? {
             let is_in_force = |job: &Arc<Job>| definition(job).schedule == record.schedule;
             if self.jobs.get(&record.job).is_some_and(is_in_force) {
-                let holes = find_holes(catalog, &record).await?;
+                let holes = find_holes(catalog, &record, self.now()).await?;
                 if !holes.is_empty() {
                     tracing::warn!(job = %record.job, slots = holes.len(), "slots were left out, and are decided now");
                 }

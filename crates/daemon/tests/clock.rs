@@ -9,7 +9,7 @@ use mykeeper_daemon::recovery::recover;
 use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::{Engine, Environment};
-use mykeeper_domain::run::{Run, Trigger};
+use mykeeper_domain::run::{Run, RunState, Trigger};
 use mykeeper_domain::{Clock, ManualClock};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use rand::rngs::StdRng;
@@ -127,6 +127,24 @@ impl Life {
             if rng.random_bool(0.7) {
                 self.settle().await;
             }
+        }
+        self.advance_to(until);
+    }
+
+    /// The same, with each slot's run over before the next comes.
+    async fn pass_quietly(&self, span: TimeDelta) {
+        let until = self.clock.now() + span;
+        let settings = self.environment.settings();
+        let slots = settings.jobs.values().flat_map(|job| {
+            let slots = job.schedule.slots_between(self.clock.now(), until);
+            slots.map(move |slot| (slot, &job.name))
+        });
+        let due: BTreeSet<_> = slots.collect();
+        for (slot, name) in due {
+            self.advance_to(slot);
+            self.engine
+                .fire(Arc::clone(&settings.jobs[name]), slot, Trigger::Schedule);
+            self.settle().await;
         }
         self.advance_to(until);
     }
@@ -258,4 +276,52 @@ fn every_slot_is_decided_once_whatever_happens_to_clock_and_daemon() {
         });
         audit(&runs, dir.path(), (since, clock.now()), seed);
     }
+}
+
+/// The slots of a job in a span that were really run.
+async fn slots_run(life: &Life, job: &str) -> BTreeSet<DateTime<Utc>> {
+    let filter = RunFilter {
+        job: Some(job.parse().unwrap()),
+        limit: u32::MAX,
+        ..Default::default()
+    };
+    let runs = life.environment.catalog.runs(&filter).await.unwrap();
+    let run = runs.into_iter().filter(|run| run.state == RunState::Succeeded);
+    run.filter_map(|run| run.slot_at).collect()
+}
+
+#[tokio::test]
+async fn slots_that_are_due_after_the_clock_was_far_ahead_are_run() {
+    let dir = tempfile::tempdir().unwrap();
+    write_files(dir.path());
+    let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
+    let begin = clock.now();
+    let mut life = Life::begin(dir.path(), clock.clone()).await;
+    life.jump(TimeDelta::days(40)).await;
+    life.settle().await;
+    life.jump(-TimeDelta::days(40)).await;
+    life.settle().await;
+    for _ in 0..36 {
+        life.pass_quietly(TimeDelta::hours(1)).await;
+    }
+    let settings = life.environment.settings();
+    for job in settings.jobs.values() {
+        let run = slots_run(&life, job.name.as_str()).await;
+        let due: BTreeSet<_> = job.schedule.slots_between(begin, clock.now()).collect();
+        let unrun: Vec<_> = due.difference(&run).collect();
+        assert_eq!(unrun, Vec::<&DateTime<Utc>>::new(), "{}", job.name);
+        assert!(!due.is_empty());
+    }
+
+    // Nobody is there for two days: what the clock that was ahead has noted does not hide that either.
+    drop(life);
+    clock.advance(TimeDelta::days(2));
+    let life = Life::begin(dir.path(), clock.clone()).await;
+    life.settle().await;
+    let berlin = &life.environment.settings().jobs["berlin"];
+    let newest = berlin.schedule.slots_between(begin, clock.now()).last().unwrap();
+    assert!(
+        slots_run(&life, "berlin").await.contains(&newest),
+        "{newest} is caught up with"
+    );
 }

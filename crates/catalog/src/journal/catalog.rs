@@ -71,7 +71,7 @@ impl Catalog for Journaled {
             match known {
                 Ok(record) => {
                     shared.note_back();
-                    if let Err(error) = jobs::adopt(&shared.local, &record).await {
+                    if let Err(error) = jobs::adopt(&shared.local, &record, now).await {
                         tracing::warn!(%error, job = %record.job, "this machine's copy of the catalog lacks a job");
                     }
                     return Ok(record);
@@ -82,7 +82,10 @@ impl Catalog for Journaled {
         }
         // What is known already needs no note: there may be a thousand jobs.
         let known = jobs::known_one(&shared.local, node, &definition.job).await?;
-        if let Some(record) = known.filter(|record| record.kind == definition.kind) {
+        let is_told = |record: &JobRecord| {
+            record.kind == definition.kind && record.last_slot_at.max(Some(record.since)) <= Some(now)
+        };
+        if let Some(record) = known.filter(is_told) {
             return Ok(record);
         }
         let entry = Entry::KnowJob {

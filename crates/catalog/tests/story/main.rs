@@ -345,6 +345,7 @@ async fn tell(settings: &OpenCatalog) {
 async fn acts(catalog: &dyn Catalog) {
     jobs_are_known_and_forgotten(catalog).await;
     slots_that_pass_are_recorded_once(catalog).await;
+    a_slot_that_a_clock_ahead_let_pass_is_taken_over(catalog).await;
     a_run_is_done_again_once_and_says_what_it_waits_for(catalog).await;
     runs_and_attempts_end_once(catalog).await;
     runs_are_found(catalog).await;
@@ -583,6 +584,76 @@ async fn slots_that_pass_are_recorded_once(catalog: &dyn Catalog) {
         .await
         .unwrap();
     assert_eq!(first[0].covers_after, Some(noon() - minutes(100)));
+}
+
+async fn a_slot_that_a_clock_ahead_let_pass_is_taken_over(catalog: &dyn Catalog) {
+    let definition = definition(&job("ahead"), JobKind::Backup);
+    catalog.know_job(&node("n9"), &definition, noon()).await.unwrap();
+    let slot = noon() + minutes(5);
+    let covers = Some(CoveredSlots {
+        after: noon(),
+        slots: 4,
+    });
+    let passed = Run {
+        state: RunState::Skipped,
+        reason: Some("merged".into()),
+        requested_at: noon() + minutes(500_000),
+        covers,
+        ..run("n9", "ahead", Some(slot))
+    };
+    let far = Run {
+        requested_at: noon() + minutes(500_000),
+        ..run("n9", "ahead", Some(noon() + minutes(499_999)))
+    };
+    assert_eq!(
+        catalog.skip_slots(std::slice::from_ref(&passed)).await.unwrap(),
+        1
+    );
+    assert_eq!(catalog.claim_slot(&far).await.unwrap(), Claim::Won);
+    let known = catalog.know_job(&node("n9"), &definition, noon()).await.unwrap();
+    assert_eq!(known.last_slot_at, None, "nothing of what is to come is decided");
+
+    let due = Run {
+        requested_at: slot,
+        ..run("n9", "ahead", Some(slot))
+    };
+    for _ in 0..2 {
+        assert_eq!(catalog.claim_slot(&due).await.unwrap(), Claim::Won);
+        // The journal may do everything again.
+        assert_eq!(
+            catalog.skip_slots(std::slice::from_ref(&passed)).await.unwrap(),
+            0
+        );
+    }
+    let taken = catalog.run(due.id).await.unwrap().unwrap();
+    assert_eq!((taken.slot_at, taken.covers), (Some(slot), covers));
+    let row = catalog.run(passed.id).await.unwrap().unwrap();
+    assert_eq!(
+        (row.slot_at, row.covers, row.state),
+        (None, None, RunState::Skipped)
+    );
+    let reason = row.reason.unwrap();
+    assert!(
+        reason.starts_with("merged; ") && reason.contains(&due.id.to_string()),
+        "{reason}"
+    );
+    let known = catalog.know_job(&node("n9"), &definition, slot).await.unwrap();
+    assert_eq!(known.last_slot_at, Some(slot));
+
+    let later = Run {
+        requested_at: slot - minutes(1),
+        ..run("n9", "ahead", Some(slot))
+    };
+    assert_eq!(
+        catalog.claim_slot(&later).await.unwrap(),
+        Claim::Taken,
+        "what ran is not run again"
+    );
+    let of_far = Run {
+        requested_at: slot,
+        ..run("n9", "ahead", far.slot_at)
+    };
+    assert_eq!(catalog.claim_slot(&of_far).await.unwrap(), Claim::Taken);
 }
 
 async fn a_run_is_done_again_once_and_says_what_it_waits_for(catalog: &dyn Catalog) {
