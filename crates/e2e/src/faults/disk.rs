@@ -41,7 +41,7 @@ fn inject(trial: &mut Trial, (place, options): (&str, &str), kinds: &[&str], too
         return trial.skip("only root can mount a file system that can be full");
     }
     let mut stage = Stage::with(trial, Setting::default());
-    let Some(disk) = Tmpfs::mount_with(stage.workspace.at(place), options) else {
+    let Some(disk) = stage.mount(place, options) else {
         return trial.skip("a file system that can be full cannot be mounted here");
     };
     let rounds = trial.plan.rounds(25, 1);
@@ -72,8 +72,8 @@ fn inject(trial: &mut Trial, (place, options): (&str, &str), kinds: &[&str], too
         }
     }
     stage.source_link.set_rate(0);
-    stage.finish(trial);
     drop(disk);
+    stage.finish(trial);
 }
 
 /// As soon as nobody has a file open for writing; not at all when somebody always has.

@@ -2,7 +2,6 @@
 
 use super::Trial;
 use super::stage::{Setting, Stage};
-use crate::scratch::{Tmpfs, is_root};
 
 pub(super) fn inject(trial: &mut Trial) {
     let mut stage = Stage::with(
@@ -12,11 +11,7 @@ pub(super) fn inject(trial: &mut Trial) {
             ..Setting::default()
         },
     );
-    let disk = if is_root() {
-        Tmpfs::mount_with(stage.workspace.at("state"), "size=48m,nr_inodes=4000,mode=0700")
-    } else {
-        None
-    };
+    let disk = stage.mount("state", "size=48m,nr_inodes=4000,mode=0700");
     stage.start();
     trial.count("64 descriptors");
     let rounds = trial.plan.rounds(25, 1);
@@ -33,8 +28,8 @@ pub(super) fn inject(trial: &mut Trial) {
         disk.make_room();
         stage.ready_or_again();
     }
-    stage.finish(trial);
     drop(disk);
+    stage.finish(trial);
 }
 
 fn second_daemon(trial: &mut Trial, stage: &Stage) {

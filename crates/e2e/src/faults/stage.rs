@@ -11,11 +11,13 @@ use crate::proxy::TcpProxy;
 use crate::restored::{fingerprint, load_set};
 use crate::rsync_daemon::RsyncDaemon;
 use crate::sample::SAMPLE_DATABASES;
+use crate::scratch::Tmpfs;
 use crate::wait::wait_until;
 use crate::workspace::Workspace;
 use mykeeper_domain::{Clock, SystemClock};
 use rustix::process::Signal;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Every job every few seconds, so that a whole cycle takes no longer.
@@ -87,6 +89,8 @@ pub(crate) struct Setting {
 #[derive(Debug)]
 pub(crate) struct Stage {
     daemon: Option<Daemon>,
+    /// File systems in the workspace: unmounted before its folder is removed, as fields are dropped in this order.
+    disks: Vec<Rc<Tmpfs>>,
     pub(crate) workspace: Workspace,
     pub(crate) source: MariaDb,
     pub(crate) source_link: TcpProxy,
@@ -139,6 +143,7 @@ impl Stage {
         });
         Self {
             daemon: None,
+            disks: Vec::new(),
             workspace,
             source,
             source_link,
@@ -158,6 +163,13 @@ impl Stage {
     /// The daemon's clock is so many seconds ahead of the real one from now on.
     pub(crate) fn set_clock_ahead(&mut self, seconds: i64) {
         self.ahead_ms = seconds * 1000;
+    }
+
+    /// Mounts a file system of its own on a folder of the workspace; `None` where that cannot be had.
+    pub(crate) fn mount(&mut self, place: &str, options: &str) -> Option<Rc<Tmpfs>> {
+        let disk = Rc::new(Tmpfs::mount_with(self.workspace.at(place), options)?);
+        self.disks.push(Rc::clone(&disk));
+        Some(disk)
     }
 
     pub(crate) fn catalog(&self) -> CatalogView<'_> {
