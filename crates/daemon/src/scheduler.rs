@@ -108,8 +108,8 @@ pub struct Scheduler {
     jobs: Jobs,
     changes: watch::Receiver<Jobs>,
     heap: BinaryHeap<Reverse<(DateTime<Utc>, JobName)>>,
-    /// The heap begins after this instant; what came before it was decided as missed.
-    decided_at: DateTime<Utc>,
+    /// Something is left to be decided though the catalog answers: a job has a row that cannot be read, say.
+    is_behind: bool,
     /// Beats of a scheduler that turns, for the watchdog.
     beat: watch::Sender<Instant>,
 }
@@ -119,10 +119,9 @@ impl Scheduler {
     pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, watch::Receiver<Instant>) {
         let (sender, changes) = watch::channel(jobs.clone());
         let (beat, turned) = watch::channel(Instant::now());
-        let decided_at = engine.environment().clock.now();
         let scheduler = Self {
             engine,
-            decided_at,
+            is_behind: false,
             jobs,
             changes,
             heap: BinaryHeap::new(),
@@ -154,16 +153,43 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Decides the slots that passed while nobody was there. Before the first tick, and after a gap.
+    /// Decides the slots that passed while nobody was there. Before the first tick, and after a gap. It may take a
+    /// while, with many jobs and a catalog that is slow: what comes meanwhile is due, and fired between two jobs.
+    ///
+    /// # Errors
+    /// The catalog cannot be asked. What is wrong with one job alone is logged, and looked at again later.
     pub async fn decide_missed(&mut self) -> Result<(), CatalogError> {
-        let now = self.now();
-        self.decided_at = now;
-        for job in self.jobs.values() {
-            self.decide_missed_of(job, now).await?;
+        let (now, began) = (self.now(), Instant::now());
+        // What is due this instant is due, not missed.
+        self.fire_due(now, LATE);
+        self.heap.clear();
+        self.is_behind = false;
+        let mut outcome = Ok(());
+        let jobs: Vec<Arc<Job>> = self.jobs.values().cloned().collect();
+        for job in jobs {
+            if outcome.is_ok() {
+                match self.decide_missed_of(&job, now).await {
+                    Err(error) if error.is_away() => outcome = Err(error),
+                    Err(error) => {
+                        tracing::error!(job = %job.name, %error, retry_in = ?SWEEP_AGAIN, "missed slots of a job cannot be decided");
+                        self.is_behind = true;
+                    }
+                    Ok(()) => {}
+                }
+            }
+            // Its later slots come only now: taken before, they would hide those that were missed.
+            if let Some(next) = job.schedule.next_after(now) {
+                self.heap.push(Reverse((next, job.name.clone())));
+            }
+            // What came while this went on was not missed. The monotonic clock stands still while the host sleeps.
+            let passed = TimeDelta::from_std(began.elapsed()).unwrap_or(TimeDelta::MAX);
+            if self.fire_due(self.now(), LATE.checked_add(&passed).unwrap_or(TimeDelta::MAX)) {
+                self.is_behind = true;
+            }
             // Many jobs with much to record take a while: the watchdog sees that it goes on.
             self.beat.send_replace(Instant::now());
         }
-        Ok(())
+        outcome
     }
 
     async fn decide_missed_of(&self, job: &Arc<Job>, now: DateTime<Utc>) -> Result<(), CatalogError> {
@@ -208,13 +234,12 @@ impl Scheduler {
         }
     }
 
-    /// Runs until `stop`.
+    /// Runs until `stop`. Call [`Scheduler::decide_missed`] first.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
         let mut pulse = Pulse::start().await?;
-        self.rebuild();
         let mut last = (self.now(), Instant::now());
         // When missed slots are to be looked for again; the catalog may be away for a while.
-        let mut sweep_at: Option<Instant> = None;
+        let mut sweep_at = self.is_behind.then(|| Instant::now() + SWEEP_AGAIN);
         loop {
             let next = self.next_exact();
             tokio::select! {
@@ -251,7 +276,7 @@ impl Scheduler {
                 sweep_at = self.recover_from_gap().await.map(|wait| Instant::now() + wait);
                 last = (self.now(), Instant::now());
             }
-            if self.fire_due(now) {
+            if self.fire_due(now, LATE) {
                 sweep_at = self.recover_from_gap().await.map(|wait| Instant::now() + wait);
                 last = (self.now(), Instant::now());
             }
@@ -266,24 +291,13 @@ impl Scheduler {
         self.engine.environment().clock.now()
     }
 
-    /// The heap from the truth: each job's first slot that is not decided yet. What came while the others were
-    /// being decided is among them.
-    fn rebuild(&mut self) {
-        let from = self.decided_at;
-        self.heap = self
-            .jobs
-            .values()
-            .filter_map(|job| Some(Reverse((job.schedule.next_after(from)?, job.name.clone()))))
-            .collect();
-    }
-
     /// Decides what passed in a gap. Gives the wait before another try where the catalog cannot be asked.
     async fn recover_from_gap(&mut self) -> Option<Duration> {
-        let decided = self.decide_missed().await;
-        self.rebuild();
-        let error = decided.err()?;
-        tracing::error!(%error, retry_in = ?SWEEP_AGAIN, "missed slots cannot be decided now");
-        Some(SWEEP_AGAIN)
+        if let Err(error) = self.decide_missed().await {
+            tracing::error!(%error, retry_in = ?SWEEP_AGAIN, "missed slots cannot be decided now");
+            return Some(SWEEP_AGAIN);
+        }
+        self.is_behind.then_some(SWEEP_AGAIN)
     }
 
     /// Puts other jobs in force. Gives the wait before missed slots are looked for where the catalog cannot be asked:
@@ -291,8 +305,8 @@ impl Scheduler {
     async fn adopt(&mut self, jobs: Jobs) -> Option<Duration> {
         let environment = Arc::clone(self.engine.environment());
         let now = environment.clock.now();
-        // What is due this instant is due, not missed.
-        self.fire_due(now);
+        // What is due this instant is due, under the schedule of until now.
+        self.fire_due(now, LATE);
         let mut again = None;
         for name in self.jobs.keys().filter(|name| !jobs.contains_key(*name)) {
             if let Err(error) = environment.catalog.forget_job(&environment.node, name, now).await {
@@ -301,20 +315,9 @@ impl Scheduler {
                 break;
             }
         }
-        for job in jobs.values() {
-            if again.is_some() {
-                break;
-            }
-            if let Err(error) = self.decide_missed_of(job, now).await {
-                tracing::warn!(job = %job.name, %error, "the catalog does not know of a job yet");
-                again = Some(SWEEP_AGAIN);
-            }
-            self.beat.send_replace(Instant::now());
-        }
         self.jobs = jobs;
-        self.decided_at = now;
-        self.rebuild();
-        again
+        self.heap.clear();
+        self.recover_from_gap().await.or(again)
     }
 
     /// The moment of the next slot, when it is near.
@@ -324,26 +327,28 @@ impl Scheduler {
         (wait <= HORIZON).then(|| Instant::now() + wait)
     }
 
-    /// Fires what is due. True when the oldest is so late that it counts as missed: it is left to be decided so.
-    fn fire_due(&mut self, now: DateTime<Utc>) -> bool {
-        while let Some(Reverse((slot, _))) = self.heap.peek()
-            && *slot <= now
-        {
-            if now - *slot > LATE {
-                return true;
-            }
-            let Some(Reverse((slot, name))) = self.heap.pop() else {
+    /// Fires what is due. True where something is later than `late`, and so counts as missed: its job is left out of
+    /// the heap until missed slots have been decided.
+    fn fire_due(&mut self, now: DateTime<Utc>, late: TimeDelta) -> bool {
+        let mut is_missed = false;
+        while let Some(Reverse((slot, name))) = self.heap.pop() {
+            if slot > now {
+                self.heap.push(Reverse((slot, name)));
                 break;
-            };
+            }
             let Some(job) = self.jobs.get(&name).cloned() else {
                 continue;
             };
+            if now - slot > late {
+                is_missed = true;
+                continue;
+            }
             if let Some(next) = job.schedule.next_after(slot) {
                 self.heap.push(Reverse((next, name)));
             }
             self.engine.fire(job, slot, Trigger::Schedule);
         }
-        false
+        is_missed
     }
 }
 
