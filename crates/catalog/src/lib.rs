@@ -254,6 +254,8 @@ pub trait Catalog: Send + Sync {
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>, CatalogError>;
     /// The runs of `node` that are not final, oldest first.
     async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
+    /// The runs of `node` that are final and have attempts that are not, oldest first.
+    async fn runs_with_open_attempts(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
     /// The last run of each job of `node`, skipped ones and forgotten jobs left out; ordered by job.
     async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
 

@@ -298,6 +298,22 @@ pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Run
     into_runs(rows)
 }
 
+pub(crate) async fn with_open_attempts(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+    let rows: Vec<RunRow> = reading!(store, "list runs with open attempts", |conn| {
+        sqlx::query_as(concat!(
+            "SELECT ",
+            columns!("r."),
+            " FROM (SELECT DISTINCT run_id FROM mk_attempt WHERE state IN ('queued', 'running')) a ",
+            "JOIN mk_run r ON r.id = a.run_id WHERE r.node = ? AND r.state NOT IN ('queued', 'running') ",
+            "ORDER BY r.requested_ms, r.id"
+        ))
+        .bind(node.as_str())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    into_runs(rows)
+}
+
 pub(crate) async fn last_of_each_job(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
     let rows: Vec<RunRow> = reading!(store, "list the last runs", |conn| {
         sqlx::query_as(concat!(

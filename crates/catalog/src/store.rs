@@ -112,6 +112,10 @@ impl Catalog for Store {
         runs::unfinished(self, node).await
     }
 
+    async fn runs_with_open_attempts(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+        runs::with_open_attempts(self, node).await
+    }
+
     async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
         runs::last_of_each_job(self, node).await
     }

@@ -144,6 +144,21 @@ pub async fn settle(engine: &Engine) -> Result<Vec<RunId>, DaemonError> {
             }
         }
     }
+    for run in environment
+        .catalog
+        .runs_with_open_attempts(&environment.node)
+        .await?
+    {
+        if engine.is_own(run.id) {
+            continue;
+        }
+        match close_behind(engine, &run).await {
+            Err(DaemonError::Catalog(error)) if !error.is_away() => {
+                tracing::error!(run = %run.id, job = %run.job, %error, "what a run has left open cannot be closed yet");
+            }
+            closed => closed?,
+        }
+    }
     for transfer in transfers {
         let is_over = match transfer.run_id {
             Some(run) => !alive.contains(&run) && !engine.is_own(run),
@@ -185,6 +200,21 @@ async fn settle_run(engine: &Engine, run: Run) -> Result<bool, DaemonError> {
             Ok(false)
         }
     }
+}
+
+/// The run has its end; its attempts have not: they could not be looked at when it ended, or their end not be written.
+async fn close_behind(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
+    let end = RunEnd {
+        state: run.state,
+        reason: run.reason.clone(),
+        bk_id: run.bk_id,
+        finished_at: run
+            .finished_at
+            .unwrap_or_else(|| engine.environment().clock.now()),
+    };
+    close_attempts(engine, run, &end).await?;
+    tracing::warn!(run = %run.id, job = %run.job, "the attempts of a run that had ended are closed behind it");
+    Ok(())
 }
 
 /// A run that waited has never run: it is taken up, or its slot passes.

@@ -224,6 +224,35 @@ async fn what_a_kill_left_in_mid_dump_is_settled_while_the_catalog_is_away() {
 }
 
 #[tokio::test]
+async fn an_attempt_that_is_open_behind_a_run_that_has_ended_is_closed_and_its_folder_recorded() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let catalog = &stage.environment.catalog;
+    let ended = Run {
+        reason: Some("it took longer than its timeout".to_owned()),
+        finished_at: Some(at("2026-11-20T04:30:00Z")),
+        ..left(&stage, RunState::TimedOut)
+    };
+    catalog.claim_slot(&ended).await.unwrap();
+    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
+    std::fs::create_dir_all(&dir).unwrap();
+    begin_dump(&stage, &ended, (set, &dir)).await;
+    let node = &stage.environment.node;
+    assert_eq!(
+        catalog.runs_with_open_attempts(node).await.unwrap(),
+        std::slice::from_ref(&ended)
+    );
+    settle(&stage.engine()).await.unwrap();
+    assert_eq!(catalog.runs_with_open_attempts(node).await.unwrap(), []);
+    let attempts = catalog.attempts(ended.id).await.unwrap();
+    assert_eq!(
+        (attempts[0].state, &attempts[0].reason),
+        (RunState::TimedOut, &ended.reason)
+    );
+    assert!(!catalog.backup(set).await.unwrap().unwrap().is_complete());
+    assert_eq!(by_id(&stage, ended.id).await, ended, "its end stays");
+}
+
+#[tokio::test]
 async fn a_run_that_catches_up_does_the_interrupted_one_again_too() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T03:00:00Z")));
     let stage = Stage::new(NIGHTLY, clock.clone()).await;

@@ -237,6 +237,12 @@ impl Catalog for Journaled {
         self.shared.ask_own(|store| store.unfinished_runs(node)).await
     }
 
+    async fn runs_with_open_attempts(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
+        self.shared
+            .ask_own(|store| store.runs_with_open_attempts(node))
+            .await
+    }
+
     async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
         self.shared.ask_own(|store| store.last_runs(node)).await
     }

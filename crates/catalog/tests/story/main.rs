@@ -729,6 +729,12 @@ async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
     };
     catalog.start_attempt(&attempt).await.unwrap();
     catalog.start_attempt(&attempt).await.unwrap();
+    let n3 = node("n3");
+    assert_eq!(
+        catalog.runs_with_open_attempts(&n3).await.unwrap(),
+        [],
+        "the run goes on"
+    );
     let failed = end(
         RunState::Failed,
         Some("mydumper: Access denied 🦀"),
@@ -791,8 +797,13 @@ async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
         warned.bk_id,
         Some(warned.finished_at),
     );
-    assert_eq!(catalog.run(expected.id).await.unwrap(), Some(expected));
-    assert_eq!(catalog.unfinished_runs(&node("n3")).await.unwrap(), []);
+    assert_eq!(catalog.run(expected.id).await.unwrap().as_ref(), Some(&expected));
+    assert_eq!(
+        catalog.runs_with_open_attempts(&n3).await.unwrap(),
+        [expected],
+        "its second attempt has no end"
+    );
+    assert_eq!(catalog.unfinished_runs(&n3).await.unwrap(), []);
 }
 
 async fn runs_are_found(catalog: &dyn Catalog) {

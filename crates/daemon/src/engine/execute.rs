@@ -268,7 +268,7 @@ impl Engine {
 
 impl Engine {
     /// What was ended by a defect, or did not end in time, has not ended its attempts. Nothing stays open behind a run
-    /// that has ended; what cannot be closed now is settled by the next start.
+    /// that has ended; what cannot be closed now is settled by the next look of a daemon, or by its next start.
     async fn close_what_is_open(&self, run: &Run, end: &RunEnd) {
         let closing = close_attempts(self, run, end);
         match tokio::time::timeout(CLOSED_WITHIN, closing).await {
