@@ -15,8 +15,11 @@ use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::{BackupId, RunId};
 use mykeeper_supervise::{Leftover, end_leftovers};
+use mykeeper_tools::ToolError;
 use mykeeper_tools::mydumper::read_set_record;
 use mykeeper_tools::sandbox::sweep_sandboxes;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,8 @@ const ALONE_WITHIN: Duration = Duration::from_secs(30);
 const SWEPT_WITHIN: Duration = Duration::from_secs(30);
 /// How often a living daemon looks for runs that are over and were never ended: a command that was killed, say.
 pub const SETTLED_EVERY: Duration = Duration::from_secs(30);
+/// How long one look into a set's folder may take: its disk may hang.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(10);
 /// Why a run has ended whose process has.
 const LOST: &str = "the daemon, or the machine, ended while it ran";
 
@@ -213,7 +218,7 @@ async fn close_behind(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
             .unwrap_or_else(|| engine.environment().clock.now()),
     };
     close_attempts(engine, run, &end).await?;
-    tracing::warn!(run = %run.id, job = %run.job, "the attempts of a run that had ended are closed behind it");
+    tracing::debug!(run = %run.id, job = %run.job, "the attempts of a run that had ended were looked at");
     Ok(())
 }
 
@@ -279,7 +284,18 @@ pub(crate) async fn close_attempts(
             bk_id: attempt.bk_id,
             ..end.clone()
         };
-        if let Some(set) = settle_set(engine, run, &attempt).await? {
+        let settled = match settle_set(engine, run, &attempt).await? {
+            Settled::Later(cause) => {
+                tracing::warn!(
+                    run = %run.id, attempt = attempt.number, cause,
+                    "the folder of an attempt cannot be looked at; it stays open until it can"
+                );
+                continue;
+            }
+            Settled::Complete(set) => Some(set),
+            Settled::Not => None,
+        };
+        if let Some(set) = settled {
             // The dump did what it was for; what was to come after it did not.
             attempt_end.state = RunState::Succeeded;
             attempt_end.reason = Some(format!("set {set} was complete, and is recorded"));
@@ -306,14 +322,13 @@ async fn interrupt_transfer(engine: &Engine, transfer: &Transfer) -> Result<(), 
 }
 
 /// A folder that an attempt has begun gets its row: the set as its own record has it, or as one that is not complete.
-/// Gives the set that is complete.
-async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Option<BackupId>, DaemonError> {
+async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Settled, DaemonError> {
     let environment = engine.environment();
     let (Some(id), Some(dir)) = (attempt.bk_id, &attempt.work_dir) else {
-        return Ok(None);
+        return Ok(Settled::Not);
     };
     match environment.catalog.backup(id).await {
-        Ok(Some(recorded)) => return Ok(recorded.is_complete().then_some(id)),
+        Ok(Some(recorded)) => return Ok(Settled::of(&recorded)),
         Ok(None) => {}
         // What is written goes to the journal, and a set that the catalog has already stays as it is there.
         Err(error) if error.is_away() => {
@@ -321,10 +336,16 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Opt
         }
         Err(error) => return Err(error.into()),
     }
-    if !dir.is_dir() {
-        return Ok(None);
+    match look_for(dir).await {
+        Ok(true) => {}
+        Ok(false) => return Ok(Settled::Not),
+        Err(cause) => return Ok(Settled::Later(cause)),
     }
-    let (backup, manifest, evidence) = match read_set_record(dir).await {
+    let reading = tokio::time::timeout(LOOKED_AT_WITHIN, read_set_record(dir));
+    let Ok(read) = reading.await else {
+        return Ok(Settled::Later(not_in_time(dir)));
+    };
+    let (backup, manifest, evidence) = match read {
         Ok(Some((manifest, evidence, digest))) if evidence.backup.id == id => {
             tracing::warn!(set = %id, "a finished set was not recorded yet; it is now");
             let backup = Backup {
@@ -334,6 +355,7 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Opt
             (backup, manifest, evidence)
         }
         Ok(_) => unfinished_set(environment, run, attempt, (id, dir)),
+        Err(error) if !is_damaged(&error) => return Ok(Settled::Later(error.to_string())),
         Err(error) => {
             tracing::warn!(set = %id, %error, "the record of a set that was left cannot be read");
             unfinished_set(environment, run, attempt, (id, dir))
@@ -343,7 +365,57 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Opt
         .catalog
         .insert_backup(&backup, &manifest, &evidence)
         .await?;
-    Ok(backup.is_complete().then_some(id))
+    Ok(Settled::of(&backup))
+}
+
+/// What an attempt that nobody ended has left.
+enum Settled {
+    /// A set that is complete, and recorded.
+    Complete(BackupId),
+    /// None that is.
+    Not,
+    /// That cannot be told for the moment, and why not: what is there must not be recorded as lost.
+    Later(String),
+}
+
+impl Settled {
+    fn of(set: &Backup) -> Self {
+        if set.is_complete() {
+            Self::Complete(set.id)
+        } else {
+            Self::Not
+        }
+    }
+}
+
+/// Whether a set's folder is there. An error where that cannot be told: its job's directory, two levels above it, is
+/// not there, as when it has not been mounted yet, or may not be looked into.
+async fn look_for(dir: &Path) -> Result<bool, String> {
+    let looked_at = dir.to_owned();
+    let looking = tokio::task::spawn_blocking(move || match fs::metadata(&looked_at) {
+        Err(error) if error.kind() == ErrorKind::NotFound => match looked_at.ancestors().nth(2) {
+            Some(directory) => fs::metadata(directory).map(|_| false),
+            None => Ok(false),
+        },
+        metadata => metadata.map(|metadata| metadata.is_dir()),
+    });
+    match tokio::time::timeout(LOOKED_AT_WITHIN, looking).await {
+        Ok(Ok(looked)) => looked.map_err(|error| format!("cannot look at {}: {error}", dir.display())),
+        Ok(Err(error)) => Err(format!(
+            "a defect in mykeeper ended the look at {}: {error}",
+            dir.display()
+        )),
+        Err(_) => Err(not_in_time(dir)),
+    }
+}
+
+fn not_in_time(dir: &Path) -> String {
+    format!("cannot look at {} within {LOOKED_AT_WITHIN:?}", dir.display())
+}
+
+/// Whether a record is there and wrong, or part of it missing, rather than not to be read now.
+fn is_damaged(error: &ToolError) -> bool {
+    matches!(error, ToolError::Io { source, .. } if matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::NotFound))
 }
 
 /// The row of a set whose dump was ended with the daemon.

@@ -253,6 +253,27 @@ async fn an_attempt_that_is_open_behind_a_run_that_has_ended_is_closed_and_its_f
 }
 
 #[tokio::test]
+async fn a_set_whose_disk_is_not_mounted_yet_is_recorded_once_it_is() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let catalog = &stage.environment.catalog;
+    let lost = left(&stage, RunState::Running);
+    catalog.claim_slot(&lost).await.unwrap();
+    let (set, dir) = (BackupId::generate(), stage.dir.path().join("disk/2026-11-20/set"));
+    begin_dump(&stage, &lost, (set, &dir)).await;
+    let engine = stage.engine();
+    recover(&engine).await.unwrap();
+    assert_eq!(by_id(&stage, lost.id).await.state, RunState::Interrupted);
+    let attempts = catalog.attempts(lost.id).await.unwrap();
+    assert_eq!(attempts[0].state, RunState::Running, "nothing can be told of it");
+    // The disk comes.
+    std::fs::create_dir_all(&dir).unwrap();
+    settle(&engine).await.unwrap();
+    let attempts = catalog.attempts(lost.id).await.unwrap();
+    assert_eq!(attempts[0].state, RunState::Interrupted);
+    assert!(catalog.backup(set).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn a_run_that_catches_up_does_the_interrupted_one_again_too() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T03:00:00Z")));
     let stage = Stage::new(NIGHTLY, clock.clone()).await;
