@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
 use marks::{ClaimingMark, OwnMark, SettlingMark, WaitingMark};
 use mykeeper_catalog::{CatalogError, Claim};
-use mykeeper_domain::job::{Job, Overlap};
+use mykeeper_domain::job::{Job, JobKind, Overlap};
 use mykeeper_domain::run::{Run, RunState, Trigger};
 use mykeeper_domain::{BackupId, JobName, RunId};
 use mykeeper_tools::RunLog;
@@ -266,8 +266,8 @@ impl Engine {
     }
 
     /// A row for a slot that passes without a run.
-    pub fn skipped(&self, job: &Job, slot_at: DateTime<Utc>, reason: &str) -> Run {
-        let mut run = self.new_run(job, Some(slot_at), Trigger::CatchUp, RunState::Skipped);
+    pub fn skipped(&self, of: (&JobName, JobKind), slot_at: DateTime<Utc>, reason: &str) -> Run {
+        let mut run = self.run_of(of, Some(slot_at), Trigger::CatchUp, RunState::Skipped);
         run.reason = Some(reason.to_owned());
         run.finished_at = Some(run.requested_at);
         run
@@ -322,11 +322,21 @@ impl Engine {
     }
 
     fn new_run(&self, job: &Job, slot_at: Option<DateTime<Utc>>, trigger: Trigger, state: RunState) -> Run {
+        self.run_of((&job.name, job.kind()), slot_at, trigger, state)
+    }
+
+    fn run_of(
+        &self,
+        (job, kind): (&JobName, JobKind),
+        slot_at: Option<DateTime<Utc>>,
+        trigger: Trigger,
+        state: RunState,
+    ) -> Run {
         Run {
             id: RunId::generate(),
             node: self.shared.environment.node.clone(),
-            job: job.name.clone(),
-            kind: job.kind(),
+            job: job.clone(),
+            kind,
             trigger,
             slot_at,
             state,

@@ -116,9 +116,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
 
 /// What comes before the first tick: what an earlier daemon left, jobs that are gone, slots that were missed.
 async fn look_after(engine: &Engine, scheduler: &mut Scheduler) -> Result<(), DaemonError> {
-    let environment = engine.environment();
     recover(engine).await?;
-    forget_removed_jobs(environment, &environment.settings().jobs).await?;
     if let Err(error) = scheduler.find_left_out().await {
         tracing::warn!(%error, "slots that were left out cannot be looked for");
     }
@@ -196,19 +194,6 @@ async fn close_catalog(environment: &Environment) {
     {
         tracing::warn!("connections to the catalog are left open");
     }
-}
-
-/// A job that was removed while no daemon ran leaves no missed slots behind.
-async fn forget_removed_jobs(environment: &Environment, jobs: &Jobs) -> Result<(), DaemonError> {
-    for known in environment.catalog.known_jobs(&environment.node).await? {
-        if !jobs.contains_key(&known.job) {
-            environment
-                .catalog
-                .forget_job(&environment.node, &known.job, environment.clock.now())
-                .await?;
-        }
-    }
-    Ok(())
 }
 
 /// Answers systemd's watchdog while the scheduler turns.

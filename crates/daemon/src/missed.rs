@@ -3,7 +3,8 @@
 use crate::engine::Engine;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{CatalogError, JobDefinition};
-use mykeeper_domain::job::{self, Job};
+use mykeeper_domain::JobName;
+use mykeeper_domain::job::{self, Job, JobKind};
 use mykeeper_domain::run::{CoveredSlots, Run, Trigger};
 use mykeeper_domain::schedule::Schedule;
 use std::collections::{BTreeSet, VecDeque};
@@ -22,7 +23,7 @@ const BREATH: u64 = 2_000;
 /// What was missed of one job, under one schedule.
 pub(crate) struct Missed<'a> {
     pub(crate) engine: &'a Engine,
-    pub(crate) job: &'a Arc<Job>,
+    pub(crate) of: (&'a JobName, JobKind),
     pub(crate) schedule: &'a Schedule,
     /// Told now and then that it goes on.
     pub(crate) turned: &'a watch::Sender<Instant>,
@@ -64,10 +65,10 @@ impl Missed<'_> {
     /// says, the others are recorded.
     pub(crate) async fn decide(
         &self,
+        job: &Arc<Job>,
         (from, now): (DateTime<Utc>, DateTime<Utc>),
         undecided: &BTreeSet<DateTime<Utc>>,
     ) -> Result<(), CatalogError> {
-        let job = self.job;
         let mut missed = self.find((from, now), undecided).await;
         let Some(newest) = missed.slots.pop_back() else {
             return Ok(());
@@ -90,6 +91,17 @@ impl Missed<'_> {
         Ok(())
     }
 
+    /// Records each of those slots as skipped for `reason`.
+    pub(crate) async fn skip_all(
+        &self,
+        span: (DateTime<Utc>, DateTime<Utc>),
+        undecided: &BTreeSet<DateTime<Utc>>,
+        reason: &str,
+    ) -> Result<(), CatalogError> {
+        let open = self.find(span, undecided).await;
+        self.record(open.slots.into_iter(), reason, open.earlier).await
+    }
+
     async fn find(
         &self,
         (from, now): (DateTime<Utc>, DateTime<Utc>),
@@ -101,7 +113,7 @@ impl Missed<'_> {
         let earlier = undecided.iter().copied().filter(|slot| *slot <= from);
         let mut looked_at = 0_u64;
         for slot in earlier.chain(self.schedule.slots_between(from, now)) {
-            if !self.engine.is_claiming(&self.job.name, slot) {
+            if !self.engine.is_claiming(self.of.0, slot) {
                 found.push(slot);
             }
             looked_at += 1;
@@ -124,7 +136,7 @@ impl Missed<'_> {
         let mut batch: Vec<Run> = Vec::with_capacity(BATCH);
         let mut slots = slots.peekable();
         while let Some(slot) = slots.next() {
-            let mut run = self.engine.skipped(self.job, slot, reason);
+            let mut run = self.engine.skipped(self.of, slot, reason);
             if let Some(covers) = earlier.take() {
                 run.reason = Some(format!(
                     "{reason}; so were {} earlier slots since {}",

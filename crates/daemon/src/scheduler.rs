@@ -4,14 +4,14 @@
 //! The pulse comes about once a second. Each time, everything that is due within the next two seconds is waited
 //! for exactly. A pulse that stays away, or a wall clock that steps, makes the heap anew from the truth.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, JOB_REMOVED};
 use crate::error::DaemonError;
 use crate::missed::{Missed, definition, parse_definition};
 use crate::missing::find_holes;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::JobName;
-use mykeeper_domain::job::Job;
+use mykeeper_domain::job::{Job, JobKind};
 use mykeeper_domain::run::Trigger;
 use mykeeper_domain::schedule::Schedule;
 use std::cmp::Reverse;
@@ -110,6 +110,8 @@ pub struct Scheduler {
     heap: BinaryHeap<Reverse<(DateTime<Utc>, JobName)>>,
     /// Something is left to be decided though the catalog answers: a job has a row that cannot be read, say.
     is_behind: bool,
+    /// Jobs that were removed while this process lives.
+    removed: BTreeMap<JobName, (JobKind, Schedule)>,
     /// Beats of a scheduler that turns, for the watchdog.
     beat: watch::Sender<Instant>,
 }
@@ -122,6 +124,7 @@ impl Scheduler {
         let scheduler = Self {
             engine,
             is_behind: false,
+            removed: BTreeMap::new(),
             jobs,
             changes,
             heap: BinaryHeap::new(),
@@ -164,7 +167,14 @@ impl Scheduler {
         self.fire_due(now, LATE);
         self.heap.clear();
         self.is_behind = false;
-        let mut outcome = Ok(());
+        let mut outcome = match self.forget_removed(now).await {
+            Err(error) if !error.is_away() => {
+                tracing::error!(%error, retry_in = ?SWEEP_AGAIN, "jobs that were removed cannot be forgotten");
+                self.is_behind = true;
+                Ok(())
+            }
+            outcome => outcome,
+        };
         let jobs: Vec<Arc<Job>> = self.jobs.values().cloned().collect();
         for job in jobs {
             if outcome.is_ok() {
@@ -205,8 +215,8 @@ impl Scheduler {
         if record.schedule == definition.schedule {
             let undecided = self.engine.take_undecided(&job.name);
             let decided = self
-                .missed(job, &job.schedule)
-                .decide((from, now), &undecided)
+                .missed((&job.name, job.kind()), &job.schedule)
+                .decide(job, (from, now), &undecided)
                 .await;
             if decided.is_err() {
                 self.engine.give_back_undecided(&job.name, undecided);
@@ -215,8 +225,8 @@ impl Scheduler {
         }
         // What was missed was missed under the schedule of then; the new one begins now.
         if let Some(before) = parse_definition(&record.schedule) {
-            let missed = self.missed(job, &before);
-            missed.decide((from, now), &BTreeSet::new()).await?;
+            let missed = self.missed((&job.name, job.kind()), &before);
+            missed.decide(job, (from, now), &BTreeSet::new()).await?;
         }
         environment
             .catalog
@@ -224,10 +234,62 @@ impl Scheduler {
             .await
     }
 
-    fn missed<'a>(&'a self, job: &'a Arc<Job>, schedule: &'a Schedule) -> Missed<'a> {
+    /// Jobs that are known and no longer there are forgotten, once each of their slots until now has its row.
+    async fn forget_removed(&mut self, now: DateTime<Utc>) -> Result<(), CatalogError> {
+        let environment = Arc::clone(self.engine.environment());
+        for record in environment.catalog.known_jobs(&environment.node).await? {
+            if self.jobs.contains_key(&record.job) {
+                continue;
+            }
+            let from = record.last_slot_at.max(Some(record.since)).unwrap_or(now);
+            match parse_definition(&record.schedule) {
+                Some(schedule) => {
+                    self.skip_removed((&record.job, record.kind), &schedule, (from, now))
+                        .await?;
+                }
+                None => {
+                    tracing::warn!(job = %record.job, since = %from, "a job was removed whose schedule cannot be read: slots of it may have no row");
+                }
+            }
+            environment
+                .catalog
+                .forget_job(&environment.node, &record.job, now)
+                .await?;
+            if let Some(schedule) = parse_definition(&record.schedule) {
+                self.removed.insert(record.job, (record.kind, schedule));
+            }
+            self.beat.send_replace(Instant::now());
+        }
+        // What was being taken when its job was removed may have failed only since then.
+        self.removed.retain(|job, _| !self.jobs.contains_key(job));
+        for (job, (kind, schedule)) in &self.removed {
+            self.skip_removed((job, *kind), schedule, (now, now)).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what is open of a job that was removed.
+    async fn skip_removed(
+        &self,
+        of: (&JobName, JobKind),
+        schedule: &Schedule,
+        span: (DateTime<Utc>, DateTime<Utc>),
+    ) -> Result<(), CatalogError> {
+        let undecided = self.engine.take_undecided(of.0);
+        let skipped = self
+            .missed(of, schedule)
+            .skip_all(span, &undecided, JOB_REMOVED)
+            .await;
+        if skipped.is_err() {
+            self.engine.give_back_undecided(of.0, undecided);
+        }
+        skipped
+    }
+
+    fn missed<'a>(&'a self, of: (&'a JobName, JobKind), schedule: &'a Schedule) -> Missed<'a> {
         Missed {
             engine: &self.engine,
-            job,
+            of,
             schedule,
             // Many slots with much to record take a while: the watchdog sees that it goes on.
             turned: &self.beat,
@@ -303,21 +365,11 @@ impl Scheduler {
     /// Puts other jobs in force. Gives the wait before missed slots are looked for where the catalog cannot be asked:
     /// after the first failure it is not asked for each of a thousand jobs.
     async fn adopt(&mut self, jobs: Jobs) -> Option<Duration> {
-        let environment = Arc::clone(self.engine.environment());
-        let now = environment.clock.now();
         // What is due this instant is due, under the schedule of until now.
-        self.fire_due(now, LATE);
-        let mut again = None;
-        for name in self.jobs.keys().filter(|name| !jobs.contains_key(*name)) {
-            if let Err(error) = environment.catalog.forget_job(&environment.node, name, now).await {
-                tracing::warn!(job = %name, %error, "the catalog does not know that a job was removed");
-                again = Some(SWEEP_AGAIN);
-                break;
-            }
-        }
+        self.fire_due(self.now(), LATE);
         self.jobs = jobs;
         self.heap.clear();
-        self.recover_from_gap().await.or(again)
+        self.recover_from_gap().await
     }
 
     /// The moment of the next slot, when it is near.

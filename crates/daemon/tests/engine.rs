@@ -313,6 +313,41 @@ async fn a_job_that_was_removed_and_comes_back_has_missed_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_open_of_a_job_that_was_removed_is_recorded_as_skipped() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
+    let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
+    let engine = stage.engine();
+    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    scheduler.decide_missed().await.unwrap();
+    clock.advance(TimeDelta::minutes(210));
+    // The next daemon finds a schedule without it.
+    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), std::collections::BTreeMap::new());
+    let failed = at("2026-11-20T11:00:00Z");
+    engine.give_back_undecided(&stage.job().name, [failed].into());
+    scheduler.decide_missed().await.unwrap();
+    let environment = &stage.environment;
+    let known = environment.catalog.known_jobs(&environment.node).await.unwrap();
+    assert_eq!(known, []);
+    assert!(!engine.has_undecided());
+    // A slot that was being taken when the job was removed fails only now.
+    engine.give_back_undecided(&stage.job().name, [at("2026-11-20T10:00:00Z")].into());
+    scheduler.decide_missed().await.unwrap();
+    assert!(!engine.has_undecided());
+    let runs = stage.runs().await;
+    let hours: std::collections::BTreeSet<_> = runs.iter().filter_map(|run| run.slot_at).collect();
+    let expected = (-2..=3).filter(|hour| *hour != 0);
+    assert!(
+        hours
+            .into_iter()
+            .eq(expected.map(|hour| at("2026-11-20T12:00:00Z") + TimeDelta::hours(hour))),
+        "{runs:#?}"
+    );
+    let is_said =
+        |run: &Run| run.state == RunState::Skipped && run.reason.as_ref().unwrap().contains("removed");
+    assert!(runs.iter().all(is_said), "{runs:#?}");
+}
+
+#[tokio::test]
 async fn a_new_schedule_begins_when_it_is_seen_and_the_old_ones_slots_are_decided() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
