@@ -299,7 +299,7 @@ impl Engine {
         };
         let run = self.new_run(&job, None, Trigger::Manual, RunState::Running);
         let _own = OwnMark::set(&self.shared, &run);
-        environment.state.signed(&mut lock, Some(run.id))?;
+        environment.state.sign(&mut lock, Some(run.id));
         environment.catalog.insert_run(&run).await?;
         Ok(self.execute(job, run, lock, work).await)
     }
@@ -369,10 +369,13 @@ impl Engine {
         // Set before the catalog is asked: while it is away, slots come that must see that one waits already.
         let mut waiting = None;
         let lock = match self.lock_job(&job.name).await? {
-            LockAttempt::Held(lock) => {
+            LockAttempt::Held(mut lock) => {
                 if run.planned_at.is_some() {
                     waiting = WaitingMark::set(&self.shared, &job.name);
                 }
+                // Before the row says so: whoever settles what is left takes a running row whose lock another run
+                // has signed for one that is over.
+                environment.state.sign(&mut lock, Some(run.id));
                 Some(lock)
             }
             LockAttempt::Busy(owner) => {

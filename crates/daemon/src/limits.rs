@@ -103,7 +103,7 @@ impl RunContext {
         for number in 0..most {
             match state.lock_permit(&what.lock_name(), number).map_err(unusable)? {
                 LockAttempt::Held(mut lock) => {
-                    state.signed(&mut lock, Some(self.run)).map_err(unusable)?;
+                    state.sign(&mut lock, Some(self.run));
                     return Ok(Ok(Permit { _lock: lock }));
                 }
                 LockAttempt::Busy(owner) => owners.extend(owner),

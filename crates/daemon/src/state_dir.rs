@@ -2,6 +2,7 @@
 
 use crate::error::DaemonError;
 use mykeeper_domain::{JobName, RunId};
+use mykeeper_supervise::ProcessIdentity;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -130,7 +131,8 @@ impl StateDir {
             .collect()
     }
 
-    /// Removes those of `folders` that a crash has left behind. Only while the daemon's lock is held.
+    /// Removes those of `folders` that a crash has left behind. Only where no other daemon lives: while the daemon's
+    /// lock is held, or by a command that has seen that it is not. `in_use` names the runs of commands that live.
     pub fn sweep_private(&self, folders: &[PathBuf], in_use: impl Fn(&str) -> bool) {
         for path in folders {
             let name = path.file_name().and_then(|name| name.to_str());
@@ -151,7 +153,7 @@ impl StateDir {
             tries += 1;
             match self.try_lock("daemon.lock")? {
                 LockAttempt::Held(mut lock) => {
-                    self.signed(&mut lock, None)?;
+                    self.sign(&mut lock, None);
                     return Ok(lock);
                 }
                 LockAttempt::Busy(_) if tries < 10 => {
@@ -170,8 +172,19 @@ impl StateDir {
     }
 
     /// Whether a daemon lives on this directory.
+    ///
+    /// Blocks for up to half a second where the lock is held and does not name a living process: another that asks
+    /// the same holds it for an instant, under the name of a daemon that was killed or under none; a daemon that could
+    /// not write its name holds on to it.
     pub fn daemon_lives(&self) -> bool {
-        matches!(self.try_lock("daemon.lock"), Ok(LockAttempt::Busy(Some(_))))
+        for _ in 0..10 {
+            match self.try_lock("daemon.lock") {
+                Ok(LockAttempt::Busy(Some(owner))) if is_alive(owner.pid) => return true,
+                Ok(LockAttempt::Busy(_)) => std::thread::sleep(std::time::Duration::from_millis(50)),
+                Ok(LockAttempt::Held(_)) | Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// When the last daemon stopped in good order; `None` for one that lives, or was killed, or where none ever was.
@@ -203,17 +216,15 @@ impl StateDir {
         self.try_lock(&format!("locks/{}-{number}.permit", file_name_of(what)))
     }
 
-    /// Writes into a lock who holds it.
-    pub fn signed(&self, lock: &mut HeldLock, run: Option<RunId>) -> Result<(), DaemonError> {
-        lock.sign(&LockOwner {
+    /// Writes into a lock who holds it. Where that cannot be written, on a full disk, the lock counts nonetheless.
+    pub fn sign(&self, lock: &mut HeldLock, run: Option<RunId>) {
+        let owner = LockOwner {
             pid: std::process::id(),
             run,
-        })
-        .map_err(|source| DaemonError::StateDir {
-            action: "write",
-            path: self.root.join("locks"),
-            source,
-        })
+        };
+        if let Err(error) = lock.sign(&owner) {
+            tracing::warn!(state_dir = %self.root.display(), %error, "a lock file does not say who holds it");
+        }
     }
 
     fn try_lock(&self, name: &str) -> Result<LockAttempt, DaemonError> {
@@ -269,6 +280,10 @@ impl Drop for PrivateDir {
     }
 }
 
+fn is_alive(pid: u32) -> bool {
+    ProcessIdentity::of(pid).is_ok_and(|process| process.is_alive())
+}
+
 /// A job's name as a file name: names may be longer, in bytes, than a file name can be.
 fn file_name_of(name: &str) -> String {
     const LONGEST: usize = 180;
@@ -299,7 +314,7 @@ mod tests {
         let LockAttempt::Held(mut lock) = state.lock_job(&job).unwrap() else {
             panic!("not locked")
         };
-        state.signed(&mut lock, Some(run)).unwrap();
+        state.sign(&mut lock, Some(run));
         let LockAttempt::Busy(owner) = state.lock_job(&job).unwrap() else {
             panic!("locked twice")
         };
@@ -327,6 +342,36 @@ mod tests {
         assert!(state.daemon_lives());
         drop(lock);
         assert!(!state.daemon_lives());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_for_an_instant_is_no_daemon_and_one_without_a_name_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let LockAttempt::Held(nameless) = state.try_lock("daemon.lock").unwrap() else {
+            panic!("not locked")
+        };
+        assert!(state.daemon_lives());
+        drop(nameless);
+        // Killed, and its file still names it.
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let owner = LockOwner {
+            pid: gone.id(),
+            run: None,
+        };
+        fs::write(
+            dir.path().join("daemon.lock"),
+            serde_json::to_vec(&owner).unwrap(),
+        )
+        .unwrap();
+        let LockAttempt::Held(probe) = state.try_lock("daemon.lock").unwrap() else {
+            panic!("not locked")
+        };
+        let asking = std::thread::spawn(move || state.daemon_lives());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(probe);
+        assert!(!asking.join().unwrap());
     }
 
     #[test]

@@ -47,9 +47,7 @@ impl Engine {
         work: Work,
     ) -> FinishedRun {
         let environment = &self.shared.environment;
-        if let Err(error) = environment.state.signed(&mut lock, Some(run.id)) {
-            tracing::warn!(%error, "a lock file does not say who holds it");
-        }
+        environment.state.sign(&mut lock, Some(run.id));
         let path = environment.state.run_log(run.id);
         let (log, log_path) = match RunLogFile::create(
             &path,
