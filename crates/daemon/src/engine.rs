@@ -253,14 +253,19 @@ impl Engine {
     }
 
     /// Does an interrupted run again, in the background: a run of its own, which stands for no slot. Its slot was
-    /// decided when the first one took it.
+    /// decided when the first one took it. Nothing runs where another process was faster: one run is done again once.
     pub async fn retry(&self, job: &Arc<Job>, interrupted: &Run) -> Result<(), CatalogError> {
         let run = Run {
             retry_of: Some(interrupted.id),
             reason: Some(format!("does run {} again", interrupted.id)),
             ..self.new_run(job, None, Trigger::Retry, RunState::Queued)
         };
-        self.shared.environment.catalog.insert_run(&run).await?;
+        let catalog = &self.shared.environment.catalog;
+        catalog.insert_run(&run).await?;
+        if catalog.run(run.id).await?.is_none() {
+            tracing::info!(job = %job.name, run = %interrupted.id, "an interrupted run is done again elsewhere already");
+            return Ok(());
+        }
         self.resume(Arc::clone(job), run);
         Ok(())
     }

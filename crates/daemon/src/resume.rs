@@ -6,8 +6,8 @@ use crate::jobs::Resumed;
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::RunId;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::job::Missed;
-use mykeeper_domain::run::{RunState, Trigger};
+use mykeeper_domain::job::{Job, Missed};
+use mykeeper_domain::run::{Run, RunState, Trigger};
 use std::sync::Arc;
 
 /// A chain of interrupted runs is followed back so far; a policy allows fewer attempts.
@@ -34,18 +34,28 @@ pub async fn retry_interrupted(engine: &Engine) -> Result<(), CatalogError> {
         {
             continue;
         }
-        let made = resumed_of(environment, last.id).await?.attempts;
-        if made >= job.retry.attempts {
-            tracing::warn!(
-                job = %job.name, run = %last.id, attempts = made,
-                "an interrupted run is not done again: its job allows no more attempts"
-            );
-            continue;
+        match retry_one(engine, job, &last).await {
+            // Its own misfortune: the other jobs are looked at.
+            Err(error) if !error.is_away() => {
+                tracing::error!(job = %job.name, run = %last.id, %error, "an interrupted run cannot be done again");
+            }
+            done => done?,
         }
-        tracing::info!(job = %job.name, run = %last.id, attempts = made, "an interrupted run is done again");
-        engine.retry(job, &last).await?;
     }
     Ok(())
+}
+
+async fn retry_one(engine: &Engine, job: &Arc<Job>, last: &Run) -> Result<(), CatalogError> {
+    let made = resumed_of(engine.environment(), last.id).await?.attempts;
+    if made >= job.retry.attempts {
+        tracing::warn!(
+            job = %job.name, run = %last.id, attempts = made,
+            "an interrupted run is not done again: its job allows no more attempts"
+        );
+        return Ok(());
+    }
+    tracing::info!(job = %job.name, run = %last.id, attempts = made, "an interrupted run is done again");
+    engine.retry(job, last).await
 }
 
 /// What the interrupted run and those before it leave to the one that does it again.

@@ -274,6 +274,26 @@ async fn a_set_whose_disk_is_not_mounted_yet_is_recorded_once_it_is() {
 }
 
 #[tokio::test]
+async fn a_run_that_another_process_does_again_already_is_not_run_without_a_row() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let catalog = &stage.environment.catalog;
+    let lost = left(&stage, RunState::Interrupted);
+    catalog.claim_slot(&lost).await.unwrap();
+    let elsewhere = Run {
+        id: RunId::generate(),
+        trigger: Trigger::Retry,
+        slot_at: None,
+        retry_of: Some(lost.id),
+        ..left(&stage, RunState::Running)
+    };
+    catalog.insert_run(&elsewhere).await.unwrap();
+    let engine = stage.engine();
+    engine.retry(&stage.job(), &lost).await.unwrap();
+    assert_eq!(engine.running(), 0);
+    assert_eq!(stage.runs().await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_run_that_catches_up_does_the_interrupted_one_again_too() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T03:00:00Z")));
     let stage = Stage::new(NIGHTLY, clock.clone()).await;
