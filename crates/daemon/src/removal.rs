@@ -65,9 +65,18 @@ pub struct Hold {
     _folders: Vec<OwnedFd>,
 }
 
-/// Takes the locks; `None` where another pass has one. A folder that is not there, or whose file system has no locks,
-/// is held against nobody.
+/// Takes the locks; `None` where another pass has one, or somebody works on the set. A folder that is not there, or
+/// whose file system has no locks, is held against nobody.
 pub fn hold(places: &[PathBuf]) -> Option<Hold> {
+    lock(places, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Keeps removals away from a set's folder while one works on it, beside others who do; `None` where a removal has it.
+pub fn share(place: &Path) -> Option<Hold> {
+    lock(&[place.to_path_buf()], FlockOperation::NonBlockingLockShared)
+}
+
+fn lock(places: &[PathBuf], operation: FlockOperation) -> Option<Hold> {
     let mut folders = Vec::new();
     for path in places
         .iter()
@@ -78,7 +87,7 @@ pub fn hold(places: &[PathBuf]) -> Option<Hold> {
         let Ok(folder) = rustix::fs::open(&path, flags, Mode::empty()) else {
             continue;
         };
-        match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(&folder, operation) {
             Err(rustix::io::Errno::WOULDBLOCK) => return None,
             _ => folders.push(folder),
         }
@@ -252,6 +261,20 @@ mod tests {
         std::fs::write(place.join("shop/metadata"), "x").unwrap();
         std::fs::write(place.join(MANIFEST_FILE), "{}").unwrap();
         (id, place)
+    }
+
+    #[test]
+    fn a_set_that_several_work_on_is_held_against_its_removal() {
+        let root = tempfile::tempdir().unwrap();
+        let (_, place) = set(root.path());
+        let places = [place.clone()];
+        let (one, other) = (share(&place).unwrap(), share(&place).unwrap());
+        drop(one);
+        assert!(hold(&places).is_none());
+        drop(other);
+        let held = hold(&places).unwrap();
+        assert!(share(&place).is_none());
+        drop(held);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Who works on a set: leases in the catalog, kept alive while the work goes on.
 
 use crate::environment::Environment;
+use crate::removal::{Hold, share};
 use chrono::TimeDelta;
 use mykeeper_catalog::{CatalogError, RunFilter};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, RunId};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +28,7 @@ pub struct SetLease {
     holder: String,
     _renewal: AbortOnDropHandle<()>,
     _held: HeldMark,
+    _folder_lock: Option<Hold>,
 }
 
 /// A lease that this process holds, whatever the wall's clock says: where that steps, one in the catalog lapses at once.
@@ -97,7 +100,20 @@ impl SetLease {
             holder,
             _renewal: AbortOnDropHandle::new(renewal),
             _held: held,
+            _folder_lock: None,
         }))
+    }
+
+    /// Holds the set's folder on this machine as well. A lease goes by the wall's clock, and lapses while the host
+    /// sleeps: a retention job that is awake before its holder is must not find the set free. Where a retention job
+    /// has the folder just now, the lease and its mark tell who goes on.
+    pub async fn with_folder(mut self, folder: &Path) -> Self {
+        let folder = folder.to_path_buf();
+        match tokio::task::spawn_blocking(move || share(&folder)).await {
+            Ok(held) => self._folder_lock = held,
+            Err(error) => tracing::warn!(name = %self.name, %error, "the set's folder cannot be locked"),
+        }
+        self
     }
 
     /// Gives it back. A lease that is merely dropped runs out by itself.

@@ -307,6 +307,7 @@ impl<'a> Sending<'a> {
         else {
             return Ok(None);
         };
+        let lease = lease.with_folder(&self.set_dir).await;
         // Read after the lease is ours: retention marks first and looks at leases then.
         let fresh = context.environment.catalog.backup(self.backup.id).await?;
         if fresh.is_some_and(|fresh| fresh.deletion != Deletion::None) {

@@ -114,6 +114,7 @@ impl SetHere {
         let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
             return Ok(Found::Taken);
         };
+        let lease = lease.with_folder(&dir).await;
         // Read after the lease is ours: retention marks first and looks at leases then.
         let fresh = environment.catalog.backup(backup.id).await?;
         match fresh {
