@@ -120,6 +120,10 @@ pub async fn end_leftovers(folder: &Path, grace: Duration) -> io::Result<Vec<Lef
     let mut ending = JoinSet::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        if is_left_draft(&path) {
+            Recorded { path }.forget();
+            continue;
+        }
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
@@ -141,13 +145,31 @@ pub async fn end_leftovers(folder: &Path, grace: Duration) -> io::Result<Vec<Lef
     Ok(leftovers)
 }
 
+/// Whether it is a record that was never finished, of a child that is gone.
+fn is_left_draft(path: &Path) -> bool {
+    let is_draft = path.extension().is_some_and(|extension| extension == "new");
+    let child = path
+        .file_stem()
+        .and_then(|name| name.to_str()?.split_once('-'))
+        .and_then(|(pid, ticks)| Some((pid.parse().ok()?, ticks.parse::<u64>().ok()?)));
+    let lives = child.is_some_and(|(pid, ticks)| {
+        ProcessIdentity::of(pid).is_ok_and(|child| child.start_time_ticks == ticks && child.is_alive())
+    });
+    is_draft && !lives
+}
+
 /// `None` for a record whose keeper lives, and for one that cannot be read.
 fn read(path: &Path) -> Option<ChildRecord> {
     let text = fs::read(path).ok()?;
     match serde_json::from_slice::<ChildRecord>(&text) {
         Ok(record) => (!record.keeper.is_alive()).then_some(record),
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "the record of a child cannot be understood");
+            // A full disk, or a machine that was lost: it is of no use to any later start either.
+            tracing::warn!(%error, path = %path.display(), "the record of a child cannot be understood and is removed");
+            Recorded {
+                path: path.to_owned(),
+            }
+            .forget();
             None
         }
     }
@@ -160,4 +182,31 @@ async fn end(record: &ChildRecord, grace: Duration) -> io::Result<u32> {
         signalled += shim.kill_tree(grace).await?;
     }
     Ok(signalled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn drafts_of_the_gone_and_records_that_cannot_be_understood_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = ProcessIdentity::of(std::process::id()).unwrap();
+        let kept = format!("{}-{}.new", own.pid, own.start_time_ticks);
+        let gone = format!("{}-{}.new", own.pid, own.start_time_ticks + 1);
+        for name in [&kept, &gone, "1-2.json"] {
+            fs::write(folder.path().join(name), "{").unwrap();
+        }
+        assert!(
+            end_leftovers(folder.path(), Duration::ZERO)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, [kept.as_str()]);
+    }
 }
