@@ -108,11 +108,7 @@ impl SetLease {
     /// sleeps: a retention job that is awake before its holder is must not find the set free. Where a retention job
     /// has the folder just now, the lease and its mark tell who goes on.
     pub async fn with_folder(mut self, folder: &Path) -> Self {
-        let folder = folder.to_path_buf();
-        match tokio::task::spawn_blocking(move || share(&folder)).await {
-            Ok(held) => self._folder_lock = held,
-            Err(error) => tracing::warn!(name = %self.name, %error, "the set's folder cannot be locked"),
-        }
+        self._folder_lock = keep_folder(folder).await;
         self
     }
 
@@ -129,6 +125,18 @@ impl SetLease {
             .await;
         if let Err(error) = result {
             tracing::warn!(name = %self.name, %error, "cannot give back the lease on a set; it runs out by itself");
+        }
+    }
+}
+
+/// What [`SetLease::with_folder`] holds, for who learns only later where the set lies.
+pub async fn keep_folder(folder: &Path) -> Option<Hold> {
+    let folder = folder.to_path_buf();
+    match tokio::task::spawn_blocking(move || share(&folder)).await {
+        Ok(held) => held,
+        Err(error) => {
+            tracing::warn!(%error, "the folder of a set cannot be locked");
+            None
         }
     }
 }

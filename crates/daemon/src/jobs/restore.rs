@@ -4,7 +4,7 @@ use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::limits::Limited;
 use crate::locate::{first_present, places};
-use crate::set_lease::SetLease;
+use crate::set_lease::{SetLease, keep_folder};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
@@ -519,6 +519,7 @@ pub async fn restore(context: &RunContext, task: &RestoreTask, seen: &Seen) -> J
 async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResult {
     let environment = &context.environment;
     let mut prepared = prepare(environment, task).await?;
+    let _folder_lock = keep_folder(&prepared.plan.path).await;
     let id = task.set;
     context.say(format!(
         "checking the files of set {id} in {}",
