@@ -101,10 +101,9 @@ impl Store {
                 "no answer within {} s while trying to {action}",
                 limit.as_secs()
             )),
-            Fault::Raced => CatalogError::Statement {
-                action,
-                cause: "another process writes the same row again and again".to_owned(),
-            },
+            Fault::Raced => {
+                self.unreachable("another process writes the same row again and again".to_owned())
+            }
             Fault::Sql(sqlx::Error::PoolTimedOut) => match &self.db {
                 // The pool hides why it could not connect.
                 Db::My { options, .. } => match probe::connect(options).await {

@@ -54,41 +54,16 @@ pub(crate) fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => match mysql_number(error.as_ref()) {
-            // Too many connections, access denied, unknown database, shutting down, host blocked or not allowed,
-            // killed, limits of the account; read-only; disk or table full, errors of the file system, out of memory;
-            // a cluster's node that is not ready; a limit on the time of statements.
-            Some(number) => matches!(
-                number,
-                1021 | 1026
-                    | 1030
-                    | 1037
-                    | 1038
-                    | 1040
-                    | 1041
-                    | 1044
-                    | 1045
-                    | 1049
-                    | 1053
-                    | 1047
-                    | 1077
-                    | 1114
-                    | 1129
-                    | 1130
-                    | 1142
-                    | 1180
-                    | 1184
-                    | 1203
-                    | 1226
-                    | 1290
-                    | 1317
-                    | 1698
-                    | 1792
-                    | 1836
-                    | 1927
-                    | 1969
-                    | 3024
-                    | 4031
-            ),
+            Some(number) => {
+                // What is at fault is the data or the statement where the SQLSTATE's class says so; of these classes
+                // are some refusals, too: rights and databases that are missing, limits of the account.
+                let class = error.code().unwrap_or_default().get(..2).map(str::to_owned);
+                let is_refusal = matches!(number, 1044 | 1045 | 1049 | 1142 | 1203 | 1226);
+                let is_data = matches!(class.as_deref(), Some("21" | "22" | "23" | "42"))
+                    // No default, no such character, too large a packet, row or key: of the general class.
+                    || matches!(number, 1071 | 1118 | 1153 | 1267 | 1271 | 1300 | 1364 | 1366);
+                is_refusal || !is_data
+            }
             // SQLITE_BUSY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN, SQLITE_NOTADB, by their primary codes.
             None => error
                 .code()

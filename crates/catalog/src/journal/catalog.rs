@@ -1,6 +1,6 @@
 //! The trait over a shared catalog with its journal.
 
-use super::{CLOSE_WITHIN, Entry, Journaled, log};
+use super::{CLOSE_WITHIN, Entry, Journaled, MIGRATED_WITHIN};
 use crate::db::Store;
 use crate::{
     Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
@@ -19,6 +19,8 @@ use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, R
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
 
 impl Journaled {
     /// The shared catalog, for what no copy can answer.
@@ -41,11 +43,21 @@ impl Journaled {
 
 #[async_trait]
 impl Catalog for Journaled {
-    /// Where the shared catalog is away, its tables are brought up when it is back.
+    /// Waits a while for the drainer, which does it: it may take as long as a large table takes to be copied, and what
+    /// is to be written is kept meanwhile.
     async fn migrate(&self) -> Result<MigrationStatus, CatalogError> {
-        let status = self.shared.remote.migrate().await?;
-        self.shared.is_migrated.store(true, Ordering::Relaxed);
-        Ok(status)
+        let began = Instant::now();
+        while !self.shared.is_migrated.load(Ordering::Relaxed) {
+            if let Some(cause) = self.shared.last_error() {
+                return Err(self.shared.remote.unreachable(cause));
+            }
+            if began.elapsed() >= MIGRATED_WITHIN {
+                let cause = "its tables are being brought up, by this process or another".to_owned();
+                return Err(self.shared.remote.unreachable(cause));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.shared.remote.status().await
     }
 
     async fn status(&self) -> Result<MigrationStatus, CatalogError> {
@@ -93,8 +105,9 @@ impl Catalog for Journaled {
             definition: definition.clone(),
             now,
         };
-        shared.defer(&entry).await?;
-        shared.local.know_job(node, definition, now).await
+        shared
+            .defer(&entry, || shared.local.know_job(node, definition, now), |_| true)
+            .await
     }
 
     async fn reschedule_job(
@@ -152,12 +165,14 @@ impl Catalog for Journaled {
                 Err(error) => return Err(error),
             }
         }
-        let seq = shared.defer(&Entry::ClaimSlot { run: run.clone() }).await?;
-        let claim = shared.local.claim_slot(run).await?;
-        if claim == Claim::Taken {
-            log::strike(&shared.local, seq).await?;
-        }
-        Ok(claim)
+        let entry = Entry::ClaimSlot { run: run.clone() };
+        shared
+            .defer(
+                &entry,
+                || shared.local.claim_slot(run),
+                |claim| *claim == Claim::Won,
+            )
+            .await
     }
 
     async fn skip_slots(&self, runs: &[Run]) -> Result<u64, CatalogError> {
@@ -212,7 +227,7 @@ impl Catalog for Journaled {
             .write(|store| store.start_run(id, started_at, log_path.clone()), entry)
             .await?;
         // A run that the copy does not know was written before there was one.
-        let is_unknown = written.seq.is_some() && self.shared.local.run(id).await?.is_none();
+        let is_unknown = written.is_deferred && self.shared.local.run(id).await?.is_none();
         Ok(written.answer || is_unknown)
     }
 
@@ -461,7 +476,11 @@ impl Catalog for Journaled {
     }
 
     async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError> {
-        self.remote().await?.unmark_deleting(id).await
+        let unmarked = self.remote().await?.unmark_deleting(id).await?;
+        if unmarked && let Err(error) = self.shared.local.unmark_deleting(id).await {
+            tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
+        }
+        Ok(unmarked)
     }
 
     async fn mark_deleted(
@@ -480,7 +499,7 @@ impl Catalog for Journaled {
             .write(|store| store.mark_deleted(id, reason, now), entry)
             .await?;
         // The copy may not know a set of another node.
-        Ok(written.answer || written.seq.is_some())
+        Ok(written.answer || written.is_deferred)
     }
 
     async fn paths(&self) -> Result<Vec<BackupPath>, CatalogError> {

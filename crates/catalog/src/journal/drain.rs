@@ -103,6 +103,17 @@ impl Drainer {
 }
 
 impl Shared {
+    /// The shared catalog's tables. A look comes first: it is bounded far closer than a migration is.
+    async fn bring_up(&self) -> Result<(), CatalogError> {
+        connect(&self.remote).await?;
+        migrate::refuse_newer(&self.remote).await?;
+        let status = migrate::status(&self.remote).await?;
+        if status.applied < status.latest {
+            migrate::migrate(&self.remote).await?;
+        }
+        Ok(())
+    }
+
     async fn prune(&self) {
         if let Err(error) = prune::prune(&self.local, self.clock.now()).await {
             tracing::warn!(%error, "this machine's copy of its records in the catalog cannot be pruned");
@@ -130,8 +141,8 @@ impl Shared {
             return Ok(Drained::Elsewhere);
         };
         if !self.is_migrated.load(Ordering::Relaxed) {
-            match migrate::migrate(&self.remote).await {
-                Ok(_) => self.is_migrated.store(true, Ordering::Relaxed),
+            match self.bring_up().await {
+                Ok(()) => self.is_migrated.store(true, Ordering::Relaxed),
                 Err(error) => {
                     self.note_away(&error);
                     return Ok(Drained::Away);

@@ -49,17 +49,25 @@ pub(super) async fn create(store: &Store) -> Result<(), CatalogError> {
     }
 }
 
-/// Writes an entry at the end, synced. Gives its place.
-pub(super) async fn append(store: &Store, entry: &Entry, now: DateTime<Utc>) -> Result<i64, CatalogError> {
+/// Writes an entry at the end, synced. Gives its place. One that is `held` is not carried out before it is released.
+pub(super) async fn append(
+    store: &Store,
+    entry: &Entry,
+    held: bool,
+    now: DateTime<Utc>,
+) -> Result<i64, CatalogError> {
     const ACTION: &str = "note in the journal";
     let text = serde_json::to_string(entry).map_err(|error| CatalogError::Statement {
         action: ACTION,
         cause: error.to_string(),
     })?;
     let size: i64 = reading!(store, ACTION, |conn| {
-        sqlx::query_scalar("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-            .fetch_one(&mut *conn)
-            .await?
+        sqlx::query_scalar(
+            "SELECT (page_count - freelist_count) * page_size \
+             FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+        )
+        .fetch_one(&mut *conn)
+        .await?
     })?;
     if u64::try_from(size).unwrap_or(0) + text.len() as u64 > MAX_JOURNAL_BYTES {
         return Err(CatalogError::Statement {
@@ -68,9 +76,10 @@ pub(super) async fn append(store: &Store, entry: &Entry, now: DateTime<Utc>) -> 
         });
     }
     writing!(store, ACTION, |tx| {
-        sqlx::query("INSERT INTO journal (noted_ms, entry) VALUES (?, ?)")
+        sqlx::query("INSERT INTO journal (noted_ms, entry, held) VALUES (?, ?, ?)")
             .bind(ms(now))
             .bind(text.as_str())
+            .bind(held)
             .execute(&mut *tx)
             .await?;
         let seq: i64 = sqlx::query_scalar("SELECT last_insert_rowid()")
@@ -90,24 +99,58 @@ pub(super) async fn oldest(store: &Store, after: i64) -> Result<Vec<Noted>, Cata
             .fetch_all(&mut *conn)
             .await?
     })?;
-    Ok(rows
-        .into_iter()
+    Ok(noted(rows))
+}
+
+fn noted(rows: Vec<NotedRow>) -> Vec<Noted> {
+    rows.into_iter()
         .map(|row| Noted {
             seq: row.seq,
             entry: serde_json::from_str(&row.entry).map_err(|error| error.to_string()),
         })
-        .collect())
+        .collect()
 }
 
 /// Whether any entry waits.
 pub(super) async fn waits(store: &Store) -> Result<bool, CatalogError> {
     let count: i64 = reading!(store, "look into the journal", |conn| {
-        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM journal WHERE refusals < ?)")
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM journal WHERE refusals < ? AND held = 0)")
             .bind(REFUSALS)
             .fetch_one(&mut *conn)
             .await?
     })?;
     Ok(count > 0)
+}
+
+/// The copy has it. False when it is no longer there.
+pub(super) async fn release(store: &Store, seq: i64) -> Result<bool, CatalogError> {
+    writing!(store, "release an entry of the journal", |tx| {
+        sqlx::query("UPDATE journal SET held = 0 WHERE seq = ?")
+            .bind(seq)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+            > 0
+    })
+}
+
+/// Entries that a process has left held, oldest first.
+pub(super) async fn held(store: &Store) -> Result<Vec<Noted>, CatalogError> {
+    let rows: Vec<NotedRow> = reading!(store, "read the journal", |conn| {
+        sqlx::query_as("SELECT seq, entry FROM journal WHERE held = 1 ORDER BY seq LIMIT 1000")
+            .fetch_all(&mut *conn)
+            .await?
+    })?;
+    Ok(noted(rows))
+}
+
+/// What was refused is tried again: by a later program, or a catalog that was mended.
+pub(super) async fn forgive(store: &Store) -> Result<(), CatalogError> {
+    writing!(store, "try refused entries of the journal again", |tx| {
+        sqlx::query("UPDATE journal SET refusals = 0 WHERE refusals > 0")
+            .execute(&mut *tx)
+            .await?;
+    })
 }
 
 /// It has been carried out.

@@ -37,6 +37,8 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// For so long after it was found to be away, a shared catalog is not tried again by everyone who asks: a thousand jobs
 /// would wait one after the other.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long a start waits for the shared catalog's tables to be brought up, which goes on behind it.
+const MIGRATED_WITHIN: Duration = Duration::from_secs(20);
 /// How long the end of a process waits for the journal to be carried out.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -72,13 +74,20 @@ pub async fn open_journaled(
         lock_path: folder.join("journal.lock"),
         is_away: AtomicBool::new(false),
         is_migrated: AtomicBool::new(false),
+        waited: AtomicBool::new(true),
         deferred: Notify::new(),
         last_error: Mutex::new(None),
     });
-    match connect(&journaled.remote).await {
-        Ok(()) => migrate::refuse_newer(&journaled.remote).await?,
-        Err(error) => journaled.note_away(&error),
+    let looked = match connect(&journaled.remote).await {
+        Ok(()) => migrate::refuse_newer(&journaled.remote).await,
+        Err(error) => Err(error),
+    };
+    match looked {
+        Err(error @ CatalogError::Unreachable { .. }) => journaled.note_away(&error),
+        looked => looked?,
     }
+    log::forgive(&journaled.local).await?;
+    journaled.settle_held().await?;
     journaled.copy_journal().await?;
     let drainer = Drainer::new(Arc::clone(&journaled));
     let drainer = AbortOnDropHandle::new(tokio::spawn(drainer.run()));
@@ -106,6 +115,8 @@ struct Shared {
     is_away: AtomicBool,
     /// Whether the shared catalog's tables are known to be up to date.
     is_migrated: AtomicBool,
+    /// Whether something waited when the journal was last looked into.
+    waited: AtomicBool,
     /// Something was noted in the journal.
     deferred: Notify,
     /// Why the shared catalog is away, and when it was found so.
@@ -115,8 +126,8 @@ struct Shared {
 /// What came of a write.
 struct Written<T> {
     answer: T,
-    /// Its place in the journal, where the answer is the copy's.
-    seq: Option<i64>,
+    /// Whether the answer is the copy's.
+    is_deferred: bool,
 }
 
 impl Shared {
@@ -138,34 +149,80 @@ impl Shared {
                     if let Err(error) = apply(&self.local).await {
                         tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
                     }
-                    return Ok(Written { answer, seq: None });
+                    return Ok(Written {
+                        answer,
+                        is_deferred: false,
+                    });
                 }
                 Err(error) if error.is_away() => self.note_away(&error),
                 Err(error) => return Err(error),
             }
         }
-        let seq = self.defer(&entry()).await?;
-        let answer = apply(&self.local).await?;
+        let entry = entry();
+        let answer = self.defer(&entry, || apply(&self.local), |_| true).await?;
         Ok(Written {
             answer,
-            seq: Some(seq),
+            is_deferred: true,
         })
     }
 
-    /// Notes a write in the journal. Where that fails, the catalog is told to be away, with both causes.
-    async fn defer(&self, entry: &Entry) -> Result<i64, CatalogError> {
-        match log::append(&self.local, entry, self.clock.now()).await {
-            Ok(seq) => {
-                self.deferred.notify_one();
-                Ok(seq)
-            }
+    /// Notes a write in the journal and carries it out on the copy, whose answer says whether it is to be kept.
+    ///
+    /// The entry is held until the copy has it: a process may end, or the disk be full, between the two. Where nothing
+    /// can be noted, the catalog is told to be away, with both causes.
+    async fn defer<'a, T>(
+        &'a self,
+        entry: &Entry,
+        apply: impl FnOnce() -> Answer<'a, T> + Send,
+        is_kept: impl FnOnce(&T) -> bool + Send,
+    ) -> Result<T, CatalogError> {
+        let now = self.clock.now();
+        let seq = log::append(&self.local, entry, true, now)
+            .await
+            .map_err(|error| self.nothing_kept(&error))?;
+        let answer = match apply().await {
+            Ok(answer) => answer,
             Err(error) => {
-                let away = self.last_error().unwrap_or_else(|| "it is away".to_owned());
-                Err(self
-                    .remote
-                    .unreachable(format!("{away}; and nothing can be kept for it: {error}")))
+                // Where even that fails, it stays held, and the next start looks whether the copy has it.
+                if let Err(error) = log::strike(&self.local, seq).await {
+                    tracing::warn!(%error, "an entry of the journal that came to nothing stays there");
+                }
+                return Err(self.nothing_kept(&error));
+            }
+        };
+        if !is_kept(&answer) {
+            log::strike(&self.local, seq).await?;
+            return Ok(answer);
+        }
+        // Another process that starts just now may have taken it for left behind.
+        if !log::release(&self.local, seq).await? {
+            log::append(&self.local, entry, false, now).await?;
+        }
+        self.deferred.notify_one();
+        Ok(answer)
+    }
+
+    fn nothing_kept(&self, error: &CatalogError) -> CatalogError {
+        let away = self.last_error().unwrap_or_else(|| "it is away".to_owned());
+        self.remote
+            .unreachable(format!("{away}; and nothing can be kept for it: {error}"))
+    }
+
+    /// Decides about entries that an ended process has left held: a slot that the copy does not know as taken was not
+    /// taken; all else does no harm when it is carried out.
+    async fn settle_held(&self) -> Result<(), CatalogError> {
+        for noted in log::held(&self.local).await? {
+            let is_void = match &noted.entry {
+                Ok(Entry::ClaimSlot { run }) => self.local.run(run.id).await?.is_none(),
+                _ => false,
+            };
+            if is_void {
+                log::strike(&self.local, noted.seq).await?;
+            } else {
+                log::release(&self.local, noted.seq).await?;
             }
         }
+        Ok(())
     }
 
     /// The shared catalog. Where it was away the last time, it is tried with one connection first: the pool would go on
@@ -212,7 +269,11 @@ impl Shared {
         {
             return Ok(Some(found));
         }
-        match ask(&self.remote).await {
+        let answer = match self.reached().await {
+            Ok(remote) => ask(remote).await,
+            Err(error) => Err(error),
+        };
+        match answer {
             Err(error) if error.is_away() => {
                 self.note_away(&error);
                 ask(&self.local)
@@ -223,12 +284,19 @@ impl Shared {
         }
     }
 
-    /// Whether something is in the journal. Where it cannot be looked into, the shared catalog is tried.
+    /// Whether something is in the journal. Where it cannot be looked into, what it was the last time: nothing may
+    /// overtake what waits.
     async fn waits(&self) -> bool {
-        log::waits(&self.local).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the journal cannot be looked into");
-            false
-        })
+        match log::waits(&self.local).await {
+            Ok(waits) => {
+                self.waited.store(waits, Ordering::Relaxed);
+                waits
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the journal cannot be looked into");
+                self.waited.load(Ordering::Relaxed)
+            }
+        }
     }
 
     /// Whether a store is the copy, which does without what is only ever asked of the shared catalog.
