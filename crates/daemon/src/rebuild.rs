@@ -17,7 +17,9 @@ const NAMED: usize = 3;
 
 /// Said after rows were made.
 pub const NOT_KNOWN_AGAIN: &str = "what only the catalog knew is not known again: runs, transfers, proofs, and which sets were \
-                                   marked as deleted; a transfer job finds what has arrived, a validation job proves anew";
+                                   marked as deleted; a transfer job finds what has arrived, a validation job proves \
+                                   anew. Until it has, no set counts as validated, and retention protects none for that: \
+                                   look at \"mykeeper retention JOB --dry-run\" before the next pass removes anything";
 
 /// What became of one folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
