@@ -278,6 +278,12 @@ pub(crate) async fn close_attempts(
     let mut complete = None;
     for attempt in catalog.attempts(run.id).await? {
         if attempt.state.is_final() {
+            // Its end could be recorded; the row of its set may be what could not.
+            if !attempt.state.is_success()
+                && let Settled::Complete(set) = settle_set(engine, run, &attempt).await?
+            {
+                complete = Some(set);
+            }
             continue;
         }
         let mut attempt_end = RunEnd {
@@ -444,7 +450,12 @@ fn unfinished_set(
         elapsed_seconds: (now - attempt.started_at).num_seconds().max(0),
         databases: Vec::new(),
         complete: vec![false],
-        reason: Some("the daemon, or the machine, ended while it was dumped".to_owned()),
+        reason: Some(
+            attempt
+                .reason
+                .clone()
+                .unwrap_or_else(|| "the daemon, or the machine, ended while it was dumped".to_owned()),
+        ),
         size_bytes: None,
         size_text: "unknown".to_owned(),
         dir: dir.to_path_buf(),

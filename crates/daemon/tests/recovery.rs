@@ -16,7 +16,7 @@ use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
 use mykeeper_daemon::resume::retry_interrupted;
 use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::state_dir::StateDir;
-use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunState, Trigger};
+use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::{AttemptId, BackupId, Clock, JobName, ManualClock, RunId, SystemClock};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -250,6 +250,31 @@ async fn an_attempt_that_is_open_behind_a_run_that_has_ended_is_closed_and_its_f
     );
     assert!(!catalog.backup(set).await.unwrap().unwrap().is_complete());
     assert_eq!(by_id(&stage, ended.id).await, ended, "its end stays");
+}
+
+#[tokio::test]
+async fn the_set_of_a_failed_attempt_that_has_no_row_gets_one() {
+    let stage = Stage::new(NIGHTLY, Arc::new(SystemClock)).await;
+    let catalog = &stage.environment.catalog;
+    let lost = left(&stage, RunState::Running);
+    catalog.claim_slot(&lost).await.unwrap();
+    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
+    std::fs::create_dir_all(&dir).unwrap();
+    begin_dump(&stage, &lost, (set, &dir)).await;
+    let attempt = catalog.attempts(lost.id).await.unwrap().remove(0);
+    let end = RunEnd {
+        state: RunState::Failed,
+        reason: Some("the set cannot be recorded".to_owned()),
+        bk_id: Some(set),
+        finished_at: at("2026-11-20T04:30:00Z"),
+    };
+    assert!(catalog.finish_attempt(attempt.id, &end, None).await.unwrap());
+    settle(&stage.engine()).await.unwrap();
+    let recorded = catalog.backup(set).await.unwrap().unwrap();
+    assert!(!recorded.is_complete());
+    assert_eq!(recorded.reason, end.reason);
+    let attempts = catalog.attempts(lost.id).await.unwrap();
+    assert_eq!(attempts[0].state, RunState::Failed, "its end stays");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::resume::resumed_of;
 use crate::run_log::RunLogFile;
 use crate::state_dir::HeldLock;
 use chrono::{DateTime, Utc};
-use mykeeper_domain::job::Job;
+use mykeeper_domain::job::{Job, JobKind};
 use mykeeper_domain::run::{Run, RunEnd, RunState};
 use mykeeper_tools::RunLog;
 use std::sync::Arc;
@@ -243,7 +243,8 @@ impl Engine {
             bk_id,
             finished_at: environment.clock.now(),
         };
-        if !state.is_success() {
+        // A backup that went well at last may have had attempts whose sets are not recorded.
+        if !state.is_success() || run.kind == JobKind::Backup {
             self.close_what_is_open(run, &end).await;
         }
         let written = environment
