@@ -25,13 +25,8 @@ const LONG_QUERIES: [(&str, LongQueries); 3] = [
     ("ignore", LongQueries::Ignore),
 ];
 
-/// Options by which mydumper itself goes about long queries.
-const OF_LONG_QUERIES: [&str; 4] = [
-    "long-query-guard",
-    "kill-long-queries",
-    "long-query-retries",
-    "long-query-retry-interval",
-];
+/// Options by which mydumper itself goes about long queries. How often it looks decides nothing by itself.
+const OF_LONG_QUERIES: [&str; 2] = ["long-query-guard", "kill-long-queries"];
 
 /// What mydumper has to say for its lock to be measured; it is what mykeeper asks for.
 const LEAST_VERBOSE: u64 = 3;

@@ -568,5 +568,10 @@ fn either_mydumper_or_the_job_goes_about_long_queries() {
         "mydumper's option \"kill-long-queries\" and `long_queries` both say what is done about long queries",
     );
     is_sound(KEEPER, &with("mydumper = ['long-query-guard=600']\n"));
+    // It only says how often mydumper's own guard looks again, which is out of reach.
+    is_sound(
+        KEEPER,
+        &with("mydumper = ['long-query-retries=5']\nlong_queries = 'wait'\n"),
+    );
     one(KEEPER, &with("long_queries = 'kill'\n"), "long_queries");
 }
