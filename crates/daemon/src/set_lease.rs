@@ -26,7 +26,7 @@ pub struct SetLease {
     environment: Arc<Environment>,
     name: String,
     holder: String,
-    _renewal: AbortOnDropHandle<()>,
+    renewal: AbortOnDropHandle<()>,
     _held: HeldMark,
     _folder_lock: Option<Hold>,
 }
@@ -98,7 +98,7 @@ impl SetLease {
             environment: Arc::clone(environment),
             name,
             holder,
-            _renewal: AbortOnDropHandle::new(renewal),
+            renewal: AbortOnDropHandle::new(renewal),
             _held: held,
             _folder_lock: None,
         }))
@@ -113,7 +113,14 @@ impl SetLease {
     }
 
     /// Gives it back. A lease that is merely dropped runs out by itself.
-    pub async fn release(self) {
+    pub async fn release(mut self) {
+        // A renewal that is just due would take it again.
+        self.renewal.abort();
+        if let Err(error) = (&mut self.renewal).await
+            && !error.is_cancelled()
+        {
+            tracing::warn!(name = %self.name, %error, "the renewal of a lease had ended by a defect");
+        }
         let stop = CancellationToken::new();
         stop.cancel();
         let result = self
