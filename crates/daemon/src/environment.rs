@@ -1,5 +1,6 @@
 //! Every outside system that jobs touch, in one place.
 
+use crate::disk::Disk;
 use crate::state_dir::StateDir;
 use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::{PasswordError, Settings, read_password};
@@ -28,6 +29,8 @@ pub struct Environment {
     pub state: StateDir,
     /// systemd's credentials.
     pub credentials_directory: Option<PathBuf>,
+    /// File systems that may not answer.
+    pub disk: Disk,
     settings: RwLock<Arc<Settings>>,
     /// The leases on sets that runs of this process hold, by name.
     pub(crate) held_leases: Mutex<BTreeSet<String>>,
@@ -53,6 +56,7 @@ impl Environment {
             supervisor,
             state,
             credentials_directory,
+            disk: Disk::default(),
             settings: RwLock::new(Arc::new(settings)),
             held_leases: Mutex::default(),
         }

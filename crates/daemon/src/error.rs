@@ -37,6 +37,9 @@ pub enum DaemonError {
     /// The catalog did not do what was asked.
     #[error(transparent)]
     Catalog(#[from] mykeeper_catalog::CatalogError),
+    /// A file system does not answer.
+    #[error(transparent)]
+    Disk(#[from] crate::disk::DiskError),
     /// The pulse cannot be started.
     #[error("cannot start the scheduler's pulse: {0}")]
     Pulse(String),

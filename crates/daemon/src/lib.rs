@@ -1,5 +1,6 @@
 //! Schedules jobs, runs them, and answers for each of them. Knows neither SQL nor HTTP.
 
+pub mod disk;
 pub mod engine;
 pub mod environment;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod removal;
 pub mod resume;
 pub mod run_log;
 pub mod scheduler;
+mod set_folder;
 pub mod set_lease;
 mod space;
 pub mod state_dir;

@@ -1,5 +1,6 @@
 //! Where a set lies on this machine.
 
+use crate::disk::{Disk, DiskError};
 use chrono_tz::Tz;
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
@@ -62,6 +63,17 @@ pub fn original(backup: &Backup, node: &NodeName) -> Option<PathBuf> {
 }
 
 /// The first of `places` that is there.
-pub fn first_present(places: &[PathBuf]) -> Option<&PathBuf> {
-    places.iter().find(|place| place.is_dir())
+///
+/// # Errors
+/// None is, and one of their file systems does not answer.
+pub async fn first_present<'a>(disk: &Disk, places: &'a [PathBuf]) -> Result<Option<&'a PathBuf>, DiskError> {
+    let mut unknown = None;
+    for place in places {
+        match disk.is_dir(place).await {
+            Ok(true) => return Ok(Some(place)),
+            Ok(false) => {}
+            Err(error) => unknown = Some(error),
+        }
+    }
+    unknown.map_or(Ok(None), Err)
 }

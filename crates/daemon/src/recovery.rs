@@ -1,5 +1,6 @@
 //! Before the first tick: what a daemon that ended otherwise than it should has left behind.
 
+use crate::disk::Disk;
 use crate::engine::{Engine, JOB_REMOVED};
 use crate::environment::Environment;
 use crate::error::DaemonError;
@@ -342,7 +343,7 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Set
         }
         Err(error) => return Err(error.into()),
     }
-    match look_for(dir).await {
+    match look_for(&environment.disk, dir).await {
         Ok(true) => {}
         Ok(false) => return Ok(Settled::Not),
         Err(cause) => return Ok(Settled::Later(cause)),
@@ -396,9 +397,9 @@ impl Settled {
 
 /// Whether a set's folder is there. An error where that cannot be told: its job's directory, two levels above it, is
 /// not there, as when it has not been mounted yet, or may not be looked into.
-async fn look_for(dir: &Path) -> Result<bool, String> {
+async fn look_for(disk: &Disk, dir: &Path) -> Result<bool, String> {
     let looked_at = dir.to_owned();
-    let looking = tokio::task::spawn_blocking(move || match fs::metadata(&looked_at) {
+    let looking = disk.ask(("look at", dir), move || match fs::metadata(&looked_at) {
         Err(error) if error.kind() == ErrorKind::NotFound => match looked_at.ancestors().nth(2) {
             Some(directory) => fs::metadata(directory).map(|_| false),
             None => Ok(false),
@@ -407,10 +408,7 @@ async fn look_for(dir: &Path) -> Result<bool, String> {
     });
     match tokio::time::timeout(LOOKED_AT_WITHIN, looking).await {
         Ok(Ok(looked)) => looked.map_err(|error| format!("cannot look at {}: {error}", dir.display())),
-        Ok(Err(error)) => Err(format!(
-            "a defect in mykeeper ended the look at {}: {error}",
-            dir.display()
-        )),
+        Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(not_in_time(dir)),
     }
 }

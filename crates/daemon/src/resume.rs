@@ -76,7 +76,9 @@ pub(crate) async fn resumed_of(
             let Some(id) = attempt.bk_id.filter(|_| resumed.set.is_none()) else {
                 continue;
             };
-            resumed.set = catalog.backup(id).await?.filter(is_made);
+            if let Some(set) = catalog.backup(id).await? {
+                resumed.set = is_made(environment, &set).await.then_some(set);
+            }
         }
         next = catalog.run(run).await?.and_then(|run| run.retry_of);
     }
@@ -84,6 +86,12 @@ pub(crate) async fn resumed_of(
 }
 
 /// A set that was made as it should be, and is still there.
-fn is_made(set: &Backup) -> bool {
-    set.is_complete() && set.deletion == Deletion::None && set.dir.is_dir()
+async fn is_made(environment: &Environment, set: &Backup) -> bool {
+    if !set.is_complete() || set.deletion != Deletion::None {
+        return false;
+    }
+    environment.disk.is_dir(&set.dir).await.unwrap_or_else(|error| {
+        tracing::warn!(set = %set.id, %error, "whether a complete set is still there is not known: it is not made again");
+        true
+    })
 }

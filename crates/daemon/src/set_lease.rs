@@ -108,7 +108,7 @@ impl SetLease {
     /// sleeps: a retention job that is awake before its holder is must not find the set free. Where a retention job
     /// has the folder just now, the lease and its mark tell who goes on.
     pub async fn with_folder(mut self, folder: &Path) -> Self {
-        self._folder_lock = keep_folder(folder).await;
+        self._folder_lock = keep_folder(&self.environment, folder).await;
         self
     }
 
@@ -137,12 +137,16 @@ impl SetLease {
 }
 
 /// What [`SetLease::with_folder`] holds, for who learns only later where the set lies.
-pub async fn keep_folder(folder: &Path) -> Option<Hold> {
-    let folder = folder.to_path_buf();
-    match tokio::task::spawn_blocking(move || share(&folder)).await {
+pub async fn keep_folder(environment: &Environment, folder: &Path) -> Option<Hold> {
+    let shared = folder.to_path_buf();
+    match environment
+        .disk
+        .ask(("lock", folder), move || share(&shared))
+        .await
+    {
         Ok(held) => held,
         Err(error) => {
-            tracing::warn!(%error, "the folder of a set cannot be locked");
+            tracing::warn!(%error, "the folder of a set is not held");
             None
         }
     }

@@ -56,8 +56,12 @@ pub(crate) async fn before_dump(
         context.say("what the dump needs cannot be estimated");
         return Ok(());
     };
+    // Asked first, as few may hang: a directory that does not answer is no answer about its room.
+    context.is_dir(&task.directory).await?;
     let room = match room_of(&task.directory).await {
         Ok(room) => room,
+        // It does not answer, and may later.
+        Err(error) if error.is_passing() => return Err(error.into()),
         // Why it is not there is said when the set's folder is made.
         Err(error) => {
             context.say(error.to_string());

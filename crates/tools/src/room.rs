@@ -47,7 +47,8 @@ pub async fn room_of(dir: &Path) -> Result<Room, ToolError> {
     let answer = match tokio::time::timeout(ASKED_WITHIN, asked).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => Err(std::io::Error::other(error)),
-        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut)),
+        // A number, as the kernel gives it: what it stands for passes.
+        Err(_) => Err(rustix::io::Errno::TIMEDOUT.into()),
     };
     answer.map_err(|source| ToolError::Io {
         action: "ask for the free space of",

@@ -4,6 +4,7 @@ use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::limits::Limited;
 use crate::locate::day_folder;
+use crate::set_folder::{create_set_dir, remove_unused};
 use crate::space::before_dump;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
@@ -17,8 +18,6 @@ use mykeeper_tools::mydumper::{
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::{ServerConnection, ToolError, tells_of_lasting};
 use std::collections::HashSet;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -126,12 +125,11 @@ async fn attempt(
     let mut exit_status = None;
     let result = async {
         let prepared = prepare(context, task, server).await?;
-        create_set_dir(&task.directory, &set_dir)?;
+        create_set_dir(context, &task.directory, &set_dir).await?;
         let mut dump = match dump(context, task, &prepared, &set_dir).await {
             Ok(dump) => dump,
             Err(error) => {
-                // Nothing was started: without a row for it no folder may be left. One that is not empty is not ours.
-                drop(std::fs::remove_dir(&set_dir));
+                remove_unused(context, &set_dir).await;
                 return Err(error);
             }
         };
@@ -229,39 +227,6 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         databases,
         unmatched,
     })
-}
-
-/// Makes the day's folder and the set's. The job's own directory must be there: it may be a mount that is missing.
-fn create_set_dir(directory: &Path, set_dir: &Path) -> Result<(), JobError> {
-    let fail = |path: &Path, error: std::io::Error| {
-        let hint = match error.kind() {
-            std::io::ErrorKind::NotFound => "; create the directory, or mount it",
-            std::io::ErrorKind::PermissionDenied => {
-                "; give the user that mykeeper runs as the right to write there"
-            }
-            _ => "",
-        };
-        JobError::fatal(format!(
-            "cannot create the set's folder {}: {error}{hint}",
-            path.display()
-        ))
-    };
-    if !directory.is_dir() {
-        return Err(fail(
-            directory,
-            std::io::Error::from(std::io::ErrorKind::NotFound),
-        ));
-    }
-    if let Some(day) = set_dir.parent() {
-        match DirBuilder::new().mode(0o750).create(day) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(day, error)),
-            _ => {}
-        }
-    }
-    DirBuilder::new()
-        .mode(0o750)
-        .create(set_dir)
-        .map_err(|error| fail(set_dir, error))
 }
 
 async fn dump(

@@ -7,6 +7,7 @@ pub mod transfer;
 pub mod validation;
 
 use crate::environment::Environment;
+use crate::error::DaemonError;
 use crate::run_log::RunLogFile;
 use crate::state_dir::PrivateDir;
 use futures::future::BoxFuture;
@@ -164,6 +165,16 @@ impl From<CatalogError> for JobError {
         match error.is_away() {
             true => Self::passing(error.to_string()),
             false => Self::fatal(error.to_string()),
+        }
+    }
+}
+
+impl From<DaemonError> for JobError {
+    fn from(error: DaemonError) -> Self {
+        match error {
+            DaemonError::Catalog(error) => error.into(),
+            DaemonError::Disk(error) => error.into(),
+            error => Self::fatal(error.to_string()),
         }
     }
 }

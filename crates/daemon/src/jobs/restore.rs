@@ -172,7 +172,9 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
     may_be_restored(&backup)?;
     let paths = catalog.paths().await?;
     let places = places(&backup, &paths, &settings, &environment.node);
-    let path = first_present(&places)
+    let path = first_present(&environment.disk, &places)
+        .await
+        .map_err(|error| Obstacle::Missing(error.to_string()))?
         .cloned()
         .ok_or_else(|| not_here(id, &places))?;
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
@@ -519,7 +521,7 @@ pub async fn restore(context: &RunContext, task: &RestoreTask, seen: &Seen) -> J
 async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResult {
     let environment = &context.environment;
     let mut prepared = prepare(environment, task).await?;
-    let _folder_lock = keep_folder(&prepared.plan.path).await;
+    let _folder_lock = keep_folder(environment, &prepared.plan.path).await;
     let id = task.set;
     context.say(format!(
         "checking the files of set {id} in {}",

@@ -5,13 +5,14 @@
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
+use crate::error::DaemonError;
 use crate::locate::{original, places};
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
 };
 use crate::set_lease::sets_in_use;
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupFilter, CatalogError};
+use mykeeper_catalog::BackupFilter;
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -84,7 +85,7 @@ pub async fn plan(
     settings: &Settings,
     task: &RetentionTask,
     zone: Tz,
-) -> Result<Plan, CatalogError> {
+) -> Result<Plan, DaemonError> {
     let catalog = &environment.catalog;
     let filter = BackupFilter {
         present_only: true,
@@ -100,7 +101,13 @@ pub async fn plan(
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, &task.directory));
         // Of several places the one that has most speaks for the set.
-        let standing = below.iter().map(|place| standing(place)).max();
+        let looked_at = below.clone();
+        let standing = environment
+            .disk
+            .ask(("look through", &task.directory), move || {
+                looked_at.iter().map(|place| standing(place)).max()
+            })
+            .await?;
         let is_there = standing.is_some_and(|standing| standing != Standing::Gone);
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that pybackup made, it is not known whether it is on this machine at all.

@@ -48,9 +48,7 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         .await?;
     let fetched = pending.len();
     // What is not there cannot be sent, now or later, and must not hold up what is.
-    let (pending, lost): (Vec<Backup>, Vec<Backup>) = pending
-        .into_iter()
-        .partition(|backup| original(backup, &environment.node).is_some_and(|dir| dir.is_dir()));
+    let (pending, lost) = part_lost(context, pending).await?;
     if let Some(first) = lost.first() {
         let all = lost.len();
         notes.push(format!(
@@ -107,6 +105,28 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     ))
 }
 
+/// The set's own folder, where it is there.
+async fn original_here(context: &RunContext, backup: &Backup) -> Result<Option<PathBuf>, JobError> {
+    match original(backup, &context.environment.node) {
+        Some(dir) if context.is_dir(&dir).await? => Ok(Some(dir)),
+        _ => Ok(None),
+    }
+}
+
+/// Sets whose folders are there, or may be, and those whose folders are gone.
+async fn part_lost(context: &RunContext, sets: Vec<Backup>) -> Result<(Vec<Backup>, Vec<Backup>), JobError> {
+    let (mut here, mut lost) = (Vec::new(), Vec::new());
+    for backup in sets {
+        match original_here(context, &backup).await {
+            Ok(None) => lost.push(backup),
+            Err(error) if error.state == RunState::Cancelled => return Err(error),
+            // Said where it is to be sent, if its file system does not answer then either.
+            Ok(Some(_)) | Err(_) => here.push(backup),
+        }
+    }
+    Ok((here, lost))
+}
+
 /// Compares the copy that has gone longest without it, when that is due. Gives what is worth a look.
 async fn verify_one(
     context: &RunContext,
@@ -123,11 +143,13 @@ async fn verify_one(
         .due_verifications(&environment.node, destination, before, BATCH)
         .await?;
     // A set whose original is gone from this machine cannot be compared here.
-    let found = due.into_iter().find_map(|backup| {
-        original(&backup, &environment.node)
-            .filter(|dir| dir.is_dir())
-            .map(|dir| (backup, dir))
-    });
+    let mut found = None;
+    for backup in due {
+        if let Some(dir) = original_here(context, &backup).await? {
+            found = Some((backup, dir));
+            break;
+        }
+    }
     let Some((backup, set_dir)) = found else {
         return Ok(None);
     };
@@ -172,7 +194,7 @@ pub async fn send_folder(
     if !backup.is_complete() {
         return Err(JobError::fatal(format!("set {id} is not complete; it is not sent")).about(id));
     }
-    if !dir.is_dir() {
+    if !context.is_dir(dir).await? {
         return Err(JobError::fatal(format!("the set's folder {} is not there", dir.display())).about(id));
     }
     let sending = Sending::prepare(context, &backup, destination, dir.to_path_buf())?;
@@ -246,15 +268,13 @@ pub async fn send_with_retries(
     backup: &Backup,
     destination: &DestinationName,
 ) -> Result<Sent, JobError> {
-    let set_dir = original(backup, &context.environment.node)
-        .filter(|dir| dir.is_dir())
-        .ok_or_else(|| {
-            JobError::fatal(format!(
-                "set {} cannot be sent: its folder {} is not there",
-                backup.id,
-                backup.dir.display()
-            ))
-        })?;
+    let set_dir = original_here(context, backup).await?.ok_or_else(|| {
+        JobError::fatal(format!(
+            "set {} cannot be sent: its folder {} is not there",
+            backup.id,
+            backup.dir.display()
+        ))
+    })?;
     let sending = Sending::prepare(context, backup, destination, set_dir)?;
     let Some(lease) = sending.lease(context).await? else {
         return Ok(Sent::ByAnother);

@@ -108,7 +108,7 @@ impl SetHere {
     async fn find(context: &RunContext, backup: Backup, paths: &[BackupPath]) -> Result<Found, JobError> {
         let environment = &context.environment;
         let places = places(&backup, paths, &context.settings, &environment.node);
-        let Some(dir) = first_present(&places).cloned() else {
+        let Some(dir) = first_present(&environment.disk, &places).await?.cloned() else {
             return Ok(Found::Elsewhere);
         };
         let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
