@@ -31,7 +31,7 @@ macro_rules! columns {
          b.pybackup_version, b.bk_command, b.tag, b.is_deleted, b.validate_status, b.node, b.job, b.run_id, \
          b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
          b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3, b.lock_waited_ms, \
-         b.lock_held_ms"
+         b.lock_held_ms, b.rebuilt_ms"
     };
 }
 pub(crate) use columns;
@@ -81,6 +81,7 @@ pub(crate) struct BackupRow {
     manifest_blake3: Option<String>,
     lock_waited_ms: Option<i64>,
     lock_held_ms: Option<i64>,
+    rebuilt_ms: Option<i64>,
 }
 
 fn consistency_word(consistency: Consistency) -> &'static str {
@@ -199,6 +200,7 @@ impl BackupRow {
                 .lock_held_ms
                 .map(|held| place.count("lock_held_ms", held))
                 .transpose()?,
+            rebuilt_at: place.instant_some("rebuilt_ms", self.rebuilt_ms)?,
             bk_server: self.bk_server.unwrap_or_default(),
             tag: self.tag.unwrap_or_default(),
         })
@@ -225,7 +227,7 @@ macro_rules! insert_row {
              master_status, slave_status, tool_version, server_version, pybackup_version, bk_command, tag, \
              is_deleted, validate_status, node, job, run_id, bk_bytes, databases_json, reason, consistency, \
              transfer_to, started_ms, finished_ms, transfer_started_ms, transfer_finished_ms, deletion, \
-             deletion_reason, manifest_blake3, lock_waited_ms, lock_held_ms, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+             deletion_reason, manifest_blake3, lock_waited_ms, lock_held_ms, rebuilt_ms, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
              ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind($backup.id.to_string())
@@ -267,6 +269,7 @@ macro_rules! insert_row {
         .bind($backup.manifest_blake3.as_deref())
         .bind($backup.lock_waited_ms.map(signed))
         .bind($backup.lock_held_ms.map(signed))
+        .bind($backup.rebuilt_at.map(ms))
         .bind(
             $backup
                 .transfer_started_at

@@ -369,6 +369,7 @@ fn as_documented() -> Backup {
         manifest_blake3: None,
         lock_waited_ms: None,
         lock_held_ms: None,
+        rebuilt_at: None,
     }
 }
 

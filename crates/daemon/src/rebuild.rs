@@ -1,6 +1,7 @@
 //! Makes the catalog's rows of sets from the sets' own records, where the catalog is gone.
 
 use crate::removal::{Standing, standing};
+use chrono::{DateTime, Utc};
 use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
@@ -8,6 +9,7 @@ use mykeeper_domain::manifest::{EVIDENCE_FILE, FORMAT_VERSION, MANIFEST_FILE, Ma
 use mykeeper_domain::{BackupId, NodeName};
 use mykeeper_tools::mydumper::read_set_record;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// How far below the folder that a person names sets are looked for: `<server>/<destination>/<day>/<bk_id>`.
@@ -18,8 +20,8 @@ const NAMED: usize = 3;
 /// Said after rows were made.
 pub const NOT_KNOWN_AGAIN: &str = "what only the catalog knew is not known again: runs, transfers, proofs, and which sets were \
                                    marked as deleted; a transfer job finds what has arrived, a validation job proves \
-                                   anew. Until it has, no set counts as validated, and retention protects none for that: \
-                                   look at \"mykeeper retention JOB --dry-run\" before the next pass removes anything";
+                                   anew. Until it has, retention removes none of these sets that is complete: \
+                                   \"mykeeper validate --bk-id\" of the newest frees those before it";
 
 /// What became of one folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -31,6 +33,8 @@ pub enum Outcome {
     Incomplete,
     /// The catalog knows it.
     Present,
+    /// Another folder is the set, and its row is of that one.
+    Copy,
     /// It has a record that cannot be used.
     Damaged,
     /// It has the name or the look of a set, and no record: unfinished, or made by another program.
@@ -46,6 +50,7 @@ impl Outcome {
             (Self::Incomplete, false) => "added as not complete",
             (Self::Incomplete, true) => "would be added as not complete",
             (Self::Present, _) => "already there",
+            (Self::Copy, _) => "a copy",
             (Self::Damaged, _) => "damaged record",
             (Self::NoRecord, _) => "no record",
         }
@@ -63,6 +68,17 @@ pub struct Finding {
     pub outcome: Outcome,
     /// Why, or what is worth a look.
     pub reason: Option<String>,
+}
+
+impl Finding {
+    fn of(path: &Path, bk_id: Option<BackupId>, outcome: Outcome, reason: Option<String>) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            bk_id,
+            outcome,
+            reason,
+        }
+    }
 }
 
 /// The folders below `from` that are, or look like, sets, in order. Links are not followed.
@@ -104,56 +120,174 @@ fn id_of(folder: &Path) -> Option<BackupId> {
     folder.file_name()?.to_str()?.parse().ok()
 }
 
-/// Makes the row of one set, where the catalog has none; with `dry_run` only says so.
-///
-/// # Errors
-/// The catalog's.
-pub async fn rebuild_set(
-    catalog: &dyn Catalog,
-    node: &NodeName,
-    folder: &Path,
-    dry_run: bool,
-) -> Result<Finding, CatalogError> {
-    let finding = |bk_id, outcome, reason| Finding {
-        path: folder.to_path_buf(),
-        bk_id,
-        outcome,
-        reason,
-    };
-    let (backup, manifest, evidence) = match read_record(folder).await {
-        Ok(record) => record,
-        Err((outcome, reason)) => return Ok(finding(id_of(folder), outcome, Some(reason))),
-    };
-    let id = backup.id;
-    if let Some(known) = catalog.backup(id).await? {
-        let reason = (known.deletion == Deletion::Deleted)
-            .then(|| "the catalog has it marked as deleted, and it is there".to_owned());
-        return Ok(finding(Some(id), Outcome::Present, reason));
-    }
-    let missing = missing_files(folder, &manifest).await;
-    let backup = settle(backup, (node, folder), &missing);
-    if !dry_run && !catalog.insert_backup(&backup, &manifest, &evidence).await? {
-        return Ok(finding(Some(id), Outcome::Present, None));
-    }
-    let outcome = if backup.is_complete() {
-        Outcome::Added
-    } else {
-        Outcome::Incomplete
-    };
-    let elsewhere = (backup.node.as_ref() != Some(node))
-        .then(|| {
-            let maker = backup
-                .node
-                .as_ref()
-                .map_or("another machine", |node| node.as_str());
-            format!("{maker} made it; \"mykeeper paths add\" says that its copies lie here")
-        })
-        .filter(|_| backup.is_complete());
-    Ok(finding(Some(id), outcome, backup.reason.clone().or(elsewhere)))
+/// Makes rows of sets, where the catalog has none.
+pub struct Rebuild<'a> {
+    /// The catalog.
+    pub catalog: &'a dyn Catalog,
+    /// This machine.
+    pub node: &'a NodeName,
+    /// Folders on this machine that sets are sent to: what lies there is a copy.
+    pub destinations: Vec<PathBuf>,
+    /// The present instant.
+    pub now: DateTime<Utc>,
+    /// Only says what it would do.
+    pub dry_run: bool,
 }
 
+/// What a folder with a set's record is to the set.
+enum Role {
+    /// Where the record says that the set lies; or where it has been moved to since, with its disk, say; or a folder
+    /// on another machine than the one that made it.
+    Own,
+    /// Another than the one in this place, which is there, or which is all that there is.
+    CopyOf(PathBuf),
+}
+
+impl Rebuild<'_> {
+    /// Goes through the folders, sets' own before their copies. A set's own folder is looked at also where only a copy
+    /// of it is among them. One finding for each folder.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn run(&self, folders: &[PathBuf]) -> Result<Vec<Finding>, CatalogError> {
+        let mut findings: BTreeMap<PathBuf, Finding> = BTreeMap::new();
+        let mut made = BTreeMap::new();
+        let mut copies = BTreeMap::new();
+        let mut waiting: Vec<PathBuf> = folders.iter().rev().cloned().collect();
+        while let Some(folder) = waiting.pop() {
+            if findings.contains_key(&folder) || copies.contains_key(&folder) {
+                continue;
+            }
+            let record = match read_record(&folder).await {
+                Ok(record) => record,
+                Err((outcome, reason)) => {
+                    let finding = Finding::of(&folder, id_of(&folder), outcome, Some(reason));
+                    findings.insert(folder, finding);
+                    continue;
+                }
+            };
+            match self.role(&record.0, &folder) {
+                Role::Own => {
+                    let finding = self.make_row(record, &folder, &mut made).await?;
+                    findings.insert(folder, finding);
+                }
+                Role::CopyOf(own) => {
+                    waiting.extend(own.canonicalize().ok().filter(|own| own.is_dir()));
+                    copies.insert(folder, own);
+                }
+            }
+        }
+        for (folder, own) in copies {
+            let finding = self.judge_copy(&folder, &own, &mut made).await?;
+            findings.insert(folder, finding);
+        }
+        Ok(findings.into_values().collect())
+    }
+
+    fn role(&self, backup: &Backup, folder: &Path) -> Role {
+        let is_at_destination = self.destinations.iter().any(|root| folder.starts_with(root));
+        let is_here = backup.dir.is_dir();
+        let is_own = backup.dir.canonicalize().is_ok_and(|own| own == folder);
+        if backup.node.as_ref() != Some(self.node) || is_own || !(is_here || is_at_destination) {
+            Role::Own
+        } else {
+            Role::CopyOf(backup.dir.clone())
+        }
+    }
+
+    /// The set's own folder has had its turn. Where it is gone, the copy alone tells of the set, whose place stays.
+    async fn judge_copy(
+        &self,
+        folder: &Path,
+        own: &Path,
+        made: &mut BTreeMap<BackupId, PathBuf>,
+    ) -> Result<Finding, CatalogError> {
+        let of = format!("a copy of the set in {}", own.display());
+        let Some(id) = id_of(folder) else {
+            return Ok(Finding::of(folder, None, Outcome::Copy, Some(of)));
+        };
+        if made.contains_key(&id) || self.catalog.backup(id).await?.is_some() {
+            return Ok(Finding::of(folder, Some(id), Outcome::Copy, Some(of)));
+        }
+        if own.is_dir() {
+            let reason = format!(
+                "{of}, whose own record cannot be used; with that folder out of the way, the row is made from this one"
+            );
+            return Ok(Finding::of(folder, Some(id), Outcome::Copy, Some(reason)));
+        }
+        match read_record(folder).await {
+            Ok(record) => {
+                let mut finding = self.make_row(record, folder, made).await?;
+                let lone = format!("{of}, which is gone");
+                finding.reason = Some(match finding.reason.take() {
+                    Some(before) => format!("{lone}; {before}"),
+                    None => lone,
+                });
+                Ok(finding)
+            }
+            Err((outcome, reason)) => Ok(Finding::of(folder, Some(id), outcome, Some(reason))),
+        }
+    }
+
+    async fn make_row(
+        &self,
+        (backup, manifest, evidence): Record,
+        folder: &Path,
+        made: &mut BTreeMap<BackupId, PathBuf>,
+    ) -> Result<Finding, CatalogError> {
+        let id = backup.id;
+        let finding = |outcome, reason| Finding::of(folder, Some(id), outcome, reason);
+        if let Some(first) = made.get(&id) {
+            let reason = format!("a second one: the row is of the set in {}", first.display());
+            return Ok(finding(Outcome::Copy, Some(reason)));
+        }
+        if let Some(known) = self.catalog.backup(id).await? {
+            let is_elsewhere = known.node.as_ref() == Some(self.node)
+                && known.dir.canonicalize().is_ok_and(|dir| dir != folder);
+            if known.deletion == Deletion::Deleted {
+                let reason = "the catalog has it marked as deleted, and it is there".to_owned();
+                return Ok(finding(Outcome::Present, Some(reason)));
+            } else if is_elsewhere {
+                let reason = format!("a copy of the set in {}", known.dir.display());
+                return Ok(finding(Outcome::Copy, Some(reason)));
+            }
+            return Ok(finding(Outcome::Present, None));
+        }
+        let missing = missing_files(folder, &manifest).await;
+        let mut backup = settle(backup, &missing);
+        backup.rebuilt_at = Some(self.now);
+        let is_moved = !backup.dir.is_dir() && !self.destinations.iter().any(|root| folder.starts_with(root));
+        // Moved since, with the disk that it lies on, say. On another machine the maker's own place stays, and so it
+        // does for a copy.
+        if backup.node.as_ref() == Some(self.node) && is_moved {
+            backup.dir = folder.to_path_buf();
+        }
+        if !self.dry_run && !self.catalog.insert_backup(&backup, &manifest, &evidence).await? {
+            return Ok(finding(Outcome::Present, None));
+        }
+        made.insert(id, folder.to_path_buf());
+        let outcome = if backup.is_complete() {
+            Outcome::Added
+        } else {
+            Outcome::Incomplete
+        };
+        let elsewhere = (backup.node.as_ref() != Some(self.node))
+            .then(|| {
+                let maker = backup
+                    .node
+                    .as_ref()
+                    .map_or("another machine", |node| node.as_str());
+                format!("{maker} made it; \"mykeeper paths add\" says that its copies lie here")
+            })
+            .filter(|_| backup.is_complete());
+        Ok(finding(outcome, backup.reason.clone().or(elsewhere)))
+    }
+}
+
+type Record = (Backup, Manifest, Evidence);
+
 /// The record that lies in a set's folder, or why there is none that can be used.
-async fn read_record(folder: &Path) -> Result<(Backup, Manifest, Evidence), (Outcome, String)> {
+async fn read_record(folder: &Path) -> Result<Record, (Outcome, String)> {
     let damaged = |reason: String| Err((Outcome::Damaged, reason));
     let (manifest, evidence, digest) = match read_set_record(folder).await {
         Ok(Some(record)) => record,
@@ -227,12 +361,8 @@ async fn missing_files(folder: &Path, manifest: &Manifest) -> Vec<String> {
         .unwrap_or_else(|error| vec![format!("(the look at them ended early: {error})")])
 }
 
-/// The row as things are now.
-fn settle(mut backup: Backup, (node, folder): (&NodeName, &Path), missing: &[String]) -> Backup {
-    // Moved since, with the disk that it lies on, say. On another machine the maker's own place stays.
-    if backup.node.as_ref() == Some(node) && !backup.dir.is_dir() {
-        backup.dir = folder.to_path_buf();
-    }
+/// The row as the files are now.
+fn settle(mut backup: Backup, missing: &[String]) -> Backup {
     if missing.is_empty() {
         return backup;
     }

@@ -475,6 +475,7 @@ fn unfinished_set(
         manifest_blake3: None,
         lock_waited_ms: None,
         lock_held_ms: None,
+        rebuilt_at: None,
     };
     let manifest = Manifest {
         version: FORMAT_VERSION,

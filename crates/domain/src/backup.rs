@@ -109,6 +109,9 @@ pub struct Backup {
     /// For how long it held them.
     #[serde(default)]
     pub lock_held_ms: Option<u64>,
+    /// When its row was made again from the set's own record, which knows nothing of proofs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt_at: Option<DateTime<Utc>>,
 }
 
 impl Backup {

@@ -82,6 +82,9 @@ pub enum KeepReason {
     NewestThatMeetsRequire,
     /// It is the newest proven set of its server.
     NewestProven,
+    /// Its row was made again from its own record, which does not tell whether it was proven: it may be the last that
+    /// was. So until one of its group that is not older is proven.
+    UnprovenSinceRebuild,
     /// `keep.last`
     Last,
     /// `keep.within`
@@ -104,6 +107,10 @@ impl fmt::Display for KeepReason {
             Self::InUse => "in use by a run",
             Self::NewestThatMeetsRequire => "newest that meets require",
             Self::NewestProven => "newest proven set of its server",
+            Self::UnprovenSinceRebuild => {
+                "its row was rebuilt, and whether it was proven is not known; kept until \"mykeeper validate\" has \
+                 proven it or a newer set of this job"
+            }
             Self::Last => "keep.last",
             Self::Within => "keep.within",
             Self::Daily => "keep.daily",
@@ -230,6 +237,8 @@ struct Pinned {
     required: BTreeSet<BackupId>,
     /// The newest good one, where none meets `require` (nothing proves sets here, say).
     last_resort: BTreeSet<BackupId>,
+    /// When the newest that is proven was started: what was proven before it may be forgotten.
+    proven_at: Option<DateTime<Utc>>,
 }
 
 impl Pinned {
@@ -250,8 +259,21 @@ impl Pinned {
                 let good = group.iter().filter(whole).find(|b| is_good(b));
                 pinned.last_resort.extend(good.map(|b| b.id));
             }
+            // Ends with those that are not from the future.
+            let proven = group.iter().filter(whole).find(|b| meets(b, Require::Validated));
+            pinned.proven_at = proven.map(|b| b.started_at);
         }
         pinned
+    }
+
+    /// Whether it may be the last that was proven, for all that a rebuilt catalog knows.
+    fn may_have_been_proven(&self, backup: &Backup) -> bool {
+        backup.rebuilt_at.is_some()
+            && is_good(backup)
+            && backup.validate_status == ValidateStatus::NotTried
+            && self
+                .proven_at
+                .is_none_or(|proven_at| proven_at < backup.started_at)
     }
 }
 
@@ -280,6 +302,10 @@ fn judge_group(
                 reasons.push(KeepReason::NewestProven);
             }
             let removal_begun = context.may_be_half_removed(&backup);
+            let is_unproven = !removal_begun && pinned.may_have_been_proven(&backup);
+            if is_unproven {
+                reasons.push(KeepReason::UnprovenSinceRebuild);
+            }
             let future = context.is_future(&backup);
             if is_good(&backup) && !removal_begun && !gone && !future {
                 reasons.extend(counters.rules_that_keep(&backup));
@@ -294,7 +320,8 @@ fn judge_group(
             if reasons.is_empty() && pinned.last_resort.contains(&backup.id) {
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
-            let verdict = if gone && !backup.is_transferred() && !context.busy.contains(&backup.id) {
+            let is_lost = gone && !backup.is_transferred() && !is_unproven;
+            let verdict = if is_lost && !context.busy.contains(&backup.id) {
                 Verdict::Condemn(CondemnReason::GoneFromDisk)
             } else if gone && reasons.is_empty() {
                 Verdict::Condemn(CondemnReason::NoRuleKeepsIt)

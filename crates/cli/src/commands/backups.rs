@@ -212,6 +212,12 @@ fn describe(view: &SetView, zone: Tz, all_files: bool) -> String {
         ),
     );
     line("validated", backup.validate_status.to_string());
+    if let Some(at) = backup.rebuilt_at {
+        line(
+            "rebuilt",
+            format!("{}; proofs from before are not known", local(at, zone)),
+        );
+    }
     line(
         "deleted",
         match backup.deletion {

@@ -4,7 +4,10 @@ use crate::failure::{Failure, Status};
 use crate::output::{coloured, describe_backlog, print, print_json, say, table};
 use crate::surroundings::{connect_catalog, load_settings, open_catalog, open_catalog_to_look};
 use mykeeper_catalog::{Backlog, MigrationStatus, is_shared, journal_backlog};
-use mykeeper_daemon::rebuild::{Finding, NOT_KNOWN_AGAIN, Outcome, find_sets, rebuild_set};
+use mykeeper_config::Settings;
+use mykeeper_daemon::rebuild::{Finding, NOT_KNOWN_AGAIN, Outcome, Rebuild, find_sets};
+use mykeeper_domain::destination::DestinationUrl;
+use mykeeper_domain::{Clock, DestinationName, SystemClock};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -95,15 +98,34 @@ pub(crate) async fn rebuild(
     }
     folders.sort();
     folders.dedup();
+    let destinations = local_destinations(&settings);
+    for (name, root) in &destinations {
+        let is_there = |dir: &&PathBuf| {
+            dir.canonicalize()
+                .is_ok_and(|dir| dir.starts_with(root) || root.starts_with(&dir))
+        };
+        if let Some(dir) = from.iter().find(is_there) {
+            say(&format!(
+                "warning: --from {} holds destination {name}: the sets in {} are taken for copies, and no row takes \
+                 its place from them",
+                dir.display(),
+                root.display()
+            ));
+        }
+    }
     let catalog = if dry_run {
         open_catalog_to_look(&settings).await?
     } else {
         open_catalog(&settings).await?
     };
-    let mut findings = Vec::new();
-    for folder in &folders {
-        findings.push(rebuild_set(catalog.as_ref(), &settings.node, folder, dry_run).await?);
-    }
+    let rebuild = Rebuild {
+        catalog: catalog.as_ref(),
+        node: &settings.node,
+        destinations: destinations.into_iter().map(|(_, root)| root).collect(),
+        now: SystemClock.now(),
+        dry_run,
+    };
+    let findings = rebuild.run(&folders).await?;
     catalog.close().await;
     let count = |outcome| {
         findings
@@ -116,16 +138,17 @@ pub(crate) async fn rebuild(
     if json {
         print_json(&serde_json::json!({
             "dry_run": dry_run, "sets": findings, "added": added, "incomplete": incomplete,
-            "present": count(Outcome::Present), "damaged": damaged, "no_record": no_record,
+            "present": count(Outcome::Present), "copies": count(Outcome::Copy), "damaged": damaged, "no_record": no_record,
             "not_known_again": NOT_KNOWN_AGAIN,
         }))?;
     } else if !findings.is_empty() {
         print(&findings_table(&findings, dry_run))?;
         let verb = if dry_run { "would be added" } else { "added" };
         print(&format!(
-            "{added} sets {verb}, {incomplete} more as not complete; {} were there already, {damaged} have a damaged \
-             record, {no_record} have none",
-            count(Outcome::Present)
+            "{added} sets {verb}, {incomplete} more as not complete; {} were there already, {} folders are copies, \
+             {damaged} have a damaged record, {no_record} have none",
+            count(Outcome::Present),
+            count(Outcome::Copy)
         ))?;
     }
     if findings.is_empty() {
@@ -137,11 +160,22 @@ pub(crate) async fn rebuild(
     Ok(if is_clean { Status::Done } else { Status::Warnings })
 }
 
+/// The folders on this machine that sets are sent to.
+fn local_destinations(settings: &Settings) -> Vec<(&DestinationName, PathBuf)> {
+    let destinations = settings.destinations.values();
+    destinations
+        .filter_map(|destination| match &destination.url {
+            DestinationUrl::Local { path } => Some((&destination.name, path.canonicalize().ok()?)),
+            _ => None,
+        })
+        .collect()
+}
+
 fn findings_table(findings: &[Finding], dry_run: bool) -> String {
     let rows = findings
         .iter()
         .map(|finding| {
-            let is_good = matches!(finding.outcome, Outcome::Added | Outcome::Present);
+            let is_good = matches!(finding.outcome, Outcome::Added | Outcome::Present | Outcome::Copy);
             vec![
                 finding.bk_id.map(|id| id.to_string()).unwrap_or_default(),
                 coloured(finding.outcome.text(dry_run), is_good),

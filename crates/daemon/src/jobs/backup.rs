@@ -356,6 +356,7 @@ fn draft_backup(
         manifest_blake3: None,
         lock_waited_ms: whole(dump.parts.iter().map(|part| part.lock_waited_ms)),
         lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
+        rebuilt_at: None,
     }
 }
 

@@ -41,6 +41,7 @@ fn set(started_at: DateTime<Utc>) -> Backup {
         manifest_blake3: None,
         lock_waited_ms: None,
         lock_held_ms: None,
+        rebuilt_at: None,
     }
 }
 
@@ -295,6 +296,41 @@ fn a_set_from_the_future_does_not_cost_the_real_ones_their_place() {
     );
 }
 
+#[test]
+fn what_a_rebuilt_catalog_does_not_know_as_proven_is_not_given_up_before_a_new_proof() {
+    let mut sets = nightly(5);
+    for set in &mut sets[1..] {
+        set.rebuilt_at = Some(at("2026-11-21T12:00:00Z"));
+    }
+    sets[3].complete = vec![false];
+    let policy = KeepPolicy {
+        last: Some(KeepCount::Newest(1)),
+        ..KeepPolicy::default()
+    };
+    let context = context(Require::Complete);
+    let plan = plan_retention(sets.clone(), &policy, &context);
+    for at in [1, 2, 4] {
+        let expected = Verdict::Keep(vec![KeepReason::UnprovenSinceRebuild]);
+        assert_eq!(plan[at].verdict, expected, "{at}");
+    }
+    // What is not complete was no proven set either.
+    assert_eq!(
+        plan[3].verdict,
+        Verdict::Condemn(CondemnReason::IncompleteAndSuperseded)
+    );
+    // An older one that is proven anew frees what is older still; one of another job frees nothing.
+    sets[2].validate_status = ValidateStatus::Passed;
+    assert_eq!(kept(sets.clone(), &policy, &context), ["11-22", "11-21", "11-20"]);
+    sets[2].job = Some("other".parse().unwrap());
+    assert_eq!(
+        kept(sets.clone(), &policy, &context),
+        ["11-22", "11-21", "11-18", "11-20"]
+    );
+    sets[2].job = None;
+    sets[0].validate_status = ValidateStatus::Passed;
+    assert_eq!(kept(sets, &policy, &context), ["11-22"]);
+}
+
 /// Some policies of which nothing can be expected, and one that keeps nothing by itself.
 fn zero_policies() -> impl Strategy<Value = KeepPolicy> {
     let count = || {
@@ -394,6 +430,43 @@ proptest! {
             } else if context.begun.contains(&id) {
                 prop_assert_eq!(&decision.verdict, &Verdict::Condemn(CondemnReason::RemovalBegun));
             }
+        }
+    }
+
+    #[test]
+    fn a_catalog_that_has_forgotten_its_proofs_does_not_cost_a_server_its_last_proven_set(
+        sets in prop::collection::vec((any_set(), any::<bool>()), 1..30),
+        policy in zero_policies(),
+        now_hours in prop_oneof![Just(0_i64), -4_000..4_000_i64],
+        require in prop::sample::select(vec![Require::Complete, Require::Transferred, Require::Validated]),
+    ) {
+        let mut context = context(require);
+        context.now += TimeDelta::hours(now_hours);
+        // What was true before the catalog was lost; and some are proven anew, as far as they can be.
+        let known: Vec<Backup> = sets.iter().map(|((set, _), _)| set.clone()).collect();
+        let rebuilt: Vec<Backup> = sets
+            .into_iter()
+            .map(|((mut set, _), proven_anew)| {
+                set.deletion = Deletion::None;
+                set.rebuilt_at = Some(context.now);
+                if !proven_anew || set.validate_status == ValidateStatus::Failed {
+                    set.validate_status = ValidateStatus::NotTried;
+                }
+                set
+            })
+            .collect();
+        let plan = plan_retention(rebuilt.clone(), &policy, &context);
+        let kept: BTreeSet<BackupId> = plan
+            .iter()
+            .filter(|decision| matches!(decision.verdict, Verdict::Keep(_)))
+            .map(|decision| decision.backup.id)
+            .collect();
+        for set in known.iter().filter(|set| meets(set, Require::Validated)) {
+            let newer_is_proven = rebuilt.iter().any(|other| {
+                other.tag == set.tag && other.started_at >= set.started_at
+                    && meets(other, Require::Validated) && kept.contains(&other.id)
+            });
+            prop_assert!(kept.contains(&set.id) || newer_is_proven, "{} is gone", set.started_at);
         }
     }
 

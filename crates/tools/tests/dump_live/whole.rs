@@ -477,6 +477,7 @@ fn support_record(
         manifest_blake3: None,
         lock_waited_ms: None,
         lock_held_ms: None,
+        rebuilt_at: None,
     };
     let evidence = mykeeper_domain::evidence::Evidence {
         version: FORMAT_VERSION,

@@ -138,6 +138,7 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         manifest_blake3: None,
         lock_waited_ms: None,
         lock_held_ms: None,
+        rebuilt_at: None,
     }
 }
 

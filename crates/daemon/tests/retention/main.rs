@@ -12,14 +12,19 @@ use mykeeper_domain::backup::{Backup, Deletion, LOCAL_BACKUP, ValidateStatus};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, Job, JobKind, Task};
-use mykeeper_domain::manifest::{FORMAT_VERSION, MANIFEST_FILE, Manifest};
+use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry, MANIFEST_FILE, Manifest};
 use mykeeper_domain::run::{Attempt, Run, RunState, Trigger};
 use mykeeper_domain::{AttemptId, BackupId, Clock, JobName, ManualClock, RunId};
 use mykeeper_supervise::{ShimCommand, Supervisor};
+use mykeeper_tools::mydumper::write_set_record;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+mod rebuilt;
+
+/// A file of each set.
+const ORDERS: &str = "shop/shop.orders.sql";
 const NOW: &str = "2026-11-22T07:30:00Z";
 
 struct Stage {
@@ -90,13 +95,24 @@ impl Stage {
     }
 
     async fn set_from(&self, started_at: DateTime<Utc>) -> (BackupId, PathBuf) {
+        let (backup, manifest, evidence) = self.set_on_disk(started_at).await;
+        let catalog = self.catalog();
+        assert!(
+            catalog
+                .insert_backup(&backup, &manifest, &evidence)
+                .await
+                .unwrap()
+        );
+        (backup.id, backup.dir)
+    }
+
+    /// The folder alone, with the set's own record in it.
+    async fn set_on_disk(&self, started_at: DateTime<Utc>) -> (Backup, Manifest, Evidence) {
         let id = BackupId::generate();
         let day = started_at.format("%Y-%m-%d").to_string();
         let dir = self.dir.path().join("data").join(day).join(id.to_string());
         std::fs::create_dir_all(dir.join("shop")).unwrap();
-        for file in ["shop/shop.orders.sql", MANIFEST_FILE] {
-            std::fs::write(dir.join(file), "x").unwrap();
-        }
+        std::fs::write(dir.join(ORDERS), "x").unwrap();
         let backup = Backup {
             id,
             node: Some(self.environment.node.clone()),
@@ -131,12 +147,19 @@ impl Stage {
             manifest_blake3: None,
             lock_waited_ms: None,
             lock_held_ms: None,
+            rebuilt_at: None,
         };
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             version: FORMAT_VERSION,
             bk_id: id,
             created_at: started_at,
-            files: Vec::new(),
+            files: vec![FileEntry {
+                path: ORDERS.into(),
+                size_bytes: 1,
+                blake3: "ab".repeat(32),
+                plain_bytes: 1,
+                rows: Some(1),
+            }],
         };
         let evidence = Evidence {
             version: FORMAT_VERSION,
@@ -147,14 +170,8 @@ impl Stage {
             parts: Vec::new(),
             taken_at: started_at,
         };
-        let catalog = self.catalog();
-        assert!(
-            catalog
-                .insert_backup(&backup, &manifest, &evidence)
-                .await
-                .unwrap()
-        );
-        (id, dir)
+        write_set_record(&dir, &mut manifest, &evidence).await.unwrap();
+        (backup, manifest, evidence)
     }
 
     async fn row(&self, id: BackupId) -> Backup {
