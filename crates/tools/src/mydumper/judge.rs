@@ -1,5 +1,6 @@
 //! What a dump is worth: the server asked again, the parts judged, the result put together.
 
+use super::locked_tables::emptiness_after;
 use super::options::DumpOptions;
 use super::part::PartRun;
 use super::plan::{DumpPlan, PartPlan};
@@ -137,7 +138,7 @@ pub(super) async fn judge(
         emptiness.after = tokio::select! {
             biased;
             () = env.cancel.cancelled() => BTreeMap::new(),
-            answers = probe.emptiness(&unsure) => answers.unwrap_or_default(),
+            answers = emptiness_after(&mut probe, &unsure) => answers.unwrap_or_default(),
         };
         probe.close().await;
     }
@@ -211,6 +212,14 @@ fn worth_a_look(parts: &[PartEvidence]) -> Vec<String> {
 /// What the files cannot tell: how the child was ended, and what the account was not shown.
 fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verdict: &mut Verdict) {
     if let Some(ended) = &run.ended {
+        if matches!(ended, ToolError::LockBudget { .. }) {
+            // Its connections were ended from here before it was: what it says of that, and what it had not written
+            // by then, is no cause.
+            verdict.reasons.clear();
+            verdict
+                .warnings
+                .retain(|warning| !warning.starts_with("mydumper: "));
+        }
         verdict.reasons.insert(0, ended.to_string());
     }
     if let Some(fault) = &run.collected.fault {

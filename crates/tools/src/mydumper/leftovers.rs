@@ -3,7 +3,7 @@
 //! A connection goes when its process does, but not at once: a server that computes does not look whether anyone is
 //! there, and one that waits for a lock looks now and then or never, and meanwhile all who come after it wait too.
 
-use super::presence::{Presence, connect, locked};
+use super::presence::{Presence, connect};
 use crate::error::ToolError;
 use crate::probe::{Probe, Session};
 use std::collections::BTreeSet;
@@ -22,7 +22,8 @@ impl Presence<'_> {
     /// After its end: looks for what it left on the server, ends what is surely its own, and says what is done and what
     /// is found, in sentences that stand in a reason too.
     pub(super) async fn leave_nothing(&mut self) -> Vec<String> {
-        if self.before.is_none() || !locked(self.heard).is_connected && self.sure.is_empty() {
+        // Whatever it has said: a mydumper that is told to be silent does not say that it is connected.
+        if self.own.before.is_none() {
             return Vec::new();
         }
         let left = match tokio::time::timeout(SWEEP_LIMIT, self.sweep()).await {
@@ -43,17 +44,25 @@ impl Presence<'_> {
 
     async fn sweep(&mut self) -> Result<Vec<String>, ToolError> {
         let (mut probe, standing) = connect(self.connection).await?;
-        self.ours.insert(standing.id);
+        self.own.ours.insert(standing.id);
         self.close().await;
         // A server that has started anew counts from the beginning, and knows nothing of the dump.
-        if self.before.as_ref().is_none_or(|before| standing.id <= before.id) {
+        if self
+            .own
+            .before
+            .as_ref()
+            .is_none_or(|before| standing.id <= before.id)
+        {
             probe.close().await;
             return Ok(Vec::new());
+        }
+        if let Some(pid) = self.pid() {
+            self.own.learn_from_server(&mut probe, pid).await;
         }
         let began = Instant::now();
         let (own, doubtful) = loop {
             let sessions = probe.sessions().await?;
-            let (own, doubtful) = self.left_over(&sessions);
+            let (own, doubtful) = self.own.left_over(&sessions);
             let is_urgent = own.iter().any(Session::asks_for_lock);
             let is_none = own.is_empty() && doubtful.is_empty();
             if is_none || is_urgent || began.elapsed() >= SETTLE {
@@ -86,21 +95,6 @@ impl Presence<'_> {
             )
         });
         Ok(ended.chain(doubted).collect())
-    }
-
-    /// What is surely the dump's, and what may be.
-    fn left_over(&self, sessions: &[Session]) -> (Vec<Session>, Vec<Session>) {
-        let own: Vec<Session> = sessions
-            .iter()
-            .filter(|session| self.is_surely_ours(session))
-            .cloned()
-            .collect();
-        let doubtful = if self.sure.is_empty() {
-            self.candidates(sessions).into_iter().cloned().collect()
-        } else {
-            Vec::new()
-        };
-        (own, doubtful)
     }
 }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-const ANSWER_LIMIT: Duration = Duration::from_secs(15);
+/// For what is asked to explain something.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// Connections that are named in one sentence.
 const MAX_NAMED: usize = 5;
 
@@ -34,9 +35,7 @@ async fn look_and_wait(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<(
     let began = Instant::now();
     let end = began + policy.long_query_wait;
     let mut named = BTreeSet::new();
-    let mut probe = Probe::connect(request.connection)
-        .await?
-        .answering_within(ANSWER_LIMIT);
+    let mut probe = Probe::connect_answering(request.connection, ANSWER_LIMIT).await?;
     let version = probe.server_version().await?;
     loop {
         let long = long_queries(&probe.sessions().await?, policy, &version);
@@ -97,7 +96,7 @@ fn long_queries(sessions: &[Session], policy: &LockPolicy, version: &str) -> Vec
     let readers_too = readers_hold_up(version);
     let mut long: Vec<Session> = sessions
         .iter()
-        .filter(|session| session.is_busy() && session.user != "system user" && !session.waits_for_lock())
+        .filter(|session| session.is_busy() && !session.is_of_the_server() && !session.waits_for_lock())
         .filter(|session| session.seconds >= policy.long_query_limit.as_secs())
         .filter(|session| {
             readers_too || !matches!(session.verb, Some("SELECT" | "SHOW" | "EXPLAIN" | "WITH"))

@@ -1,15 +1,19 @@
 //! mydumper: asked, planned, run, and judged by everything it leaves behind.
 
+mod budget;
 mod collect;
 mod detect;
+mod heard;
 mod judge;
 mod leftovers;
 mod lock;
+mod locked_tables;
 mod lockup;
 mod long_queries;
 mod metadata;
 pub mod option_file;
 mod options;
+mod own;
 mod part;
 mod plan;
 mod presence;

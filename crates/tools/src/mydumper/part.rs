@@ -2,12 +2,13 @@
 
 use super::collect::{Collected, Collector, is_exhausted};
 use super::detect::INSTALL_HINT;
+use super::heard::{Heard, locked};
 use super::lockup;
 use super::long_queries;
 use super::option_file::OptionFile;
 use super::options::DumpOptions;
 use super::plan::{DumpPlan, PartPlan};
-use super::presence::{Heard, Presence, Watched, locked};
+use super::presence::{Presence, Watched};
 use super::run::{DumpEnv, DumpRequest, PROGRAM};
 use super::said::Said;
 use crate::env::{ended_from_here, run_error};
@@ -209,11 +210,11 @@ async fn run_part(
             })?;
     }
     let heard = Heard::new(request.info.is_classic());
-    let mut presence = Presence::before_start(request.connection, env.log, &heard).await;
+    let (announce, identity) = tokio::sync::watch::channel(None);
+    let mut presence = Presence::before_start(request.connection, env.log, &heard, identity.clone()).await;
     let activity = Activity::new();
     let collector = Collector::start(&dir, activity.clone(), env.log, bytes)?;
     let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
-    let (announce, identity) = tokio::sync::watch::channel(None);
     let spec = ChildSpec::new(&request.info.program)
         .announce_to(announce)
         .args(argv(part, option_file, &dir))
@@ -230,7 +231,7 @@ async fn run_part(
         activity.touch();
     };
     let (mut locked_up, mut over_budget) = (false, None);
-    let lock_up = lockup::locked_up(request.info.version, identity.clone());
+    let lock_up = lockup::locked_up(request.info.version, identity);
     let run = async {
         let run = env
             .supervisor
@@ -243,7 +244,7 @@ async fn run_part(
                 stop.cancel();
                 run.await
             }
-            overrun = presence.watch(watched, &activity, identity) => {
+            overrun = presence.watch(watched, &activity) => {
                 over_budget = Some(overrun);
                 stop.cancel();
                 run.await

@@ -2,6 +2,7 @@
 
 use super::detect::MydumperInfo;
 use super::judge::{Dumped, judge};
+use super::locked_tables::{emptiness_before, explained};
 use super::option_file::OptionFile;
 use super::options::DumpOptions;
 use super::part::{command_text, run_parts};
@@ -101,7 +102,7 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
                 program: PROGRAM.to_owned(),
             });
         }
-        before = ask_before(request, &options) => before?,
+        before = ask_before(request, env, &options) => before?,
     };
     let plan = plan_dump(&PlanInput {
         info: request.info,
@@ -137,8 +138,27 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
     Ok(judge(request, env, dumped).await?.with_command(command))
 }
 
-async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<Before, ToolError> {
+async fn ask_before(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    options: &DumpOptions,
+) -> Result<Before, ToolError> {
     let mut probe = Probe::connect(request.connection).await?;
+    match ask(&mut probe, (request, env), options).await {
+        Ok(before) => {
+            probe.close().await;
+            Ok(before)
+        }
+        Err(error) if probe.took_too_long() => Err(explained(request, error).await),
+        Err(error) => Err(error),
+    }
+}
+
+async fn ask(
+    probe: &mut Probe,
+    (request, env): (&DumpRequest<'_>, &DumpEnv<'_>),
+    options: &DumpOptions,
+) -> Result<Before, ToolError> {
     let version = probe.server_version().await?;
     let present = probe.databases().await?;
     let absent: Vec<&str> = request
@@ -180,11 +200,10 @@ async fn ask_before(request: &DumpRequest<'_>, options: &DumpOptions) -> Result<
         Vec::new()
     };
     let emptiness = if options.coverage.data {
-        probe.emptiness(&all_tables(&found.inventory)).await?
+        emptiness_before(probe, (request, env), &all_tables(&found.inventory)).await?
     } else {
         BTreeMap::new()
     };
-    probe.close().await;
     warnings.extend(
         found
             .unknown_objects

@@ -13,6 +13,18 @@ pub(super) const DATABASES_PER_QUERY: usize = 100;
 /// How many tables one question is about.
 const TABLES_PER_QUERY: usize = 50;
 
+/// Database and table.
+type TableName = (String, String);
+
+/// What was found out about tables being empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Whether each has no row.
+    pub(crate) answers: BTreeMap<TableName, bool>,
+    /// One that another has locked; those behind it were not asked.
+    pub(crate) locked: Option<TableName>,
+}
+
 /// An inventory with what the inventory itself has no place for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
@@ -176,20 +188,18 @@ impl Probe {
         Ok(())
     }
 
-    /// Which of these tables have no row now. A table that cannot be asked is in neither answer.
+    /// Which of these tables have no row now. A table that cannot be asked is in neither answer. The first one that
+    /// another has locked ends it: there may be thousands of them, each to be waited for.
     ///
     /// # Errors
     /// [`ToolError::Query`], when the connection is gone.
-    pub(crate) async fn emptiness(
-        &mut self,
-        tables: &[(String, String)],
-    ) -> Result<BTreeMap<(String, String), bool>, ToolError> {
+    pub(crate) async fn emptiness(&mut self, tables: &[TableName]) -> Result<Asked, ToolError> {
         const ACTION: &str = "ask which tables are empty";
-        let mut answers = BTreeMap::new();
+        let mut asked = Asked::default();
         for some in tables.chunks(TABLES_PER_QUERY) {
             match self.raw(ACTION, exists(some)).await {
                 Ok(row) => {
-                    note(&row, some, &mut answers);
+                    note(&row, some, &mut asked.answers);
                     continue;
                 }
                 Err(error) if self.is_gone() => return Err(error),
@@ -200,8 +210,12 @@ impl Probe {
             for table in some {
                 let alone = std::slice::from_ref(table);
                 match self.raw(ACTION, exists(alone)).await {
-                    Ok(row) => note(&row, alone, &mut answers),
+                    Ok(row) => note(&row, alone, &mut asked.answers),
                     Err(error) if self.is_gone() => return Err(error),
+                    Err(_) if self.met_a_lock() => {
+                        asked.locked = Some(table.clone());
+                        return Ok(asked);
+                    }
                     Err(error) => {
                         refused += 1;
                         if refused == some.len() {
@@ -211,7 +225,7 @@ impl Probe {
                 }
             }
         }
-        Ok(answers)
+        Ok(asked)
     }
 }
 
@@ -224,7 +238,7 @@ pub(super) fn of_databases(sql: &str, databases: &[String]) -> String {
     format!("{sql} IN ({})", vec!["?"; databases.len()].join(","))
 }
 
-fn exists(tables: &[(String, String)]) -> String {
+fn exists(tables: &[TableName]) -> String {
     let each: Vec<String> = tables
         .iter()
         .map(|(database, table)| {
@@ -238,7 +252,7 @@ fn exists(tables: &[(String, String)]) -> String {
     format!("SELECT {}", each.join(","))
 }
 
-fn note(rows: &[MySqlRow], tables: &[(String, String)], answers: &mut BTreeMap<(String, String), bool>) {
+fn note(rows: &[MySqlRow], tables: &[TableName], answers: &mut BTreeMap<TableName, bool>) {
     let Some(row) = rows.first().filter(|row| row.len() == tables.len()) else {
         return;
     };

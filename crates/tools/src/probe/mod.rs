@@ -1,12 +1,14 @@
 //! Asks the server that is backed up: version, databases, what lies in them, what the account may do.
 
 mod columns;
+mod holders;
 mod inventory;
 mod missing;
 mod privileges;
 mod sessions;
 
 pub(crate) use columns::{LostColumn, lost_columns};
+pub(crate) use holders::InTheWay;
 pub use inventory::Found;
 pub use missing::{MissingGroup, group_missing, sees_every_database};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
@@ -25,18 +27,30 @@ use std::time::Duration;
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 const QUERY_LIMIT: Duration = Duration::from_secs(300);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
-/// Seconds that a question waits for a table whose definition is being changed; the server's default is a day or a
-/// year.
-const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout = 20";
+/// So long a question waits for a table that another has locked; the server's default is a day or a year.
+const LOCK_WAIT: Duration = Duration::from_secs(20);
+/// Numbers of the server's errors: a lock that was waited for too long; a statement that took too long, as MariaDB and
+/// as MySQL say it.
+const LOCK_WAIT_ERROR: u16 = 1205;
+const STATEMENT_TIME_ERRORS: [u16; 2] = [1969, 3024];
 
-/// One connection to the server. Everything it asks is bounded in time.
+/// One connection to the server. Everything it asks is bounded in time, here and on the server, which would go on with
+/// a question that nobody waits for any more.
 #[derive(Debug)]
 pub struct Probe {
     connection: MySqlConnection,
     server: String,
     query_limit: Duration,
+    health: Health,
+}
+
+/// What the last question has shown of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Health {
     /// A question got no answer in time. What comes later over this connection may be the answer to that one.
     gone: bool,
+    /// The server's number for what was wrong with the last question; 0 when nothing was.
+    error: u16,
 }
 
 impl Probe {
@@ -45,6 +59,17 @@ impl Probe {
     /// # Errors
     /// [`ToolError::Connect`]: passing when the server is down or full, not when it refuses the account.
     pub async fn connect(connection: &ServerConnection) -> Result<Self, ToolError> {
+        Self::connect_answering(connection, QUERY_LIMIT).await
+    }
+
+    /// As [`Probe::connect`]; every question is given up after `limit`.
+    ///
+    /// # Errors
+    /// As [`Probe::connect`].
+    pub(crate) async fn connect_answering(
+        connection: &ServerConnection,
+        limit: Duration,
+    ) -> Result<Self, ToolError> {
         let refused = |cause: String, passing| ToolError::Connect {
             server: connection.name.clone(),
             cause,
@@ -57,13 +82,16 @@ impl Probe {
                     connection: open,
                     server: connection.name.clone(),
                     query_limit: CONNECT_LIMIT,
-                    gone: false,
+                    health: Health::default(),
                 };
-                let waits_less = probe.raw("say how long to wait", LOCK_WAIT.to_owned()).await;
-                if let (Err(error), true) = (waits_less, probe.gone) {
-                    return Err(refused(error.to_string(), true));
+                for sql in [lock_wait(LOCK_WAIT.min(limit)), statement_time(limit)] {
+                    // What a server does not know is bounded here alone.
+                    let limited = probe.raw("say how long to wait", sql).await;
+                    if let (Err(error), true) = (limited, probe.is_gone()) {
+                        return Err(refused(error.to_string(), true));
+                    }
                 }
-                probe.query_limit = QUERY_LIMIT;
+                probe.query_limit = limit;
                 Ok(probe)
             }
             Ok(Err(error)) => {
@@ -151,15 +179,15 @@ impl Probe {
             .collect())
     }
 
-    /// Waits for no answer longer than this.
-    pub(crate) fn answering_within(mut self, limit: Duration) -> Self {
-        self.query_limit = limit;
-        self
+    /// From now on a question waits no longer than this, a second at least, for a table that another has locked.
+    pub(crate) async fn wait_for_locks(&mut self, limit: Duration) -> Result<(), ToolError> {
+        self.raw("say how long to wait", lock_wait(limit)).await?;
+        Ok(())
     }
 
     /// Ends the connection in good order.
     pub async fn close(self) {
-        if self.gone {
+        if self.is_gone() {
             return;
         }
         let _ = tokio::time::timeout(CLOSE_LIMIT, self.connection.close()).await;
@@ -177,25 +205,35 @@ impl Probe {
             query = query.bind(value);
         }
         let rows = query.fetch_all(&mut self.connection);
-        bounded(action, &self.server, (self.query_limit, &mut self.gone), rows).await
+        bounded(action, &self.server, (self.query_limit, &mut self.health), rows).await
     }
 
     /// Whether the connection is given up.
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone
+        self.health.gone
+    }
+
+    /// Whether the last question was given up because of another's lock.
+    pub(crate) fn met_a_lock(&self) -> bool {
+        self.health.error == LOCK_WAIT_ERROR
+    }
+
+    /// Whether the last question took too long, for whatever reason.
+    pub(crate) fn took_too_long(&self) -> bool {
+        self.health.gone || self.met_a_lock() || STATEMENT_TIME_ERRORS.contains(&self.health.error)
     }
 
     /// Rows of a statement that cannot be prepared everywhere.
     pub(crate) async fn raw(&mut self, action: &str, sql: String) -> Result<Vec<MySqlRow>, ToolError> {
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut self.connection);
-        bounded(action, &self.server, (self.query_limit, &mut self.gone), rows).await
+        bounded(action, &self.server, (self.query_limit, &mut self.health), rows).await
     }
 }
 
 async fn bounded<T>(
     action: &str,
     server: &str,
-    (limit, gone): (Duration, &mut bool),
+    (limit, health): (Duration, &mut Health),
     query: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, ToolError> {
     let failed = |cause| ToolError::Query {
@@ -203,21 +241,47 @@ async fn bounded<T>(
         server: server.to_owned(),
         cause,
     };
-    if *gone {
+    if health.gone {
         return Err(failed("the connection gave no answer before".to_owned()));
     }
+    health.error = 0;
     match tokio::time::timeout(limit, query).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(sqlx::Error::Database(error))) => Err(failed(error.message().to_owned())),
+        Ok(Err(sqlx::Error::Database(error))) => {
+            health.error = error_number(error.as_ref()).unwrap_or_default();
+            Err(failed(error.message().to_owned()))
+        }
         Ok(Err(error)) => {
-            *gone = true;
+            health.gone = true;
             Err(failed(error.to_string()))
         }
         Err(_) => {
-            *gone = true;
+            health.gone = true;
             Err(failed(format!("no answer within {} s", limit.as_secs())))
         }
     }
+}
+
+/// `limit` in whole seconds, one at least.
+fn lock_wait(limit: Duration) -> String {
+    format!("SET SESSION lock_wait_timeout = {}", limit.as_secs().max(1))
+}
+
+/// Bounds what the server does for one statement: MariaDB each, in seconds, MySQL those that read, in milliseconds.
+/// Each takes the other's words for a comment. A little more than is waited here, so that one reason is told.
+fn statement_time(limit: Duration) -> String {
+    let seconds = limit.as_secs().max(1) + 1;
+    format!(
+        "SET /*M!100101 SESSION max_statement_time = {seconds}, */ /*!50708 SESSION max_execution_time = {}, */ \
+         @mykeeper_limit = {seconds}",
+        seconds * 1000
+    )
+}
+
+fn error_number(error: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    error
+        .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
+        .map(sqlx::mysql::MySqlDatabaseError::number)
 }
 
 pub(crate) fn connect_options(connection: &ServerConnection) -> MySqlConnectOptions {
@@ -247,9 +311,7 @@ pub(crate) fn connect_options(connection: &ServerConnection) -> MySqlConnectOpti
 fn connect_cause(error: &sqlx::Error, endpoint: &Endpoint) -> (String, bool) {
     match error {
         sqlx::Error::Database(database) => {
-            let number = database
-                .try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()
-                .map(sqlx::mysql::MySqlDatabaseError::number);
+            let number = error_number(database.as_ref());
             // Access denied and its kin do not pass by themselves; a full, starting or stopping server does.
             let refused = matches!(
                 number,
@@ -356,6 +418,13 @@ mod tests {
             asked
                 .iter()
                 .any(|question| question.contains("lock_wait_timeout = 20")),
+            "{asked:?}"
+        );
+        assert!(
+            asked
+                .iter()
+                .any(|question| question.contains("max_statement_time = 301")
+                    && question.contains("max_execution_time = 301000")),
             "{asked:?}"
         );
         let about_tables = asked

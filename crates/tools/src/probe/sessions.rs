@@ -27,12 +27,14 @@ const IDLE_STATES: [&str; 7] = [
 ];
 
 /// One connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) id: u64,
     pub(crate) user: String,
     /// Without the port.
     pub(crate) host: String,
+    /// The client's, of one that came over TCP.
+    pub(crate) port: Option<u16>,
     pub(crate) command: String,
     /// In this state, or with this statement.
     pub(crate) seconds: u64,
@@ -58,6 +60,16 @@ impl Session {
     /// Whether it has a statement under way.
     pub(crate) fn is_busy(&self) -> bool {
         ["Query", "Execute"].contains(&self.command.as_str())
+    }
+
+    /// Whether it is there and does nothing, as far as is seen.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.command == "Sleep"
+    }
+
+    /// Whether it is the server's own rather than a client's.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        ["system user", "event_scheduler"].contains(&self.user.as_str()) || self.command == "Daemon"
     }
 
     /// Whether it waits for a lock, and so is held up itself.
@@ -98,7 +110,7 @@ impl Probe {
         Ok(Standing {
             id: number(row, 0),
             user: text(row, 1),
-            host: without_port(&text(row, 2)),
+            host: split_port(&text(row, 2)).0,
         })
     }
 
@@ -138,10 +150,12 @@ impl Probe {
 }
 
 fn session(row: &MySqlRow) -> Session {
+    let (host, port) = split_port(&text(row, 2));
     Session {
         id: number(row, 0),
         user: text(row, 1),
-        host: without_port(&text(row, 2)),
+        host,
+        port,
         command: text(row, 3),
         seconds: number(row, 4),
         state: text(row, 5),
@@ -153,10 +167,13 @@ fn number(row: &MySqlRow, index: usize) -> u64 {
     text(row, index).parse().unwrap_or_default()
 }
 
-fn without_port(host: &str) -> String {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name.to_owned(),
-        _ => host.to_owned(),
+fn split_port(host: &str) -> (String, Option<u16>) {
+    let split = host
+        .rsplit_once(':')
+        .and_then(|(name, port)| Some((name, port.parse().ok()?)));
+    match split {
+        Some((name, port)) => (name.to_owned(), Some(port)),
+        None => (host.to_owned(), None),
     }
 }
 
@@ -180,6 +197,7 @@ mod tests {
             id: 14,
             user: "app".into(),
             host: "10.0.0.7".into(),
+            port: None,
             command: command.into(),
             seconds: 93,
             state: state.into(),
@@ -196,8 +214,8 @@ mod tests {
         );
         assert_eq!(verb("geheim = 1"), None);
         assert_eq!(verb("/* never ends"), None);
-        assert_eq!(without_port("10.0.0.7:51234"), "10.0.0.7");
-        assert_eq!(without_port("localhost"), "localhost");
+        assert_eq!(split_port("10.0.0.7:51234"), ("10.0.0.7".to_owned(), Some(51234)));
+        assert_eq!(split_port("localhost"), ("localhost".to_owned(), None));
     }
 
     #[test]

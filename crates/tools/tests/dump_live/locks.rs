@@ -166,13 +166,14 @@ async fn a_dump_that_waits_for_its_lock_for_too_long_is_ended_and_others_go_on()
                  connection ";
     assert!(told.starts_with(words), "{told}");
     assert!(told.contains("(root@localhost, INSERT for "), "{told}");
+    assert!(told.contains("): let it end, or end it with KILL "), "{told}");
     assert!(!format!("{told}{}", dump.log.text()).contains("geheim"));
     assert_eq!(result.complete, [false]);
-    assert!(
-        result.parts[0].lock_waited_ms >= Some(2_000),
-        "{:?}",
-        result.parts
-    );
+    let part = &result.parts[0];
+    // Not what mydumper says of the connection that it lost, nor that it held what it never got.
+    assert_eq!(part.reasons, [told]);
+    assert!(part.lock_waited_ms >= Some(2_000), "{part:?}");
+    assert_eq!(part.lock_held_ms, None, "{}", dump.log.text());
     let asking = server.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'dba'");
     assert_eq!(asking.trim(), "0");
 }
@@ -186,7 +187,8 @@ async fn a_dump_that_holds_its_lock_for_too_long_is_ended_and_others_go_on() {
     let mut dump = Dump::full(&["shop"]);
     // It has the lock, and takes no notice of SIGTERM for as long as it is given.
     let hold = format!(
-        "trap '' TERM; {CONNECTED}; sleep 1; {STARTED}; echo 'FLUSH TABLES WITH READ LOCK; SELECT SLEEP(60)' | mariadb \"$1\" -N"
+        "trap '' TERM; (sleep 1.5; echo 'FLUSH TABLES WITH READ LOCK; SELECT SLEEP(60)') | mariadb \"$1\" -N & \
+         sleep 0.5; {CONNECTED}; sleep 1; {STARTED}; wait"
     );
     dump.program = stand_in_around(dir.path(), &hold, ":");
     dump.limits.grace = Duration::from_secs(10);
@@ -329,13 +331,109 @@ async fn a_lock_that_an_idle_connection_holds_is_not_waited_for_either() {
     // Of a database that is not dumped: not even its tables are asked about.
     server.sql("CREATE DATABASE other; CREATE TABLE other.t (id INT)");
     let _idle = Client::idle(&server, "LOCK TABLES other.t WRITE; SELECT GET_LOCK('mine', 0);");
+    for words in [
+        "held up by a connection that does nothing and has locked tables, by the process list connection ",
+        "held up by connection ",
+    ] {
+        let mut dump = Dump::full(&["shop"]);
+        dump.lock.budget = Some(Duration::from_secs(2));
+        let result = dump.run(&admin).await.unwrap();
+        let told = result.ended.as_ref().unwrap().to_string();
+        assert!(told.contains(words), "{told}");
+        assert!(told.contains("(root@localhost, Sleep for "), "{told}");
+        assert_eq!(reasons(&result), [told]);
+        let took = write_takes(&server);
+        assert!(took < Duration::from_secs(5), "a write takes {took:?}");
+        // From here on the server says who has which lock.
+        server.try_sql("INSTALL SONAME 'metadata_lock_info'").ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_an_idle_connection_has_locked_is_waited_for_as_long_queries_are() {
+    let server = Server::start();
+    server.sql(SHOP);
+    let admin = server.admin();
+    let _idle = Client::idle(
+        &server,
+        "LOCK TABLES shop.orders WRITE; SELECT GET_LOCK('mine', 0);",
+    );
+    let began = Instant::now();
+    for (policy, words, who) in [
+        (
+            LongQueries::Wait,
+            "(waited for 1s), ",
+            "by the process list connection ",
+        ),
+        (
+            LongQueries::Abort,
+            "(the job says long_queries = \"abort\"), ",
+            "held up by connection ",
+        ),
+    ] {
+        let mut dump = Dump::full(&["shop"]);
+        dump.lock.long_queries = policy;
+        dump.lock.long_query_limit = Duration::from_secs(1);
+        dump.lock.long_query_wait = Duration::from_secs(1);
+        let error = dump.run(&admin).await.unwrap_err();
+        assert!(error.is_passing());
+        let told = error.to_string();
+        let head = format!("the dump was not started, since table shop.orders is locked {words}");
+        assert!(told.starts_with(&head) && told.contains(who), "{told}");
+        assert!(told.contains("(root@localhost, Sleep for "), "{told}");
+        assert!(
+            dump.log
+                .text()
+                .contains("table shop.orders is locked, held up by ")
+        );
+        server.sql("INSTALL SONAME 'metadata_lock_info'");
+    }
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    // Left to the dump, and to its budget.
     let mut dump = Dump::full(&["shop"]);
-    dump.lock.budget = Some(Duration::from_secs(2));
-    let ended = dump.run(&admin).await.unwrap().ended.unwrap();
-    let told = ended.to_string();
+    dump.lock.long_queries = LongQueries::Ignore;
+    dump.lock.long_query_limit = Duration::from_secs(1);
+    dump.lock.budget = Some(Duration::from_secs(1));
+    let result = dump.run(&admin).await.unwrap();
     assert!(
-        told.contains("what held it up is not to be seen in the process list"),
-        "{told}"
+        matches!(result.ended, Some(ToolError::LockBudget { held: false, .. })),
+        "{:?}",
+        result.ended
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_thawed_also_when_the_connection_that_watched_it_is_lost() {
+    let server = Server::start();
+    server.sql(SHOP);
+    let admin = server.admin();
+    let _writer = writer(&server, 60);
+    let mut dump = Dump::full(&["shop"]);
+    dump.lock.budget = Some(Duration::from_secs(4));
+    let asking = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE TIME > 1 \
+                  AND (INFO LIKE 'FLUSH TABLES%' OR INFO LIKE 'BACKUP STAGE%')";
+    let ours = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'dba' AND COMMAND = 'Sleep'";
+    let (result, lost) = tokio::join!(dump.run(&admin), async {
+        for _ in 0..400 {
+            if tokio::task::block_in_place(|| server.sql(asking)).trim() == "1" {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let ids = server.sql(ours);
+        ids.lines()
+            .filter(|id| server.try_sql(&format!("KILL {id}")).is_ok())
+            .count()
+    });
+    assert!(lost > 0, "no connection of ours watched");
+    let told = result.unwrap().ended.unwrap().to_string();
+    assert!(told.contains("(root@localhost, INSERT for "), "{told}");
+    assert!(
+        dump.log
+            .text()
+            .contains("ended at once, since others wait: connection "),
+        "{}",
+        dump.log.text()
     );
     let took = write_takes(&server);
     assert!(took < Duration::from_secs(5), "a write takes {took:?}");

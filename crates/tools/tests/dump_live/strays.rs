@@ -8,7 +8,8 @@
 use crate::faults::stand_in_around;
 use crate::locks::{CONNECTED, Client, write_takes, writer};
 use crate::support::{Dump, Server, reasons, tempdir};
-use mykeeper_tools::ToolError;
+use mykeeper_domain::server::Endpoint;
+use mykeeper_tools::{ServerConnection, ToolError};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -234,4 +235,56 @@ async fn a_connection_that_may_be_anothers_is_named_and_left_alone() {
     let there = server.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'dba'");
     assert_eq!(there.trim(), "1");
     drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_silent_mydumper_leaves_is_looked_for_and_ended_where_it_is_surely_its_own() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let server = Server::start_with(&[
+        "--skip-networking=0",
+        "--bind-address=127.0.0.1",
+        &format!("--port={port}"),
+    ]);
+    server.sql(SHOP);
+    let near = server.admin();
+    server.sql("CREATE USER dba@'127.0.0.1' IDENTIFIED BY 'geheim'; GRANT ALL ON *.* TO dba@'127.0.0.1'");
+    let far = ServerConnection {
+        endpoint: Endpoint::Tcp {
+            host: "127.0.0.1".into(),
+            port,
+        },
+        ..near.clone()
+    };
+    let count = "SELECT COUNT(*) FROM seq_1_to_1000000 a, seq_1_to_1000000 b WHERE a.seq + b.seq = 7";
+    let there = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'dba'";
+    // Over TCP the port tells whose a connection is; through the socket nothing does.
+    for (connection, words, left) in [
+        (&far, "of the dump was left on the server and has been ended", 0),
+        (
+            &near,
+            "may be left of the dump, and was not ended since it may be another's: KILL ",
+            1,
+        ),
+    ] {
+        let dir = tempdir();
+        let mut dump = Dump::of(&["shop"], &["verbose=2"]);
+        let slow = format!("exec mariadb \"$1\" -N shop -e '{count}'");
+        dump.program = stand_in_around(dir.path(), &slow, ":");
+        dump.limits.timeout = Some(Duration::from_secs(3));
+        let result = dump.run(connection).await.unwrap();
+        let said = reasons(&result);
+        assert!(
+            said.iter().any(|reason| reason.contains(words)),
+            "{words}: {said:?}"
+        );
+        let ids = server.sql(there);
+        assert_eq!(ids.lines().count(), left, "{ids}");
+        for id in ids.lines() {
+            server.sql(&format!("KILL {id}"));
+        }
+    }
 }
