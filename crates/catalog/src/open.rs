@@ -10,6 +10,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -135,9 +136,35 @@ pub(crate) async fn sqlite(settings: &OpenCatalog) -> Result<Store, CatalogError
                 tries += 1;
                 tokio::time::sleep(Duration::from_millis(10 * tries)).await;
             }
-            Err(error) => return Err(store.unreachable(probe::cause(&error))),
+            Err(error) => {
+                let words = probe::cause(&error);
+                let file = path.clone();
+                let why = tokio::task::spawn_blocking(move || why_no_file(&file)).await;
+                return Err(store.unreachable(match why {
+                    Ok(Some(why)) => format!("{words}: {why}"),
+                    _ => words,
+                }));
+            }
         }
     }
+}
+
+/// What the system says of writing beside `path`: SQLite's own words, "disk I/O error" for a full disk, do not tell.
+/// `None` where that can be done.
+fn why_no_file(path: &Path) -> Option<String> {
+    let (directory, name) = (path.parent()?, path.file_name()?.to_string_lossy());
+    let tried = directory.join(format!(".{name}.{}.try", std::process::id()));
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&tried)
+        // As much as SQLite's index of a WAL takes.
+        .and_then(|mut file| file.write_all(&[0; 64 << 10]));
+    // Where it could not be made there is nothing to remove.
+    drop(std::fs::remove_file(&tried));
+    let error = written.err()?;
+    Some(format!("cannot write in {}: {error}", directory.display()))
 }
 
 /// Makes sure that the file is there, for its owner alone when it is made here.

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Daemon {
     child: Child,
     log: PathBuf,
+    /// How long the log was before this one wrote to it.
+    log_began_at: u64,
     said: Arc<Mutex<Vec<String>>>,
     ended: Option<ExitStatus>,
 }
@@ -39,6 +41,7 @@ impl Daemon {
             .append(true)
             .open(&log)
             .expect("a log file in our own folder");
+        let log_began_at = output.metadata().map_or(0, |metadata| metadata.len());
         let child = binary
             .command(config)
             .arg("daemon")
@@ -51,6 +54,7 @@ impl Daemon {
         Self {
             child,
             log,
+            log_began_at,
             said,
             ended: None,
         }
@@ -89,6 +93,13 @@ impl Daemon {
     /// Everything it has written.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The same without what the daemons before it in this workspace have written.
+    pub fn own_log(&self) -> String {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let began_at = usize::try_from(self.log_began_at).unwrap_or(usize::MAX);
+        String::from_utf8_lossy(log.get(began_at..).unwrap_or_default()).into_owned()
     }
 
     /// Sends it a signal.

@@ -3,6 +3,9 @@
 use super::Trial;
 use super::stage::{Setting, Stage};
 
+/// What a full disk is called by the system and by SQLite.
+const IS_FULL: [&str; 2] = ["No space left on device", "disk is full"];
+
 pub(super) fn inject(trial: &mut Trial) {
     let mut stage = Stage::with(
         trial,
@@ -21,41 +24,31 @@ pub(super) fn inject(trial: &mut Trial) {
         let Some(disk) = &disk else { continue };
         stage.stop();
         disk.read_only(true);
-        refused(trial, &stage, "read-only state_dir");
+        refused(trial, &stage, "read-only state_dir", "Read-only file system");
         disk.read_only(false);
         disk.fill_bytes(0);
-        full_state(trial, &mut stage);
+        stage.begin();
+        trial.count("full state_dir");
+        std::thread::sleep(trial.dice.millis(500, 3_000));
         disk.make_room();
-        stage.ready_or_again();
+        // On a full disk a daemon may refuse to start, or go on as well as it can.
+        stage.ready_after("started on a full state_dir", &IS_FULL);
     }
     drop(disk);
     stage.finish(trial);
 }
 
 fn second_daemon(trial: &mut Trial, stage: &Stage) {
-    refused(trial, stage, "second daemon");
+    let first = format!("(pid {})", stage.daemon().pid());
+    refused(trial, stage, "second daemon", &first);
 }
 
 /// A daemon that cannot work says so at once and ends; whoever started it sees why.
-fn refused(trial: &mut Trial, stage: &Stage, kind: &str) {
+fn refused(trial: &mut Trial, stage: &Stage, kind: &str, why: &str) {
     let finished = stage.workspace.mykeeper(&["daemon"]);
     trial.count(kind);
-    if finished.status.code() != Some(3) || finished.said().contains("panicked") {
+    let said = finished.said();
+    if finished.status.code() != Some(3) || said.contains("panicked") || !said.contains(why) {
         trial.findings.wrong.push(format!("{kind}: {finished}"));
-    }
-}
-
-/// On a full disk a daemon may refuse to start, or go on as well as it can.
-fn full_state(trial: &mut Trial, stage: &mut Stage) {
-    stage.begin();
-    trial.count("full state_dir");
-    std::thread::sleep(trial.dice.millis(500, 3_000));
-    if let Some(code) = stage.ended_with()
-        && code != Some(3)
-    {
-        trial
-            .findings
-            .wrong
-            .push(format!("a daemon on a full state_dir ended with {code:?}"));
     }
 }

@@ -56,7 +56,8 @@ pub(super) fn inject(trial: &mut Trial) {
             give_back(&mut stage, kind);
             trial.count(kind);
             if restarts {
-                stage.ready_or_again();
+                // A daemon starts without its catalog: there is no excuse.
+                stage.ready_after(&format!("started while the catalog was {kind}"), &[]);
             }
             let needed = match *kind {
                 "stopped" => TELLING_IN_SILENCE,

@@ -99,6 +99,8 @@ pub(crate) struct Stage {
     /// The catalog's server.
     pub(crate) keeper: Option<MariaDb>,
     watched: Option<Watched>,
+    /// Daemons that ended by themselves without an excuse; each a sentence.
+    refusals: Vec<String>,
     /// How far the daemon's clock is ahead of the real one.
     ahead_ms: i64,
 }
@@ -151,6 +153,7 @@ impl Stage {
             vault_link,
             keeper,
             watched: None,
+            refusals: Vec::new(),
             ahead_ms: 0,
         }
     }
@@ -202,25 +205,41 @@ impl Stage {
         }
     }
 
-    /// Waits until the daemon is ready, and starts it again when it has refused: as a service manager would.
-    pub(crate) fn ready_or_again(&mut self) {
-        wait_until(HEALS_WITHIN, "a daemon that was refused starts", || {
-            if self.ended_with().is_some() || self.daemon.is_none() {
-                self.begin();
-            }
-            let is_ready = self
-                .daemon
-                .as_ref()
-                .is_some_and(|daemon| daemon.notified("READY=1"));
-            is_ready.then_some(())
-        });
+    /// Waits until a daemon that was begun under a fault, which is gone by now, is ready. One that has refused to start
+    /// is a finding, unless the fault makes that impossible: then it has ended with 3 and said one of `excuses`. After
+    /// it the next one must start.
+    pub(crate) fn ready_after(&mut self, fault: &str, excuses: &[&str]) {
+        let ready = wait_until(
+            HEALS_WITHIN,
+            "a daemon that was begun says READY, or ends",
+            || {
+                let daemon = self.daemon.as_mut()?;
+                let has_ended = daemon.try_end().is_some();
+                (has_ended || daemon.notified("READY=1")).then_some(!has_ended)
+            },
+        );
+        if ready {
+            return self.await_ready();
+        }
+        self.look_for_refusal(fault, excuses);
+        self.daemon = None;
+        self.start();
     }
 
-    /// The exit code of a daemon that has ended by itself.
-    pub(crate) fn ended_with(&mut self) -> Option<Option<i32>> {
-        let status = self.daemon.as_mut()?.try_end()?;
-        self.daemon = None;
-        Some(status.code())
+    /// A daemon that has ended by itself is a finding, but for a refusal with an excuse.
+    fn look_for_refusal(&mut self, when: &str, excuses: &[&str]) {
+        let Some(daemon) = &mut self.daemon else { return };
+        let Some(status) = daemon.try_end() else { return };
+        let said = daemon.own_log();
+        let is_excused = status.code() == Some(3)
+            && !daemon.notified("READY=1")
+            && excuses.iter().any(|excuse| said.contains(excuse));
+        if !is_excused {
+            let last = said.lines().next_back().unwrap_or("nothing");
+            self.refusals.push(format!(
+                "{when}: the daemon ended by itself with {status}; it said: {last}"
+            ));
+        }
     }
 
     pub(crate) fn start(&mut self) {
@@ -235,7 +254,10 @@ impl Stage {
 
     /// Kills the daemon, and nothing else.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
+        self.look_for_refusal("before it could be killed", &[]);
+        if let Some(mut daemon) = self.daemon.take()
+            && daemon.try_end().is_none()
+        {
             daemon.signal(Signal::KILL);
             daemon.wait_end(Duration::from_secs(20));
         }
@@ -350,6 +372,7 @@ impl Stage {
 
     /// Audits what a daemon that has ended has left.
     pub(crate) fn judge(mut self, trial: &mut Trial) {
+        trial.findings.wrong.append(&mut self.refusals);
         let affected = self.catalog().value(
             "SELECT COUNT(*) FROM mk_run WHERE state IN ('failed', 'timed-out', 'stalled', 'interrupted', 'cancelled') \
              OR id IN (SELECT run_id FROM mk_attempt WHERE number > 1) \
