@@ -21,7 +21,7 @@ mod transfers;
 mod zone;
 
 pub use error::CatalogError;
-pub use journal::{journal_backlog, open_journaled};
+pub use journal::{journal_backlog, open_copy, open_journaled};
 pub use open::{OpenCatalog, is_shared, open};
 
 use async_trait::async_trait;

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod failure;
+mod liveness;
 mod output;
 mod surroundings;
 
@@ -70,9 +71,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::Jobs { next } => commands::jobs::run(&config, usize::from(next), json).await,
         Command::Run { job, verbose } => commands::run::run(&config, &job, verbose, json).await,
         Command::Runs(args) => commands::runs::list(&config, &args, json).await,
-        Command::RunLog { run } => commands::runs::log(&config, &run).await,
+        Command::RunLog { run } => commands::run_log::run(&config, &run).await,
         Command::Backups(args) => commands::backups::list(&config, &args, json).await,
-        Command::Show { bk_id, files } => commands::backups::show(&config, &bk_id, files, json).await,
+        Command::Show { bk_id, files } => commands::show::run(&config, &bk_id, files, json).await,
         Command::Transfer {
             backup_dir,
             bk_id,

@@ -1,14 +1,14 @@
 //! The composition root: reads the environment, the files and the clock, and puts the parts together.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 use crate::output::say;
 use anyhow::Context;
-use mykeeper_catalog::{Catalog, OpenCatalog, is_shared};
+use mykeeper_catalog::{Catalog, CatalogError, OpenCatalog, is_shared, journal_backlog, open_copy};
 use mykeeper_config::{Loaded, Settings, Surroundings};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
-use mykeeper_domain::SystemClock;
+use mykeeper_domain::{NodeName, SystemClock};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,56 @@ pub(crate) async fn open_catalog_to_look(settings: &Settings) -> anyhow::Result<
         )));
     }
     Ok(catalog)
+}
+
+/// A catalog to look into, or what this machine knows while that one is away.
+pub(crate) struct Look {
+    pub(crate) catalog: Arc<dyn Catalog>,
+    /// Why and since when it is only this machine's copy of its own records.
+    pub(crate) away: Option<String>,
+}
+
+impl Look {
+    /// Says what the answer leaves out, when it does, and gives the status that goes with it: a script must not take
+    /// a part for the whole.
+    pub(crate) fn status(&self, node: &NodeName, unknown: &str) -> Status {
+        match &self.away {
+            None => Status::Done,
+            Some(away) => {
+                say(&format!(
+                    "{away}; showing what this node ({node}) knows of its own work, {unknown} cannot be shown"
+                ));
+                Status::Unavailable
+            }
+        }
+    }
+}
+
+/// As [`open_catalog_to_look`]; while a shared catalog is away, this machine's copy of its own records instead. Where
+/// there is no copy the catalog's absence is the error.
+pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<Look> {
+    let error = match open_catalog_to_look(settings).await {
+        Ok(catalog) => return Ok(Look { catalog, away: None }),
+        Err(error) => error,
+    };
+    let is_away = error
+        .downcast_ref::<CatalogError>()
+        .is_some_and(CatalogError::is_away);
+    if !is_away || !is_shared(&settings.catalog.url) {
+        return Err(error);
+    }
+    let Some(catalog) = open_copy(&settings.state_dir, settings.catalog.timezone).await? else {
+        return Err(error);
+    };
+    let since = journal_backlog(&settings.state_dir)
+        .await?
+        .since
+        .map(|since| format!(" since {} or longer", since.format("%Y-%m-%d %H:%M:%S UTC")))
+        .unwrap_or_default();
+    Ok(Look {
+        catalog,
+        away: Some(format!("the catalog is away{since} ({error:#})")),
+    })
 }
 
 /// Opens the catalog for work that goes on while it is away: what a shared one cannot take is kept in `state_dir`.

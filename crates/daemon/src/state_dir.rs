@@ -201,6 +201,18 @@ impl StateDir {
         self.try_lock(&format!("locks/{}.lock", file_name_of(job.as_str())))
     }
 
+    /// Whether the process of a run lives, which holds the lock of its job as long as it does.
+    ///
+    /// Holds that lock for an instant where nobody else does, so ask only where no daemon lives and nobody settles
+    /// what is left (`lock_recovery`): they would take it for a run's.
+    pub fn run_lives(&self, job: &JobName, run: RunId) -> bool {
+        match self.lock_job(job) {
+            Ok(LockAttempt::Held(_)) => false,
+            Ok(LockAttempt::Busy(owner)) => owner.is_none_or(|owner| owner.run == Some(run)),
+            Err(_) => true,
+        }
+    }
+
     /// Where each living child has its file.
     pub fn children(&self) -> PathBuf {
         self.root.join("children")
@@ -325,7 +337,10 @@ mod tests {
                 run: Some(run)
             })
         );
+        assert!(state.run_lives(&job, run));
+        assert!(!state.run_lives(&job, RunId::generate()), "the lock is another's");
         drop(lock);
+        assert!(!state.run_lives(&job, run));
         assert!(matches!(state.lock_job(&job).unwrap(), LockAttempt::Held(_)));
     }
 

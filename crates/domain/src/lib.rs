@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod clock;
+mod counted;
 pub mod databases;
 pub mod destination;
 pub mod evidence;
@@ -24,4 +25,5 @@ pub mod space;
 pub mod transfer;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use counted::counted;
 pub use ids::{AttemptId, BackupId, DestinationName, InvalidName, JobName, NodeName, RunId, ServerName};

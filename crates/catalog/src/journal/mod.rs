@@ -371,22 +371,44 @@ impl Shared {
     }
 }
 
+/// What this machine's copy in `folder` holds of what it has written to a shared catalog lately: for a look while that
+/// one is away. It knows no contents of sets, no proofs, and nothing of other nodes. `None` where there is no copy.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub async fn open_copy(
+    folder: &Path,
+    timezone: chrono_tz::Tz,
+) -> Result<Option<Arc<dyn Catalog>>, CatalogError> {
+    let Some(local) = existing(folder, timezone).await? else {
+        return Ok(None);
+    };
+    migrate::migrate(&local).await?;
+    Ok(Some(Arc::new(local)))
+}
+
+async fn existing(folder: &Path, timezone: chrono_tz::Tz) -> Result<Option<Store>, CatalogError> {
+    let journal = folder.join("journal.db");
+    if !journal.exists() {
+        return Ok(None);
+    }
+    let settings = OpenCatalog {
+        url: format!("sqlite:{}", journal.display()),
+        password: None,
+        timezone,
+        create: false,
+    };
+    sqlite(&settings).await.map(Some)
+}
+
 /// What waits in the journal that lies in `folder`; nothing where there is none.
 ///
 /// # Errors
 /// The file is there and cannot be read.
 pub async fn journal_backlog(folder: &Path) -> Result<Backlog, CatalogError> {
-    let journal = folder.join("journal.db");
-    if !journal.exists() {
+    let Some(local) = existing(folder, chrono_tz::UTC).await? else {
         return Ok(Backlog::default());
-    }
-    let local = sqlite(&OpenCatalog {
-        url: format!("sqlite:{}", journal.display()),
-        password: None,
-        timezone: chrono_tz::UTC,
-        create: false,
-    })
-    .await?;
+    };
     let backlog = log::backlog(&local).await;
     local.close().await;
     backlog

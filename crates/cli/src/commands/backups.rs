@@ -1,19 +1,14 @@
-//! `mykeeper backups`, `mykeeper show`
+//! `mykeeper backups`
 
-use super::parse_bk_id;
 use crate::args::{BackupState, BackupsArgs};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, parse_since, print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog_to_look};
+use crate::surroundings::{load_settings, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, SetState};
-use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
-use mykeeper_domain::evidence::Evidence;
-use mykeeper_domain::manifest::FileEntry;
-use mykeeper_domain::proof::Proof;
-use mykeeper_domain::transfer::Transfer;
+use mykeeper_config::Settings;
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::{Clock, ServerName, SystemClock};
-use serde::Serialize;
 use std::path::Path;
 
 pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyhow::Result<Status> {
@@ -42,15 +37,54 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         limit: args.limit,
         ..Default::default()
     };
-    let catalog = open_catalog_to_look(&settings).await?;
-    let backups = catalog.backups(&filter).await?;
-    catalog.close().await;
-    if json {
-        print_json(&backups)?;
-    } else {
-        print(&as_table(&backups, settings.catalog.timezone))?;
+    let look = open_catalog_or_copy(&settings).await?;
+    if let Some(away) = &look.away
+        && let Some(what) = beyond_this_node(&settings, &filter)
+    {
+        look.catalog.close().await;
+        return Err(Failure::unavailable(format!("{what} cannot be told: {away}")));
     }
-    Ok(Status::Done)
+    let backups = look.catalog.backups(&filter).await?;
+    look.catalog.close().await;
+    let status = look.status(
+        &settings.node,
+        "that of other nodes, proofs and what is older than two weeks",
+    );
+    let is_whole = look.away.is_none();
+    if json {
+        print_json(
+            &backups
+                .iter()
+                .map(|backup| as_json(backup, is_whole))
+                .collect::<Result<Vec<_>, _>>()?,
+        )?;
+    } else {
+        print(&as_table(&backups, is_whole, settings.catalog.timezone))?;
+    }
+    Ok(status)
+}
+
+/// What a question asks that a node by itself cannot answer.
+fn beyond_this_node(settings: &Settings, filter: &BackupFilter) -> Option<&'static str> {
+    if matches!(filter.state, Some(SetState::Validated | SetState::Failed)) {
+        return Some("which sets are proven");
+    }
+    let is_ours = settings.servers.values().any(|server| {
+        let is_like =
+            |wanted: &Option<String>, have: &str| wanted.as_deref().is_none_or(|wanted| wanted == have);
+        is_like(&filter.tag, &server.tag) && is_like(&filter.server, &server.address)
+    });
+    let is_narrowed = filter.tag.is_some() || filter.server.is_some();
+    (is_narrowed && !is_ours).then_some("which sets other nodes have made")
+}
+
+/// Without what this machine's copy does not know: whether the set is proven.
+pub(super) fn as_json(backup: &Backup, is_whole: bool) -> anyhow::Result<serde_json::Value> {
+    let mut value = serde_json::to_value(backup)?;
+    if !is_whole && let Some(status) = value.get_mut("validate_status") {
+        *status = serde_json::Value::Null;
+    }
+    Ok(value)
 }
 
 impl From<BackupState> for SetState {
@@ -66,7 +100,7 @@ impl From<BackupState> for SetState {
     }
 }
 
-fn as_table(backups: &[Backup], zone: Tz) -> String {
+fn as_table(backups: &[Backup], is_whole: bool, zone: Tz) -> String {
     let rows = backups
         .iter()
         .map(|backup| {
@@ -86,10 +120,14 @@ fn as_table(backups: &[Backup], zone: Tz) -> String {
                     coloured("N", false)
                 },
                 backup.transfer_complete.clone(),
-                coloured(
-                    backup.validate_status.as_str(),
-                    backup.validate_status != ValidateStatus::Failed,
-                ),
+                if is_whole {
+                    coloured(
+                        backup.validate_status.as_str(),
+                        backup.validate_status != ValidateStatus::Failed,
+                    )
+                } else {
+                    "?".to_owned()
+                },
                 match backup.deletion {
                     Deletion::None => "N".to_owned(),
                     Deletion::Deleting => "deleting".to_owned(),
@@ -113,263 +151,4 @@ fn as_table(backups: &[Backup], zone: Tz) -> String {
         ],
         rows,
     )
-}
-
-/// `show --json`
-#[derive(Serialize)]
-struct SetView {
-    backup: Backup,
-    evidence: Option<Evidence>,
-    files: Vec<FileEntry>,
-    transfers: Vec<Transfer>,
-    proofs: Vec<Proof>,
-}
-
-pub(crate) async fn show(config: &Path, bk_id: &str, all_files: bool, json: bool) -> anyhow::Result<Status> {
-    let id = parse_bk_id(bk_id)?;
-    let settings = load_settings(config)?.settings;
-    let catalog = open_catalog_to_look(&settings).await?;
-    let Some(backup) = catalog.backup(id).await? else {
-        return Err(Failure::usage(format!(
-            "the catalog knows no set {id}; \"mykeeper backups\" lists them"
-        )));
-    };
-    let view = SetView {
-        evidence: catalog.evidence(id).await?,
-        files: catalog.files(id).await?,
-        transfers: catalog.transfers(id).await?,
-        proofs: catalog.proofs(id).await?,
-        backup,
-    };
-    catalog.close().await;
-    if json {
-        print_json(&view)?;
-    } else {
-        print(&describe(&view, settings.catalog.timezone, all_files))?;
-    }
-    Ok(Status::Done)
-}
-
-fn describe(view: &SetView, zone: Tz, all_files: bool) -> String {
-    let backup = &view.backup;
-    let mut lines = vec![format!("set        {}", backup.id)];
-    let mut line = |name: &str, value: String| {
-        if !value.is_empty() {
-            lines.push(format!("{name:<10} {value}"));
-        }
-    };
-    line("server", format!("{} ({})", backup.tag, backup.bk_server));
-    line(
-        "job",
-        backup.job.as_ref().map(ToString::to_string).unwrap_or_default(),
-    );
-    line(
-        "run",
-        backup.run_id.map(|run| run.to_string()).unwrap_or_default(),
-    );
-    line("folder", backup.dir.display().to_string());
-    line(
-        "dumped",
-        format!(
-            "{} to {} ({zone})",
-            local(backup.started_at, zone),
-            local(backup.finished_at, zone)
-        ),
-    );
-    line(
-        "size",
-        match backup.size_bytes {
-            Some(bytes) => format!("{} ({bytes} bytes, {} files)", backup.size_text, view.files.len()),
-            None => backup.size_text.clone(),
-        },
-    );
-    line(
-        "complete",
-        if backup.is_complete() {
-            "yes".into()
-        } else {
-            "no".into()
-        },
-    );
-    line("reason", backup.reason.clone().unwrap_or_default());
-    line("position", backup.master_status.clone());
-    line("replica", backup.slave_status.clone());
-    line("lock", lock_text(backup));
-    line(
-        "made with",
-        format!("{}; server {}", backup.tool_version, backup.server_version),
-    );
-    line(
-        "transfer",
-        format!(
-            "{} to {}",
-            if backup.transfer_complete.is_empty() {
-                "not tried"
-            } else {
-                &backup.transfer_complete
-            },
-            backup.remote_dest
-        ),
-    );
-    line("validated", backup.validate_status.to_string());
-    if let Some(at) = backup.rebuilt_at {
-        line(
-            "rebuilt",
-            format!("{}; proofs from before are not known", local(at, zone)),
-        );
-    }
-    line(
-        "deleted",
-        match backup.deletion {
-            Deletion::None => "no".to_owned(),
-            other => format!("{other}: {}", backup.deletion_reason.clone().unwrap_or_default()),
-        },
-    );
-    lines.push(String::new());
-    lines.push(databases_table(view));
-    if !view.transfers.is_empty() {
-        lines.push(String::new());
-        lines.push(transfers_table(&view.transfers, zone));
-    }
-    for proof in &view.proofs {
-        lines.push(String::new());
-        lines.push(describe_proof(proof, zone));
-    }
-    if !view.files.is_empty() {
-        lines.push(String::new());
-        lines.push(files_table(&view.files, all_files));
-    }
-    lines.join("\n")
-}
-
-/// For how long others could not write. Empty where that is not known.
-fn lock_text(backup: &Backup) -> String {
-    let seconds = |ms: u64| format!("{}.{:03} s", ms / 1000, ms % 1000);
-    let waited = backup
-        .lock_waited_ms
-        .map(|ms| format!("waited for {}", seconds(ms)));
-    let held = backup.lock_held_ms.map(|ms| format!("held for {}", seconds(ms)));
-    [waited, held]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-fn databases_table(view: &SetView) -> String {
-    let rows = view
-        .backup
-        .databases
-        .iter()
-        .map(|name| {
-            let inventory = view
-                .evidence
-                .as_ref()
-                .and_then(|evidence| evidence.inventory.databases.get(name));
-            let rows: Option<u64> = inventory.map(|i| i.tables.values().filter_map(|table| table.rows).sum());
-            let count = |count: Option<usize>| count.map(|count| count.to_string()).unwrap_or_default();
-            vec![
-                name.clone(),
-                count(inventory.map(|i| i.tables.len())),
-                rows.map(|rows| rows.to_string()).unwrap_or_default(),
-                count(inventory.map(|i| i.views.len())),
-                count(inventory.map(|i| i.triggers.len())),
-                count(inventory.map(|i| i.procedures.len() + i.functions.len())),
-                count(inventory.map(|i| i.events.len())),
-            ]
-        })
-        .collect();
-    table(
-        &[
-            "DATABASE", "TABLES", "ROWS", "VIEWS", "TRIGGERS", "ROUTINES", "EVENTS",
-        ],
-        rows,
-    )
-}
-
-fn transfers_table(transfers: &[Transfer], zone: Tz) -> String {
-    let rows = transfers
-        .iter()
-        .map(|transfer| {
-            vec![
-                transfer.purpose.to_string(),
-                transfer.destination.to_string(),
-                local(transfer.started_at, zone),
-                coloured(transfer.state.as_str(), transfer.state.is_success()),
-                transfer.sent_bytes.map(du_size).unwrap_or_default(),
-                transfer.reason.clone().unwrap_or_default(),
-            ]
-        })
-        .collect();
-    table(
-        &["TRANSFER", "DESTINATION", "STARTED", "STATE", "SENT", "REASON"],
-        rows,
-    )
-}
-
-fn describe_proof(proof: &Proof, zone: Tz) -> String {
-    let verdict = if proof.passed() {
-        coloured("passed", true)
-    } else {
-        coloured("failed", false)
-    };
-    let when = local(proof.started_at, zone);
-    // A set whose files are damaged is not restored at all.
-    let mut lines = vec![if proof.sandbox_version.contains(|c: char| c.is_ascii_digit()) {
-        format!(
-            "proof at {when}: {verdict}; restored from {} on {} with {} into {}",
-            proof.path, proof.node, proof.loader_version, proof.sandbox_version
-        )
-    } else {
-        format!(
-            "proof at {when}: {verdict}; the files in {} on {} were checked, and nothing was restored",
-            proof.path, proof.node
-        )
-    }];
-    for database in &proof.databases {
-        let name = if database.database.is_empty() {
-            "(the set)"
-        } else {
-            &database.database
-        };
-        lines.push(format!(
-            "  {name}: {}, {} objects, {} rows",
-            if database.passed { "passed" } else { "failed" },
-            database.objects_compared,
-            database.rows_compared
-        ));
-        lines.extend(database.error.iter().map(|error| format!("    {error}")));
-        lines.extend(
-            database
-                .differences
-                .iter()
-                .map(|difference| format!("    {difference}")),
-        );
-    }
-    lines.join("\n")
-}
-
-fn files_table(files: &[FileEntry], all: bool) -> String {
-    const SHOWN: usize = 10;
-    let shown = if all { files.len() } else { files.len().min(SHOWN) };
-    let rows = files
-        .iter()
-        .take(shown)
-        .map(|file| {
-            vec![
-                file.path.clone(),
-                file.size_bytes.to_string(),
-                file.rows.map(|rows| rows.to_string()).unwrap_or_default(),
-                file.blake3.clone(),
-            ]
-        })
-        .collect();
-    let mut text = table(&["FILE", "BYTES", "ROWS", "BLAKE3"], rows);
-    if shown < files.len() {
-        text.push_str(&format!(
-            "\nand {} more: mykeeper show BK_ID --files",
-            files.len() - shown
-        ));
-    }
-    text
 }

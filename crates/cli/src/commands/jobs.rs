@@ -1,8 +1,9 @@
 //! `mykeeper jobs`
 
 use crate::failure::{Failure, Status};
-use crate::output::{coloured, describe_backlog, local, print, print_json, say, table};
-use crate::surroundings::{gather, open_catalog_to_look};
+use crate::liveness::Liveness;
+use crate::output::{describe_backlog, local, print, print_json, say, table};
+use crate::surroundings::{gather, open_catalog_or_copy};
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{Backlog, is_shared};
 use mykeeper_config::{ConfigErrors, Settings};
@@ -30,6 +31,8 @@ struct JobView {
     describes: String,
     next: Vec<DateTime<Utc>>,
     last_run: Option<Run>,
+    /// Of a last run that is `running`: whether its process lives. `null` where the daemon has yet to tell.
+    last_run_lives: Option<bool>,
 }
 
 pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Result<Status> {
@@ -40,22 +43,27 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
     // Which jobs there are, and when, is known without the catalog.
-    let (last_runs, away) = match last_runs(&settings).await {
-        Err(error) if is_shared(&settings.catalog.url) => (Vec::new(), Some(error)),
-        last_runs => (last_runs?, None),
+    let ((last_runs, status), away) = match last_runs(&settings).await {
+        Err(error) if is_shared(&settings.catalog.url) => ((Vec::new(), Status::Unavailable), Some(error)),
+        known => (known?, None),
     };
+    let liveness = Liveness::look(&settings);
     let now = SystemClock.now();
     let jobs: Vec<JobView> = settings
         .jobs
         .values()
-        .map(|job| JobView {
-            name: job.name.to_string(),
-            kind: job.kind().to_string(),
-            cron: job.schedule.expression().to_owned(),
-            timezone: job.schedule.zone().name().to_owned(),
-            describes: job.schedule.describe(),
-            next: firings(job, now, next),
-            last_run: last_runs.iter().find(|run| run.job == job.name).cloned(),
+        .map(|job| {
+            let last_run = last_runs.iter().find(|run| run.job == job.name).cloned();
+            JobView {
+                name: job.name.to_string(),
+                kind: job.kind().to_string(),
+                cron: job.schedule.expression().to_owned(),
+                timezone: job.schedule.zone().name().to_owned(),
+                describes: job.schedule.describe(),
+                next: firings(job, now, next),
+                last_run_lives: last_run.as_ref().and_then(|run| liveness.lives(run)),
+                last_run,
+            }
         })
         .collect();
     let refused = daemon
@@ -69,7 +77,10 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         let rows = jobs
             .iter()
             .zip(zones)
-            .map(|(job, zone)| row(job, zone, away.is_none()))
+            .map(|(job, zone)| {
+                let unknown = if away.is_none() { "never" } else { "unknown" };
+                row(job, zone, (&liveness, unknown))
+            })
             .collect();
         print(&table(
             &["JOB", "KIND", "CRON", "ZONE", "NEXT", "LAST RUN", "REASON"],
@@ -84,7 +95,10 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         say("the last run of each job is not shown:");
         return Err(away);
     }
-    Ok(if refused { Status::Warnings } else { Status::Done })
+    Ok(match status {
+        Status::Done if refused => Status::Warnings,
+        status => status,
+    })
 }
 
 fn firings(job: &Job, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
@@ -95,35 +109,34 @@ fn firings(job: &Job, now: DateTime<Utc>, count: usize) -> Vec<DateTime<Utc>> {
     .collect()
 }
 
-fn row(job: &JobView, zone: chrono_tz::Tz, is_known: bool) -> Vec<String> {
+fn row(job: &JobView, zone: chrono_tz::Tz, (liveness, unknown): (&Liveness, &str)) -> Vec<String> {
     let next: Vec<String> = job.next.iter().map(|slot| local(*slot, zone)).collect();
-    let last = job.last_run.as_ref();
+    let (last, reason) = match &job.last_run {
+        Some(run) => {
+            let (state, reason) = liveness.state_and_reason(run);
+            let began = local(run.started_at.unwrap_or(run.requested_at), zone);
+            (format!("{began} {state}"), reason)
+        }
+        None => (unknown.to_owned(), String::new()),
+    };
     vec![
         job.name.clone(),
         job.kind.clone(),
         job.cron.clone(),
         job.timezone.clone(),
         next.join("\n"),
-        last.map(|run| {
-            let state = coloured(
-                run.state.as_str(),
-                run.state.is_success() || !run.state.is_final(),
-            );
-            format!(
-                "{} {state}",
-                local(run.started_at.unwrap_or(run.requested_at), zone)
-            )
-        })
-        .unwrap_or_else(|| if is_known { "never" } else { "unknown" }.to_owned()),
-        last.and_then(|run| run.reason.clone()).unwrap_or_default(),
+        last,
+        reason,
     ]
 }
 
-async fn last_runs(settings: &Settings) -> anyhow::Result<Vec<Run>> {
-    let catalog = open_catalog_to_look(settings).await?;
-    let last_runs = catalog.last_runs(&settings.node).await?;
-    catalog.close().await;
-    Ok(last_runs)
+/// The last run of each job, and the status that goes with how much is known of them.
+async fn last_runs(settings: &Settings) -> anyhow::Result<(Vec<Run>, Status)> {
+    let look = open_catalog_or_copy(settings).await?;
+    let last_runs = look.catalog.last_runs(&settings.node).await?;
+    look.catalog.close().await;
+    let status = look.status(&settings.node, "what is older than two weeks");
+    Ok((last_runs, status))
 }
 
 fn describe_daemon(daemon: &DaemonStatus) -> String {

@@ -11,7 +11,9 @@ pub(crate) mod paths;
 pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod run;
+pub(crate) mod run_log;
 pub(crate) mod runs;
+pub(crate) mod show;
 pub(crate) mod transfer;
 pub(crate) mod validate;
 

@@ -1,9 +1,10 @@
-//! `mykeeper runs`, `mykeeper run-log`
+//! `mykeeper runs`
 
 use crate::args::RunsArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{coloured, local, parse_since, print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog_to_look};
+use crate::liveness::Liveness;
+use crate::output::{local, parse_since, print, print_json, table};
+use crate::surroundings::{load_settings, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, RunFilter};
 use mykeeper_config::Settings;
@@ -12,7 +13,6 @@ use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::run::{Attempt, Run, RunState};
 use mykeeper_domain::{Clock, JobName, SystemClock};
 use serde::Serialize;
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// `runs --json`: a run with its attempts and what people reckon from its times.
@@ -22,10 +22,12 @@ struct RunView {
     run: Run,
     late_seconds: Option<f64>,
     elapsed_seconds: Option<f64>,
+    /// Of one that is `running`: whether its process lives. `null` where that is another node's to tell, or its daemon's.
+    lives: Option<bool>,
     attempts: Vec<Attempt>,
 }
 
-async fn view(catalog: &dyn Catalog, run: Run) -> anyhow::Result<RunView> {
+async fn view(catalog: &dyn Catalog, liveness: &Liveness, run: Run) -> anyhow::Result<RunView> {
     let seconds = |from: chrono::DateTime<chrono::Utc>, to: chrono::DateTime<chrono::Utc>| {
         (to - from).num_milliseconds() as f64 / 1000.0
     };
@@ -35,6 +37,7 @@ async fn view(catalog: &dyn Catalog, run: Run) -> anyhow::Result<RunView> {
             .started_at
             .zip(run.finished_at)
             .map(|(from, to)| seconds(from, to)),
+        lives: liveness.lives(&run),
         attempts: catalog.attempts(run.id).await?,
         run,
     })
@@ -63,8 +66,15 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         limit: args.limit,
         ..Default::default()
     };
-    let catalog = open_catalog_to_look(&settings).await?;
+    let look = open_catalog_or_copy(&settings).await?;
+    let catalog = &look.catalog;
     if args.missing {
+        if let Some(away) = &look.away {
+            catalog.close().await;
+            return Err(Failure::unavailable(format!(
+                "which slots are missing is for the catalog alone to say, and {away}"
+            )));
+        }
         let wanted = Wanted {
             job: filter.job,
             since: filter.since,
@@ -76,17 +86,22 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         return status;
     }
     let runs = catalog.runs(&filter).await?;
+    let liveness = Liveness::look(&settings);
+    let status = look.status(
+        &settings.node,
+        "that of other nodes and what is older than two weeks",
+    );
     if json {
         let mut views = Vec::with_capacity(runs.len());
         for run in runs {
-            views.push(view(catalog.as_ref(), run).await?);
+            views.push(view(catalog.as_ref(), &liveness, run).await?);
         }
         print_json(&views)?;
     } else {
-        print(&as_table(&runs, settings.catalog.timezone))?;
+        print(&as_table(&runs, &liveness, settings.catalog.timezone))?;
     }
     catalog.close().await;
-    Ok(Status::Done)
+    Ok(status)
 }
 
 async fn missing(
@@ -120,7 +135,7 @@ async fn missing(
     })
 }
 
-fn as_table(runs: &[Run], zone: Tz) -> String {
+fn as_table(runs: &[Run], liveness: &Liveness, zone: Tz) -> String {
     let rows = runs
         .iter()
         .map(|run| {
@@ -132,6 +147,7 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
                 .late()
                 .and_then(|late| late.to_std().ok())
                 .filter(|late| late.as_secs() > 0);
+            let (state, reason) = liveness.state_and_reason(run);
             vec![
                 run.id.to_string(),
                 run.job.to_string(),
@@ -139,11 +155,8 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
                 local(run.started_at.unwrap_or(run.requested_at), zone),
                 late.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
                 elapsed.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
-                coloured(
-                    run.state.as_str(),
-                    run.state.is_success() || !run.state.is_final(),
-                ),
-                run.reason.clone().unwrap_or_default(),
+                state,
+                reason,
             ]
         })
         .collect();
@@ -152,69 +165,4 @@ fn as_table(runs: &[Run], zone: Tz) -> String {
         &["RUN", "JOB", "KIND", &started, "LATE", "TOOK", "STATE", "REASON"],
         rows,
     )
-}
-
-pub(crate) async fn log(config: &Path, wanted: &str) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
-    let catalog = open_catalog_to_look(&settings).await?;
-    let run = find_run(catalog.as_ref(), wanted).await?;
-    catalog.close().await;
-    let Some(path) = run.log_path else {
-        return Err(Failure::usage(format!(
-            "run {} has no log: {} ({})",
-            run.id,
-            run.state,
-            run.reason.unwrap_or_default()
-        )));
-    };
-    let mut file = std::fs::File::open(&path).map_err(|error| {
-        Failure::unavailable(format!(
-            "cannot read the log of run {} at {} on node {}: {error}",
-            run.id,
-            path.display(),
-            run.node
-        ))
-    })?;
-    // In pieces: a log may be larger than memory should be.
-    file.seek(SeekFrom::Start(0))?;
-    let mut buffer = vec![0; 64 * 1024];
-    let mut out = std::io::stdout().lock();
-    loop {
-        let read = file.read(&mut buffer)?;
-        if read == 0 {
-            return Ok(Status::Done);
-        }
-        match out.write_all(&buffer[..read]) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(Status::Done),
-            result => result?,
-        }
-    }
-}
-
-/// By whole identity, or by the first characters where they tell it from the last thousand others.
-async fn find_run(catalog: &dyn Catalog, wanted: &str) -> anyhow::Result<Run> {
-    let none = || {
-        Failure::usage(format!(
-            "there is no run {wanted:?}; \"mykeeper runs\" lists them"
-        ))
-    };
-    if let Ok(id) = wanted.parse() {
-        return catalog.run(id).await?.ok_or_else(none);
-    }
-    let recent = catalog
-        .runs(&RunFilter {
-            limit: 1000,
-            ..Default::default()
-        })
-        .await?;
-    let mut matching = recent
-        .into_iter()
-        .filter(|run| run.id.to_string().starts_with(wanted));
-    let first = matching.next().ok_or_else(none)?;
-    if matching.next().is_some() {
-        return Err(Failure::usage(format!(
-            "{wanted:?} begins the identities of several runs; write more of it"
-        )));
-    }
-    Ok(first)
 }

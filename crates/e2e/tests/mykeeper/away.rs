@@ -1,6 +1,6 @@
 //! A shared catalog that is away: work goes on, and nothing of it is lost.
 
-use crate::{NEVER, assert_run, backup_job};
+use crate::{NEVER, assert_run, backup_job, text};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::time::Duration;
@@ -47,6 +47,7 @@ fn without_a_catalog_a_backup_is_made_and_recorded_later() {
     run.assert_code(0)
         .assert_says("the catalog is away: work goes on")
         .assert_says("complete");
+    what_this_node_knows_is_told(&workspace);
     let check = workspace.mykeeper(&["check"]);
     check.assert_code(3).assert_says("records wait since");
     workspace
@@ -63,6 +64,52 @@ fn without_a_catalog_a_backup_is_made_and_recorded_later() {
     let runs = workspace.runs();
     assert_eq!(runs.len(), 1, "it was recorded once");
     assert_run(&runs[0], "succeeded", &["complete"]);
+}
+
+/// After one backup of job `nightly` that was made while the catalog was away.
+fn what_this_node_knows_is_told(workspace: &Workspace) {
+    let ask = |words: &[&str]| {
+        let told = workspace.mykeeper(words);
+        told.assert_code(3).assert_says("the catalog is away since 20");
+        told
+    };
+    let lines = |told: &Finished| told.stderr.lines().count();
+    let runs = ask(&["runs"]);
+    runs.assert_says("nightly")
+        .assert_says("succeeded")
+        .assert_says("this node (testnode)");
+    assert_eq!(lines(&runs), 1, "one line says what is not shown: {runs}");
+    ask(&["jobs"]).assert_says("succeeded");
+    let listed = ask(&["runs", "--json"]).json();
+    let (run, set) = (text(&listed[0], "id"), text(&listed[0], "bk_id"));
+    let log = workspace.mykeeper(&["run-log", run]);
+    log.assert_code(0).assert_says("is complete");
+    assert_eq!(lines(&log), 0, "the log is here: {log}");
+    // So is the one of the only run whose identity begins so.
+    workspace.mykeeper(&["run-log", &run[..8]]).assert_code(0);
+
+    ask(&["backups"]).assert_says(set);
+    let backups = ask(&["backups", "--json"]).json();
+    assert_eq!(
+        backups[0]["validate_status"],
+        serde_json::Value::Null,
+        "{backups:#}"
+    );
+    ask(&["show", set])
+        .assert_says("shop-schema-create.sql")
+        .assert_says("not known while the catalog is away");
+    // What others did is not for this node to say.
+    let stranger = "00000000-0000-4000-8000-000000000000";
+    for words in [
+        &["show", stranger][..],
+        &["run-log", stranger],
+        &["backups", "--tag", "elsewhere"],
+        &["backups", "--state", "validated"],
+        &["runs", "--missing"],
+    ] {
+        let told = ask(words);
+        assert_eq!(told.stdout, "", "{told}");
+    }
 }
 
 #[test]

@@ -37,6 +37,19 @@ fn nothing_outlives_a_killed_daemon_and_the_next_one_tells_what_was_lost() {
     let catalog = workspace.catalog();
     let lost = catalog.value("SELECT id FROM mk_run WHERE state = 'running'");
     assert!(!lost.is_empty(), "the run was not recorded before it began");
+    // Nobody has settled it yet, and nobody is told that it runs.
+    for command in ["runs", "jobs"] {
+        let told = workspace.mykeeper(&[command]);
+        told.assert_says("running?")
+            .assert_says("no daemon lives, and its process has ended");
+    }
+    let told = workspace.mykeeper(&["runs", "--json"]).json();
+    let run = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|run| run["id"] == lost.as_str());
+    assert_eq!(run.unwrap()["lives"], serde_json::json!(false), "{told:#}");
 
     link.set_rate(0);
     let mut daemon = workspace.daemon();
@@ -105,6 +118,12 @@ fn a_run_in_the_foreground_that_is_killed_leaves_nothing_running() {
     workspace.write_schedule(&backup_job("nightly", ALL, ""));
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_dump(running.pid(), &workspace);
+    let lives = &workspace.runs()[0]["lives"];
+    assert_eq!(
+        *lives,
+        serde_json::json!(true),
+        "a run that a command keeps lives"
+    );
     let below = descendants_of(running.pid());
     running.signal(Signal::KILL);
     wait_until(

@@ -1,0 +1,333 @@
+//! `mykeeper show`
+
+use super::backups::as_json;
+use super::parse_bk_id;
+use crate::failure::{Failure, Status};
+use crate::output::{coloured, local, print, print_json, say, table};
+use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
+use chrono_tz::Tz;
+use mykeeper_domain::backup::{Backup, Deletion, du_size};
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::manifest::FileEntry;
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::{BackupId, counted};
+use mykeeper_tools::mydumper::read_set_record;
+use serde::Serialize;
+use std::path::Path;
+use std::time::Duration;
+
+/// A set's folder may lie on a disk that hangs.
+const READ_WITHIN: Duration = Duration::from_secs(10);
+
+/// `show --json`
+#[derive(Serialize)]
+struct SetView {
+    backup: serde_json::Value,
+    evidence: Option<Evidence>,
+    files: Vec<FileEntry>,
+    transfers: Vec<Transfer>,
+    /// `null` while the catalog is away, which alone knows them.
+    proofs: Option<Vec<Proof>>,
+}
+
+pub(crate) async fn run(config: &Path, bk_id: &str, all_files: bool, json: bool) -> anyhow::Result<Status> {
+    let id = parse_bk_id(bk_id)?;
+    let settings = load_settings(config)?.settings;
+    let look = open_catalog_or_copy(&settings).await?;
+    let found = view(&look, id).await;
+    look.catalog.close().await;
+    let (backup, view) = found?;
+    let status = look.status(&settings.node, "its proofs");
+    if json {
+        print_json(&view)?;
+    } else {
+        print(&describe((&backup, &view), settings.catalog.timezone, all_files))?;
+    }
+    Ok(status)
+}
+
+async fn view(look: &Look, id: BackupId) -> anyhow::Result<(Backup, SetView)> {
+    let catalog = &look.catalog;
+    let Some(backup) = catalog.backup(id).await? else {
+        return Err(match &look.away {
+            None => Failure::usage(format!(
+                "the catalog knows no set {id}; \"mykeeper backups\" lists them"
+            )),
+            Some(away) => Failure::unavailable(format!(
+                "this node knows no set {id} of its own; whether another does cannot be told: {away}"
+            )),
+        });
+    };
+    let is_whole = look.away.is_none();
+    let (evidence, files, proofs) = if is_whole {
+        let contents = (catalog.evidence(id).await?, catalog.files(id).await?);
+        (contents.0, contents.1, Some(catalog.proofs(id).await?))
+    } else {
+        let (evidence, files) = own_record(&backup).await;
+        (evidence, files, None)
+    };
+    let view = SetView {
+        backup: as_json(&backup, is_whole)?,
+        evidence,
+        files,
+        transfers: catalog.transfers(id).await?,
+        proofs,
+    };
+    Ok((backup, view))
+}
+
+/// What the set's own folder says of its contents; nothing where that cannot be read.
+async fn own_record(backup: &Backup) -> (Option<Evidence>, Vec<FileEntry>) {
+    let reading = tokio::time::timeout(READ_WITHIN, read_set_record(&backup.dir));
+    match reading.await {
+        Ok(Ok(Some((manifest, evidence, _)))) if evidence.backup.id == backup.id => {
+            (Some(evidence), manifest.files)
+        }
+        Ok(Ok(_)) => (None, Vec::new()),
+        Ok(Err(error)) => {
+            say(&format!("what is in the set is not known: {error}"));
+            (None, Vec::new())
+        }
+        Err(_) => {
+            say(&format!(
+                "what is in the set is not known: {} does not answer within {} s",
+                backup.dir.display(),
+                READ_WITHIN.as_secs()
+            ));
+            (None, Vec::new())
+        }
+    }
+}
+
+fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> String {
+    let mut lines = vec![format!("set        {}", backup.id)];
+    let mut line = |name: &str, value: String| {
+        if !value.is_empty() {
+            lines.push(format!("{name:<10} {value}"));
+        }
+    };
+    line("server", format!("{} ({})", backup.tag, backup.bk_server));
+    line(
+        "job",
+        backup.job.as_ref().map(ToString::to_string).unwrap_or_default(),
+    );
+    line(
+        "run",
+        backup.run_id.map(|run| run.to_string()).unwrap_or_default(),
+    );
+    line("folder", backup.dir.display().to_string());
+    line(
+        "dumped",
+        format!(
+            "{} to {} ({zone})",
+            local(backup.started_at, zone),
+            local(backup.finished_at, zone)
+        ),
+    );
+    line(
+        "size",
+        match backup.size_bytes {
+            Some(bytes) => format!(
+                "{} ({bytes} bytes, {})",
+                backup.size_text,
+                counted(view.files.len(), "file", "files")
+            ),
+            None => backup.size_text.clone(),
+        },
+    );
+    line(
+        "complete",
+        if backup.is_complete() {
+            "yes".into()
+        } else {
+            "no".into()
+        },
+    );
+    line("reason", backup.reason.clone().unwrap_or_default());
+    line("position", backup.master_status.clone());
+    line("replica", backup.slave_status.clone());
+    line("lock", lock_text(backup));
+    line(
+        "made with",
+        format!("{}; server {}", backup.tool_version, backup.server_version),
+    );
+    line(
+        "transfer",
+        format!(
+            "{} to {}",
+            if backup.transfer_complete.is_empty() {
+                "not tried"
+            } else {
+                &backup.transfer_complete
+            },
+            backup.remote_dest
+        ),
+    );
+    line(
+        "validated",
+        match &view.proofs {
+            Some(_) => backup.validate_status.to_string(),
+            None => "not known while the catalog is away".to_owned(),
+        },
+    );
+    if let Some(at) = backup.rebuilt_at {
+        line(
+            "rebuilt",
+            format!("{}; proofs from before are not known", local(at, zone)),
+        );
+    }
+    line(
+        "deleted",
+        match backup.deletion {
+            Deletion::None => "no".to_owned(),
+            other => format!("{other}: {}", backup.deletion_reason.clone().unwrap_or_default()),
+        },
+    );
+    lines.push(String::new());
+    lines.push(databases_table(backup, view));
+    if !view.transfers.is_empty() {
+        lines.push(String::new());
+        lines.push(transfers_table(&view.transfers, zone));
+    }
+    for proof in view.proofs.iter().flatten() {
+        lines.push(String::new());
+        lines.push(describe_proof(proof, zone));
+    }
+    if !view.files.is_empty() {
+        lines.push(String::new());
+        lines.push(files_table(&view.files, all_files));
+    }
+    lines.join("\n")
+}
+
+/// For how long others could not write. Empty where that is not known.
+fn lock_text(backup: &Backup) -> String {
+    let seconds = |ms: u64| format!("{}.{:03} s", ms / 1000, ms % 1000);
+    let waited = backup
+        .lock_waited_ms
+        .map(|ms| format!("waited for {}", seconds(ms)));
+    let held = backup.lock_held_ms.map(|ms| format!("held for {}", seconds(ms)));
+    [waited, held]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn databases_table(backup: &Backup, view: &SetView) -> String {
+    let rows = backup
+        .databases
+        .iter()
+        .map(|name| {
+            let inventory = view
+                .evidence
+                .as_ref()
+                .and_then(|evidence| evidence.inventory.databases.get(name));
+            let rows: Option<u64> = inventory.map(|i| i.tables.values().filter_map(|table| table.rows).sum());
+            let count = |count: Option<usize>| count.map(|count| count.to_string()).unwrap_or_default();
+            vec![
+                name.clone(),
+                count(inventory.map(|i| i.tables.len())),
+                rows.map(|rows| rows.to_string()).unwrap_or_default(),
+                count(inventory.map(|i| i.views.len())),
+                count(inventory.map(|i| i.triggers.len())),
+                count(inventory.map(|i| i.procedures.len() + i.functions.len())),
+                count(inventory.map(|i| i.events.len())),
+            ]
+        })
+        .collect();
+    table(
+        &[
+            "DATABASE", "TABLES", "ROWS", "VIEWS", "TRIGGERS", "ROUTINES", "EVENTS",
+        ],
+        rows,
+    )
+}
+
+fn transfers_table(transfers: &[Transfer], zone: Tz) -> String {
+    let rows = transfers
+        .iter()
+        .map(|transfer| {
+            vec![
+                transfer.purpose.to_string(),
+                transfer.destination.to_string(),
+                local(transfer.started_at, zone),
+                coloured(transfer.state.as_str(), transfer.state.is_success()),
+                transfer.sent_bytes.map(du_size).unwrap_or_default(),
+                transfer.reason.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(
+        &["TRANSFER", "DESTINATION", "STARTED", "STATE", "SENT", "REASON"],
+        rows,
+    )
+}
+
+fn describe_proof(proof: &Proof, zone: Tz) -> String {
+    let verdict = if proof.passed() {
+        coloured("passed", true)
+    } else {
+        coloured("failed", false)
+    };
+    let when = local(proof.started_at, zone);
+    // A set whose files are damaged is not restored at all.
+    let mut lines = vec![if proof.sandbox_version.contains(|c: char| c.is_ascii_digit()) {
+        format!(
+            "proof at {when}: {verdict}; restored from {} on {} with {} into {}",
+            proof.path, proof.node, proof.loader_version, proof.sandbox_version
+        )
+    } else {
+        format!(
+            "proof at {when}: {verdict}; the files in {} on {} were checked, and nothing was restored",
+            proof.path, proof.node
+        )
+    }];
+    for database in &proof.databases {
+        let name = if database.database.is_empty() {
+            "(the set)"
+        } else {
+            &database.database
+        };
+        lines.push(format!(
+            "  {name}: {}, {} objects, {} rows",
+            if database.passed { "passed" } else { "failed" },
+            database.objects_compared,
+            database.rows_compared
+        ));
+        lines.extend(database.error.iter().map(|error| format!("    {error}")));
+        lines.extend(
+            database
+                .differences
+                .iter()
+                .map(|difference| format!("    {difference}")),
+        );
+    }
+    lines.join("\n")
+}
+
+fn files_table(files: &[FileEntry], all: bool) -> String {
+    const SHOWN: usize = 10;
+    let shown = if all { files.len() } else { files.len().min(SHOWN) };
+    let rows = files
+        .iter()
+        .take(shown)
+        .map(|file| {
+            vec![
+                file.path.clone(),
+                file.size_bytes.to_string(),
+                file.rows.map(|rows| rows.to_string()).unwrap_or_default(),
+                file.blake3.clone(),
+            ]
+        })
+        .collect();
+    let mut text = table(&["FILE", "BYTES", "ROWS", "BLAKE3"], rows);
+    if shown < files.len() {
+        text.push_str(&format!(
+            "\nand {} more: mykeeper show BK_ID --files",
+            files.len() - shown
+        ));
+    }
+    text
+}
