@@ -10,7 +10,7 @@ use crate::jobs::{JobResult, RunContext, humane, run_job};
 use crate::state_dir::{LockAttempt, LockOwner};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
-use marks::{ClaimingMark, OwnMark, SettlingMark, WaitingMark};
+use marks::{Claiming, ClaimingMark, OwnMark, SettlingMark, WaitingMark};
 use mykeeper_catalog::{CatalogError, Claim};
 use mykeeper_domain::job::{Job, JobKind, Overlap};
 use mykeeper_domain::run::{Run, RunState, Trigger};
@@ -81,7 +81,7 @@ struct Shared {
     /// Jobs of which a run waits for the one before it.
     waiting: Mutex<HashSet<JobName>>,
     /// Slots that are being taken: they are not missed, though the catalog does not know them yet.
-    claiming: Mutex<HashSet<(JobName, DateTime<Utc>)>>,
+    claiming: Arc<Claiming>,
     /// Slots that could not be taken, whatever has been decided since: they are to be decided as missed.
     undecided: Mutex<BTreeMap<JobName, BTreeSet<DateTime<Utc>>>>,
     /// The runs that this engine answers for, from before they are recorded until their end is.
@@ -124,7 +124,7 @@ impl Engine {
                 ending: CancellationToken::new(),
                 ended_as,
                 waiting: Mutex::new(HashSet::new()),
-                claiming: Mutex::new(HashSet::new()),
+                claiming: Arc::default(),
                 undecided: Mutex::new(BTreeMap::new()),
                 own: Mutex::new(HashMap::new()),
                 settling: Mutex::new(HashSet::new()),
@@ -162,6 +162,12 @@ impl Engine {
         }
     }
 
+    fn has_undecided_before(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
+        self.lock_undecided()
+            .get(job)
+            .is_some_and(|slots| slots.range(..slot_at).next().is_some())
+    }
+
     fn lock_undecided(&self) -> std::sync::MutexGuard<'_, BTreeMap<JobName, BTreeSet<DateTime<Utc>>>> {
         self.shared
             .undecided
@@ -171,12 +177,7 @@ impl Engine {
 
     /// Whether this slot is being taken at this moment.
     pub fn is_claiming(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
-        let claiming = self
-            .shared
-            .claiming
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        claiming.contains(&(job.clone(), slot_at))
+        self.shared.claiming.has(job, slot_at)
     }
 
     /// Whether it is that of one run in the foreground.
@@ -191,12 +192,7 @@ impl Engine {
 
     /// The jobs of which a run is under way here, waits, or is being recorded.
     pub fn busy_jobs(&self) -> HashSet<JobName> {
-        let claiming = self
-            .shared
-            .claiming
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut jobs: HashSet<JobName> = claiming.iter().map(|(job, _)| job.clone()).collect();
+        let mut jobs = self.shared.claiming.jobs();
         jobs.extend(self.lock_own().values().cloned());
         jobs
     }
@@ -229,8 +225,14 @@ impl Engine {
             return;
         }
         let engine = self.clone();
-        let claiming = ClaimingMark::set(&self.shared, &job.name, slot_at);
+        let claiming = Claiming::begin(&self.shared.claiming, &job.name, slot_at);
         self.shared.tracker.spawn(async move {
+            // A start looks for what was missed after the last slot that has a row.
+            claiming.turn().await;
+            if engine.has_undecided_before(&job.name, slot_at) {
+                engine.give_back_undecided(&job.name, BTreeSet::from([slot_at]));
+                return;
+            }
             if let Err(error) = engine.take_slot(Arc::clone(&job), slot_at, trigger, claiming).await {
                 engine.give_back_undecided(&job.name, BTreeSet::from([slot_at]));
                 tracing::error!(job = %job.name, slot = %slot_at, %error, "a slot could not be taken; it will be decided as missed");

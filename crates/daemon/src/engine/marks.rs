@@ -4,7 +4,9 @@ use super::Shared;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::run::Run;
 use mykeeper_domain::{JobName, RunId};
-use std::sync::{Arc, PoisonError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// Marks a run as this engine's, until it is dropped.
 pub(super) struct OwnMark {
@@ -97,33 +99,94 @@ impl Drop for WaitingMark {
     }
 }
 
+/// The slots that are being taken.
+#[derive(Default)]
+pub(super) struct Claiming {
+    slots: Mutex<HashSet<(JobName, DateTime<Utc>)>>,
+    /// One has been taken, or could not be.
+    ended: Notify,
+}
+
 /// Marks a slot as being taken, until it is dropped.
 pub(super) struct ClaimingMark {
-    shared: Arc<Shared>,
+    claiming: Arc<Claiming>,
     slot: (JobName, DateTime<Utc>),
 }
 
-impl ClaimingMark {
-    pub(super) fn set(shared: &Arc<Shared>, job: &JobName, slot_at: DateTime<Utc>) -> Self {
+impl Claiming {
+    pub(super) fn begin(self: &Arc<Self>, job: &JobName, slot_at: DateTime<Utc>) -> ClaimingMark {
         let slot = (job.clone(), slot_at);
-        shared
-            .claiming
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(slot.clone());
-        Self {
-            shared: Arc::clone(shared),
+        self.lock().insert(slot.clone());
+        ClaimingMark {
+            claiming: Arc::clone(self),
             slot,
         }
+    }
+
+    pub(super) fn has(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
+        self.lock().contains(&(job.clone(), slot_at))
+    }
+
+    pub(super) fn jobs(&self) -> HashSet<JobName> {
+        self.lock().iter().map(|(job, _)| job.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<(JobName, DateTime<Utc>)>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClaimingMark {
+    /// Returns when no earlier slot of the job is being taken any more.
+    pub(super) async fn turn(&self) {
+        loop {
+            let ended = self.claiming.ended.notified();
+            tokio::pin!(ended);
+            // From here on none is missed.
+            ended.as_mut().enable();
+            if !self.has_earlier() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    fn has_earlier(&self) -> bool {
+        let (job, slot_at) = &self.slot;
+        self.claiming
+            .lock()
+            .iter()
+            .any(|(other, earlier)| other == job && earlier < slot_at)
     }
 }
 
 impl Drop for ClaimingMark {
     fn drop(&mut self) {
-        self.shared
-            .claiming
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.slot);
+        self.claiming.lock().remove(&self.slot);
+        self.claiming.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_slot_is_not_taken_before_an_earlier_one_of_its_job() {
+        let claiming = Arc::new(Claiming::default());
+        let (job, other) = ("a".parse().unwrap(), "b".parse().unwrap());
+        let at = |second| DateTime::from_timestamp(second, 0).unwrap();
+        let earlier = claiming.begin(&job, at(1));
+        let later = claiming.begin(&job, at(2));
+        claiming.begin(&other, at(3)).turn().await;
+        earlier.turn().await;
+        let waits = tokio::time::timeout(Duration::from_millis(50), later.turn()).await;
+        assert!(waits.is_err(), "the earlier slot may yet come to nothing");
+        let turn = tokio::spawn(async move { later.turn().await });
+        tokio::task::yield_now().await;
+        drop(earlier);
+        turn.await.unwrap();
+        assert!(!claiming.has(&job, at(1)) && !claiming.has(&job, at(2)));
     }
 }
