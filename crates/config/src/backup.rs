@@ -9,6 +9,7 @@ use mykeeper_domain::job::{BackupTask, Consistency, LockPolicy, LongQueries, Myd
 use mykeeper_domain::{DestinationName, ServerName};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 use toml::de::DeValue;
 
 const CONSISTENCY: [(&str, Consistency); 2] = [
@@ -72,7 +73,7 @@ pub(crate) fn read<'d>(
         .map_or_else(|| Some(mydumper::defaults()), |entry| mydumper::read(&entry));
     let reserve = section
         .take("reserve")
-        .map_or(Some(Some(DEFAULT_RESERVE)), |entry| read_reserve(&entry));
+        .map_or(Some(Some(DEFAULT_RESERVE)), |entry| entry.size_or_off());
     let lock = read_lock(section, mydumper.as_deref().unwrap_or_default());
     Some(Task::Backup(BackupTask {
         server: server?,
@@ -86,18 +87,11 @@ pub(crate) fn read<'d>(
     }))
 }
 
-fn read_reserve(entry: &Entry<'_>) -> Option<Option<u64>> {
-    if matches!(entry.value, DeValue::String(text) if text == "off") {
-        return Some(None);
-    }
-    entry.size().map(Some)
-}
-
 /// Reads how the dump goes about its lock. A mistake leaves the default.
 fn read_lock(section: &mut Section<'_>, options: &[MydumperOption]) -> LockPolicy {
     let mut lock = LockPolicy::default();
     if let Some(entry) = section.take("lock_budget") {
-        lock.budget = entry.positive_duration();
+        lock.budget = read_budget(&entry);
         let verbose = options.iter().find(|option| option.name == "verbose");
         let quiet = verbose
             .and_then(|option| option.value.as_ref()?.parse::<u64>().ok())
@@ -143,6 +137,18 @@ fn read_lock(section: &mut Section<'_>, options: &[MydumperOption]) -> LockPolic
         lock.long_query_wait = wait;
     }
     lock
+}
+
+fn read_budget(entry: &Entry<'_>) -> Option<Duration> {
+    let budget = entry.duration()?;
+    if budget.is_zero() {
+        entry.spot.mistake(
+            complaint("`lock_budget` cannot be zero: every dump would be ended as soon as it has its lock")
+                .help("write how long others may be kept waiting, such as \"30s\", or leave the key out: no limit"),
+        );
+        return None;
+    }
+    Some(budget)
 }
 
 fn read_databases(entry: &Entry<'_>) -> Option<DatabaseSelection> {

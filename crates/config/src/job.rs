@@ -11,6 +11,7 @@ use mykeeper_domain::job::{Job, JobKind, Missed, Overlap, Task};
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::schedule::{Schedule, ScheduleError};
 use std::time::Duration;
+use toml::de::DeValue;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DEFAULT_STALL: Duration = Duration::from_secs(30 * 60);
@@ -132,6 +133,14 @@ fn read_cron(entry: &Entry<'_>, zone: Tz) -> Option<Schedule> {
 }
 
 fn read_retry(entry: &Entry<'_>, kind: JobKind) -> Option<RetryPolicy> {
+    if !matches!(entry.value, DeValue::Table(_)) {
+        let attempts = match entry.value {
+            DeValue::Integer(written) if written.as_str() != "0" => written.as_str(),
+            _ => "3",
+        };
+        entry.wrong_type(&format!("retry = {{ attempts = {attempts}, delay = \"5m\" }}"));
+        return None;
+    }
     let mut section = Section::of(entry)?;
     let mut retry = default_retry(kind);
     let attempts = section

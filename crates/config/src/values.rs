@@ -18,6 +18,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 const DURATION_HELP: &str =
     "write a number and a unit in quotes: \"90s\", \"30m\", \"6h\", \"31d\" or \"1h 30m\"";
 const SIZE_HELP: &str = "write a number and a unit in quotes: \"512 KiB\", \"50 MiB\" or \"1 GiB\"";
+const SIZE_OR_OFF_HELP: &str =
+    "write a number and a unit in quotes: \"512 KiB\", \"50 MiB\" or \"1 GiB\"; or \"off\"";
 
 impl<'d> Entry<'d> {
     /// Records that the value is of another type than `expected`.
@@ -155,6 +157,14 @@ impl<'d> Entry<'d> {
     /// `"1 GiB"`, bytes.
     pub(crate) fn size(&self) -> Option<u64> {
         self.size_of(self.text_like("a size in quotes, such as \"1 GiB\"")?, SIZE_HELP)
+    }
+
+    /// `"1 GiB"`, bytes, or `"off"`: `None`.
+    pub(crate) fn size_or_off(&self) -> Option<Option<u64>> {
+        match self.text_like("a size in quotes, such as \"1 GiB\", or \"off\"")? {
+            "off" => Some(None),
+            text => self.size_of(text, SIZE_OR_OFF_HELP).map(Some),
+        }
     }
 
     /// `"50 MiB/s"`, bytes a second.

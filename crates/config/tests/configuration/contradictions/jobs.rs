@@ -1,0 +1,198 @@
+//! Of one job alone.
+
+use super::*;
+
+#[test]
+fn a_cron_expression_never_fires_or_cannot_be_read() {
+    backup(
+        "0 4 * * *",
+        "0 0 30 2 *",
+        "never fires (there is no such day in any year)",
+    );
+    backup("0 4 * * *", "0 4 * *", "it has 4 fields");
+    backup("0 4 * * *", "0 25 * * *", "cannot be read");
+    backup("0 4 * * *", "@nightly", "cannot be read");
+}
+
+#[test]
+fn a_retention_job_looks_where_no_backup_job_writes() {
+    retention(
+        "/data/sets",
+        "/data/set",
+        "Warning: no backup job of this file writes where the retention job \"prune\" looks (did you mean \"/data/sets\"?",
+    );
+    is_sound(KEEPER, &RETENTION.replace("/data/sets", "/received"));
+    is_sound(
+        KEEPER,
+        &format!("{BACKUP}{}", RETENTION.replace("/data/sets", "/data")),
+    );
+}
+
+#[test]
+fn a_transfer_job_serves_a_destination_that_nothing_is_sent_to() {
+    job(
+        "[transfer.t]\ncron = '@daily'\ndestination = 'disk'",
+        "Warning: no backup job of this file sends to \"disk\"",
+    );
+}
+
+#[test]
+fn a_policy_that_keeps_nothing_is_refused() {
+    retention("{ last = 3 }", "{}", "every set would be condemned");
+    retention("keep = { last = 3 }", "", "[retention.prune] has no `keep`");
+    for count in ["0", "-1", "'al'", "true", "99999999999"] {
+        retention("3", count, "write how many are kept, 1 or more, or \"all\"");
+    }
+    retention("last = 3", "lsat = 3, last = 3", "did you mean `last`?");
+    retention(
+        "directory = '/data/sets'",
+        "directory = 'data/sets'",
+        "`directory` is a relative path",
+    );
+}
+
+#[test]
+fn nothing_is_tried_at_all_or_put_off_past_the_next_time() {
+    backup(
+        "server",
+        "retry = { attempts = 0 }\nserver",
+        "`attempts` cannot be 0",
+    );
+    backup(
+        "server",
+        "jitter = '2d'\nserver",
+        "a jitter of 2days is longer than the 1day between two slots",
+    );
+    backup("server", "timeout = '0s'\nserver", "`timeout` cannot be zero");
+    backup(
+        "server",
+        "retry = 5\nserver",
+        "write retry = { attempts = 5, delay = \"5m\" }",
+    );
+    backup(
+        "server",
+        "timeout = '10m'\nstall = '20m'\nserver",
+        "Warning: a stall of 20m never comes before the timeout",
+    );
+    is_sound(KEEPER, &BACKUP.replace("server =", "jitter = '24h'\nserver ="));
+    one(
+        KEEPER,
+        &BACKUP
+            .replace("0 4 * * *", "0 4,5 * * MON")
+            .replace("server =", "jitter = '2h'\nserver ="),
+        "the 1h between two slots",
+    );
+}
+
+#[test]
+fn an_assertion_is_one_select() {
+    let with = |sql: &str| {
+        format!("[validation.v]\ncron = '@daily'\nassert = [{{ database = 'shop', sql = \"{sql}\" }}]")
+    };
+    job(
+        &with("DELETE FROM orders"),
+        "schedule.toml:11:38: Error: `sql` is not one SELECT: it begins with DELETE",
+    );
+    job(&with("SELECT 1; SELECT 2"), "something follows the semicolon");
+    job(&with(""), "there is no statement in it");
+    is_sound(KEEPER, &format!("{BACKUP}{}", with("SELECT 1;")));
+    job(
+        "[validation.v]\ncron = '@daily'\nassert = [{ sql = 'SELECT 1' }]",
+        "has no `database`",
+    );
+    job("[validation.v]\ncron = '@daily'\ntags = []", "`tags` is empty");
+}
+
+#[test]
+fn options_of_mydumper_are_checked_one_by_one() {
+    let with = |options: &str| BACKUP.replace("server", &format!("mydumper = {options}\nserver"));
+    for (options, expected) in [
+        (
+            "['compres']",
+            "schedule.toml:4:13: Error: mydumper has no option \"compres\" (did you mean \"compress\"?)",
+        ),
+        (
+            "['--compress']",
+            "options are written without dashes (write \"compress\")",
+        ),
+        ("['threads']", "the option \"threads\" needs a number"),
+        ("['threads=many']", "needs a number, not \"many\""),
+        ("['threads 8']", "there is a space"),
+        ("['triggers=1']", "the option \"triggers\" takes no value"),
+        ("['where']", "the option \"where\" needs a value"),
+        ("['compress=']", "nothing follows the \"=\""),
+        ("['compress', 'compress']", "stands here twice"),
+        (
+            "['host=10.0.0.1']",
+            "mykeeper decides about mydumper's option \"host\" itself ([servers.NAME] says where",
+        ),
+        ("['outputdir=/x']", "`directory`"),
+        ("['regex=x']", "`databases`"),
+        ("['daemon']", "`cron`"),
+        (
+            "['load-data']",
+            "sets are checked and proven as files of SQL statements",
+        ),
+        ("['no-data']", "Warning: with \"no-data\" the sets hold no rows"),
+        ("['hots=x']", "did you mean \"host\"?"),
+        ("'compress'", "`mydumper` is a text"),
+        ("[8]", "an item of `mydumper` is a number"),
+    ] {
+        one(KEEPER, &with(options), expected);
+    }
+    is_sound(KEEPER, &with("[]"));
+}
+
+#[test]
+fn a_lock_budget_needs_a_mydumper_that_speaks() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    one(
+        KEEPER,
+        &with("lock_budget = '30s'\nmydumper = ['verbose=2']\n"),
+        "with so little \"verbose\" mydumper does not say when it has the lock",
+    );
+    is_sound(KEEPER, &with("lock_budget = '30s'\nmydumper = ['verbose=3']\n"));
+    one(
+        KEEPER,
+        &with("lock_budget = '0s'\n"),
+        "`lock_budget` cannot be zero: every dump would be ended as soon as it has its lock",
+    );
+    one(
+        KEEPER,
+        &format!("{RETENTION}lock_budget = '30s'\n"),
+        "`lock_budget` is a key of [backup.NAME]",
+    );
+}
+
+#[test]
+fn either_mydumper_or_the_job_goes_about_long_queries() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    one(
+        KEEPER,
+        &with("long_queries = 'wait'\nmydumper = ['kill-long-queries']\n"),
+        "mydumper's option \"kill-long-queries\" and `long_queries` both say what is done about long queries",
+    );
+    is_sound(KEEPER, &with("mydumper = ['long-query-guard=600']\n"));
+    // It only says how often mydumper's own guard looks again, which is out of reach.
+    is_sound(
+        KEEPER,
+        &with("mydumper = ['long-query-retries=5']\nlong_queries = 'wait'\n"),
+    );
+    one(KEEPER, &with("long_queries = 'kill'\n"), "long_queries");
+}
+
+#[test]
+fn what_must_stay_free_is_a_size_or_off() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    for size in ["0 B", "500 GB", "500GB", "1.5 GiB", "off"] {
+        is_sound(KEEPER, &with(&format!("reserve = '{size}'\n")));
+    }
+    for wrong in ["'none'", "0", "false"] {
+        one(KEEPER, &with(&format!("reserve = {wrong}\n")), "or \"off\"");
+    }
+    one(
+        KEEPER,
+        &format!("{RETENTION}reserve = '1 GiB'\n"),
+        "`reserve` is a key of [backup.NAME]",
+    );
+}
