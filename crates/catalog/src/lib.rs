@@ -22,7 +22,7 @@ mod zone;
 
 pub use error::CatalogError;
 pub use journal::{journal_backlog, open_copy, open_journaled};
-pub use open::{OpenCatalog, is_shared, open};
+pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -69,13 +69,38 @@ pub fn is_shared(url: &str) -> bool {
     url.starts_with("mysql:") || url.starts_with("mariadb:")
 }
 
+/// The file of an embedded catalog; `None` for one that a server holds.
+pub fn embedded_file(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path
+        .strip_prefix("//")
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path);
+    Some(PathBuf::from(path))
+}
+
+/// An empty catalog in memory that goes with its last connection: for a look where the file of an embedded one, which
+/// `settings` name, is not there. It says of itself that it is that one, with no tables.
+pub fn open_empty(settings: &OpenCatalog) -> Arc<dyn Catalog> {
+    let only = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(LITE_ACQUIRE)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(SqliteConnectOptions::new().in_memory(true).foreign_keys(true));
+    Arc::new(Store {
+        db: Db::Lite {
+            writer: only.clone(),
+            readers: only,
+        },
+        url: settings.url.clone(),
+        zone: settings.timezone,
+        limit: STATEMENT_LIMIT,
+    })
+}
+
 pub(crate) async fn sqlite(settings: &OpenCatalog) -> Result<Store, CatalogError> {
-    let path = settings.url.strip_prefix("sqlite:").unwrap_or(&settings.url);
-    let path = PathBuf::from(
-        path.strip_prefix("//")
-            .filter(|rest| rest.starts_with('/'))
-            .unwrap_or(path),
-    );
+    let path = embedded_file(&settings.url).unwrap_or_else(|| PathBuf::from(&settings.url));
     let url = format!("sqlite:{}", path.display());
     if !path.is_absolute() || path.file_name().is_none() {
         return Err(CatalogError::Url {

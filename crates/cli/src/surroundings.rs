@@ -3,11 +3,14 @@
 use crate::failure::{Failure, Status};
 use crate::output::say;
 use anyhow::Context;
-use mykeeper_catalog::{Catalog, CatalogError, OpenCatalog, is_shared, journal_backlog, open_copy};
+use mykeeper_catalog::{
+    Catalog, CatalogError, OpenCatalog, embedded_file, is_shared, journal_backlog, open_copy, open_empty,
+};
 use mykeeper_config::{Loaded, Settings, Surroundings};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::unrecorded::{Unrecorded, unrecorded_sets};
 use mykeeper_domain::{NodeName, SystemClock};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use std::ffi::OsString;
@@ -78,16 +81,56 @@ pub(crate) fn load_settings(config: &Path) -> anyhow::Result<Loaded> {
     mykeeper_config::load(config, &gather()).map_err(Failure::usage)
 }
 
-/// Opens the catalog and brings its tables up.
+/// Opens the catalog, made where it is embedded and not there, and brings its tables up.
 pub(crate) async fn open_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
     let catalog = connect_catalog(settings).await?;
     catalog.migrate().await?;
+    warn_of_lost(settings, catalog.as_ref()).await?;
     Ok(catalog)
 }
 
-/// Opens the catalog for a look. One that is shared is not changed by that: the nodes beside this one may be older.
+/// Tells, loudly, of sets in the jobs' directories when the embedded catalog knows none at all: it was lost, and this
+/// is a new one.
+pub(crate) async fn warn_of_lost(settings: &Settings, catalog: &dyn Catalog) -> anyhow::Result<()> {
+    if is_shared(&settings.catalog.url) || catalog.status().await?.backups.unwrap_or(0) > 0 {
+        return Ok(());
+    }
+    let found = unrecorded_sets(settings, Some(catalog)).await?;
+    if !found.is_empty() {
+        // A command shows what is logged as an error, and no more.
+        tracing::error!(
+            "the catalog {} is empty, as if it had been lost: {}",
+            settings.catalog.url,
+            Unrecorded::describe(&found)
+        );
+    }
+    Ok(())
+}
+
+/// The file of the embedded catalog, where it is not there.
+pub(crate) fn missing_file(settings: &Settings) -> Option<PathBuf> {
+    embedded_file(&settings.catalog.url).filter(|file| file.try_exists().is_ok_and(|is_there| !is_there))
+}
+
+/// Opens the catalog for a look, which makes none: where there is none, nothing is found, or, where there are sets
+/// that it should know, that is said. One that is shared is not changed either: the nodes beside this one may be older.
 pub(crate) async fn open_catalog_to_look(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
-    if settings.catalog.url.starts_with("sqlite:") {
+    if let Some(file) = missing_file(settings) {
+        let found = unrecorded_sets(settings, None).await?;
+        if !found.is_empty() {
+            return Err(Failure::unavailable(format!(
+                "the catalog {} is not there, and {}",
+                file.display(),
+                Unrecorded::describe(&found)
+            )));
+        }
+        say(&format!(
+            "there is no catalog yet: the first start of the daemon, or the first run, makes {}",
+            file.display()
+        ));
+        return empty_catalog(settings).await;
+    }
+    if embedded_file(&settings.catalog.url).is_some() {
         return open_catalog(settings).await;
     }
     let catalog = connect_catalog(settings).await?;
@@ -151,6 +194,21 @@ pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<
     })
 }
 
+/// In place of one that is not there: no set, no run, and no file.
+pub(crate) async fn empty_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    let catalog = open_empty(&how_to_open(settings)?);
+    catalog.migrate().await?;
+    Ok(catalog)
+}
+
+/// Opens the catalog as it is, and an empty one with no tables where there is none.
+pub(crate) async fn connect_catalog_to_look(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
+    match missing_file(settings) {
+        Some(_) => Ok(open_empty(&how_to_open(settings)?)),
+        None => connect_catalog(settings).await,
+    }
+}
+
 /// Opens the catalog for work that goes on while it is away: what a shared one cannot take is kept in `state_dir`.
 pub(crate) async fn open_catalog_or_journal(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
     if !is_shared(&settings.catalog.url) {
@@ -167,7 +225,7 @@ pub(crate) async fn open_catalog_or_journal(settings: &Settings) -> anyhow::Resu
     Ok(catalog)
 }
 
-/// Opens the catalog as it is.
+/// Opens the catalog as it is; an embedded one that is not there is made, without tables.
 pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
     let open = how_to_open(settings)?;
     if open.url.starts_with("sqlite:") {
@@ -214,6 +272,15 @@ pub(crate) fn settings_said(config: &Path) -> anyhow::Result<Settings> {
 pub(crate) async fn environment(settings: Settings) -> anyhow::Result<Arc<Environment>> {
     let catalog = open_catalog_or_journal(&settings).await?;
     catalog.status().await?;
+    assemble(settings, catalog)
+}
+
+/// The same for a dry run, which makes no catalog where there is none.
+pub(crate) async fn environment_to_look(settings: Settings) -> anyhow::Result<Arc<Environment>> {
+    if missing_file(&settings).is_none() {
+        return environment(settings).await;
+    }
+    let catalog = open_catalog_to_look(&settings).await?;
     assemble(settings, catalog)
 }
 

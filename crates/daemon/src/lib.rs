@@ -21,6 +21,7 @@ pub mod set_lease;
 mod space;
 pub mod state_dir;
 pub mod status;
+pub mod unrecorded;
 
 pub use engine::{Engine, FinishedRun};
 pub use environment::Environment;

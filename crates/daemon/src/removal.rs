@@ -201,7 +201,7 @@ fn sync_above(path: &Path) {
 }
 
 /// The folders of days in a job's directory; links are not followed.
-fn days(directory: &Path) -> Vec<(NaiveDate, PathBuf)> {
+pub(crate) fn days(directory: &Path) -> Vec<(NaiveDate, PathBuf)> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .take(MOST_DAYS)

@@ -2,18 +2,24 @@
 
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, describe_backlog, print, print_json, say, table};
-use crate::surroundings::{connect_catalog, load_settings, open_catalog, open_catalog_to_look};
-use mykeeper_catalog::{Backlog, MigrationStatus, is_shared, journal_backlog};
+use crate::surroundings::{
+    connect_catalog, connect_catalog_to_look, empty_catalog, load_settings, missing_file,
+    open_catalog_to_look, warn_of_lost,
+};
+use mykeeper_catalog::{Backlog, Catalog, MigrationStatus, is_shared, journal_backlog};
 use mykeeper_config::Settings;
 use mykeeper_daemon::rebuild::{Finding, NOT_KNOWN_AGAIN, Outcome, Rebuild, find_sets};
+use mykeeper_daemon::unrecorded::{Unrecorded, unrecorded_sets};
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::{Clock, DestinationName, SystemClock};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 pub(crate) async fn migrate(config: &Path, json: bool) -> anyhow::Result<Status> {
-    let catalog = connect_catalog(&load_settings(config)?.settings).await?;
+    let settings = load_settings(config)?.settings;
+    let catalog = connect_catalog(&settings).await?;
     let status = catalog.migrate().await?;
+    warn_of_lost(&settings, catalog.as_ref()).await?;
     catalog.close().await;
     show(&status, json)?;
     Ok(Status::Done)
@@ -23,13 +29,14 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
     let settings = load_settings(config)?.settings;
     let journal = journal_backlog(&settings.state_dir).await?;
     let reached = async {
-        let catalog = connect_catalog(&settings).await?;
+        let catalog = connect_catalog_to_look(&settings).await?;
         let status = catalog.status().await?;
+        let unrecorded = find_unrecorded(&settings, catalog.as_ref(), &status).await?;
         catalog.close().await;
-        anyhow::Ok(status)
+        anyhow::Ok((status, unrecorded))
     };
-    let status = match reached.await {
-        Ok(status) => status,
+    let (status, unrecorded) = match reached.await {
+        Ok(reached) => reached,
         Err(error) => {
             // What waits is most of interest when the catalog cannot be had.
             if is_shared(&settings.catalog.url) {
@@ -49,13 +56,34 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
             print(&describe_backlog(&journal))?;
         }
     }
+    if !unrecorded.is_empty() {
+        let file = missing_file(&settings).map_or("", |_| "the catalog is not there, and ");
+        say(&format!("warning: {file}{}", Unrecorded::describe(&unrecorded)));
+    }
     Ok(
-        if status.applied < status.latest || journal.waiting + journal.refused > 0 {
+        if status.applied < status.latest || journal.waiting + journal.refused > 0 || !unrecorded.is_empty() {
             Status::Warnings
         } else {
             Status::Done
         },
     )
+}
+
+/// Sets that an embedded catalog should know and does not.
+pub(super) async fn find_unrecorded(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    status: &MigrationStatus,
+) -> anyhow::Result<Vec<Unrecorded>> {
+    if is_shared(&settings.catalog.url) {
+        return Ok(Vec::new());
+    }
+    // Tables that are not there, or are older, cannot be asked.
+    let catalog = (status.applied == status.latest).then_some(catalog);
+    if catalog.is_none() && status.backups.is_some() {
+        return Ok(Vec::new());
+    }
+    Ok(unrecorded_sets(settings, catalog).await?)
 }
 
 #[derive(Serialize)]
@@ -113,10 +141,14 @@ pub(crate) async fn rebuild(
             ));
         }
     }
-    let catalog = if dry_run {
-        open_catalog_to_look(&settings).await?
+    let catalog = if !dry_run {
+        let catalog = connect_catalog(&settings).await?;
+        catalog.migrate().await?;
+        catalog
+    } else if missing_file(&settings).is_some() {
+        empty_catalog(&settings).await?
     } else {
-        open_catalog(&settings).await?
+        open_catalog_to_look(&settings).await?
     };
     let rebuild = Rebuild {
         catalog: catalog.as_ref(),

@@ -1,14 +1,16 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
+use super::catalog::find_unrecorded;
 use crate::failure::{Failure, Status};
 use crate::output::describe_backlog;
 use crate::output::{coloured, print, print_json};
-use crate::surroundings::{connect_catalog, gather, supervisor};
+use crate::surroundings::{connect_catalog_to_look, gather, missing_file, supervisor};
 use mykeeper_catalog::{is_shared, journal_backlog};
 use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::backup::UNSEEN;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::unrecorded::Unrecorded;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::{BackupTask, Task};
 use mykeeper_domain::server::Server;
@@ -208,20 +210,37 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
 
 async fn try_catalog(settings: &Settings, findings: &mut Findings) {
     let result = async {
-        let catalog = connect_catalog(settings).await?;
+        let catalog = connect_catalog_to_look(settings).await?;
         let status = catalog.status().await?;
+        let unrecorded = find_unrecorded(settings, catalog.as_ref(), &status).await?;
         catalog.close().await;
-        anyhow::Ok(status)
+        anyhow::Ok((status, unrecorded))
     }
     .await;
-    match result {
-        Err(error) => findings.add("catalog", Grade::Failed, format!("{error:#}")),
-        Ok(status) if status.applied == 0 => findings.add(
+    let status = match result {
+        Err(error) => return findings.add("catalog", Grade::Failed, format!("{error:#}")),
+        Ok((status, unrecorded)) if !unrecorded.is_empty() => {
+            let (grade, what) = match missing_file(settings) {
+                Some(_) => (Grade::Failed, " is not there, and"),
+                None => (Grade::Warning, ":"),
+            };
+            let detail = format!("{}{what} {}", status.url, Unrecorded::describe(&unrecorded));
+            return findings.add("catalog", grade, detail);
+        }
+        Ok((status, _)) => status,
+    };
+    match status {
+        status if missing_file(settings).is_some() => findings.add(
+            "catalog",
+            Grade::Ok,
+            format!("{} ({}) is not there yet; the daemon's first start, or a first run, makes it", status.url, status.engine),
+        ),
+        status if status.applied == 0 => findings.add(
             "catalog",
             Grade::Ok,
             format!("{} ({}) is reachable and still empty; the daemon's first start makes its tables", status.url, status.engine),
         ),
-        Ok(status) if status.applied < status.latest => findings.add(
+        status if status.applied < status.latest => findings.add(
             "catalog",
             Grade::Warning,
             format!(
@@ -229,7 +248,7 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
                 status.url, status.engine, status.applied, status.latest
             ),
         ),
-        Ok(status) => findings.add(
+        status => findings.add(
             "catalog",
             Grade::Ok,
             format!("{} ({}), version {}", status.url, status.engine, status.applied),

@@ -3,12 +3,16 @@
 use crate::args::PathsAction;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog};
+use crate::surroundings::{load_settings, open_catalog, open_catalog_to_look};
 use mykeeper_catalog::BackupPath;
 use std::path::Path;
 
 pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyhow::Result<Status> {
-    let catalog = open_catalog(&load_settings(config)?.settings).await?;
+    let settings = load_settings(config)?.settings;
+    let catalog = match &action {
+        PathsAction::List => open_catalog_to_look(&settings).await?,
+        _ => open_catalog(&settings).await?,
+    };
     let result = match action {
         PathsAction::List => {
             let paths = catalog.paths().await?;

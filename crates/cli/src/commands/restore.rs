@@ -6,7 +6,7 @@ use super::validate::by_hand;
 use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{TerminalLog, print, print_json, say, table};
-use crate::surroundings::{environment, settings_said};
+use crate::surroundings::{environment_to_look, settings_said};
 use futures::StreamExt;
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
@@ -26,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow::Result<Status> {
     let set = parse_bk_id(&args.bk_id)?;
-    let environment = environment(settings_said(config)?).await?;
+    // Without a catalog no set is known: there is nothing to restore, and none is made for that.
+    let environment = environment_to_look(settings_said(config)?).await?;
     let into = find_server(&environment.settings(), &args.into)?;
     let task = RestoreTask {
         set,

@@ -4,7 +4,7 @@ use super::find_job;
 use super::run::{Shown, foreground};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::{environment, settings_said};
+use crate::surroundings::{environment, environment_to_look, settings_said};
 use mykeeper_daemon::jobs::retention::{Plan, plan};
 use mykeeper_domain::job::Task;
 use mykeeper_domain::retention::Verdict;
@@ -19,7 +19,10 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
             job.kind()
         )));
     };
-    let environment = environment(settings).await?;
+    let environment = match dry_run {
+        true => environment_to_look(settings).await?,
+        false => environment(settings).await?,
+    };
     let settings = environment.settings();
     if !dry_run {
         return foreground(

@@ -26,6 +26,19 @@ fn a_lost_catalog_is_made_again_from_the_sets() {
         backup_job("nightly", ALL, ""),
         backup_job("small", r#"["pay$roll"]"#, "consistency = \"per-database\"")
     ));
+    // A new machine: nothing is missing, and a look makes nothing.
+    let file = workspace.at("state/catalog.db");
+    for look in [
+        &["backups", "--json"][..],
+        &["runs", "--json"],
+        &["paths", "list"],
+        &["jobs"],
+    ] {
+        let fresh = workspace.mykeeper(look);
+        fresh.assert_code(0).assert_says("there is no catalog yet");
+    }
+    workspace.mykeeper(&["check"]).assert_says("is not there yet");
+    assert!(!file.exists(), "a look has made a catalog");
     for job in ["nightly", "small", "small", "small"] {
         workspace.mykeeper(&["run", job]).assert_code(0);
     }
@@ -51,13 +64,40 @@ fn a_lost_catalog_is_made_again_from_the_sets() {
     let stranger = "0f0e0d0c-0b0a-4908-8706-050403020100";
     std::fs::create_dir(sets.join(stranger)).unwrap();
 
-    workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
-    let dry = workspace.mykeeper(&["catalog", "rebuild", "--from", &from, "--dry-run", "--json"]);
+    // A look makes no new one in place of the lost one, and who makes one is told.
+    let advice = format!("catalog rebuild --from {from}");
+    for look in [
+        &["backups"][..],
+        &["runs"],
+        &["show", &ids[0]],
+        &["restore", &ids[0], "--into", "shop"],
+    ] {
+        workspace.mykeeper(look).assert_code(3).assert_says(&advice);
+    }
+    for look in ["check", "jobs"] {
+        workspace.mykeeper(&[look]).assert_says(&advice);
+    }
+    let plan = ["catalog", "rebuild", "--from", &from, "--dry-run", "--json"];
+    let without = workspace.mykeeper(&plan);
+    workspace
+        .mykeeper(&["catalog", "status"])
+        .assert_code(4)
+        .assert_says(&advice);
+    assert!(!file.exists(), "a look has made a catalog");
+    workspace
+        .mykeeper(&["catalog", "migrate"])
+        .assert_code(0)
+        .assert_says("as if it had been lost")
+        .assert_says(&advice);
+    workspace.mykeeper(&["check"]).assert_says(&advice);
+    let dry = workspace.mykeeper(&plan);
     dry.assert_code(4);
     assert!(workspace.backups().is_empty(), "a dry run has written");
     let made = workspace.mykeeper(&["catalog", "rebuild", "--from", &from, "--json"]);
     made.assert_code(4).assert_says("is not known again");
     assert_eq!(outcomes(&dry), outcomes(&made));
+    assert_eq!(outcomes(&without), outcomes(&made));
+    workspace.mykeeper(&["catalog", "status"]).assert_code(0);
     let told = outcomes(&made);
     for (id, outcome, reason) in [
         (ids[0].as_str(), "added", ""),
