@@ -5,6 +5,7 @@ use crate::engine::{Engine, JOB_REMOVED};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::backup::MADE_BY;
+use crate::removal::hold;
 use crate::set_lease::release_all_of;
 use crate::state_dir::{HeldLock, LockAttempt};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, ValidateStatus};
@@ -348,6 +349,13 @@ async fn settle_set(engine: &Engine, run: &Run, attempt: &Attempt) -> Result<Set
         Ok(false) => return Ok(Settled::Not),
         Err(cause) => return Ok(Settled::Later(cause)),
     }
+    // Nobody writes its record any more, and nobody begins to while this goes on.
+    let own = [dir.clone()];
+    let _held = match environment.disk.ask(("lock", dir), move || hold(&own)).await {
+        Ok(Some(held)) => held,
+        Ok(None) => return Ok(Settled::Later("its own record is being written".to_owned())),
+        Err(error) => return Ok(Settled::Later(error.to_string())),
+    };
     let reading = tokio::time::timeout(LOOKED_AT_WITHIN, read_set_record(dir));
     let Ok(read) = reading.await else {
         return Ok(Settled::Later(not_in_time(dir)));

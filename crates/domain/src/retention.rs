@@ -169,6 +169,29 @@ pub struct Decision {
     pub verdict: Verdict,
 }
 
+impl Decision {
+    /// Whether it is kept whatever the rules say, and others may go since it stays.
+    pub fn is_pinned(&self) -> bool {
+        let pins = [
+            KeepReason::NewestThatMeetsRequire,
+            KeepReason::NewestProven,
+            KeepReason::NoNewerGoodSet,
+        ];
+        is_good(&self.backup)
+            && matches!(&self.verdict, Verdict::Keep(reasons) if reasons.iter().any(|reason| pins.contains(reason)))
+    }
+}
+
+/// Whether a set that was planned to stay can still stand in for those that go: by the catalog it is all that it was.
+pub fn still_serves(planned: &Backup, found: Option<&Backup>) -> bool {
+    found.is_some_and(|found| {
+        is_good(found)
+            && (found.deletion == Deletion::None || found.deletion == planned.deletion)
+            && (planned.validate_status != ValidateStatus::Passed || meets(found, Require::Validated))
+            && (!planned.is_transferred() || found.is_transferred())
+    })
+}
+
 fn is_good(backup: &Backup) -> bool {
     backup.is_complete() && backup.validate_status != ValidateStatus::Failed
 }

@@ -5,6 +5,7 @@ use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::limits::Limited;
 use crate::locate::day_folder;
 use crate::set_folder::{create_set_dir, remove_unused};
+use crate::set_lease::keep_folder;
 use crate::space::before_dump;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
 use mykeeper_domain::evidence::Evidence;
@@ -387,7 +388,9 @@ async fn record_set(
         created_at: backup.finished_at,
         files: dump.files,
     };
-    match write_set_record(set_dir, &mut manifest, &evidence).await {
+    // A run that is ended in the middle of this must not be settled before its record is there or never comes.
+    let held = keep_folder(&context.environment, set_dir).await;
+    match write_set_record(set_dir, &mut manifest, &evidence, held).await {
         Ok(digest) => backup.manifest_blake3 = Some(digest),
         Err(error) => {
             // A full disk, say: the row must tell, and a set without its record is not complete.

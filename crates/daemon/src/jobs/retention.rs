@@ -3,21 +3,24 @@
 //! What an earlier pass has begun to remove is finished, whatever the policy says now. Where it has only marked a set,
 //! the set is judged anew, and the mark taken back when a rule keeps it.
 
+mod carry_out;
+
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places};
-use crate::removal::{
-    Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
-};
+use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
+use carry_out::{Removal, condemn, give_back, tidy};
 use chrono_tz::Tz;
 use mykeeper_catalog::BackupFilter;
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
-use mykeeper_domain::retention::{CondemnReason, Context, Decision, KeepReason, Verdict, plan_retention};
+use mykeeper_domain::retention::{
+    CondemnReason, Context, Decision, KeepReason, Verdict, plan_retention, still_serves,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +50,14 @@ impl Plan {
                 Verdict::Condemn(reason) => Some((&decision.backup, *reason)),
                 Verdict::Keep(_) => None,
             })
+    }
+
+    /// The sets of a server that stay whatever the rules say, and for whose sake others of it may go.
+    fn pinned(&self, tag: &str) -> impl Iterator<Item = &Backup> {
+        self.decisions
+            .iter()
+            .filter(move |decision| decision.backup.tag == tag && decision.is_pinned())
+            .map(|decision| &decision.backup)
     }
 
     /// The sets that stay, and that an earlier pass has marked or set aside: they are given back.
@@ -221,6 +232,11 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
         if context.cancel.is_cancelled() {
             return Err(JobError::cancelled());
         }
+        if let Some(changed) = find_changed(context, &plan, backup, reason).await? {
+            done.left
+                .push(format!("set {} is left to the next pass: {changed}", backup.id));
+            continue;
+        }
         let removal = Removal {
             task,
             backup,
@@ -240,8 +256,52 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             Err(error) => done.failed(context, backup.id, error.reason),
         }
     }
+    for left in &done.left {
+        context.say(left.clone());
+    }
+    plan.warnings.extend(done.left.first().cloned());
     tidy(context, task, &mut plan).await?;
     done.conclude(&plan, task.action)
+}
+
+/// What has become, since the pass was planned, of a set that was to stay when `backup` goes; `None` where all of them
+/// are there as they were. A pass may take hours.
+async fn find_changed(
+    context: &RunContext,
+    plan: &Plan,
+    backup: &Backup,
+    reason: CondemnReason,
+) -> Result<Option<String>, JobError> {
+    if matches!(reason, CondemnReason::RemovalBegun | CondemnReason::GoneFromDisk) {
+        // There is nothing left of it that could be kept.
+        return Ok(None);
+    }
+    for pinned in plan.pinned(&backup.tag).filter(|pinned| pinned.id != backup.id) {
+        let id = pinned.id;
+        let found = context.environment.catalog.backup(id).await?;
+        if !still_serves(pinned, found.as_ref()) {
+            return Ok(Some(format!(
+                "set {id}, which was to stay, is no longer what it was to the catalog"
+            )));
+        }
+        let planned = plan.standings.get(&id).copied().unwrap_or(Standing::Whole);
+        let Some(first) = plan.places_of(pinned).first() else {
+            continue;
+        };
+        let places = plan.places_of(pinned).to_vec();
+        let standing = context
+            .ask_disk(("look at", first), move || {
+                places.iter().map(|place| standing(place)).max()
+            })
+            .await?;
+        if standing < Some(planned) {
+            return Ok(Some(format!(
+                "set {id}, which was to stay, is no longer in {}",
+                first.display()
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// What a pass did.
@@ -250,6 +310,8 @@ struct Done {
     condemned: usize,
     given_back: usize,
     freed_bytes: u64,
+    /// What was to go, and why it was not touched.
+    left: Vec<String>,
     failures: Vec<(BackupId, String)>,
 }
 
@@ -260,7 +322,7 @@ impl Done {
     }
 
     fn conclude(self, plan: &Plan, action: RetentionAction) -> JobResult {
-        let kept = plan.decisions.len() - plan.condemned().count();
+        let kept = plan.decisions.len() - plan.condemned().count() + self.left.len();
         let verb = match action {
             RetentionAction::Mark => "marked as deleted",
             RetentionAction::Delete => "removed and marked as deleted",
@@ -316,146 +378,6 @@ fn describe(plan: &Plan, decision: &Decision) -> String {
         line.push_str(&format!("; {resumption}"));
     }
     line
-}
-
-/// One set on its way out.
-struct Removal<'a> {
-    task: &'a RetentionTask,
-    backup: &'a Backup,
-    places: &'a [PathBuf],
-    why: String,
-    /// Nothing of it has been removed or set aside.
-    may_be_given_back: bool,
-}
-
-/// Marks, removes where asked to, marks again. False when someone took the set up meanwhile.
-async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
-    let environment = &context.environment;
-    let (id, why) = (removal.backup.id, &removal.why);
-    let Some(held) = hold_folders(removal.places).await? else {
-        return Ok(false);
-    };
-    // A mark that is not followed by a removal keeps everyone else away from the set.
-    if sets_in_use(environment).await?.contains(&id) || !environment.catalog.mark_deleting(id, why).await? {
-        return Ok(false);
-    }
-    // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here.
-    if sets_in_use(environment).await?.contains(&id) {
-        if removal.may_be_given_back {
-            environment.catalog.unmark_deleting(id).await?;
-        }
-        return Ok(false);
-    }
-    if removal.task.action == RetentionAction::Delete
-        && let Err(reason) = remove_places(context, removal).await
-    {
-        // The row says so until a later pass comes through.
-        let told = format!("{why}; its removal failed: {reason}");
-        if let Err(error) = environment.catalog.mark_deleting(id, &told).await {
-            tracing::warn!(set = %id, %error, "the catalog does not say that a removal failed");
-        }
-        return Err(JobError::passing(reason));
-    }
-    let now = context.clock().now();
-    environment
-        .persist("mark a set as deleted", &context.cancel, |catalog| {
-            let why = why.clone();
-            async move { catalog.mark_deleted(id, &why, now).await }
-        })
-        .await?;
-    drop(held);
-    Ok(true)
-}
-
-async fn hold_folders(places: &[PathBuf]) -> Result<Option<Hold>, JobError> {
-    let places = places.to_vec();
-    tokio::task::spawn_blocking(move || hold(&places))
-        .await
-        .map_err(|error| JobError::fatal(format!("the set's folder cannot be locked: {error}")))
-}
-
-async fn remove_places(context: &RunContext, removal: &Removal<'_>) -> Result<(), String> {
-    for place in removal.places {
-        context.say(format!("removing {}", place.display()));
-    }
-    let (directory, places) = (removal.task.directory.clone(), removal.places.to_vec());
-    let id = removal.backup.id;
-    let removed = tokio::task::spawn_blocking(move || {
-        places
-            .iter()
-            .try_for_each(|place| remove_set(&directory, place, id))
-    });
-    removed
-        .await
-        .unwrap_or_else(|error| Err(format!("the removal ended early: {error}")))
-}
-
-/// Takes the mark off a set of which nothing is gone, and gives its folder its name again. False when someone else is
-/// at it.
-async fn give_back(
-    context: &RunContext,
-    task: &RetentionTask,
-    backup: &Backup,
-    places: &[PathBuf],
-) -> Result<bool, String> {
-    let id = backup.id;
-    // Not beside a pass that is between its mark and the removal.
-    let Some(held) = hold_folders(places).await.map_err(|error| error.reason)? else {
-        return Ok(false);
-    };
-    let (directory, lying) = (task.directory.clone(), places.to_vec());
-    let put = tokio::task::spawn_blocking(move || {
-        lying.iter().try_for_each(|place| put_back(&directory, place))?;
-        // Another pass may have come further while this one was planning.
-        Ok(lying.iter().any(|place| standing(place) == Standing::Whole))
-    });
-    let is_whole = put
-        .await
-        .unwrap_or_else(|error| Err(format!("cannot give it its name again: {error}")))?;
-    if !is_whole {
-        return Ok(false);
-    }
-    let unmarked = context.environment.catalog.unmark_deleting(id).await;
-    drop(held);
-    match unmarked {
-        Ok(_) => {
-            context.say(format!("set {id} is no longer marked as being deleted"));
-            Ok(true)
-        }
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Removes what was set aside of sets that the catalog has marked as deleted since, and folders of days that are empty.
-async fn tidy(context: &RunContext, task: &RetentionTask, plan: &mut Plan) -> Result<(), JobError> {
-    if task.action != RetentionAction::Delete {
-        return Ok(());
-    }
-    let (directory, now) = (task.directory.clone(), context.clock().now());
-    let found = tokio::task::spawn_blocking(move || {
-        remove_empty_days(&directory, now);
-        set_aside(&directory)
-    });
-    let found = found
-        .await
-        .map_err(|error| JobError::fatal(format!("the folders of days cannot be looked through: {error}")))?;
-    for (id, place) in found {
-        match context.environment.catalog.backup(id).await? {
-            Some(backup) if backup.deletion == Deletion::Deleted => {
-                let (directory, place) = (task.directory.clone(), place.clone());
-                let removed = tokio::task::spawn_blocking(move || remove_leftover(&directory, &place));
-                if let Ok(Err(reason)) = removed.await {
-                    plan.warnings.push(reason);
-                }
-            }
-            Some(_) => {}
-            None => plan.warnings.push(format!(
-                "the removal of set {id} was not finished, and the catalog does not know it: look at {}",
-                place.parent().unwrap_or(&place).display()
-            )),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+mod long_pass;
 mod rebuilt;
 
 /// A file of each set.
@@ -170,7 +171,9 @@ impl Stage {
             parts: Vec::new(),
             taken_at: started_at,
         };
-        write_set_record(&dir, &mut manifest, &evidence).await.unwrap();
+        write_set_record(&dir, &mut manifest, &evidence, ())
+            .await
+            .unwrap();
         (backup, manifest, evidence)
     }
 

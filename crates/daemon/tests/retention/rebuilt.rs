@@ -17,11 +17,11 @@ impl Stage {
         rebuild.run(&folders).await.unwrap()
     }
 
-    async fn prove(&self, id: BackupId) {
+    pub(super) async fn prove(&self, id: BackupId, passed: bool) {
         let now = self.clock.now();
         let database = DatabaseProof {
             database: "shop".into(),
-            passed: true,
+            passed,
             differences: vec![],
             error: None,
             objects_compared: 1,
@@ -44,7 +44,7 @@ impl Stage {
     }
 }
 
-fn copy(set: &Path, to: &Path) -> PathBuf {
+pub(super) fn copy(set: &Path, to: &Path) -> PathBuf {
     let (day, name) = (set.parent().unwrap().file_name(), set.file_name());
     let place = to.join(day.unwrap()).join(name.unwrap());
     std::fs::create_dir_all(place.join("shop")).unwrap();
@@ -87,7 +87,7 @@ async fn sets_of_a_rebuilt_catalog_stay_until_one_is_proven_anew() {
     }
     let why = stage.told(sets[0].id).await;
     assert!(why.contains("UnprovenSinceRebuild"), "{why}");
-    stage.prove(sets[1].id).await;
+    stage.prove(sets[1].id, true).await;
     stage.prune().await;
     assert!(!sets[0].dir.exists(), "an older one is not needed any more");
     assert!(sets[1].dir.is_dir() && sets[2].dir.is_dir());

@@ -13,16 +13,21 @@ use std::path::{Path, PathBuf};
 /// folder is synced before the manifest gets its name. Returns the BLAKE3 of the manifest, hexadecimal;
 /// `manifest` then lists the evidence as the file does.
 ///
+/// `held` is let go of once nothing more is written, however long that takes: where nobody waits for it any more, the
+/// writing goes on.
+///
 /// # Errors
 /// [`ToolError::Io`].
 pub async fn write_set_record(
     set_dir: &Path,
     manifest: &mut Manifest,
     evidence: &Evidence,
+    held: impl Send + 'static,
 ) -> Result<String, ToolError> {
     let (set_dir, mut listed) = (set_dir.to_owned(), manifest.clone());
     let evidence = json(evidence, &set_dir.join(EVIDENCE_FILE))?;
     let written = tokio::task::spawn_blocking(move || {
+        let _held = held;
         let blake3 = blake3::hash(&evidence).to_hex().to_string();
         let size_bytes = evidence.len() as u64;
         sync_files(&set_dir, &listed.files)?;

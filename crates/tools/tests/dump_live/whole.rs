@@ -420,7 +420,7 @@ async fn what_is_written_beside_the_set_matches_it() {
     let dump = Dump::full(&["shop"]);
     let result = dump.run(&server.admin()).await.unwrap();
     let (mut manifest, evidence) = support_record(&result);
-    let digest = mykeeper_tools::mydumper::write_set_record(&dump.set_dir, &mut manifest, &evidence)
+    let digest = mykeeper_tools::mydumper::write_set_record(&dump.set_dir, &mut manifest, &evidence, ())
         .await
         .unwrap();
     let written = std::fs::read(dump.set_dir.join(MANIFEST_FILE)).unwrap();

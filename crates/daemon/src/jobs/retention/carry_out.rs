@@ -1,0 +1,167 @@
+//! Carries out what a pass has planned for one set: marks, removes, gives back.
+
+use super::Plan;
+use crate::jobs::{JobError, RunContext};
+use crate::removal::{
+    Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
+};
+use crate::set_lease::sets_in_use;
+use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::job::{RetentionAction, RetentionTask};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// One set on its way out.
+pub(super) struct Removal<'a> {
+    pub(super) task: &'a RetentionTask,
+    pub(super) backup: &'a Backup,
+    pub(super) places: &'a [PathBuf],
+    pub(super) why: String,
+    /// Nothing of it has been removed or set aside.
+    pub(super) may_be_given_back: bool,
+}
+
+/// Marks, removes where asked to, marks again. False when someone took the set up meanwhile.
+pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
+    let environment = &context.environment;
+    let (id, why) = (removal.backup.id, &removal.why);
+    let Some(held) = hold_folders(removal.places).await? else {
+        return Ok(false);
+    };
+    // A mark that is not followed by a removal keeps everyone else away from the set.
+    if sets_in_use(environment).await?.contains(&id) || !environment.catalog.mark_deleting(id, why).await? {
+        return Ok(false);
+    }
+    // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here, and who has done
+    // with it since the pass was planned by what they found.
+    let found = environment.catalog.backup(id).await?;
+    let is_as_planned = found.is_some_and(|found| found.validate_status == removal.backup.validate_status);
+    if !is_as_planned || sets_in_use(environment).await?.contains(&id) {
+        if removal.may_be_given_back {
+            environment.catalog.unmark_deleting(id).await?;
+        }
+        return Ok(false);
+    }
+    if removal.task.action == RetentionAction::Delete
+        && let Err(reason) = remove_places(context, removal, Arc::clone(&held)).await
+    {
+        // The row says so until a later pass comes through.
+        let told = format!("{why}; its removal failed: {reason}");
+        if let Err(error) = environment.catalog.mark_deleting(id, &told).await {
+            tracing::warn!(set = %id, %error, "the catalog does not say that a removal failed");
+        }
+        return Err(JobError::passing(reason));
+    }
+    let now = context.clock().now();
+    environment
+        .persist("mark a set as deleted", &context.cancel, |catalog| {
+            let why = why.clone();
+            async move { catalog.mark_deleted(id, &why, now).await }
+        })
+        .await?;
+    drop(held);
+    Ok(true)
+}
+
+/// Shared with the thread that removes: a run that is ended meanwhile lets go of its part, and the thread goes on.
+async fn hold_folders(places: &[PathBuf]) -> Result<Option<Arc<Hold>>, JobError> {
+    let places = places.to_vec();
+    tokio::task::spawn_blocking(move || hold(&places).map(Arc::new))
+        .await
+        .map_err(|error| JobError::fatal(format!("the set's folder cannot be locked: {error}")))
+}
+
+/// Removes one place after the other; the rest of them is left to the next pass when the run is ended.
+async fn remove_places(context: &RunContext, removal: &Removal<'_>, held: Arc<Hold>) -> Result<(), String> {
+    for place in removal.places {
+        context.say(format!("removing {}", place.display()));
+    }
+    let (directory, places) = (removal.task.directory.clone(), removal.places.to_vec());
+    let (id, cancel) = (removal.backup.id, context.cancel.clone());
+    let removed = tokio::task::spawn_blocking(move || {
+        let _held = held;
+        for (number, place) in places.iter().enumerate() {
+            if number > 0 && cancel.is_cancelled() {
+                return Err(format!("the run was ended before {}", place.display()));
+            }
+            remove_set(&directory, place, id)?;
+        }
+        Ok(())
+    });
+    removed
+        .await
+        .unwrap_or_else(|error| Err(format!("the removal ended early: {error}")))
+}
+
+/// Takes the mark off a set of which nothing is gone, and gives its folder its name again. False when someone else is
+/// at it.
+pub(super) async fn give_back(
+    context: &RunContext,
+    task: &RetentionTask,
+    backup: &Backup,
+    places: &[PathBuf],
+) -> Result<bool, String> {
+    let id = backup.id;
+    // Not beside a pass that is between its mark and the removal.
+    let Some(held) = hold_folders(places).await.map_err(|error| error.reason)? else {
+        return Ok(false);
+    };
+    let (directory, lying, holding) = (task.directory.clone(), places.to_vec(), Arc::clone(&held));
+    let put = tokio::task::spawn_blocking(move || {
+        let _held = holding;
+        lying.iter().try_for_each(|place| put_back(&directory, place))?;
+        // Another pass may have come further while this one was planning.
+        Ok(lying.iter().any(|place| standing(place) == Standing::Whole))
+    });
+    let is_whole = put
+        .await
+        .unwrap_or_else(|error| Err(format!("cannot give it its name again: {error}")))?;
+    if !is_whole {
+        return Ok(false);
+    }
+    let unmarked = context.environment.catalog.unmark_deleting(id).await;
+    drop(held);
+    match unmarked {
+        Ok(_) => {
+            context.say(format!("set {id} is no longer marked as being deleted"));
+            Ok(true)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Removes what was set aside of sets that the catalog has marked as deleted since, and folders of days that are empty.
+pub(super) async fn tidy(
+    context: &RunContext,
+    task: &RetentionTask,
+    plan: &mut Plan,
+) -> Result<(), JobError> {
+    if task.action != RetentionAction::Delete {
+        return Ok(());
+    }
+    let (directory, now) = (task.directory.clone(), context.clock().now());
+    let found = tokio::task::spawn_blocking(move || {
+        remove_empty_days(&directory, now);
+        set_aside(&directory)
+    });
+    let found = found
+        .await
+        .map_err(|error| JobError::fatal(format!("the folders of days cannot be looked through: {error}")))?;
+    for (id, place) in found {
+        match context.environment.catalog.backup(id).await? {
+            Some(backup) if backup.deletion == Deletion::Deleted => {
+                let (directory, place) = (task.directory.clone(), place.clone());
+                let removed = tokio::task::spawn_blocking(move || remove_leftover(&directory, &place));
+                if let Ok(Err(reason)) = removed.await {
+                    plan.warnings.push(reason);
+                }
+            }
+            Some(_) => {}
+            None => plan.warnings.push(format!(
+                "the removal of set {id} was not finished, and the catalog does not know it: look at {}",
+                place.parent().unwrap_or(&place).display()
+            )),
+        }
+    }
+    Ok(())
+}
