@@ -106,6 +106,7 @@ async fn past_sets(
     for backup in sets {
         let Some(bytes) = backup.size_bytes else { continue };
         let mut set = PastSet {
+            started_at: backup.started_at,
             bytes,
             files: None,
             source_bytes: None,

@@ -13,6 +13,7 @@ use mykeeper_catalog::{OpenCatalog, open_journaled};
 use mykeeper_daemon::Engine;
 use mykeeper_daemon::missing::{Wanted, find_missing};
 use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
+use mykeeper_daemon::removal::share;
 use mykeeper_daemon::resume::retry_interrupted;
 use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::state_dir::StateDir;
@@ -290,8 +291,12 @@ async fn a_set_whose_disk_is_not_mounted_yet_is_recorded_once_it_is() {
     assert_eq!(by_id(&stage, lost.id).await.state, RunState::Interrupted);
     let attempts = catalog.attempts(lost.id).await.unwrap();
     assert_eq!(attempts[0].state, RunState::Running, "nothing can be told of it");
-    // The disk comes.
+    // The disk comes, and a thread of the run that nobody waits for any more may yet write the set's record.
     std::fs::create_dir_all(&dir).unwrap();
+    let writes = share(&dir);
+    settle(&engine).await.unwrap();
+    assert!(catalog.backup(set).await.unwrap().is_none());
+    drop(writes);
     settle(&engine).await.unwrap();
     let attempts = catalog.attempts(lost.id).await.unwrap();
     assert_eq!(attempts[0].state, RunState::Interrupted);

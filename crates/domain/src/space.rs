@@ -1,5 +1,6 @@
 //! How much room something needs, and whether it is there: arithmetic that can be shown.
 
+use chrono::{DateTime, Utc};
 use std::path::Path;
 
 /// Room on a file system, as far as this program's user may have it.
@@ -7,10 +8,43 @@ use std::path::Path;
 pub struct Room {
     /// Bytes that can still be written.
     pub free_bytes: u64,
+    /// What the file system keeps for root: among the free for root, beyond them for others, and not what `df` shows.
+    pub kept_for_root: KeptForRoot,
     /// Bytes in all.
     pub total_bytes: u64,
     /// Files that can still be made; `None` where the file system does not count them.
     pub free_files: Option<u64>,
+}
+
+/// Bytes that root alone may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeptForRoot {
+    /// This program's user is root: they count as free.
+    Counted(u64),
+    /// It is not.
+    NotCounted(u64),
+}
+
+impl Room {
+    /// `9.8 GiB of 100 GiB are free in /data, 5 GiB of them for root alone`
+    fn describe(&self, place: &Path) -> String {
+        let root = match self.kept_for_root {
+            KeptForRoot::Counted(0) | KeptForRoot::NotCounted(0) => String::new(),
+            KeptForRoot::Counted(bytes) => {
+                format!(
+                    ", {} of them for root alone, as which this runs",
+                    size_text(bytes.min(self.free_bytes))
+                )
+            }
+            KeptForRoot::NotCounted(bytes) => format!(", without {} for root alone", size_text(bytes)),
+        };
+        format!(
+            "{} of {} are free in {}{root}",
+            size_text(self.free_bytes),
+            size_text(self.total_bytes),
+            place.display()
+        )
+    }
 }
 
 /// What something needs.
@@ -20,20 +54,18 @@ pub struct Need {
     pub bytes: u64,
     /// Files.
     pub files: u64,
-    /// How that was found: `the last set had 11.2 GiB, plus a tenth`.
+    /// How that was estimated: `the last set had 11.2 GiB on 2026-11-21, plus a tenth`.
     pub because: String,
 }
 
 impl Need {
-    /// `needs about 12.3 GiB: the last set had 11.2 GiB, plus a tenth; 9.8 GiB of 100 GiB are free in /data`
+    /// `needs about 12.3 GiB: the last set had 11.2 GiB on 2026-11-21, plus a tenth; 9.8 GiB of 100 GiB are free in /data`
     pub fn arithmetic(&self, room: &Room, place: &Path) -> String {
         format!(
-            "needs about {}: {}; {} of {} are free in {}",
+            "needs about {}: {}; {}",
             size_text(self.bytes),
             self.because,
-            size_text(room.free_bytes),
-            size_text(room.total_bytes),
-            place.display()
+            room.describe(place)
         )
     }
 
@@ -59,15 +91,18 @@ impl Need {
 /// A set of the same job and server that was made before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PastSet {
+    /// When it was started.
+    pub started_at: DateTime<Utc>,
     /// Its size on disk.
     pub bytes: u64,
     /// Its files, where they were counted.
     pub files: Option<u64>,
-    /// What the server's tables took then, by its own account; `None` where that was not recorded.
+    /// What the server's tables took then, by its own statistics; `None` where that was not recorded.
     pub source_bytes: Option<u64>,
 }
 
-/// What is to be dumped, as the server has it (`information_schema.TABLES`).
+/// What is to be dumped, as the server has it (`information_schema.TABLES`): its statistics, which are made anew when
+/// it thinks fit, and may be far off after a large import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
     /// Tables.
@@ -80,6 +115,9 @@ pub struct Volume {
 
 /// Hundredths of `DATA_LENGTH` that a compressed dump takes: a third was measured, and data differ.
 const COMPRESSED_PERCENT: u64 = 40;
+/// A set with more than so many bytes for each byte of the server's data shows that the statistics were out of date:
+/// what they have grown by is no measure then.
+const MOST_PER_DATA_BYTE: u64 = 4;
 /// The record of a set, and files for each database, whatever else there is.
 const RECORD_FILES: u64 = 16;
 /// Definition, data and triggers.
@@ -87,26 +125,36 @@ const FILES_PER_TABLE: u64 = 3;
 
 /// What a dump will need. `past` is newest first; `volume` is `None` where it says nothing of the dump's size.
 ///
-/// The largest of the last sets, in proportion to what the server's data have grown to since the newest of them, and
-/// a tenth. Where there is none, the server's data as they are, or two fifths of them for a compressed dump, and a
+/// The largest of the last sets, in proportion to what the server's data have grown to since the newest of them, where
+/// its statistics were right then, and a tenth. Where there is none, the server's data as they are, or two fifths of them for a compressed dump, and a
 /// tenth. `None` when nothing is known.
 pub fn dump_need(past: &[PastSet], volume: Option<&Volume>, is_compressed: bool) -> Option<Need> {
     let tables = volume.map_or(0, |volume| volume.tables);
     let by_tables = tables.saturating_mul(FILES_PER_TABLE);
     let (bytes, files, because) = match (past.first(), volume) {
         (Some(newest), _) => {
-            let largest = past.iter().map(|set| set.bytes).max().unwrap_or(newest.bytes);
-            let which = if largest == newest.bytes {
+            let largest = past.iter().rev().max_by_key(|set| set.bytes).unwrap_or(newest);
+            let which = if largest.bytes == newest.bytes {
                 "the last set"
             } else {
                 "the largest of the last sets"
             };
-            let mut because = format!("{which} had {}", size_text(largest));
+            let day = largest.started_at.format("%Y-%m-%d");
+            let largest = largest.bytes;
+            let mut because = format!("{which} had {} on {day}", size_text(largest));
             let grown = newest.source_bytes.filter(|then| *then > 0).zip(volume);
             let bytes = match grown {
+                Some((then, _)) if newest.bytes / MOST_PER_DATA_BYTE > then => {
+                    because.push_str(&format!(
+                        "; what the server's data have grown since is not known, as its statistics had {} then, too \
+                         little for that set",
+                        size_text(then)
+                    ));
+                    largest
+                }
                 Some((then, now)) if now.data_bytes > then => {
                     because.push_str(&format!(
-                        ", the server's data have grown from {} to {}",
+                        ", the server's data have grown since from {} to {} by its statistics",
                         size_text(then),
                         size_text(now.data_bytes)
                     ));
@@ -120,7 +168,8 @@ pub fn dump_need(past: &[PastSet], volume: Option<&Volume>, is_compressed: bool)
             scaled(volume.data_bytes, COMPRESSED_PERCENT, 100),
             by_tables,
             format!(
-                "no set of this job is known, {COMPRESSED_PERCENT} percent of the {} of the server's data",
+                "no set of this job is known, {COMPRESSED_PERCENT} percent of the {} of data that the server has by its \
+                 statistics",
                 size_text(volume.data_bytes)
             ),
         ),
@@ -128,7 +177,7 @@ pub fn dump_need(past: &[PastSet], volume: Option<&Volume>, is_compressed: bool)
             volume.data_bytes,
             by_tables,
             format!(
-                "no set of this job is known, the server's data have {}",
+                "no set of this job is known, the server has {} of data by its statistics",
                 size_text(volume.data_bytes)
             ),
         ),
@@ -208,6 +257,7 @@ mod tests {
 
     fn past(bytes: u64, source_bytes: Option<u64>) -> PastSet {
         PastSet {
+            started_at: "2026-11-21T04:00:00Z".parse().unwrap(),
             bytes,
             files: Some(100),
             source_bytes,
@@ -217,6 +267,7 @@ mod tests {
     fn room(free_bytes: u64) -> Room {
         Room {
             free_bytes,
+            kept_for_root: KeptForRoot::Counted(0),
             total_bytes: 100 * GIB,
             free_files: Some(50),
         }
@@ -230,8 +281,45 @@ mod tests {
             .unwrap();
         assert_eq!(
             text,
-            "needs about 12.3 GiB: the last set had 11.2 GiB, plus a tenth; 9.8 GiB of 100 GiB are free in /data"
+            "needs about 12.3 GiB: the last set had 11.2 GiB on 2026-11-21, plus a tenth; 9.8 GiB of 100 GiB are \
+             free in /data"
         );
+    }
+
+    #[test]
+    fn what_is_kept_for_root_is_named_and_not_counted_for_others() {
+        for (kept_for_root, told) in [
+            (KeptForRoot::Counted(0), "are free in /data"),
+            (
+                KeptForRoot::Counted(5 * GIB),
+                "are free in /data, 5 GiB of them for root alone, as which this runs",
+            ),
+            (
+                KeptForRoot::NotCounted(5 * GIB),
+                "are free in /data, without 5 GiB for root alone",
+            ),
+        ] {
+            let room = Room {
+                kept_for_root,
+                ..room(9 * GIB)
+            };
+            let text = room.describe(Path::new("/data"));
+            assert_eq!(text, format!("9 GiB of 100 GiB {told}"));
+        }
+    }
+
+    #[test]
+    fn statistics_that_were_out_of_date_make_no_estimate_of_a_thousandfold() {
+        let volume = Volume {
+            tables: 1,
+            data_bytes: 10 * GIB,
+            index_bytes: 0,
+        };
+        // An empty table by the statistics of then, and ten gigabytes in the set.
+        let need = dump_need(&[past(9 * GIB, Some(16_384))], Some(&volume), false).unwrap();
+        assert_eq!(need.bytes, scaled(9 * GIB, 11, 10));
+        assert!(need.because.contains("is not known"), "{}", need.because);
+        assert!(need.because.contains("16 KiB then"), "{}", need.because);
     }
 
     #[test]
@@ -267,7 +355,7 @@ mod tests {
         let grown = dump_need(&sets, Some(&volume(40 * GIB)), true).unwrap();
         assert_eq!(grown.bytes, 22 * GIB);
         assert!(
-            grown.because.contains("grown from 20 GiB to 40 GiB"),
+            grown.because.contains("grown since from 20 GiB to 40 GiB"),
             "{}",
             grown.because
         );
@@ -307,7 +395,7 @@ mod tests {
         #[test]
         fn no_number_is_too_large(bytes: u64, data_bytes: u64, index_bytes: u64, then: u64, free_bytes: u64) {
             let volume = Volume { tables: data_bytes, data_bytes, index_bytes };
-            let sets = [PastSet { bytes, files: Some(then), source_bytes: Some(then) }];
+            let sets = [PastSet { files: Some(then), ..past(bytes, Some(then)) }];
             for need in [
                 dump_need(&sets, Some(&volume), true),
                 dump_need(&[], Some(&volume), false),

@@ -1,7 +1,7 @@
 //! Room on a file system: how much there is, and some that is kept back for what must be written at the end.
 
 use crate::error::ToolError;
-use mykeeper_domain::space::Room;
+use mykeeper_domain::space::{KeptForRoot, Room};
 use rustix::fs::FallocateFlags;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -24,14 +24,19 @@ const RECORD_FILES: usize = 4;
 pub(crate) fn look(dir: &Path) -> std::io::Result<Room> {
     let room = rustix::fs::statvfs(dir)?;
     let is_root = rustix::process::geteuid().is_root();
+    let kept = room
+        .f_bfree
+        .saturating_sub(room.f_bavail)
+        .saturating_mul(room.f_frsize);
     // What is kept for root is ours when we are root.
-    let (blocks, files) = if is_root {
-        (room.f_bfree, room.f_ffree)
+    let (blocks, files, kept_for_root) = if is_root {
+        (room.f_bfree, room.f_ffree, KeptForRoot::Counted(kept))
     } else {
-        (room.f_bavail, room.f_favail)
+        (room.f_bavail, room.f_favail, KeptForRoot::NotCounted(kept))
     };
     Ok(Room {
         free_bytes: blocks.saturating_mul(room.f_frsize),
+        kept_for_root,
         total_bytes: room.f_blocks.saturating_mul(room.f_frsize),
         free_files: (room.f_files > 0).then_some(files),
     })

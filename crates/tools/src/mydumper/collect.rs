@@ -574,6 +574,7 @@ mod tests {
         let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
         let none = Some(Room {
             free_bytes: 4096,
+            kept_for_root: mykeeper_domain::space::KeptForRoot::Counted(0),
             total_bytes: 1 << 20,
             free_files: Some(9),
         });
