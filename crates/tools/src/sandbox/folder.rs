@@ -19,6 +19,9 @@ const PREFIX: &str = "mykeeper-sandbox-";
 const OWNER_FILE: &str = "owner.lock";
 /// The longest path of a socket, less the final NUL.
 const SOCKET_BYTES: usize = 107;
+/// Where the short folder lies, and how it is called up to its server's number: so it is found as long as that
+/// server's folder is there.
+const SHORT: &str = "/tmp/mykeeper-";
 
 /// One server's folder. Dropped, it is removed.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub(super) struct SandboxFolder {
     /// Held for its lock.
     _owner: Option<File>,
     /// A short folder for the socket, where the sandbox's own path is too long for one.
-    _short: Option<tempfile::TempDir>,
+    short: Option<PathBuf>,
     armed: bool,
 }
 
@@ -56,7 +59,7 @@ impl SandboxFolder {
             path: self.path.clone(),
             socket: self.socket.clone(),
             _owner: self._owner.take(),
-            _short: self._short.take(),
+            short: self.short.take(),
             armed: true,
         }
     }
@@ -69,10 +72,14 @@ impl SandboxFolder {
 
 impl Drop for SandboxFolder {
     fn drop(&mut self) {
-        if self.armed
-            && let Err(error) = remove_tree(&self.path)
-        {
-            tracing::warn!(%error, path = %self.path.display(), "removal of a throwaway server's folder");
+        if !self.armed {
+            return;
+        }
+        // First: nothing but the server's own folder tells of it.
+        for path in self.short.iter().chain([&self.path]) {
+            if let Err(error) = remove_tree(path) {
+                tracing::warn!(%error, path = %path.display(), "removal of a throwaway server's folder");
+            }
         }
     }
 }
@@ -234,11 +241,24 @@ fn sweep(directory: &Path, user: Option<(u32, u32)>) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if number.and_then(|number| Uuid::try_parse(number).ok()).is_none() {
+        let Some(number) = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .filter(|number| Uuid::try_parse(number).is_ok())
+        else {
             continue;
-        }
+        };
         let path = entry.path();
+        let remove = || {
+            let short = PathBuf::from(format!("{SHORT}{number}"));
+            if short
+                .symlink_metadata()
+                .is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
+            {
+                remove_tree(&short)?;
+            }
+            remove_tree(&path)
+        };
         let Ok(owner) = open_existing(&path.join(OWNER_FILE)) else {
             // Not claimed by one of ours: the folder and its lock come into being while the directory is locked.
             if entry
@@ -246,7 +266,7 @@ fn sweep(directory: &Path, user: Option<(u32, u32)>) {
                 .is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
             {
                 identity::kill_within(&path);
-                drop(remove_tree(&path));
+                drop(remove());
             }
             continue;
         };
@@ -255,7 +275,7 @@ fn sweep(directory: &Path, user: Option<(u32, u32)>) {
             // A server that is about to die would go on writing there.
             identity::kill_within(&path);
             tracing::info!(path = %path.display(), "removing what an earlier throwaway server left");
-            if let Err(error) = remove_tree(&path) {
+            if let Err(error) = remove() {
                 tracing::warn!(%error, path = %path.display(), "removal of an earlier throwaway server's folder");
             }
         }
@@ -313,7 +333,7 @@ fn claim(path: &Path, user: Option<(u32, u32)>) -> Result<SandboxFolder, ToolErr
         path: path.to_owned(),
         socket: path.join("s"),
         _owner: None,
-        _short: None,
+        short: None,
         armed: true,
     };
     let owner_path = path.join(OWNER_FILE);
@@ -322,13 +342,14 @@ fn claim(path: &Path, user: Option<(u32, u32)>) -> Result<SandboxFolder, ToolErr
         .map_err(|error| io_error("lock", &owner_path)(error.into()))?;
     folder._owner = Some(owner);
     if folder.socket.as_os_str().len() > SOCKET_BYTES {
-        let short = tempfile::Builder::new()
-            .prefix("mykeeper-")
-            .tempdir_in("/tmp")
-            .map_err(io_error("create", Path::new("/tmp")))?;
-        give(short.path(), user).map_err(io_error("hand over", short.path()))?;
-        folder.socket = short.path().join("s");
-        folder._short = Some(short);
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix(PREFIX))
+            .unwrap_or_default();
+        let short = PathBuf::from(format!("{SHORT}{number}"));
+        make_folder(&short, user)?;
+        folder.socket = short.join("s");
+        folder.short = Some(short);
     }
     Ok(folder)
 }

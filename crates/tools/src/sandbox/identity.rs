@@ -62,6 +62,11 @@ pub(super) fn kill_now(process: &ProcessIdentity) {
 /// Kills every process whose working folder lies in `folder`, and waits a moment until none is left: servers whose
 /// mykeeper is gone, about to be ended by what watches over them.
 pub(super) fn kill_within(folder: &Path) {
+    // The kernel knows working folders by their own names, whatever link led there.
+    let Ok(real) = std::fs::canonicalize(folder) else {
+        return;
+    };
+    let folder = real.as_path();
     let until = Instant::now() + Duration::from_millis(500);
     loop {
         let mut left = false;

@@ -2,7 +2,7 @@
 
 use crate::bench::Bench;
 use mykeeper_tools::ToolError;
-use mykeeper_tools::sandbox::{ThrowawayServer, check_sandbox};
+use mykeeper_tools::sandbox::{ThrowawayServer, check_sandbox, sweep_sandboxes};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -125,6 +125,7 @@ async fn an_early_end_is_told_with_the_servers_own_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_its_user_cannot_reach_is_said_so() {
     if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root's server runs as another user");
         return;
     }
     let bench = Bench::new();
@@ -152,4 +153,37 @@ async fn a_long_path_does_not_keep_it_from_a_socket() {
     let started = std::time::Instant::now();
     check_sandbox(&settings, &bench.env()).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(60));
+    let server = ThrowawayServer::start(&settings, &bench.env()).await.unwrap();
+    let short = server.socket().parent().unwrap().to_owned();
+    assert!(!short.starts_with(&settings.directory), "{}", short.display());
+    server.stop().await;
+    assert!(!short.exists(), "{}", short.display());
+}
+
+#[test]
+fn a_dead_owners_server_and_its_short_folder_are_found_through_a_link_too() {
+    let bench = Bench::new();
+    let real = bench.sub("real");
+    let link = bench.path().join("link");
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let number = uuid::Uuid::new_v4().simple();
+    let left = real.join(format!("mykeeper-sandbox-{number}"));
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("owner.lock"), "").unwrap();
+    let short = Path::new("/tmp").join(format!("mykeeper-{number}"));
+    std::fs::create_dir(&short).unwrap();
+    std::fs::write(short.join("s"), "").unwrap();
+    let mut server = std::process::Command::new("sleep")
+        .arg("600")
+        .current_dir(&left)
+        .spawn()
+        .unwrap();
+    sweep_sandboxes(&link).unwrap();
+    // Ended by the sweep, or still there for us to end.
+    let ended = server.try_wait().unwrap();
+    drop(server.kill());
+    drop(server.wait());
+    assert!(ended.is_some(), "the server goes on");
+    assert!(!left.exists());
+    assert!(!short.exists());
 }
