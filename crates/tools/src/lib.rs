@@ -1,6 +1,7 @@
 //! The outside tools: mydumper, myloader, rsync, the throwaway database server, and SQL probes of the server
 //! that is backed up. Builds argv and option files, parses output, forms verdicts. Knows no job.
 
+mod blocking;
 pub mod connection;
 pub mod digest;
 pub mod env;

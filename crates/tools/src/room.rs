@@ -1,5 +1,6 @@
 //! Room on a file system: how much there is, and some that is kept back for what must be written at the end.
 
+use crate::blocking::off_thread;
 use crate::error::ToolError;
 use mykeeper_domain::space::{KeptForRoot, Room};
 use rustix::fs::FallocateFlags;
@@ -7,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// A file system that says nothing for so long is away.
 const ASKED_WITHIN: Duration = Duration::from_secs(30);
@@ -72,9 +74,30 @@ pub(crate) struct KeptBack {
 }
 
 impl KeptBack {
+    /// As [`KeptBack::take`], on a thread that may block. Nothing is kept back where the file system does not answer in
+    /// time.
+    pub(crate) async fn taken(set_dir: &Path, tables: usize, cancel: &CancellationToken) -> Self {
+        let dir = set_dir.to_owned();
+        let taking = off_thread(("keep room in", set_dir), ASKED_WITHIN, cancel, move || {
+            Ok(Self::take(&dir, tables))
+        });
+        taking.await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "no room is kept back for the record of a set");
+            Self::default()
+        })
+    }
+
+    /// Gives it back, and waits for that as long as for any answer.
+    pub(crate) async fn give_back(self) {
+        let giving = tokio::task::spawn_blocking(move || drop(self));
+        if tokio::time::timeout(ASKED_WITHIN, giving).await.is_err() {
+            tracing::debug!("the room that was kept back is still being given back");
+        }
+    }
+
     /// Takes what the record of a set of so many tables needs, or a quarter of what is free where that is less. A file
     /// system that cannot do this is not kept from being written to.
-    pub(crate) fn take(set_dir: &Path, tables: usize) -> Self {
+    fn take(set_dir: &Path, tables: usize) -> Self {
         let mut kept = Self::default();
         let dir = beside(set_dir);
         let Ok(room) = look(dir) else { return kept };

@@ -30,6 +30,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
+/// How the word about room begins where it is not known.
+const ROOM_UNKNOWN: &str = "whether there is room for it cannot be known";
 /// Lines of a report in one message.
 const SHOWN: usize = 3;
 
@@ -203,7 +205,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         target,
         settings,
     };
-    prepared.plan.databases = prepared.databases(environment, task);
+    prepared.plan.databases = prepared.databases(environment, task).await?;
     prepared.plan.space = prepared.space(task).await?;
     Ok(prepared)
 }
@@ -387,7 +389,7 @@ fn positions(backup: &Backup, evidence: Option<&Evidence>, wanted: &[String]) ->
 impl Prepared {
     /// Whether there is room for what is written, as far as that can be known.
     async fn space(&self, task: &RestoreTask) -> Result<String, Obstacle> {
-        let unknown = |why: &str| format!("whether there is room for it cannot be known: {why}");
+        let unknown = |why: &str| format!("{ROOM_UNKNOWN}: {why}");
         let data_dir = match &self.target.data_dir {
             DataDir::Here(folder) => folder,
             DataDir::Unknown(why) => return Ok(unknown(why)),
@@ -432,7 +434,11 @@ impl Prepared {
         }
     }
 
-    fn databases(&self, environment: &Environment, task: &RestoreTask) -> Vec<PlannedDatabase> {
+    async fn databases(
+        &self,
+        environment: &Environment,
+        task: &RestoreTask,
+    ) -> Result<Vec<PlannedDatabase>, Obstacle> {
         let env = ToolEnv {
             supervisor: &environment.supervisor,
             cancel: CancellationToken::new(),
@@ -440,7 +446,7 @@ impl Prepared {
             clock: environment.clock.as_ref(),
         };
         let limits = Limits::default();
-        let sizes = survey_set(&self.set(environment, None, &limits), &self.wanted, &env);
+        let sizes = survey_set(&self.set(environment, None, &limits), &self.wanted, &env).await?;
         let one = |name: &String| {
             let held = self
                 .evidence
@@ -461,7 +467,7 @@ impl Prepared {
                 size_bytes: sizes.get(name).copied(),
             }
         };
-        self.wanted.iter().map(one).collect()
+        Ok(self.wanted.iter().map(one).collect())
     }
 
     fn set<'a>(
@@ -523,6 +529,9 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
     let mut prepared = prepare(environment, task).await?;
     let _folder_lock = keep_folder(environment, &prepared.plan.path).await;
     let id = task.set;
+    if prepared.plan.space.starts_with(ROOM_UNKNOWN) {
+        context.say(format!("warning: {}", prepared.plan.space));
+    }
     context.say(format!(
         "checking the files of set {id} in {}",
         prepared.plan.path.display()

@@ -27,6 +27,10 @@ const EVENT_BUFFER_BYTES: usize = 64 * 1024;
 const REST_PAUSE: Duration = Duration::from_millis(20);
 const REST_LIMIT: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
+/// One look at a file.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// What is being read when the dump is given up has so long to notice; a file system may be away.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(30);
 /// Less is as good as nothing: 0.10 with compression spins for ever when there is none.
 const LEAST_FREE_BYTES: u64 = 1024 * 1024;
 /// Ticks without space and without growth until the dump is given up.
@@ -88,31 +92,38 @@ pub(crate) struct Collector<'a> {
     full_ticks: u32,
 }
 
+/// Begins to watch a folder. Blocks.
+///
+/// # Errors
+/// [`ToolError::Io`]: it is not there, or no more may be watched.
+pub(crate) fn watch(dir: &Path) -> Result<EventStream<Vec<u8>>, ToolError> {
+    let error = |source| ToolError::Io {
+        action: "watch",
+        path: dir.to_owned(),
+        source,
+    };
+    let inotify = Inotify::init().map_err(error)?;
+    let mask = WatchMask::CREATE
+        | WatchMask::CLOSE_WRITE
+        | WatchMask::MOVED_TO
+        | WatchMask::MOVED_FROM
+        | WatchMask::DELETE
+        | WatchMask::ONLYDIR;
+    inotify.watches().add(dir, mask).map_err(error)?;
+    inotify
+        .into_event_stream(vec![0; EVENT_BUFFER_BYTES])
+        .map_err(error)
+}
+
 impl<'a> Collector<'a> {
-    /// Begins to watch.
-    pub(crate) fn start(
-        dir: &Path,
+    /// For a folder that is watched.
+    pub(crate) fn new(
+        (dir, events): (&Path, EventStream<Vec<u8>>),
         activity: Activity,
         log: &'a dyn RunLog,
         base_bytes: u64,
-    ) -> Result<Self, ToolError> {
-        let watch = |source| ToolError::Io {
-            action: "watch",
-            path: dir.to_owned(),
-            source,
-        };
-        let inotify = Inotify::init().map_err(watch)?;
-        let mask = WatchMask::CREATE
-            | WatchMask::CLOSE_WRITE
-            | WatchMask::MOVED_TO
-            | WatchMask::MOVED_FROM
-            | WatchMask::DELETE
-            | WatchMask::ONLYDIR;
-        inotify.watches().add(dir, mask).map_err(watch)?;
-        let events = inotify
-            .into_event_stream(vec![0; EVENT_BUFFER_BYTES])
-            .map_err(watch)?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             dir: dir.to_owned(),
             events,
             activity,
@@ -131,7 +142,7 @@ impl<'a> Collector<'a> {
             finished_bytes: 0,
             seen_bytes: 0,
             full_ticks: 0,
-        })
+        }
     }
 
     /// Handles files until `done`, then those that are left. `give_up` is cancelled when the file system is full, and
@@ -221,8 +232,9 @@ impl<'a> Collector<'a> {
 
     async fn read(&mut self, name: String, give_up: CancellationToken) {
         let path = self.dir.join(&name);
-        // Gone again: an empty table's file.
-        let Ok(metadata) = tokio::fs::symlink_metadata(&path).await else {
+        // Gone again: an empty table's file. One of a file system that does not answer is looked for at the end.
+        let looking = tokio::fs::symlink_metadata(&path);
+        let Ok(Ok(metadata)) = tokio::time::timeout(LOOK_LIMIT, looking).await else {
             return;
         };
         if !metadata.is_file() {
@@ -332,7 +344,8 @@ impl<'a> Collector<'a> {
     /// One look at the folder: what is not known as it is now is read now, unless the end came from outside, when
     /// nothing can be whole.
     async fn finish(mut self, give_up: &CancellationToken) -> Collected {
-        while let Some(read) = self.reading.join_next().await {
+        let away = format!("the file system of {} does not answer", self.dir.display());
+        while let Some(Some(read)) = unless_away(give_up, self.reading.join_next()).await {
             if let Ok((name, stamp, result)) = read {
                 self.keep(&name, stamp, result);
             }
@@ -342,14 +355,18 @@ impl<'a> Collector<'a> {
             ..Collected::default()
         };
         let dir = self.dir.clone();
-        let listed = tokio::task::spawn_blocking(move || list(&dir)).await;
-        let files = match listed {
-            Ok(Ok(files)) => files,
-            Ok(Err(error)) => {
+        let listing = tokio::task::spawn_blocking(move || list(&dir));
+        let files = match unless_away(give_up, listing).await {
+            Some(Ok(Ok(files))) => files,
+            None => {
+                collected.fault = Some(away);
+                return collected;
+            }
+            Some(Ok(Err(error))) => {
                 collected.fault = Some(error.to_string());
                 return collected;
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 collected.fault = Some(format!("cannot list {}: {error}", self.dir.display()));
                 return collected;
             }
@@ -377,14 +394,18 @@ impl<'a> Collector<'a> {
                     (name, result)
                 });
             }
-            match readers.join_next().await {
-                Some(Ok((name, result))) => {
+            match unless_away(give_up, readers.join_next()).await {
+                Some(Some(Ok((name, result)))) => {
                     collected
                         .digests
                         .insert(name, result.map_err(|error| error.to_string()));
                 }
-                Some(Err(error)) => collected.fault = Some(format!("cannot read a file: {error}")),
-                None => break,
+                Some(Some(Err(error))) => collected.fault = Some(format!("cannot read a file: {error}")),
+                Some(None) => break,
+                None => {
+                    collected.fault = Some(away);
+                    break;
+                }
             }
         }
         for name in unread {
@@ -393,6 +414,18 @@ impl<'a> Collector<'a> {
                 .insert(name, Err("it was not read, as the dump was ended".to_owned()));
         }
         collected
+    }
+}
+
+/// What comes of `work`; `None` when the dump is given up and nothing has come of it some time later.
+async fn unless_away<T>(give_up: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = work => Some(result),
+        () = async {
+            give_up.cancelled().await;
+            tokio::time::sleep(GIVEN_UP_WITHIN).await;
+        } => None,
     }
 }
 
@@ -471,7 +504,12 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
         fs::write(at("before.sql"), "INSERT INTO a VALUES (1);").unwrap();
-        let collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
+        let collector = Collector::new(
+            (dir.path(), watch(dir.path()).unwrap()),
+            Activity::new(),
+            &NoLog,
+            0,
+        );
         fs::write(at("a.t.00001.sql"), "INSERT INTO a VALUES (1),(2);").unwrap();
         fs::write(at("gone.sql"), "").unwrap();
         fs::remove_file(at("gone.sql")).unwrap();
@@ -498,7 +536,12 @@ mod tests {
     async fn after_lost_notices_the_folder_is_looked_at() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("big.sql"), "INSERT").unwrap();
-        let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
+        let mut collector = Collector::new(
+            (dir.path(), watch(dir.path()).unwrap()),
+            Activity::new(),
+            &NoLog,
+            0,
+        );
         collector.notice(EventMask::Q_OVERFLOW, None);
         for expected in [0, 6] {
             collector.take_sample();
@@ -513,7 +556,7 @@ mod tests {
         let (done, give_up) = (CancellationToken::new(), CancellationToken::new());
         let activity = Activity::new();
         let log = Seen::default();
-        let collector = Collector::start(dir.path(), activity, &log, 0).unwrap();
+        let collector = Collector::new((dir.path(), watch(dir.path()).unwrap()), activity, &log, 0);
         let work = async {
             fs::write(dir.path().join("a.t.sql"), "INSERT INTO a VALUES (1);").unwrap();
             for _ in 0..2_000 {
@@ -571,7 +614,12 @@ mod tests {
             .unwrap();
         let _guard = runtime.enter();
         let dir = tempfile::tempdir().unwrap();
-        let mut collector = Collector::start(dir.path(), Activity::new(), &NoLog, 0).unwrap();
+        let mut collector = Collector::new(
+            (dir.path(), watch(dir.path()).unwrap()),
+            Activity::new(),
+            &NoLog,
+            0,
+        );
         let none = Some(Room {
             free_bytes: 4096,
             kept_for_root: mykeeper_domain::space::KeptForRoot::Counted(0),

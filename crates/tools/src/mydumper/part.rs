@@ -1,6 +1,6 @@
 //! The mydumpers of a dump, one after another.
 
-use super::collect::{Collected, Collector, is_exhausted};
+use super::collect::{Collected, Collector, is_exhausted, watch};
 use super::detect::INSTALL_HINT;
 use super::heard::{Heard, locked};
 use super::lockup;
@@ -11,9 +11,10 @@ use super::plan::{DumpPlan, PartPlan};
 use super::presence::{Presence, Watched};
 use super::run::{DumpEnv, DumpRequest, PROGRAM};
 use super::said::Said;
+use crate::blocking::{ANSWERS_WITHIN, off_thread};
 use crate::env::{ended_from_here, run_error};
 use crate::error::ToolError;
-use crate::room;
+use crate::room::room_of;
 use mykeeper_domain::space::Room;
 use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
 use std::ffi::OsString;
@@ -150,7 +151,12 @@ async fn run_unlocked(
             "mydumper has locked itself up before the first row, as version 0.10 does at times with several \
              databases and threads; it was ended, and what it had begun to write is removed; it is started again",
         );
-        clear(&part_dir(request, &part))?;
+        let dir = part_dir(request, &part);
+        let there = dir.clone();
+        off_thread(("clear", &dir), ANSWERS_WITHIN, &env.cancel, move || {
+            clear(&there)
+        })
+        .await?;
     }
     Err(ToolError::Failed {
         message: "mydumper was not started".to_owned(),
@@ -192,6 +198,18 @@ fn clear(dir: &Path) -> Result<(), ToolError> {
     Ok(())
 }
 
+/// One that is there stays as it is.
+fn make_folder(dir: &Path) -> Result<(), ToolError> {
+    match DirBuilder::new().mode(0o750).create(dir) {
+        Err(_) if dir.is_dir() => Ok(()),
+        made => made.map_err(|source| ToolError::Io {
+            action: "create",
+            path: dir.to_owned(),
+            source,
+        }),
+    }
+}
+
 async fn run_part(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
@@ -199,21 +217,19 @@ async fn run_part(
     (limits, bytes, watched): (Limits, u64, Watched),
 ) -> Result<PartRun, ToolError> {
     let dir = part_dir(request, part);
-    if !part.dir.is_empty() && !dir.is_dir() {
-        DirBuilder::new()
-            .mode(0o750)
-            .create(&dir)
-            .map_err(|source| ToolError::Io {
-                action: "create",
-                path: dir.clone(),
-                source,
-            })?;
-    }
+    let (there, is_own) = (dir.clone(), !part.dir.is_empty());
+    let events = off_thread(("watch", &dir), ANSWERS_WITHIN, &env.cancel, move || {
+        if is_own {
+            make_folder(&there)?;
+        }
+        watch(&there)
+    })
+    .await?;
     let heard = Heard::new(request.info.is_classic());
     let (announce, identity) = tokio::sync::watch::channel(None);
     let mut presence = Presence::before_start(request.connection, env.log, &heard, identity.clone()).await;
     let activity = Activity::new();
-    let collector = Collector::start(&dir, activity.clone(), env.log, bytes)?;
+    let collector = Collector::new((&dir, events), activity.clone(), env.log, bytes);
     let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
     let spec = ChildSpec::new(&request.info.program)
         .announce_to(announce)
@@ -268,11 +284,13 @@ async fn run_part(
             (None, Some(error))
         }
     };
-    let room = collected.full.or_else(|| {
-        room::look(&dir)
+    let room = match collected.full {
+        Some(room) => Some(room),
+        None => room_of(&dir)
+            .await
             .ok()
-            .filter(|room| said.no_space || is_exhausted(room))
-    });
+            .filter(|room| said.no_space || is_exhausted(room)),
+    };
     let is_success = exit == Some(Exit::Success);
     let damaged = collected
         .digests

@@ -115,16 +115,11 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         transactional: is_transactional(&before.found.inventory),
     })?;
     let option_file = OptionFile::create(request.private_dir, &plan.option_file)?;
-    let kept_back = {
-        let (dir, tables) = (
-            request.set_dir.to_owned(),
-            all_tables(&before.found.inventory).len(),
-        );
-        tokio::task::spawn_blocking(move || KeptBack::take(&dir, tables)).await
-    };
+    let tables = all_tables(&before.found.inventory).len();
+    let kept_back = KeptBack::taken(request.set_dir, tables, &env.cancel).await;
     let runs = run_parts(request, env, &options, (&plan, &option_file)).await;
     // What follows is the record of what came of it.
-    drop(kept_back);
+    kept_back.give_back().await;
     let runs = runs?;
     let command = command_text(request, (&plan, &runs), &option_file);
     drop(option_file);

@@ -3,11 +3,14 @@
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use super::load::SYSTEM_DATABASE;
 use super::statements::Statements;
+use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
 use regex::bytes::Regex;
 use std::collections::BTreeMap;
+use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// Tables of the system database whose rows a server writes by itself, or that no dump holds.
 const SYSTEM_NOISE: [&str; 6] = [
@@ -26,14 +29,22 @@ pub(crate) struct Expected {
     pub(crate) coverage: Coverage,
 }
 
-/// Takes the evidence's word, or reads the files.
+/// Takes the evidence's word, or reads the files of the set in this folder.
 ///
 /// # Errors
-/// A file cannot be read.
-pub(crate) fn expect(evidence: Option<&Evidence>, layout: &Layout) -> Result<Expected, ToolError> {
+/// A file cannot be read, or the run was ended.
+pub(crate) async fn expect(
+    (evidence, set_dir): (Option<&Evidence>, &Path),
+    layout: &Layout,
+    cancel: &CancellationToken,
+) -> Result<Expected, ToolError> {
     let (mut databases, coverage) = match evidence {
         Some(evidence) => (evidence.inventory.databases.clone(), evidence.coverage),
-        None => (read_all(layout)?, Coverage::ALL),
+        None => {
+            let layout = layout.clone();
+            let reading = off_thread(("read", set_dir), READ_WITHIN, cancel, move || read_all(&layout));
+            (reading.await?, Coverage::ALL)
+        }
     };
     if let (Some(system), Some(files)) = (
         databases.get_mut(SYSTEM_DATABASE),

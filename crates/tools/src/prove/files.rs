@@ -2,7 +2,8 @@
 
 use super::ProveRequest;
 use super::layout::SetFile;
-use crate::digest::{Compression, FileDigest, digest_file};
+use crate::blocking::{READ_WITHIN, off_thread};
+use crate::digest::{Compression, FileDigest, digest_file_until};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
@@ -11,6 +12,7 @@ use mykeeper_domain::manifest::{EVIDENCE_FILE, FileEntry, MANIFEST_FILE};
 use mykeeper_domain::proof::Difference;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How many files are read at a time.
 const AT_ONCE: usize = 2;
@@ -31,7 +33,11 @@ pub(crate) struct Checked {
 /// # Errors
 /// The set's folder cannot be read, or the run was cancelled.
 pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Checked, ToolError> {
-    let present = list_files(request.set_dir)?;
+    let folder = request.set_dir.to_owned();
+    let present = off_thread(("read", request.set_dir), READ_WITHIN, &env.cancel, move || {
+        list_files(&folder)
+    })
+    .await?;
     let mut checked = Checked::default();
     let listed: Vec<FileEntry> = if request.files.is_empty() {
         present
@@ -58,23 +64,19 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)));
         async move {
-            if env.cancel.is_cancelled() {
-                return Err(ToolError::Cancelled {
-                    program: "the check of files".to_owned(),
-                });
-            }
-            if !is_plain_path || !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+            if !is_plain_path {
                 return Ok((entry, path, None));
             }
-            let (name, at) = (entry.path.clone(), path.clone());
-            let digest = tokio::task::spawn_blocking(move || digest_file(&at, &name, 0)).await;
-            let digest = digest.unwrap_or_else(|error| {
-                Err(ToolError::Failed {
-                    message: format!("cannot read {}: {error}", path.display()),
-                    passing: true,
-                })
-            })?;
-            Ok((entry, path, Some(digest)))
+            let (name, at, stop) = (entry.path.clone(), path.clone(), env.cancel.clone());
+            // However large it is: its end is that of the run.
+            let digest = off_thread(("read", &path), Duration::MAX, &env.cancel, move || {
+                if !at.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+                    return Ok(None);
+                }
+                digest_file_until(&at, &name, 0, &stop).map(Some)
+            })
+            .await?;
+            Ok::<_, ToolError>((entry, path, digest))
         }
     });
     let mut reading = stream::iter(tasks).buffered(AT_ONCE);

@@ -14,6 +14,7 @@ pub(crate) mod load;
 pub(crate) mod statements;
 mod wire;
 
+use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
@@ -97,7 +98,7 @@ async fn prove(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, T
         finished_at: started_at,
     };
     let mut checked = check_files(request, env).await?;
-    let layout = lay_out(request, &mut checked, env);
+    let layout = lay_out(request, &mut checked, env).await?;
     if !checked.differences.is_empty() {
         proof.databases = failed_files(checked.differences, &proof, env);
         proof.finished_at = env.clock.now();
@@ -156,7 +157,7 @@ async fn restore_and_compare(
     server: &ThrowawayServer,
     (myloader, layout): (&MyloaderInfo, &Layout),
 ) -> Result<Vec<DatabaseProof>, ToolError> {
-    let expected = expect(request.evidence, layout)?;
+    let expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
     let restore = Restore {
         request,
         env,
@@ -207,7 +208,14 @@ async fn restore_and_compare(
 
 /// Sorts the files. What belongs to no database is held against a set that has only its files to speak for it; where
 /// there is evidence, it is left out.
-pub(crate) fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked, env: &ToolEnv<'_>) -> Layout {
+///
+/// # Errors
+/// The set's folder does not answer, or the run was ended.
+pub(crate) async fn lay_out(
+    request: &ProveRequest<'_>,
+    checked: &mut Checked,
+    env: &ToolEnv<'_>,
+) -> Result<Layout, ToolError> {
     let mut known = Known {
         databases: request.databases.iter().cloned().collect(),
         inventory: request.evidence.map(|evidence| &evidence.inventory),
@@ -221,7 +229,14 @@ pub(crate) fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked, env: &T
             known.folders.insert(part.dir.clone(), part.databases.clone());
         }
     }
-    learn_names(&checked.files, &mut known);
+    let files = foreign_creates(&checked.files, &known);
+    let creates = off_thread(("read", request.set_dir), READ_WITHIN, &env.cancel, move || {
+        Ok(files
+            .into_iter()
+            .filter_map(|(prefix, file)| Some((prefix, created_database(&file)?, file)))
+            .collect())
+    });
+    learn_names(creates.await?, &mut known);
     let layout = sort_files(&checked.files, &known);
     for path in &layout.strangers {
         if request.evidence.is_some() {
@@ -246,27 +261,32 @@ pub(crate) fn lay_out(request: &ProveRequest<'_>, checked: &mut Checked, env: &T
             }
         }
     }
-    layout
+    Ok(layout)
 }
 
-/// Names of databases from what their `CREATE DATABASE` files say, and from folders where nothing else is known.
-fn learn_names(files: &[SetFile], known: &mut Known<'_>) {
+/// `CREATE DATABASE` files whose names tell no database that is known, with what stands before it in their names.
+fn foreign_creates(files: &[SetFile], known: &Known<'_>) -> Vec<(String, SetFile)> {
+    files
+        .iter()
+        .filter_map(|file| {
+            let name = crate::digest::Compression::strip(file.name());
+            let prefix = name.strip_suffix("-schema-create.sql")?;
+            (!known.databases.contains(prefix)).then(|| (prefix.to_owned(), file.clone()))
+        })
+        .collect()
+}
+
+/// Names of databases from what their `CREATE DATABASE` files say, each with what stands before it in its name.
+fn learn_names(creates: Vec<(String, String, SetFile)>, known: &mut Known<'_>) {
     let is_unknown = known.databases.is_empty();
-    for file in files {
-        let name = crate::digest::Compression::strip(file.name());
-        let Some(prefix) = name.strip_suffix("-schema-create.sql") else {
-            continue;
-        };
-        if known.databases.contains(prefix) {
+    for (prefix, created, file) in creates {
+        if known.databases.contains(&prefix) {
             continue;
         }
-        let Some(created) = created_database(file) else {
-            continue;
-        };
         if created != prefix {
             known
                 .aliases
-                .insert((file.folder().to_owned(), prefix.to_owned()), created.clone());
+                .insert((file.folder().to_owned(), prefix), created.clone());
         }
         if is_unknown {
             known.databases.insert(created);

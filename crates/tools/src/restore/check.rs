@@ -22,20 +22,27 @@ pub struct CheckedSet {
 }
 
 /// What the manifest says of each wanted database: bytes when decompressed. Empty for a set without a manifest.
-pub fn survey_set(set: &ProveRequest<'_>, wanted: &[String], env: &ToolEnv<'_>) -> BTreeMap<String, u64> {
+///
+/// # Errors
+/// The set's folder does not answer.
+pub async fn survey_set(
+    set: &ProveRequest<'_>,
+    wanted: &[String],
+    env: &ToolEnv<'_>,
+) -> Result<BTreeMap<String, u64>, ToolError> {
     if set.files.is_empty() {
-        return BTreeMap::new();
+        return Ok(BTreeMap::new());
     }
     let quiet = ToolEnv {
         log: &NoLog,
         ..env.clone()
     };
-    let layout = wanted_part(lay_out(set, &mut listed(set), &quiet), wanted);
-    layout
+    let layout = wanted_part(lay_out(set, &mut listed(set), &quiet).await?, wanted);
+    Ok(layout
         .databases
         .iter()
         .map(|(name, files)| (name.clone(), files.plain_bytes()))
-        .collect()
+        .collect())
 }
 
 /// Reads every file of the wanted databases and compares it with the manifest.
@@ -55,7 +62,7 @@ pub async fn check_set(
             log: &NoLog,
             ..env.clone()
         };
-        let layout = lay_out(set, &mut listed(set), &quiet);
+        let layout = lay_out(set, &mut listed(set), &quiet).await?;
         let others: BTreeSet<&str> = layout
             .databases
             .iter()
@@ -81,7 +88,7 @@ pub async fn check_set(
         .filter(|entry| !read.contains(entry.path.as_str()))
         .map(|entry| format!("file {}", entry.path))
         .collect();
-    let layout = wanted_part(lay_out(set, &mut checked, env), wanted);
+    let layout = wanted_part(lay_out(set, &mut checked, env).await?, wanted);
     // To the check, files that were not asked for are strays.
     checked.differences.retain(|difference| {
         let is_ours = difference.database.is_empty() || wanted.contains(&difference.database);

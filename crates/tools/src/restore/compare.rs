@@ -40,7 +40,7 @@ async fn compare_all(
     mut loaded: Loaded,
     env: &ToolEnv<'_>,
 ) -> Result<Restored, ToolError> {
-    let expected = expect(request.set.evidence, layout)?;
+    let expected = expect((request.set.evidence, request.set.set_dir), layout, &env.cancel).await?;
     let mut probe = Probe::connect(request.connection).await?;
     let found = probe.inventory(request.wanted).await;
     probe.close().await;

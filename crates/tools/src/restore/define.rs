@@ -5,6 +5,7 @@
 
 use super::client::{Client, Heard, Piece, mark};
 use super::load::Loaded;
+use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::probe::quoted_name;
@@ -93,11 +94,17 @@ impl<'a> Definer<'a> {
         let is_event = event_pattern()?;
         let mut definers: BTreeMap<String, u64> = BTreeMap::new();
         // A view may call a function: these come first. Events may begin at once, and come last.
-        let programs = self.programs(&|statement| !is_event.is_match(statement))?;
+        let pattern = is_event.clone();
+        let programs = self
+            .programs(move |statement| !pattern.is_match(statement))
+            .await?;
         let outcome = self.define(&programs).await?;
         note(&programs, &outcome, (loaded, &mut definers));
         self.define_views((loaded, &mut definers)).await?;
-        let events = self.programs(&|statement| is_setting(statement) || is_event.is_match(statement))?;
+        let pattern = is_event.clone();
+        let events = self
+            .programs(move |statement| is_setting(statement) || pattern.is_match(statement))
+            .await?;
         let events: Vec<Unit> = events
             .into_iter()
             .filter(|unit| !unit.statements.iter().all(|sql| is_setting(sql)))
@@ -137,17 +144,35 @@ impl<'a> Definer<'a> {
         Ok(())
     }
 
-    fn programs(&self, wanted: &dyn Fn(&[u8]) -> bool) -> Result<Vec<Unit>, ToolError> {
-        let mut units = Vec::new();
-        for (database, files) in &self.layout.databases {
-            for file in files.post.iter().chain(&files.triggers) {
-                let unit = read_unit(database, None, file, wanted)?;
-                if !unit.statements.is_empty() {
-                    units.push(unit);
-                }
-            }
-        }
+    async fn programs(
+        &self,
+        wanted: impl Fn(&[u8]) -> bool + Send + 'static,
+    ) -> Result<Vec<Unit>, ToolError> {
+        let files = self.layout.databases.iter().flat_map(|(database, files)| {
+            let files = files.post.iter().chain(&files.triggers);
+            files.map(move |file| (database.clone(), None, file.clone()))
+        });
+        let mut units = self.read_units(files.collect(), wanted).await?;
+        units.retain(|unit| !unit.statements.is_empty());
         Ok(units)
+    }
+
+    /// Of each file, with its database and view, the statements that are wanted.
+    async fn read_units(
+        &self,
+        files: Vec<(String, Option<String>, SetFile)>,
+        wanted: impl Fn(&[u8]) -> bool + Send + 'static,
+    ) -> Result<Vec<Unit>, ToolError> {
+        let Some(first) = files.first().map(|(_, _, file)| file.real.clone()) else {
+            return Ok(Vec::new());
+        };
+        off_thread(("read", &first), READ_WITHIN, &self.env.cancel, move || {
+            files
+                .into_iter()
+                .map(|(database, view, file)| read_unit(&database, view, &file, &wanted))
+                .collect()
+        })
+        .await
     }
 
     /// Round by round, as long as one more can be created: a view may stand on one that comes later.
@@ -155,12 +180,11 @@ impl<'a> Definer<'a> {
         &self,
         (loaded, definers): (&mut Loaded, &mut BTreeMap<String, u64>),
     ) -> Result<(), ToolError> {
-        let mut waiting = Vec::new();
-        for (database, files) in &self.layout.databases {
-            for (view, file) in &files.views {
-                waiting.push(read_unit(database, Some(view.clone()), file, &|_| true)?);
-            }
-        }
+        let files = self.layout.databases.iter().flat_map(|(database, files)| {
+            let views = files.views.iter();
+            views.map(move |(view, file)| (database.clone(), Some(view.clone()), file.clone()))
+        });
+        let mut waiting = self.read_units(files.collect(), |_| true).await?;
         let mut failed: Vec<(Unit, Complaint)> = Vec::new();
         while !waiting.is_empty() {
             let before = waiting.len();

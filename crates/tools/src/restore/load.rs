@@ -5,6 +5,7 @@ use super::define::{Complaints, Definer};
 use super::standing::Standing;
 use super::target::Target;
 use super::{CheckedSet, RestoreRequest};
+use crate::blocking::{ANSWERS_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
@@ -127,7 +128,7 @@ impl<'a> Load<'a> {
         let mut pieces: VecDeque<Piece> = VecDeque::new();
         let mut names: Vec<&String> = Vec::new();
         for (database, files) in &self.layout.databases {
-            pieces.push_back(Piece::Text(self.making(database, files)?));
+            pieces.push_back(Piece::Text(self.making(database, files).await?));
             pieces.push_back(Piece::Text(mark(";")));
             names.push(database);
         }
@@ -168,7 +169,7 @@ impl<'a> Load<'a> {
     }
 
     /// Makes the database, or what is there like it.
-    fn making(&self, database: &str, files: &DatabaseFiles) -> Result<Vec<u8>, ToolError> {
+    async fn making(&self, database: &str, files: &DatabaseFiles) -> Result<Vec<u8>, ToolError> {
         let mut text = b"SET NAMES utf8mb4;\nSET SESSION foreign_key_checks=0;\n".to_vec();
         let name = quoted_name(database);
         if self.drops(database) {
@@ -176,16 +177,18 @@ impl<'a> Load<'a> {
         }
         let stays = self.target.existing.contains_key(database) && !self.request.overwrite;
         match &files.create {
-            Some(file) => each_statement(file, &mut |statement| {
-                // One that has come into being since the server was looked at is nobody's to write into.
-                let statement = without_if_not_exists(statement);
-                text.extend(if stays {
-                    as_alteration(statement)
-                } else {
-                    statement
-                });
-                text.extend(b";\n");
-            })?,
+            Some(file) => {
+                for statement in self.statements(file).await? {
+                    // One that has come into being since the server was looked at is nobody's to write into.
+                    let statement = without_if_not_exists(&statement);
+                    text.extend(if stays {
+                        as_alteration(statement)
+                    } else {
+                        statement
+                    });
+                    text.extend(b";\n");
+                }
+            }
             None if stays => {}
             None => {
                 let inventory = self.request.set.evidence.map(|evidence| &evidence.inventory);
@@ -200,6 +203,21 @@ impl<'a> Load<'a> {
         }
         text.extend(format!("SET NAMES utf8mb4;\nUSE {name};\n").into_bytes());
         Ok(text)
+    }
+
+    async fn statements(&self, file: &SetFile) -> Result<Vec<Vec<u8>>, ToolError> {
+        let there = file.clone();
+        off_thread(
+            ("read", &file.real),
+            ANSWERS_WITHIN,
+            &self.env.cancel,
+            move || {
+                let mut statements = Vec::new();
+                each_statement(&there, &mut |statement| statements.push(statement.to_vec()))?;
+                Ok(statements)
+            },
+        )
+        .await
     }
 
     async fn make_tables(&self) -> Result<(), ToolError> {
