@@ -141,6 +141,24 @@ impl Probe {
         rows.iter().map(|row| number(row, 0)).collect()
     }
 
+    /// The system's number for the thread that serves this connection, as the server sees it; `None` where it does not
+    /// say.
+    pub(crate) async fn own_thread(&mut self) -> Option<u32> {
+        let questions = [
+            "SELECT CAST(TID AS CHAR) FROM information_schema.PROCESSLIST WHERE ID = CONNECTION_ID()",
+            "SELECT CAST(THREAD_OS_ID AS CHAR) FROM performance_schema.threads \
+             WHERE PROCESSLIST_ID = CONNECTION_ID()",
+        ];
+        for sql in questions {
+            if let Ok(rows) = self.raw("look at the own connection", sql.to_owned()).await
+                && let Some(thread) = rows.first().and_then(|row| text(row, 0).parse().ok())
+            {
+                return Some(thread);
+            }
+        }
+        None
+    }
+
     /// Ends a connection.
     pub(crate) async fn kill(&mut self, id: u64) -> Result<(), ToolError> {
         self.raw("end a connection", format!("KILL CONNECTION {id}"))

@@ -85,8 +85,8 @@ pub async fn look_at_target(connection: &ServerConnection, wanted: &[String]) ->
     target
 }
 
-/// A folder of the same name on another machine tells nothing: the server must be reached without a network, and call
-/// the machine what this one is called.
+/// A folder of the same name on another machine or in a container tells nothing: the server must be reached without a
+/// network, call the machine what this one is called, and be a process of this machine as we see them.
 async fn data_dir(probe: &mut Probe, endpoint: &Endpoint) -> DataDir {
     let is_near = match endpoint {
         Endpoint::Socket(_) => true,
@@ -108,7 +108,40 @@ async fn data_dir(probe: &mut Probe, endpoint: &Endpoint) -> DataDir {
     if host.as_bytes() != rustix::system::uname().nodename().to_bytes() {
         return DataDir::Unknown("the server is in a container, or on another machine");
     }
-    DataDir::Here(PathBuf::from(folder))
+    // A container may share the machine's name and its network.
+    match probe.own_thread().await {
+        None => DataDir::Unknown("the server does not say which process of which machine it is"),
+        Some(thread) if !is_server_here(thread) => {
+            DataDir::Unknown("the server is in a container, or on another machine")
+        }
+        Some(_) => DataDir::Here(PathBuf::from(folder)),
+    }
+}
+
+/// Whether this thread id is that of a database server here, which sees the same files as we do, as far as we may know.
+fn is_server_here(thread: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{thread}/status")) else {
+        return false;
+    };
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
+    // Of one in a process namespace of its own the server knows another number than we do.
+    let is_nested = field("NSpid:").is_some_and(|ids| ids.split_ascii_whitespace().count() > 1);
+    let Some(process) = field("Tgid:").filter(|_| !is_nested) else {
+        return false;
+    };
+    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+    let is_server = ["mariadbd", "mysqld"]
+        .iter()
+        .any(|server| name.trim().starts_with(server));
+    let files = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    // Another user's may not be asked.
+    let sees_others = files(process).is_some_and(|its| files("self").is_some_and(|ours| ours != its));
+    is_server && !sees_others
 }
 
 async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Result<Target, ToolError> {
@@ -142,4 +175,15 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
         data_dir: data_dir(probe, endpoint).await,
         can_encrypt,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_no_database_server_is_not_taken_for_one() {
+        assert!(!is_server_here(std::process::id()));
+        assert!(!is_server_here(u32::MAX));
+    }
 }

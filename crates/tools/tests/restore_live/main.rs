@@ -10,7 +10,7 @@ use mykeeper_domain::ids::{BackupId, NodeName};
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_supervise::Limits;
 use mykeeper_tools::prove::ProveRequest;
-use mykeeper_tools::restore::{RestoreRequest, Restored, check_set, look_at_target, restore_set};
+use mykeeper_tools::restore::{DataDir, RestoreRequest, Restored, check_set, look_at_target, restore_set};
 use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -247,4 +247,26 @@ async fn what_cannot_be_defined_is_told_and_the_rest_comes() {
     );
     let differences: Vec<String> = database.differences.iter().map(ToString::to_string).collect();
     assert_eq!(differences, ["d: function f: expected present, found missing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_in_a_container_is_not_taken_for_one_whose_data_lie_here() {
+    let server = Server::start();
+    let target = look_at_target(&server.admin(), &[]).await.unwrap();
+    assert!(
+        matches!(&target.data_dir, DataDir::Here(folder) if folder.is_dir()),
+        "{:?}",
+        target.data_dir
+    );
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make a process namespace");
+        return;
+    }
+    // It shares the machine's name and its sockets, as one with the host's network does.
+    let contained = Server::start_within(&["unshare", "--pid", "--fork", "--kill-child"], &[]);
+    let target = look_at_target(&contained.admin(), &[]).await.unwrap();
+    assert_eq!(
+        target.data_dir,
+        DataDir::Unknown("the server is in a container, or on another machine")
+    );
 }

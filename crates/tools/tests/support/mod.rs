@@ -38,6 +38,11 @@ impl Server {
     }
 
     pub(crate) fn start_with(more: &[&str]) -> Self {
+        Self::start_within(&[], more)
+    }
+
+    /// Behind another program, with its arguments, that starts the server in surroundings of its own.
+    pub(crate) fn start_within(behind: &[&str], more: &[&str]) -> Self {
         let dir = tempdir();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         // A starting server deletes what others keep in a temporary folder that they share.
@@ -56,7 +61,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(installed.status.success(), "mariadb-install-db: {installed:?}");
-        let child = spawn(dir.path(), more);
+        let child = spawn(dir.path(), behind, more);
         let server = Self { dir, child };
         server.wait();
         server
@@ -138,9 +143,11 @@ impl Server {
     }
 }
 
-fn spawn(dir: &Path, more: &[&str]) -> Child {
+fn spawn(dir: &Path, behind: &[&str], more: &[&str]) -> Child {
     let log = fs::File::create(dir.join("log")).unwrap();
-    Command::new("mariadbd")
+    let mut words = behind.iter().chain(&["mariadbd"]);
+    Command::new(words.next().unwrap())
+        .args(words)
         .arg("--no-defaults")
         .arg(format!("--datadir={}", dir.join("data").display()))
         .arg(format!("--socket={}", dir.join("s").display()))
