@@ -74,6 +74,24 @@ impl Tmpfs {
         mounted.status.success().then_some(Self { path })
     }
 
+    /// As [`Tmpfs::mount_with`], for a test that is nothing without it: says that it is skipped where the tests are not
+    /// run by root. Root's are not skipped.
+    ///
+    /// # Panics
+    /// Root cannot mount it.
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever reads a test's output must see that nothing was tested"
+    )]
+    pub fn or_skip(path: PathBuf, options: &str) -> Option<Self> {
+        if !is_root() {
+            eprintln!("SKIPPED: only root can mount a file system on {}", path.display());
+            return None;
+        }
+        let mounted = Self::mount_with(path, options);
+        Some(mounted.expect("root may mount a tmpfs; give the container that right"))
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.path

@@ -16,8 +16,8 @@ fn a_dump_that_does_not_fit_is_not_begun_and_not_tried_again() {
     let workspace = Workspace::new();
     workspace.write_keeper(&workspace.server("shop", &server, "pw"));
     let (Some(small), Some(few)) = (
-        Tmpfs::mount_with(workspace.at("small"), "size=600k"),
-        Tmpfs::mount_with(workspace.at("few"), "size=40m,nr_inodes=20"),
+        Tmpfs::or_skip(workspace.at("small"), "size=600k"),
+        Tmpfs::or_skip(workspace.at("few"), "size=40m,nr_inodes=20"),
     ) else {
         return;
     };
@@ -86,8 +86,8 @@ fn a_set_is_not_begun_to_be_sent_where_it_does_not_fit() {
     let workspace = Workspace::new();
     let vault = RsyncDaemon::start("vault pw");
     let (Some(near), Some(far)) = (
-        Tmpfs::mount_with(workspace.at("near"), "size=300k"),
-        Tmpfs::mount_with(vault.vault(), "size=300k"),
+        Tmpfs::or_skip(workspace.at("near"), "size=300k"),
+        Tmpfs::or_skip(vault.vault(), "size=300k"),
     ) else {
         return;
     };
@@ -132,7 +132,7 @@ fn a_proof_and_a_restore_without_room_are_not_begun() {
     let mut target = MariaDb::start();
     target.account("restorer", "pw", "ALL ON *.*");
     let workspace = Workspace::new();
-    let Some(small) = Tmpfs::mount(workspace.at("small"), 100) else {
+    let Some(small) = Tmpfs::or_skip(workspace.at("small"), "size=100m") else {
         return;
     };
     let file = workspace.password_file("spare", "pw");

@@ -16,10 +16,11 @@ fn key(path: &Path) {
     assert!(made.success());
 }
 
-/// An sshd of our own, and how to reach it. `None` where there is no sshd, or we may not run one.
+/// An sshd of our own, and how to reach it. `None` where we may not run one.
 fn start_sshd(bench: &Bench) -> Option<(Server, SshOptions)> {
     let sshd = Path::new("/usr/sbin/sshd");
-    if !sshd.exists() || !rustix::process::geteuid().is_root() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can start an SSH server that logs others in");
         return None;
     }
     std::fs::create_dir_all("/run/sshd").unwrap();
