@@ -15,6 +15,10 @@ const FIRST_ANSWER: Duration = Duration::from_millis(1_500);
 /// For all that is asked and done about it, over two connections.
 const THAW_LIMIT: Duration = Duration::from_secs(12);
 
+/// What to do about a dump that holds its lock for too long.
+const GIVE_BACK: &str = "mydumper gives its lock back when the tables that are not transactional are dumped: convert \
+                         them, or leave them to a job of their own";
+
 impl Presence<'_> {
     /// The error of a dump whose lock has taken longer than `budget`; its connections are ended by then.
     pub(super) async fn over_budget(&mut self, phase: Phase, budget: Option<Duration>) -> Option<ToolError> {
@@ -30,41 +34,54 @@ impl Presence<'_> {
         }
         // What mydumper says from now on it says because it is ended.
         locked(self.heard).lock.end(Instant::now());
-        let why = tokio::time::timeout(THAW_LIMIT, self.thaw(held, after))
-            .await
-            .unwrap_or_else(|_| {
-                "the server did not say in time what held it up: look at its process list".to_owned()
-            });
-        Some(ToolError::LockBudget {
+        let overrun = |why: &str| ToolError::LockBudget {
             program: PROGRAM.to_owned(),
             held,
             after,
             budget,
-            why,
-        })
+            why: why.to_owned(),
+        };
+        // Said before anything is done: a mydumper that loses its connections may be gone before this is.
+        self.overrun = Some(overrun(
+            "the server did not say in time what held it up: look at its process list",
+        ));
+        let thawing = async {
+            let sessions = match self.sessions_again().await {
+                Ok(sessions) => sessions,
+                Err(error) => {
+                    self.overrun = Some(overrun(&format!("what held it up could not be asked: {error}")));
+                    return;
+                }
+            };
+            let own: Vec<Session> = sessions
+                .iter()
+                .filter(|session| self.own.is_surely_its(session))
+                .cloned()
+                .collect();
+            let why = if held {
+                GIVE_BACK.to_owned()
+            } else {
+                self.in_the_way(&sessions, &own, after).await
+            };
+            self.overrun = Some(overrun(&why));
+            self.end(&own).await;
+        };
+        if tokio::time::timeout(THAW_LIMIT, thawing).await.is_err() {
+            self.say("warning: the dump's connections could not all be ended in time");
+        }
+        self.overrun.take()
     }
 
-    /// Ends the dump's connections before the dump itself, which may take its time, and says what held it up.
-    async fn thaw(&mut self, held: bool, after: Duration) -> String {
-        let sessions = match self.sessions_again().await {
-            Ok(sessions) => sessions,
-            Err(error) => return format!("what held it up could not be asked: {error}"),
-        };
-        let own: Vec<Session> = sessions
-            .iter()
-            .filter(|session| self.own.is_surely_its(session))
-            .cloned()
-            .collect();
-        self.end(&own).await;
-        if held {
-            return "mydumper gives its lock back when the tables that are not transactional are dumped: convert them, or \
-                    leave them to a job of their own"
-                .to_owned();
+    /// Who held up the dump with these connections, for people.
+    async fn in_the_way(&mut self, sessions: &[Session], own: &[Session], after: Duration) -> String {
+        let mut holders = BTreeSet::new();
+        // Of one that is dropped amid a question nothing more can be asked.
+        if let Some(mut probe) = self.probe.take()
+            && let Ok(said) = tokio::time::timeout(FIRST_ANSWER, probe.lock_holders(None)).await
+        {
+            holders = said.unwrap_or_default();
+            self.probe = Some(probe);
         }
-        let holders = match &mut self.probe {
-            Some(probe) => probe.lock_holders(None).await.unwrap_or_default(),
-            None => BTreeSet::new(),
-        };
         let began = self.own.before.as_ref().map_or(u64::MAX, |before| before.id);
         let others = sessions.iter().filter(|session| {
             !own.iter().any(|own| own.id == session.id) && (session.is_busy() || session.id < began)
@@ -104,10 +121,13 @@ impl Presence<'_> {
                 continue;
             };
             match probe.kill(session.id).await {
-                Ok(()) => self.say(&format!(
-                    "ended at once, since others wait: {}",
-                    session.describe()
-                )),
+                Ok(()) => {
+                    self.has_ended_any = true;
+                    self.say(&format!(
+                        "ended at once, since others wait: {}",
+                        session.describe()
+                    ));
+                }
                 Err(error) => self.say(&format!("warning: {}: {error}", session.describe())),
             }
             self.probe = Some(probe);

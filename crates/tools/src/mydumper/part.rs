@@ -307,9 +307,11 @@ async fn run_part(
         (None, None)
     };
     say_lock(env, lock_waited, lock_held);
-    let ended = match over_budget {
-        // It may have ended by itself when it lost its connections; not when it has ended well.
-        Some(overrun) if !is_success && !env.cancel.is_cancelled() => Some(overrun),
+    let ended = match over_budget.or(presence.overrun.take()) {
+        // It may have ended well at the very moment, or by itself when it lost its connections.
+        Some(overrun) if (!is_success || presence.has_ended_any) && !env.cancel.is_cancelled() => {
+            Some(overrun)
+        }
         _ => ended,
     };
     let ended = match ended {

@@ -46,6 +46,10 @@ pub(super) struct Presence<'a> {
     /// Open as long as the lock matters: a server that is held up may soon take no connection more.
     pub(super) probe: Option<Probe>,
     looks: u32,
+    /// The budget is overrun, and why, from when its connections are about to be ended until that is told.
+    pub(super) overrun: Option<ToolError>,
+    /// A connection of the dump was ended from here while it ran.
+    pub(super) has_ended_any: bool,
 }
 
 impl<'a> Presence<'a> {
@@ -64,6 +68,8 @@ impl<'a> Presence<'a> {
             identity,
             probe: None,
             looks: 0,
+            overrun: None,
+            has_ended_any: false,
         };
         let connected = tokio::time::timeout(ANSWER_LIMIT, connect(connection)).await;
         match connected {
