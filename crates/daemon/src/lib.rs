@@ -18,7 +18,7 @@ pub mod run_log;
 pub mod scheduler;
 mod set_folder;
 pub mod set_lease;
-mod space;
+pub mod space;
 pub mod state_dir;
 pub mod status;
 pub mod unrecorded;

@@ -1,11 +1,12 @@
 //! Whether there is room for what a job is about to do. Asked before anything is written.
 
 use crate::jobs::{JobError, RunContext};
-use mykeeper_catalog::{BackupFilter, CatalogError, SetState};
+use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::server::Server;
-use mykeeper_domain::space::{PastSet, Volume, dump_need};
+use mykeeper_domain::space::{Need, PastSet, Volume, dump_need};
+use mykeeper_domain::{JobName, NodeName};
 use mykeeper_tools::probe::Probe;
 use mykeeper_tools::room::room_of;
 
@@ -35,24 +36,17 @@ pub(crate) async fn before_dump(
     let Some(reserve) = task.reserve else {
         return Ok(());
     };
-    let past = match past_sets(context, task, server).await {
-        Ok(past) => past,
-        Err(error) => {
-            context.say(format!("the sizes of earlier sets are not known: {error}"));
-            Vec::new()
-        }
+    let dump = Dump {
+        node: &context.environment.node,
+        job: &context.job.name,
+        task,
+        server,
+        databases,
     };
-    let volume = match is_partial(&task.mydumper) {
-        true => None,
-        false => match probe.volume(databases).await {
-            Ok(volume) => Some(volume),
-            Err(error) => {
-                context.say(format!("the size of the server's data is not known: {error}"));
-                None
-            }
-        },
-    };
-    let Some(need) = dump_need(&past, volume.as_ref(), is_compressed(&task.mydumper)) else {
+    let catalog = Some(context.environment.catalog.as_ref());
+    let (need, unknown) = estimate(&dump, catalog, probe).await;
+    unknown.into_iter().for_each(|line| context.say(line));
+    let Some(need) = need else {
         context.say("what the dump needs cannot be estimated");
         return Ok(());
     };
@@ -79,24 +73,64 @@ pub(crate) async fn before_dump(
     Ok(())
 }
 
+/// A dump that may be made.
+pub struct Dump<'a> {
+    /// Whose sets before it are looked at.
+    pub node: &'a NodeName,
+    /// Of which job.
+    pub job: &'a JobName,
+    /// What the job says.
+    pub task: &'a BackupTask,
+    /// What is dumped.
+    pub server: &'a Server,
+    /// Of which databases.
+    pub databases: &'a [String],
+}
+
+/// What a dump needs, by the sets before it, where there is a `catalog` to ask, and by the server's data; and what could
+/// not be found out, in sentences. `None` where nothing is known.
+pub async fn estimate(
+    dump: &Dump<'_>,
+    catalog: Option<&dyn Catalog>,
+    probe: &mut Probe,
+) -> (Option<Need>, Vec<String>) {
+    let mut unknown = Vec::new();
+    let past = match catalog {
+        Some(catalog) => past_sets(dump, catalog).await,
+        None => Ok(Vec::new()),
+    };
+    let past = past.unwrap_or_else(|error| {
+        unknown.push(format!("the sizes of earlier sets are not known: {error}"));
+        Vec::new()
+    });
+    let volume = match is_partial(&dump.task.mydumper) {
+        true => None,
+        false => match probe.volume(dump.databases).await {
+            Ok(volume) => Some(volume),
+            Err(error) => {
+                unknown.push(format!("the size of the server's data is not known: {error}"));
+                None
+            }
+        },
+    };
+    let need = dump_need(&past, volume.as_ref(), is_compressed(&dump.task.mydumper));
+    (need, unknown)
+}
+
 /// The last complete sets of this job and server that were written with the same options, as far as these matter for
 /// size; newest first.
-async fn past_sets(
-    context: &RunContext,
-    task: &BackupTask,
-    server: &Server,
-) -> Result<Vec<PastSet>, CatalogError> {
-    let catalog = &context.environment.catalog;
+async fn past_sets(dump: &Dump<'_>, catalog: &dyn Catalog) -> Result<Vec<PastSet>, CatalogError> {
+    let task = dump.task;
     let filter = BackupFilter {
-        tag: Some(server.tag.clone()),
-        node: Some(context.environment.node.clone()),
+        tag: Some(dump.server.tag.clone()),
+        node: Some(dump.node.clone()),
         state: Some(SetState::Complete),
         limit: LOOKED_AT,
         ..Default::default()
     };
     let is_like_this = |backup: &Backup| {
         let has = |name| given_in(&backup.command, name);
-        backup.job.as_ref() == Some(&context.job.name)
+        backup.job.as_ref() == Some(dump.job)
             && has("compress") == is_compressed(&task.mydumper)
             && has("no-data") == is_given(&task.mydumper, "no-data")
     };

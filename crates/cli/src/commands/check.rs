@@ -1,14 +1,17 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
+mod room;
+
 use super::catalog::find_unrecorded;
 use crate::failure::{Failure, Status};
 use crate::output::describe_backlog;
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog_to_look, gather, missing_file, supervisor};
-use mykeeper_catalog::{is_shared, journal_backlog};
+use mykeeper_catalog::{Catalog, is_shared, journal_backlog};
 use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::backup::UNSEEN;
 use mykeeper_daemon::jobs::password_problem;
+use mykeeper_daemon::space::Dump;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::unrecorded::Unrecorded;
 use mykeeper_domain::destination::Destination;
@@ -155,8 +158,13 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     try_catalog(settings, findings).await;
     look_into_journal(settings, findings).await;
     let mydumper = try_tools(settings, &supervisor, findings).await;
+    let catalog = room::earlier_sets(settings).await;
     for server in settings.servers.values() {
-        try_server(settings, server, mydumper.as_ref(), findings).await;
+        let known = (mydumper.as_ref(), catalog.as_deref());
+        try_server(settings, server, known, findings).await;
+    }
+    if let Some(catalog) = catalog {
+        catalog.close().await;
     }
     for (name, task) in backup_tasks(settings) {
         try_directory(&format!("job {name}"), &task.directory, findings);
@@ -306,12 +314,10 @@ fn backup_tasks(settings: &Settings) -> impl Iterator<Item = (&JobName, &BackupT
     })
 }
 
-async fn try_server(
-    settings: &Settings,
-    server: &Server,
-    mydumper: Option<&MydumperInfo>,
-    findings: &mut Findings,
-) {
+/// The dumper that was found, and the catalog that knows of earlier sets.
+type Known<'a> = (Option<&'a MydumperInfo>, Option<&'a dyn Catalog>);
+
+async fn try_server(settings: &Settings, server: &Server, known: Known<'_>, findings: &mut Findings) {
     let what = format!("server {}", server.name);
     let credentials = gather().credentials_directory;
     let password = match mykeeper_config::read_password(&server.password, credentials.as_deref()) {
@@ -329,7 +335,7 @@ async fn try_server(
         Ok(probe) => probe,
         Err(error) => return findings.add(what, Grade::Failed, error.to_string()),
     };
-    if let Err(error) = try_server_jobs(settings, server, (mydumper, &mut probe), findings).await {
+    if let Err(error) = try_server_jobs(settings, server, (known, &mut probe), findings).await {
         findings.add(what, Grade::Failed, error.to_string());
     }
     probe.close().await;
@@ -338,7 +344,7 @@ async fn try_server(
 async fn try_server_jobs(
     settings: &Settings,
     server: &Server,
-    (mydumper, probe): (Option<&MydumperInfo>, &mut Probe),
+    ((mydumper, catalog), probe): (Known<'_>, &mut Probe),
     findings: &mut Findings,
 ) -> Result<(), mykeeper_tools::ToolError> {
     let version = probe.server_version().await?;
@@ -371,6 +377,14 @@ async fn try_server_jobs(
             );
             continue;
         }
+        let dump = Dump {
+            node: &settings.node,
+            job: name,
+            task,
+            server,
+            databases: &databases,
+        };
+        room::try_room(&dump, catalog, probe, findings).await;
         // What the dump needs depends on the dumper; without one, that is said elsewhere.
         let Some(options) =
             mydumper.and_then(|info| DumpOptions::read(info, &task.mydumper).ok().zip(Some(info)))

@@ -36,6 +36,14 @@ fn a_dump_that_does_not_fit_is_not_begun_and_not_tried_again() {
         on(job("files", "reserve = \"0 B\""), &few),
         job("roomy", "")
     ));
+    // The check asks as the job would, and refuses nothing.
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(4)
+        .assert_says("warning room for job bytes: the next dump needs about")
+        .assert_says("of 600 KiB are free in")
+        .assert_says("warning room for job files: the next dump needs about")
+        .assert_says("ok      room for job roomy: the next dump needs about");
     for (name, disk, words) in [
         (
             "bytes",
@@ -77,6 +85,10 @@ fn a_dump_that_does_not_fit_is_not_begun_and_not_tried_again() {
         .mykeeper(&["run-log", &id])
         .assert_code(0)
         .assert_says("the dump needs about")
+        .assert_says("the last set had");
+    workspace
+        .mykeeper(&["check"])
+        .assert_says("room for job roomy: the next dump needs about")
         .assert_says("the last set had");
 }
 

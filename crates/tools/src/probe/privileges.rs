@@ -339,7 +339,7 @@ fn on_server(held: &Grants, need: &PrivilegeNeed, version: ServerVersion, missin
     } else {
         demand(&["SUPER"], "REPLICATION CLIENT", positions, true);
     }
-    if need.global_lock {
+    if need.global_lock || need.table_locks {
         demand(
             &[],
             "PROCESS",
@@ -499,6 +499,21 @@ mod tests {
                 "GRANT PROCESS ON *.* TO `b k`@`10.0.0.%`;",
             ]
         );
+    }
+
+    #[test]
+    fn long_queries_are_to_be_seen_before_any_lock() {
+        let grants = vec!["GRANT SELECT, LOCK TABLES, SHOW VIEW ON *.* TO `b`@`%`".to_owned()];
+        let lacks = |global_lock, table_locks| {
+            let need = PrivilegeNeed {
+                global_lock,
+                table_locks,
+                ..PrivilegeNeed::default()
+            };
+            let missing = missing_privileges(&grants, &need, MARIADB);
+            missing.iter().any(|one| one.privilege == "PROCESS")
+        };
+        assert!(lacks(true, false) && lacks(false, true) && !lacks(false, false));
     }
 
     #[test]
