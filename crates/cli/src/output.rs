@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use mykeeper_catalog::Backlog;
+use mykeeper_domain::counted;
 use mykeeper_tools::{Progress, RunLog};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
@@ -164,13 +165,19 @@ pub(crate) fn describe_backlog(backlog: &Backlog) -> String {
     let mut parts = Vec::new();
     if let (count @ 1.., Some(since)) = (backlog.waiting, backlog.since) {
         parts.push(format!(
-            "{count} records wait since {} for the catalog; they go there when it is back",
+            "{} since {} for the catalog; to be written there when it is back",
+            counted(count, "record waits", "records wait"),
             since.format("%Y-%m-%d %H:%M:%S UTC")
         ));
     }
     if let (count @ 1.., Some(refusal)) = (backlog.refused, &backlog.refusal) {
         parts.push(format!(
-            "{count} records were refused by the catalog and stay in journal.db in state_dir: {refusal}"
+            "{} in journal.db in state_dir: {refusal}",
+            counted(
+                count,
+                "record was refused by the catalog and stays",
+                "records were refused by the catalog and stay"
+            )
         ));
     }
     if let Some(away) = &backlog.away {

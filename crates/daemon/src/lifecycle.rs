@@ -10,6 +10,7 @@ use crate::status::{DaemonStatus, JobStatus, ReloadRecord};
 use futures::StreamExt;
 use mykeeper_catalog::Backlog;
 use mykeeper_config::Settings;
+use mykeeper_domain::counted;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
@@ -163,7 +164,8 @@ async fn shut_down(engine: &Engine, signals: &mut Signals, grace: Duration) {
             "running jobs may go on; a second signal ends them"
         );
         notify(&[NotifyState::Status(&format!(
-            "stopping: {running} runs may go on for {grace:?}"
+            "stopping: {} may go on for {grace:?}",
+            counted(running, "run", "runs")
         ))]);
     }
     tokio::select! {
@@ -265,7 +267,8 @@ impl Daemon {
     fn status_line(&self) -> String {
         let waiting = match (self.status.journal.waiting, self.status.journal.since) {
             (count @ 1.., Some(since)) => format!(
-                "; {count} records wait for the catalog since {}",
+                "; {} for the catalog since {}",
+                counted(count, "record waits", "records wait"),
                 since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
             ),
             _ => String::new(),
@@ -275,9 +278,9 @@ impl Daemon {
             _ => "",
         };
         format!(
-            "{} jobs, {} runs under way{waiting}{refused}",
-            self.status.jobs.len(),
-            self.engine.running()
+            "{}, {} under way{waiting}{refused}",
+            counted(self.status.jobs.len(), "job", "jobs"),
+            counted(self.engine.running(), "run", "runs")
         )
     }
 

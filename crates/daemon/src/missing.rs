@@ -6,7 +6,7 @@ use crate::status::DaemonStatus;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use mykeeper_catalog::{Catalog, CatalogError, DecidedSlot, JobRecord};
 use mykeeper_config::Settings;
-use mykeeper_domain::{JobName, NodeName};
+use mykeeper_domain::{JobName, NodeName, counted};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -190,8 +190,9 @@ impl Reasons<'_> {
         };
         if let (waiting @ 1.., Some(since)) = (daemon.journal.waiting, daemon.journal.since) {
             return format!(
-                "its row may be among the {waiting} records that wait for the catalog since {}",
-                text(since)
+                "its row may be among what waits for the catalog since {} ({})",
+                text(since),
+                counted(waiting, "record", "records")
             );
         }
         if self.now - slot < TAKEN_SLOWLY {

@@ -1,5 +1,6 @@
 //! What a restore test found.
 
+use crate::counted;
 use crate::ids::{BackupId, NodeName, RunId};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -93,8 +94,14 @@ impl Proof {
             let objects: u64 = self.databases.iter().map(|d| d.objects_compared).sum();
             let rows: u64 = self.databases.iter().map(|d| d.rows_compared).sum();
             return format!(
-                "{} databases restored, {objects} objects and {rows} rows as they were",
-                self.databases.iter().filter(|d| !d.database.is_empty()).count()
+                "{} restored, {} and {} as they were",
+                counted(
+                    self.databases.iter().filter(|d| !d.database.is_empty()).count(),
+                    "database",
+                    "databases"
+                ),
+                counted(objects, "object", "objects"),
+                counted(rows, "row", "rows")
             );
         }
         let lines: Vec<String> = failed

@@ -17,7 +17,7 @@ use mykeeper_daemon::unrecorded::Unrecorded;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::{BackupTask, Task};
 use mykeeper_domain::server::Server;
-use mykeeper_domain::{JobName, RunId, SystemClock};
+use mykeeper_domain::{JobName, RunId, SystemClock, counted};
 use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper};
@@ -89,12 +89,12 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
         "configuration",
         Grade::Ok,
         format!(
-            "{} and {}: {} servers, {} destinations, {} jobs",
+            "{} and {}: {}, {}, {}",
             loaded.settings.keeper_file.display(),
             loaded.settings.schedule_file.display(),
-            loaded.settings.servers.len(),
-            loaded.settings.destinations.len(),
-            loaded.settings.jobs.len()
+            counted(loaded.settings.servers.len(), "server", "servers"),
+            counted(loaded.settings.destinations.len(), "destination", "destinations"),
+            counted(loaded.settings.jobs.len(), "job", "jobs")
         ),
     );
     for warning in &loaded.warnings {
@@ -128,8 +128,8 @@ fn report(findings: &Findings, json: bool) -> anyhow::Result<Status> {
         }
         print(&match (failed, warnings) {
             (0, 0) => "everything is in order".to_owned(),
-            (0, _) => format!("{warnings} warnings"),
-            _ => format!("{failed} failed, {warnings} warnings"),
+            (0, _) => counted(warnings, "warning", "warnings"),
+            _ => format!("{failed} failed, {}", counted(warnings, "warning", "warnings")),
         })?;
     }
     Ok(match (failed, warnings) {
@@ -398,8 +398,8 @@ async fn try_server_jobs(
                 &what,
                 Grade::Ok,
                 format!(
-                    "{} databases ({}), privileges suffice",
-                    databases.len(),
+                    "{} ({}), privileges suffice",
+                    counted(databases.len(), "database", "databases"),
                     databases.join(", ")
                 ),
             );

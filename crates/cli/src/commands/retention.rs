@@ -6,6 +6,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{environment, environment_to_look, settings_said};
 use mykeeper_daemon::jobs::retention::{Plan, plan};
+use mykeeper_domain::counted;
 use mykeeper_domain::job::Task;
 use mykeeper_domain::retention::Verdict;
 use std::path::Path;
@@ -44,8 +45,9 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
         print(&as_table(&plan, job.schedule.zone()))?;
         let condemned = plan.condemned().count();
         print(&format!(
-            "{} sets stay, {condemned} go; nothing was changed",
-            plan.decisions.len() - condemned
+            "{}, {}; nothing was changed",
+            counted(plan.decisions.len() - condemned, "set stays", "sets stay"),
+            counted(condemned, "goes", "go")
         ))?;
     }
     for warning in &plan.warnings {

@@ -291,10 +291,10 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
             &database.database
         };
         lines.push(format!(
-            "  {name}: {}, {} objects, {} rows",
+            "  {name}: {}, {}, {}",
             if database.passed { "passed" } else { "failed" },
-            database.objects_compared,
-            database.rows_compared
+            counted(database.objects_compared, "object", "objects"),
+            counted(database.rows_compared, "row", "rows")
         ));
         lines.extend(database.error.iter().map(|error| format!("    {error}")));
         lines.extend(

@@ -12,7 +12,7 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::server::Server;
-use mykeeper_domain::{BackupId, run::RunState};
+use mykeeper_domain::{BackupId, counted, run::RunState};
 use mykeeper_tools::mydumper::{
     DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record,
 };
@@ -53,9 +53,9 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         }
     };
     let dumped = format!(
-        "set {} of {} databases, {}, complete after {}",
+        "set {} of {}, {}, complete after {}",
         backup.id,
-        backup.databases.len(),
+        counted(backup.databases.len(), "database", "databases"),
         backup.size_text,
         humane(
             (backup.finished_at - backup.started_at)
@@ -191,7 +191,8 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
             server.name, context.job.name,
         )));
     }
-    context.say(format!("{} databases: {}", databases.len(), databases.join(", ")));
+    let how_many = counted(databases.len(), "database", "databases");
+    context.say(format!("{how_many}: {}", databases.join(", ")));
     before_dump(context, (task, server), &databases, &mut probe).await?;
     let version = probe.server_version().await?;
     let grants = probe.grants().await?;
@@ -414,9 +415,9 @@ async fn record_set(
         .await?;
     if backup.is_complete() {
         context.say(format!(
-            "set {} is complete: {} files, {}",
+            "set {} is complete: {}, {}",
             backup.id,
-            manifest.files.len(),
+            counted(manifest.files.len(), "file", "files"),
             backup.size_text
         ));
         return Ok(backup);

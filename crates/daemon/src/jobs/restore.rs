@@ -14,7 +14,7 @@ use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::space::{load_need, size_text};
-use mykeeper_domain::{BackupId, RunId};
+use mykeeper_domain::{BackupId, RunId, counted};
 use mykeeper_supervise::Limits;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::prove::ProveRequest;
@@ -311,7 +311,7 @@ fn refusals(target: &Target, task: &RestoreTask) -> Vec<String> {
 fn census(database: &DatabaseInventory) -> String {
     let tables = (database.tables.len(), "table");
     let others = other_objects(database);
-    [counted(tables), (!others.is_empty()).then_some(others)]
+    [some(tables), (!others.is_empty()).then_some(others)]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
@@ -326,19 +326,12 @@ fn other_objects(database: &DatabaseInventory) -> String {
         (database.procedures.len() + database.functions.len(), "routine"),
         (database.events.len(), "event"),
     ];
-    counts
-        .into_iter()
-        .filter_map(counted)
-        .collect::<Vec<_>>()
-        .join(", ")
+    counts.into_iter().filter_map(some).collect::<Vec<_>>().join(", ")
 }
 
-fn counted((count, word): (usize, &str)) -> Option<String> {
-    match count {
-        0 => None,
-        1 => Some(format!("1 {word}")),
-        more => Some(format!("{more} {word}s")),
-    }
+/// `None` where there is none.
+fn some((count, word): (usize, &str)) -> Option<String> {
+    (count > 0).then(|| counted(count, word, &format!("{word}s")))
 }
 
 /// Where each part of the set stands in the binary log.
@@ -551,8 +544,8 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
         return Err(JobError::fatal(refusals.join("; ")));
     }
     context.say(format!(
-        "loading {} databases into server {}",
-        prepared.wanted.len(),
+        "loading {} into server {}",
+        counted(prepared.wanted.len(), "database", "databases"),
         task.into
     ));
     let limits = context.limits();
@@ -607,13 +600,17 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored) -> Jo
     let objects: u64 = restored.databases.iter().map(|database| database.objects).sum();
     let rows: u64 = restored.databases.iter().map(|database| database.rows).sum();
     let summary = format!(
-        "set {id} is in server {into}: {} databases, {objects} objects and {rows} rows as they were",
-        restored.databases.len()
+        "set {id} is in server {into}: {}, {} and {} as they were",
+        counted(restored.databases.len(), "database", "databases"),
+        counted(objects, "object", "objects"),
+        counted(rows, "row", "rows")
     );
     match restored.warnings.len() + plan.left_out.len() {
         0 => Ok(JobReport::done(summary, Some(id))),
-        1 => Ok(JobReport::warned(format!("{summary}; 1 warning"), Some(id))),
-        more => Ok(JobReport::warned(format!("{summary}; {more} warnings"), Some(id))),
+        more => Ok(JobReport::warned(
+            format!("{summary}; {}", counted(more, "warning", "warnings")),
+            Some(id),
+        )),
     }
 }
 

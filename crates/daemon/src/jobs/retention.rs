@@ -15,12 +15,12 @@ use carry_out::{Removal, condemn, give_back, tidy};
 use chrono_tz::Tz;
 use mykeeper_catalog::BackupFilter;
 use mykeeper_config::Settings;
-use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, KeepReason, Verdict, plan_retention, still_serves,
 };
+use mykeeper_domain::{BackupId, counted};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -161,8 +161,8 @@ pub async fn plan(
             }
         };
         warnings.push(format!(
-            "none of the {} sets that should lie in {} is there; is it mounted? {what}",
-            gone.len(),
+            "of the {} that should lie in {} none is there; is it mounted? {what}",
+            counted(gone.len(), "set", "sets"),
             task.directory.display()
         ));
         gone.clear();
@@ -212,8 +212,12 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     let backlog = context.environment.catalog.backlog().await?;
     if backlog.waiting > 0 {
         return Err(JobError::passing(format!(
-            "nothing is removed while {} records of this machine wait for the catalog; \"mykeeper catalog status\" tells more",
-            backlog.waiting
+            "nothing is removed while {} for the catalog; \"mykeeper catalog status\" tells more",
+            counted(
+                backlog.waiting,
+                "record of this machine waits",
+                "records of this machine wait"
+            )
         )));
     }
     let mut plan = plan(&context.environment, &context.settings, task, zone).await?;
@@ -329,12 +333,12 @@ impl Done {
         };
         if let Some((id, reason)) = self.failures.first() {
             return Err(JobError::passing(format!(
-                "{} sets could not be {verb}; set {id}: {reason}",
-                self.failures.len()
+                "{} could not be {verb}; set {id}: {reason}",
+                counted(self.failures.len(), "set", "sets")
             ))
             .about(*id));
         }
-        let mut summary = format!("{kept} sets kept, {} {verb}", self.condemned);
+        let mut summary = format!("{} kept, {} {verb}", counted(kept, "set", "sets"), self.condemned);
         if action == RetentionAction::Delete && self.freed_bytes > 0 {
             summary.push_str(&format!(
                 " ({})",

@@ -159,7 +159,7 @@ fn the_service_manager_is_told_how_the_daemon_is_and_its_watchdog_is_answered() 
         (told(&daemon, "WATCHDOG=1") >= 3).then_some(())
     });
     assert!(
-        told(&daemon, "STATUS=1 jobs") >= 1,
+        told(&daemon, "STATUS=1 job,") >= 1,
         "{:?}",
         daemon.notifications()
     );
