@@ -3,7 +3,8 @@
 use super::Trial;
 use super::stage::{Engine, Setting, Stage, now_ms};
 use rustix::process::Signal;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 const KINDS: [&str; 4] = ["killed", "stopped", "restarted", "read-only"];
 /// What is met: a dump, a transfer, a proof, whatever comes.
@@ -49,6 +50,8 @@ pub(super) fn inject(trial: &mut Trial) {
                 stage.begin();
                 trial.count("daemon killed meanwhile");
                 std::thread::sleep(lasts / 2);
+            } else if trial.plan.is_short() {
+                await_backup(&stage, began, lasts);
             } else {
                 std::thread::sleep(lasts);
             }
@@ -66,8 +69,9 @@ pub(super) fn inject(trial: &mut Trial) {
             if !restarts && lasts >= needed {
                 telling.push((*kind, (began, ended)));
             }
-            // Outages come one after another too, before all is well again.
-            if trial.dice.percent(30) {
+            // Outages come one after another too, before all is well again. After the last one it is waited for anyhow.
+            let is_last = round + 1 == rounds && index + 1 == kinds.len();
+            if trial.dice.percent(30) && !is_last {
                 stage.heal();
             }
         }
@@ -78,6 +82,28 @@ pub(super) fn inject(trial: &mut Trial) {
     }
     stage.stop();
     stage.judge(trial);
+}
+
+/// Returns when a set that was begun after `began` is complete, and after `limit` anyhow.
+fn await_backup(stage: &Stage, began: i64, limit: Duration) {
+    let waited = Instant::now();
+    while waited.elapsed() < limit && !has_set_since(stage, began) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The identity of a set begins with the time at which it was begun.
+fn has_set_since(stage: &Stage, began: i64) -> bool {
+    let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries(stage.workspace.sets())
+        .flat_map(|day| entries(day.path()))
+        .filter(|set| set.path().join("mykeeper.manifest.json").exists())
+        .filter_map(|set| {
+            uuid::Uuid::parse_str(set.file_name().to_str()?)
+                .ok()?
+                .get_timestamp()
+        })
+        .any(|begun| i64::try_from(begun.to_unix().0).is_ok_and(|seconds| seconds * 1000 > began))
 }
 
 fn take_away(stage: &mut Stage, kind: &str) {
