@@ -1,5 +1,6 @@
 //! The composition root: reads the environment, the files and the clock, and puts the parts together.
 
+use crate::commands::catalog::NO_TABLES_YET;
 use crate::failure::{Failure, Status};
 use crate::output::say;
 use anyhow::Context;
@@ -135,6 +136,12 @@ pub(crate) async fn open_catalog_to_look(settings: &Settings) -> anyhow::Result<
     }
     let catalog = connect_catalog(settings).await?;
     let status = catalog.status().await?;
+    if status.applied == 0 {
+        return Err(Failure::unavailable(format!(
+            "the catalog at {} has {NO_TABLES_YET}",
+            status.url
+        )));
+    }
     if status.applied < status.latest {
         return Err(Failure::unavailable(format!(
             "the catalog at {} is at version {} of {}; \"mykeeper catalog migrate\", or the start of a daemon, brings it up",

@@ -11,9 +11,13 @@ use mykeeper_config::Settings;
 use mykeeper_daemon::rebuild::{Finding, NOT_KNOWN_AGAIN, Outcome, Rebuild, find_sets};
 use mykeeper_daemon::unrecorded::{Unrecorded, unrecorded_sets};
 use mykeeper_domain::destination::DestinationUrl;
-use mykeeper_domain::{Clock, DestinationName, SystemClock};
+use mykeeper_domain::{Clock, DestinationName, SystemClock, counted};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+
+/// Of a catalog that is new.
+pub(crate) const NO_TABLES_YET: &str =
+    "no tables of mykeeper's yet; the first start of the daemon, or \"mykeeper catalog migrate\", makes them";
 
 pub(crate) async fn migrate(config: &Path, json: bool) -> anyhow::Result<Status> {
     let settings = load_settings(config)?.settings;
@@ -60,8 +64,10 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
         let file = missing_file(&settings).map_or("", |_| "the catalog is not there, and ");
         say(&format!("warning: {file}{}", Unrecorded::describe(&unrecorded)));
     }
+    // One that has no tables yet is as it should be: whoever needs them first makes them.
+    let is_older = (1..status.latest).contains(&status.applied);
     Ok(
-        if status.applied < status.latest || journal.waiting + journal.refused > 0 || !unrecorded.is_empty() {
+        if is_older || journal.waiting + journal.refused > 0 || !unrecorded.is_empty() {
             Status::Warnings
         } else {
             Status::Done
@@ -98,7 +104,9 @@ fn show(status: &MigrationStatus, json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(status);
     }
-    let state = if status.applied < status.latest {
+    let state = if status.applied == 0 {
+        NO_TABLES_YET.to_owned()
+    } else if status.applied < status.latest {
         format!(
             "version {} of {}: run \"mykeeper catalog migrate\"",
             status.applied, status.latest
@@ -108,7 +116,7 @@ fn show(status: &MigrationStatus, json: bool) -> anyhow::Result<()> {
     };
     let sets = status.backups.map_or_else(
         || "no user_backup table".to_owned(),
-        |sets| format!("{sets} sets"),
+        |sets| counted(sets, "set", "sets"),
     );
     print(&format!("{} ({}): {state}, {sets}", status.url, status.engine))
 }
@@ -177,10 +185,12 @@ pub(crate) async fn rebuild(
         print(&findings_table(&findings, dry_run))?;
         let verb = if dry_run { "would be added" } else { "added" };
         print(&format!(
-            "{added} sets {verb}, {incomplete} more as not complete; {} were there already, {} folders are copies, \
-             {damaged} have a damaged record, {no_record} have none",
-            count(Outcome::Present),
-            count(Outcome::Copy)
+            "{} {verb}, {incomplete} more as not complete; {} there already, {}, {} a damaged record, {} none",
+            counted(added, "set", "sets"),
+            counted(count(Outcome::Present), "was", "were"),
+            counted(count(Outcome::Copy), "folder is a copy", "folders are copies"),
+            counted(damaged, "has", "have"),
+            counted(no_record, "has", "have")
         ))?;
     }
     if findings.is_empty() {

@@ -2,7 +2,7 @@
 
 mod room;
 
-use super::catalog::find_unrecorded;
+use super::catalog::{NO_TABLES_YET, find_unrecorded};
 use crate::failure::{Failure, Status};
 use crate::output::describe_backlog;
 use crate::output::{coloured, print, print_json};
@@ -246,7 +246,7 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
         status if status.applied == 0 => findings.add(
             "catalog",
             Grade::Ok,
-            format!("{} ({}) is reachable and still empty; the daemon's first start makes its tables", status.url, status.engine),
+            format!("{} ({}) can be reached: {NO_TABLES_YET}", status.url, status.engine),
         ),
         status if status.applied < status.latest => findings.add(
             "catalog",

@@ -34,6 +34,18 @@ fn wait_for_empty_journal(workspace: &Workspace) {
 fn without_a_catalog_a_backup_is_made_and_recorded_later() {
     let (_source, mut server, workspace) = two_servers();
     workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, ""));
+    // A new one is as it should be, whoever is asked.
+    let no_tables = "no tables of mykeeper's yet";
+    workspace
+        .mykeeper(&["catalog", "status"])
+        .assert_code(0)
+        .assert_says(no_tables);
+    let check = workspace.mykeeper(&["check"]);
+    check.assert_code(0).assert_says(no_tables);
+    workspace
+        .mykeeper(&["runs"])
+        .assert_code(3)
+        .assert_says(no_tables);
     server.stop();
     // What is about the catalog cannot be done; what the catalog only records goes on.
     for command in [&["runs"][..], &["jobs"], &["catalog", "status"]] {
