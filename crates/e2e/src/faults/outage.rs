@@ -41,7 +41,7 @@ pub(super) fn inject(trial: &mut Trial) {
                 std::thread::sleep(trial.dice.millis(0, 500));
             }
             let lasts = trial.lasts((14_000, 15_000), (2_000, 30_000));
-            let restarts = !trial.plan.is_short() && trial.dice.percent(25);
+            let restarts = !trial.plan.is_short() && trial.dice.percent(40);
             take_away(&mut stage, kind);
             let began = now_ms();
             if restarts {
