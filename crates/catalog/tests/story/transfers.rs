@@ -1,0 +1,197 @@
+//! Transfers leave their marks.
+
+use super::*;
+
+pub(super) async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
+    let n7 = node("n7");
+    let newer = backup("n7", noon());
+    let older = backup("n7", noon() - minutes(60));
+    let local = Backup {
+        transfer_to: vec![],
+        transfer_complete: LOCAL_BACKUP.into(),
+        ..backup("n7", noon())
+    };
+    let broken = Backup {
+        complete: vec![true, false],
+        ..backup("n7", noon())
+    };
+    let elsewhere = backup("n8", noon());
+    for backup in [&newer, &older, &local, &broken, &elsewhere] {
+        insert(catalog, backup).await;
+    }
+    let pending = async |limit| {
+        let found = catalog.pending_transfers(&n7, &vault(), limit).await.unwrap();
+        found.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
+    };
+    assert_eq!(pending(100).await, [older.id, newer.id], "oldest first");
+    assert_eq!(pending(1).await, [older.id]);
+    assert_eq!(
+        catalog
+            .pending_transfers(&n7, &DestinationName::new("attic").unwrap(), 9)
+            .await
+            .unwrap(),
+        []
+    );
+
+    let dest = "rsync://backup@vault/sets";
+    let mut attempts = Vec::new();
+    for (number, state) in [RunState::Failed, RunState::TimedOut, RunState::Succeeded]
+        .into_iter()
+        .enumerate()
+    {
+        let started = noon() + minutes(10 * number as i64);
+        let mut attempt = transfer(&older, number as u32 + 1, TransferPurpose::Send, started);
+        catalog.start_transfer(&attempt, dest).await.unwrap();
+        catalog.start_transfer(&attempt, dest).await.unwrap();
+        assert_eq!(
+            catalog.unfinished_transfers(&n7).await.unwrap(),
+            std::slice::from_ref(&attempt)
+        );
+        let end = end(state, Some("why"), started + minutes(2));
+        assert!(
+            catalog
+                .finish_transfer(attempt.id, &end, Some(1 << 40))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !catalog.finish_transfer(attempt.id, &end, None).await.unwrap(),
+            "it is final"
+        );
+        (
+            attempt.state,
+            attempt.reason,
+            attempt.sent_bytes,
+            attempt.finished_at,
+        ) = (state, end.reason, Some(1 << 40), Some(end.finished_at));
+        attempts.push(attempt);
+        let marks = ["N", "N,N", "N,N,Y"][number];
+        assert_eq!(
+            catalog.backup(older.id).await.unwrap().unwrap().transfer_complete,
+            marks
+        );
+    }
+    assert_eq!(catalog.transfers(older.id).await.unwrap(), attempts);
+    assert_eq!(catalog.unfinished_transfers(&n7).await.unwrap(), []);
+    let sent = catalog.backup(older.id).await.unwrap().unwrap();
+    assert!(sent.is_transferred());
+    assert_eq!(sent.remote_dest, dest);
+    assert_eq!(sent.transfer_started_at, Some(noon()), "of the first attempt");
+    assert_eq!(sent.transfer_finished_at, Some(noon() + minutes(22)));
+    assert_eq!(pending(100).await, [newer.id]);
+
+    // A copy that has rotted is missing again; the clock stands still meanwhile.
+    let moment = noon() + minutes(40);
+    let verify = transfer(&older, 1, TransferPurpose::Verify, moment);
+    catalog.start_transfer(&verify, dest).await.unwrap();
+    catalog
+        .finish_transfer(verify.id, &end(RunState::Interrupted, None, moment), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        pending(100).await,
+        [newer.id],
+        "who was interrupted has seen nothing"
+    );
+    let verify = transfer(&older, 2, TransferPurpose::Verify, moment);
+    catalog.start_transfer(&verify, dest).await.unwrap();
+    catalog
+        .finish_transfer(
+            verify.id,
+            &end(RunState::Failed, Some("a.sql differs"), moment),
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        catalog.backup(older.id).await.unwrap().unwrap().transfer_complete,
+        "N,N,Y,N"
+    );
+    assert_eq!(pending(100).await, [older.id, newer.id]);
+    let resend = transfer(&older, 1, TransferPurpose::Send, moment);
+    catalog.start_transfer(&resend, dest).await.unwrap();
+    catalog
+        .finish_transfer(resend.id, &end(RunState::Succeeded, None, moment), Some(1))
+        .await
+        .unwrap();
+    assert_eq!(pending(100).await, [newer.id]);
+    assert_eq!(
+        catalog.backup(older.id).await.unwrap().unwrap().transfer_complete,
+        "N,N,Y,N,Y"
+    );
+
+    // Not tried, since the original is damaged: what has arrived counts as before.
+    let before = catalog.backup(older.id).await.unwrap().unwrap();
+    let skipped = transfer(&older, 1, TransferPurpose::Send, moment + minutes(1));
+    catalog.start_transfer(&skipped, dest).await.unwrap();
+    let skip = end(
+        RunState::Skipped,
+        Some("the original is damaged"),
+        moment + minutes(2),
+    );
+    assert!(catalog.finish_transfer(skipped.id, &skip, None).await.unwrap());
+    assert_eq!(catalog.backup(older.id).await.unwrap().unwrap(), before);
+    assert_eq!(pending(100).await, [newer.id]);
+    // And a comparison that came to nothing for the same reason.
+    let verify = transfer(&older, 3, TransferPurpose::Verify, moment + minutes(1));
+    catalog.start_transfer(&verify, dest).await.unwrap();
+    let warned = end(RunState::Warned, Some("the original is damaged"), moment);
+    assert!(catalog.finish_transfer(verify.id, &warned, None).await.unwrap());
+    assert_eq!(catalog.backup(older.id).await.unwrap().unwrap(), before);
+    assert_eq!(pending(100).await, [newer.id]);
+
+    // By hand to where it was not meant to go.
+    let by_hand = transfer(&local, 1, TransferPurpose::Send, moment);
+    catalog.start_transfer(&by_hand, dest).await.unwrap();
+    catalog
+        .finish_transfer(by_hand.id, &end(RunState::Succeeded, None, moment), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        catalog.backup(local.id).await.unwrap().unwrap().transfer_complete,
+        "Y"
+    );
+}
+
+pub(super) async fn verifications_fall_due(catalog: &dyn Catalog) {
+    let n7 = node("n7");
+    let due = async |before| {
+        catalog
+            .due_verifications(&n7, &vault(), before, 10)
+            .await
+            .unwrap()
+    };
+    let moment = noon() + minutes(40);
+    assert_eq!(due(moment).await, [], "not before its time");
+    let found = due(moment + minutes(1)).await;
+    assert_eq!(
+        found.len(),
+        2,
+        "the set that was sent again, and the one that was sent by hand"
+    );
+    let verify = transfer(&found[0], 1, TransferPurpose::Verify, moment + minutes(5));
+    catalog.start_transfer(&verify, "x").await.unwrap();
+    catalog
+        .finish_transfer(
+            verify.id,
+            &end(RunState::Succeeded, None, moment + minutes(5)),
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(due(moment + minutes(1)).await, [found[1].clone()]);
+    let order: Vec<_> = due(moment + minutes(9))
+        .await
+        .into_iter()
+        .map(|backup| backup.id)
+        .collect();
+    assert_eq!(order, [found[1].id, found[0].id], "longest unseen first");
+    assert_eq!(
+        catalog
+            .due_verifications(&n7, &vault(), moment + minutes(9), 1)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
