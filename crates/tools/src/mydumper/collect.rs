@@ -3,12 +3,18 @@
 //! The kernel says when a file was closed after writing. What it did not say (a full queue, a file renamed after the
 //! fact) is made up for at the end, by looking at the folder once and reading only what is not known as it is.
 
+mod folder;
+mod last_look;
+
+pub(crate) use folder::watch;
+use folder::{is_handled_early, list, serves, text_bytes};
+
 use crate::digest::{FileDigest, Stamp, digest_file_until};
 use crate::error::ToolError;
 use crate::log::{Progress, RunLog};
 use crate::room;
 use futures::StreamExt;
-use inotify::{EventMask, EventStream, Inotify, WatchMask};
+use inotify::{EventMask, EventStream};
 use mykeeper_domain::space::Room;
 use mykeeper_supervise::Activity;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -22,23 +28,16 @@ use tokio_util::sync::CancellationToken;
 const READERS: usize = 2;
 /// Files known to be finished and not yet read; more are found again at the end.
 const MAX_WAITING: usize = 100_000;
-const EVENT_BUFFER_BYTES: usize = 64 * 1024;
 /// Notices are ready at once; someone else may go on writing to the folder.
 const REST_PAUSE: Duration = Duration::from_millis(20);
 const REST_LIMIT: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
 /// One look at a file.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
-/// What is being read when the dump is given up has so long to notice; a file system may be away.
-const GIVEN_UP_WITHIN: Duration = Duration::from_secs(30);
 /// Less is as good as nothing: 0.10 with compression spins for ever when there is none.
 const LEAST_FREE_BYTES: u64 = 1024 * 1024;
 /// Ticks without space and without growth until the dump is given up.
 const FULL_TICKS: u32 = 3;
-/// Content kept of `metadata`, and of the small files that are looked into.
-const METADATA_TEXT_BYTES: usize = 64 * 1024 * 1024;
-const SCHEMA_TEXT_BYTES: usize = 64 * 1024 * 1024;
-
 /// One finished file, by its name in the folder.
 pub(crate) type Digests = BTreeMap<String, Result<FileDigest, String>>;
 
@@ -90,29 +89,6 @@ pub(crate) struct Collector<'a> {
     finished_bytes: u64,
     seen_bytes: u64,
     full_ticks: u32,
-}
-
-/// Begins to watch a folder. Blocks.
-///
-/// # Errors
-/// [`ToolError::Io`]: it is not there, or no more may be watched.
-pub(crate) fn watch(dir: &Path) -> Result<EventStream<Vec<u8>>, ToolError> {
-    let error = |source| ToolError::Io {
-        action: "watch",
-        path: dir.to_owned(),
-        source,
-    };
-    let inotify = Inotify::init().map_err(error)?;
-    let mask = WatchMask::CREATE
-        | WatchMask::CLOSE_WRITE
-        | WatchMask::MOVED_TO
-        | WatchMask::MOVED_FROM
-        | WatchMask::DELETE
-        | WatchMask::ONLYDIR;
-    inotify.watches().add(dir, mask).map_err(error)?;
-    inotify
-        .into_event_stream(vec![0; EVENT_BUFFER_BYTES])
-        .map_err(error)
 }
 
 impl<'a> Collector<'a> {
@@ -340,146 +316,6 @@ impl<'a> Collector<'a> {
             }
         }
     }
-
-    /// One look at the folder: what is not known as it is now is read now, unless the end came from outside, when
-    /// nothing can be whole.
-    async fn finish(mut self, give_up: &CancellationToken) -> Collected {
-        let away = format!("the file system of {} does not answer", self.dir.display());
-        while let Some(Some(read)) = unless_away(give_up, self.reading.join_next()).await {
-            if let Ok((name, stamp, result)) = read {
-                self.keep(&name, stamp, result);
-            }
-        }
-        let mut collected = Collected {
-            gone: &self.gone - &self.had_rows.iter().cloned().collect(),
-            ..Collected::default()
-        };
-        let dir = self.dir.clone();
-        let listing = tokio::task::spawn_blocking(move || list(&dir));
-        let files = match unless_away(give_up, listing).await {
-            Some(Ok(Ok(files))) => files,
-            None => {
-                collected.fault = Some(away);
-                return collected;
-            }
-            Some(Ok(Err(error))) => {
-                collected.fault = Some(error.to_string());
-                return collected;
-            }
-            Some(Err(error)) => {
-                collected.fault = Some(format!("cannot list {}: {error}", self.dir.display()));
-                return collected;
-            }
-        };
-        let mut unread: VecDeque<String> = VecDeque::new();
-        for (name, stamp) in files {
-            match self
-                .known
-                .get(&stamp.inode)
-                .filter(|known| known.stamp == stamp && serves(known, &name))
-            {
-                Some(known) => drop(collected.digests.insert(name, Ok(known.clone()))),
-                None => unread.push_back(name),
-            }
-        }
-        let mut readers: JoinSet<(String, Result<FileDigest, ToolError>)> = JoinSet::new();
-        loop {
-            while !give_up.is_cancelled()
-                && readers.len() < READERS
-                && let Some(name) = unread.pop_front()
-            {
-                let (path, stop) = (self.dir.join(&name), give_up.clone());
-                readers.spawn_blocking(move || {
-                    let result = digest_file_until(&path, &name, text_bytes(&name), &stop);
-                    (name, result)
-                });
-            }
-            match unless_away(give_up, readers.join_next()).await {
-                Some(Some(Ok((name, result)))) => {
-                    collected
-                        .digests
-                        .insert(name, result.map_err(|error| error.to_string()));
-                }
-                Some(Some(Err(error))) => collected.fault = Some(format!("cannot read a file: {error}")),
-                Some(None) => break,
-                None => {
-                    collected.fault = Some(away);
-                    break;
-                }
-            }
-        }
-        for name in unread {
-            collected
-                .digests
-                .insert(name, Err("it was not read, as the dump was ended".to_owned()));
-        }
-        collected
-    }
-}
-
-/// What comes of `work`; `None` when the dump is given up and nothing has come of it some time later.
-async fn unless_away<T>(give_up: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        result = work => Some(result),
-        () = async {
-            give_up.cancelled().await;
-            tokio::time::sleep(GIVEN_UP_WITHIN).await;
-        } => None,
-    }
-}
-
-fn list(dir: &Path) -> Result<Vec<(String, Stamp)>, ToolError> {
-    let error = |source| ToolError::Io {
-        action: "list",
-        path: dir.to_owned(),
-        source,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(error)? {
-        let entry = entry.map_err(error)?;
-        let metadata = entry.metadata().map_err(error)?;
-        if metadata.is_file() {
-            files.push((
-                entry.file_name().to_string_lossy().into_owned(),
-                Stamp::of(&metadata),
-            ));
-        }
-    }
-    Ok(files)
-}
-
-/// `metadata` is written from beginning to end of the dump, and is closed and renamed at its end.
-fn is_handled_early(name: &str) -> bool {
-    !is_metadata(name)
-}
-
-/// Not the files of a database that is called `metadata_store`.
-fn is_metadata(name: &str) -> bool {
-    name.strip_prefix("metadata").is_some_and(|rest| {
-        let number = rest.strip_prefix(".partial.");
-        matches!(rest, "" | ".partial" | ".header")
-            || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
-    })
-}
-
-/// Whether what was read of a file, perhaps under another name, is all that is needed of `name`.
-fn serves(known: &FileDigest, name: &str) -> bool {
-    known.text.is_some() || known.plain_bytes > text_bytes(name) as u64 || text_bytes(name) == 0
-}
-
-fn text_bytes(name: &str) -> usize {
-    let plain = crate::digest::Compression::strip(name);
-    if is_metadata(name) {
-        METADATA_TEXT_BYTES
-    } else if ["-schema-post.sql", "-schema-triggers.sql", "-schema-create.sql"]
-        .iter()
-        .any(|end| plain.ends_with(end))
-    {
-        SCHEMA_TEXT_BYTES
-    } else {
-        0
-    }
 }
 
 #[cfg(test)]
@@ -582,27 +418,6 @@ mod tests {
         fn progress(&self, progress: Progress) {
             self.0
                 .store(progress.done_bytes, std::sync::atomic::Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn a_database_may_be_called_metadata() {
-        for name in [
-            "metadata",
-            "metadata.partial",
-            "metadata.partial.0",
-            "metadata.header",
-        ] {
-            assert_eq!(text_bytes(name), METADATA_TEXT_BYTES, "{name}");
-        }
-        for name in [
-            "metadata.t.sql.gz",
-            "metadata_store.t.sql",
-            "metadata.partial.sql",
-            "metadata.0.sql",
-        ] {
-            assert_eq!(text_bytes(name), 0, "{name}");
-            assert!(is_handled_early(name), "{name}");
         }
     }
 

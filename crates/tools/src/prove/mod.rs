@@ -6,6 +6,7 @@
 //! for it. What is defined upon the tables is always loaded by us, when the tables of every database are there.
 
 pub(crate) mod compare;
+pub(crate) mod define;
 pub(crate) mod expect;
 pub(crate) mod feed;
 pub(crate) mod files;

@@ -3,17 +3,17 @@
 //! Each statement is for itself: one that the server refuses is told, and the others go on. A client ends at the first
 //! refusal, so another one takes up behind it.
 
+mod views;
+
 use super::client::{Client, Heard, Piece, mark};
 use super::load::Loaded;
+use super::unit::{Unit, event_name, event_pattern, own_settings, read_unit};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use crate::probe::quoted_name;
-use crate::prove::expect::each_statement;
+use crate::prove::define::is_excused;
 use crate::prove::feed::{Complaint, MODES, SYNTAX_ERROR, is_setting};
 use crate::prove::layout::{Layout, SetFile};
-use crate::prove::load::is_excused;
-use regex::bytes::Regex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
@@ -36,16 +36,6 @@ pub(super) struct Complaints {
     pub(super) excused_views: BTreeSet<String>,
     /// Events that are over.
     pub(super) past_events: BTreeSet<String>,
-}
-
-/// One file of definitions.
-#[derive(Clone, Debug)]
-struct Unit {
-    database: String,
-    /// The view's name, for a view.
-    view: Option<String>,
-    path: String,
-    statements: Vec<Vec<u8>>,
 }
 
 /// Where a statement stands: unit, statement.
@@ -173,82 +163,6 @@ impl<'a> Definer<'a> {
                 .collect()
         })
         .await
-    }
-
-    /// Round by round, as long as one more can be created: a view may stand on one that comes later.
-    async fn define_views(
-        &self,
-        (loaded, definers): (&mut Loaded, &mut BTreeMap<String, u64>),
-    ) -> Result<(), ToolError> {
-        let files = self.layout.databases.iter().flat_map(|(database, files)| {
-            let views = files.views.iter();
-            views.map(move |(view, file)| (database.clone(), Some(view.clone()), file.clone()))
-        });
-        let mut waiting = self.read_units(files.collect(), |_| true).await?;
-        let mut failed: Vec<(Unit, Complaint)> = Vec::new();
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let outcome = self.define(&waiting).await?;
-            let views = Outcome {
-                refused: Vec::new(),
-                notes: outcome.notes,
-            };
-            note(&waiting, &views, (loaded, definers));
-            let mut first: BTreeMap<usize, Complaint> = BTreeMap::new();
-            for (unit, complaint) in outcome.refused {
-                first.entry(unit).or_insert(complaint);
-            }
-            failed = waiting
-                .into_iter()
-                .enumerate()
-                .filter_map(|(index, unit)| first.remove(&index).map(|complaint| (unit, complaint)))
-                .collect();
-            if failed.len() == before {
-                break;
-            }
-            waiting = failed.iter().map(|(unit, _)| unit.clone()).collect();
-        }
-        self.judge_views(&failed, loaded);
-        Ok(())
-    }
-
-    /// Tells a view that stands on what was not asked for from one that should be there.
-    fn judge_views(&self, failed: &[(Unit, Complaint)], loaded: &mut Loaded) {
-        let name = |unit: &'_ Unit| unit.view.clone().unwrap_or_default();
-        let mut excused: BTreeSet<(String, String)> = BTreeSet::new();
-        loop {
-            let before = excused.len();
-            for (unit, complaint) in failed {
-                let known = excused
-                    .iter()
-                    .map(|(database, view)| (database.as_str(), view.as_str()))
-                    .collect();
-                if is_excused(
-                    complaint,
-                    &|name| self.layout.databases.contains_key(name),
-                    &known,
-                ) {
-                    excused.insert((unit.database.clone(), name(unit)));
-                }
-            }
-            if excused.len() == before {
-                break;
-            }
-        }
-        for (unit, complaint) in failed {
-            let state = loaded.complaints.entry(unit.database.clone()).or_default();
-            if excused.contains(&(unit.database.clone(), name(unit))) {
-                state.excused_views.insert(name(unit));
-                loaded.warnings.push(format!(
-                    "{}: view {} is left out: it stands on what is neither restored nor in the server: {}",
-                    unit.database,
-                    name(unit),
-                    complaint.text
-                ));
-            } else {
-                state.refusals.push(complaint.to_string());
-            }
-        }
     }
 
     /// Feeds all units, behind each refusal with another client.
@@ -411,23 +325,6 @@ fn hint(code: u16) -> &'static str {
     }
 }
 
-/// What comes before each file, whatever the one before has left behind. The dump of a routine does not always say in
-/// which mode it was written: the server's own is the likeliest.
-fn own_settings(unit: &Unit) -> [String; 5] {
-    let mode = if unit.view.is_some() {
-        "''"
-    } else {
-        "@@GLOBAL.sql_mode"
-    };
-    [
-        "SET NAMES utf8mb4".to_owned(),
-        format!("USE {}", quoted_name(&unit.database)),
-        "SET NAMES binary".to_owned(),
-        "SET SESSION foreign_key_checks=0, time_zone=@@GLOBAL.time_zone".to_owned(),
-        format!("SET SESSION sql_mode={mode}"),
-    ]
-}
-
 /// Another mode for another try: first none at all.
 fn mode_of_try(tries: usize) -> Option<&'static str> {
     match tries {
@@ -435,26 +332,6 @@ fn mode_of_try(tries: usize) -> Option<&'static str> {
         1 => Some(""),
         more => MODES.get(more - 2).copied(),
     }
-}
-
-fn read_unit(
-    database: &str,
-    view: Option<String>,
-    file: &SetFile,
-    wanted: &dyn Fn(&[u8]) -> bool,
-) -> Result<Unit, ToolError> {
-    let mut statements = Vec::new();
-    each_statement(file, &mut |statement| {
-        if wanted(statement) {
-            statements.push(statement.trim_ascii().to_vec());
-        }
-    })?;
-    Ok(Unit {
-        database: database.to_owned(),
-        view,
-        path: file.path.clone(),
-        statements,
-    })
 }
 
 /// Keeps refusals, and counts the definers that are missing.
@@ -494,20 +371,6 @@ fn note(units: &[Unit], outcome: &Outcome, (loaded, definers): (&mut Loaded, &mu
 /// The number in `Note (Code 1449): ...`.
 fn note_code(line: &str) -> Option<u16> {
     line.split_once("(Code ")?.1.split_once(')')?.0.parse().ok()
-}
-
-fn event_pattern() -> Result<Regex, ToolError> {
-    const PATTERN: &str = r"(?is)^\s*(?:DROP\s+EVENT\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(?:`(?:[^`]|``)*`|'[^']*'|[^\s@`']+)(?:@(?:`(?:[^`]|``)*`|'[^']*'|[^\s`']+))?\s+)?EVENT\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`((?:[^`]|``)+)`|([^\s`]+)))";
-    Regex::new(PATTERN).map_err(|error| ToolError::Failed {
-        message: format!("cannot read dumps: {error}"),
-        passing: false,
-    })
-}
-
-fn event_name(pattern: &Regex, statement: &[u8]) -> Option<String> {
-    let found = pattern.captures(statement)?;
-    let name = found.get(1).or_else(|| found.get(2))?;
-    Some(String::from_utf8_lossy(name.as_bytes()).replace("``", "`"))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod define;
 mod load;
 mod standing;
 mod target;
+mod unit;
 
 pub use check::{CheckedSet, check_set, survey_set};
 pub use target::{DataDir, SYSTEM_DATABASES, Target, is_system_database, look_at_target};

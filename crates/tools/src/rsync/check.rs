@@ -2,7 +2,7 @@
 
 use super::argv::Way;
 use super::exit::failure;
-use super::send::{password_file, private_folder};
+use super::private::{password_file, private_folder};
 use super::{RsyncInfo, run_rsync};
 use crate::env::ToolEnv;
 use crate::error::ToolError;

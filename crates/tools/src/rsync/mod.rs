@@ -8,8 +8,10 @@
 mod argv;
 mod check;
 mod exit;
+mod look;
 mod original;
 mod output;
+mod private;
 mod send;
 
 pub use check::{CheckRequest, check_destination};

@@ -2,8 +2,10 @@
 
 use super::argv::Way;
 use super::exit::failure;
+use super::look::{Seen, look_at, missing};
 use super::original::{Halt, Original};
 use super::output::{Stats, parse_itemized, parse_progress, unescape};
+use super::private::{password_file, private_folder};
 use super::{RsyncInfo, run_rsync};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -11,15 +13,13 @@ use crate::log::Progress;
 use crate::room::room_of;
 use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::manifest::MANIFEST_FILE;
-use mykeeper_domain::space::{Need, size_text};
 use mykeeper_supervise::{Exit, Limits};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 /// How many differing files are named.
 const MAX_NAMED: usize = 100;
@@ -469,48 +469,6 @@ fn add(total: &mut Stats, more: Stats) {
     total.sent_bytes = sum(total.sent_bytes, more.sent_bytes);
 }
 
-/// Our own copy of the password, 0600, for as long as the handle lives.
-///
-/// A daemon that asks for a user always gets one: without it rsync would ask the terminal, and wait.
-pub(super) fn password_file(
-    destination: &Destination,
-    password: Option<&SecretString>,
-    private_dir: &Path,
-) -> Result<Option<NamedTempFile>, ToolError> {
-    let DestinationUrl::Daemon { user, .. } = &destination.url else {
-        return Ok(None);
-    };
-    if password.is_none() && user.is_none() {
-        return Ok(None);
-    }
-    let fail = |source| ToolError::Io {
-        action: "create",
-        path: private_dir.to_owned(),
-        source,
-    };
-    let mut file = tempfile::Builder::new()
-        .prefix("rsync-password-")
-        .tempfile_in(private_dir)
-        .map_err(fail)?;
-    let text = password.map_or("none", |password| password.expose_secret());
-    writeln!(file, "{text}")
-        .and_then(|()| file.flush())
-        .map_err(fail)?;
-    Ok(Some(file))
-}
-
-/// A folder of our own that is removed when the handle goes.
-pub(super) fn private_folder(private_dir: &Path, prefix: &str) -> Result<TempDir, ToolError> {
-    tempfile::Builder::new()
-        .prefix(prefix)
-        .tempdir_in(private_dir)
-        .map_err(|source| ToolError::Io {
-            action: "create",
-            path: private_dir.to_owned(),
-            source,
-        })
-}
-
 /// The limits, with time for either end to read so much for its checksums.
 fn with_reading_time(limits: &Limits, bytes: u64) -> Limits {
     let reading = Duration::from_secs(bytes / CHECKSUM_BYTES_PER_SECOND);
@@ -518,86 +476,4 @@ fn with_reading_time(limits: &Limits, bytes: u64) -> Limits {
         stall: limits.stall.map(|stall| stall + reading),
         ..limits.clone()
     }
-}
-
-/// What a look at the local set told.
-struct Seen {
-    total_bytes: u64,
-    largest: u64,
-    original: Option<Original>,
-    /// The destination's folder is the set's own.
-    lies_there: bool,
-}
-
-/// Blocks.
-fn look_at(set_dir: &Path, there: Option<&Path>) -> Result<Seen, Halt> {
-    let (total_bytes, largest) = folder_sizes(set_dir)?;
-    let original = Original::read(set_dir)?;
-    let lies_there = there.is_some_and(|there| {
-        matches!((std::fs::canonicalize(there), std::fs::canonicalize(set_dir)), (Ok(a), Ok(b)) if a == b)
-    });
-    Ok(Seen {
-        total_bytes,
-        largest,
-        original,
-        lies_there,
-    })
-}
-
-/// What is still to be sent of a set: files that are not there, or of another size.
-fn missing(set_dir: &Path, there: &Path) -> Result<Need, ToolError> {
-    let (mut bytes, mut files, mut total) = (0, 0, 0);
-    each_file(set_dir, &mut |path, size| {
-        total += size;
-        let arrived = path
-            .strip_prefix(set_dir)
-            .ok()
-            .and_then(|relative| there.join(relative).symlink_metadata().ok());
-        if arrived.is_none_or(|arrived| arrived.len() != size) {
-            bytes += size;
-            files += 1;
-        }
-    })?;
-    let arrived = match total - bytes {
-        0 => String::new(),
-        arrived => format!(", of which {} are there", size_text(arrived)),
-    };
-    Ok(Need {
-        bytes,
-        files,
-        because: format!("the set has {}{arrived}", size_text(total)),
-    })
-}
-
-/// Bytes of all files below `folder`, and of the largest.
-fn folder_sizes(folder: &Path) -> Result<(u64, u64), ToolError> {
-    let (mut total, mut largest) = (0, 0);
-    each_file(folder, &mut |_, bytes| {
-        total += bytes;
-        largest = bytes.max(largest);
-    })?;
-    Ok((total, largest))
-}
-
-/// Every file below `folder` with its size.
-fn each_file(folder: &Path, on_file: &mut dyn FnMut(&Path, u64)) -> Result<(), ToolError> {
-    let fail = |path: &Path, source| ToolError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|source| fail(&folder, source))? {
-            let entry = entry.map_err(|source| fail(&folder, source))?;
-            let kind = entry.file_type().map_err(|source| fail(&folder, source))?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                let bytes = entry.metadata().map_err(|source| fail(&folder, source))?.len();
-                on_file(&entry.path(), bytes);
-            }
-        }
-    }
-    Ok(())
 }

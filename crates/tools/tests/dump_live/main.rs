@@ -2,6 +2,8 @@
 //!
 //! `MYKEEPER_TEST_MYDUMPER=/path/to/mydumper` runs them with another one than the installed.
 
+mod accounts;
+mod damage;
 mod faults;
 mod locks;
 mod strays;

@@ -1,0 +1,102 @@
+//! The end of a dump's folder: what is not known as it is now is read now.
+
+use super::folder::{list, serves, text_bytes};
+use super::{Collected, Collector, READERS};
+use crate::digest::{FileDigest, digest_file_until};
+use crate::error::ToolError;
+use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What is being read when the dump is given up has so long to notice; a file system may be away.
+const GIVEN_UP_WITHIN: Duration = Duration::from_secs(30);
+
+impl Collector<'_> {
+    /// One look at the folder: what is not known as it is now is read now, unless the end came from outside, when
+    /// nothing can be whole.
+    pub(super) async fn finish(mut self, give_up: &CancellationToken) -> Collected {
+        let away = format!("the file system of {} does not answer", self.dir.display());
+        while let Some(Some(read)) = unless_away(give_up, self.reading.join_next()).await {
+            if let Ok((name, stamp, result)) = read {
+                self.keep(&name, stamp, result);
+            }
+        }
+        let mut collected = Collected {
+            gone: &self.gone - &self.had_rows.iter().cloned().collect(),
+            ..Collected::default()
+        };
+        let dir = self.dir.clone();
+        let listing = tokio::task::spawn_blocking(move || list(&dir));
+        let files = match unless_away(give_up, listing).await {
+            Some(Ok(Ok(files))) => files,
+            None => {
+                collected.fault = Some(away);
+                return collected;
+            }
+            Some(Ok(Err(error))) => {
+                collected.fault = Some(error.to_string());
+                return collected;
+            }
+            Some(Err(error)) => {
+                collected.fault = Some(format!("cannot list {}: {error}", self.dir.display()));
+                return collected;
+            }
+        };
+        let mut unread: VecDeque<String> = VecDeque::new();
+        for (name, stamp) in files {
+            match self
+                .known
+                .get(&stamp.inode)
+                .filter(|known| known.stamp == stamp && serves(known, &name))
+            {
+                Some(known) => drop(collected.digests.insert(name, Ok(known.clone()))),
+                None => unread.push_back(name),
+            }
+        }
+        let mut readers: JoinSet<(String, Result<FileDigest, ToolError>)> = JoinSet::new();
+        loop {
+            while !give_up.is_cancelled()
+                && readers.len() < READERS
+                && let Some(name) = unread.pop_front()
+            {
+                let (path, stop) = (self.dir.join(&name), give_up.clone());
+                readers.spawn_blocking(move || {
+                    let result = digest_file_until(&path, &name, text_bytes(&name), &stop);
+                    (name, result)
+                });
+            }
+            match unless_away(give_up, readers.join_next()).await {
+                Some(Some(Ok((name, result)))) => {
+                    collected
+                        .digests
+                        .insert(name, result.map_err(|error| error.to_string()));
+                }
+                Some(Some(Err(error))) => collected.fault = Some(format!("cannot read a file: {error}")),
+                Some(None) => break,
+                None => {
+                    collected.fault = Some(away);
+                    break;
+                }
+            }
+        }
+        for name in unread {
+            collected
+                .digests
+                .insert(name, Err("it was not read, as the dump was ended".to_owned()));
+        }
+        collected
+    }
+}
+
+/// What comes of `work`; `None` when the dump is given up and nothing has come of it some time later.
+async fn unless_away<T>(give_up: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = work => Some(result),
+        () = async {
+            give_up.cancelled().await;
+            tokio::time::sleep(GIVEN_UP_WITHIN).await;
+        } => None,
+    }
+}

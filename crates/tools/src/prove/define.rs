@@ -1,0 +1,293 @@
+//! What stands upon tables, in the throwaway server: routines and triggers, views, events, and accounts for definers.
+
+use super::feed::{Complaint, Feeder, Manner, quoted};
+use super::layout::SetFile;
+use super::load::{Loaded, Restore};
+use crate::error::ToolError;
+use sqlx::Row;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+
+/// The server's numbers for a table and a database that are not there.
+const NO_SUCH_TABLE: u16 = 1146;
+const NO_SUCH_DATABASE: u16 = 1049;
+
+impl Restore<'_> {
+    /// Views, then triggers, routines and events.
+    pub(super) async fn define(
+        &self,
+        feeder: &mut Feeder,
+        databases: &[&String],
+        loaded: &mut BTreeMap<String, Loaded>,
+    ) -> Result<(), ToolError> {
+        // A view may call a function: these come first. Neither they nor triggers are resolved as they are created.
+        for database in databases {
+            let Some(files) = self.layout.databases.get(*database) else {
+                continue;
+            };
+            let target = self.target(database);
+            let mut said = Vec::new();
+            for file in files.post.iter().chain(&files.triggers) {
+                let manner = Manner::Definitions {
+                    at: self.dumped_at(file),
+                };
+                said.extend(
+                    feeder
+                        .feed(file, Some(&target), manner, &|statement| statement)
+                        .await?,
+                );
+            }
+            if let Some(state) = loaded.get_mut(*database) {
+                state.complaints.extend(said.iter().map(Complaint::to_string));
+            }
+        }
+        let mut waiting: Vec<(&String, &String, &SetFile)> = Vec::new();
+        for database in databases {
+            let Some(files) = self.layout.databases.get(*database) else {
+                continue;
+            };
+            waiting.extend(files.views.iter().map(|(view, file)| (*database, view, file)));
+        }
+        let failed = self.define_views(feeder, waiting).await?;
+        let excused = self.judge_views(&failed, loaded);
+        if !excused.is_empty() {
+            self.excuse_dependents(excused, loaded).await?;
+        }
+        self.create_definers().await
+    }
+
+    /// Round by round, as long as one more can be created: a view may stand on one that comes later.
+    pub(super) async fn define_views<'f>(
+        &self,
+        feeder: &mut Feeder,
+        mut waiting: Vec<(&'f String, &'f String, &'f SetFile)>,
+    ) -> Result<Vec<(&'f String, &'f String, Complaint)>, ToolError> {
+        loop {
+            let before = waiting.len();
+            let mut failed = Vec::new();
+            let mut left = Vec::new();
+            for (database, view, file) in waiting {
+                let target = self.target(database);
+                let manner = Manner::Definitions { at: None };
+                let said = feeder
+                    .feed(file, Some(&target), manner, &|statement| statement)
+                    .await?;
+                if let Some(complaint) = said.into_iter().next() {
+                    failed.push((database, view, complaint));
+                    left.push((database, view, file));
+                }
+            }
+            if left.is_empty() || left.len() == before {
+                return Ok(failed);
+            }
+            waiting = left;
+        }
+    }
+
+    /// Tells a view that cannot come back because of what the set was never meant to hold from a damaged one.
+    pub(super) fn judge_views(
+        &self,
+        failed: &[(&String, &String, Complaint)],
+        loaded: &mut BTreeMap<String, Loaded>,
+    ) -> BTreeSet<(String, String)> {
+        let mut excused: BTreeSet<(&str, &str)> = BTreeSet::new();
+        loop {
+            let before = excused.len();
+            for (database, view, complaint) in failed {
+                if is_excused(
+                    complaint,
+                    &|name| self.layout.databases.contains_key(name),
+                    &excused,
+                ) {
+                    excused.insert((database, view));
+                }
+            }
+            if excused.len() == before {
+                break;
+            }
+        }
+        for (database, view, complaint) in failed {
+            let Some(state) = loaded.get_mut(*database) else {
+                continue;
+            };
+            if excused.contains(&(database.as_str(), view.as_str())) {
+                let text = format!(
+                    "{database}: view {view} stands on what is not part of the set and is left out: {}",
+                    complaint.text
+                );
+                self.env.log.line("mykeeper", &text);
+                state.excused_views.insert((*view).clone());
+            } else {
+                state.complaints.push(complaint.to_string());
+            }
+        }
+        excused
+            .into_iter()
+            .map(|(database, view)| (database.to_owned(), view.to_owned()))
+            .collect()
+    }
+
+    /// Excuses views that were created upon what stood in for an excused one.
+    pub(super) async fn excuse_dependents(
+        &self,
+        mut excused: BTreeSet<(String, String)>,
+        loaded: &mut BTreeMap<String, Loaded>,
+    ) -> Result<(), ToolError> {
+        const SQL: &str = "SELECT CONVERT(TABLE_SCHEMA USING utf8mb4), CONVERT(TABLE_NAME USING utf8mb4), \
+                           CONVERT(VIEW_DEFINITION USING utf8mb4) FROM information_schema.VIEWS";
+        let mut connection = self.server.connect().await?;
+        let rows = sqlx::query(SQL)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(|error| ToolError::Query {
+                action: "list the views".to_owned(),
+                server: "throwaway".to_owned(),
+                cause: error.to_string(),
+            })?;
+        let text = |row: &sqlx::mysql::MySqlRow, index: usize| {
+            let bytes = row.try_get_unchecked::<Vec<u8>, _>(index).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let views: Vec<(String, String, String)> = rows
+            .iter()
+            .map(|row| (text(row, 0), text(row, 1), text(row, 2)))
+            .collect();
+        loop {
+            let before = excused.len();
+            for (database, view, definition) in &views {
+                let stands_on = |(database, view): &(String, String)| {
+                    definition.contains(&format!("{}.{}", quoted(database), quoted(view)))
+                };
+                if excused.iter().any(stands_on) {
+                    excused.insert((database.clone(), view.clone()));
+                }
+            }
+            if excused.len() == before {
+                break;
+            }
+        }
+        for (database, view) in excused {
+            if let Some(state) = loaded.get_mut(&database)
+                && state.excused_views.insert(view.clone())
+            {
+                self.env.log.line(
+                    "mykeeper",
+                    &format!("{database}: view {view} stands on a view that is left out"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// When the dump was made: an event that was due once since then would be dropped as it is created.
+    pub(super) fn dumped_at(&self, file: &SetFile) -> Option<i64> {
+        match self.request.evidence {
+            Some(evidence) => Some(evidence.backup.started_at.timestamp()),
+            None => file.real.metadata().ok().map(|metadata| metadata.mtime()),
+        }
+    }
+
+    /// Makes the accounts that definers name: without them a good view cannot be selected from.
+    pub(super) async fn create_definers(&self) -> Result<(), ToolError> {
+        const SQL: &str = "SELECT CONVERT(DEFINER USING utf8mb4) FROM information_schema.VIEWS \
+                           UNION SELECT CONVERT(DEFINER USING utf8mb4) FROM information_schema.ROUTINES \
+                           UNION SELECT CONVERT(DEFINER USING utf8mb4) FROM information_schema.TRIGGERS";
+        let query = |error: sqlx::Error| ToolError::Query {
+            action: "list the definers".to_owned(),
+            server: "throwaway".to_owned(),
+            cause: error.to_string(),
+        };
+        let mut connection = self.server.connect().await?;
+        let rows = sqlx::query(SQL).fetch_all(&mut connection).await.map_err(query)?;
+        let mut feeder = Feeder::connect(self.server.socket()).await?;
+        feeder.execute(b"SET NAMES utf8mb4").await?;
+        feeder
+            .execute(b"SET SESSION sql_mode='NO_BACKSLASH_ESCAPES'")
+            .await?;
+        for row in rows {
+            let Ok(bytes) = row.try_get_unchecked::<Vec<u8>, _>(0) else {
+                continue;
+            };
+            let definer = String::from_utf8_lossy(&bytes).into_owned();
+            let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
+            let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
+            let statements = if host.is_empty() {
+                [
+                    format!("CREATE ROLE {}", text(user)),
+                    format!("GRANT ALL ON *.* TO {}", text(user)),
+                ]
+            } else {
+                let account = format!("{}@{}", text(user), text(host));
+                [
+                    format!("CREATE USER {account}"),
+                    format!("GRANT ALL ON *.* TO {account}"),
+                ]
+            };
+            // One may exist: the system's own, which may look at nothing but the server's own tables.
+            for statement in statements {
+                feeder.execute(statement.as_bytes()).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether what is missing lies in a database that the set does not hold, or is itself excused.
+pub(crate) fn is_excused(
+    complaint: &Complaint,
+    holds: &dyn Fn(&str) -> bool,
+    excused: &BTreeSet<(&str, &str)>,
+) -> bool {
+    let Some(missing) = complaint.text.split('\'').nth(1) else {
+        return false;
+    };
+    match complaint.code {
+        NO_SUCH_DATABASE => !holds(missing),
+        NO_SUCH_TABLE => {
+            if excused
+                .iter()
+                .any(|(database, view)| missing == format!("{database}.{view}"))
+            {
+                return true;
+            }
+            let mut from = 0;
+            while let Some(at) = missing[from..].find('.') {
+                if holds(&missing[..from + at]) {
+                    return false;
+                }
+                from += at + 1;
+            }
+            missing.contains('.')
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing(code: u16, text: &str) -> Complaint {
+        Complaint {
+            path: "f".into(),
+            code,
+            text: format!("ERROR {code}: {text}"),
+        }
+    }
+
+    #[test]
+    fn only_what_the_set_never_held_excuses_a_view() {
+        let holds = |name: &str| ["shop", "shop.eu"].contains(&name);
+        let mut excused = BTreeSet::new();
+        let is =
+            |complaint: Complaint, excused: &BTreeSet<(&str, &str)>| is_excused(&complaint, &holds, excused);
+        assert!(is(missing(1146, "Table 'crm.people' doesn't exist"), &excused));
+        assert!(!is(missing(1146, "Table 'shop.orders' doesn't exist"), &excused));
+        assert!(!is(missing(1146, "Table 'shop.eu.a.b' doesn't exist"), &excused));
+        assert!(is(missing(1049, "Unknown database 'crm'"), &excused));
+        assert!(!is(missing(1064, "You have an error near 'crm.x'"), &excused));
+        assert!(!is(missing(1146, "Table 'shop.v' doesn't exist"), &excused));
+        excused.insert(("shop", "v"));
+        assert!(is(missing(1146, "Table 'shop.v' doesn't exist"), &excused));
+    }
+}
