@@ -67,6 +67,8 @@ pub struct RunFilter {
     pub states: Vec<RunState>,
     /// Requested at or after.
     pub since: Option<DateTime<Utc>>,
+    /// Doing this one again.
+    pub retry_of: Option<RunId>,
     /// At most so many; 0 is none.
     pub limit: u32,
 }

@@ -273,6 +273,9 @@ pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, 
             }
             query.push(")");
         }
+        if let Some(interrupted) = filter.retry_of {
+            query.push(" AND retry_of = ").push_bind(interrupted.to_string());
+        }
         if let Some(since) = filter.since {
             query.push(" AND requested_ms >= ").push_bind(ms(since));
         }

@@ -77,11 +77,9 @@ pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.status;
     }
-    if let Some(error) = error.downcast_ref::<DaemonError>() {
-        return match error {
-            DaemonError::JobBusy { .. } => Status::JobFailed,
-            _ => Status::Unavailable,
-        };
+    // Also of a job that another run has: nothing ran, and nothing failed.
+    if error.downcast_ref::<DaemonError>().is_some() {
+        return Status::Unavailable;
     }
     match error.downcast_ref::<CatalogError>() {
         Some(CatalogError::Url { .. }) => Status::Usage,

@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod liveness;
 mod output;
+mod succession;
 mod surroundings;
 
 use args::{CatalogAction, Cli, Command, ConfigAction};

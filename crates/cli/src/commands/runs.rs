@@ -4,6 +4,7 @@ use crate::args::RunsArgs;
 use crate::failure::{Failure, Status};
 use crate::liveness::Liveness;
 use crate::output::{local, parse_since, print, print_json, table};
+use crate::succession::Succession;
 use crate::surroundings::{load_settings, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, RunFilter};
@@ -11,7 +12,7 @@ use mykeeper_config::Settings;
 use mykeeper_daemon::missing::{Wanted, find_missing};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::run::{Attempt, Run, RunState};
-use mykeeper_domain::{Clock, JobName, SystemClock};
+use mykeeper_domain::{Clock, JobName, RunId, SystemClock};
 use serde::Serialize;
 use std::path::Path;
 
@@ -24,10 +25,18 @@ struct RunView {
     elapsed_seconds: Option<f64>,
     /// Of one that is `running`: whether its process lives. `null` where that is another node's to tell, or its daemon's.
     lives: Option<bool>,
+    /// Of an interrupted run: the one that does it again, or the next of its job.
+    followed_by: Option<RunId>,
+    /// The other way round, where both are listed.
+    follows: Option<RunId>,
     attempts: Vec<Attempt>,
 }
 
-async fn view(catalog: &dyn Catalog, liveness: &Liveness, run: Run) -> anyhow::Result<RunView> {
+async fn view(
+    catalog: &dyn Catalog,
+    (liveness, succession): (&Liveness, &Succession),
+    run: Run,
+) -> anyhow::Result<RunView> {
     let seconds = |from: chrono::DateTime<chrono::Utc>, to: chrono::DateTime<chrono::Utc>| {
         (to - from).num_milliseconds() as f64 / 1000.0
     };
@@ -38,6 +47,8 @@ async fn view(catalog: &dyn Catalog, liveness: &Liveness, run: Run) -> anyhow::R
             .zip(run.finished_at)
             .map(|(from, to)| seconds(from, to)),
         lives: liveness.lives(&run),
+        followed_by: succession.after(&run),
+        follows: succession.before(&run),
         attempts: catalog.attempts(run.id).await?,
         run,
     })
@@ -87,6 +98,8 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
     }
     let runs = catalog.runs(&filter).await?;
     let liveness = Liveness::look(&settings);
+    let succession = Succession::of(catalog.as_ref(), &runs).await?;
+    let looked = (&liveness, &succession);
     let status = look.status(
         &settings.node,
         "that of other nodes and what is older than two weeks",
@@ -94,11 +107,11 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
     if json {
         let mut views = Vec::with_capacity(runs.len());
         for run in runs {
-            views.push(view(catalog.as_ref(), &liveness, run).await?);
+            views.push(view(catalog.as_ref(), looked, run).await?);
         }
         print_json(&views)?;
     } else {
-        print(&as_table(&runs, &liveness, settings.catalog.timezone))?;
+        print(&as_table(&runs, looked, settings.catalog.timezone))?;
     }
     catalog.close().await;
     Ok(status)
@@ -135,7 +148,7 @@ async fn missing(
     })
 }
 
-fn as_table(runs: &[Run], liveness: &Liveness, zone: Tz) -> String {
+fn as_table(runs: &[Run], (liveness, succession): (&Liveness, &Succession), zone: Tz) -> String {
     let rows = runs
         .iter()
         .map(|run| {
@@ -156,7 +169,7 @@ fn as_table(runs: &[Run], liveness: &Liveness, zone: Tz) -> String {
                 late.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
                 elapsed.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
                 state,
-                reason,
+                succession.told(run, reason),
             ]
         })
         .collect();

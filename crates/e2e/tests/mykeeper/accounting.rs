@@ -57,6 +57,10 @@ fn a_dump_that_was_killed_with_its_daemon_is_made_again_by_the_next() {
         .expect("the first run");
     assert_run(lost, "interrupted", &[]);
     assert_eq!(again["retry_of"], lost["id"]);
+    assert_eq!(
+        (&lost["followed_by"], &again["follows"]),
+        (&again["id"], &lost["id"])
+    );
     assert_eq!(again["attempts"][0]["number"], 2, "attempts count across");
     assert_nothing_is_missing(&workspace);
     assert_eq!(daemon.stop(), Some(0));

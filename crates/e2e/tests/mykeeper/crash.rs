@@ -89,8 +89,7 @@ fn a_job_never_runs_beside_itself() {
     let mut daemon = workspace.daemon();
     wait_for_dump(daemon.pid(), &workspace);
     let beside = workspace.mykeeper(&["run", "slow"]);
-    assert_ne!(beside.status.code(), Some(0), "{beside}");
-    beside.assert_says("running already");
+    beside.assert_code(3).assert_says("running already");
     let dumps = daemon
         .descendants()
         .into_iter()
