@@ -4,7 +4,6 @@
 //! One permit is held at a time, and only while the work that it is for goes on: nobody waits for a permit with
 //! another in hand, so that no two can wait for each other.
 
-use crate::engine::owned_by;
 use crate::jobs::{JobError, RunContext, humane};
 use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
 use mykeeper_domain::run::RunState;
@@ -74,7 +73,11 @@ impl RunContext {
                     return Ok(permit);
                 }
                 Err(owners) => {
-                    let waits = format!("waits for {what}, in use{}", owned(&owners));
+                    let (key, most) = self.most(what);
+                    let waits = format!(
+                        "waits for {what}, in use{}; [limits] {key} = {most}",
+                        owned(&owners)
+                    );
                     if told.as_ref() != Some(&waits) {
                         self.say(&waits);
                         self.note(Some(&waits)).await;
@@ -91,25 +94,30 @@ impl RunContext {
 
     /// One look at all permits; who has them, where none is free.
     fn try_permit(&self, what: &Limited) -> Result<Result<Permit, Vec<LockOwner>>, JobError> {
-        let limits = &self.settings.limits;
-        let most = match what {
-            Limited::Server(_) => limits.per_server,
-            Limited::Destination(_) => limits.per_destination,
-            Limited::Validation => limits.validations,
-        };
+        let (_, most) = self.most(what);
         let state = &self.environment.state;
         let mut owners = Vec::new();
         let unusable = |error: crate::DaemonError| JobError::fatal(error.to_string());
         for number in 0..most {
             match state.lock_permit(&what.lock_name(), number).map_err(unusable)? {
                 LockAttempt::Held(mut lock) => {
-                    state.sign(&mut lock, Some(self.run));
+                    state.sign_for(&mut lock, (Some(self.run), Some(self.job.name.clone())));
                     return Ok(Ok(Permit { _lock: lock }));
                 }
                 LockAttempt::Busy(owner) => owners.extend(owner),
             }
         }
         Ok(Err(owners))
+    }
+
+    /// How many at a time, and the key that says so.
+    fn most(&self, what: &Limited) -> (&'static str, u32) {
+        let limits = &self.settings.limits;
+        match what {
+            Limited::Server(_) => ("per_server", limits.per_server),
+            Limited::Destination(_) => ("per_destination", limits.per_destination),
+            Limited::Validation => ("validations", limits.validations),
+        }
     }
 
     fn ended_waiting(&self, what: &Limited) -> JobError {
@@ -136,5 +144,5 @@ impl RunContext {
 }
 
 fn owned(owners: &[LockOwner]) -> String {
-    owners.iter().map(|owner| owned_by(Some(owner))).collect()
+    owners.iter().map(ToString::to_string).collect()
 }

@@ -4,6 +4,7 @@ use crate::error::DaemonError;
 use mykeeper_domain::{JobName, RunId};
 use mykeeper_supervise::ProcessIdentity;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -20,8 +21,25 @@ pub struct StateDir {
 pub struct LockOwner {
     /// Process.
     pub pid: u32,
-    /// The run, where the lock is a job's.
+    /// The run, where it is not the daemon's own.
     pub run: Option<RunId>,
+    /// That run's job, where the lock does not say it by its name.
+    #[serde(default)]
+    pub job: Option<JobName>,
+}
+
+/// ` (pid 123, run ... of job ...)`.
+impl fmt::Display for LockOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " (pid {}", self.pid)?;
+        if let Some(run) = self.run {
+            write!(f, ", run {run}")?;
+        }
+        if let Some(job) = &self.job {
+            write!(f, " of job {job}")?;
+        }
+        f.write_str(")")
+    }
 }
 
 /// A lock that is held until it is dropped, or until the process ends, however it ends.
@@ -230,9 +248,15 @@ impl StateDir {
 
     /// Writes into a lock who holds it. Where that cannot be written, on a full disk, the lock counts nonetheless.
     pub fn sign(&self, lock: &mut HeldLock, run: Option<RunId>) {
+        self.sign_for(lock, (run, None));
+    }
+
+    /// The same, with the job of the run.
+    pub fn sign_for(&self, lock: &mut HeldLock, (run, job): (Option<RunId>, Option<JobName>)) {
         let owner = LockOwner {
             pid: std::process::id(),
             run,
+            job,
         };
         if let Err(error) = lock.sign(&owner) {
             tracing::warn!(state_dir = %self.root.display(), %error, "a lock file does not say who holds it");
@@ -334,7 +358,8 @@ mod tests {
             owner,
             Some(LockOwner {
                 pid: std::process::id(),
-                run: Some(run)
+                run: Some(run),
+                job: None,
             })
         );
         assert!(state.run_lives(&job, run));
@@ -374,6 +399,7 @@ mod tests {
         let owner = LockOwner {
             pid: gone.id(),
             run: None,
+            job: None,
         };
         fs::write(
             dir.path().join("daemon.lock"),

@@ -1,23 +1,28 @@
 //! Lives of a daemon whose clock steps, whose host sleeps, and which is killed: every slot is decided, and once.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+
+#[expect(dead_code, reason = "what these tests share with others")]
+mod support;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::{Catalog, OpenCatalog, RunFilter};
-use mykeeper_config::Surroundings;
+use mykeeper_catalog::RunFilter;
 use mykeeper_daemon::recovery::recover;
 use mykeeper_daemon::scheduler::Scheduler;
-use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::{Engine, Environment};
 use mykeeper_domain::run::{Run, RunState, Trigger};
 use mykeeper_domain::{Clock, ManualClock};
-use mykeeper_supervise::{ShimCommand, Supervisor};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use support::{KEEP, environment, load, write_files};
 
 /// The changes of October and November lie ahead.
 const BEGIN: &str = "2026-09-28T10:17:23Z";
@@ -42,47 +47,8 @@ timezone = "Asia/Shanghai"
 overlap = "queue"
 "#;
 
-fn write_files(dir: &Path) {
-    let data = dir.join("data");
-    std::fs::create_dir_all(&data).unwrap();
-    let state = dir.join("state");
-    let keeper = format!("node = \"n1\"\nstate_dir = {state:?}\n");
-    std::fs::write(dir.join("mykeeper.toml"), keeper).unwrap();
-    let more = format!("directory = {data:?}\nkeep = {{ last = 3 }}\ncron");
-    std::fs::write(dir.join("schedule.toml"), JOBS.replace("cron", &more)).unwrap();
-}
-
-async fn environment(dir: &Path, clock: Arc<ManualClock>) -> Arc<Environment> {
-    let surroundings = Surroundings {
-        host_name: "n1".into(),
-        host_address: "127.0.0.1".into(),
-        ..Default::default()
-    };
-    let settings = mykeeper_config::load(&dir.join("mykeeper.toml"), &surroundings)
-        .unwrap()
-        .settings;
-    let state = StateDir::open(&settings.state_dir).unwrap();
-    let catalog: Arc<dyn Catalog> = mykeeper_catalog::open(&OpenCatalog {
-        url: settings.catalog.url.clone(),
-        password: None,
-        timezone: settings.catalog.timezone,
-        create: true,
-    })
-    .await
-    .unwrap();
-    catalog.migrate().await.unwrap();
-    let shim = ShimCommand {
-        program: "/nonexistent".into(),
-        args: vec![],
-    };
-    let supervisor = Supervisor::new(shim, vec![]);
-    Arc::new(Environment::new(
-        settings,
-        catalog,
-        clock,
-        supervisor,
-        (state, None),
-    ))
+fn write_jobs(dir: &Path) {
+    write_files(dir, &JOBS.replace("cron", &format!("{KEEP}cron")));
 }
 
 /// What happens to one daemon.
@@ -95,7 +61,7 @@ struct Life {
 
 impl Life {
     async fn begin(dir: &Path, clock: Arc<ManualClock>) -> Self {
-        let environment = environment(dir, clock.clone()).await;
+        let environment = environment(load(dir), clock.clone()).await;
         let engine = Engine::for_daemon(Arc::clone(&environment));
         recover(&engine).await.unwrap();
         let (mut scheduler, _, _) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
@@ -205,14 +171,7 @@ fn live(dir: &Path, clock: &Arc<ManualClock>, rng: &mut StdRng) -> DateTime<Utc>
 }
 
 fn audit(runs: &[Run], dir: &Path, (since, until): (DateTime<Utc>, DateTime<Utc>), seed: u64) {
-    let surroundings = Surroundings {
-        host_name: "n1".into(),
-        host_address: "127.0.0.1".into(),
-        ..Default::default()
-    };
-    let settings = mykeeper_config::load(&dir.join("mykeeper.toml"), &surroundings)
-        .unwrap()
-        .settings;
+    let settings = load(dir);
     for job in settings.jobs.values() {
         let mut decided: BTreeMap<DateTime<Utc>, usize> = BTreeMap::new();
         for run in runs.iter().filter(|run| run.job == job.name) {
@@ -252,7 +211,7 @@ fn audit(runs: &[Run], dir: &Path, (since, until): (DateTime<Utc>, DateTime<Utc>
 fn every_slot_is_decided_once_whatever_happens_to_clock_and_daemon() {
     for seed in 0..2 {
         let dir = tempfile::tempdir().unwrap();
-        write_files(dir.path());
+        write_jobs(dir.path());
         let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
         let since = clock.now();
         let mut rng = StdRng::seed_from_u64(seed);
@@ -293,7 +252,7 @@ async fn slots_run(life: &Life, job: &str) -> BTreeSet<DateTime<Utc>> {
 #[tokio::test]
 async fn slots_that_are_due_after_the_clock_was_far_ahead_are_run() {
     let dir = tempfile::tempdir().unwrap();
-    write_files(dir.path());
+    write_jobs(dir.path());
     let clock = Arc::new(ManualClock::at(BEGIN.parse().unwrap()));
     let begin = clock.now();
     let mut life = Life::begin(dir.path(), clock.clone()).await;

@@ -15,9 +15,9 @@ use mykeeper_daemon::recovery::recover;
 use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::{DaemonError, Engine};
 use mykeeper_domain::run::{Run, RunState, Trigger};
-use mykeeper_domain::{Clock, ManualClock, RunId, SystemClock};
+use mykeeper_domain::{Clock, ManualClock, SystemClock};
 use std::sync::Arc;
-use support::{Stage, at, endless, environment, settings};
+use support::{Stage, at, endless, environment, left, settings};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::test]
@@ -204,24 +204,9 @@ async fn months_of_missed_slots_are_decided_one_by_one() {
 #[tokio::test]
 async fn what_a_dead_daemon_left_is_interrupted_or_taken_up() {
     let stage = Stage::new("cron = \"0 4 * * *\"", Arc::new(SystemClock)).await;
-    let now = SystemClock.now();
     let run = |state, slot: &str| Run {
-        id: RunId::generate(),
-        node: stage.environment.node.clone(),
-        job: stage.job().name.clone(),
-        kind: stage.job().kind(),
-        trigger: Trigger::Schedule,
         slot_at: Some(at(slot)),
-        state,
-        reason: None,
-        bk_id: None,
-        requested_at: now,
-        started_at: None,
-        finished_at: None,
-        log_path: None,
-        planned_at: None,
-        covers: None,
-        retry_of: None,
+        ..left(&stage, state)
     };
     let (running, queued) = (
         run(RunState::Running, "2026-11-20T04:00:00Z"),

@@ -14,10 +14,10 @@ use mykeeper_daemon::jobs::JobReport;
 use mykeeper_daemon::limits::Limited;
 use mykeeper_daemon::{DaemonError, Engine, FinishedRun};
 use mykeeper_domain::job::Job;
-use mykeeper_domain::run::{Run, RunState};
+use mykeeper_domain::run::{Run, RunState, Trigger};
 use mykeeper_domain::{DestinationName, JobName, SystemClock};
 use std::sync::Arc;
-use support::Stage;
+use support::{Stage, at};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -79,12 +79,25 @@ async fn a_run_that_finds_no_room_says_what_it_waits_for_and_is_let_in_afterward
     let waits = waiting(&stage, "second").await;
     assert_eq!(waits.state, RunState::Running);
     let told = format!(
-        "waits for a validation, in use (pid {}, run {})",
+        "waits for a validation, in use (pid {}, run {} of job first); [limits] validations = 1",
         std::process::id(),
         holder.id
     );
     assert_eq!(waits.reason.as_ref(), Some(&told));
     assert!(log_of(&stage, &waits).contains(&told));
+    // Its next slot comes while it still waits.
+    let job = Job {
+        name: waits.job.clone(),
+        ..Job::clone(&stage.job())
+    };
+    let slot_at = at("2026-11-22T04:00:00Z");
+    stage.engine().fire(Arc::new(job), slot_at, Trigger::Schedule);
+    let skipped = stage.wait_for_run(|run| run.slot_at == Some(slot_at)).await;
+    let reason = skipped.reason.unwrap();
+    assert!(
+        reason.starts_with("overlap: the last run of this job is still under way") && reason.ends_with(&told),
+        "{reason}"
+    );
     first_leaves.cancel();
     first.await.unwrap().unwrap();
     let second_run = let_in(&stage, "second").await;

@@ -11,42 +11,19 @@ mod support;
 use chrono::TimeDelta;
 use mykeeper_catalog::{OpenCatalog, open_journaled};
 use mykeeper_daemon::Engine;
-use mykeeper_daemon::missing::{Wanted, find_missing};
 use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
 use mykeeper_daemon::removal::share;
 use mykeeper_daemon::resume::retry_interrupted;
 use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::state_dir::StateDir;
-use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
+use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::{AttemptId, BackupId, Clock, JobName, ManualClock, RunId, SystemClock};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use support::{Stage, at, endless, environment_with, settings};
+use support::{JOB, KEEP, Stage, at, endless, environment_with, left, load, write_files};
 
 const NIGHTLY: &str = "cron = \"0 4 * * *\"\nretry = { attempts = 3, delay = \"1s\" }";
-
-/// A run as a process that was killed leaves it.
-fn left(stage: &Stage, state: RunState) -> Run {
-    Run {
-        id: RunId::generate(),
-        node: stage.environment.node.clone(),
-        job: stage.job().name.clone(),
-        kind: stage.job().kind(),
-        trigger: Trigger::Schedule,
-        slot_at: Some(at("2026-11-20T04:00:00Z")),
-        planned_at: None,
-        covers: None,
-        retry_of: None,
-        state,
-        reason: None,
-        bk_id: None,
-        requested_at: at("2026-11-20T04:00:00Z"),
-        started_at: None,
-        finished_at: None,
-        log_path: None,
-    }
-}
 
 fn first_attempt(run: &Run) -> Attempt {
     Attempt {
@@ -179,7 +156,16 @@ async fn what_a_person_ran_or_what_is_skipped_when_missed_is_not_done_again() {
 /// A shared catalog at whose address nobody answers.
 async fn away_stage() -> Stage {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings(&dir, NIGHTLY);
+    let twice = NIGHTLY.replace("attempts = 3", "attempts = 2");
+    let jobs = format!(
+        "[retention.{JOB}]\n{KEEP}{NIGHTLY}\n[transfer.catch-up]\n{twice}\ndestination = \"vault\"\n"
+    );
+    write_files(dir.path(), &jobs);
+    let keeper = dir.path().join("mykeeper.toml");
+    let vault = format!("[destinations.vault]\nurl = {:?}\n", dir.path().join("vault"));
+    let text = std::fs::read_to_string(&keeper).unwrap();
+    std::fs::write(&keeper, format!("{text}{vault}")).unwrap();
+    let settings = load(dir.path());
     StateDir::open(&settings.state_dir).unwrap();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let open = OpenCatalog {
@@ -222,6 +208,24 @@ async fn what_a_kill_left_in_mid_dump_is_settled_while_the_catalog_is_away() {
     let last = catalog.last_runs(&stage.environment.node).await.unwrap();
     assert_eq!(last[0].slot_at, Some(at("2026-11-21T04:00:00Z")));
     assert!(last[0].state.is_final(), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_transfer_job_asks_a_catalog_that_is_away_again_within_its_run() {
+    let stage = away_stage().await;
+    let job = Arc::clone(&stage.environment.settings().jobs["catch-up"]);
+    let finished = stage.engine().run_now(job).await.unwrap();
+    assert_eq!(finished.state, RunState::Failed, "{}", finished.reason);
+    let attempts = stage.environment.catalog.attempts(finished.id).await.unwrap();
+    let tried: Vec<_> = attempts
+        .iter()
+        .map(|attempt| (attempt.number, attempt.state))
+        .collect();
+    assert_eq!(
+        tried,
+        [(1, RunState::Failed), (2, RunState::Failed)],
+        "{attempts:#?}"
+    );
 }
 
 #[tokio::test]
@@ -446,96 +450,30 @@ async fn a_command_settles_what_is_left_only_where_no_daemon_lives() {
 }
 
 #[tokio::test]
-async fn a_late_start_is_told_and_jitter_is_no_lateness() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-22T04:05:00Z")));
-    let stage = Stage::new("cron = \"0 4 * * *\"", clock.clone()).await;
-    let engine = stage.engine();
-    engine.fire(stage.job(), at("2026-11-22T04:00:00Z"), Trigger::Schedule);
-    let late = stage.wait_for_run(|run| run.state.is_final()).await;
-    assert_eq!(late.late(), Some(TimeDelta::minutes(5)));
-    let log = std::fs::read_to_string(stage.environment.state.run_log(late.id)).unwrap();
-    assert!(
-        log.contains("warning: it begins 5m after its planned time"),
-        "{log}"
-    );
-
-    let now = SystemClock.now();
-    let stage = Stage::new("cron = \"0 4 * * *\"\njitter = \"1s\"", Arc::new(SystemClock)).await;
-    stage.engine().fire(stage.job(), now, Trigger::Schedule);
-    let put_off = stage.wait_for_run(|run| run.state.is_final()).await;
-    let planned_at = put_off.planned_at.unwrap();
-    assert!(planned_at > now - TimeDelta::seconds(1) && planned_at < now + TimeDelta::seconds(2));
-    assert!(
-        put_off.started_at.unwrap() >= planned_at - TimeDelta::milliseconds(2),
-        "{put_off:?}"
-    );
-}
-
-#[tokio::test]
-async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
-    let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
-    scheduler.decide_missed().await.unwrap();
-    clock.advance(TimeDelta::hours(10));
-    let find = async |since| {
-        let environment = &stage.environment;
-        let wanted = Wanted {
-            job: None,
-            since,
-            now: environment.clock.now(),
-            limit: 3,
-        };
-        let settings = environment.settings();
-        find_missing(
-            environment.catalog.as_ref(),
-            (&settings, &environment.state),
-            &wanted,
-        )
-        .await
-        .unwrap()
-    };
-    let found = find(None).await;
-    assert_eq!((found.total, found.missing.len()), (10, 3));
-    assert_eq!(found.missing[0].slot_at, at("2026-11-20T13:00:00Z"));
+async fn a_lost_run_ends_when_it_was_last_heard_of_and_says_when_it_was_found() {
+    let clock = Arc::new(ManualClock::at(at("2026-11-20T09:00:00Z")));
+    let stage = Stage::new(NIGHTLY, clock).await;
+    let catalog = &stage.environment.catalog;
+    let lost = left(&stage, RunState::Running);
+    catalog.claim_slot(&lost).await.unwrap();
+    catalog.start_run(lost.id, lost.requested_at, None).await.unwrap();
+    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
+    std::fs::create_dir_all(&dir).unwrap();
+    begin_dump(&stage, &lost, (set, &dir)).await;
+    let log = stage.environment.state.run_log(lost.id);
+    std::fs::create_dir_all(log.parent().unwrap()).unwrap();
+    std::fs::write(log, "2026-11-20T04:10:00.000Z mydumper: a line\n").unwrap();
+    recover(&stage.engine()).await.unwrap();
+    let run = by_id(&stage, lost.id).await;
+    let seen_at = at("2026-11-20T04:10:00Z");
     assert_eq!(
-        found.missing[0].why,
-        "no daemon runs on this state_dir; its next start decides it"
+        (run.state, run.finished_at),
+        (RunState::Interrupted, Some(seen_at))
     );
-    assert_eq!(find(Some(at("2026-11-20T20:00:00Z"))).await.total, 2);
-    let shared = Run {
-        slot_at: Some(at("2026-11-20T18:00:00Z")),
-        covers: Some(CoveredSlots {
-            after: at("2026-11-20T15:30:00Z"),
-            slots: 2,
-        }),
-        ..left(&stage, RunState::Skipped)
-    };
-    stage.environment.catalog.skip_slots(&[shared]).await.unwrap();
-    let found = find(None).await;
-    let hours: Vec<_> = found.missing.iter().map(|slot| slot.slot_at).collect();
-    let expected = ["13:00", "14:00", "15:00"].map(|hour| at(&format!("2026-11-20T{hour}:00Z")));
-    assert_eq!((found.total, hours), (7, expected.to_vec()));
-    scheduler.decide_missed().await.unwrap();
-    assert_eq!(
-        find(None).await.total,
-        3,
-        "what is older than the newest that is decided stays, and is told"
-    );
-    drop(stage.environment.state.lock_daemon().unwrap());
-    let why = &find(None).await.missing[0].why;
-    assert!(
-        why.starts_with("no daemon runs on this state_dir since 20"),
-        "{why}"
-    );
-    // The next start.
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
-    scheduler.find_left_out().await.unwrap();
-    scheduler.decide_missed().await.unwrap();
-    assert_eq!(find(None).await.total, 0);
-    assert_eq!(
-        stage.runs().await.len(),
-        8,
-        "ten slots, three of which share a row"
-    );
+    let reason = run.reason.unwrap();
+    assert!(reason.ends_with("; found at 2026-11-20T09:00:00Z"), "{reason}");
+    let attempts = catalog.attempts(lost.id).await.unwrap();
+    assert_eq!(attempts[0].finished_at, Some(seen_at));
+    let set = catalog.backup(set).await.unwrap().unwrap();
+    assert_eq!((set.finished_at, set.elapsed_seconds), (seen_at, 600));
 }

@@ -1,32 +1,27 @@
 //! Brings sets to their destination, and looks again at those that are there.
 
+mod sending;
+
 use super::{JobError, JobReport, JobResult, RunContext};
-use crate::limits::{Limited, Permit};
-use crate::locate::{original, relative_path};
-use crate::set_lease::SetLease;
-use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::destination::{Destination, DestinationUrl};
+use crate::limits::Limited;
+use crate::locate::original;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::TransferTask;
-use mykeeper_domain::run::{RunEnd, RunState};
-use mykeeper_domain::transfer::{Transfer, TransferPurpose};
-use mykeeper_domain::{AttemptId, BackupId, DestinationName};
-use mykeeper_supervise::Limits;
-use mykeeper_tools::rsync::{
-    Comparison, Delivery, RsyncInfo, SendRequest, detect_rsync, send_set, verify_set,
-};
-use secrecy::SecretString;
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::{BackupId, DestinationName};
+use mykeeper_tools::rsync::{Delivery, SendRequest, detect_rsync, send_set};
+use sending::Sending;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// How many sets one run of a transfer job takes from the catalog at a time.
 const BATCH: u32 = 1_000;
 
 /// One run of a transfer job: what has not arrived is sent; one copy that is due is looked at.
 pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
-    let attempt = context.begin_attempt(context.first_attempt(), None).await?;
-    let result = catch_up(context, task).await;
-    context.end_attempt(attempt, &result, None).await;
-    result
+    // A set that cannot be sent has its own attempts; these are for what keeps the job from its sets.
+    context
+        .recorded_attempts(|| Box::pin(catch_up(context, task)))
+        .await
 }
 
 async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
@@ -282,241 +277,4 @@ pub async fn send_with_retries(
     let result = sending.send(context).await;
     lease.release().await;
     result.map(|()| Sent::Arrived)
-}
-
-/// One set on its way to one destination.
-struct Sending<'a> {
-    backup: &'a Backup,
-    destination: Arc<Destination>,
-    password: Option<SecretString>,
-    set_dir: PathBuf,
-    relative: String,
-}
-
-impl<'a> Sending<'a> {
-    fn prepare(
-        context: &RunContext,
-        backup: &'a Backup,
-        destination: &DestinationName,
-        set_dir: PathBuf,
-    ) -> Result<Self, JobError> {
-        let destination = context
-            .settings
-            .destinations
-            .get(destination)
-            .cloned()
-            .ok_or_else(|| {
-                JobError::fatal(format!("destination {destination} is not configured any more"))
-            })?;
-        let password = context.environment.secret(&destination.password)?;
-        let relative = relative_path(backup, context.settings.catalog.timezone);
-        Ok(Self {
-            backup,
-            destination,
-            password,
-            set_dir,
-            relative,
-        })
-    }
-
-    /// `None` when another run has the set, or when it is being removed.
-    async fn lease(&self, context: &RunContext) -> Result<Option<SetLease>, JobError> {
-        let purpose = format!("transfer:{}", self.destination.name);
-        let Some(lease) =
-            SetLease::acquire(&context.environment, self.backup.id, &purpose, context.run).await?
-        else {
-            return Ok(None);
-        };
-        let lease = lease.with_folder(&self.set_dir).await;
-        // Read after the lease is ours: retention marks first and looks at leases then.
-        let fresh = context.environment.catalog.backup(self.backup.id).await?;
-        if fresh.is_some_and(|fresh| fresh.deletion != Deletion::None) {
-            lease.release().await;
-            return Err(JobError::fatal(format!(
-                "set {} is being removed by a retention job",
-                self.backup.id
-            )));
-        }
-        Ok(Some(lease))
-    }
-
-    async fn permit(&self, context: &RunContext) -> Result<Permit, JobError> {
-        let what = Limited::Destination(self.destination.name.clone());
-        context.permit(&what).await
-    }
-
-    fn target(&self) -> String {
-        match &self.destination.url {
-            DestinationUrl::Local { path } => path.join(&self.relative).display().to_string(),
-            url => format!("{}/{}", url.to_string().trim_end_matches('/'), self.relative),
-        }
-    }
-
-    async fn send(&self, context: &RunContext) -> Result<(), JobError> {
-        let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
-        context
-            .attempts(1, |number| Box::pin(self.send_once(context, &info, number)))
-            .await
-    }
-
-    async fn send_once(&self, context: &RunContext, info: &RsyncInfo, number: u32) -> Result<(), JobError> {
-        let _permit = self.permit(context).await?;
-        let transfer = self.begin(context, TransferPurpose::Send, number).await?;
-        context.say(format!("sending set {} to {}", self.backup.id, self.target()));
-        let limits = context.limits();
-        let request = self.request(context, info, &limits);
-        let (result, sent_bytes) = match send_set(request, &context.tools()).await {
-            Ok(Delivery::Arrived(outcome)) => (Ok(()), Some(outcome.sent_bytes)),
-            Ok(Delivery::OriginalDamaged(problem)) => {
-                let error = JobError::fatal(problem);
-                // What has arrived before, here or elsewhere, is still there: the row must not cost the set that.
-                let state = if self.backup.is_transferred() {
-                    RunState::Skipped
-                } else {
-                    error.state
-                };
-                let row = JobError {
-                    state,
-                    ..error.clone()
-                };
-                self.end(context, transfer, &Err(row), None).await;
-                return Err(error);
-            }
-            Err(error) => (Err(JobError::from(error)), None),
-        };
-        self.end(context, transfer, &result, sent_bytes).await;
-        if result.is_ok() {
-            context.say(format!(
-                "set {} has arrived at {} and was verified there",
-                self.backup.id,
-                self.target()
-            ));
-        }
-        result
-    }
-
-    async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
-        let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
-        let _permit = self.permit(context).await?;
-        let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
-        let limits = context.limits();
-        let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {
-            Ok(Comparison::Equal) => Ok(()),
-            Ok(Comparison::CopyDiffers(differing)) => Err(JobError::fatal(format!(
-                "the copy of set {} at {} is damaged and will be sent again: {} differ",
-                self.backup.id,
-                self.target(),
-                differing.join(", ")
-            ))),
-            // The copy may be the last good one: it is neither called damaged nor sent again.
-            Ok(Comparison::OriginalDamaged(problem)) => Err(JobError {
-                state: RunState::Warned,
-                ..JobError::fatal(format!(
-                    "the copy of set {} at {} was left alone: {problem}",
-                    self.backup.id,
-                    self.target()
-                ))
-            }),
-            Err(error) => {
-                let error = JobError::from(error);
-                // Not compared is not the same as damaged: the row must not cost the set its arrival.
-                let reason = format!(
-                    "the copy of set {} at {} could not be compared: {}",
-                    self.backup.id,
-                    self.target(),
-                    error.reason
-                );
-                let state = if error.state == RunState::Cancelled {
-                    RunState::Cancelled
-                } else {
-                    RunState::Warned
-                };
-                Err(JobError {
-                    state,
-                    reason,
-                    ..error
-                })
-            }
-        };
-        self.end(context, transfer, &result, None).await;
-        result
-    }
-
-    fn request<'b>(
-        &'b self,
-        context: &'b RunContext,
-        info: &'b RsyncInfo,
-        limits: &'b Limits,
-    ) -> SendRequest<'b> {
-        SendRequest {
-            info,
-            ssh_program: &context.settings.tools.ssh,
-            destination: &self.destination,
-            password: self.password.as_ref(),
-            set_dir: &self.set_dir,
-            relative: &self.relative,
-            private_dir: context.private.path(),
-            limits,
-        }
-    }
-
-    async fn begin(
-        &self,
-        context: &RunContext,
-        purpose: TransferPurpose,
-        number: u32,
-    ) -> Result<AttemptId, JobError> {
-        let transfer = Transfer {
-            id: AttemptId::generate(),
-            run_id: Some(context.run),
-            bk_id: self.backup.id,
-            node: context.environment.node.clone(),
-            destination: self.destination.name.clone(),
-            target: self.target(),
-            number,
-            purpose,
-            state: RunState::Running,
-            reason: None,
-            sent_bytes: None,
-            started_at: context.clock().now(),
-            finished_at: None,
-        };
-        let remote_dest = self.destination.url.to_string();
-        context
-            .environment
-            .persist("record a transfer", &context.cancel, |catalog| {
-                let (transfer, remote_dest) = (transfer.clone(), remote_dest.clone());
-                async move { catalog.start_transfer(&transfer, &remote_dest).await }
-            })
-            .await?;
-        Ok(transfer.id)
-    }
-
-    async fn end(
-        &self,
-        context: &RunContext,
-        id: AttemptId,
-        result: &Result<(), JobError>,
-        sent_bytes: Option<u64>,
-    ) {
-        let end = RunEnd {
-            state: result
-                .as_ref()
-                .map_or_else(|error| context.state_of(error), |()| RunState::Succeeded),
-            reason: result.as_ref().err().map(|error| error.reason.clone()),
-            bk_id: Some(self.backup.id),
-            finished_at: context.clock().now(),
-        };
-        let written = context
-            .environment
-            .persist("record the end of a transfer", &context.cancel, |catalog| {
-                let end = end.clone();
-                async move { catalog.finish_transfer(id, &end, sent_bytes).await }
-            })
-            .await;
-        if let Err(error) = written {
-            tracing::error!(transfer = %id, %error, "the end of a transfer is not recorded");
-            context.say(format!("the end of this transfer is not recorded: {error}"));
-        }
-    }
 }

@@ -8,9 +8,10 @@ use mykeeper_daemon::jobs::JobError;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::{Engine, Environment};
 use mykeeper_domain::job::Job;
-use mykeeper_domain::run::Run;
-use mykeeper_domain::{Clock, JobName};
+use mykeeper_domain::run::{Run, RunState, Trigger};
+use mykeeper_domain::{Clock, JobName, RunId};
 use mykeeper_supervise::{ShimCommand, Supervisor};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -65,22 +66,33 @@ impl Stage {
 }
 
 pub(crate) fn settings(dir: &TempDir, job: &str) -> Settings {
-    let data = dir.path().join("data");
+    write_files(dir.path(), &format!("[retention.{JOB}]\n{KEEP}{job}\n"));
+    load(dir.path())
+}
+
+/// What a retention job needs beside its times: `write_files` makes the folder.
+pub(crate) const KEEP: &str = "directory = \"DATA\"\nkeep = { last = 3 }\n";
+
+/// Both files, with `DATA` for a folder of sets.
+pub(crate) fn write_files(dir: &Path, schedule: &str) {
+    let data = dir.join("data");
     std::fs::create_dir_all(&data).unwrap();
-    let keeper = dir.path().join("mykeeper.toml");
-    std::fs::write(
-        &keeper,
-        format!("node = \"n1\"\nstate_dir = {:?}\n", dir.path().join("state")),
-    )
-    .unwrap();
-    let text = format!("[retention.{JOB}]\ndirectory = {data:?}\nkeep = {{ last = 3 }}\n{job}\n");
-    std::fs::write(dir.path().join("schedule.toml"), text).unwrap();
+    let keeper = format!("node = \"n1\"\nstate_dir = {:?}\n", dir.join("state"));
+    std::fs::write(dir.join("mykeeper.toml"), keeper).unwrap();
+    let schedule = schedule.replace("DATA", data.to_str().unwrap());
+    std::fs::write(dir.join("schedule.toml"), schedule).unwrap();
+}
+
+/// The files as they lie there.
+pub(crate) fn load(dir: &Path) -> Settings {
     let surroundings = Surroundings {
         host_name: "n1".into(),
         host_address: "127.0.0.1".into(),
         ..Default::default()
     };
-    mykeeper_config::load(&keeper, &surroundings).unwrap().settings
+    mykeeper_config::load(&dir.join("mykeeper.toml"), &surroundings)
+        .unwrap()
+        .settings
 }
 
 pub(crate) async fn environment(settings: Settings, clock: Arc<dyn Clock>) -> Arc<Environment> {
@@ -116,6 +128,28 @@ pub(crate) fn environment_with(
         supervisor,
         (state, None),
     ))
+}
+
+/// A run as a process that was killed leaves it.
+pub(crate) fn left(stage: &Stage, state: RunState) -> Run {
+    Run {
+        id: RunId::generate(),
+        node: stage.environment.node.clone(),
+        job: stage.job().name.clone(),
+        kind: stage.job().kind(),
+        trigger: Trigger::Schedule,
+        slot_at: Some(at("2026-11-20T04:00:00Z")),
+        planned_at: None,
+        covers: None,
+        retry_of: None,
+        state,
+        reason: None,
+        bk_id: None,
+        requested_at: at("2026-11-20T04:00:00Z"),
+        started_at: None,
+        finished_at: None,
+        log_path: None,
+    }
 }
 
 pub(crate) fn at(text: &str) -> DateTime<Utc> {
