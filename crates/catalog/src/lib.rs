@@ -258,8 +258,9 @@ pub trait Catalog: Send + Sync {
     async fn unfinished_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
     /// The runs of `node` that are final and have attempts that are not, oldest first.
     async fn runs_with_open_attempts(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
-    /// The last run of each job of `node`, skipped ones and forgotten jobs left out; ordered by job.
-    async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError>;
+    /// The last run of each job of `node`, skipped ones and forgotten jobs left out; ordered by job. One that was asked
+    /// for after `now`, by a clock that was ahead, counts from its end, where that is not ahead too.
+    async fn last_runs(&self, node: &NodeName, now: DateTime<Utc>) -> Result<Vec<Run>, CatalogError>;
 
     /// Writes an attempt that begins. One that is there already stays as it is.
     async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError>;

@@ -6,8 +6,9 @@ use crate::error::CatalogError;
 use crate::row::{Place, ms};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::run::{CoveredSlots, Run, RunEnd, RunState};
-use mykeeper_domain::{NodeName, RunId};
+use mykeeper_domain::{JobName, NodeName, RunId};
 use sqlx::{FromRow, QueryBuilder};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 macro_rules! columns {
@@ -317,19 +318,57 @@ pub(crate) async fn with_open_attempts(store: &Store, node: &NodeName) -> Result
     into_runs(rows)
 }
 
-pub(crate) async fn last_of_each_job(store: &Store, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
-    let rows: Vec<RunRow> = reading!(store, "list the last runs", |conn| {
-        sqlx::query_as(concat!(
+/// Of the runs that a clock which was ahead has dated, so many are looked at.
+const AHEAD_LOOKED_AT: i64 = 10_000;
+
+pub(crate) async fn last_of_each_job(
+    store: &Store,
+    node: &NodeName,
+    now: DateTime<Utc>,
+) -> Result<Vec<Run>, CatalogError> {
+    let (rows, ahead): (Vec<RunRow>, Vec<RunRow>) = reading!(store, "list the last runs", |conn| {
+        let rows = sqlx::query_as(concat!(
             "SELECT ",
             columns!("r."),
             " FROM mk_job j JOIN mk_run r ON r.id = (SELECT newest.id FROM mk_run newest ",
             "WHERE newest.node = j.node AND newest.job = j.job AND newest.state <> 'skipped' ",
-            "ORDER BY newest.requested_ms DESC, newest.id DESC LIMIT 1) ",
-            "WHERE j.node = ? AND j.forgotten_ms IS NULL ORDER BY j.job"
+            "AND newest.requested_ms <= ? ORDER BY newest.requested_ms DESC, newest.id DESC LIMIT 1) ",
+            "WHERE j.node = ? AND j.forgotten_ms IS NULL"
         ))
+        .bind(ms(now))
         .bind(node.as_str())
         .fetch_all(&mut *conn)
-        .await?
+        .await?;
+        let ahead = sqlx::query_as(concat!(
+            "SELECT ",
+            columns!("r."),
+            " FROM mk_run r JOIN mk_job j ON j.node = r.node AND j.job = r.job ",
+            "WHERE r.node = ? AND r.requested_ms > ? AND r.state <> 'skipped' AND j.forgotten_ms IS NULL ",
+            "ORDER BY r.requested_ms, r.id LIMIT ?"
+        ))
+        .bind(node.as_str())
+        .bind(ms(now))
+        .bind(AHEAD_LOOKED_AT)
+        .fetch_all(&mut *conn)
+        .await?;
+        (rows, ahead)
     })?;
-    into_runs(rows)
+    let mut last: BTreeMap<JobName, Run> = BTreeMap::new();
+    for run in into_runs(rows)?.into_iter().chain(into_runs(ahead)?) {
+        match last.get(&run.job) {
+            Some(later) if dated(later, now) > dated(&run, now) => {}
+            _ => drop(last.insert(run.job.clone(), run)),
+        }
+    }
+    Ok(last.into_values().collect())
+}
+
+/// Where a run stands among those of its job: `None` before all others, where nothing of it is known to have been
+/// before `now`.
+fn dated(run: &Run, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if run.requested_at <= now {
+        return Some(run.requested_at);
+    }
+    // One that has not ended is of this moment.
+    Some(run.finished_at.unwrap_or(now)).filter(|at| *at <= now)
 }

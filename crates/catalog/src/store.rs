@@ -116,8 +116,8 @@ impl Catalog for Store {
         runs::with_open_attempts(self, node).await
     }
 
-    async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
-        runs::last_of_each_job(self, node).await
+    async fn last_runs(&self, node: &NodeName, now: DateTime<Utc>) -> Result<Vec<Run>, CatalogError> {
+        runs::last_of_each_job(self, node, now).await
     }
 
     async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError> {

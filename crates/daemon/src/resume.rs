@@ -23,7 +23,11 @@ pub async fn retry_interrupted(engine: &Engine) -> Result<(), CatalogError> {
     let settings = environment.settings();
     // Asked first: what is recorded in between is among the last runs.
     let busy = engine.busy_jobs();
-    for last in environment.catalog.last_runs(&environment.node).await? {
+    for last in environment
+        .catalog
+        .last_runs(&environment.node, environment.clock.now())
+        .await?
+    {
         let Some(job) = settings.jobs.get(&last.job) else {
             continue;
         };

@@ -50,7 +50,7 @@ async fn a_late_start_is_told_and_jitter_is_no_lateness() {
 async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::hours(10));
     let find = async |since| {
@@ -104,7 +104,7 @@ async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
         "{why}"
     );
     // The next start.
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.find_left_out().await.unwrap();
     scheduler.decide_missed().await.unwrap();
     assert_eq!(find(None).await.total, 0);
@@ -119,7 +119,7 @@ async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
 async fn what_is_open_of_a_removed_job_is_recorded_though_the_clock_was_ahead() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::minutes(90));
     scheduler.decide_missed().await.unwrap();
@@ -154,8 +154,7 @@ async fn a_clock_that_steps_back_under_a_running_scheduler_fires_each_slot_once(
     let clock = Arc::new(SteppedClock(AtomicI64::new(0)));
     let stage = Stage::new("cron = \"* * * * * *\"\noverlap = \"queue\"", clock.clone()).await;
     let engine = stage.engine();
-    let (mut scheduler, _handle, _turned) =
-        Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&engine);
     scheduler.decide_missed().await.unwrap();
     let stop = CancellationToken::new();
     let running = tokio::spawn(scheduler.run(stop.clone()));

@@ -137,7 +137,7 @@ async fn missed_slots_run_once_and_each_has_its_row() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
     let engine = stage.engine();
-    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&engine);
     scheduler.decide_missed().await.unwrap();
     assert_eq!(
         stage.runs().await.len(),
@@ -174,7 +174,7 @@ async fn missed_slots_run_once_and_each_has_its_row() {
 async fn missed_slots_are_skipped_where_the_job_says_so() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::hours(3));
     scheduler.decide_missed().await.unwrap();
@@ -190,7 +190,7 @@ async fn missed_slots_are_skipped_where_the_job_says_so() {
 async fn months_of_missed_slots_are_decided_one_by_one() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"* * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::minutes(5000));
     scheduler.decide_missed().await.unwrap();
@@ -258,8 +258,7 @@ async fn the_scheduler_fires_each_second_once() {
     )
     .await;
     let engine = stage.engine();
-    let (mut scheduler, _handle, _turned) =
-        Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&engine);
     scheduler.decide_missed().await.unwrap();
     let stop = CancellationToken::new();
     let running = tokio::spawn(scheduler.run(stop.clone()));
@@ -284,7 +283,7 @@ async fn the_scheduler_fires_each_second_once() {
 async fn a_job_that_was_removed_and_comes_back_has_missed_nothing() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     let environment = &stage.environment;
     environment
@@ -302,7 +301,7 @@ async fn what_is_open_of_a_job_that_was_removed_is_recorded_as_skipped() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
     let engine = stage.engine();
-    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&engine);
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::minutes(210));
     // The next daemon finds a schedule without it.
@@ -338,7 +337,7 @@ async fn a_new_schedule_begins_when_it_is_seen_and_the_old_ones_slots_are_decide
     let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
     let environment = environment(settings(&dir, "cron = \"0 * * * *\""), clock.clone()).await;
     let stage = Stage { dir, environment };
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     clock.advance(TimeDelta::minutes(150));
     let (mut scheduler, _, _) =
@@ -367,7 +366,7 @@ async fn a_slot_that_comes_while_the_scheduler_starts_is_taken() {
     for (late, trigger) in [(1, Trigger::Schedule), (45, Trigger::CatchUp)] {
         let clock = Arc::new(ManualClock::at(at("2026-11-20T11:59:59Z")));
         let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
-        let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+        let mut scheduler = stage.scheduler(&stage.engine());
         scheduler.decide_missed().await.unwrap();
         // Deciding took a while, and a slot came meanwhile.
         clock.advance(TimeDelta::seconds(1 + late));

@@ -14,7 +14,6 @@ use mykeeper_daemon::Engine;
 use mykeeper_daemon::recovery::{recover, recover_before_command, settle};
 use mykeeper_daemon::removal::share;
 use mykeeper_daemon::resume::retry_interrupted;
-use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::{AttemptId, BackupId, Clock, JobName, ManualClock, RunId, SystemClock};
@@ -56,6 +55,14 @@ async fn begin_dump(stage: &Stage, run: &Run, (set, dir): (BackupId, &Path)) {
         ..first_attempt(run)
     };
     stage.environment.catalog.start_attempt(&attempt).await.unwrap();
+}
+
+/// The same, with the folder that it leaves.
+async fn leave_dump(stage: &Stage, run: &Run) -> BackupId {
+    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
+    std::fs::create_dir_all(&dir).unwrap();
+    begin_dump(stage, run, (set, &dir)).await;
+    set
 }
 
 async fn by_id(stage: &Stage, id: RunId) -> Run {
@@ -191,9 +198,7 @@ async fn what_a_kill_left_in_mid_dump_is_settled_while_the_catalog_is_away() {
     let catalog = &stage.environment.catalog;
     let lost = left(&stage, RunState::Running);
     catalog.claim_slot(&lost).await.unwrap();
-    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
-    std::fs::create_dir_all(&dir).unwrap();
-    begin_dump(&stage, &lost, (set, &dir)).await;
+    let set = leave_dump(&stage, &lost).await;
     let engine = stage.engine();
     recover(&engine).await.unwrap();
     assert_eq!(by_id(&stage, lost.id).await.state, RunState::Interrupted);
@@ -205,7 +210,10 @@ async fn what_a_kill_left_in_mid_dump_is_settled_while_the_catalog_is_away() {
     engine.fire(stage.job(), at("2026-11-21T04:00:00Z"), Trigger::Schedule);
     engine.stop_taking();
     engine.idle().await;
-    let last = catalog.last_runs(&stage.environment.node).await.unwrap();
+    let last = catalog
+        .last_runs(&stage.environment.node, SystemClock.now())
+        .await
+        .unwrap();
     assert_eq!(last[0].slot_at, Some(at("2026-11-21T04:00:00Z")));
     assert!(last[0].state.is_final(), "{last:?}");
 }
@@ -238,9 +246,7 @@ async fn an_attempt_that_is_open_behind_a_run_that_has_ended_is_closed_and_its_f
         ..left(&stage, RunState::TimedOut)
     };
     catalog.claim_slot(&ended).await.unwrap();
-    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
-    std::fs::create_dir_all(&dir).unwrap();
-    begin_dump(&stage, &ended, (set, &dir)).await;
+    let set = leave_dump(&stage, &ended).await;
     let node = &stage.environment.node;
     assert_eq!(
         catalog.runs_with_open_attempts(node).await.unwrap(),
@@ -263,9 +269,7 @@ async fn the_set_of_a_failed_attempt_that_has_no_row_gets_one() {
     let catalog = &stage.environment.catalog;
     let lost = left(&stage, RunState::Running);
     catalog.claim_slot(&lost).await.unwrap();
-    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
-    std::fs::create_dir_all(&dir).unwrap();
-    begin_dump(&stage, &lost, (set, &dir)).await;
+    let set = leave_dump(&stage, &lost).await;
     let attempt = catalog.attempts(lost.id).await.unwrap().remove(0);
     let end = RunEnd {
         state: RunState::Failed,
@@ -331,14 +335,14 @@ async fn a_run_that_another_process_does_again_already_is_not_run_without_a_row(
 async fn a_run_that_catches_up_does_the_interrupted_one_again_too() {
     let clock = Arc::new(ManualClock::at(at("2026-11-20T03:00:00Z")));
     let stage = Stage::new(NIGHTLY, clock.clone()).await;
-    let (mut scheduler, _, _) = Scheduler::new(stage.engine(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&stage.engine());
     scheduler.decide_missed().await.unwrap();
     let lost = left(&stage, RunState::Running);
     stage.environment.catalog.claim_slot(&lost).await.unwrap();
     clock.set(at("2026-11-21T05:00:00Z"));
     let engine = stage.engine();
     recover(&engine).await.unwrap();
-    let (mut scheduler, _, _) = Scheduler::new(engine.clone(), stage.environment.settings().jobs.clone());
+    let mut scheduler = stage.scheduler(&engine);
     scheduler.decide_missed().await.unwrap();
     retry_interrupted(&engine).await.unwrap();
     let caught_up = stage
@@ -457,9 +461,7 @@ async fn a_lost_run_ends_when_it_was_last_heard_of_and_says_when_it_was_found() 
     let lost = left(&stage, RunState::Running);
     catalog.claim_slot(&lost).await.unwrap();
     catalog.start_run(lost.id, lost.requested_at, None).await.unwrap();
-    let (set, dir) = (BackupId::generate(), stage.dir.path().join("data/2026-11-20/set"));
-    std::fs::create_dir_all(&dir).unwrap();
-    begin_dump(&stage, &lost, (set, &dir)).await;
+    let set = leave_dump(&stage, &lost).await;
     let log = stage.environment.state.run_log(lost.id);
     std::fs::create_dir_all(log.parent().unwrap()).unwrap();
     std::fs::write(log, "2026-11-20T04:10:00.000Z mydumper: a line\n").unwrap();

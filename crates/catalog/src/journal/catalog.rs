@@ -258,8 +258,8 @@ impl Catalog for Journaled {
             .await
     }
 
-    async fn last_runs(&self, node: &NodeName) -> Result<Vec<Run>, CatalogError> {
-        self.shared.ask_own(|store| store.last_runs(node)).await
+    async fn last_runs(&self, node: &NodeName, now: DateTime<Utc>) -> Result<Vec<Run>, CatalogError> {
+        self.shared.ask_own(|store| store.last_runs(node, now)).await
     }
 
     async fn start_attempt(&self, attempt: &Attempt) -> Result<(), CatalogError> {

@@ -336,7 +336,13 @@ async fn pybackup_goes_on(server: &MariaDb, database: &str, mode: &str, catalog:
         .await
         .unwrap();
     assert_eq!(count, 1);
-    assert_eq!(catalog.last_runs(&NodeName::new("n").unwrap()).await.unwrap(), []);
+    assert_eq!(
+        catalog
+            .last_runs(&NodeName::new("n").unwrap(), DateTime::<Utc>::MAX_UTC)
+            .await
+            .unwrap(),
+        []
+    );
 }
 
 async fn the_first_tables(server: &MariaDb) {

@@ -153,6 +153,7 @@ pub(super) async fn runs_and_attempts_end_once(catalog: &dyn Catalog) {
 }
 
 pub(super) async fn runs_are_found(catalog: &dyn Catalog) {
+    let now = noon() + minutes(10);
     let n4 = node("n4");
     let mut all = Vec::new();
     for (number, (name, state)) in [
@@ -172,6 +173,9 @@ pub(super) async fn runs_are_found(catalog: &dyn Catalog) {
             },
             state,
             requested_at: noon() + minutes(number as i64),
+            retry_of: (number == 2)
+                .then(|| all.first().map(|first: &Run| first.id))
+                .flatten(),
             ..run("n4", name, None)
         };
         catalog.insert_run(&run).await.unwrap();
@@ -223,6 +227,13 @@ pub(super) async fn runs_are_found(catalog: &dyn Catalog) {
         ),
         (
             RunFilter {
+                retry_of: Some(all[0].id),
+                ..base.clone()
+            },
+            vec![2],
+        ),
+        (
+            RunFilter {
                 since: Some(noon() + minutes(2)),
                 ..base.clone()
             },
@@ -236,7 +247,7 @@ pub(super) async fn runs_are_found(catalog: &dyn Catalog) {
         );
     }
     assert_eq!(
-        ids(catalog.last_runs(&n4).await.unwrap()),
+        ids(catalog.last_runs(&n4, now).await.unwrap()),
         expect(&[0, 2]),
         "c was only ever skipped"
     );
@@ -246,9 +257,25 @@ pub(super) async fn runs_are_found(catalog: &dyn Catalog) {
         .unwrap();
     catalog.forget_job(&n4, &job("b"), noon()).await.unwrap();
     assert_eq!(
-        ids(catalog.last_runs(&n4).await.unwrap()),
+        ids(catalog.last_runs(&n4, now).await.unwrap()),
         expect(&[0]),
         "b is no job of this node any more"
     );
-    assert_eq!(catalog.last_runs(&node("nobody")).await.unwrap(), []);
+    // Of a clock that was ahead for a while: one that ended then, and one that was found to be lost since.
+    for (state, ended_after) in [(RunState::Succeeded, 2 * 1440), (RunState::Interrupted, 5)] {
+        let ahead = Run {
+            state,
+            requested_at: noon() + minutes(1440),
+            finished_at: Some(noon() + minutes(ended_after)),
+            ..run("n4", "a", None)
+        };
+        catalog.insert_run(&ahead).await.unwrap();
+        all.push(ahead);
+        let last = catalog.last_runs(&n4, now).await.unwrap();
+        let expected = if ended_after == 5 { &all[5] } else { &all[0] };
+        assert_eq!(last, std::slice::from_ref(expected));
+    }
+    let last = catalog.last_runs(&n4, noon() + minutes(3 * 1440)).await.unwrap();
+    assert_eq!(last[0].requested_at, noon() + minutes(1440), "that time has come");
+    assert_eq!(catalog.last_runs(&node("nobody"), now).await.unwrap(), []);
 }

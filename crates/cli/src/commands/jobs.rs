@@ -133,7 +133,7 @@ fn row(job: &JobView, zone: chrono_tz::Tz, (liveness, unknown): (&Liveness, &str
 /// The last run of each job, and the status that goes with how much is known of them.
 async fn last_runs(settings: &Settings) -> anyhow::Result<(Vec<Run>, Status)> {
     let look = open_catalog_or_copy(settings).await?;
-    let last_runs = look.catalog.last_runs(&settings.node).await?;
+    let last_runs = look.catalog.last_runs(&settings.node, SystemClock.now()).await?;
     look.catalog.close().await;
     let status = look.status(&settings.node, "what is older than two weeks");
     Ok((last_runs, status))

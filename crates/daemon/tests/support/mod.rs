@@ -5,6 +5,7 @@ use mykeeper_catalog::{Catalog, OpenCatalog, RunFilter};
 use mykeeper_config::{Settings, Surroundings};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::JobError;
+use mykeeper_daemon::scheduler::Scheduler;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::{Engine, Environment};
 use mykeeper_domain::job::Job;
@@ -34,6 +35,11 @@ impl Stage {
 
     pub(crate) fn engine(&self) -> Engine {
         Engine::for_daemon(Arc::clone(&self.environment))
+    }
+
+    /// A scheduler of the jobs in force.
+    pub(crate) fn scheduler(&self, engine: &Engine) -> Scheduler {
+        Scheduler::new(engine.clone(), self.environment.settings().jobs.clone()).0
     }
 
     pub(crate) fn job(&self) -> Arc<Job> {
