@@ -1,25 +1,22 @@
 //! `mykeeper restore`: puts a set into a server.
 
 use super::parse_bk_id;
-use super::run::conclude;
+use super::run::{conclude, to_its_end};
 use super::validate::by_hand;
 use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{TerminalLog, print, print_json, say, table};
+use crate::output::{TerminalLog, print, print_json, table};
 use crate::surroundings::{environment_to_look, settings_said};
-use futures::StreamExt;
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::restore::{Fate, Obstacle, Prepared, RestorePlan, Seen, prepare, restore};
-use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
+use mykeeper_daemon::{Environment, FinishedRun};
 use mykeeper_domain::ServerName;
 use mykeeper_domain::backup::du_size;
 use mykeeper_domain::job::{RestoreTask, Task};
 use mykeeper_domain::run::RunState;
+use mykeeper_tools::ToolEnv;
 use mykeeper_tools::restore::Restored;
-use mykeeper_tools::{RunLog, ToolEnv};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook_tokio::Signals;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -62,7 +59,7 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
     }
     let plan = prepared.plan;
     let seen = Seen::default();
-    let (finished, caught) = to_its_end(environment, task, &seen).await?;
+    let (finished, caught) = run_restore(environment, task, &seen).await?;
     let restored = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
     if json {
         print_json(&report(&plan, &finished, restored.as_ref()))?;
@@ -152,7 +149,7 @@ async fn rehearse(environment: &Environment, prepared: &Prepared, json: bool) ->
 }
 
 /// The restore as a run of its own, until its end or a signal.
-async fn to_its_end(
+async fn run_restore(
     environment: Arc<Environment>,
     task: RestoreTask,
     seen: &Seen,
@@ -166,28 +163,8 @@ async fn to_its_end(
     job.timeout = None;
     let seen = Arc::clone(seen);
     let work: Work = Box::new(move |context| Box::pin(async move { restore(context, &task, &seen).await }));
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
-    let log = Arc::new(TerminalLog::new(false));
-    let observer: Arc<dyn RunLog> = log.clone();
-    let engine = Engine::for_foreground(Arc::clone(&environment), Some(observer));
-    let running = engine.do_now(Arc::new(job), work);
-    tokio::pin!(running);
-    let mut caught = None;
-    let result = loop {
-        tokio::select! {
-            result = &mut running => break result,
-            Some(signal) = signals.next() => {
-                if caught.is_none() {
-                    say("stopping: the client is ended; what it has written stays in the server");
-                }
-                caught = Some(signal);
-                engine.end_runs();
-            }
-        }
-    };
-    log.finish();
-    environment.catalog.close().await;
-    Ok((result?, caught))
+    let told = "the client is ended; what it has written stays in the server";
+    to_its_end(&environment, (Arc::new(job), Some(work)), (false, told)).await
 }
 
 fn report(plan: &RestorePlan, finished: &FinishedRun, restored: Option<&Restored>) -> serde_json::Value {

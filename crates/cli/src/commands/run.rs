@@ -43,10 +43,21 @@ pub(crate) async fn foreground(
     work: Option<Work>,
     shown: Shown,
 ) -> anyhow::Result<Status> {
+    let told = "the tools are ended and the run is recorded as cancelled";
+    let (finished, caught) = to_its_end(&environment, (job, work), (shown.verbose, told)).await?;
+    conclude(&finished, caught, shown.json)
+}
+
+/// The same, with the signal that ended it. `told` says what a signal does.
+pub(crate) async fn to_its_end(
+    environment: &Arc<Environment>,
+    (job, work): (Arc<Job>, Option<Work>),
+    (verbose, told): (bool, &str),
+) -> anyhow::Result<(FinishedRun, Option<i32>)> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
-    let log = Arc::new(TerminalLog::new(shown.verbose));
+    let log = Arc::new(TerminalLog::new(verbose));
     let observer: Arc<dyn RunLog> = log.clone();
-    let engine = Engine::for_foreground(Arc::clone(&environment), Some(observer));
+    let engine = Engine::for_foreground(Arc::clone(environment), Some(observer));
     settle_first(&engine, &mut signals).await;
     let running = async {
         match work {
@@ -61,7 +72,7 @@ pub(crate) async fn foreground(
             result = &mut running => break result,
             Some(signal) = signals.next() => {
                 if caught.is_none() {
-                    say("stopping: the tools are ended and the run is recorded as cancelled");
+                    say(&format!("stopping: {told}"));
                 }
                 caught = Some(signal);
                 engine.end_runs();
@@ -76,7 +87,7 @@ pub(crate) async fn foreground(
     {
         tracing::debug!("connections to the catalog are left open");
     }
-    conclude(&result?, caught, shown.json)
+    Ok((result?, caught))
 }
 
 /// What a process before this one has left is settled, if nobody else does it. What cannot be is left to a daemon's
