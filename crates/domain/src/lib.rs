@@ -5,8 +5,10 @@
 
 pub mod backup;
 pub mod clock;
+mod comparison;
 mod counted;
 pub mod databases;
+pub mod definition;
 pub mod destination;
 pub mod evidence;
 pub mod ids;

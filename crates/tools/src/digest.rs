@@ -1,5 +1,6 @@
 //! Reads one file of a set to its end, once: digest, sizes, whether it can be read, rows.
 
+use crate::content::{ContentReader, FileContent};
 use crate::error::ToolError;
 use crate::sql_rows::RowCounter;
 use flate2::bufread::MultiGzDecoder;
@@ -71,6 +72,8 @@ pub struct FileDigest {
     pub plain_bytes: u64,
     /// Rows of its INSERT statements, up to the fault if there is one.
     pub rows: u64,
+    /// What its rows are; `None` where it is no file of rows, or they cannot be told.
+    pub content: Option<FileContent>,
     /// Why it cannot be read to its end; `None` when all is well.
     pub fault: Option<String>,
     /// The plain content, if it was asked for and is not longer than was asked for.
@@ -166,11 +169,13 @@ pub fn digest_file_until(
     if before != after {
         fault = Some("it changed while it was read".to_owned());
     }
+    let content_of_rows = content.finish_rows().filter(|_| fault.is_none());
     Ok(FileDigest {
         stamp: before,
         blake3: raw.into_inner().hasher.finalize().to_hex().to_string(),
         plain_bytes: content.bytes,
         rows: content.rows.rows(),
+        content: content_of_rows,
         fault,
         text: content.text,
     })
@@ -187,6 +192,7 @@ fn unreadable(error: &io::Error) -> String {
 struct Content {
     bytes: u64,
     rows: RowCounter,
+    values: Option<ContentReader>,
     is_sql: bool,
     text: Option<Vec<u8>>,
     keep_bytes: usize,
@@ -194,13 +200,21 @@ struct Content {
 
 impl Content {
     fn new(name: &str, keep_bytes: usize) -> Self {
+        let is_sql = is_data_sql(Compression::strip(name));
         Self {
             bytes: 0,
             rows: RowCounter::new(),
-            is_sql: is_data_sql(Compression::strip(name)),
+            values: is_sql.then(ContentReader::new),
+            is_sql,
             text: (keep_bytes > 0).then(Vec::new),
             keep_bytes,
         }
+    }
+
+    /// Only where both readings see the same rows: each knows SQL in its own way.
+    fn finish_rows(&mut self) -> Option<FileContent> {
+        let found = self.values.take()?.finish()?;
+        (found.content.rows == self.rows.rows()).then_some(found)
     }
 
     fn take_all(&mut self, mut reader: impl Read) -> io::Result<()> {
@@ -216,6 +230,9 @@ impl Content {
             self.bytes += length as u64;
             if self.is_sql {
                 self.rows.feed(piece);
+            }
+            if let Some(values) = &mut self.values {
+                values.feed(piece);
             }
             if let Some(text) = &mut self.text {
                 text.extend_from_slice(piece);

@@ -3,6 +3,7 @@
 
 mod blocking;
 pub mod connection;
+pub mod content;
 pub mod digest;
 pub mod env;
 pub mod error;

@@ -1,5 +1,6 @@
 //! What a dump is worth: the server asked again, the parts judged, the result put together.
 
+use super::contents::table_contents;
 use super::locked_tables::emptiness_after;
 use super::options::DumpOptions;
 use super::part::PartRun;
@@ -79,6 +80,7 @@ impl Dumped {
         self.parts()
             .map(|(part, run, files)| {
                 let mut verdict = files.judge(emptiness);
+                verdict.contents = table_contents(&files);
                 add_what_stands_outside(part, run, self, &mut verdict);
                 let metadata = files.metadata();
                 let evidence = PartEvidence {
@@ -156,7 +158,9 @@ pub(super) async fn judge(
 
 async fn ask_after(request: &DumpRequest<'_>) -> Result<(Inventory, Probe), ToolError> {
     let mut probe = Probe::connect(request.connection).await?;
-    Ok((probe.inventory(request.databases).await?, probe))
+    let mut inventory = probe.inventory(request.databases).await?;
+    probe.define(&mut inventory).await?;
+    Ok((inventory, probe))
 }
 
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ToolError> {
@@ -286,6 +290,11 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
                 .and_then(|content| content.tables.get_mut(table))
             {
                 facts.rows = Some(*rows);
+                let content = verdict.contents.get(&(database.clone(), table.clone()));
+                if let Some(content) = content.filter(|content| content.content.rows == *rows && *rows > 0) {
+                    facts.content = Some(content.content.to_string());
+                    facts.content_columns.clone_from(&content.columns);
+                }
             }
         }
         for (database, table) in &verdict.left_out {
@@ -293,6 +302,9 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
                 content.tables.remove(table);
             }
         }
+    }
+    for content in inventory.databases.values_mut() {
+        content.forget_definitions(options.coverage);
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let parts: Vec<PartEvidence> = judged.parts.into_iter().map(|(part, _)| part).collect();

@@ -2,6 +2,7 @@
 
 mod budget;
 mod collect;
+mod contents;
 mod detect;
 mod heard;
 mod judge;

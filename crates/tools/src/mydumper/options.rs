@@ -160,6 +160,13 @@ impl DumpOptions {
         self.names.contains(name)
     }
 
+    /// Whether the definitions in the set differ from the server's because they were asked to.
+    pub(crate) fn changes_definitions(&self) -> bool {
+        ["skip-constraints", "skip-indexes", "skip-definer", "no-schemas"]
+            .iter()
+            .any(|option| self.has(option))
+    }
+
     /// Whether the dump takes a lock that nobody can write under.
     pub fn takes_lock(&self) -> bool {
         let mode_locks = |arg: &String| {

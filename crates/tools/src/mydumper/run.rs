@@ -188,6 +188,9 @@ async fn ask(
     };
     let mut found = probe.find(request.databases).await?;
     options.scope(&mut found.inventory);
+    if !options.changes_definitions() {
+        probe.define(&mut found.inventory).await?;
+    }
     let lost_columns = if options.coverage.data {
         let columns = probe.marked_columns(request.databases).await?;
         lost_columns(&columns, request.info.version, options.has("complete-insert"))

@@ -8,6 +8,7 @@ use super::collect::Digests;
 use super::metadata::{DumpMetadata, TableRecord, parse_metadata};
 use super::options::DumpOptions;
 use super::said::Said;
+use crate::content::FileContent;
 use crate::digest::{Compression, FileDigest};
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use names::{masks, table_of};
@@ -54,11 +55,13 @@ pub(crate) struct Verdict {
     pub(crate) left_out: BTreeSet<TableName>,
     /// Rows by file, of files that hold table data.
     pub(crate) file_rows: BTreeMap<String, u64>,
+    /// What the rows of a table are, where that can be told.
+    pub(crate) contents: BTreeMap<TableName, FileContent>,
 }
 
 /// One part's files, matched with what they are about.
 pub(crate) struct PartFiles<'a> {
-    facts: PartFacts<'a>,
+    pub(super) facts: PartFacts<'a>,
     metadata: Option<DumpMetadata>,
     /// What it tells of tables, by database in names of files and table: there may be 100,000 of them.
     records: HashMap<String, HashMap<String, TableRecord>>,
@@ -66,7 +69,7 @@ pub(crate) struct PartFiles<'a> {
     present: BTreeMap<&'a str, &'a str>,
     /// Names of databases in names of files.
     masks: HashMap<String, String>,
-    data: BTreeMap<TableName, Vec<&'a str>>,
+    pub(super) data: BTreeMap<TableName, Vec<&'a str>>,
     /// Tables whose data file was made and removed again.
     taken_back: BTreeSet<TableName>,
 }
@@ -299,6 +302,7 @@ mod tests {
                     modified: (0, 0),
                 },
                 blake3: String::new(),
+                content: None,
                 plain_bytes: 9,
                 rows: 0,
                 fault: None,

@@ -115,6 +115,7 @@ impl Probe {
                         rows: None,
                         data_bytes: number(&row, 6),
                         index_bytes: number(&row, 7),
+                        ..TableInventory::default()
                     };
                     database.tables.insert(name, table);
                 }

@@ -1,6 +1,7 @@
 //! Asks the server that is backed up: version, databases, what lies in them, what the account may do.
 
 mod columns;
+mod definitions;
 mod holders;
 mod inventory;
 mod missing;

@@ -3,9 +3,9 @@
 use super::expect::{Expected, without_system_noise};
 use super::feed::quoted;
 use super::load::{Loaded, Restore, SYSTEM_DATABASE};
+use super::values::TableReader;
 use crate::error::ToolError;
 use crate::probe::Probe;
-use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_domain::inventory::DatabaseInventory;
 use mykeeper_domain::job::Assertion;
 use mykeeper_domain::proof::{DatabaseProof, Difference};
@@ -28,7 +28,10 @@ impl Restore<'_> {
     ) -> Result<DatabaseProof, ToolError> {
         let target = self.target(database);
         let mut probe = Probe::connect(&self.server.connection()).await?;
-        let found = probe.inventory(std::slice::from_ref(&target)).await;
+        let mut found = probe.inventory(std::slice::from_ref(&target)).await;
+        if let Ok(inventory) = &mut found {
+            probe.define(inventory).await?;
+        }
         probe.close().await;
         let mut differences = Vec::new();
         let (mut objects_compared, mut rows_compared) = (0, 0);
@@ -44,7 +47,12 @@ impl Restore<'_> {
                     found.views.remove(view);
                     found.tables.remove(view);
                 }
-                self.count_rows(&target, &mut found).await?;
+                measure.forget_definitions(expected.coverage);
+                let faults = self.read_values(&target, &measure, &mut found).await?;
+                for (table, fault) in faults {
+                    let object = format!("table {table}, CHECK TABLE");
+                    differences.push(difference(database, &object, "OK", &fault));
+                }
                 rows_compared = found.tables.values().filter_map(|table| table.rows).sum();
                 objects_compared = count_objects(&measure);
                 differences.extend(measure.differences(database, &found, expected.coverage));
@@ -78,49 +86,19 @@ impl Restore<'_> {
         })
     }
 
-    /// Exact rows of every table, several tables at a time.
-    async fn count_rows(&self, target: &str, found: &mut DatabaseInventory) -> Result<(), ToolError> {
-        let at_once = self.request.sandbox.threads.clamp(1, 16) as usize;
-        let tables: Vec<String> = found.tables.keys().cloned().collect();
-        // Each worker keeps one connection.
-        let shares: Vec<Vec<String>> = (0..at_once)
-            .map(|worker| tables.iter().skip(worker).step_by(at_once).cloned().collect())
-            .collect();
-        let counting = shares
-            .into_iter()
-            .filter(|share| !share.is_empty())
-            .map(|share| async move {
-                let mut connection = self.server.connect().await?;
-                let mut counts: Vec<(String, Option<u64>)> = Vec::new();
-                for table in share {
-                    let sql = format!("SELECT COUNT(*) FROM {}.{}", quoted(target), quoted(&table));
-                    let count = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection).await {
-                        Ok(row) => row
-                            .try_get_unchecked::<Vec<u8>, _>(0)
-                            .ok()
-                            .and_then(|bytes| String::from_utf8(bytes).ok())
-                            .and_then(|text| text.parse().ok()),
-                        Err(error) => {
-                            self.env
-                                .log
-                                .line("mykeeper", &format!("{target}.{table}: {error}"));
-                            None
-                        }
-                    };
-                    counts.push((table, count));
-                }
-                Ok::<_, ToolError>(counts)
-            });
-        let counts: Vec<Vec<(String, Option<u64>)>> = stream::iter(counting.collect::<Vec<_>>())
-            .buffer_unordered(at_once)
-            .try_collect()
-            .await?;
-        for (table, count) in counts.into_iter().flatten() {
-            if let Some(table) = found.tables.get_mut(&table) {
-                table.rows = count;
-            }
-        }
-        Ok(())
+    /// Reads every table back; yields what the server says against tables.
+    async fn read_values(
+        &self,
+        target: &str,
+        measure: &DatabaseInventory,
+        found: &mut DatabaseInventory,
+    ) -> Result<BTreeMap<String, String>, ToolError> {
+        let reader = TableReader {
+            connection: &self.server.connection(),
+            log: self.env.log,
+            threads: self.request.sandbox.threads,
+        };
+        reader.read(target, measure, found).await
     }
 
     /// Opens every view. No row is asked for: what a view's functions make of their rows is the source's business,

@@ -4,6 +4,7 @@ use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::layout::SetFile;
 use super::load::{Loaded, Restore};
 use crate::error::ToolError;
+use mykeeper_domain::inventory::DatabaseInventory;
 use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -29,6 +30,7 @@ impl Restore<'_> {
             let mut said = Vec::new();
             for file in files.post.iter().chain(&files.triggers) {
                 let manner = Manner::Definitions {
+                    known: self.known(database),
                     at: self.dumped_at(file),
                 };
                 said.extend(
@@ -68,7 +70,10 @@ impl Restore<'_> {
             let mut left = Vec::new();
             for (database, view, file) in waiting {
                 let target = self.target(database);
-                let manner = Manner::Definitions { at: None };
+                let manner = Manner::Definitions {
+                    at: None,
+                    known: None,
+                };
                 let said = feeder
                     .feed(file, Some(&target), manner, &|statement| statement)
                     .await?;
@@ -177,6 +182,11 @@ impl Restore<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the evidence knows of a database.
+    fn known(&self, database: &str) -> Option<&DatabaseInventory> {
+        self.request.evidence?.inventory.databases.get(database)
     }
 
     /// When the dump was made: an event that was due once since then would be dropped as it is created.

@@ -5,6 +5,7 @@ use super::load::SYSTEM_DATABASE;
 use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
+use crate::probe::ServerVersion;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
 use regex::bytes::Regex;
@@ -54,11 +55,29 @@ pub(crate) async fn expect(
         system.tables.retain(|table, _| {
             files.schemas.iter().any(|(name, _)| name == table) && !SYSTEM_NOISE.contains(&table.as_str())
         });
+        // It is restored under another name, beside the server's own.
+        system.definitions.clear();
         system
             .views
             .retain(|view| files.views.iter().any(|(name, _)| name == view));
     }
     Ok(Expected { databases, coverage })
+}
+
+/// How a table is defined reads otherwise in a server of another series: what the evidence knows of definitions is a
+/// measure only for one of the same. Says whether it is.
+pub(crate) fn fit_to_server(expected: &mut Expected, evidence: Option<&Evidence>, version: &str) -> bool {
+    let series = |version: &str| {
+        let version = ServerVersion::parse(version);
+        (version.flavor, version.number.0, version.number.1)
+    };
+    let is_same = evidence.is_some_and(|evidence| series(&evidence.backup.server_version) == series(version));
+    if !is_same {
+        for database in expected.databases.values_mut() {
+            database.definitions.clear();
+        }
+    }
+    is_same
 }
 
 /// Takes the server's own tables out of what was found, too.

@@ -8,7 +8,9 @@
 use super::layout::SetFile;
 use super::statements::Statements;
 use super::wire::{Wire, WireError};
+use super::written::{Written, as_written};
 use crate::error::ToolError;
+use mykeeper_domain::inventory::DatabaseInventory;
 use std::io;
 use std::path::Path;
 use tokio::sync::mpsc;
@@ -49,14 +51,19 @@ impl std::fmt::Display for Complaint {
 }
 
 /// How a file's statements are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manner {
-    /// Tables and rows: one transaction, up to the first complaint.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Manner<'a> {
+    /// A table: as rows are taken, but its definition is UTF-8 whatever the file says. The server gave it so, and as
+    /// `binary` the words of an ENUM of another character set would be taken for bytes of that.
+    Table,
+    /// Rows: one transaction, up to the first complaint.
     Rows,
-    /// Definitions: each for itself, as if it were this second (since 1970).
+    /// Definitions: each for itself.
     Definitions {
-        /// The server's clock for it.
+        /// The server's clock for it, seconds since 1970.
         at: Option<i64>,
+        /// How they are known to have been written.
+        known: Option<&'a DatabaseInventory>,
     },
 }
 
@@ -93,9 +100,10 @@ impl Feeder {
         &mut self,
         file: &SetFile,
         into: Option<&str>,
-        manner: Manner,
+        manner: Manner<'_>,
         change: &(dyn Fn(Vec<u8>) -> Vec<u8> + Sync),
     ) -> Result<Vec<Complaint>, ToolError> {
+        let is_rows = matches!(manner, Manner::Table | Manner::Rows);
         let complain = |code, text| Complaint {
             path: file.path.clone(),
             code,
@@ -104,6 +112,7 @@ impl Feeder {
         if let Some(complaint) = self.prepare(into, manner).await? {
             return Ok(vec![complain(complaint.0, complaint.1)]);
         }
+        let written = Written::new()?;
         let mut complaints = Vec::new();
         let mut statements = read_statements(file);
         while let Some(statement) = statements.recv().await {
@@ -114,35 +123,63 @@ impl Feeder {
                     break;
                 }
             };
-            let mut answer = self.execute(&statement).await?;
-            if matches!(manner, Manner::Definitions { .. }) && is_syntax_error(answer.as_ref()) {
-                answer = self.try_modes(&statement, answer).await?;
+            if matches!(manner, Manner::Table) && written.sets_names(&statement) {
+                continue;
             }
+            let answer = match manner {
+                Manner::Table | Manner::Rows => self.execute(&statement).await?,
+                Manner::Definitions { known, .. } => {
+                    self.define(&statement, written.session(&statement, known))
+                        .await?
+                }
+            };
             if let Some((code, message)) = answer.filter(|_| !is_setting(&statement)) {
                 complaints.push(complain(code, format!("ERROR {code}: {message}")));
-                if manner == Manner::Rows {
+                if is_rows {
                     break;
                 }
             }
         }
-        if manner == Manner::Rows {
+        if is_rows {
             self.execute(b"COMMIT").await?;
         }
         Ok(complaints)
     }
 
+    /// A definition, in the session that it was written in where that is known, else in the first that takes it.
+    async fn define(
+        &mut self,
+        statement: &[u8],
+        session: Option<String>,
+    ) -> Result<Option<(u16, String)>, ToolError> {
+        let statement = &as_written(statement);
+        let Some(session) = session else {
+            let answer = self.execute(statement).await?;
+            if is_syntax_error(answer.as_ref()) {
+                return self.try_modes(statement, answer).await;
+            }
+            return Ok(answer);
+        };
+        // A mode that this server does not know shows when the definitions are compared.
+        self.execute(session.as_bytes()).await?;
+        let answer = self.execute(statement).await?;
+        self.execute(b"SET SESSION sql_mode='', time_zone='+00:00'")
+            .await?;
+        Ok(answer)
+    }
+
     async fn prepare(
         &mut self,
         into: Option<&str>,
-        manner: Manner,
+        manner: Manner<'_>,
     ) -> Result<Option<(u16, String)>, ToolError> {
         let mut own: Vec<String> = PRELUDE.iter().map(|sql| (*sql).to_owned()).collect();
         match manner {
-            Manner::Rows => {
+            Manner::Table | Manner::Rows => {
                 own.push("SET SESSION autocommit=0".to_owned());
                 own.push("SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'".to_owned());
             }
-            Manner::Definitions { at } => {
+            Manner::Definitions { at, .. } => {
                 own.push("SET SESSION autocommit=1".to_owned());
                 if let Some(at) = at.filter(|at| *at > 0) {
                     own.push(format!("SET SESSION timestamp={at}"));
@@ -161,7 +198,9 @@ impl Feeder {
                 let answer = self
                     .execute(format!("USE {}", quoted(database)).as_bytes())
                     .await?;
-                self.execute(b"SET NAMES binary").await?;
+                if !matches!(manner, Manner::Table) {
+                    self.execute(b"SET NAMES binary").await?;
+                }
                 Ok(answer)
             }
             None => Ok(None),

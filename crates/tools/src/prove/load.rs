@@ -141,7 +141,15 @@ impl Restore<'_> {
             let (from, to) = (quoted(database), quoted(&target));
             let change = |statement| replace_first(statement, from.as_bytes(), to.as_bytes());
             let said = feeder
-                .feed(file, None, Manner::Definitions { at: None }, &change)
+                .feed(
+                    file,
+                    None,
+                    Manner::Definitions {
+                        at: None,
+                        known: None,
+                    },
+                    &change,
+                )
                 .await?;
             complaints.extend(said.iter().map(Complaint::to_string));
         } else {
@@ -247,7 +255,11 @@ impl Restore<'_> {
         let mut complaints = Vec::new();
         let mut feeder = Feeder::connect(self.server.socket()).await?;
         for (_, file) in &files.schemas {
-            complaints.extend(feeder.feed(file, Some(&target), Manner::Rows, &unchanged).await?);
+            complaints.extend(
+                feeder
+                    .feed(file, Some(&target), Manner::Table, &unchanged)
+                    .await?,
+            );
         }
         let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let target = target.as_str();

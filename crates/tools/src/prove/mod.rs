@@ -13,7 +13,9 @@ pub(crate) mod files;
 pub(crate) mod layout;
 pub(crate) mod load;
 pub(crate) mod statements;
+pub(crate) mod values;
 mod wire;
+pub(crate) mod written;
 
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
@@ -23,7 +25,7 @@ use crate::myloader::{MyloaderInfo, detect_myloader};
 use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
-use expect::{created_database, expect};
+use expect::{created_database, expect, fit_to_server};
 use files::{Checked, check_files};
 use layout::{Known, Layout, SetFile, sort_files};
 use load::Restore;
@@ -158,7 +160,19 @@ async fn restore_and_compare(
     server: &ThrowawayServer,
     (myloader, layout): (&MyloaderInfo, &Layout),
 ) -> Result<Vec<DatabaseProof>, ToolError> {
-    let expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
+    let mut expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
+    if !fit_to_server(&mut expected, request.evidence, server.version()) {
+        let text = format!(
+            "definitions are not compared: they were written by {}, and the throwaway server is {}",
+            request
+                .evidence
+                .map_or("a server that is not known", |evidence| &evidence
+                    .backup
+                    .server_version),
+            server.version()
+        );
+        env.log.line("mykeeper", &text);
+    }
     let restore = Restore {
         request,
         env,

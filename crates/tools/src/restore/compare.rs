@@ -4,18 +4,12 @@ use super::load::Loaded;
 use super::{RestoreRequest, Restored, RestoredDatabase};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use crate::probe::{Probe, connect_options, quoted_name};
+use crate::probe::Probe;
 use crate::prove::compare::count_objects;
-use crate::prove::expect::expect;
+use crate::prove::expect::{expect, fit_to_server};
 use crate::prove::layout::Layout;
-use futures::{StreamExt, TryStreamExt, stream};
-use mykeeper_domain::inventory::DatabaseInventory;
+use crate::prove::values::TableReader;
 use mykeeper_domain::proof::Difference;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
-use std::collections::BTreeMap;
-
-/// Most connections at a time.
-const MOST_CONNECTIONS: u32 = 16;
 
 /// Compares all databases.
 ///
@@ -40,12 +34,21 @@ async fn compare_all(
     mut loaded: Loaded,
     env: &ToolEnv<'_>,
 ) -> Result<Restored, ToolError> {
-    let expected = expect((request.set.evidence, request.set.set_dir), layout, &env.cancel).await?;
+    let mut expected = expect((request.set.evidence, request.set.set_dir), layout, &env.cancel).await?;
     let mut probe = Probe::connect(request.connection).await?;
-    let found = probe.inventory(request.wanted).await;
+    let version = probe.server_version().await?;
+    fit_to_server(&mut expected, request.set.evidence, &version);
+    let mut found = probe.inventory(request.wanted).await;
+    if let Ok(inventory) = &mut found {
+        probe.define(inventory).await?;
+    }
     probe.close().await;
     let mut found = found?.databases;
-    count_rows(request, &mut found, env).await?;
+    let reader = TableReader {
+        connection: request.connection,
+        log: env.log,
+        threads: request.set.sandbox.threads,
+    };
     let mut databases = Vec::new();
     for database in request.wanted {
         let complaints = loaded.complaints.remove(database).unwrap_or_default();
@@ -56,12 +59,13 @@ async fn compare_all(
         measure
             .events
             .retain(|event| !complaints.past_events.contains(event));
+        measure.forget_definitions(expected.coverage);
         let mut result = RestoredDatabase {
             database: database.clone(),
             refusals: complaints.refusals,
             ..Default::default()
         };
-        match found.get(database) {
+        match found.get_mut(database) {
             None => result.differences.push(Difference {
                 database: database.clone(),
                 object: "database".to_owned(),
@@ -69,7 +73,16 @@ async fn compare_all(
                 found: "missing".to_owned(),
             }),
             Some(found) => {
+                let faults = reader.read(database, &measure, found).await?;
                 result.differences = measure.differences(database, found, expected.coverage);
+                result
+                    .differences
+                    .extend(faults.into_iter().map(|(table, fault)| Difference {
+                        database: database.clone(),
+                        object: format!("table {table}, CHECK TABLE"),
+                        expected: "OK".to_owned(),
+                        found: fault,
+                    }));
                 result.objects = count_objects(&measure);
                 result.rows = found.tables.values().filter_map(|table| table.rows).sum();
             }
@@ -81,64 +94,4 @@ async fn compare_all(
         warnings: loaded.warnings,
         loaded_bytes: loaded.bytes,
     })
-}
-
-/// Exact rows of every table, several tables at a time, however long each takes.
-async fn count_rows(
-    request: &RestoreRequest<'_>,
-    found: &mut BTreeMap<String, DatabaseInventory>,
-    env: &ToolEnv<'_>,
-) -> Result<(), ToolError> {
-    let at_once = request.set.sandbox.threads.clamp(1, MOST_CONNECTIONS) as usize;
-    let tables: Vec<(String, String)> = found
-        .iter()
-        .flat_map(|(database, found)| found.tables.keys().map(|table| (database.clone(), table.clone())))
-        .collect();
-    let shares = (0..at_once)
-        .map(|worker| tables.iter().skip(worker).step_by(at_once))
-        .collect::<Vec<_>>();
-    let counting: Vec<_> = shares
-        .into_iter()
-        .filter(|share| share.len() > 0)
-        .map(|share| async move {
-            let lost = |error: sqlx::Error| ToolError::Query {
-                action: "count rows".to_owned(),
-                server: request.connection.name.clone(),
-                cause: error.to_string(),
-            };
-            let options = connect_options(request.connection).disable_statement_logging();
-            let mut connection = options.connect().await.map_err(lost)?;
-            let mut counts = Vec::new();
-            for (database, table) in share {
-                let sql = format!(
-                    "SELECT COUNT(*) FROM {}.{}",
-                    quoted_name(database),
-                    quoted_name(table)
-                );
-                match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(&mut connection).await {
-                    Ok(row) => counts.push((database, table, row.try_get_unchecked::<i64, _>(0).ok())),
-                    Err(sqlx::Error::Database(error)) => {
-                        env.log
-                            .line("mykeeper", &format!("{database}.{table}: {}", error.message()));
-                    }
-                    Err(error) => return Err(lost(error)),
-                }
-            }
-            drop(connection.close().await);
-            Ok(counts)
-        })
-        .collect();
-    let counts: Vec<_> = stream::iter(counting)
-        .buffer_unordered(at_once)
-        .try_collect()
-        .await?;
-    for (database, table, rows) in counts.into_iter().flatten() {
-        if let Some(table) = found
-            .get_mut(database)
-            .and_then(|found| found.tables.get_mut(table))
-        {
-            table.rows = rows.and_then(|rows| u64::try_from(rows).ok());
-        }
-    }
-    Ok(())
 }

@@ -14,6 +14,8 @@ use crate::error::ToolError;
 use crate::prove::define::is_excused;
 use crate::prove::feed::{Complaint, MODES, SYNTAX_ERROR, is_setting};
 use crate::prove::layout::{Layout, SetFile};
+use crate::prove::written::Written;
+use mykeeper_domain::inventory::Inventory;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
@@ -62,20 +64,31 @@ struct From {
 pub(super) struct Definer<'a> {
     client: &'a Client<'a>,
     layout: &'a Layout,
+    /// How objects are known to have been written.
+    known: Option<&'a Inventory>,
+    written: Written,
     env: &'a ToolEnv<'a>,
     delimiter: String,
 }
 
 impl<'a> Definer<'a> {
-    pub(super) fn new(client: &'a Client<'a>, layout: &'a Layout, env: &'a ToolEnv<'a>) -> Self {
+    /// # Errors
+    /// A defect of ours.
+    pub(super) fn new(
+        client: &'a Client<'a>,
+        (layout, known): (&'a Layout, Option<&'a Inventory>),
+        env: &'a ToolEnv<'a>,
+    ) -> Result<Self, ToolError> {
         // A body holds every sign that ends statements; no body holds this.
         let delimiter = format!("$${}", &Uuid::new_v4().simple().to_string()[..10]);
-        Self {
+        Ok(Self {
             client,
             layout,
+            known,
+            written: Written::new()?,
             env,
             delimiter,
-        }
+        })
     }
 
     /// # Errors
@@ -228,6 +241,9 @@ impl<'a> Definer<'a> {
                     }
                     continue;
                 }
+                let known = self.known.and_then(|known| known.databases.get(&unit.database));
+                let session = self.written.session(statement, known);
+                text.extend(session.iter().flat_map(|sql| self.ended(sql.as_bytes())));
                 let other_mode = (place == from.place).then(|| mode_of_try(from.tries)).flatten();
                 if let Some(mode) = other_mode {
                     text.extend(self.ended(format!("SET SESSION sql_mode='{mode}'").as_bytes()));
@@ -235,8 +251,9 @@ impl<'a> Definer<'a> {
                 text.extend(self.ended(statement));
                 plan.steps
                     .push_back((std::mem::take(&mut text), Some((place, unit.path.clone()))));
-                if other_mode.is_some() {
-                    text.extend(self.ended(b"SET SESSION sql_mode=@@GLOBAL.sql_mode"));
+                if other_mode.is_some() || session.is_some() {
+                    let back = b"SET SESSION sql_mode=@@GLOBAL.sql_mode, time_zone=@@GLOBAL.time_zone";
+                    text.extend(self.ended(back));
                 }
             }
         }

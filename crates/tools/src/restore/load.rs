@@ -12,6 +12,7 @@ use crate::log::Progress;
 use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile};
+use crate::prove::written::Written;
 use futures::future::join_all;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +49,8 @@ pub(super) struct Load<'a> {
 /// The rows of one table: where it lies, and its files.
 struct Rows<'a> {
     database: &'a str,
+    /// No rows yet, but the table's definition.
+    are_definitions: bool,
     files: Vec<&'a SetFile>,
 }
 
@@ -90,7 +93,8 @@ impl<'a> Load<'a> {
             bytes: self.done.load(Ordering::Relaxed),
             ..Loaded::default()
         };
-        Definer::new(self.client, self.layout, self.env)
+        let known = self.request.set.evidence.map(|evidence| &evidence.inventory);
+        Definer::new(self.client, (self.layout, known), self.env)?
             .run(&mut loaded)
             .await?;
         self.standing.all_whole();
@@ -224,6 +228,7 @@ impl<'a> Load<'a> {
         let each = |(database, files): (&'a String, &'a DatabaseFiles)| {
             files.schemas.iter().map(move |(_, file)| Rows {
                 database,
+                are_definitions: true,
                 files: vec![file],
             })
         };
@@ -242,6 +247,7 @@ impl<'a> Load<'a> {
             for (table, file) in &files.data {
                 let rows = tables.entry((database, table)).or_insert(Rows {
                     database,
+                    are_definitions: false,
                     files: Vec::new(),
                 });
                 rows.files.push(file);
@@ -295,7 +301,11 @@ impl<'a> Load<'a> {
                 let last = rows.files.len().saturating_sub(1);
                 for (index, file) in rows.files.iter().enumerate() {
                     pieces.push_back(Piece::Text(rows_prelude(rows.database)));
-                    pieces.push_back(Piece::File((*file).clone()));
+                    pieces.push_back(if rows.are_definitions {
+                        definition(file)
+                    } else {
+                        Piece::File((*file).clone())
+                    });
                     pieces.push_back(Piece::Text(mark(";")));
                     lock().push_back((
                         file.path.clone(),
@@ -326,6 +336,23 @@ impl<'a> Load<'a> {
     fn refused(&self, act: &str, refusal: Option<Refusal>) -> ToolError {
         refused(&self.request.connection.name, act, refusal)
     }
+}
+
+/// A table's definition. It is UTF-8 whatever the file says: the server gave it so, and as `binary` the words of an ENUM
+/// of another character set would be taken for bytes of that. One that cannot be read is sent as it is, and fails there.
+fn definition(file: &SetFile) -> Piece {
+    let read = || {
+        let written = Written::new()?;
+        let mut text = b"SET NAMES utf8mb4;\n".to_vec();
+        each_statement(file, &mut |statement| {
+            if !written.sets_names(statement) {
+                text.extend_from_slice(statement);
+                text.extend_from_slice(b";\n");
+            }
+        })?;
+        Ok::<_, ToolError>(text)
+    };
+    read().map_or_else(|_| Piece::File(file.clone()), Piece::Text)
 }
 
 /// The error of a load that cannot go on.

@@ -4,6 +4,7 @@ use crate::error::ToolError;
 use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
 use crate::prove::layout::SetFile;
+use crate::prove::written::as_written;
 use regex::bytes::Regex;
 
 /// One file of definitions.
@@ -25,7 +26,11 @@ pub(super) fn read_unit(
     let mut statements = Vec::new();
     each_statement(file, &mut |statement| {
         if wanted(statement) {
-            statements.push(statement.trim_ascii().to_vec());
+            let statement = statement.trim_ascii();
+            statements.push(match view {
+                None => as_written(statement),
+                Some(_) => statement.to_vec(),
+            });
         }
     })?;
     Ok(Unit {

@@ -3,16 +3,16 @@
 use crate::bench::{Bench, limits};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::clock::{Clock, SystemClock};
-use mykeeper_domain::evidence::{Evidence, PartEvidence};
+use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::ids::{BackupId, NodeName};
-use mykeeper_domain::inventory::{Coverage, Inventory};
-use mykeeper_domain::job::{Assertion, Consistency};
+use mykeeper_domain::job::{Assertion, Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_supervise::Limits;
 use mykeeper_tools::ToolError;
 use mykeeper_tools::digest::{Compression, digest_file};
+use mykeeper_tools::mydumper::{DumpEnv, DumpRequest, detect_mydumper, run_dump};
 use mykeeper_tools::probe::Probe;
 use mykeeper_tools::prove::{ProveRequest, prove_set};
 use mykeeper_tools::sandbox::ThrowawayServer;
@@ -56,50 +56,19 @@ pub(crate) fn sql(server: &ThrowawayServer, text: &str) {
     );
 }
 
-/// mydumper takes no argument that is not ASCII: a regex takes escapes.
-fn regex_of(database: &str) -> String {
-    let escaped: String = database
-        .bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() {
-                char::from(byte).to_string()
-            } else {
-                format!("\\x{byte:02X}")
-            }
-        })
-        .collect();
-    format!("{escaped}\\.")
-}
-
-fn dump(server: &ThrowawayServer, dir: &Path, databases: &[&String], compressed: bool) {
-    let parts: Vec<String> = databases.iter().map(|database| regex_of(database)).collect();
-    let mut command = Command::new("mydumper");
-    command
-        // With a regex and several threads it locks itself up now and then.
-        .args([
-            "-u",
-            "root",
-            "--triggers",
-            "--events",
-            "--routines",
-            "--threads=1",
-        ])
-        .arg(format!("--socket={}", server.socket().display()))
-        .arg(format!("--outputdir={}", dir.display()));
-    match databases {
-        // A regex that means `shop` means `shop.eu` too.
-        [database] if database.is_ascii() => command.arg(format!("--database={database}")),
-        _ => command.arg("--regex").arg(format!("^({})", parts.join("|"))),
+/// Options of a dump, one thread: with a regex and several threads 0.10 locks itself up now and then.
+fn dump_options(compressed: bool) -> Vec<MydumperOption> {
+    let mut names = vec!["triggers", "events", "routines"];
+    names.extend(compressed.then_some("compress"));
+    let threads = MydumperOption {
+        name: "threads".into(),
+        value: Some("1".into()),
     };
-    if compressed {
-        command.arg("--compress");
-    }
-    let output = command.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let options = names.into_iter().map(|name| MydumperOption {
+        name: name.into(),
+        value: None,
+    });
+    options.chain([threads]).collect()
 }
 
 fn backup(id: BackupId, dir: &Path) -> Backup {
@@ -158,9 +127,10 @@ pub(crate) fn manifest(dir: &Path) -> Vec<FileEntry> {
     entries
 }
 
-/// Dumps the server's own databases.
+/// Dumps the server's own databases, as a backup job does.
 pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, with_system: bool) -> Set {
-    let made = backup(BackupId::generate(), dir);
+    let bench = Bench::new();
+    let mut made = backup(BackupId::generate(), dir);
     let mut probe = Probe::connect(&server.connection()).await.unwrap();
     let mut databases = probe.databases().await.unwrap();
     databases.retain(|name| {
@@ -168,50 +138,42 @@ pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, wit
             && (with_system || name != "mysql")
     });
     let found = probe.find(&databases).await.unwrap();
-    let mut inventory = found.inventory;
-    for (database, view, _) in &found.broken_views {
-        inventory.databases.get_mut(database).unwrap().views.remove(view);
-    }
-    count(server, &mut inventory);
     probe.close().await;
     std::fs::create_dir_all(dir).unwrap();
-    let mut parts: Vec<(String, Vec<String>)> = Vec::new();
-    match how.consistency {
-        Consistency::All => parts.push((String::new(), databases.clone())),
-        Consistency::PerDatabase => {
-            parts.extend(databases.iter().map(|name| (name.clone(), vec![name.clone()])));
-        }
+    let request = DumpRequest {
+        info: &detect_mydumper(&bench.supervisor, Path::new("mydumper"))
+            .await
+            .unwrap(),
+        connection: &server.connection(),
+        databases: &databases,
+        consistency: how.consistency,
+        options: &dump_options(how.compressed),
+        set_dir: dir,
+        private_dir: &bench.sub("private"),
+        limits: limits(300),
+        lock: LockPolicy::default(),
+    };
+    let env = DumpEnv {
+        supervisor: &bench.supervisor,
+        cancel: bench.cancel.clone(),
+        log: &bench.log,
+        clock: &SystemClock,
+    };
+    let dumped = run_dump(&request, &env).await.unwrap();
+    let mut inventory = dumped.inventory;
+    for (database, view, _) in &found.broken_views {
+        let content = inventory.databases.get_mut(database).unwrap();
+        content.views.remove(view);
+        content.definitions.remove(&format!("view {view}"));
     }
-    for (folder, names) in &parts {
-        dump(
-            server,
-            &dir.join(folder),
-            &names.iter().collect::<Vec<_>>(),
-            how.compressed,
-        );
-    }
-    let parts = parts
-        .into_iter()
-        .map(|(dir, databases)| PartEvidence {
-            dir,
-            databases,
-            complete: true,
-            reasons: Vec::new(),
-            warnings: Vec::new(),
-            exit_status: "exit 0".into(),
-            master_status: None,
-            slave_status: None,
-            lock_waited_ms: None,
-            lock_held_ms: None,
-        })
-        .collect();
+    made.server_version = dumped.server_version;
     let evidence = Evidence {
         version: FORMAT_VERSION,
         backup: made,
         consistency: how.consistency,
-        coverage: Coverage::ALL,
+        coverage: dumped.coverage,
         inventory,
-        parts,
+        parts: dumped.parts,
         taken_at: SystemClock.now(),
     };
     Set {
@@ -219,27 +181,6 @@ pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, wit
         databases,
         evidence,
         files: manifest(dir),
-    }
-}
-
-fn count(server: &ThrowawayServer, inventory: &mut Inventory) {
-    for (database, found) in &mut inventory.databases {
-        for (table, entry) in &mut found.tables {
-            let output = Command::new("mariadb")
-                .args([
-                    "--no-defaults",
-                    "-u",
-                    "root",
-                    "-N",
-                    "--default-character-set=utf8mb4",
-                ])
-                .arg(format!("--socket={}", server.socket().display()))
-                .arg("-e")
-                .arg(format!("SELECT COUNT(*) FROM `{database}`.`{table}`"))
-                .output()
-                .unwrap();
-            entry.rows = String::from_utf8(output.stdout).unwrap().trim().parse().ok();
-        }
     }
 }
 

@@ -1,0 +1,333 @@
+//! What came back beside what was there: every way in which one database differs from another.
+
+use crate::inventory::{Coverage, DatabaseInventory, TableInventory};
+use crate::proof::Difference;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is said of an object that is there, and of one that is not.
+const PRESENT: &str = "present";
+const MISSING: &str = "missing";
+const ABSENT: &str = "absent";
+
+impl DatabaseInventory {
+    /// Every way in which `found` (the restored database) falls short of, or goes beyond, `self` (the evidence).
+    ///
+    /// Rows, their content and definitions are compared where the evidence knows them. Empty when nothing differs.
+    pub fn differences(&self, name: &str, found: &Self, coverage: Coverage) -> Vec<Difference> {
+        let mut list = List {
+            database: name,
+            differences: Vec::new(),
+        };
+        if coverage.schemas {
+            list.same("default collation", &self.collation, &found.collation);
+            for (table, expected) in &self.tables {
+                match found.tables.get(table) {
+                    Some(came_back) => list.tables(table, (expected, came_back), coverage),
+                    None => list.differ(format!("table {table}"), PRESENT, MISSING),
+                }
+            }
+        }
+        for (kind, covered, expected, came_back) in self.beside(found, coverage) {
+            if covered {
+                for object in expected.difference(came_back) {
+                    list.differ(format!("{kind} {object}"), PRESENT, MISSING);
+                }
+                for object in came_back.difference(expected) {
+                    list.differ(format!("{kind} {object}"), ABSENT, PRESENT);
+                }
+            }
+        }
+        if coverage.triggers {
+            list.triggers(&self.triggers, &found.triggers);
+        }
+        if coverage.schemas {
+            for table in found.tables.keys() {
+                if !self.tables.contains_key(table) {
+                    list.differ(format!("table {table}"), ABSENT, PRESENT);
+                }
+            }
+        }
+        for (object, expected) in &self.definitions {
+            match found.definitions.get(object) {
+                Some(came_back) => list
+                    .differences
+                    .extend(expected.differences((name, object), came_back)),
+                // One that is missing altogether has its line above.
+                None if found.holds(object) => {
+                    list.differ(format!("{object}, definition"), PRESENT, "not readable");
+                }
+                None => {}
+            }
+        }
+        list.differences
+    }
+
+    /// Kinds of objects that are known by their names alone.
+    fn beside<'a>(
+        &'a self,
+        found: &'a Self,
+        coverage: Coverage,
+    ) -> [(&'static str, bool, &'a BTreeSet<String>, &'a BTreeSet<String>); 5] {
+        [
+            ("view", coverage.schemas, &self.views, &found.views),
+            ("sequence", coverage.schemas, &self.sequences, &found.sequences),
+            (
+                "procedure",
+                coverage.routines,
+                &self.procedures,
+                &found.procedures,
+            ),
+            ("function", coverage.routines, &self.functions, &found.functions),
+            ("event", coverage.events, &self.events, &found.events),
+        ]
+    }
+
+    /// Whether an object is there, by kind and name: `view v`.
+    pub fn holds(&self, object: &str) -> bool {
+        let Some((kind, name)) = object.split_once(' ') else {
+            return false;
+        };
+        match kind {
+            "table" => self.tables.contains_key(name),
+            "trigger" => self.triggers.contains_key(name),
+            "view" => self.views.contains(name),
+            "sequence" => self.sequences.contains(name),
+            "procedure" => self.procedures.contains(name),
+            "function" => self.functions.contains(name),
+            "event" => self.events.contains(name),
+            _ => false,
+        }
+    }
+
+    /// Forgets how objects are defined that were not asked for, or are no longer there.
+    pub fn forget_definitions(&mut self, coverage: Coverage) {
+        let mut definitions = std::mem::take(&mut self.definitions);
+        definitions.retain(|object, _| {
+            let covered = match object.split_once(' ').map_or("", |(kind, _)| kind) {
+                "table" | "view" | "sequence" => coverage.schemas,
+                "trigger" => coverage.triggers,
+                "procedure" | "function" => coverage.routines,
+                "event" => coverage.events,
+                _ => false,
+            };
+            covered && self.holds(object)
+        });
+        self.definitions = definitions;
+    }
+}
+
+/// What is gathered for one database.
+struct List<'a> {
+    database: &'a str,
+    differences: Vec<Difference>,
+}
+
+impl List<'_> {
+    fn differ(&mut self, object: String, expected: &str, found: &str) {
+        self.differences.push(Difference {
+            database: self.database.to_owned(),
+            object,
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        });
+    }
+
+    /// What is not known is not compared.
+    fn same(&mut self, what: &str, expected: &str, found: &str) {
+        if !expected.is_empty() && expected != found {
+            self.differ(what.to_owned(), expected, found);
+        }
+    }
+
+    fn tables(
+        &mut self,
+        table: &str,
+        (expected, found): (&TableInventory, &TableInventory),
+        coverage: Coverage,
+    ) {
+        if let (Some(before), Some(after)) = (&expected.engine, &found.engine) {
+            self.same(&format!("table {table}, engine"), before, after);
+        }
+        if !coverage.data {
+            return;
+        }
+        if let Some(rows) = expected.rows
+            && found.rows != Some(rows)
+        {
+            let after = found
+                .rows
+                .map_or("not readable".to_owned(), |rows| rows.to_string());
+            self.differ(format!("table {table}, rows"), &rows.to_string(), &after);
+        } else if let Some(content) = &expected.content
+            && found.content.as_ref() != Some(content)
+        {
+            let after = found.content.as_deref().unwrap_or("not readable");
+            self.differ(format!("table {table}, content"), content, after);
+        }
+        // Numbers that were given away must not be given away again; that there are fewer left does no harm.
+        if let Some(next) = expected.auto_increment
+            && found.auto_increment.is_some_and(|found| found < next)
+        {
+            let after = found.auto_increment.unwrap_or_default();
+            self.differ(
+                format!("table {table}, AUTO_INCREMENT"),
+                &format!("at least {next}"),
+                &after.to_string(),
+            );
+        }
+    }
+
+    fn triggers(&mut self, expected: &BTreeMap<String, String>, found: &BTreeMap<String, String>) {
+        for (trigger, table) in expected {
+            match found.get(trigger) {
+                None => self.differ(format!("trigger {trigger}"), PRESENT, MISSING),
+                Some(other) => self.same(&format!("trigger {trigger}"), table, other),
+            }
+        }
+        for trigger in found.keys().filter(|trigger| !expected.contains_key(*trigger)) {
+            self.differ(format!("trigger {trigger}"), ABSENT, PRESENT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::Definition;
+
+    fn shop() -> DatabaseInventory {
+        let mut database = DatabaseInventory {
+            collation: "utf8mb4_bin".into(),
+            ..Default::default()
+        };
+        database.tables.insert(
+            "orders".into(),
+            TableInventory {
+                engine: Some("InnoDB".into()),
+                rows: Some(20_000),
+                ..Default::default()
+            },
+        );
+        database.views.insert("v_orders".into());
+        database.triggers.insert("tr".into(), "orders".into());
+        database.events.insert("ev".into());
+        database
+    }
+
+    #[test]
+    fn the_same_differs_in_nothing() {
+        assert_eq!(shop().differences("shop", &shop(), Coverage::ALL), []);
+    }
+
+    #[test]
+    fn what_myloader_loses_without_saying_is_found() {
+        let mut found = shop();
+        found.tables.insert(
+            "orders".into(),
+            TableInventory {
+                engine: Some("InnoDB".into()),
+                rows: Some(7_616),
+                ..Default::default()
+            },
+        );
+        found.views.clear();
+        found.triggers.clear();
+        found.events.clear();
+        found.collation = "latin1_swedish_ci".into();
+        let lines: Vec<String> = shop()
+            .differences("shop", &found, Coverage::ALL)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "shop: default collation: expected utf8mb4_bin, found latin1_swedish_ci",
+                "shop: table orders, rows: expected 20000, found 7616",
+                "shop: view v_orders: expected present, found missing",
+                "shop: event ev: expected present, found missing",
+                "shop: trigger tr: expected present, found missing",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_missed() {
+        let mut found = shop();
+        found.triggers.clear();
+        found.events.clear();
+        let coverage = Coverage {
+            triggers: false,
+            events: false,
+            ..Coverage::ALL
+        };
+        assert_eq!(shop().differences("shop", &found, coverage), []);
+    }
+
+    #[test]
+    fn content_definitions_and_counters_are_compared_where_they_are_known() {
+        let mut expected = shop();
+        let definition = |value: &str| -> Definition {
+            [("column `id`".to_owned(), value.to_owned())]
+                .into_iter()
+                .collect()
+        };
+        let orders = expected.tables.get_mut("orders").unwrap();
+        orders.content = Some("aa".into());
+        orders.auto_increment = Some(20_001);
+        expected
+            .definitions
+            .insert("table orders".into(), definition("int(11)"));
+        let mut found = expected.clone();
+        assert_eq!(expected.differences("shop", &found, Coverage::ALL), []);
+        assert_eq!(shop().differences("shop", &found, Coverage::ALL), []);
+        let orders = found.tables.get_mut("orders").unwrap();
+        orders.content = Some("bb".into());
+        orders.auto_increment = Some(1);
+        found
+            .definitions
+            .insert("table orders".into(), definition("bigint(20)"));
+        let lines = |found: &DatabaseInventory| -> Vec<String> {
+            expected
+                .differences("shop", found, Coverage::ALL)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(
+            lines(&found),
+            [
+                "shop: table orders, content: expected aa, found bb",
+                "shop: table orders, AUTO_INCREMENT: expected at least 20001, found 1",
+                "shop: table orders, column `id`: expected int(11), found bigint(20)",
+            ]
+        );
+        found = expected.clone();
+        found.tables.get_mut("orders").unwrap().auto_increment = Some(30_000);
+        found.definitions.clear();
+        assert_eq!(
+            lines(&found),
+            ["shop: table orders, definition: expected present, found not readable"]
+        );
+    }
+
+    #[test]
+    fn definitions_of_what_was_not_asked_for_are_forgotten() {
+        let mut database = shop();
+        for object in [
+            "table orders",
+            "view v_orders",
+            "trigger tr",
+            "event ev",
+            "event gone",
+        ] {
+            database.definitions.insert(object.into(), Definition::default());
+        }
+        database.forget_definitions(Coverage {
+            triggers: false,
+            ..Coverage::ALL
+        });
+        let left: Vec<&String> = database.definitions.keys().collect();
+        assert_eq!(left, ["event ev", "table orders", "view v_orders"]);
+    }
+}

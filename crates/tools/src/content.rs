@@ -1,0 +1,682 @@
+//! A digest of a table's rows that does not depend on their order, nor on how a dump cuts and quotes them.
+//!
+//! Made from the INSERT statements of a dump's data files as their bytes stream by, and from the rows that a restored
+//! table yields; the two are equal when every value of every row came back. Each row is digested by itself (BLAKE3,
+//! first 128 bits) and the digests are added up, so that a row that is missing, changed or there twice shows, and the
+//! order in which rows come does not.
+//!
+//! Values are the bytes of the server's text protocol under `SET NAMES binary`, which is what mydumper writes between
+//! quotes: the number of bytes is digested behind the bytes, so that two neighbours cannot be taken for one.
+
+use memchr::{memchr, memchr2};
+use std::fmt;
+
+/// A value longer than this is digested as it comes rather than gathered first.
+const GATHERED_BYTES: usize = 256 * 1024;
+/// Digits of `0x...` (the option `hex-blob`) gathered before they are digested.
+const HEX_BYTES: usize = 64 * 1024;
+const NULL: &[u8] = b"NULL";
+
+/// The sum of the digests of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// How many rows.
+    pub rows: u64,
+    sum: u128,
+}
+
+impl Content {
+    /// That of both.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.wrapping_add(other.rows),
+            sum: self.sum.wrapping_add(other.sum),
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    /// 32 hexadecimal digits; without the number of rows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.sum)
+    }
+}
+
+/// One row after the other, value by value.
+#[derive(Debug, Default)]
+pub(crate) struct RowHasher {
+    content: Content,
+    /// The row so far, as far as it is not in `long`.
+    gathered: Vec<u8>,
+    /// What was there of a row too long to gather.
+    long: Option<Box<blake3::Hasher>>,
+    /// Bytes of the value at hand.
+    value_bytes: u64,
+}
+
+impl RowHasher {
+    /// More bytes of the value at hand.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.value_bytes += bytes.len() as u64;
+        if self.gathered.len() + bytes.len() > GATHERED_BYTES {
+            let hasher = self.long.get_or_insert_with(Box::default);
+            hasher.update(&self.gathered);
+            hasher.update(bytes);
+            self.gathered.clear();
+        } else {
+            self.gathered.extend_from_slice(bytes);
+        }
+    }
+
+    /// The value at hand ends.
+    #[inline]
+    pub(crate) fn end_value(&mut self) {
+        self.gathered.extend_from_slice(&self.value_bytes.to_le_bytes());
+        self.value_bytes = 0;
+    }
+
+    /// A value that is none.
+    #[inline]
+    pub(crate) fn null(&mut self) {
+        self.gathered.extend_from_slice(&u64::MAX.to_le_bytes());
+        self.value_bytes = 0;
+    }
+
+    /// The row ends.
+    #[inline]
+    pub(crate) fn end_row(&mut self) {
+        let digest = match self.long.take() {
+            None => blake3::hash(&self.gathered),
+            Some(mut hasher) => hasher.update(&self.gathered).finalize(),
+        };
+        self.gathered.clear();
+        let (first, _) = digest.as_bytes().as_chunks::<16>();
+        self.content.sum = self
+            .content
+            .sum
+            .wrapping_add(first.first().map_or(0, |bytes| u128::from_le_bytes(*bytes)));
+        self.content.rows += 1;
+    }
+
+    /// Of all rows so far.
+    pub(crate) fn content(&self) -> Content {
+        self.content
+    }
+}
+
+/// What the bytes at hand belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Within {
+    Code,
+    /// A string, up to this quote.
+    Text(u8),
+    /// Behind a backslash in a string.
+    Escaped(u8),
+    /// Behind a quote in a string: its end, or the first of two that mean one.
+    Quote(u8),
+    /// A name in backticks.
+    Name,
+    LineComment,
+    /// True when the last byte was a star.
+    BlockComment(bool),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Statement {
+    Unbegun,
+    Insert,
+    Values,
+    Other,
+}
+
+/// What is known of the value at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    /// Nothing yet but words, which are kept.
+    Words,
+    /// There was a string in it: words around it, like `CONVERT( USING UTF8MB4)`, are not part of the value.
+    Text,
+    /// Digits behind `0x`, of which some have been digested.
+    Hex,
+}
+
+/// Digests the rows of the INSERT statements of a data file. Feed it the whole file, in pieces of any size.
+#[derive(Debug)]
+pub struct ContentReader {
+    within: Within,
+    statement: Statement,
+    depth: u32,
+    /// The byte before, when it may begin a comment.
+    last: u8,
+    /// A word outside of strings: of the statement's head, or a value.
+    word: Vec<u8>,
+    value: Value,
+    hasher: RowHasher,
+    /// The columns that an INSERT names, and the name at hand.
+    columns: Vec<Vec<u8>>,
+    name: Vec<u8>,
+    /// Two INSERT statements of the file name their columns differently.
+    mixed: bool,
+    named: Option<Vec<Vec<u8>>>,
+}
+
+impl Default for ContentReader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a file's rows are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileContent {
+    /// The sum of its rows.
+    pub content: Content,
+    /// The columns that its statements name; `None` where they name none.
+    pub columns: Option<Vec<String>>,
+}
+
+impl ContentReader {
+    /// A reader at the beginning of a file.
+    pub fn new() -> Self {
+        Self {
+            within: Within::Code,
+            statement: Statement::Unbegun,
+            depth: 0,
+            last: 0,
+            word: Vec::new(),
+            value: Value::Words,
+            hasher: RowHasher::default(),
+            columns: Vec::new(),
+            name: Vec::new(),
+            mixed: false,
+            named: None,
+        }
+    }
+
+    /// What the file holds; `None` when its statements do not agree about their columns, so that no one question to
+    /// the restored table yields the same rows.
+    pub fn finish(self) -> Option<FileContent> {
+        if self.mixed {
+            return None;
+        }
+        let names = self.named.unwrap_or_default();
+        let columns: Option<Vec<String>> = names
+            .into_iter()
+            .map(|name| String::from_utf8(name).ok())
+            .collect();
+        Some(FileContent {
+            content: self.hasher.content(),
+            columns: columns.filter(|columns| !columns.is_empty()),
+        })
+    }
+
+    /// Takes the next bytes of the file.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            at += match self.within {
+                Within::Code if self.in_row() => self.row(rest),
+                Within::Code => self.head(rest),
+                Within::Text(quote) => self.text(rest, quote),
+                Within::Escaped(quote) => {
+                    self.escaped(rest[0], quote);
+                    1
+                }
+                Within::Quote(quote) => self.quote(rest[0], quote),
+                Within::Name => self.in_name(rest),
+                Within::LineComment => match memchr(b'\n', rest) {
+                    Some(end) => {
+                        self.within = Within::Code;
+                        end + 1
+                    }
+                    None => rest.len(),
+                },
+                Within::BlockComment(star) => {
+                    self.within = if star && rest[0] == b'/' {
+                        Within::Code
+                    } else {
+                        Within::BlockComment(rest[0] == b'*')
+                    };
+                    1
+                }
+            };
+        }
+    }
+
+    fn in_row(&self) -> bool {
+        self.statement == Statement::Values && self.depth > 0
+    }
+
+    /// Of a row, outside of strings. Yields how many bytes were taken.
+    fn row(&mut self, bytes: &[u8]) -> usize {
+        let plain = bytes
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'.' | b'+' | b'_'))
+            .unwrap_or(bytes.len());
+        if plain > 0 {
+            self.word_bytes(&bytes[..plain]);
+            return plain;
+        }
+        let (byte, last) = (bytes[0], self.last);
+        self.last = 0;
+        match byte {
+            b',' if self.depth == 1 => self.end_value(),
+            b'(' => self.depth += 1,
+            b')' => {
+                self.depth -= 1;
+                if self.depth == 0 {
+                    self.end_value();
+                    self.hasher.end_row();
+                }
+            }
+            b'\'' | b'"' => {
+                self.value = Value::Text;
+                self.within = Within::Text(byte);
+            }
+            b'`' => self.begin_name(),
+            b'-' => self.word_bytes(b"-"),
+            b'#' => self.within = Within::LineComment,
+            b'/' => self.last = b'/',
+            b'*' if last == b'/' => self.within = Within::BlockComment(false),
+            byte if byte.is_ascii_whitespace() => {
+                // "-- " is a comment: what looked like the beginning of a number was none.
+                if self.word.ends_with(b"--") {
+                    self.word.truncate(self.word.len() - 2);
+                    if byte != b'\n' {
+                        self.within = Within::LineComment;
+                    }
+                }
+            }
+            other => self.word_bytes(&[other]),
+        }
+        1
+    }
+
+    fn word_bytes(&mut self, bytes: &[u8]) {
+        self.last = 0;
+        if self.value == Value::Text {
+            return;
+        }
+        self.word.extend_from_slice(bytes);
+        if self.word.len() < HEX_BYTES {
+            return;
+        }
+        // A long word is hexadecimal, or damage: in both cases it need not be kept.
+        if self.value == Value::Words && self.word.starts_with(b"0x") {
+            self.word.drain(..2);
+            self.value = Value::Hex;
+        }
+        let digested = match self.value {
+            Value::Hex => self.word.len() / 2 * 2,
+            _ => self.word.len(),
+        };
+        let rest = self.word.split_off(digested);
+        let word = std::mem::replace(&mut self.word, rest);
+        match unhex(&word).filter(|_| self.value == Value::Hex) {
+            Some(bytes) => self.hasher.bytes(&bytes),
+            None => self.hasher.bytes(&word),
+        }
+    }
+
+    /// A value ends, by a comma or with its row.
+    fn end_value(&mut self) {
+        match self.value {
+            Value::Text => self.hasher.end_value(),
+            Value::Hex => {
+                match unhex(&self.word) {
+                    Some(bytes) => self.hasher.bytes(&bytes),
+                    None => self.hasher.bytes(&self.word),
+                }
+                self.hasher.end_value();
+            }
+            Value::Words if self.word.eq_ignore_ascii_case(NULL) => self.hasher.null(),
+            Value::Words => {
+                match self.word.strip_prefix(b"0x").and_then(unhex) {
+                    Some(bytes) => self.hasher.bytes(&bytes),
+                    None => self.hasher.bytes(&self.word),
+                }
+                self.hasher.end_value();
+            }
+        }
+        self.word.clear();
+        self.value = Value::Words;
+    }
+
+    fn text(&mut self, bytes: &[u8], quote: u8) -> usize {
+        let end = memchr2(quote, b'\\', bytes).unwrap_or(bytes.len());
+        if self.in_row() {
+            self.hasher.bytes(&bytes[..end]);
+        }
+        match bytes.get(end) {
+            None => end,
+            Some(b'\\') => {
+                self.within = Within::Escaped(quote);
+                end + 1
+            }
+            Some(_) => {
+                self.within = Within::Quote(quote);
+                end + 1
+            }
+        }
+    }
+
+    fn escaped(&mut self, byte: u8, quote: u8) {
+        self.within = Within::Text(quote);
+        if !self.in_row() {
+            return;
+        }
+        match byte {
+            b'0' => self.hasher.bytes(&[0]),
+            b'n' => self.hasher.bytes(b"\n"),
+            b'r' => self.hasher.bytes(b"\r"),
+            b't' => self.hasher.bytes(b"\t"),
+            b'b' => self.hasher.bytes(&[8]),
+            b'Z' => self.hasher.bytes(&[26]),
+            // These keep their backslash, for LIKE.
+            b'%' | b'_' => self.hasher.bytes(&[b'\\', byte]),
+            other => self.hasher.bytes(&[other]),
+        }
+    }
+
+    fn quote(&mut self, byte: u8, quote: u8) -> usize {
+        if byte == quote {
+            self.within = Within::Text(quote);
+            if self.in_row() {
+                self.hasher.bytes(&[quote]);
+            }
+            1
+        } else {
+            self.within = Within::Code;
+            0
+        }
+    }
+
+    fn begin_name(&mut self) {
+        self.within = Within::Name;
+        self.name.clear();
+    }
+
+    fn in_name(&mut self, bytes: &[u8]) -> usize {
+        let end = memchr(b'`', bytes).unwrap_or(bytes.len());
+        self.name.extend_from_slice(&bytes[..end]);
+        if end == bytes.len() {
+            return end;
+        }
+        self.within = Within::Code;
+        // A doubled backtick ends one name and begins the next, which has what came before in it: see `end_name`.
+        if self.statement == Statement::Insert && self.depth == 1 {
+            self.end_name();
+        }
+        end + 1
+    }
+
+    /// A name of the list of columns. Of two backticks within a name the second begins another part of it.
+    fn end_name(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        match self.columns.last_mut() {
+            Some(before) if self.last == b'`' => {
+                before.push(b'`');
+                before.extend(name);
+            }
+            _ => self.columns.push(name),
+        }
+        self.last = b'`';
+    }
+
+    /// Outside of rows: the words of statements.
+    fn head(&mut self, bytes: &[u8]) -> usize {
+        let byte = bytes[0];
+        if byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80 {
+            self.word.push(byte.to_ascii_uppercase());
+            self.last = 0;
+            return 1;
+        }
+        self.end_word();
+        let last = self.last;
+        if byte != b'`' {
+            self.last = 0;
+        }
+        match byte {
+            b'\'' | b'"' => {
+                self.begin_other();
+                self.within = Within::Text(byte);
+            }
+            b'`' => {
+                self.begin_other();
+                self.begin_name();
+            }
+            b'#' => self.within = Within::LineComment,
+            b'-' => {
+                self.last = if last == b'-' { b'=' } else { b'-' };
+            }
+            byte if last == b'=' && byte <= b' ' => {
+                self.within = if byte == b'\n' {
+                    Within::Code
+                } else {
+                    Within::LineComment
+                };
+            }
+            b'/' => self.last = b'/',
+            b'*' if last == b'/' => self.within = Within::BlockComment(false),
+            b'(' => {
+                self.begin_other();
+                if self.statement == Statement::Insert && self.depth == 0 {
+                    self.columns.clear();
+                }
+                self.depth += 1;
+            }
+            b')' => self.depth = self.depth.saturating_sub(1),
+            b';' if self.depth == 0 => self.statement = Statement::Unbegun,
+            byte if byte > b' ' && byte != b';' => self.begin_other(),
+            _ => {}
+        }
+        1
+    }
+
+    /// What begins with neither INSERT nor REPLACE.
+    fn begin_other(&mut self) {
+        if self.statement == Statement::Unbegun {
+            self.statement = Statement::Other;
+        }
+    }
+
+    fn end_word(&mut self) {
+        if self.word.is_empty() {
+            return;
+        }
+        self.statement = match (self.statement, self.word.as_slice()) {
+            (Statement::Unbegun, b"INSERT" | b"REPLACE") => {
+                self.columns.clear();
+                Statement::Insert
+            }
+            (Statement::Unbegun, _) => Statement::Other,
+            (Statement::Insert, b"VALUES" | b"VALUE") if self.depth == 0 => {
+                self.note_columns();
+                Statement::Values
+            }
+            (Statement::Values, b"ON") => Statement::Other,
+            (statement, _) => statement,
+        };
+        self.word.clear();
+    }
+
+    fn note_columns(&mut self) {
+        let columns = std::mem::take(&mut self.columns);
+        match &self.named {
+            None => self.named = Some(columns),
+            Some(before) => self.mixed |= *before != columns,
+        }
+    }
+}
+
+/// The bytes of `4142`; `None` for what is not hexadecimal.
+fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
+    let (pairs, odd) = digits.as_chunks::<2>();
+    if !odd.is_empty() {
+        return None;
+    }
+    pairs
+        .iter()
+        .map(|[high, low]| {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows as a server would yield them.
+    fn rows(rows: &[&[Option<&[u8]>]]) -> Content {
+        let mut hasher = RowHasher::default();
+        for row in rows {
+            for value in *row {
+                match value {
+                    None => hasher.null(),
+                    Some(bytes) => {
+                        hasher.bytes(bytes);
+                        hasher.end_value();
+                    }
+                }
+            }
+            hasher.end_row();
+        }
+        hasher.content()
+    }
+
+    fn read(sql: &[u8]) -> FileContent {
+        let whole = |size: usize| {
+            let mut reader = ContentReader::new();
+            sql.chunks(size).for_each(|piece| reader.feed(piece));
+            reader.finish().unwrap()
+        };
+        let expected = whole(sql.len().max(1));
+        for size in [1, 2, 3, 7, 64] {
+            assert_eq!(whole(size), expected, "in pieces of {size}");
+        }
+        expected
+    }
+
+    #[test]
+    fn a_dump_digests_as_its_rows_do() {
+        let plain: &[&[Option<&[u8]>]] = &[
+            &[Some(b"1"), Some(b"it's \\ \"x\"\n\0\x1a"), None],
+            &[Some(b"-2.50"), Some(b""), Some(b"NULL")],
+        ];
+        for sql in [
+            "/*!40101 SET NAMES binary*/;\nINSERT INTO `t` VALUES\n(1,\"it\\'s \\\\ \\\"x\\\"\\n\\0\\Z\",NULL),\n(-2.50,\"\",\"NULL\");\n",
+            "INSERT INTO `t` VALUES (-2.50,'','NULL');\nINSERT INTO `t` VALUES(1,'it''s \\\\ \"x\"\\n\\0\\Z',null)\n;",
+            "REPLACE INTO t VALUES (1,CONVERT(\"it's \\\\ \\\"x\\\"\\n\\0\\Z\" USING UTF8MB4),NULL)\n,(-2.50,_binary \"\",\"NULL\"); -- (3)",
+            "INSERT INTO t VALUES (1 /*),(*/,0x69742773205c202278220a001a,NULL),(-2.50,'',0x4e554c4c) ON DUPLICATE KEY UPDATE a=VALUES(a);",
+        ] {
+            let found = read(sql.as_bytes());
+            assert_eq!(found.content, rows(plain), "{sql}");
+            assert_eq!(found.columns, None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_same_does_not_digest_the_same() {
+        let of = |sql: &str| read(format!("INSERT INTO t VALUES {sql};").as_bytes()).content;
+        let base = of("(1,'ab'),(2,'c')");
+        assert_eq!(of("(2,'c'),(1,'ab')"), base);
+        for other in [
+            "(1,'ab')",
+            "(1,'ab'),(2,'c'),(2,'c')",
+            "(1,'ab'),(2,'d')",
+            "(1,'a'),(2,'bc')",
+            "('1a','b'),(2,'c')",
+            "(1,'ab',''),(2,'c')",
+            "(1,'ab'),(2,NULL)",
+            "(1,'ab'),(2,'')",
+            "(1,'c'),(2,'ab')",
+        ] {
+            assert_ne!(of(other), base, "{other}");
+        }
+        assert_ne!(of("('','a')"), of("('a','')"));
+        assert_eq!(of("(1),(2)").and(of("(3)")), of("(3),(2),(1)"));
+    }
+
+    #[test]
+    fn named_columns_are_kept() {
+        let sql = "INSERT INTO `d`.`t` (`a`,`we``ird`,`VALUES (`) VALUES\n(1,2,3),(4,5,6);";
+        let found = read(sql.as_bytes());
+        assert_eq!(
+            found.columns,
+            Some(vec!["a".to_owned(), "we`ird".to_owned(), "VALUES (".to_owned()])
+        );
+        assert_eq!(found.content.rows, 2);
+        let mut reader = ContentReader::new();
+        reader.feed(b"INSERT INTO t (`a`) VALUES (1);INSERT INTO t VALUES (1);");
+        assert_eq!(reader.finish(), None);
+    }
+
+    #[test]
+    fn a_long_value_digests_as_a_short_one_does() {
+        let long = vec![b'x'; 3 * GATHERED_BYTES + 17];
+        let sql = [b"INSERT INTO t VALUES (1,\"".as_slice(), &long, b"\",2),(3,4,5);"].concat();
+        let values: &[&[Option<&[u8]>]] = &[
+            &[Some(b"1"), Some(&long), Some(b"2")],
+            &[Some(b"3"), Some(b"4"), Some(b"5")],
+        ];
+        let digits: String = long.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = format!("INSERT INTO t VALUES (1,0x{digits},2),(3,4,5);").into_bytes();
+        for sql in [sql, hex] {
+            for size in [1000, 65_536, sql.len()] {
+                let mut reader = ContentReader::new();
+                sql.chunks(size).for_each(|piece| reader.feed(piece));
+                assert_eq!(reader.finish().unwrap().content, rows(values));
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn rows_are_seen_as_the_counter_sees_them(
+            values in proptest::collection::vec(
+                proptest::collection::vec(proptest::option::of(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..20)), 1..4),
+                0..8,
+            ),
+        ) {
+            let mut sql = b"/* x */ INSERT INTO `t` VALUES\n".to_vec();
+            let mut hasher = RowHasher::default();
+            for (number, row) in values.iter().enumerate() {
+                sql.extend(if number > 0 { b",\n(".as_slice() } else { b"(" });
+                for (column, value) in row.iter().enumerate() {
+                    if column > 0 {
+                        sql.push(b',');
+                    }
+                    let Some(bytes) = value else {
+                        sql.extend(b"NULL");
+                        hasher.null();
+                        continue;
+                    };
+                    sql.push(b'"');
+                    for byte in bytes {
+                        match byte {
+                            0 => sql.extend(b"\\0"),
+                            b'\n' => sql.extend(b"\\n"),
+                            26 => sql.extend(b"\\Z"),
+                            b'"' | b'\'' | b'\\' => sql.extend([b'\\', *byte]),
+                            other => sql.push(*other),
+                        }
+                    }
+                    sql.push(b'"');
+                    hasher.bytes(bytes);
+                    hasher.end_value();
+                }
+                sql.push(b')');
+                hasher.end_row();
+            }
+            sql.extend(b";\n");
+            let found = read(&sql);
+            proptest::prop_assert_eq!(found.content, hasher.content());
+            let mut counter = crate::sql_rows::RowCounter::new();
+            counter.feed(&sql);
+            proptest::prop_assert_eq!(counter.rows(), found.content.rows);
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! How the objects of a server's databases are defined.
+//!
+//! Tables by `SHOW CREATE TABLE`, one line of it a fact; all else by the columns of `information_schema`, one column a
+//! fact. Bodies and connection strings are digested: they may hold what a catalog should not know.
+
+use super::inventory::{DATABASES_PER_QUERY, of_databases};
+use super::{Probe, optional_text, quoted_name, text};
+use crate::error::ToolError;
+use mykeeper_domain::definition::Definition;
+use mykeeper_domain::inventory::Inventory;
+use sqlx::mysql::MySqlRow;
+use std::collections::BTreeMap;
+
+/// Longer texts are digested.
+const MAX_FACT_BYTES: usize = 300;
+/// How `SHOW CREATE TABLE` should write, whatever the server's default.
+const MODE: &str = "SET SESSION sql_mode = '', sql_quote_show_create = 1";
+
+/// A kind of object whose definition is a row of `information_schema`.
+struct Kind {
+    action: &'static str,
+    /// Up to and with the column that names the schema; the first three columns are schema, kind and name.
+    sql: &'static str,
+    /// Names of the columns from the fourth on.
+    facts: &'static [&'static str],
+}
+
+const KINDS: [Kind; 4] = [
+    Kind {
+        action: "read the definitions of views",
+        sql: "SELECT TABLE_SCHEMA, 'view', TABLE_NAME, VIEW_DEFINITION, DEFINER, SECURITY_TYPE, CHECK_OPTION \
+              FROM information_schema.VIEWS WHERE TABLE_SCHEMA",
+        facts: &["body", "definer", "security", "check option"],
+    },
+    Kind {
+        action: "read the definitions of triggers",
+        sql: "SELECT TRIGGER_SCHEMA, 'trigger', TRIGGER_NAME, ACTION_STATEMENT, DEFINER, SQL_MODE, \
+              CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION), CAST(ACTION_ORDER AS CHAR) \
+              FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA",
+        facts: &["body", "definer", "sql_mode", "timing", "order"],
+    },
+    Kind {
+        action: "read the definitions of routines",
+        sql: "SELECT ROUTINE_SCHEMA, LOWER(ROUTINE_TYPE), ROUTINE_NAME, ROUTINE_DEFINITION, DEFINER, SQL_MODE, \
+              DTD_IDENTIFIER, IS_DETERMINISTIC, SQL_DATA_ACCESS, SECURITY_TYPE, ROUTINE_COMMENT \
+              FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA",
+        facts: &[
+            "body",
+            "definer",
+            "sql_mode",
+            "returns",
+            "deterministic",
+            "data access",
+            "security",
+            "comment",
+        ],
+    },
+    Kind {
+        action: "read the definitions of events",
+        sql: "SELECT EVENT_SCHEMA, 'event', EVENT_NAME, EVENT_DEFINITION, DEFINER, SQL_MODE, EVENT_TYPE, \
+              CAST(EXECUTE_AT AS CHAR), CONCAT(INTERVAL_VALUE, ' ', INTERVAL_FIELD), CAST(STARTS AS CHAR), \
+              CAST(ENDS AS CHAR), STATUS, ON_COMPLETION, TIME_ZONE, EVENT_COMMENT \
+              FROM information_schema.EVENTS WHERE EVENT_SCHEMA",
+        facts: &[
+            "body",
+            "definer",
+            "sql_mode",
+            "type",
+            "at",
+            "every",
+            "starts",
+            "ends",
+            "status",
+            "on completion",
+            "time zone",
+            "comment",
+        ],
+    },
+];
+
+impl Probe {
+    /// Adds how the objects of an inventory are defined, as far as the account may see it, and the tables' next
+    /// `AUTO_INCREMENT`.
+    ///
+    /// # Errors
+    /// [`ToolError::Query`]. A single table that cannot be asked (gone, locked, broken) is left without a definition.
+    pub(crate) async fn define(&mut self, inventory: &mut Inventory) -> Result<(), ToolError> {
+        self.raw("say how to write definitions", MODE.to_owned()).await?;
+        let databases: Vec<String> = inventory.databases.keys().cloned().collect();
+        for some in databases.chunks(DATABASES_PER_QUERY) {
+            for kind in &KINDS {
+                for row in self.rows(kind.action, of_databases(kind.sql, some), some).await? {
+                    if let Some(content) = inventory.databases.get_mut(&text(&row, 0)) {
+                        let object = format!("{} {}", text(&row, 1), text(&row, 2));
+                        // Without the privilege to see the body there is nothing to compare.
+                        if optional_text(&row, 3).is_some() && content.holds(&object) {
+                            content.definitions.insert(object, facts(&row, kind.facts));
+                        }
+                    }
+                }
+            }
+            self.define_parameters(some, inventory).await?;
+        }
+        self.define_tables(inventory).await
+    }
+
+    async fn define_parameters(
+        &mut self,
+        databases: &[String],
+        inventory: &mut Inventory,
+    ) -> Result<(), ToolError> {
+        let sql = of_databases(
+            "SELECT SPECIFIC_SCHEMA, LOWER(ROUTINE_TYPE), SPECIFIC_NAME, PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER \
+             FROM information_schema.PARAMETERS WHERE ORDINAL_POSITION > 0 AND SPECIFIC_SCHEMA",
+            databases,
+        ) + " ORDER BY SPECIFIC_SCHEMA, ROUTINE_TYPE, SPECIFIC_NAME, ORDINAL_POSITION";
+        for row in self
+            .rows("read the parameters of routines", sql, databases)
+            .await?
+        {
+            let object = format!("{} {}", text(&row, 1), text(&row, 2));
+            let definition = inventory
+                .databases
+                .get_mut(&text(&row, 0))
+                .and_then(|content| content.definitions.get_mut(&object));
+            if let Some(definition) = definition {
+                let parameter = format!("{} {} {}", text(&row, 3), text(&row, 4), text(&row, 5));
+                let all = definition.0.entry("parameters".to_owned()).or_default();
+                if !all.is_empty() {
+                    all.push_str(", ");
+                }
+                all.push_str(&parameter);
+            }
+        }
+        Ok(())
+    }
+
+    async fn define_tables(&mut self, inventory: &mut Inventory) -> Result<(), ToolError> {
+        for (database, content) in &mut inventory.databases {
+            for (table, known) in &mut content.tables {
+                let sql = format!(
+                    "SHOW CREATE TABLE {}.{}",
+                    quoted_name(database),
+                    quoted_name(table)
+                );
+                let created = match self.raw("read a table's definition", sql).await {
+                    Ok(rows) => rows.first().map(|row| text(row, 1)).unwrap_or_default(),
+                    Err(error) if self.is_gone() => return Err(error),
+                    Err(_) => continue,
+                };
+                if let Some((definition, next)) = parse_create_table(&created) {
+                    known.auto_increment = next;
+                    content.definitions.insert(format!("table {table}"), definition);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn facts(row: &MySqlRow, names: &[&str]) -> Definition {
+    let value = |(index, name): (usize, &&str)| {
+        let mut value = optional_text(row, index + 3)?;
+        if *name == "body" {
+            value = normal_body(&value, &text(row, 0));
+        }
+        let value = if *name == "body" || value.len() > MAX_FACT_BYTES {
+            digest(&value)
+        } else {
+            value
+        };
+        Some(((*name).to_owned(), value))
+    };
+    names.iter().enumerate().filter_map(value).collect()
+}
+
+/// A body as it comes back from a good dump, whatever became of it on the way there.
+///
+/// mydumper 0.10 writes a space between a semicolon and the end of its line, so that no line ends a statement. And a
+/// server names a column of a view by table or by database and table, depending on whether a view that it stands on
+/// was there when it was created.
+fn normal_body(body: &str, database: &str) -> String {
+    // As it is, and as a server has it that shows strings as they would be written.
+    let body = body
+        .replace("; \n", ";\n")
+        .replace("; \\n", ";\\n")
+        .replace(&format!("{}.", quoted_name(database)), "");
+    without_databases(&body)
+}
+
+/// `` `d`.`t`.`c` `` as `` `t`.`c` ``.
+fn without_databases(mut body: &str) -> String {
+    let mut normal = String::with_capacity(body.len());
+    while let Some((before, name, rest)) = quoted_part(body) {
+        normal.push_str(before);
+        let is_of_three = rest.strip_prefix('.').is_some_and(|rest| {
+            quoted_part(rest).is_some_and(|(gap, _, rest)| gap.is_empty() && rest.starts_with(".`"))
+        });
+        if is_of_three {
+            body = rest.get(1..).unwrap_or_default();
+        } else {
+            normal.push_str(name);
+            body = rest;
+        }
+    }
+    normal + body
+}
+
+fn digest(value: &str) -> String {
+    let digest = blake3::hash(value.as_bytes()).to_hex();
+    format!("BLAKE3 {}", digest.get(..32).unwrap_or_default())
+}
+
+/// Takes the answer of `SHOW CREATE TABLE` apart: each line is a fact, under the name of the column, key or constraint
+/// that it is about. The next `AUTO_INCREMENT` stands beside: it changes with each row. `None` for anything else.
+pub(crate) fn parse_create_table(created: &str) -> Option<(Definition, Option<u64>)> {
+    let mut lines = created.lines();
+    lines
+        .next()
+        .filter(|line| line.starts_with("CREATE ") && line.ends_with('('))?;
+    let mut facts: BTreeMap<String, String> = BTreeMap::new();
+    let mut before: Option<String> = None;
+    let mut next = None;
+    while let Some(line) = lines.next() {
+        if let Some(options) = line.strip_prefix(')') {
+            let (options, counter) = without_counter(options.trim());
+            next = counter;
+            facts.insert("options".to_owned(), without_connection(&options));
+            let partitions: Vec<&str> = lines.by_ref().map(str::trim).collect();
+            if !partitions.is_empty() {
+                facts.insert("partitions".to_owned(), short(partitions.join(" ")));
+            }
+            break;
+        }
+        let line = line.trim().trim_end_matches(',');
+        let (name, rest) = fact_name(line);
+        let value = match (line.starts_with('`'), before.take()) {
+            (true, Some(before)) => format!("{rest} after {before}"),
+            _ => rest.to_owned(),
+        };
+        if line.starts_with('`') {
+            before = Some(name.trim_start_matches("column ").to_owned());
+        }
+        facts.insert(name, short(value));
+    }
+    facts.contains_key("options").then_some((Definition(facts), next))
+}
+
+fn short(value: String) -> String {
+    if value.len() > MAX_FACT_BYTES {
+        digest(&value)
+    } else {
+        value
+    }
+}
+
+/// ``column `a` `` and what follows.
+fn fact_name(line: &str) -> (String, &str) {
+    let Some((kind, name, rest)) = quoted_part(line) else {
+        return (line.to_owned(), "");
+    };
+    let kind = kind.trim();
+    match kind {
+        "" => (format!("column {name}"), rest.trim()),
+        // Its columns stand in backticks, too.
+        _ if kind.ends_with('(') => (kind.trim_end_matches(['(', ' ']).to_lowercase(), line),
+        _ => (format!("{} {name}", kind.to_lowercase()), rest.trim()),
+    }
+}
+
+/// What stands before the first name in backticks, the name with them, and what follows.
+fn quoted_part(line: &str) -> Option<(&str, &str, &str)> {
+    let start = line.find('`')?;
+    let mut end = start + 1;
+    loop {
+        end += line.get(end..)?.find('`')? + 1;
+        if !line.get(end..)?.starts_with('`') {
+            return Some((line.get(..start)?, line.get(start..end)?, line.get(end..)?));
+        }
+        end += 1;
+    }
+}
+
+/// Without `AUTO_INCREMENT=7`, and its number.
+fn without_counter(options: &str) -> (String, Option<u64>) {
+    const NAME: &str = "AUTO_INCREMENT=";
+    // Behind it may stand a comment or a connection, never before.
+    let Some((before, behind)) = options.split_once(NAME) else {
+        return (options.to_owned(), None);
+    };
+    let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = behind.split_at(digits);
+    if before.contains('\'') {
+        return (options.to_owned(), None);
+    }
+    (format!("{}{}", before, rest.trim_start()), number.parse().ok())
+}
+
+/// A connection string may hold a password: from there on, only a digest.
+fn without_connection(options: &str) -> String {
+    const SECRETS: [&str; 3] = ["CONNECTION=", "PASSWORD", "password"];
+    let secret = SECRETS.iter().filter_map(|word| options.find(word)).min();
+    match secret.and_then(|at| options.split_at_checked(at)) {
+        Some((before, secret)) => format!("{before}{}", digest(secret)),
+        None => short(options.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_of_a_table_is_a_fact() {
+        let created = "CREATE TABLE `or``ders` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  `pr``ice` decimal(10,2) NOT NULL \
+                       DEFAULT 0.00 COMMENT 'a, `b`',\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `k` (`pr``ice`),\n  \
+                       CONSTRAINT `c` CHECK (`id` > 0)\n) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4 \
+                       COMMENT='AUTO_INCREMENT=7'\n PARTITION BY RANGE (`id`)\n(PARTITION `p0` VALUES LESS THAN (9))";
+        let (definition, next) = parse_create_table(created).unwrap();
+        assert_eq!(next, Some(42));
+        let facts: Vec<String> = definition
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        assert_eq!(
+            facts,
+            [
+                "column `id` = int(11) NOT NULL AUTO_INCREMENT",
+                "column `pr``ice` = decimal(10,2) NOT NULL DEFAULT 0.00 COMMENT 'a, `b`' after `id`",
+                "constraint `c` = CHECK (`id` > 0)",
+                "options = ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='AUTO_INCREMENT=7'",
+                "partitions = PARTITION BY RANGE (`id`) (PARTITION `p0` VALUES LESS THAN (9))",
+                "primary key = PRIMARY KEY (`id`)",
+                "unique key `k` = (`pr``ice`)",
+            ]
+        );
+        assert_eq!(parse_create_table("CREATE VIEW v AS SELECT 1"), None);
+    }
+
+    #[test]
+    fn a_body_is_the_same_whatever_the_dump_made_of_it() {
+        for (one, other) in [
+            ("BEGIN\n SELECT 1;\nEND", "BEGIN\n SELECT 1; \nEND"),
+            ("SELECT ';\\n'", "SELECT '; \\n'"),
+            (
+                "select `v_b`.`id` AS `id` from `shop`.`v_b`",
+                "select `shop`.`v_b`.`id` AS `id` from `shop`.`v_b`",
+            ),
+            (
+                "select `a`.`id` AS `id` from `other`.`a`",
+                "select `other`.`a`.`id` AS `id` from `other`.`a`",
+            ),
+        ] {
+            assert_eq!(normal_body(one, "shop"), normal_body(other, "shop"), "{one}");
+        }
+        let one = normal_body("select `a`.`id` AS `i``d` from `other`.`a`", "shop");
+        assert_eq!(one, "select `a`.`id` AS `i``d` from `other`.`a`");
+        assert_ne!(
+            one,
+            normal_body("select `a`.`id` AS `i``d` from `shop`.`a`", "shop")
+        );
+        assert_eq!(normal_body("a lone ` stays", "shop"), "a lone ` stays");
+    }
+
+    #[test]
+    fn a_connection_string_is_only_digested() {
+        let of = |connection: &str| {
+            let created =
+                format!("CREATE TABLE `t` (\n  `id` int(11)\n) ENGINE=FEDERATED CONNECTION='{connection}'");
+            parse_create_table(&created).unwrap().0.0["options"].clone()
+        };
+        let options = of("mysql://u:geheim@h/d/t");
+        assert!(
+            options.starts_with("ENGINE=FEDERATED BLAKE3 ") && !options.contains("geheim"),
+            "{options}"
+        );
+        assert_ne!(options, of("mysql://u:other@h/d/t"));
+    }
+}

@@ -1,0 +1,187 @@
+//! The rows of restored tables, read back: how many, what they hold, and what the server itself thinks of the table.
+
+use crate::connection::ServerConnection;
+use crate::content::{Content, RowHasher};
+use crate::error::ToolError;
+use crate::log::RunLog;
+use crate::probe::{connect_options, quoted_name, text};
+use futures::{StreamExt, TryStreamExt, stream};
+use mykeeper_domain::inventory::{DatabaseInventory, TableInventory};
+use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use std::collections::BTreeMap;
+
+/// Most connections at a time.
+const MOST_CONNECTIONS: u32 = 16;
+/// How a session must be so that it yields the bytes that a dump wrote.
+const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = ''";
+
+/// A server with restored databases.
+pub(crate) struct TableReader<'a> {
+    pub(crate) connection: &'a ServerConnection,
+    pub(crate) log: &'a dyn RunLog,
+    /// Tables read at a time.
+    pub(crate) threads: u32,
+}
+
+/// One table to be read.
+struct Task<'t> {
+    database: &'t str,
+    table: &'t str,
+    /// What its rows should be; `None`: they are only counted.
+    measure: Option<&'t TableInventory>,
+}
+
+/// What was read of one table.
+struct Values {
+    table: String,
+    /// `None` where the table cannot be read.
+    rows: Option<u64>,
+    content: Option<Content>,
+    fault: Option<String>,
+}
+
+impl TableReader<'_> {
+    /// Reads every table of `found`, which is called `database` in the server, however long each takes, and enters its
+    /// rows and content there. The content is read of those tables alone for which `measure` knows it. Yields what
+    /// `CHECK TABLE` says against tables.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(crate) async fn read(
+        &self,
+        database: &str,
+        measure: &DatabaseInventory,
+        found: &mut DatabaseInventory,
+    ) -> Result<BTreeMap<String, String>, ToolError> {
+        let at_once = self.threads.clamp(1, MOST_CONNECTIONS) as usize;
+        let tables: Vec<&String> = found.tables.keys().collect();
+        let shares: Vec<Vec<Task<'_>>> = (0..at_once.min(tables.len()))
+            .map(|worker| {
+                let share = tables.iter().skip(worker).step_by(at_once);
+                share
+                    .map(|table| Task {
+                        database,
+                        table,
+                        measure: measure
+                            .tables
+                            .get(*table)
+                            .filter(|measure| measure.content.is_some()),
+                    })
+                    .collect()
+            })
+            .collect();
+        let reading: Vec<_> = shares.into_iter().map(|share| self.read_share(share)).collect();
+        let read: Vec<Vec<Values>> = stream::iter(reading)
+            .buffer_unordered(at_once)
+            .try_collect()
+            .await?;
+        let mut faults = BTreeMap::new();
+        for values in read.into_iter().flatten() {
+            faults.extend(values.fault.map(|fault| (values.table.clone(), fault)));
+            if let Some(facts) = found.tables.get_mut(&values.table) {
+                facts.rows = values.rows;
+                facts.content = values.content.map(|content| content.to_string());
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Tables one after another, over one connection.
+    async fn read_share(&self, share: Vec<Task<'_>>) -> Result<Vec<Values>, ToolError> {
+        let lost = |error: sqlx::Error| ToolError::Query {
+            action: "read the restored tables".to_owned(),
+            server: self.connection.name.clone(),
+            cause: error.to_string(),
+        };
+        let options = connect_options(self.connection).disable_statement_logging();
+        let mut connection = options.connect().await.map_err(lost)?;
+        sqlx::raw_sql(PRELUDE)
+            .execute(&mut connection)
+            .await
+            .map_err(lost)?;
+        let mut all = Vec::new();
+        for task in share {
+            let name = format!("{}.{}", quoted_name(task.database), quoted_name(task.table));
+            let fault = check(&mut connection, &name).await.map_err(lost)?;
+            let read = match task.measure {
+                Some(measure) => {
+                    let sql = format!("SELECT {} FROM {name}", columns(measure));
+                    digest_rows(&mut connection, sql)
+                        .await
+                        .map(|content| (Some(content.rows), Some(content)))
+                }
+                None => count_rows(&mut connection, &name).await.map(|rows| (rows, None)),
+            };
+            let (rows, content) = match read {
+                Ok(read) => read,
+                Err(sqlx::Error::Database(error)) => {
+                    let text = format!("{}.{}: {}", task.database, task.table, error.message());
+                    self.log.line("mykeeper", &text);
+                    (None, None)
+                }
+                Err(error) => return Err(lost(error)),
+            };
+            all.push(Values {
+                table: task.table.to_owned(),
+                rows,
+                content,
+                fault,
+            });
+        }
+        drop(connection.close().await);
+        Ok(all)
+    }
+}
+
+/// Digests the rows of a SELECT as they come.
+async fn digest_rows(connection: &mut MySqlConnection, sql: String) -> Result<Content, sqlx::Error> {
+    let mut hasher = RowHasher::default();
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        for index in 0..row.len() {
+            match row.try_get_unchecked::<Option<&[u8]>, _>(index)? {
+                None => hasher.null(),
+                Some(bytes) => {
+                    hasher.bytes(bytes);
+                    hasher.end_value();
+                }
+            }
+        }
+        hasher.end_row();
+    }
+    Ok(hasher.content())
+}
+
+async fn count_rows(connection: &mut MySqlConnection, name: &str) -> Result<Option<u64>, sqlx::Error> {
+    let sql = format!("SELECT COUNT(*) FROM {name}");
+    let row: MySqlRow = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    Ok(text(&row, 0).parse().ok())
+}
+
+/// What the server says against a table after looking through it. An engine that cannot be checked says so in a note,
+/// which is not against it.
+async fn check(connection: &mut MySqlConnection, name: &str) -> Result<Option<String>, sqlx::Error> {
+    let sql = format!("CHECK TABLE {name}");
+    let rows = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await {
+        Ok(rows) => rows,
+        Err(sqlx::Error::Database(error)) => return Ok(Some(error.message().to_owned())),
+        Err(error) => return Err(error),
+    };
+    Ok(rows
+        .iter()
+        .map(|row| (text(row, 2).to_ascii_lowercase(), text(row, 3)))
+        .find(|(kind, said)| kind == "error" || (kind == "status" && !said.eq_ignore_ascii_case("OK")))
+        .map(|(_, said)| said))
+}
+
+fn columns(measure: &TableInventory) -> String {
+    match &measure.content_columns {
+        None => "*".to_owned(),
+        Some(columns) => columns
+            .iter()
+            .map(|column| quoted_name(column))
+            .collect::<Vec<_>>()
+            .join(","),
+    }
+}

@@ -1,0 +1,144 @@
+//! In which session a definition was written: mydumper 0.10 keeps neither the SQL mode of a routine, trigger or event
+//! nor the time zone of an event, and what is created in another session is another definition. The evidence knows.
+
+use crate::error::ToolError;
+use mykeeper_domain::definition::Definition;
+use mykeeper_domain::inventory::DatabaseInventory;
+use regex::bytes::{Captures, Regex};
+
+/// A name as a statement has it: in backticks, in quotes (`ANSI_QUOTES`), or bare.
+const CREATE: &str = r#"(?is)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s@`'"]+)(?:@(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s`'"]+))?\s+)?(?:AGGREGATE\s+)?(PROCEDURE|FUNCTION|TRIGGER|EVENT)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`((?:[^`]|``)+)`|"((?:[^"]|"")+)"|([^\s`"(]+))"#;
+/// `SET NAMES` at the head of a file, with or without the marks of a comment.
+const NAMES: &str = r"(?is)^\s*(?:/\*!\d*\s*)?SET\s+NAMES\s";
+
+/// Recognises definitions.
+#[derive(Debug)]
+pub(crate) struct Written {
+    create: Regex,
+    names: Regex,
+}
+
+impl Written {
+    /// # Errors
+    /// A defect of ours.
+    pub(crate) fn new() -> Result<Self, ToolError> {
+        let regex = |pattern| {
+            Regex::new(pattern).map_err(|error| ToolError::Failed {
+                message: format!("cannot read dumps: {error}"),
+                passing: false,
+            })
+        };
+        Ok(Self {
+            create: regex(CREATE)?,
+            names: regex(NAMES)?,
+        })
+    }
+
+    /// What the session must be for this statement, as one statement; `None` where that is not known.
+    pub(crate) fn session(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Option<String> {
+        let found = self.create.captures(statement)?;
+        let kind = String::from_utf8_lossy(&found[1]).to_lowercase();
+        let definition = known?.definitions.get(&format!("{kind} {}", name(&found)?))?;
+        let set = |variable: &str, fact: &str| {
+            let value = definition_fact(definition, fact)?;
+            Some(format!("{variable} = '{value}'"))
+        };
+        let mode = set("sql_mode", "sql_mode")?;
+        Some(match set("time_zone", "time zone") {
+            Some(zone) => format!("SET SESSION {mode}, {zone}"),
+            None => format!("SET SESSION {mode}"),
+        })
+    }
+
+    /// Whether a statement sets the character set of what follows.
+    pub(crate) fn sets_names(&self, statement: &[u8]) -> bool {
+        self.names.is_match(statement)
+    }
+}
+
+/// A definition as it was before mydumper put a space between each semicolon and the end of its line, so that no line
+/// ends a statement: within a string that space would be one too many. What had a space there itself loses it.
+pub(crate) fn as_written(statement: &[u8]) -> Vec<u8> {
+    const ADDED: &[u8] = b"; \n";
+    let mut written = Vec::with_capacity(statement.len());
+    let mut rest = statement;
+    while let Some(at) = memchr::memmem::find(rest, ADDED) {
+        let (before, behind) = rest.split_at(at);
+        written.extend_from_slice(before);
+        written.extend_from_slice(b";\n");
+        rest = behind.get(ADDED.len()..).unwrap_or_default();
+    }
+    written.extend_from_slice(rest);
+    written
+}
+
+fn name(found: &Captures<'_>) -> Option<String> {
+    let (bytes, quote) = found
+        .get(2)
+        .map(|name| (name, "`"))
+        .or_else(|| found.get(3).map(|name| (name, "\"")))
+        .or_else(|| found.get(4).map(|name| (name, "")))?;
+    let text = String::from_utf8(bytes.as_bytes().to_vec()).ok()?;
+    Some(if quote.is_empty() {
+        text
+    } else {
+        text.replace(&quote.repeat(2), quote)
+    })
+}
+
+/// The value of a fact, where it may stand in quotes as it is.
+fn definition_fact<'a>(definition: &'a Definition, fact: &str) -> Option<&'a str> {
+    let value = definition.0.get(fact)?;
+    let is_plain = value
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_,:+-/ ".contains(&byte));
+    is_plain.then_some(value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_definition_is_written_in_the_session_that_it_was_written_in() {
+        let written = Written::new().unwrap();
+        let mut known = DatabaseInventory::default();
+        let mut know = |object: &str, facts: &[(&str, &str)]| {
+            let facts = facts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            known.definitions.insert(object.into(), facts.collect());
+        };
+        know("procedure pr ansi", &[("sql_mode", "ANSI_QUOTES")]);
+        know("event 日`志", &[("sql_mode", ""), ("time zone", "Asia/Shanghai")]);
+        know("trigger tr", &[("sql_mode", "STRICT_TRANS_TABLES,NO_ZERO_DATE")]);
+        know("function f", &[("sql_mode", "x'; DROP TABLE t; --")]);
+        let session = |sql: &str| written.session(sql.as_bytes(), Some(&known));
+        for (sql, expected) in [
+            (
+                "CREATE DEFINER=\"root\"@\"localhost\" PROCEDURE \"pr ansi\"()\nBEGIN",
+                Some("SET SESSION sql_mode = 'ANSI_QUOTES'"),
+            ),
+            (
+                "CREATE DEFINER=`root`@`%` EVENT `日``志` ON SCHEDULE",
+                Some("SET SESSION sql_mode = '', time_zone = 'Asia/Shanghai'"),
+            ),
+            (
+                "CREATE DEFINER=`a b`@`localhost` TRIGGER tr AFTER INSERT",
+                Some("SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'"),
+            ),
+            ("CREATE FUNCTION f(a INT) RETURNS INT", None),
+            ("CREATE PROCEDURE other()", None),
+            ("DROP PROCEDURE IF EXISTS `pr ansi`", None),
+            ("CREATE TABLE `event` (`procedure` INT)", None),
+        ] {
+            assert_eq!(session(sql).as_deref(), expected, "{sql}");
+        }
+        assert_eq!(
+            as_written(b"BEGIN\n SELECT '; \n'; \n  \nEND; "),
+            b"BEGIN\n SELECT ';\n';\n  \nEND; "
+        );
+        assert!(written.sets_names(b"/*!40101 SET NAMES binary*/"));
+        assert!(!written.sets_names(b"CREATE TABLE `SET NAMES ` (id INT)"));
+    }
+}
