@@ -178,6 +178,7 @@ fn evidence(backup: &Backup, tables: usize) -> Evidence {
                     rows: Some(number as u64),
                     data_bytes: Some(16_384),
                     index_bytes: None,
+                    ..Default::default()
                 },
             )
         })
