@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 const HINT: &str = "install it with \"apt-get install mydumper\"";
 /// How many complaints are kept.
 const KEPT_COMPLAINTS: usize = 5;
+/// HUP, INT, KILL and TERM: signals that others send.
+const KILLS: [i32; 4] = [1, 2, 9, 15];
 /// The prefix of linked files where the database is named by an argument.
 const ALIAS: &str = "d";
 
@@ -241,6 +243,15 @@ pub(crate) async fn load(
         .map_err(|error| run_error(&request.info.program, HINT, &error))?;
     if let Some(error) = ended_from_here("myloader", &finished.exit) {
         return Err(error);
+    }
+    // Someone's signal says nothing of the set, as a crash of its own may.
+    if let Exit::Signaled { signal } = finished.exit
+        && KILLS.contains(&signal)
+    {
+        return Err(ToolError::Failed {
+            message: format!("cannot load the set: myloader {}; try again", finished.exit),
+            passing: true,
+        });
     }
     if finished.exit != Exit::Success {
         complaints.push(format!("myloader {}", finished.exit));

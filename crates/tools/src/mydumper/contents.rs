@@ -20,7 +20,7 @@ pub(super) fn table_contents(files: &PartFiles<'_>) -> BTreeMap<TableName, FileC
 }
 
 /// The sum of all; `None` when one is not known, or they are not of the same columns.
-fn all<'a>(mut contents: impl Iterator<Item = Option<&'a FileContent>>) -> Option<FileContent> {
+pub(crate) fn all<'a>(mut contents: impl Iterator<Item = Option<&'a FileContent>>) -> Option<FileContent> {
     let mut sum: Option<FileContent> = None;
     contents.try_for_each(|content| {
         let content = content?;

@@ -24,6 +24,7 @@ mod run;
 mod said;
 mod verdict;
 
+pub(crate) use contents::all as all_contents;
 pub use detect::{MydumperInfo, detect_mydumper, parse_options, parse_version};
 pub use metadata::{DumpMetadata, TableRecord, parse_metadata};
 pub use options::DumpOptions;

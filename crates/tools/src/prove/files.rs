@@ -3,6 +3,7 @@
 use super::ProveRequest;
 use super::layout::SetFile;
 use crate::blocking::{READ_WITHIN, off_thread};
+use crate::content::FileContent;
 use crate::digest::{Compression, FileDigest, digest_file_until};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -10,14 +11,16 @@ use crate::log::Progress;
 use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_domain::manifest::{EVIDENCE_FILE, FileEntry, MANIFEST_FILE};
 use mykeeper_domain::proof::Difference;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How many files are read at a time.
 const AT_ONCE: usize = 2;
 /// The name of a file that a dump writes last.
-const METADATA: &str = "metadata";
+pub(super) const METADATA: &str = "metadata";
+/// That of mydumper 1.0 has a section for each table.
+const METADATA_BYTES: usize = 64 << 20;
 
 /// What the set's files are like.
 #[derive(Debug, Default)]
@@ -26,6 +29,10 @@ pub(crate) struct Checked {
     /// Each names a file.
     pub(crate) differences: Vec<Difference>,
     pub(crate) bytes: u64,
+    /// What the rows of files are, by path, where that can be told.
+    pub(crate) contents: BTreeMap<String, FileContent>,
+    /// The text of each `metadata`, by path.
+    pub(crate) metadata: BTreeMap<String, String>,
 }
 
 /// Reads every file of the set once.
@@ -68,23 +75,37 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
                 return Ok((entry, path, None));
             }
             let (name, at, stop) = (entry.path.clone(), path.clone(), env.cancel.clone());
+            let keep_bytes = if is_metadata(&name) { METADATA_BYTES } else { 0 };
             // However large it is: its end is that of the run.
             let digest = off_thread(("read", &path), Duration::MAX, &env.cancel, move || {
                 if !at.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
                     return Ok(None);
                 }
-                digest_file_until(&at, &name, 0, &stop).map(Some)
+                digest_file_until(&at, &name, keep_bytes, &stop).map(Some)
             })
             .await?;
             Ok::<_, ToolError>((entry, path, digest))
         }
     });
     let mut reading = stream::iter(tasks).buffered(AT_ONCE);
-    while let Some((entry, path, digest)) = reading.try_next().await? {
+    while let Some((entry, path, mut digest)) = reading.try_next().await? {
         checked.bytes += entry.size_bytes;
         progress(checked.bytes);
         let (difference, rows, plain_bytes) = judge(&entry, digest.as_ref());
         checked.differences.extend(difference);
+        if let Some(digest) = &mut digest {
+            let content = digest.content.take();
+            checked
+                .contents
+                .extend(content.map(|content| (entry.path.clone(), content)));
+            let text = digest
+                .text
+                .take()
+                .map(|text| String::from_utf8_lossy(&text).into_owned());
+            checked
+                .metadata
+                .extend(text.map(|text| (entry.path.clone(), text)));
+        }
         checked.files.push(SetFile {
             path: entry.path,
             real: path,
@@ -153,8 +174,11 @@ fn unlisted(path: &str) -> FileEntry {
 }
 
 fn is_of_a_dump(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name == METADATA || is_sql(name)
+    is_metadata(path) || is_sql(path)
+}
+
+fn is_metadata(path: &str) -> bool {
+    path.rsplit('/').next() == Some(METADATA)
 }
 
 fn is_sql(name: &str) -> bool {

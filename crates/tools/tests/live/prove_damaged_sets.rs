@@ -149,7 +149,9 @@ async fn a_damage_that_the_manifest_agrees_with_is_found_by_restoring() {
         let mut set = good.copy(&bench.path().join(format!("damaged-{number}")));
         damage(&set);
         set.files = manifest(&set.dir);
-        let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+        let mut asked = Asked::of(&bench);
+        asked.by_restore = true;
+        let proof = prove(&bench, &set, &asked).await.unwrap();
         let lines = against(&proof);
         assert!(!proof.passed(), "{words}");
         assert!(
@@ -158,6 +160,80 @@ async fn a_damage_that_the_manifest_agrees_with_is_found_by_restoring() {
         );
         no_sandboxes(&bench);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_files_themselves_lack_needs_no_restore() {
+    let bench = Bench::new();
+    let good = shop_set(&bench).await;
+    type Damage = fn(&Set);
+    let damages: [(&str, Damage); 9] = [
+        ("shop: table orders, rows: expected 2000, found 0", |set| {
+            set.remove("shop.orders.sql.gz");
+        }),
+        ("shop: table orders, rows: expected 2000, found 2001", |set| {
+            set.rewrite("shop.orders.sql.gz", |text| {
+                text.replacen("(1,", "(9999,\"x\"),\n(1,", 1)
+            });
+        }),
+        ("shop: table orders, content: expected ", |set| {
+            set.rewrite("shop.orders.sql.gz", |text| {
+                text.replacen("order number 7 ", "order number 8 ", 1)
+            });
+        }),
+        ("shop: table audit: expected present, found missing", |set| {
+            set.remove("shop.audit-schema.sql.gz");
+        }),
+        ("shop: view v_two: expected present, found missing", |set| {
+            set.remove("shop.v_two-schema-view.sql.gz");
+        }),
+        ("shop: event ev: expected present, found missing", |set| {
+            set.remove("shop-schema-post.sql.gz");
+        }),
+        ("shop: trigger tr: expected present, found missing", |set| {
+            set.remove("shop.orders-schema-triggers.sql.gz");
+        }),
+        ("metadata: expected present, found missing", |set| {
+            set.remove("metadata");
+        }),
+        ("metadata: expected finished, found not finished", |set| {
+            set.rewrite("metadata", |text| text.replace("Finished", "Begun"));
+        }),
+    ];
+    for (number, (words, damage)) in damages.into_iter().enumerate() {
+        let mut set = good.copy(&bench.path().join(format!("damaged-{number}")));
+        damage(&set);
+        set.files = manifest(&set.dir);
+        let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+        let lines = against(&proof);
+        assert!(
+            !proof.passed() && lines.iter().any(|line| line.contains(words)),
+            "{words:?} is not in {lines:?}"
+        );
+        assert_eq!(proof.sandbox_version, "not started", "{words}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loader_that_is_killed_says_nothing_of_the_set() {
+    let bench = Bench::new();
+    let set = shop_set(&bench).await;
+    let mut asked = Asked::of(&bench);
+    asked.myloader = bench.path().join("myloader");
+    let script = "#!/bin/sh\ncase $1 in --version) exec myloader --version;; esac\nkill -9 $$\n";
+    std::fs::write(&asked.myloader, script).unwrap();
+    std::fs::set_permissions(
+        &asked.myloader,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let error = prove(&bench, &set, &asked).await.unwrap_err();
+    assert!(error.is_passing(), "{error}");
+    assert!(
+        error.to_string().contains("killed") || error.to_string().contains("signal"),
+        "{error}"
+    );
+    no_sandboxes(&bench);
 }
 
 #[tokio::test(flavor = "multi_thread")]

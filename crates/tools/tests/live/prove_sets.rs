@@ -14,7 +14,7 @@ use mykeeper_tools::ToolError;
 use mykeeper_tools::digest::{Compression, digest_file};
 use mykeeper_tools::mydumper::{DumpEnv, DumpRequest, detect_mydumper, run_dump};
 use mykeeper_tools::probe::Probe;
-use mykeeper_tools::prove::{ProveRequest, prove_set};
+use mykeeper_tools::prove::{ProveRequest, prove_by_restore, prove_set};
 use mykeeper_tools::sandbox::ThrowawayServer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -242,6 +242,8 @@ pub(crate) struct Asked {
     pub(crate) with_evidence: bool,
     pub(crate) myloader: PathBuf,
     pub(crate) limits: Limits,
+    /// Whatever the files show against themselves.
+    pub(crate) by_restore: bool,
 }
 
 impl Asked {
@@ -252,6 +254,7 @@ impl Asked {
             with_evidence: true,
             myloader: "myloader".into(),
             limits: limits(120),
+            by_restore: false,
         }
     }
 }
@@ -271,6 +274,9 @@ pub(crate) async fn prove(bench: &Bench, set: &Set, asked: &Asked) -> Result<Pro
         asserts: &asked.asserts,
         limits: &asked.limits,
     };
+    if asked.by_restore {
+        return prove_by_restore(request, &bench.env()).await;
+    }
     prove_set(request, &bench.env()).await
 }
 
