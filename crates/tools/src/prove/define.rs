@@ -7,11 +7,14 @@ use crate::error::ToolError;
 use mykeeper_domain::inventory::DatabaseInventory;
 use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt;
 
 /// The server's numbers for a table and a database that are not there.
 const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_DATABASE: u16 = 1049;
+
+/// An event that was due once before it is created would be dropped at once, and a source that runs no events may
+/// have one that was due long before its dump.
+const LONG_AGO: i64 = 1;
 
 impl Restore<'_> {
     /// Views, then triggers, routines and events.
@@ -31,7 +34,7 @@ impl Restore<'_> {
             for file in files.post.iter().chain(&files.triggers) {
                 let manner = Manner::Definitions {
                     known: self.known(database),
-                    at: self.dumped_at(file),
+                    at: Some(LONG_AGO),
                 };
                 said.extend(
                     feeder
@@ -187,14 +190,6 @@ impl Restore<'_> {
     /// What the evidence knows of a database.
     fn known(&self, database: &str) -> Option<&DatabaseInventory> {
         self.request.evidence?.inventory.databases.get(database)
-    }
-
-    /// When the dump was made: an event that was due once since then would be dropped as it is created.
-    pub(super) fn dumped_at(&self, file: &SetFile) -> Option<i64> {
-        match self.request.evidence {
-            Some(evidence) => Some(evidence.backup.started_at.timestamp()),
-            None => file.real.metadata().ok().map(|metadata| metadata.mtime()),
-        }
     }
 
     /// Makes the accounts that definers name: without them a good view cannot be selected from.
