@@ -283,6 +283,10 @@ pub trait Catalog: Send + Sync {
     ) -> Result<bool, CatalogError>;
     /// One set.
     async fn backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError>;
+    /// One set as every node knows it: never from this machine's copy, which knows no proofs.
+    async fn shared_backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError> {
+        self.backup(id).await
+    }
     /// Several sets.
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError>;
     /// The files of a set, sorted by path.

@@ -340,7 +340,8 @@ fn judge_group(
                 // It may be all there is; and the latest failure is what people look at.
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
-            if reasons.is_empty() && pinned.last_resort.contains(&backup.id) {
+            // Also where a rule keeps it: others go since it stays, and whoever removes them looks whether it does.
+            if pinned.last_resort.contains(&backup.id) {
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
             let is_lost = gone && !backup.is_transferred() && !is_unproven;

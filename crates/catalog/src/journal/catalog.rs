@@ -327,6 +327,10 @@ impl Catalog for Journaled {
         self.shared.ask_one(|store| store.backup(id)).await
     }
 
+    async fn shared_backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError> {
+        self.remote().await?.backup(id).await
+    }
+
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
         self.remote().await?.backups(filter).await
     }

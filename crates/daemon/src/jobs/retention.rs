@@ -13,7 +13,7 @@ use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Removal, condemn, give_back, tidy};
 use chrono_tz::Tz;
-use mykeeper_catalog::BackupFilter;
+use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
@@ -208,16 +208,9 @@ pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     let zone = context.job.schedule.zone();
-    // What waits may tell of a set that is in use.
-    let backlog = context.environment.catalog.backlog().await?;
-    if backlog.waiting > 0 {
+    if let Some(waiting) = what_waits(&context.environment).await? {
         return Err(JobError::passing(format!(
-            "nothing is removed while {} for the catalog; \"mykeeper catalog status\" tells more",
-            counted(
-                backlog.waiting,
-                "record of this machine waits",
-                "records of this machine wait"
-            )
+            "nothing is removed while {waiting} for the catalog; \"mykeeper catalog status\" tells more"
         )));
     }
     let mut plan = plan(&context.environment, &context.settings, task, zone).await?;
@@ -254,7 +247,7 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
                 done.freed_bytes += backup.size_bytes.unwrap_or(0);
             }
             Ok(false) => context.say(format!(
-                "set {} is in use now; it is left to the next pass",
+                "set {} is in use now, or no longer what it was; it is left to the next pass",
                 backup.id
             )),
             Err(error) => done.failed(context, backup.id, error.reason),
@@ -266,6 +259,19 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     plan.warnings.extend(done.left.first().cloned());
     tidy(context, task, &mut plan).await?;
     done.conclude(&plan, task.action)
+}
+
+/// What is kept on this machine until the shared catalog takes it; `None` where nothing is. It may tell of a set that is
+/// in use, or of a proof that failed.
+async fn what_waits(environment: &Environment) -> Result<Option<String>, CatalogError> {
+    let waiting = environment.catalog.backlog().await?.waiting;
+    Ok((waiting > 0).then(|| {
+        counted(
+            waiting,
+            "record of this machine waits",
+            "records of this machine wait",
+        )
+    }))
 }
 
 /// What has become, since the pass was planned, of a set that was to stay when `backup` goes; `None` where all of them
@@ -280,9 +286,12 @@ async fn find_changed(
         // There is nothing left of it that could be kept.
         return Ok(None);
     }
+    if let Some(waiting) = what_waits(&context.environment).await? {
+        return Ok(Some(format!("{waiting} for the catalog")));
+    }
     for pinned in plan.pinned(&backup.tag).filter(|pinned| pinned.id != backup.id) {
         let id = pinned.id;
-        let found = context.environment.catalog.backup(id).await?;
+        let found = context.environment.catalog.shared_backup(id).await?;
         if !still_serves(pinned, found.as_ref()) {
             return Ok(Some(format!(
                 "set {id}, which was to stay, is no longer what it was to the catalog"

@@ -27,8 +27,14 @@ async fn set_aside(place: &Path) {
 
 #[tokio::test]
 async fn nothing_goes_for_the_sake_of_a_set_that_was_lost_since_the_pass_began() {
-    for lost in ["its folder", "its proof", "its mark"] {
-        let stage = Stage::new("{ last = 1 }", "delete").await;
+    for (require, lost) in [
+        ("complete", "its folder"),
+        ("complete", "its proof"),
+        ("complete", "its mark"),
+        // Nothing is proven here.
+        ("validated", "its folder"),
+    ] {
+        let stage = Stage::requiring(require, "{ last = 1 }", "delete").await;
         let (newest, newest_place) = stage.set(0).await;
         let (_, slow) = stage.set(3).await;
         fill(&slow);

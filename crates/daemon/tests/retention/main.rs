@@ -36,6 +36,10 @@ struct Stage {
 
 impl Stage {
     async fn new(keep: &str, action: &str) -> Self {
+        Self::requiring("complete", keep, action).await
+    }
+
+    async fn requiring(require: &str, keep: &str, action: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
@@ -44,7 +48,7 @@ impl Stage {
         std::fs::write(&keeper, format!("node = \"n1\"\nstate_dir = {state:?}\n")).unwrap();
         let text = format!(
             "[retention.prune]\ncron = \"@daily\"\ndirectory = {data:?}\nkeep = {keep}\naction = \"{action}\"\n\
-             require = \"complete\"\n"
+             require = \"{require}\"\n"
         );
         std::fs::write(dir.path().join("schedule.toml"), text).unwrap();
         let surroundings = Surroundings {

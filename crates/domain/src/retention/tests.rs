@@ -180,6 +180,17 @@ fn where_no_set_meets_require_the_newest_good_one_stays() {
 }
 
 #[test]
+fn where_no_set_meets_require_the_newest_good_one_is_pinned_although_a_rule_keeps_it_too() {
+    let policy = KeepPolicy {
+        last: Some(KeepCount::Newest(2)),
+        ..KeepPolicy::default()
+    };
+    let plan = plan_retention(nightly(3), &policy, &context(Require::Validated));
+    let pinned: Vec<bool> = plan.iter().map(Decision::is_pinned).collect();
+    assert_eq!(pinned, [true, false, false]);
+}
+
+#[test]
 fn a_set_in_use_stays() {
     let sets = nightly(3);
     let busy = sets[2].id;

@@ -1,6 +1,6 @@
 //! Carries out what a pass has planned for one set: marks, removes, gives back.
 
-use super::Plan;
+use super::{Plan, what_waits};
 use crate::jobs::{JobError, RunContext};
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
@@ -33,9 +33,11 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         return Ok(false);
     }
     // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here, and who has done
-    // with it since the pass was planned by what they found.
-    let found = environment.catalog.backup(id).await?;
-    let is_as_planned = found.is_some_and(|found| found.validate_status == removal.backup.validate_status);
+    // with it since the pass was planned by what they found, unless that still waits for the catalog.
+    let waiting = what_waits(environment).await?;
+    let found = environment.catalog.shared_backup(id).await?;
+    let is_as_planned = waiting.is_none()
+        && found.is_some_and(|found| found.validate_status == removal.backup.validate_status);
     if !is_as_planned || sets_in_use(environment).await?.contains(&id) {
         if removal.may_be_given_back {
             environment.catalog.unmark_deleting(id).await?;
