@@ -126,6 +126,21 @@ pub struct BackupPath {
     pub is_offline: bool,
 }
 
+/// How long a proven set took to come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreTime {
+    /// The set.
+    pub bk_id: BackupId,
+    /// From the begin of the load until the last definition was there.
+    pub load: std::time::Duration,
+    /// Decompressed.
+    pub bytes_loaded: u64,
+    /// When the set was started.
+    pub set_started_at: DateTime<Utc>,
+    /// When the proof ended.
+    pub proven_at: DateTime<Utc>,
+}
+
 /// A job as this node knows it; keeps slots from being missed silently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRecord {
@@ -331,10 +346,15 @@ pub trait Catalog: Send + Sync {
         since: Option<DateTime<Utc>>,
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError>;
-    /// Writes a proof, once for each run and start: our own table, one row per database in `user_recover_info`, and `validate_status`, all or none.
+    /// Writes a proof, once for each run and start: our own tables, one row per database in `user_recover_info`, and `validate_status`, all or none.
+    /// One that knows its set follows the last proof of the set's tag, whoever else records at the same time; its `link` is not read.
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError>;
     /// The proofs of a set, newest first.
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError>;
+    /// The same, each with the text that its digest is of (see `mykeeper_domain::proof::document`), where it has one.
+    async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError>;
+    /// How long the sets with this tag took to come back: proofs that passed, the last recorded first, at most so many.
+    async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError>;
 
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
     async fn acquire_lease(

@@ -3,8 +3,8 @@
 use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    MigrationStatus, RunFilter, attempts, backups, contents, jobs, leases, migrate, paths, proofs, runs,
-    slots, transfers,
+    MigrationStatus, RestoreTime, RunFilter, attempts, backups, contents, jobs, leases, migrate, paths,
+    proofs, runs, slots, transfers,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -215,7 +215,16 @@ impl Catalog for Store {
     }
 
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
+        let proofs = proofs::of_set(self, id).await?;
+        Ok(proofs.into_iter().map(|(proof, _)| proof).collect())
+    }
+
+    async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError> {
         proofs::of_set(self, id).await
+    }
+
+    async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError> {
+        proofs::restore_times(self, tag, limit).await
     }
 
     async fn acquire_lease(

@@ -86,6 +86,8 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID")]
         bk_id: Option<String>,
     },
+    /// A set's newest proof as one JSON document that can be kept, or: whether kept ones are as they were made.
+    Proof(ProofArgs),
     /// Mark sets as deleted in the catalog. Removes nothing.
     MarkDeleted(MarkDeletedArgs),
     /// What a retention job keeps and removes, and the rule for each.
@@ -179,6 +181,23 @@ pub(crate) struct MarkDeletedArgs {
     /// bk_ids.
     #[arg(long, group = "which", num_args = 1.., value_name = "ID")]
     pub(crate) bk_id: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProofArgs {
+    /// The set's bk_id.
+    #[arg(required_unless_present = "verify")]
+    pub(crate) bk_id: Option<String>,
+    /// Every proof of the set, as a list, the newest first.
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) all: bool,
+    /// Written to this file, which must not be there yet, instead of to standard output.
+    #[arg(long, value_name = "FILE", conflicts_with = "verify")]
+    pub(crate) output: Option<PathBuf>,
+    /// Instead: recompute the digests of documents that were written before, and look whether each follows the one
+    /// before it. Exit status 1 where one was edited, 4 where one between two is not among them.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "bk_id")]
+    pub(crate) verify: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -118,7 +118,7 @@ fn hint(kind: JobKind, key: &str) -> Option<String> {
         "server" | "databases" | "consistency" | "transfer_to" | "mydumper" | "reserve" | "lock_budget"
         | "long_queries" | "long_query_limit" | "long_query_wait" => JobKind::Backup,
         "destination" | "verify_every" => JobKind::Transfer,
-        "select" | "within" | "tags" | "assert" => JobKind::Validation,
+        "select" | "within" | "tags" | "assert" | "max_restore_time" => JobKind::Validation,
         "keep" | "action" | "require" => JobKind::Retention,
         _ => return None,
     };

@@ -22,11 +22,15 @@ pub(crate) fn read(section: &mut Section<'_>) -> Option<Task> {
     let asserts = section
         .take("assert")
         .map_or_else(|| Some(Vec::new()), |entry| read_asserts(&entry));
+    let max_restore_time = section
+        .take("max_restore_time")
+        .and_then(|entry| entry.positive_duration());
     Some(Task::Validation(ValidationTask {
         select: select.unwrap_or(Select::Newest),
         within,
         tags: tags?,
         asserts: asserts?,
+        max_restore_time,
     }))
 }
 

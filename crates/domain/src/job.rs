@@ -242,6 +242,8 @@ pub struct ValidationTask {
     pub tags: Vec<String>,
     /// Statements whose value must be true after the restore.
     pub asserts: Vec<Assertion>,
+    /// A set that takes longer to come back is proven with a warning; `None`: however long it takes.
+    pub max_restore_time: Option<Duration>,
 }
 
 /// A statement that must yield a true value (non-zero, non-NULL) in the restored database.

@@ -1,5 +1,11 @@
 //! What a restore test found.
 
+pub mod document;
+mod set;
+
+pub use document::{Link, ProofDocument};
+pub use set::{InventorySummary, ProvenSet};
+
 use crate::counted;
 use crate::ids::{BackupId, NodeName, RunId};
 use chrono::{DateTime, Utc};
@@ -48,10 +54,29 @@ pub struct DatabaseProof {
     pub objects_compared: u64,
     /// How many rows were counted.
     pub rows_compared: u64,
+    /// Tables whose rows were compared one and all, by the digest of what they hold.
+    #[serde(default)]
+    pub tables_exact: u64,
+    /// Tables whose rows were only counted.
+    #[serde(default)]
+    pub tables_counted: u64,
     /// When its load began.
     pub started_at: DateTime<Utc>,
     /// When its comparison ended.
     pub finished_at: DateTime<Utc>,
+}
+
+/// A statement of the schedule, tried in what was restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssertedValue {
+    /// The database that was current.
+    pub database: String,
+    /// The statement.
+    pub sql: String,
+    /// What it yielded, or why it yielded nothing; `None` where it was not tried: the set does not hold the database.
+    pub value: Option<String>,
+    /// Whether the value is true, as SQL has it; `None` where it was not tried.
+    pub held: Option<bool>,
 }
 
 /// The proof of one set.
@@ -69,12 +94,46 @@ pub struct Proof {
     pub sandbox_version: String,
     /// The loader's version.
     pub loader_version: String,
+    /// The version of what dumped the set, as its row has it.
+    #[serde(default)]
+    pub dumper_version: Option<String>,
+    /// The version of the server that was dumped.
+    #[serde(default)]
+    pub source_version: Option<String>,
     /// One for each database of the set, and for what concerns the whole set.
     pub databases: Vec<DatabaseProof>,
+    /// Each statement of the schedule with its value, those that held too.
+    #[serde(default)]
+    pub asserts: Vec<AssertedValue>,
+    /// What was not looked at, or went otherwise than it should, without being held against the set; for people.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Bytes of files that were read and digested, as they lie on disk.
+    #[serde(default)]
+    pub bytes_checked: u64,
+    /// Bytes that were loaded, decompressed.
+    #[serde(default)]
+    pub bytes_loaded: u64,
+    /// How long the set took to come back, in milliseconds: from the begin of the load until the last definition was
+    /// there, without the comparing. `None` where nothing was loaded.
+    #[serde(default)]
+    pub load_ms: Option<u64>,
+    /// BLAKE3 of the manifest that lay beside the files; `None` where there was none.
+    #[serde(default)]
+    pub manifest_blake3: Option<String>,
+    /// BLAKE3 of the evidence that lay there.
+    #[serde(default)]
+    pub evidence_blake3: Option<String>,
     /// When the run began.
     pub started_at: DateTime<Utc>,
     /// When it ended.
     pub finished_at: DateTime<Utc>,
+    /// What is known of the set itself; `None` for a proof that was recorded before this was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<ProvenSet>,
+    /// Its place among the proofs of its server, which the catalog gives it; `None` before, and where `set` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
 }
 
 impl Proof {

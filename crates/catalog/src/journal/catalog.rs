@@ -4,7 +4,7 @@ use super::{CLOSE_WITHIN, Entry, Journaled, MIGRATED_WITHIN};
 use crate::db::Store;
 use crate::{
     Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    MigrationStatus, RunFilter, jobs,
+    MigrationStatus, RestoreTime, RunFilter, jobs,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -414,7 +414,9 @@ impl Catalog for Journaled {
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
-        let entry = || Entry::RecordProof { proof: proof.clone() };
+        let entry = || Entry::RecordProof {
+            proof: Box::new(proof.clone()),
+        };
         self.note(
             |store| {
                 if self.shared.is_copy(store) {
@@ -430,6 +432,14 @@ impl Catalog for Journaled {
 
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
         self.remote().await?.proofs(id).await
+    }
+
+    async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError> {
+        self.remote().await?.proof_documents(id).await
+    }
+
+    async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError> {
+        self.remote().await?.restore_times(tag, limit).await
     }
 
     async fn acquire_lease(

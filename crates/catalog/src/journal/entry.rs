@@ -72,7 +72,7 @@ pub(super) enum Entry {
         sent_bytes: Option<u64>,
     },
     RecordProof {
-        proof: Proof,
+        proof: Box<Proof>,
     },
     AcquireLease {
         name: String,

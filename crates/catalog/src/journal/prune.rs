@@ -20,6 +20,7 @@ pub(super) async fn prune(local: &Store, now: DateTime<Utc>) -> Result<(), Catal
             "DELETE FROM mk_slot WHERE (node, job, slot_ms) IN (SELECT node, job, slot_ms FROM mk_slot WHERE slot_ms < ? LIMIT ?)",
             "DELETE FROM mk_run WHERE id IN (SELECT id FROM mk_run WHERE finished_ms < ? ORDER BY finished_ms LIMIT ?)",
             "DELETE FROM mk_proof_database WHERE proof_id IN (SELECT id FROM mk_proof WHERE finished_ms < ? ORDER BY finished_ms, id LIMIT ?)",
+            "DELETE FROM mk_proof_document WHERE proof_id IN (SELECT id FROM mk_proof WHERE finished_ms < ? ORDER BY finished_ms, id LIMIT ?)",
             "DELETE FROM mk_proof WHERE id IN (SELECT id FROM mk_proof WHERE finished_ms < ? ORDER BY finished_ms, id LIMIT ?)",
             "DELETE FROM mk_delivery WHERE bk_id IN (SELECT bk_id FROM user_backup WHERE finished_ms < ? ORDER BY id LIMIT ?)",
             "DELETE FROM user_recover_info WHERE bk_id IN (SELECT bk_id FROM user_backup WHERE finished_ms < ? ORDER BY id LIMIT ?)",

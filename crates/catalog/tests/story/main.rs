@@ -25,11 +25,12 @@ use mykeeper_domain::evidence::{Evidence, PartEvidence};
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, Inventory, TableInventory};
 use mykeeper_domain::job::{Consistency, JobKind};
 use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry, Manifest};
-use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
+use mykeeper_domain::proof::document::check_chain;
+use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference, Proof, ProofDocument, ProvenSet};
 use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
-use proofs::{leases_run_out, proofs_decide};
+use proofs::{leases_run_out, proofs_decide, proofs_of_a_server_are_chained};
 use runs::{a_run_is_done_again_once_and_says_what_it_waits_for, runs_and_attempts_end_once, runs_are_found};
 use sets::{
     a_set_is_written_once_and_reads_as_it_was, deletion_goes_one_way, paths_are_kept_once, sets_are_found,
@@ -372,6 +373,7 @@ async fn acts(catalog: &dyn Catalog) {
     transfers_leave_their_marks(catalog).await;
     verifications_fall_due(catalog).await;
     proofs_decide(catalog).await;
+    proofs_of_a_server_are_chained(catalog).await;
     leases_run_out(catalog).await;
     sets_are_listed_by_their_state(catalog).await;
     deletion_goes_one_way(catalog).await;

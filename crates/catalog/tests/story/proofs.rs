@@ -35,6 +35,8 @@ pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
         error: (!passed).then(|| "myloader: exit 1".to_owned()),
         objects_compared: 7,
         rows_compared: 1 << 40,
+        tables_exact: 1,
+        tables_counted: 0,
         started_at: since + minutes(10),
         finished_at: since + minutes(11),
     };
@@ -45,6 +47,17 @@ pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
         path: "/备份/x".into(),
         sandbox_version: "10.11".into(),
         loader_version: "0.10".into(),
+        dumper_version: None,
+        source_version: None,
+        asserts: vec![],
+        warnings: vec![],
+        bytes_checked: 0,
+        bytes_loaded: 0,
+        load_ms: None,
+        manifest_blake3: None,
+        evidence_blake3: None,
+        set: None,
+        link: None,
         databases,
         started_at: since + minutes(10),
         finished_at: since + minutes(12),
@@ -94,6 +107,114 @@ pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
         .record_proof(&proof(&backup("n9", since), vec![]))
         .await
         .unwrap();
+}
+
+/// What a proof knows of a set.
+fn proven(backup: &Backup, minute: i64) -> Proof {
+    let from = backup.started_at + minutes(minute);
+    Proof {
+        bk_id: backup.id,
+        run_id: Some(RunId::generate()),
+        node: node("n9"),
+        path: "/备份/x".into(),
+        sandbox_version: "10.11".into(),
+        loader_version: "0.10".into(),
+        dumper_version: Some("0.10".into()),
+        source_version: Some("10.11.6-MariaDB".into()),
+        databases: vec![DatabaseProof {
+            database: "库🦀".into(),
+            passed: true,
+            differences: vec![],
+            error: None,
+            objects_compared: 7,
+            rows_compared: 5,
+            tables_exact: 3,
+            tables_counted: 1,
+            started_at: from,
+            finished_at: from + minutes(1),
+        }],
+        asserts: vec![AssertedValue {
+            database: "库🦀".into(),
+            sql: "SELECT COUNT(*) FROM 表".into(),
+            value: Some("5".into()),
+            held: Some(true),
+        }],
+        warnings: vec!["definitions are not compared".into()],
+        bytes_checked: 1 << 40,
+        bytes_loaded: 1 << 41,
+        load_ms: Some(60_000),
+        manifest_blake3: Some("a".repeat(64)),
+        evidence_blake3: Some("b".repeat(64)),
+        started_at: from,
+        finished_at: from + minutes(2),
+        set: Some(ProvenSet::of(backup, None)),
+        link: None,
+    }
+}
+
+pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
+    let since = at("2027-07-01T00:00:00Z");
+    let sets: Vec<Backup> = (0..6)
+        .map(|number| Backup {
+            tag: "chained".into(),
+            ..backup("n9", since + minutes(number))
+        })
+        .collect();
+    for backup in &sets {
+        insert(catalog, backup).await;
+    }
+    // One of before, which knows nothing of its set: no chain begins with it.
+    let old = Proof {
+        set: None,
+        ..proven(&sets[0], 1)
+    };
+    catalog.record_proof(&old).await.unwrap();
+    assert_eq!(catalog.proof_documents(sets[0].id).await.unwrap(), [(old, None)]);
+    // All at once, each told twice.
+    let proofs: Vec<Proof> = sets.iter().map(|backup| proven(backup, 10)).collect();
+    let recording = proofs
+        .iter()
+        .chain(&proofs)
+        .map(|proof| catalog.record_proof(proof));
+    for recorded in futures::future::join_all(recording).await {
+        recorded.unwrap();
+    }
+    let mut documents = Vec::new();
+    for (backup, proof) in sets.iter().zip(&proofs) {
+        let found = catalog.proof_documents(backup.id).await.unwrap();
+        let (read, text) = &found[0];
+        let link = read.link.clone().unwrap();
+        let unlinked = Proof {
+            link: None,
+            ..read.clone()
+        };
+        assert_eq!(&unlinked, proof, "as it was given");
+        let document = ProofDocument::from_record(text.as_ref().unwrap(), &link.digest).unwrap();
+        assert!(document.is_intact() && document.agrees_with(read));
+        let edited = Proof {
+            load_ms: Some(1),
+            ..read.clone()
+        };
+        assert!(!document.agrees_with(&edited), "a changed column shows");
+        documents.push((link.number.to_string(), document));
+    }
+    let mut numbers: Vec<_> = documents.iter().map(|(number, _)| number.clone()).collect();
+    numbers.sort();
+    assert_eq!(
+        numbers,
+        ["1", "2", "3", "4", "5", "6"],
+        "no two follow the same one"
+    );
+    assert_eq!(check_chain(&documents), (vec![], vec![]));
+
+    let times = catalog.restore_times("chained", 4).await.unwrap();
+    assert_eq!(times.len(), 4);
+    assert!(
+        times
+            .iter()
+            .all(|time| time.load.as_secs() == 60 && time.bytes_loaded == 1 << 41)
+    );
+    assert_eq!(catalog.restore_times("another", 4).await.unwrap(), []);
 }
 
 pub(super) async fn leases_run_out(catalog: &dyn Catalog) {

@@ -4,12 +4,16 @@ use crate::args::{BackupState, BackupsArgs};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, parse_since, print, print_json, table};
 use crate::surroundings::{load_settings, open_catalog_or_copy};
+use anyhow::Context;
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupFilter, SetState};
+use mykeeper_catalog::{BackupFilter, Catalog, RestoreTime, SetState};
 use mykeeper_config::Settings;
+use mykeeper_daemon::jobs::humane;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
-use mykeeper_domain::{Clock, ServerName, SystemClock};
+use mykeeper_domain::{BackupId, Clock, ServerName, SystemClock};
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyhow::Result<Status> {
     let settings = load_settings(config)?.settings;
@@ -45,6 +49,10 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         return Err(Failure::unavailable(format!("{what} cannot be told: {away}")));
     }
     let backups = look.catalog.backups(&filter).await?;
+    let comebacks = match &look.away {
+        None => comebacks(look.catalog.as_ref(), &backups).await?,
+        Some(_) => HashMap::new(),
+    };
     look.catalog.close().await;
     let status = look.status(
         &settings.node,
@@ -55,13 +63,88 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         print_json(
             &backups
                 .iter()
-                .map(|backup| as_json(backup, is_whole))
+                .map(|backup| with_comeback(as_json(backup, is_whole)?, comebacks.get(&backup.id)))
                 .collect::<Result<Vec<_>, _>>()?,
         )?;
     } else {
-        print(&as_table(&backups, is_whole, settings.catalog.timezone))?;
+        print(&as_table(
+            &backups,
+            is_whole.then_some(&comebacks),
+            settings.catalog.timezone,
+        ))?;
     }
     Ok(status)
+}
+
+/// How long the newest proven set of a server took to come back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Comeback {
+    load: Duration,
+    bytes: u64,
+    /// By how many per cent that is longer than the proven sets before it took; `None` where there was none before.
+    trend_percent: Option<i64>,
+}
+
+/// Of each server that has a set among `backups`: its newest proven set.
+async fn comebacks(catalog: &dyn Catalog, backups: &[Backup]) -> anyhow::Result<HashMap<BackupId, Comeback>> {
+    /// Proofs of one server that are looked at.
+    const LOOKED_AT: u32 = 50;
+    let tags: BTreeSet<&str> = backups.iter().map(|backup| backup.tag.as_str()).collect();
+    let mut found = HashMap::new();
+    for tag in tags {
+        found.extend(newest_comeback(catalog.restore_times(tag, LOOKED_AT).await?));
+    }
+    Ok(found)
+}
+
+/// The newest set among the proofs of one server, beside the mean of the sets before it.
+fn newest_comeback(mut times: Vec<RestoreTime>) -> Option<(BackupId, Comeback)> {
+    /// Sets that the newest is held against.
+    const BEFORE: usize = 5;
+    // Of a set that was proven twice the later proof counts.
+    times.sort_by_key(|time| std::cmp::Reverse((time.set_started_at, time.bk_id, time.proven_at)));
+    times.dedup_by_key(|time| time.bk_id);
+    let (newest, before) = times.split_first()?;
+    let before: Vec<f64> = before
+        .iter()
+        .take(BEFORE)
+        .map(|time| time.load.as_secs_f64())
+        .collect();
+    let mean = before.iter().sum::<f64>() / before.len() as f64;
+    let trend = (newest.load.as_secs_f64() / mean - 1.0) * 100.0;
+    let comeback = Comeback {
+        load: newest.load,
+        bytes: newest.bytes_loaded,
+        trend_percent: trend.is_finite().then(|| trend.round() as i64),
+    };
+    Some((newest.bk_id, comeback))
+}
+
+impl Comeback {
+    fn text(&self) -> String {
+        let trend = self.trend_percent.map(|percent| format!(" ({percent:+} %)"));
+        // Milliseconds of minutes tell nothing.
+        let load = match self.load.as_secs() {
+            0 => self.load,
+            seconds => Duration::from_secs(seconds),
+        };
+        format!("{}{}", humane(load), trend.unwrap_or_default())
+    }
+}
+
+/// Adds `restore` to the newest proven set of each server; `null` in the others.
+fn with_comeback(
+    mut value: serde_json::Value,
+    comeback: Option<&Comeback>,
+) -> anyhow::Result<serde_json::Value> {
+    let members = value.as_object_mut().context("a set is no JSON object")?;
+    let restore = comeback.map(|comeback| {
+        serde_json::json!({
+            "seconds": comeback.load.as_secs_f64(), "bytes": comeback.bytes, "trend_percent": comeback.trend_percent,
+        })
+    });
+    members.insert("restore".to_owned(), restore.into());
+    Ok(value)
 }
 
 /// What a question asks that a node by itself cannot answer.
@@ -100,7 +183,8 @@ impl From<BackupState> for SetState {
     }
 }
 
-fn as_table(backups: &[Backup], is_whole: bool, zone: Tz) -> String {
+/// Without `comebacks`, whether the sets are proven is not known either.
+fn as_table(backups: &[Backup], comebacks: Option<&HashMap<BackupId, Comeback>>, zone: Tz) -> String {
     let rows = backups
         .iter()
         .map(|backup| {
@@ -108,7 +192,7 @@ fn as_table(backups: &[Backup], is_whole: bool, zone: Tz) -> String {
                 backup.id.to_string(),
                 backup.tag.clone(),
                 local(backup.started_at, zone),
-                mykeeper_daemon::jobs::humane(
+                humane(
                     (backup.finished_at - backup.started_at)
                         .to_std()
                         .unwrap_or_default(),
@@ -120,7 +204,7 @@ fn as_table(backups: &[Backup], is_whole: bool, zone: Tz) -> String {
                     coloured("N", false)
                 },
                 backup.transfer_complete.clone(),
-                if is_whole {
+                if comebacks.is_some() {
                     coloured(
                         backup.validate_status.as_str(),
                         backup.validate_status != ValidateStatus::Failed,
@@ -128,6 +212,10 @@ fn as_table(backups: &[Backup], is_whole: bool, zone: Tz) -> String {
                 } else {
                     "?".to_owned()
                 },
+                comebacks
+                    .and_then(|comebacks| comebacks.get(&backup.id))
+                    .map(Comeback::text)
+                    .unwrap_or_default(),
                 match backup.deletion {
                     Deletion::None => "N".to_owned(),
                     Deletion::Deleting => "deleting".to_owned(),
@@ -147,8 +235,40 @@ fn as_table(backups: &[Backup], is_whole: bool, zone: Tz) -> String {
             "COMPLETE",
             "TRANSFER",
             "VALIDATED",
+            "RESTORE",
             "DELETED",
         ],
         rows,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{DateTime, TimeDelta};
+
+    #[test]
+    fn the_newest_set_is_held_against_those_before_it() {
+        let time = |day: i64, minutes: u64| RestoreTime {
+            bk_id: BackupId::generate(),
+            load: Duration::from_secs(minutes * 60),
+            bytes_loaded: 1,
+            set_started_at: DateTime::UNIX_EPOCH + TimeDelta::days(day),
+            proven_at: DateTime::UNIX_EPOCH + TimeDelta::days(100 - day),
+        };
+        let text = |times: Vec<RestoreTime>| newest_comeback(times).map(|(_, comeback)| comeback.text());
+        assert_eq!(text(vec![]), None);
+        assert_eq!(text(vec![time(1, 41)]).as_deref(), Some("41m"));
+        let older = [time(7, 36), time(9, 40)];
+        let newest = time(10, 41);
+        let again = RestoreTime {
+            load: Duration::from_secs(900),
+            proven_at: newest.proven_at - TimeDelta::hours(1),
+            ..newest.clone()
+        };
+        let all = vec![older[0].clone(), newest.clone(), again, older[1].clone()];
+        assert_eq!(newest_comeback(all.clone()).map(|(id, _)| id), Some(newest.bk_id));
+        assert_eq!(text(all).as_deref(), Some("41m (+8 %)"));
+        assert_eq!(text(vec![time(1, 10), time(2, 9)]).as_deref(), Some("9m (-10 %)"));
+    }
 }

@@ -6,6 +6,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
 use chrono_tz::Tz;
+use mykeeper_daemon::jobs::humane;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::FileEntry;
@@ -284,6 +285,7 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
             proof.path, proof.node
         )
     }];
+    lines.extend(proof_facts(proof));
     for database in &proof.databases {
         let name = if database.database.is_empty() {
             "(the set)"
@@ -291,10 +293,17 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
             &database.database
         };
         lines.push(format!(
-            "  {name}: {}, {}, {}",
+            "  {name}: {}, {}, {}{}",
             if database.passed { "passed" } else { "failed" },
             counted(database.objects_compared, "object", "objects"),
-            counted(database.rows_compared, "row", "rows")
+            counted(database.rows_compared, "row", "rows"),
+            match (database.tables_exact, database.tables_counted) {
+                (0, 0) => String::new(),
+                (exact, only_counted) => format!(
+                    "; {} compared row by row, {only_counted} only counted",
+                    counted(exact, "table", "tables")
+                ),
+            }
         ));
         lines.extend(database.error.iter().map(|error| format!("    {error}")));
         lines.extend(
@@ -305,6 +314,61 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
         );
     }
     lines.join("\n")
+}
+
+/// What a proof knows beyond its databases; nothing of one that was recorded before that was kept.
+fn proof_facts(proof: &Proof) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(dumper), Some(source)) = (&proof.dumper_version, &proof.source_version) {
+        lines.push(format!("  dumped with {dumper} from {source}"));
+    }
+    let load = proof.load_ms.map(|ms| {
+        format!(
+            ", {} loaded in {}",
+            du_size(proof.bytes_loaded),
+            humane(Duration::from_millis(ms))
+        )
+    });
+    if proof.bytes_checked > 0 {
+        lines.push(format!(
+            "  {} of files checked{}",
+            du_size(proof.bytes_checked),
+            load.unwrap_or_default()
+        ));
+    }
+    for assert in &proof.asserts {
+        let held = match assert.held {
+            Some(true) => "holds",
+            Some(false) => "does not hold",
+            None => "was not tried",
+        };
+        let value = assert.value.as_ref().map(|value| format!(": {value}"));
+        lines.push(format!(
+            "  assert {held}: {}: {}{}",
+            assert.database,
+            assert.sql,
+            value.unwrap_or_default()
+        ));
+    }
+    lines.extend(
+        proof
+            .warnings
+            .iter()
+            .map(|warning| format!("  warning: {warning}")),
+    );
+    let digest =
+        |what: &str, digest: &Option<String>| digest.as_ref().map(|digest| format!("  {what} {digest}"));
+    lines.extend(digest("manifest", &proof.manifest_blake3));
+    lines.extend(digest("evidence", &proof.evidence_blake3));
+    if let Some(link) = &proof.link {
+        lines.push(format!(
+            "  number {} of its server, digest {}, after {}",
+            link.number,
+            link.digest,
+            link.previous.as_deref().unwrap_or("none")
+        ));
+    }
+    lines
 }
 
 fn files_table(files: &[FileEntry], all: bool) -> String {

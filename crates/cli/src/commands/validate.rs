@@ -18,26 +18,23 @@ use std::time::Duration;
 pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
     let id = bk_id.map(parse_bk_id).transpose()?;
     let environment = environment(settings_said(config)?).await?;
-    // The statements of the schedule hold for a proof by hand too.
-    let asserts: Vec<_> = environment
-        .settings()
-        .jobs
-        .values()
-        .filter_map(|job| match &job.task {
-            Task::Validation(task) => Some(task.asserts.clone()),
-            _ => None,
-        })
-        .flatten()
-        .collect();
+    // What the schedule asks for holds for a proof by hand too.
+    let settings = environment.settings();
+    let scheduled = settings.jobs.values().filter_map(|job| match &job.task {
+        Task::Validation(task) => Some(task),
+        _ => None,
+    });
     let task = ValidationTask {
         select: Select::Newest,
         within: None,
         tags: Vec::new(),
-        asserts: asserts.clone(),
+        asserts: scheduled.clone().flat_map(|task| task.asserts.clone()).collect(),
+        max_restore_time: scheduled.filter_map(|task| task.max_restore_time).min(),
     };
+    let demands = task.clone();
     let job = by_hand("validate by hand", Task::Validation(task))?;
     let work = id.map(|id| -> Work {
-        Box::new(move |context| Box::pin(async move { prove_one(context, id, &asserts).await }))
+        Box::new(move |context| Box::pin(async move { prove_one(context, id, &demands).await }))
     });
     foreground(environment, Arc::new(job), work, Shown { verbose: false, json }).await
 }

@@ -106,6 +106,7 @@ fn the_examples_speak_of_every_key() {
         "within",
         "tags",
         "assert",
+        "max_restore_time",
         "database",
         "sql",
         "keep",

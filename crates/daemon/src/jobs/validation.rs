@@ -1,6 +1,6 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
-use super::{JobError, JobReport, JobResult, RunContext};
+use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::limits::Limited;
 use crate::locate::{first_present, places};
 use crate::set_lease::SetLease;
@@ -8,11 +8,12 @@ use mykeeper_catalog::BackupPath;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Assertion, ValidationTask};
-use mykeeper_domain::proof::Proof;
+use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::selection::{Criteria, order_candidates};
 use mykeeper_tools::prove::{ProveRequest, prove_set};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How many rows are looked at for a candidate.
 const LOOKED_AT: u32 = 10_000;
@@ -46,7 +47,7 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
     let mut elsewhere = 0;
     for backup in order_candidates(candidates, task.select, |below| rand::random_range(0..below)) {
         match SetHere::find(context, backup, &paths).await? {
-            Found::Here(set) => return set.prove(context, &task.asserts).await,
+            Found::Here(set) => return set.prove(context, task).await,
             Found::Elsewhere => elsewhere += 1,
             Found::Taken => {}
         }
@@ -63,7 +64,7 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
 }
 
 /// Proves one set by name, whatever was found before.
-pub async fn prove_one(context: &RunContext, id: BackupId, asserts: &[Assertion]) -> JobResult {
+pub async fn prove_one(context: &RunContext, id: BackupId, task: &ValidationTask) -> JobResult {
     let _permit = context.permit(&Limited::Validation).await?;
     let catalog = &context.environment.catalog;
     let backup = catalog
@@ -76,7 +77,7 @@ pub async fn prove_one(context: &RunContext, id: BackupId, asserts: &[Assertion]
         .map(|place| place.display().to_string())
         .collect();
     match SetHere::find(context, backup, &paths).await? {
-        Found::Here(set) => set.prove(context, asserts).await,
+        Found::Here(set) => set.prove(context, task).await,
         Found::Taken => Err(JobError::fatal(format!(
             "set {id} is being proven by another run, or removed"
         ))),
@@ -128,14 +129,14 @@ impl SetHere {
         }
     }
 
-    async fn prove(self: Box<Self>, context: &RunContext, asserts: &[Assertion]) -> JobResult {
+    async fn prove(self: Box<Self>, context: &RunContext, task: &ValidationTask) -> JobResult {
         let id = self.backup.id;
         context.say(format!(
             "proving set {id} ({}) in {}",
             self.backup.tag,
             self.dir.display()
         ));
-        let result = self.restore_and_compare(context, asserts).await;
+        let result = self.restore_and_compare(context, &task.asserts).await;
         let outcome = match result {
             Ok(proof) => record(context, &proof).await.map(|()| proof),
             Err(error) => Err(error),
@@ -143,10 +144,11 @@ impl SetHere {
         self.lease.release().await;
         let proof = outcome.map_err(|error| error.about(id))?;
         if proof.passed() {
-            return Ok(JobReport::done(
-                format!("set {id} is proven: {}", proof.summary()),
-                Some(id),
-            ));
+            let summary = format!("set {id} is proven: {}", proof.summary());
+            return Ok(match too_long(&proof, task.max_restore_time) {
+                None => JobReport::done(summary, Some(id)),
+                Some(warning) => JobReport::warned(format!("{summary}; {warning}"), Some(id)),
+            });
         }
         for difference in proof.databases.iter().flat_map(|database| &database.differences) {
             context.say(difference.to_string());
@@ -182,8 +184,28 @@ impl SetHere {
             asserts,
             limits: &limits,
         };
-        Ok(Box::pin(prove_set(request, &context.tools())).await?)
+        let mut proof = Box::pin(prove_set(request, &context.tools())).await?;
+        let set = ProvenSet::of(&self.backup, evidence.as_ref());
+        proof
+            .dumper_version
+            .get_or_insert_with(|| set.tool_version.clone());
+        proof
+            .source_version
+            .get_or_insert_with(|| set.server_version.clone());
+        proof.set = Some(set);
+        Ok(proof)
     }
+}
+
+/// What is said of a set that took longer to come back than it may.
+fn too_long(proof: &Proof, limit: Option<Duration>) -> Option<String> {
+    let load = Duration::from_millis(proof.load_ms?);
+    let limit = limit.filter(|limit| load > *limit)?;
+    Some(format!(
+        "it took {} to come back, longer than max_restore_time = {}",
+        humane(load),
+        humane(limit)
+    ))
 }
 
 async fn record(context: &RunContext, proof: &Proof) -> Result<(), JobError> {

@@ -6,6 +6,7 @@ mod backups;
 mod commands;
 mod crash;
 mod dump_faults;
+mod proofs;
 mod rebuild;
 mod reload;
 mod secrets;

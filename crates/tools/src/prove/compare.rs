@@ -8,7 +8,7 @@ use crate::error::ToolError;
 use crate::probe::Probe;
 use mykeeper_domain::inventory::DatabaseInventory;
 use mykeeper_domain::job::Assertion;
-use mykeeper_domain::proof::{DatabaseProof, Difference};
+use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference};
 use sqlx::{AssertSqlSafe, Column, Row, TypeInfo, ValueRef};
 use std::collections::BTreeMap;
 
@@ -35,6 +35,7 @@ impl Restore<'_> {
         probe.close().await;
         let mut differences = Vec::new();
         let (mut objects_compared, mut rows_compared) = (0, 0);
+        let (mut tables_exact, mut tables_counted) = (0, 0);
         let mut measure = expected.databases.get(database).cloned().unwrap_or_default();
         match found?.databases.remove(&target) {
             None => differences.push(difference(database, "database", "present", MISSING)),
@@ -53,6 +54,7 @@ impl Restore<'_> {
                     let object = format!("table {table}, CHECK TABLE");
                     differences.push(difference(database, &object, "OK", &fault));
                 }
+                (tables_exact, tables_counted) = count_tables(&measure, &found);
                 rows_compared = found.tables.values().filter_map(|table| table.rows).sum();
                 objects_compared = count_objects(&measure);
                 differences.extend(measure.differences(database, &found, expected.coverage));
@@ -81,6 +83,8 @@ impl Restore<'_> {
             error,
             objects_compared,
             rows_compared,
+            tables_exact,
+            tables_counted,
             started_at: loaded.started_at.unwrap_or_else(|| self.env.clock.now()),
             finished_at: self.env.clock.now(),
         })
@@ -136,36 +140,33 @@ impl Restore<'_> {
         Ok(differences)
     }
 
-    /// Tries the job's statements, each against the database it names; yields differences by database.
+    /// Tries the job's statements, each against the database it names; yields them all.
     ///
     /// # Errors
     /// The server is gone.
-    pub(super) async fn assert(
-        &self,
-        asserts: &[Assertion],
-    ) -> Result<BTreeMap<String, Vec<Difference>>, ToolError> {
-        let mut differences: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
+    pub(super) async fn assert(&self, asserts: &[Assertion]) -> Result<Vec<AssertedValue>, ToolError> {
+        let mut values = Vec::new();
         for assertion in asserts {
             let database = &assertion.database;
-            if !self.layout.databases.contains_key(database) {
-                let text = format!(
-                    "not asserted, as the set does not hold {database}: {}",
-                    assertion.sql
-                );
-                self.env.log.line("mykeeper", &text);
-                continue;
+            let mut asserted = AssertedValue {
+                database: database.clone(),
+                sql: assertion.sql.clone(),
+                value: None,
+                held: None,
+            };
+            if self.layout.databases.contains_key(database) {
+                let value = self.value_of(assertion).await?;
+                self.env
+                    .log
+                    .line("mykeeper", &format!("{database}: {}: {value}", assertion.sql));
+                asserted.held = Some(is_true(&value));
+                asserted.value = Some(value);
+            } else {
+                self.env.log.line("mykeeper", &untried(&asserted));
             }
-            let found = self.value_of(assertion).await?;
-            self.env
-                .log
-                .line("mykeeper", &format!("{database}: {}: {found}", assertion.sql));
-            if !is_true(&found) {
-                let object = format!("assert {}", assertion.sql);
-                let lines = differences.entry(database.clone()).or_default();
-                lines.push(difference(database, &object, "a true value", &found));
-            }
+            values.push(asserted);
         }
-        Ok(differences)
+        Ok(values)
     }
 
     async fn value_of(&self, assertion: &Assertion) -> Result<String, ToolError> {
@@ -209,6 +210,34 @@ fn is_true(value: &str) -> bool {
         .trim()
         .parse::<f64>()
         .is_ok_and(|number| number != 0.0 && !number.is_nan())
+}
+
+/// Said of a statement that was not tried.
+pub(super) fn untried(assert: &AssertedValue) -> String {
+    format!(
+        "not asserted, as the set does not hold {}: {}",
+        assert.database, assert.sql
+    )
+}
+
+/// The difference that a statement makes which was tried and did not hold.
+pub(super) fn failed_assert(assert: &AssertedValue) -> Option<Difference> {
+    let found = assert.value.as_deref().unwrap_or_default();
+    let object = format!("assert {}", assert.sql);
+    (assert.held == Some(false)).then(|| difference(&assert.database, &object, "a true value", found))
+}
+
+/// How many tables of `measure` were compared by the digest of their rows, and how many by their number alone.
+fn count_tables(measure: &DatabaseInventory, found: &DatabaseInventory) -> (u64, u64) {
+    let (mut exact, mut counted) = (0, 0);
+    for (table, facts) in &measure.tables {
+        match found.tables.get(table) {
+            Some(back) if facts.content.is_some() && back.content.is_some() => exact += 1,
+            Some(back) if facts.rows.is_some() && back.rows.is_some() => counted += 1,
+            _ => {}
+        }
+    }
+    (exact, counted)
 }
 
 pub(crate) fn count_objects(database: &DatabaseInventory) -> u64 {

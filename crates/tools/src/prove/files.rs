@@ -14,6 +14,7 @@ use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How many files are read at a time.
 const AT_ONCE: usize = 2;
@@ -28,6 +29,7 @@ pub(crate) struct Checked {
     pub(crate) files: Vec<SetFile>,
     /// Each names a file.
     pub(crate) differences: Vec<Difference>,
+    /// That were read, as they lie on disk.
     pub(crate) bytes: u64,
     /// What the rows of files are, by path, where that can be told.
     pub(crate) contents: BTreeMap<String, FileContent>,
@@ -87,10 +89,12 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             Ok::<_, ToolError>((entry, path, digest))
         }
     });
+    let mut done_bytes = 0;
     let mut reading = stream::iter(tasks).buffered(AT_ONCE);
     while let Some((entry, path, mut digest)) = reading.try_next().await? {
-        checked.bytes += entry.size_bytes;
-        progress(checked.bytes);
+        done_bytes += entry.size_bytes;
+        progress(done_bytes);
+        checked.bytes += digest.as_ref().map_or(0, |digest| digest.stamp.size_bytes);
         let (difference, rows, plain_bytes) = judge(&entry, digest.as_ref());
         checked.differences.extend(difference);
         if let Some(digest) = &mut digest {
@@ -114,6 +118,41 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
         });
     }
     Ok(checked)
+}
+
+/// BLAKE3 of the manifest and of the evidence that lie in the set's folder; `None` for one that does not.
+///
+/// # Errors
+/// The set's folder does not answer, or the run was ended.
+pub(crate) async fn digest_record(
+    set_dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<(Option<String>, Option<String>), ToolError> {
+    let folder = set_dir.to_owned();
+    off_thread(("read", set_dir), READ_WITHIN, cancel, move || {
+        let digest = |name: &str| digest_bytes(&folder.join(name));
+        Ok((digest(MANIFEST_FILE)?, digest(EVIDENCE_FILE)?))
+    })
+    .await
+}
+
+/// BLAKE3 of a plain file; `None` where there is none.
+fn digest_bytes(path: &Path) -> Result<Option<String>, ToolError> {
+    // A pipe would never end.
+    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Ok(None);
+    }
+    let mut hasher = blake3::Hasher::new();
+    let read = std::fs::File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
+    match read {
+        Ok(()) => Ok(Some(hasher.finalize().to_hex().to_string())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ToolError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
 }
 
 /// What is wrong with one file, if anything is; its rows and plain bytes.

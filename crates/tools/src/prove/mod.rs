@@ -28,9 +28,10 @@ use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
 use expect::{created_database, expect, fit_to_server};
-use files::{Checked, check_files};
-use layout::{Known, Layout, SetFile, sort_files};
+use files::{Checked, check_files, digest_record};
+use layout::{DatabaseFiles, Known, Layout, SetFile, sort_files};
 use load::Restore;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::ids::{BackupId, NodeName, RunId};
 use mykeeper_domain::job::Assertion;
@@ -41,6 +42,7 @@ use mykeeper_domain::space::load_need;
 use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use tokio::time::Instant;
 
 /// A set to be proven.
 #[derive(Clone, Copy, Debug)]
@@ -125,15 +127,29 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         path: request.set_dir.display().to_string(),
         sandbox_version: NOT_STARTED.to_owned(),
         loader_version: NOT_STARTED.to_owned(),
+        dumper_version: made_by(request, |backup| &backup.tool_version),
+        source_version: made_by(request, |backup| &backup.server_version),
         databases: Vec::new(),
+        asserts: Vec::new(),
+        warnings: Vec::new(),
+        bytes_checked: 0,
+        bytes_loaded: 0,
+        load_ms: None,
+        manifest_blake3: None,
+        evidence_blake3: None,
         started_at,
         finished_at: started_at,
+        set: None,
+        link: None,
     };
+    (proof.manifest_blake3, proof.evidence_blake3) = digest_record(request.set_dir, &env.cancel).await?;
     let mut checked = check_files(request, env).await?;
+    proof.bytes_checked = checked.bytes;
     let layout = lay_out(request, &mut checked, env).await?;
     if let (Early::Counts, true, Some(evidence)) = (early, checked.differences.is_empty(), request.evidence) {
         checked.differences = early::differences(evidence, &layout, &checked);
     }
+    proof.warnings.extend(unloaded(request, &layout));
     if !checked.differences.is_empty() {
         proof.databases = failed_files(checked.differences, &proof, env);
         proof.finished_at = env.clock.now();
@@ -145,7 +161,7 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     proof.sandbox_version = server.version().to_owned();
     proof.loader_version.clone_from(&myloader.banner);
     let outcome = tokio::select! {
-        outcome = restore_and_compare(request, env, &server, (&myloader, &layout)) => outcome,
+        outcome = restore_and_compare((request, env), &server, (&myloader, &layout), &mut proof) => outcome,
         said = server.ended() => Err(ToolError::Failed {
             message: format!("cannot go on with the proof: the throwaway server ended: {said}"),
             passing: true,
@@ -156,7 +172,7 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         server.tell(env);
     }
     server.stop().await;
-    proof.databases = outcome?;
+    outcome?;
     proof.finished_at = env.clock.now();
     Ok(proof)
 }
@@ -186,12 +202,13 @@ async fn check_room(request: &ProveRequest<'_>, checked: &Checked) -> Result<(),
     }
 }
 
+/// Enters into `proof` what came of it.
 async fn restore_and_compare(
-    request: &ProveRequest<'_>,
-    env: &ToolEnv<'_>,
+    (request, env): (&ProveRequest<'_>, &ToolEnv<'_>),
     server: &ThrowawayServer,
     (myloader, layout): (&MyloaderInfo, &Layout),
-) -> Result<Vec<DatabaseProof>, ToolError> {
+    proof: &mut Proof,
+) -> Result<(), ToolError> {
     let mut expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
     if !fit_to_server(&mut expected, request.evidence, server.version()) {
         let text = format!(
@@ -204,6 +221,7 @@ async fn restore_and_compare(
             server.version()
         );
         env.log.line("mykeeper", &text);
+        proof.warnings.push(text);
     }
     let restore = Restore {
         request,
@@ -212,7 +230,10 @@ async fn restore_and_compare(
         myloader,
         layout,
     };
+    let begun = Instant::now();
     let mut loaded = restore.run().await?;
+    let mut load = begun.elapsed();
+    proof.bytes_loaded = layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
     env.log.progress(Progress {
         phase: "compare",
         done_bytes: 0,
@@ -221,36 +242,65 @@ async fn restore_and_compare(
     let mut proofs = Vec::new();
     for database in layout.databases.keys() {
         let state = loaded.entry(database.clone()).or_default().clone();
-        let mut proof = restore.compare(database, &expected, &state).await?;
-        if !proof.passed && state.by_myloader {
-            let why = proof
+        let mut found = restore.compare(database, &expected, &state).await?;
+        if !found.passed && state.by_myloader {
+            let why = found
                 .differences
                 .first()
                 .map(Difference::to_string)
-                .or(proof.error.clone());
+                .or(found.error.clone());
             let text = format!(
                 "{database}: loading it again without myloader: {}",
                 why.unwrap_or_default()
             );
             env.log.line("mykeeper", &text);
+            proof.warnings.push(text);
+            // What it takes to have it back is what both loads take.
+            let begun = Instant::now();
             restore.run_again(database, &mut loaded).await?;
+            load += begun.elapsed();
             let state = loaded.entry(database.clone()).or_default().clone();
-            proof = restore.compare(database, &expected, &state).await?;
+            found = restore.compare(database, &expected, &state).await?;
         }
-        proofs.push(proof);
+        proofs.push(found);
     }
-    for (database, differences) in restore.assert(request.asserts).await? {
-        if let Some(proof) = proofs.iter_mut().find(|proof| proof.database == database) {
-            proof.passed = false;
-            proof.differences.extend(differences);
+    proof.load_ms = Some(u64::try_from(load.as_millis()).unwrap_or(u64::MAX));
+    proof.asserts = restore.assert(request.asserts).await?;
+    for assert in &proof.asserts {
+        match compare::failed_assert(assert) {
+            Some(difference) => {
+                for found in proofs
+                    .iter_mut()
+                    .filter(|found| found.database == assert.database)
+                {
+                    found.passed = false;
+                    found.differences.push(difference.clone());
+                }
+            }
+            None if assert.held.is_none() => proof.warnings.push(compare::untried(assert)),
+            None => {}
         }
     }
-    for proof in &proofs {
-        for difference in &proof.differences {
-            env.log.line("mykeeper", &difference.to_string());
-        }
+    for difference in proofs.iter().flat_map(|found| &found.differences) {
+        env.log.line("mykeeper", &difference.to_string());
     }
-    Ok(proofs)
+    proof.databases = proofs;
+    Ok(())
+}
+
+/// What the evidence has of the row of its set.
+fn made_by(request: &ProveRequest<'_>, of: impl Fn(&Backup) -> &String) -> Option<String> {
+    request.evidence.map(|evidence| of(&evidence.backup).clone())
+}
+
+/// The files that are left out of the restore, for people.
+fn unloaded(request: &ProveRequest<'_>, layout: &Layout) -> Vec<String> {
+    let strangers = layout.strangers.iter().filter(|_| request.evidence.is_some());
+    strangers.map(|path| not_loaded(path)).collect()
+}
+
+fn not_loaded(path: &str) -> String {
+    format!("{path} holds nothing that the set should, and is not loaded")
 }
 
 /// Sorts the files. What belongs to no database is held against a set that has only its files to speak for it; where
@@ -287,8 +337,7 @@ pub(crate) async fn lay_out(
     let layout = sort_files(&checked.files, &known);
     for path in &layout.strangers {
         if request.evidence.is_some() {
-            let text = format!("{path} holds nothing that the set should, and is not loaded");
-            env.log.line("mykeeper", &text);
+            env.log.line("mykeeper", &not_loaded(path));
         } else {
             checked.differences.push(difference(
                 "",
@@ -363,6 +412,8 @@ fn failed_files(differences: Vec<Difference>, proof: &Proof, env: &ToolEnv<'_>) 
             error: None,
             objects_compared: 0,
             rows_compared: 0,
+            tables_exact: 0,
+            tables_counted: 0,
             started_at: proof.started_at,
             finished_at: env.clock.now(),
         })

@@ -1,0 +1,170 @@
+//! `mykeeper proof`: a proof as one document, and whether documents are as they were made.
+
+use super::parse_bk_id;
+use crate::args::ProofArgs;
+use crate::failure::{Failure, Status};
+use crate::output::{print, print_json, say};
+use crate::surroundings::{load_settings, open_catalog_to_look};
+use anyhow::Context;
+use mykeeper_domain::proof::document::check_chain;
+use mykeeper_domain::proof::{Proof, ProofDocument};
+use mykeeper_domain::{BackupId, counted};
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// The longest file that is read as documents.
+const LONGEST_BYTES: u64 = 256 << 20;
+
+pub(crate) async fn run(config: &Path, args: &ProofArgs, json: bool) -> anyhow::Result<Status> {
+    match &args.bk_id {
+        Some(bk_id) => write(config, bk_id, args).await,
+        None => verify(&args.verify, json),
+    }
+}
+
+async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<Status> {
+    let id = parse_bk_id(bk_id)?;
+    let settings = load_settings(config)?.settings;
+    let catalog = open_catalog_to_look(&settings).await?;
+    let is_known = catalog.backup(id).await?.is_some();
+    let recorded = catalog.proof_documents(id).await?;
+    catalog.close().await;
+    if recorded.is_empty() {
+        return Err(Failure::unavailable(match is_known {
+            true => format!("set {id} has no proof yet; \"mykeeper validate --bk-id {id}\" makes one"),
+            false => format!("the catalog knows no set {id}; \"mykeeper backups\" lists them"),
+        }));
+    }
+    let wanted = if args.all { recorded.len() } else { 1 };
+    let mut faults = Vec::new();
+    let mut documents = Vec::new();
+    for (proof, text) in recorded.iter().take(wanted) {
+        match document_of(id, proof, text.as_deref())? {
+            Some((document, fault)) => {
+                faults.extend(fault);
+                documents.push(document.to_json());
+            }
+            None if args.all => say(&no_document(id, proof)),
+            None => return Err(Failure::unavailable(no_document(id, proof))),
+        }
+    }
+    let whole = match documents.pop() {
+        Some(document) if !args.all => document,
+        last => Value::Array(documents.into_iter().chain(last).collect()),
+    };
+    match &args.output {
+        None => print_json(&whole)?,
+        Some(file) => write_file(file, &whole)?,
+    }
+    if faults.is_empty() {
+        return Ok(Status::Done);
+    }
+    Err(Failure::job(faults.join("\n")))
+}
+
+fn no_document(id: BackupId, proof: &Proof) -> String {
+    format!(
+        "the proof of set {id} of {} was recorded by a mykeeper that kept no documents; \"mykeeper validate --bk-id {id}\" \
+         proves it again",
+        proof.finished_at.format("%Y-%m-%d %H:%M:%S UTC")
+    )
+}
+
+/// The document as it was recorded, and what is wrong with it; nothing where there is none.
+fn document_of(
+    id: BackupId,
+    proof: &Proof,
+    text: Option<&str>,
+) -> anyhow::Result<Option<(ProofDocument, Option<String>)>> {
+    let (Some(link), Some(text)) = (&proof.link, text) else {
+        return Ok(None);
+    };
+    let document = ProofDocument::from_record(text, &link.digest).map_err(|cause| {
+        Failure::job(format!(
+            "the catalog's record of the proof of set {id} cannot be read: {cause}"
+        ))
+    })?;
+    let fault = if !document.is_intact() {
+        Some(format!(
+            "the proof of set {id} was edited in the catalog: its digest should be {}, and the catalog has {}",
+            document.digest(),
+            link.digest
+        ))
+    } else if !document.agrees_with(proof) {
+        Some(format!(
+            "the proof of set {id} was edited in the catalog: mk_proof or mk_proof_database say otherwise than the \
+             document that was recorded with them, which is what was written now"
+        ))
+    } else {
+        None
+    };
+    Ok(Some((document, fault)))
+}
+
+/// A document that is there already is never written over.
+fn write_file(path: &Path, document: &Value) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(document).context("cannot write JSON")?;
+    let written = std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        });
+    written.map_err(|error| Failure::unavailable(format!("cannot write {}: {error}", path.display())))
+}
+
+fn verify(files: &[PathBuf], json: bool) -> anyhow::Result<Status> {
+    let mut documents = Vec::new();
+    let mut faults = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        match read_documents(file)? {
+            Ok(found) => documents.extend(found.into_iter().map(|document| (name.clone(), document))),
+            Err(cause) => faults.push(format!("{name}: it is no proof: {cause}")),
+        }
+    }
+    let (edited, gaps) = check_chain(&documents);
+    faults.extend(edited);
+    if json {
+        print_json(&serde_json::json!({
+            "proofs": documents.len(), "faults": faults, "not_looked_at": gaps,
+        }))?;
+    } else {
+        for line in faults.iter().chain(&gaps) {
+            say(line);
+        }
+        if faults.is_empty() {
+            let proofs = counted(documents.len(), "proof is", "proofs are");
+            print(&format!("{proofs} as recorded"))?;
+        }
+    }
+    Ok(match (faults.is_empty(), gaps.is_empty()) {
+        (false, _) => Status::JobFailed,
+        (true, false) => Status::Warnings,
+        (true, true) => Status::Done,
+    })
+}
+
+/// One document, or a list of them.
+fn read_documents(path: &Path) -> anyhow::Result<Result<Vec<ProofDocument>, String>> {
+    let cannot =
+        |error: std::io::Error| Failure::unavailable(format!("cannot read {}: {error}", path.display()));
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    file.take(LONGEST_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(cannot)?;
+    if text.len() as u64 > LONGEST_BYTES {
+        return Ok(Err("it is longer than 256 MiB".to_owned()));
+    }
+    let values = match serde_json::from_slice(&text) {
+        Ok(Value::Array(values)) => values,
+        Ok(value) => vec![value],
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    Ok(values.into_iter().map(ProofDocument::parse).collect())
+}

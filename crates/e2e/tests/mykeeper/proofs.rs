@@ -1,0 +1,111 @@
+//! The whole proof: shown, written as a document, chained; and how long a set takes to come back.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+use crate::{backup_job, text};
+use mykeeper_e2e::*;
+
+/// A validation job that warns of every set, since none comes back within a millisecond.
+const PROVE: &str = r#"
+[validation.prove]
+cron = "NEVER"
+select = "oldest"
+max_restore_time = "1ms"
+assert = [{ database = "shop", sql = "SELECT COUNT(*) FROM orders" }, { database = "away", sql = "SELECT 1" }]
+"#;
+
+#[test]
+fn a_proof_is_a_document_that_shows_when_it_was_edited() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    let prove = PROVE.replace("NEVER", crate::NEVER);
+    workspace.write_schedule(&format!("{}{prove}", backup_job("nightly", r#"["shop"]"#, "")));
+    for _ in 0..2 {
+        workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    }
+    let ids: Vec<String> = workspace
+        .backups()
+        .iter()
+        .rev()
+        .map(|backup| text(backup, "id").to_owned())
+        .collect();
+    workspace
+        .mykeeper(&["proof", &ids[0]])
+        .assert_code(3)
+        .assert_says("no proof yet");
+    for _ in &ids {
+        workspace
+            .mykeeper(&["run", "prove"])
+            .assert_code(4)
+            .assert_says("max_restore_time");
+    }
+
+    let shown = workspace.mykeeper(&["show", &ids[0], "--json"]).json();
+    let proof = &shown["proofs"][0];
+    assert_eq!(proof["asserts"][0]["value"], "20000", "{proof:#}");
+    assert_eq!(proof["asserts"][0]["held"], true);
+    assert!(proof["asserts"][1]["held"].is_null());
+    assert!(proof["warnings"][0].as_str().unwrap().contains("away"));
+    assert!(proof["load_ms"].as_u64().unwrap() > 1);
+    assert!(proof["bytes_checked"].as_u64().unwrap() > 0 && proof["bytes_loaded"].as_u64().unwrap() > 0);
+    assert!(proof["databases"][0]["tables_exact"].as_u64().unwrap() > 0);
+    assert_eq!(proof["manifest_blake3"], shown["backup"]["manifest_blake3"]);
+    let manifest =
+        std::fs::read(find_set(&workspace.sets(), &ids[0]).join("mykeeper.manifest.json")).unwrap();
+    assert_eq!(
+        proof["manifest_blake3"],
+        blake3::hash(&manifest).to_hex().as_str()
+    );
+    workspace
+        .mykeeper(&["show", &ids[0]])
+        .assert_code(0)
+        .assert_says("assert holds: shop: SELECT COUNT(*) FROM orders: 20000")
+        .assert_says("compared row by row");
+
+    let files: Vec<String> = ["first.json", "second.json"]
+        .map(|name| workspace.at(name).display().to_string())
+        .into();
+    for (id, file) in ids.iter().zip(&files) {
+        workspace
+            .mykeeper(&["proof", id, "--output", file])
+            .assert_code(0);
+    }
+    let first: serde_json::Value = serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap();
+    let second: serde_json::Value = serde_json::from_slice(&std::fs::read(&files[1]).unwrap()).unwrap();
+    assert_eq!(second["chain"]["number"], 2);
+    assert_eq!(second["chain"]["previous"], first["digest"]);
+    assert_eq!(first["set"]["inventory"][0]["database"], "shop");
+    assert_eq!(digest_by_hand(&first), first["digest"].as_str().unwrap());
+    let verify = |file: &str| workspace.mykeeper(&["proof", "--verify", file, &files[1]]);
+    verify(&files[0]).assert_code(0);
+
+    // Edited; and edited by one who knows how to make a digest.
+    let mut edited = first.clone();
+    edited["proof"]["asserts"][0]["value"] = "20001".into();
+    let lie = workspace.at("lie.json").display().to_string();
+    std::fs::write(&lie, edited.to_string()).unwrap();
+    verify(&lie).assert_code(1).assert_says(&lie);
+    edited["digest"] = digest_by_hand(&edited).into();
+    std::fs::write(&lie, edited.to_string()).unwrap();
+    verify(&lie).assert_code(1).assert_says(&lie);
+
+    let listed = workspace.mykeeper(&["backups", "--json"]).json();
+    assert!(
+        listed[0]["restore"]["seconds"].as_f64().unwrap() > 0.0,
+        "{listed:#}"
+    );
+    assert!(listed[0]["restore"]["trend_percent"].is_i64(), "{listed:#}");
+    assert!(listed[1]["restore"].is_null(), "only the newest of its server");
+    workspace
+        .mykeeper(&["backups"])
+        .assert_code(0)
+        .assert_says("RESTORE")
+        .assert_says(" %)");
+}
+
+/// As an auditor would: the members of each object are sorted by name already in this value.
+fn digest_by_hand(document: &serde_json::Value) -> String {
+    let mut body = document.clone();
+    body.as_object_mut().unwrap().remove("digest");
+    blake3::hash(body.to_string().as_bytes()).to_hex().to_string()
+}
