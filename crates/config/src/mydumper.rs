@@ -42,7 +42,6 @@ const KNOWN: &[(&str, Takes)] = &[
     ("compress-protocol", Takes::Nothing),
     ("data-checksums", Takes::Nothing),
     ("debug", Takes::Nothing),
-    ("default-character-set", Takes::Text),
     ("default-connection-database", Takes::Text),
     ("disk-limits", Takes::Text),
     ("enable-cleartext-plugin", Takes::Nothing),
@@ -91,7 +90,6 @@ const KNOWN: &[(&str, Takes)] = &[
     ("rows-hard", Takes::Text),
     ("schema-checksums", Takes::Nothing),
     ("server-version", Takes::Text),
-    ("set-names", Takes::Text),
     ("skip-constraints", Takes::Nothing),
     ("skip-data-checksums", Takes::Nothing),
     ("skip-database-checksums", Takes::Nothing),
@@ -105,7 +103,6 @@ const KNOWN: &[(&str, Takes)] = &[
     ("skip-routine-checksums", Takes::Nothing),
     ("skip-table-checksums", Takes::Nothing),
     ("skip-trigger-checksums", Takes::Nothing),
-    ("skip-tz-utc", Takes::Nothing),
     ("skip-view-checksums", Takes::Nothing),
     ("source-control-command", Takes::Text),
     ("source-data", Takes::Maybe),
@@ -181,6 +178,14 @@ const OURS: &[(&[&str], &str)] = &[
             "fifodir",
         ],
         "mykeeper checks and sends the files itself, see `transfer_to`; take it out",
+    ),
+    (
+        &["set-names", "default-character-set"],
+        "values are dumped as they are, and definitions as UTF-8; take it out",
+    ),
+    (
+        &["skip-tz-utc"],
+        "every TIMESTAMP would come back shifted by the difference of the servers' time zones; take it out",
     ),
     (
         &["masquerade-filename"],
@@ -353,7 +358,6 @@ mod tests {
             "where=id > 3",
             "sync-thread-lock-mode=AUTO",
             "success-on-1146",
-            "set-names=utf8mb4",
         ] {
             assert!(parse_option(text).is_ok(), "{text}");
         }

@@ -15,6 +15,12 @@ use std::fmt;
 const GATHERED_BYTES: usize = 256 * 1024;
 /// Digits of `0x...` (the option `hex-blob`) gathered before they are digested.
 const HEX_BYTES: usize = 64 * 1024;
+/// Bytes kept of a name; no server takes more than 64 characters.
+const NAME_BYTES: usize = 1024;
+/// Bytes kept of a word outside of rows.
+const WORD_BYTES: usize = 16;
+/// Columns of a statement; no server takes more.
+const MAX_COLUMNS: usize = 8192;
 const NULL: &[u8] = b"NULL";
 
 /// The sum of the digests of rows.
@@ -399,7 +405,9 @@ impl ContentReader {
 
     fn in_name(&mut self, bytes: &[u8]) -> usize {
         let end = memchr(b'`', bytes).unwrap_or(bytes.len());
-        self.name.extend_from_slice(&bytes[..end]);
+        // No name is longer: what looks like one is damage, and need not be kept.
+        let room = NAME_BYTES.saturating_sub(self.name.len());
+        self.name.extend_from_slice(&bytes[..end.min(room)]);
         if end == bytes.len() {
             return end;
         }
@@ -414,12 +422,14 @@ impl ContentReader {
     /// A name of the list of columns. Of two backticks within a name the second begins another part of it.
     fn end_name(&mut self) {
         let name = std::mem::take(&mut self.name);
+        let has_room = self.columns.len() < MAX_COLUMNS;
         match self.columns.last_mut() {
             Some(before) if self.last == b'`' => {
                 before.push(b'`');
                 before.extend(name);
             }
-            _ => self.columns.push(name),
+            _ if has_room => self.columns.push(name),
+            _ => self.mixed = true,
         }
         self.last = b'`';
     }
@@ -428,7 +438,10 @@ impl ContentReader {
     fn head(&mut self, bytes: &[u8]) -> usize {
         let byte = bytes[0];
         if byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80 {
-            self.word.push(byte.to_ascii_uppercase());
+            // A longer word means nothing here.
+            if self.word.len() < WORD_BYTES {
+                self.word.push(byte.to_ascii_uppercase());
+            }
             self.last = 0;
             return 1;
         }

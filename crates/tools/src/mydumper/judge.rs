@@ -5,12 +5,12 @@ use super::locked_tables::emptiness_after;
 use super::options::DumpOptions;
 use super::part::PartRun;
 use super::plan::{DumpPlan, PartPlan};
-use super::run::{Before, DumpEnv, DumpRequest, DumpResult, PROGRAM};
+use super::run::{Before, DumpEnv, DumpRequest, DumpResult, PROGRAM, define};
 use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
 use crate::error::ToolError;
-use crate::probe::{LostColumn, Probe};
+use crate::probe::{Flavor, LostColumn, Probe, ServerVersion};
 use mykeeper_domain::evidence::PartEvidence;
-use mykeeper_domain::inventory::Inventory;
+use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::job::Consistency;
 use mykeeper_domain::manifest::FileEntry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +114,7 @@ pub(super) async fn judge(
         let asked = tokio::select! {
             biased;
             () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: PROGRAM.to_owned() }),
-            asked = ask_after(request) => asked,
+            asked = ask_after(request, (!dumped.options.changes_definitions(), &mut warnings)) => asked,
         };
         match asked {
             Ok((later, probe)) => {
@@ -156,10 +156,16 @@ pub(super) async fn judge(
     .await
 }
 
-async fn ask_after(request: &DumpRequest<'_>) -> Result<(Inventory, Probe), ToolError> {
+async fn ask_after(
+    request: &DumpRequest<'_>,
+    (wants_definitions, warnings): (bool, &mut Vec<String>),
+) -> Result<(Inventory, Probe), ToolError> {
     let mut probe = Probe::connect(request.connection).await?;
     let mut inventory = probe.inventory(request.databases).await?;
-    probe.define(&mut inventory).await?;
+    if wants_definitions && define(&mut probe, &mut inventory, warnings).await.is_err() {
+        // What it was asked before is worth having, and so is a connection for what is asked next.
+        probe = Probe::connect(request.connection).await?;
+    }
     Ok((inventory, probe))
 }
 
@@ -254,6 +260,19 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verd
     }
 }
 
+/// MySQL keeps numbers in JSON by their type, which their text does not tell: `10.00` may come back as `10.0`.
+fn has_json(content: &DatabaseInventory, table: &str) -> bool {
+    content
+        .definitions
+        .get(&format!("table {table}"))
+        .is_none_or(|definition| {
+            definition
+                .0
+                .iter()
+                .any(|(name, value)| name.starts_with("column ") && value.starts_with("json"))
+        })
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -266,6 +285,7 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
         runs,
         stable: mut inventory,
     } = dumped;
+    let is_mariadb = ServerVersion::parse(&before.version).flavor == Flavor::MariaDb;
     let mut files = Vec::new();
     for ((part, (_, verdict)), run) in plan.parts.iter().zip(&judged.parts).zip(&runs) {
         let dir = &part.dir;
@@ -284,14 +304,16 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
             });
         }
         for ((database, table), rows) in &verdict.rows {
-            if let Some(facts) = inventory
-                .databases
-                .get_mut(database)
-                .and_then(|content| content.tables.get_mut(table))
-            {
+            let Some(found) = inventory.databases.get_mut(database) else {
+                continue;
+            };
+            let reads_back = is_mariadb || !has_json(found, table);
+            if let Some(facts) = found.tables.get_mut(table) {
                 facts.rows = Some(*rows);
                 let content = verdict.contents.get(&(database.clone(), table.clone()));
-                if let Some(content) = content.filter(|content| content.content.rows == *rows && *rows > 0) {
+                let content =
+                    content.filter(|content| content.content.rows == *rows && *rows > 0 && reads_back);
+                if let Some(content) = content {
                     facts.content = Some(content.content.to_string());
                     facts.content_columns.clone_from(&content.columns);
                 }

@@ -57,7 +57,8 @@ impl Presence<'_> {
             return Ok(Vec::new());
         }
         if let Some(pid) = self.pid() {
-            self.own.learn_from_server(&mut probe, pid).await;
+            let endpoint = &self.connection.endpoint;
+            self.own.learn_from_server(&mut probe, (pid, endpoint)).await;
         }
         let began = Instant::now();
         let (own, doubtful) = loop {

@@ -8,7 +8,7 @@ use mykeeper_domain::job::MydumperOption;
 use std::collections::BTreeSet;
 
 /// Options that are ours to give, with the reason.
-const OURS: [(&str, &str); 23] = [
+const OURS: [(&str, &str); 26] = [
     (
         "ask-password",
         "the password comes from the server's password_file",
@@ -18,6 +18,10 @@ const OURS: [(&str, &str); 23] = [
     (
         "database",
         "the databases are chosen with the job's \"databases\"",
+    ),
+    (
+        "default-character-set",
+        "values are dumped as they are, and definitions as UTF-8",
     ),
     ("defaults-extra-file", "mykeeper writes the option file"),
     ("defaults-file", "mykeeper writes the option file"),
@@ -36,6 +40,14 @@ const OURS: [(&str, &str); 23] = [
     ("password", "the password comes from the server's password_file"),
     ("port", "the address comes from the server in mykeeper.toml"),
     ("regex", "the databases are chosen with the job's \"databases\""),
+    (
+        "set-names",
+        "values are dumped as they are, and definitions as UTF-8",
+    ),
+    (
+        "skip-tz-utc",
+        "every TIMESTAMP would come back shifted by the difference of the servers' time zones",
+    ),
     ("snapshot-interval", "mykeeper does the scheduling"),
     ("socket", "the address comes from the server in mykeeper.toml"),
     ("stream", "mykeeper handles the finished files"),

@@ -8,6 +8,7 @@
 
 use super::heard::{Heard, locked};
 use crate::probe::{Probe, Session, Standing};
+use mykeeper_domain::server::Endpoint;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -54,7 +55,13 @@ impl<'a> Own<'a> {
     }
 
     /// Asks the server which connections come from this process.
-    pub(super) async fn learn_from_server(&mut self, probe: &mut Probe, pid: u32) {
+    ///
+    /// What a client says of its process counts in its own namespace: over the network, the connections of another
+    /// container behind the same address may name the same number.
+    pub(super) async fn learn_from_server(&mut self, probe: &mut Probe, (pid, endpoint): (u32, &Endpoint)) {
+        if matches!(endpoint, Endpoint::Tcp { .. }) && !has_own_numbers() {
+            return;
+        }
         let attributed = probe.sessions_of_processes(&[pid]).await;
         let after = self.before.as_ref().map_or(u64::MAX, |before| before.id);
         self.sure.extend(attributed.into_iter().filter(|id| *id > after));
@@ -188,6 +195,12 @@ fn local_port(line: &str, sockets: &BTreeSet<String>) -> Option<u16> {
     let inode = fields.nth(7)?;
     let port = u16::from_str_radix(port, 16).ok()?;
     sockets.contains(inode).then_some(port)
+}
+
+/// Whether this process is in the first namespace of processes, where a number is one process of the machine.
+fn has_own_numbers() -> bool {
+    const FIRST: &str = "pid:[4026531836]";
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == FIRST)
 }
 
 #[cfg(test)]

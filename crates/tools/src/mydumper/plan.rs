@@ -154,6 +154,13 @@ fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
         )),
         None => {}
     }
+    // By default 1.0 asks for each definition in the table's own character set, in which not every comment can be said,
+    // and writes at its head that it is binary.
+    for option in ["default-character-set", "set-names"] {
+        if !info.is_classic() && info.knows(option) {
+            args.push(format!("--{option}=utf8mb4,binary"));
+        }
+    }
     let chosen = ["trx-tables", "no-trx-tables"]
         .iter()
         .any(|option| options.has(option));

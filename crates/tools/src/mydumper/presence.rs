@@ -166,7 +166,8 @@ impl<'a> Presence<'a> {
         if let Some(pid) = pid
             && let Some(mut probe) = self.probe.take()
         {
-            self.own.learn_from_server(&mut probe, pid).await;
+            let endpoint = &self.connection.endpoint;
+            self.own.learn_from_server(&mut probe, (pid, endpoint)).await;
             self.probe = (!probe.is_gone()).then_some(probe);
         }
         let sessions = self.sessions().await?;

@@ -189,7 +189,7 @@ async fn ask(
     let mut found = probe.find(request.databases).await?;
     options.scope(&mut found.inventory);
     if !options.changes_definitions() {
-        probe.define(&mut found.inventory).await?;
+        define(probe, &mut found.inventory, &mut warnings).await?;
     }
     let lost_columns = if options.coverage.data {
         let columns = probe.marked_columns(request.databases).await?;
@@ -218,6 +218,27 @@ async fn ask(
         lost_columns,
         warnings,
     })
+}
+
+/// How objects are defined is evidence beside that which a dump needs: without it there is a warning.
+///
+/// # Errors
+/// The connection is lost, and there is no other.
+pub(super) async fn define(
+    probe: &mut Probe,
+    inventory: &mut Inventory,
+    warnings: &mut Vec<String>,
+) -> Result<(), ToolError> {
+    let Err(error) = probe.define(inventory).await else {
+        return Ok(());
+    };
+    for database in inventory.databases.values_mut() {
+        database.definitions.clear();
+    }
+    warnings.push(format!(
+        "how the objects are defined is not known, so a proof compares names and rows alone: {error}"
+    ));
+    if probe.is_gone() { Err(error) } else { Ok(()) }
 }
 
 fn all_tables(inventory: &Inventory) -> Vec<TableName> {

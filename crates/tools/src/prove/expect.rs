@@ -6,6 +6,7 @@ use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use crate::probe::ServerVersion;
+use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
 use regex::bytes::Regex;
@@ -64,20 +65,48 @@ pub(crate) async fn expect(
     Ok(Expected { databases, coverage })
 }
 
-/// How a table is defined reads otherwise in a server of another series: what the evidence knows of definitions is a
-/// measure only for one of the same. Says whether it is.
-pub(crate) fn fit_to_server(expected: &mut Expected, evidence: Option<&Evidence>, version: &str) -> bool {
-    let series = |version: &str| {
-        let version = ServerVersion::parse(version);
-        (version.flavor, version.number.0, version.number.1)
-    };
-    let is_same = evidence.is_some_and(|evidence| series(&evidence.backup.server_version) == series(version));
-    if !is_same {
-        for database in expected.databases.values_mut() {
+/// A definition reads otherwise in a server of another series, that of a table even in another release of the same:
+/// what the evidence knows is a measure only where it reads the same. Yields what is not compared, for people.
+pub(crate) fn fit_to_server(
+    expected: &mut Expected,
+    evidence: Option<&Evidence>,
+    version: &str,
+) -> Option<&'static str> {
+    let (source, here) = (
+        ServerVersion::parse(evidence.map_or("", |evidence| &evidence.backup.server_version)),
+        ServerVersion::parse(version),
+    );
+    let is_same_series = evidence.is_some()
+        && source.flavor == here.flavor
+        && (source.number.0, source.number.1) == (here.number.0, here.number.1);
+    let is_same = is_same_series && source.number == here.number;
+    for database in expected.databases.values_mut() {
+        if !is_same_series {
             database.definitions.clear();
+        } else if !is_same {
+            database
+                .definitions
+                .retain(|object, _| !object.starts_with("table "));
         }
+        database.definitions.values_mut().for_each(without_named_zone);
     }
-    is_same
+    match (is_same_series, is_same) {
+        (false, _) => Some("definitions"),
+        (true, false) => Some("definitions of tables"),
+        (true, true) => None,
+    }
+}
+
+/// The server may not know the names of time zones: an event is created in another then.
+fn without_named_zone(definition: &mut Definition) {
+    const OF_TIME: [&str; 4] = ["time zone", "at", "starts", "ends"];
+    let facts = &mut definition.0;
+    let is_named = facts
+        .get("time zone")
+        .is_some_and(|zone| zone != "SYSTEM" && !zone.starts_with(['+', '-']));
+    if is_named {
+        facts.extend(OF_TIME.map(|name| (name.to_owned(), UNKNOWN.to_owned())));
+    }
 }
 
 /// Takes the server's own tables out of what was found, too.

@@ -53,8 +53,8 @@ impl std::fmt::Display for Complaint {
 /// How a file's statements are taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Manner<'a> {
-    /// A table: as rows are taken, but its definition is UTF-8 whatever the file says. The server gave it so, and as
-    /// `binary` the words of an ENUM of another character set would be taken for bytes of that.
+    /// A table: as rows are taken, but in the character set that it is written in, whatever the file says. As `binary`
+    /// the words of an ENUM would be taken for bytes of the table's own.
     Table,
     /// Rows: one transaction, up to the first complaint.
     Rows,
@@ -127,9 +127,14 @@ impl Feeder {
                 continue;
             }
             let answer = match manner {
-                Manner::Table | Manner::Rows => self.execute(&statement).await?,
+                Manner::Table => {
+                    let names = format!("SET NAMES {}", written.charset(&statement));
+                    self.execute(names.as_bytes()).await?;
+                    self.execute(&statement).await?
+                }
+                Manner::Rows => self.execute(&statement).await?,
                 Manner::Definitions { known, .. } => {
-                    self.define(&statement, written.session(&statement, known))
+                    self.define(&statement, &written.session(&statement, known))
                         .await?
                 }
             };
@@ -150,19 +155,20 @@ impl Feeder {
     async fn define(
         &mut self,
         statement: &[u8],
-        session: Option<String>,
+        session: &[String],
     ) -> Result<Option<(u16, String)>, ToolError> {
-        let statement = &as_written(statement);
-        let Some(session) = session else {
+        if session.is_empty() {
             let answer = self.execute(statement).await?;
             if is_syntax_error(answer.as_ref()) {
                 return self.try_modes(statement, answer).await;
             }
             return Ok(answer);
-        };
+        }
         // A mode that this server does not know shows when the definitions are compared.
-        self.execute(session.as_bytes()).await?;
-        let answer = self.execute(statement).await?;
+        for setting in session {
+            self.execute(setting.as_bytes()).await?;
+        }
+        let answer = self.execute(&as_written(statement)).await?;
         self.execute(b"SET SESSION sql_mode='', time_zone='+00:00'")
             .await?;
         Ok(answer)

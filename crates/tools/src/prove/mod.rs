@@ -210,14 +210,12 @@ async fn restore_and_compare(
     proof: &mut Proof,
 ) -> Result<(), ToolError> {
     let mut expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
-    if !fit_to_server(&mut expected, request.evidence, server.version()) {
+    if let Some(what) = fit_to_server(&mut expected, request.evidence, server.version()) {
+        let source = request.evidence.map_or("a server that is not known", |evidence| {
+            &evidence.backup.server_version
+        });
         let text = format!(
-            "definitions are not compared: they were written by {}, and the throwaway server is {}",
-            request
-                .evidence
-                .map_or("a server that is not known", |evidence| &evidence
-                    .backup
-                    .server_version),
+            "{what} are not compared: they were written by {source}, and the throwaway server is {}",
             server.version()
         );
         env.log.line("mykeeper", &text);

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 
 /// Most connections at a time.
 const MOST_CONNECTIONS: u32 = 16;
-/// How a session must be so that it yields the bytes that a dump wrote.
-const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = ''";
+/// How a session must be so that it yields the bytes that a dump wrote, however long that takes. Each product reads its
+/// own comment.
+const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = ''; /*M!100101 SET max_statement_time = 0 */; \
+                       /*!50708 SET max_execution_time = 0 */";
 
 /// A server with restored databases.
 pub(crate) struct TableReader<'a> {

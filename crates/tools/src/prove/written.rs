@@ -10,12 +10,15 @@ use regex::bytes::{Captures, Regex};
 const CREATE: &str = r#"(?is)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s@`'"]+)(?:@(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s`'"]+))?\s+)?(?:AGGREGATE\s+)?(PROCEDURE|FUNCTION|TRIGGER|EVENT)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`((?:[^`]|``)+)`|"((?:[^"]|"")+)"|([^\s`"(]+))"#;
 /// `SET NAMES` at the head of a file, with or without the marks of a comment.
 const NAMES: &str = r"(?is)^\s*(?:/\*!\d*\s*)?SET\s+NAMES\s";
+/// The table's own, behind its columns.
+const CHARSET: &str = r"(?i-u)\) ?ENGINE=.*DEFAULT CHARSET=([a-z0-9_]+)";
 
 /// Recognises definitions.
 #[derive(Debug)]
 pub(crate) struct Written {
     create: Regex,
     names: Regex,
+    charset: Regex,
 }
 
 impl Written {
@@ -31,23 +34,41 @@ impl Written {
         Ok(Self {
             create: regex(CREATE)?,
             names: regex(NAMES)?,
+            charset: regex(CHARSET)?,
         })
     }
 
-    /// What the session must be for this statement, as one statement; `None` where that is not known.
-    pub(crate) fn session(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Option<String> {
+    /// What makes the session fit for this statement: each statement for itself, as a server may know the mode and not
+    /// the time zone. Empty where that is not known.
+    pub(crate) fn session(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Vec<String> {
+        self.settings(statement, known).unwrap_or_default()
+    }
+
+    fn settings(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Option<Vec<String>> {
         let found = self.create.captures(statement)?;
         let kind = String::from_utf8_lossy(&found[1]).to_lowercase();
         let definition = known?.definitions.get(&format!("{kind} {}", name(&found)?))?;
         let set = |variable: &str, fact: &str| {
             let value = definition_fact(definition, fact)?;
-            Some(format!("{variable} = '{value}'"))
+            Some(format!("SET SESSION {variable} = '{value}'"))
         };
         let mode = set("sql_mode", "sql_mode")?;
-        Some(match set("time_zone", "time zone") {
-            Some(zone) => format!("SET SESSION {mode}, {zone}"),
-            None => format!("SET SESSION {mode}"),
-        })
+        Some(
+            std::iter::once(mode)
+                .chain(set("time_zone", "time zone"))
+                .collect(),
+        )
+    }
+
+    /// The character set that a table's definition is written in: a server gives it in UTF-8. mydumper 1.0, unless told
+    /// otherwise, asks for it in the table's own.
+    pub(crate) fn charset(&self, statement: &[u8]) -> String {
+        if std::str::from_utf8(statement).is_ok() {
+            return "utf8mb4".to_owned();
+        }
+        let own = self.charset.captures(statement).map(|found| found[1].to_vec());
+        own.and_then(|name| String::from_utf8(name).ok())
+            .unwrap_or_else(|| "binary".to_owned())
     }
 
     /// Whether a statement sets the character set of what follows.
@@ -117,26 +138,33 @@ mod tests {
         for (sql, expected) in [
             (
                 "CREATE DEFINER=\"root\"@\"localhost\" PROCEDURE \"pr ansi\"()\nBEGIN",
-                Some("SET SESSION sql_mode = 'ANSI_QUOTES'"),
+                "SET SESSION sql_mode = 'ANSI_QUOTES'",
             ),
             (
                 "CREATE DEFINER=`root`@`%` EVENT `日``志` ON SCHEDULE",
-                Some("SET SESSION sql_mode = '', time_zone = 'Asia/Shanghai'"),
+                "SET SESSION sql_mode = ''; SET SESSION time_zone = 'Asia/Shanghai'",
             ),
             (
                 "CREATE DEFINER=`a b`@`localhost` TRIGGER tr AFTER INSERT",
-                Some("SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'"),
+                "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'",
             ),
-            ("CREATE FUNCTION f(a INT) RETURNS INT", None),
-            ("CREATE PROCEDURE other()", None),
-            ("DROP PROCEDURE IF EXISTS `pr ansi`", None),
-            ("CREATE TABLE `event` (`procedure` INT)", None),
+            ("CREATE FUNCTION f(a INT) RETURNS INT", ""),
+            ("CREATE PROCEDURE other()", ""),
+            ("DROP PROCEDURE IF EXISTS `pr ansi`", ""),
+            ("CREATE TABLE `event` (`procedure` INT)", ""),
         ] {
-            assert_eq!(session(sql).as_deref(), expected, "{sql}");
+            assert_eq!(session(sql).join("; "), expected, "{sql}");
         }
         assert_eq!(
             as_written(b"BEGIN\n SELECT '; \n'; \n  \nEND; "),
             b"BEGIN\n SELECT ';\n';\n  \nEND; "
+        );
+        let latin = b"CREATE TABLE `t` (\n `e` enum('\xe9') DEFAULT CHARSET=x\n) ENGINE=InnoDB DEFAULT CHARSET=latin1";
+        assert_eq!(written.charset(latin), "latin1");
+        assert_eq!(
+            written
+                .charset("CREATE TABLE `t` (`e` enum('é')) ENGINE=InnoDB DEFAULT CHARSET=latin1".as_bytes()),
+            "utf8mb4"
         );
         assert!(written.sets_names(b"/*!40101 SET NAMES binary*/"));
         assert!(!written.sets_names(b"CREATE TABLE `SET NAMES ` (id INT)"));

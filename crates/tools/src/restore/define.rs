@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
+/// The server's numbers for a value that a variable cannot take (a mode of another series), a time zone that it does not
+/// know, and a variable that it does not have.
+const CANNOT_BE_SET: [u16; 3] = [1231, 1298, 1193];
 /// What the server adds to a definition whose definer has no account.
 const NO_SUCH_DEFINER: u16 = 1449;
 /// What the server adds to an event whose only time has passed: it is not kept.
@@ -183,8 +186,9 @@ impl<'a> Definer<'a> {
         let mut outcome = Outcome::default();
         let mut from = From::default();
         let mut settings_refused: BTreeSet<Place> = BTreeSet::new();
+        let mut sessions_refused: BTreeSet<Place> = BTreeSet::new();
         while from.place.0 < units.len() {
-            let plan = self.plan(units, from, &settings_refused);
+            let plan = self.plan(units, from, (&settings_refused, &sessions_refused));
             let Some((place, refusal)) = self.feed(plan, &mut outcome.notes).await? else {
                 break;
             };
@@ -199,6 +203,11 @@ impl<'a> Definer<'a> {
                 });
             }
             let tries = if place == from.place { from.tries } else { 0 };
+            if CANNOT_BE_SET.contains(&refusal.code) && sessions_refused.insert(place) {
+                // Its session cannot be made here: the definition in another is better than none.
+                from = From { place, tries };
+                continue;
+            }
             if is_setting(statement) {
                 // A variable that this server does not know: what follows shows whether it matters.
                 settings_refused.insert(place);
@@ -226,7 +235,12 @@ impl<'a> Definer<'a> {
     }
 
     /// What one client is fed with: text, and the place that is done when it is.
-    fn plan(&self, units: &[Unit], from: From, refused: &BTreeSet<Place>) -> Plan {
+    fn plan(
+        &self,
+        units: &[Unit],
+        from: From,
+        (refused, without_session): (&BTreeSet<Place>, &BTreeSet<Place>),
+    ) -> Plan {
         let mut plan = Plan::default();
         plan.steps
             .push_back((format!("DELIMITER {}\n", self.delimiter).into_bytes(), None));
@@ -242,7 +256,10 @@ impl<'a> Definer<'a> {
                     continue;
                 }
                 let known = self.known.and_then(|known| known.databases.get(&unit.database));
-                let session = self.written.session(statement, known);
+                let mut session = self.written.session(statement, known);
+                if without_session.contains(&place) {
+                    session.clear();
+                }
                 text.extend(session.iter().flat_map(|sql| self.ended(sql.as_bytes())));
                 let other_mode = (place == from.place).then(|| mode_of_try(from.tries)).flatten();
                 if let Some(mode) = other_mode {
@@ -251,7 +268,7 @@ impl<'a> Definer<'a> {
                 text.extend(self.ended(statement));
                 plan.steps
                     .push_back((std::mem::take(&mut text), Some((place, unit.path.clone()))));
-                if other_mode.is_some() || session.is_some() {
+                if other_mode.is_some() || !session.is_empty() {
                     let back = b"SET SESSION sql_mode=@@GLOBAL.sql_mode, time_zone=@@GLOBAL.time_zone";
                     text.extend(self.ended(back));
                 }

@@ -49,8 +49,8 @@ pub(super) struct Load<'a> {
 /// The rows of one table: where it lies, and its files.
 struct Rows<'a> {
     database: &'a str,
-    /// No rows yet, but the table's definition.
-    are_definitions: bool,
+    /// The statements of the one file, where it is no rows yet but the table's definition.
+    definition: Option<Vec<u8>>,
     files: Vec<&'a SetFile>,
 }
 
@@ -225,15 +225,19 @@ impl<'a> Load<'a> {
     }
 
     async fn make_tables(&self) -> Result<(), ToolError> {
-        let each = |(database, files): (&'a String, &'a DatabaseFiles)| {
-            files.schemas.iter().map(move |(_, file)| Rows {
-                database,
-                are_definitions: true,
-                files: vec![file],
-            })
-        };
-        let queue: Mutex<VecDeque<Rows<'a>>> =
-            Mutex::new(self.layout.databases.iter().flat_map(each).collect());
+        let written = Written::new()?;
+        let mut queue: VecDeque<Rows<'a>> = VecDeque::new();
+        for (database, files) in &self.layout.databases {
+            for (_, file) in &files.schemas {
+                let statements = self.statements(file).await?;
+                queue.push_back(Rows {
+                    database,
+                    definition: Some(definition(&statements, &written)),
+                    files: vec![file],
+                });
+            }
+        }
+        let queue = Mutex::new(queue);
         // One after another: tables that refer to each other would wait for each other.
         self.work(&queue, &self.env.cancel, &|database| {
             self.standing.table_made(database);
@@ -247,7 +251,7 @@ impl<'a> Load<'a> {
             for (table, file) in &files.data {
                 let rows = tables.entry((database, table)).or_insert(Rows {
                     database,
-                    are_definitions: false,
+                    definition: None,
                     files: Vec::new(),
                 });
                 rows.files.push(file);
@@ -301,10 +305,9 @@ impl<'a> Load<'a> {
                 let last = rows.files.len().saturating_sub(1);
                 for (index, file) in rows.files.iter().enumerate() {
                     pieces.push_back(Piece::Text(rows_prelude(rows.database)));
-                    pieces.push_back(if rows.are_definitions {
-                        definition(file)
-                    } else {
-                        Piece::File((*file).clone())
+                    pieces.push_back(match &rows.definition {
+                        Some(text) => Piece::Text(text.clone()),
+                        None => Piece::File((*file).clone()),
                     });
                     pieces.push_back(Piece::Text(mark(";")));
                     lock().push_back((
@@ -338,21 +341,18 @@ impl<'a> Load<'a> {
     }
 }
 
-/// A table's definition. It is UTF-8 whatever the file says: the server gave it so, and as `binary` the words of an ENUM
-/// of another character set would be taken for bytes of that. One that cannot be read is sent as it is, and fails there.
-fn definition(file: &SetFile) -> Piece {
-    let read = || {
-        let written = Written::new()?;
-        let mut text = b"SET NAMES utf8mb4;\n".to_vec();
-        each_statement(file, &mut |statement| {
-            if !written.sets_names(statement) {
-                text.extend_from_slice(statement);
-                text.extend_from_slice(b";\n");
-            }
-        })?;
-        Ok::<_, ToolError>(text)
-    };
-    read().map_or_else(|_| Piece::File(file.clone()), Piece::Text)
+/// A table's definition, in the character set that it is written in whatever the file says: as `binary` the words of an
+/// ENUM would be taken for bytes of the table's own.
+fn definition(statements: &[Vec<u8>], written: &Written) -> Vec<u8> {
+    let mut text = Vec::new();
+    for statement in statements {
+        if !written.sets_names(statement) {
+            text.extend_from_slice(format!("SET NAMES {};\n", written.charset(statement)).as_bytes());
+            text.extend_from_slice(statement);
+            text.extend_from_slice(b";\n");
+        }
+    }
+    text
 }
 
 /// The error of a load that cannot go on.

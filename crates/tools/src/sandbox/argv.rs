@@ -57,6 +57,8 @@ pub(super) fn server_argv(
         "--default-time-zone=+00:00",
         "--loose-log-bin-trust-function-creators=ON",
         "--loose-sql-require-primary-key=OFF",
+        // What a definition says of a TIMESTAMP is all that it means.
+        "--loose-explicit-defaults-for-timestamp=ON",
         "--loose-restrict-fk-on-non-standard-key=OFF",
         "--loose-sql-generate-invisible-primary-key=OFF",
         "--max-connections=200",
