@@ -86,6 +86,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ID")]
         bk_id: Option<String>,
     },
+    /// Read every copy of a set that lies on this machine, and name each file that is not as it was written.
+    Verify {
+        /// The set's bk_id; default: the newest complete one that lies here.
+        #[arg(long, value_name = "ID")]
+        bk_id: Option<String>,
+    },
     /// A set's newest proof as one JSON document that can be kept, or: whether kept ones are as they were made.
     Proof(ProofArgs),
     /// Mark sets as deleted in the catalog. Removes nothing.

@@ -81,6 +81,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
             to,
         } => commands::transfer::run(&config, &backup_dir, bk_id.as_deref(), to.as_deref(), json).await,
         Command::Validate { bk_id } => commands::validate::run(&config, bk_id.as_deref(), json).await,
+        Command::Verify { bk_id } => commands::verify::run(&config, bk_id.as_deref(), json).await,
         Command::Proof(args) => commands::proof::run(&config, &args, json).await,
         Command::MarkDeleted(args) => commands::mark_deleted::run(&config, &args, json).await,
         Command::Retention { job, dry_run } => commands::retention::run(&config, &job, dry_run, json).await,

@@ -17,6 +17,7 @@ pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod transfer;
 pub(crate) mod validate;
+pub(crate) mod verify;
 
 use crate::failure::Failure;
 use mykeeper_config::Settings;

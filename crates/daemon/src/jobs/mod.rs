@@ -5,6 +5,7 @@ pub mod restore;
 pub mod retention;
 pub mod transfer;
 pub mod validation;
+pub mod verify;
 
 use crate::environment::Environment;
 use crate::error::DaemonError;

@@ -103,6 +103,45 @@ fn a_proof_is_a_document_that_shows_when_it_was_edited() {
         .assert_says(" %)");
 }
 
+#[test]
+fn a_set_is_verified_without_being_restored() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, ""));
+    workspace
+        .mykeeper(&["verify"])
+        .assert_code(3)
+        .assert_says("no complete set");
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    workspace
+        .mykeeper(&["verify"])
+        .assert_code(0)
+        .assert_says("as it was written");
+    let bk_id = text(&workspace.backups()[0], "id").to_owned();
+    let set = find_set(&workspace.sets(), &bk_id);
+    let verify = || workspace.mykeeper(&["verify", "--bk-id", &bk_id]);
+
+    let manifest = set.join("mykeeper.manifest.json");
+    let whole = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, [&whole[..], b"\n"].concat()).unwrap();
+    verify()
+        .assert_code(1)
+        .assert_says("mykeeper.manifest.json, BLAKE3");
+    std::fs::write(&manifest, whole).unwrap();
+    std::fs::write(set.join("shop.more.sql"), "INSERT INTO x VALUES (1);\n").unwrap();
+    verify()
+        .assert_code(1)
+        .assert_says("shop.more.sql: expected absent");
+    std::fs::remove_file(set.join("shop.more.sql")).unwrap();
+    verify().assert_code(0);
+    std::fs::remove_file(set.join("shop.orders.sql.gz")).unwrap();
+    verify()
+        .assert_code(1)
+        .assert_says("shop.orders.sql.gz: expected present, found missing");
+    assert_eq!(workspace.backups()[0]["validate_status"], "N/A", "it is no proof");
+}
+
 /// As an auditor would: the members of each object are sorted by name already in this value.
 fn digest_by_hand(document: &serde_json::Value) -> String {
     let mut body = document.clone();

@@ -16,6 +16,7 @@ pub(crate) mod layout;
 pub(crate) mod load;
 pub(crate) mod statements;
 pub(crate) mod values;
+mod verify;
 mod wire;
 pub(crate) mod written;
 
@@ -43,6 +44,7 @@ use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokio::time::Instant;
+pub use verify::{VerifiedCopy, VerifyRequest, verify_copy};
 
 /// A set to be proven.
 #[derive(Clone, Copy, Debug)]
