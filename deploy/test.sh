@@ -6,6 +6,7 @@ usage() {
   cat <<'TEXT'
 Usage: deploy/test.sh [--quick] [--advisories]
        deploy/test.sh --faults [--iterations N] [--seed S] [--only FAULT]...
+       deploy/test.sh --damages [--seed S] [--only DAMAGE]...
 
 Runs, and stops at the first that fails:
   needs      what is missing, from Debian's packages (needs root or sudo only when something is missing)
@@ -23,9 +24,12 @@ Runs, and stops at the first that fails:
                 and of its tools, the catalog, the network, disks, the clock and the server taken away, each at
                 random instants, and an audit after each. Prints one table; ends with 1 when a slot or a set was
                 lost or doubled, a process was left, or something was judged wrongly
-  --iterations N  kills of the daemon, 200; the other faults are injected in proportion
+  --damages     not those, but the damage suite in its long form, some minutes: real sets, each damaged in one way,
+                proven with one witness after the other disarmed, and sets with nothing wrong. Prints one table,
+                with pybackup's rule beside it; ends with 1 when a damage was missed or a good set failed
+  --iterations N  of --faults: kills of the daemon, 200; the other faults are injected in proportion
   --seed S        what is random is as it was in the run that printed this seed
-  --only FAULT    this one; "--only list" lists them
+  --only NAME     this fault, this damage; "--only list" lists them
   --help        this text
 
 Runs as root or as any user. Not as root, the tests that need root (a full disk on a tmpfs) say so and do
@@ -36,6 +40,7 @@ TEXT
 quick=
 advisories=
 faults=
+damages=
 suite=()
 value() {
   if [[ $# -lt 2 ]]; then
@@ -50,6 +55,7 @@ while [[ $# -gt 0 ]]; do
     --quick) quick=yes ;;
     --advisories) advisories=yes ;;
     --faults) faults=yes ;;
+    --damages) damages=yes ;;
     --iterations | --seed | --only)
       value "$@"
       shift
@@ -66,8 +72,12 @@ while [[ $# -gt 0 ]]; do
   esac
   shift
 done
-if [[ ${#suite[@]} -gt 0 && -z $faults ]]; then
-  printf 'test.sh: %s belongs to --faults\n' "${suite[0]}" >&2
+if [[ ${#suite[@]} -gt 0 && -z $faults$damages ]]; then
+  printf 'test.sh: %s belongs to --faults or --damages\n' "${suite[0]}" >&2
+  exit 2
+fi
+if [[ -n $faults && -n $damages ]]; then
+  printf 'test.sh: --faults and --damages are two suites: one at a time\n' >&2
   exit 2
 fi
 
@@ -133,6 +143,11 @@ step needs needs
 if [[ -n $faults ]]; then
   step build cargo build --locked -p mykeeper-cli -p mykeeper-e2e
   step faults "${CARGO_TARGET_DIR:-target}/debug/fault-suite" "${suite[@]}"
+  exit 0
+fi
+if [[ -n $damages ]]; then
+  step build cargo build --locked -p mykeeper-cli -p mykeeper-e2e
+  step damages "${CARGO_TARGET_DIR:-target}/debug/damage-suite" "${suite[@]}"
   exit 0
 fi
 step tools cargo_tools

@@ -12,6 +12,7 @@ mod audit;
 mod binary;
 mod catalog_view;
 mod daemon;
+pub mod damage;
 pub mod faults;
 mod mariadb;
 mod netns;

@@ -29,6 +29,11 @@ impl Dice {
         *list.choose(&mut self.0).expect("a list that is not empty")
     }
 
+    /// A number below another, which is not zero.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0.random_range(0..end)
+    }
+
     /// True so many times of a hundred.
     pub(crate) fn percent(&mut self, share: u32) -> bool {
         self.0.random_range(0..100) < share

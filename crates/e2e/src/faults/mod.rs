@@ -14,7 +14,7 @@ mod stage;
 mod table;
 
 use crate::audit::Findings;
-use dice::Dice;
+pub(crate) use dice::Dice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -205,11 +205,7 @@ pub fn run(fault: Fault, plan: Plan) -> Outcome {
     // A stage that does not stand, or a wait in vain, fails this fault and no other.
     let broken = catch_unwind(AssertUnwindSafe(|| (fault.inject)(&mut trial)))
         .err()
-        .map(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "it ended without a word".to_owned())
-        });
+        .map(|panic| words_of(panic.as_ref()));
     Outcome {
         fault,
         injected: trial.injected,
@@ -221,4 +217,11 @@ pub fn run(fault: Fault, plan: Plan) -> Outcome {
         kept: trial.kept,
         took: began.elapsed(),
     }
+}
+
+/// What a panic said.
+pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "it ended without a word".to_owned())
 }
