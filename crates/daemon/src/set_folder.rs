@@ -1,6 +1,7 @@
 //! The folder of a new set: made, on disk before anything is written into it, and taken away where nothing was.
 
 use crate::jobs::{JobError, RunContext};
+use crate::removal::{Hold, share};
 use std::fs::{DirBuilder, File};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
@@ -19,9 +20,17 @@ pub(crate) async fn create_set_dir(
     set_dir: &Path,
 ) -> Result<(), JobError> {
     let (above, made) = (directory.to_owned(), set_dir.to_owned());
-    let mut made = context
+    let made = context
         .ask_disk((CREATE, set_dir), move || create(&above, made))
         .await??;
+    let above = directory.to_owned();
+    // A slow disk takes its time for this, and is not away.
+    let syncing = tokio::task::spawn_blocking(move || sync_entries(&above, &made).map(|()| made));
+    let synced = tokio::select! {
+        synced = syncing => synced,
+        () = context.cancel.cancelled() => return Err(JobError::cancelled()),
+    };
+    let mut made = synced.map_err(|error| JobError::fatal(format!("cannot {CREATE}: {error}")))??;
     made.is_wanted = true;
     Ok(())
 }
@@ -40,10 +49,12 @@ pub(crate) async fn remove_unused(context: &RunContext, set_dir: &Path) {
     }
 }
 
-/// The set's folder; removed again where nobody waits for it any more.
+/// The set's folder; removed again where nobody waits for it any more. Until then it is locked: whoever settles the
+/// attempt leaves it alone, and records no set that is about to go.
 struct Made {
     set_dir: PathBuf,
     is_wanted: bool,
+    _lock: Hold,
 }
 
 impl Drop for Made {
@@ -67,19 +78,30 @@ fn create(directory: &Path, set_dir: PathBuf) -> Result<Made, JobError> {
         _ => {}
     }
     make(&set_dir).map_err(|error| fail(&set_dir, &error))?;
-    let made = Made {
+    // Whoever was faster has found it, and records it as what the attempt has left.
+    let Some(lock) = share(&set_dir) else {
+        return Err(JobError::fatal(format!(
+            "cannot {CREATE} {}: it was made too late",
+            set_dir.display()
+        )));
+    };
+    Ok(Made {
         set_dir,
         is_wanted: false,
-    };
-    // A set that is complete must not go with a name that a power cut took: one for each folder that got an entry. The
-    // day may be another run's, made a moment ago.
+        _lock: lock,
+    })
+}
+
+/// A set that is complete must not go with a name that a power cut took: one sync for each folder that got an entry.
+/// The day may be another run's, made a moment ago.
+fn sync_entries(directory: &Path, made: &Made) -> Result<(), JobError> {
     let day = made.set_dir.parent().unwrap_or(directory);
     for folder in [directory, day] {
         File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| fail(folder, &error))?;
     }
-    Ok(made)
+    Ok(())
 }
 
 fn fail(path: &Path, error: &Error) -> JobError {
@@ -94,6 +116,7 @@ fn fail(path: &Path, error: &Error) -> JobError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::removal::hold;
 
     #[test]
     fn a_folder_that_nobody_waits_for_any_more_goes_and_one_of_another_stays() {
@@ -107,7 +130,10 @@ mod tests {
         assert!(error.reason.contains("exists"), "{}", error.reason);
         assert!(set_dir.is_dir(), "it is not the second one's");
         std::fs::remove_dir(&set_dir).unwrap();
-        drop(create(directory.path(), set_dir.clone()).unwrap());
+        let made = create(directory.path(), set_dir.clone()).unwrap();
+        let places = std::slice::from_ref(&set_dir);
+        assert!(hold(places).is_none(), "whoever settles the attempt waits");
+        drop(made);
         assert!(!set_dir.exists());
         let error = create(&directory.path().join("unmounted"), set_dir)
             .err()

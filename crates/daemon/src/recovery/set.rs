@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::backup::MADE_BY;
-use crate::removal::hold;
+use crate::removal::{Hold, hold};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, ValidateStatus};
@@ -46,17 +46,10 @@ pub(super) async fn settle_set(
         }
         Err(error) => return Err(error.into()),
     }
-    match look_for(&environment.disk, dir).await {
-        Ok(true) => {}
-        Ok(false) => return Ok(Settled::Not),
-        Err(cause) => return Ok(Settled::Later(cause)),
-    }
-    // Nobody writes its record any more, and nobody begins to while this goes on.
-    let own = [dir.clone()];
-    let _held = match environment.disk.ask(("lock", dir), move || hold(&own)).await {
+    let _held = match look_for(&environment.disk, dir).await {
         Ok(Some(held)) => held,
-        Ok(None) => return Ok(Settled::Later("its own record is being written".to_owned())),
-        Err(error) => return Ok(Settled::Later(error.to_string())),
+        Ok(None) => return Ok(Settled::Not),
+        Err(cause) => return Ok(Settled::Later(cause)),
     };
     let reading = tokio::time::timeout(LOOKED_AT_WITHIN, read_set_record(dir));
     let Ok(read) = reading.await else {
@@ -105,19 +98,28 @@ impl Settled {
     }
 }
 
-/// Whether a set's folder is there. An error where that cannot be told: its job's directory, two levels above it, is
-/// not there, as when it has not been mounted yet, or may not be looked into.
-async fn look_for(disk: &Disk, dir: &Path) -> Result<bool, String> {
+/// A set's folder, locked, where it is there: nobody writes its record any more, and nobody begins to. An error where
+/// that cannot be told: its job's directory, two levels above it, is not there, as when it has not been mounted yet, or
+/// may not be looked into.
+async fn look_for(disk: &Disk, dir: &Path) -> Result<Option<Hold>, String> {
     let looked_at = dir.to_owned();
-    let looking = disk.ask(("look at", dir), move || match fs::metadata(&looked_at) {
-        Err(error) if error.kind() == ErrorKind::NotFound => match looked_at.ancestors().nth(2) {
-            Some(directory) => fs::metadata(directory).map(|_| false),
-            None => Ok(false),
-        },
-        metadata => metadata.map(|metadata| metadata.is_dir()),
+    let looking = disk.ask(("look at", dir), move || {
+        // Locked before it is looked at: what was made too late goes while it is locked.
+        let held = hold(std::slice::from_ref(&looked_at));
+        let is_there = match fs::metadata(&looked_at) {
+            Err(error) if error.kind() == ErrorKind::NotFound => match looked_at.ancestors().nth(2) {
+                Some(directory) => fs::metadata(directory).map(|_| false),
+                None => Ok(false),
+            },
+            metadata => metadata.map(|metadata| metadata.is_dir()),
+        };
+        is_there.map(|is_there| is_there.then_some(held))
     });
     match tokio::time::timeout(LOOKED_AT_WITHIN, looking).await {
-        Ok(Ok(looked)) => looked.map_err(|error| format!("cannot look at {}: {error}", dir.display())),
+        Ok(Ok(Ok(None))) => Ok(None),
+        Ok(Ok(Ok(Some(Some(held))))) => Ok(Some(held)),
+        Ok(Ok(Ok(Some(None)))) => Err("it is being made, or its own record written".to_owned()),
+        Ok(Ok(Err(error))) => Err(format!("cannot look at {}: {error}", dir.display())),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(not_in_time(dir)),
     }
