@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// A file system that says nothing for so long is away.
@@ -16,6 +17,8 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 const STILL_HANGS_AFTER: Duration = Duration::from_secs(1);
 /// How many questions to one mount may be open at a time. All jobs share some five hundred threads that may block.
 const OPEN_PER_MOUNT: usize = 8;
+/// How many links the kernel follows in one path.
+const MOST_LINKS: usize = 40;
 /// The mounts as the kernel knows them. To read it asks none of them.
 const MOUNTS: &str = "/proc/self/mountinfo";
 
@@ -179,7 +182,7 @@ impl RunContext {
 }
 
 /// A question that was put. Dropped before its answer has come, it counts as hanging until it ends.
-struct Asked<T> {
+struct Asked<T: Send + 'static> {
     answer: oneshot::Receiver<T>,
     hanging: Arc<AtomicIsize>,
     is_answered: bool,
@@ -238,27 +241,74 @@ impl<T> Drop for Answering<T> {
     }
 }
 
-impl<T> Drop for Asked<T> {
+impl<T: Send + 'static> Drop for Asked<T> {
     fn drop(&mut self) {
         self.answer.close();
+        if self.is_answered {
+            return;
+        }
         // What was sent before is ours; what was not finds nobody, and is counted off there.
-        if !self.is_answered && self.answer.try_recv().is_err() {
-            self.hanging.fetch_add(1, Ordering::Relaxed);
+        match (self.answer.try_recv(), Handle::try_current()) {
+            // To undo it may take its time.
+            (Ok(unwanted), Ok(runtime)) => drop(runtime.spawn_blocking(move || drop(unwanted))),
+            (Ok(unwanted), Err(_)) => drop(unwanted),
+            (Err(_), _) => {
+                self.hanging.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
 
-/// Where the file system of `path` is mounted, by name alone: a link may lead elsewhere, and following it may hang.
+/// Where the file system of `path` is mounted. None but that of `/` is asked for it.
 fn mount_of(path: &Path) -> PathBuf {
     let mounts = std::fs::read_to_string(MOUNTS).unwrap_or_default();
-    let places = mounts
+    let mounts: Vec<PathBuf> = mounts
         .lines()
         .filter_map(|line| line.split(' ').nth(4))
-        .map(unescaped);
-    places
+        .map(unescaped)
+        .collect();
+    mount_by_name(&followed(path, &mounts), &mounts).to_owned()
+}
+
+fn mount_by_name<'a>(path: &Path, mounts: &'a [PathBuf]) -> &'a Path {
+    mounts
+        .iter()
         .filter(|place| path.starts_with(place))
         .max_by_key(|place| place.as_os_str().len())
-        .unwrap_or_else(|| PathBuf::from("/"))
+        .map_or(Path::new("/"), PathBuf::as_path)
+}
+
+/// Where the links lead that lie on the file system of `/`, on which this program lives itself. Those on another are
+/// not followed, since that may hang; nor is more than a file system follows.
+fn followed(path: &Path, mounts: &[PathBuf]) -> PathBuf {
+    let parts = |path: &Path| -> Vec<PathBuf> {
+        let parts = path.components().rev();
+        parts.map(|part| PathBuf::from(part.as_os_str())).collect()
+    };
+    let (mut real, mut left, mut links) = (PathBuf::new(), parts(path), 0);
+    while let Some(part) = left.pop() {
+        if part == Path::new(".") {
+            continue;
+        }
+        if part == Path::new("..") {
+            real.pop();
+            continue;
+        }
+        real.push(part);
+        if mount_by_name(&real, mounts) != Path::new("/") {
+            real.extend(left.into_iter().rev());
+            return real;
+        }
+        if let Ok(target) = std::fs::read_link(&real) {
+            links += 1;
+            if links > MOST_LINKS {
+                return path.to_owned();
+            }
+            real.pop();
+            left.extend(parts(&target));
+        }
+    }
+    real
 }
 
 /// The kernel writes white space and backslashes in names as three octal digits.
@@ -376,5 +426,31 @@ mod tests {
             unescaped("/mnt/two\\040words\\134x\\9"),
             Path::new("/mnt/two words\\x\\9")
         );
+    }
+
+    #[test]
+    fn a_link_to_a_mount_is_charged_to_it_and_none_on_it_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        let nas = dir.join("nas");
+        let mounts = [PathBuf::from("/"), nas.clone()];
+        std::fs::create_dir_all(nas.join("backup")).unwrap();
+        for (target, name) in [
+            ("nas/backup", "relative"),
+            ("./relative/../backup", "twice"),
+            ("loop", "loop"),
+        ] {
+            std::os::unix::fs::symlink(target, dir.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(&nas, dir.join("absolute")).unwrap();
+        std::os::unix::fs::symlink(&dir, nas.join("back")).unwrap();
+        let mount = |name: &str| mount_by_name(&followed(&dir.join(name), &mounts), &mounts).to_owned();
+        for name in ["relative/2026-11-22", "twice/x", "absolute", "absolute/back/x"] {
+            assert_eq!(mount(name), nas, "{name}");
+        }
+        for name in ["loop/x", "missing/x", "x", "nas2"] {
+            assert_eq!(mount(name), Path::new("/"), "{name}");
+        }
+        assert_eq!(followed(&dir.join("absolute/back"), &mounts), nas.join("back"));
     }
 }
