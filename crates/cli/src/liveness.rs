@@ -2,9 +2,10 @@
 
 use crate::output::coloured;
 use mykeeper_config::Settings;
-use mykeeper_daemon::state_dir::{HeldLock, LockAttempt, StateDir};
-use mykeeper_domain::NodeName;
+use mykeeper_daemon::state_dir::{LockAttempt, StateDir};
+use mykeeper_domain::RunId;
 use mykeeper_domain::run::{Run, RunState};
+use std::collections::HashMap;
 
 /// What a run's state is called whose process has ended without recording that.
 const RUNNING_NO_MORE: &str = "running?";
@@ -12,34 +13,40 @@ const RUNNING_NO_MORE: &str = "running?";
 const NOT_SETTLED: &str =
     "no daemon lives, and its process has ended; the next start of the daemon, or the next run, settles it";
 
-/// Looks at the locks of this machine's jobs.
+/// Which of the runs that are recorded as running have a process.
 pub(crate) struct Liveness {
-    node: NodeName,
-    /// `None` where a daemon lives, which settles what has died itself, or where `state_dir` is not ours to look into.
-    locks: Option<(StateDir, HeldLock)>,
+    lives: HashMap<RunId, bool>,
 }
 
 impl Liveness {
-    pub(crate) fn look(settings: &Settings) -> Self {
-        let state = StateDir::open(&settings.state_dir).ok();
-        let locks =
-            state
-                .filter(|state| !state.daemon_lives())
-                .and_then(|state| match state.lock_recovery() {
-                    Ok(LockAttempt::Held(lock)) => Some((state, lock)),
-                    // Someone settles just now.
-                    Ok(LockAttempt::Busy(_)) | Err(_) => None,
-                });
-        Self {
-            node: settings.node.clone(),
-            locks,
+    /// Looks at the locks of this machine's jobs. None is held when it returns: what is printed may have to wait for
+    /// its reader, and a start would wait with it.
+    pub(crate) fn look(settings: &Settings, runs: &[Run]) -> Self {
+        let lives = Self::tell(settings, runs).unwrap_or_default();
+        Self { lives }
+    }
+
+    /// `None` where a daemon lives, which settles what has died itself, or where `state_dir` is not ours to look into.
+    fn tell(settings: &Settings, runs: &[Run]) -> Option<HashMap<RunId, bool>> {
+        let state = StateDir::open(&settings.state_dir).ok()?;
+        if state.daemon_lives() {
+            return None;
         }
+        let _lock = match state.lock_recovery() {
+            Ok(LockAttempt::Held(lock)) => lock,
+            // Someone settles just now.
+            Ok(LockAttempt::Busy(_)) | Err(_) => return None,
+        };
+        let lives = runs
+            .iter()
+            .filter(|run| run.state == RunState::Running && run.node == settings.node)
+            .map(|run| (run.id, state.run_lives(&run.job, run.id)));
+        Some(lives.collect())
     }
 
     /// Whether a run that is recorded as running has a process; `None` where it is over, or that cannot be told.
     pub(crate) fn lives(&self, run: &Run) -> Option<bool> {
-        let (state, _) = self.locks.as_ref()?;
-        (run.state == RunState::Running && run.node == self.node).then(|| state.run_lives(&run.job, run.id))
+        self.lives.get(&run.id).copied()
     }
 
     /// A run's state, coloured, and the reason, for people.

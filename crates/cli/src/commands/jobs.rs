@@ -47,7 +47,7 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         Err(error) if is_shared(&settings.catalog.url) => ((Vec::new(), Status::Unavailable), Some(error)),
         known => (known?, None),
     };
-    let liveness = Liveness::look(&settings);
+    let liveness = Liveness::look(&settings, &last_runs);
     let now = SystemClock.now();
     let jobs: Vec<JobView> = settings
         .jobs

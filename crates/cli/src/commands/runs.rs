@@ -97,7 +97,7 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         return status;
     }
     let runs = catalog.runs(&filter).await?;
-    let liveness = Liveness::look(&settings);
+    let liveness = Liveness::look(&settings, &runs);
     let succession = Succession::of(catalog.as_ref(), &runs).await?;
     let looked = (&liveness, &succession);
     let status = look.status(
