@@ -80,6 +80,8 @@ struct Shared {
     claiming: Arc<Claiming>,
     /// Slots that could not be taken, whatever has been decided since: they are to be decided as missed.
     undecided: Mutex<BTreeMap<JobName, BTreeSet<DateTime<Utc>>>>,
+    /// Jobs whose undecided slots hold back no later ones.
+    passed: Mutex<HashSet<JobName>>,
     /// The runs that this engine answers for, from before they are recorded until their end is.
     own: Mutex<HashMap<RunId, JobName>>,
     /// Jobs whose lock is held for a moment, to settle a run that is over: no run is under way.
@@ -122,6 +124,7 @@ impl Engine {
                 waiting: Mutex::new(HashSet::new()),
                 claiming: Arc::default(),
                 undecided: Mutex::new(BTreeMap::new()),
+                passed: Mutex::new(HashSet::new()),
                 own: Mutex::new(HashMap::new()),
                 settling: Mutex::new(HashSet::new()),
             }),
@@ -158,7 +161,23 @@ impl Engine {
         }
     }
 
-    fn has_undecided_before(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
+    /// Whether the slots of a job that could not be taken hold back its later ones: not once they could not be decided
+    /// either, though the catalog answers.
+    pub(crate) fn hold_back_later(&self, job: &JobName, holds_back: bool) {
+        let mut passed = self.shared.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if holds_back {
+            passed.remove(job);
+        } else {
+            passed.insert(job.clone());
+        }
+    }
+
+    fn is_held_back(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
+        let passed = self.shared.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed.contains(job) {
+            return false;
+        }
+        drop(passed);
         self.lock_undecided()
             .get(job)
             .is_some_and(|slots| slots.range(..slot_at).next().is_some())
@@ -225,11 +244,13 @@ impl Engine {
         self.shared.tracker.spawn(async move {
             // A start looks for what was missed after the last slot that has a row.
             claiming.turn().await;
-            if engine.has_undecided_before(&job.name, slot_at) {
+            if engine.is_held_back(&job.name, slot_at) {
                 engine.give_back_undecided(&job.name, BTreeSet::from([slot_at]));
                 return;
             }
-            if let Err(error) = engine.take_slot(Arc::clone(&job), slot_at, trigger, claiming).await {
+            let mut claiming = Some(claiming);
+            let taken = engine.take_slot(Arc::clone(&job), slot_at, trigger, &mut claiming);
+            if let Err(error) = taken.await {
                 engine.give_back_undecided(&job.name, BTreeSet::from([slot_at]));
                 tracing::error!(job = %job.name, slot = %slot_at, %error, "a slot could not be taken; it will be decided as missed");
             }

@@ -34,6 +34,8 @@ const STEP: TimeDelta = TimeDelta::seconds(2);
 
 /// How long after a failure missed slots are looked for again.
 const SWEEP_AGAIN: Duration = Duration::from_secs(30);
+/// How long at least there is between two looks for slots that could not be taken; they hold back the later ones.
+const DECIDED_AGAIN: Duration = Duration::from_secs(5);
 
 /// The jobs in force.
 pub type Jobs = BTreeMap<JobName, Arc<Job>>;
@@ -183,8 +185,9 @@ impl Scheduler {
                     Err(error) => {
                         tracing::error!(job = %job.name, %error, retry_in = ?SWEEP_AGAIN, "missed slots of a job cannot be decided");
                         self.is_behind = true;
+                        self.engine.hold_back_later(&job.name, false);
                     }
-                    Ok(()) => {}
+                    Ok(()) => self.engine.hold_back_later(&job.name, true),
                 }
             }
             // Its later slots come only now: taken before, they would hide those that were missed.
@@ -300,6 +303,7 @@ impl Scheduler {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), DaemonError> {
         let mut pulse = Pulse::start().await?;
         let mut last = (self.now(), Instant::now());
+        let mut swept = None;
         // When missed slots are to be looked for again; the catalog may be away for a while.
         let mut sweep_at = self.is_behind.then(|| Instant::now() + SWEEP_AGAIN);
         loop {
@@ -332,9 +336,10 @@ impl Scheduler {
                 );
                 sweep_at = Some(instant);
             } else if sweep_at.is_none() && self.engine.has_undecided() {
-                sweep_at = Some(instant + SWEEP_AGAIN);
+                sweep_at = Some(swept.map_or(instant, |swept| instant.max(swept + DECIDED_AGAIN)));
             }
             if sweep_at.is_some_and(|at| at <= instant) {
+                swept = Some(instant);
                 sweep_at = self.recover_from_gap().await.map(|wait| Instant::now() + wait);
                 last = (self.now(), Instant::now());
             }

@@ -22,12 +22,14 @@ const SETTLING_POLL: Duration = Duration::from_millis(20);
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 impl Engine {
+    /// Takes `claiming` away once the slot has its row. Where it could not be taken the mark is left: whose turn comes
+    /// after it must find the slot among those that are undecided.
     pub(super) async fn take_slot(
         &self,
         job: Arc<Job>,
         slot_at: DateTime<Utc>,
         trigger: Trigger,
-        claiming: ClaimingMark,
+        claiming: &mut Option<ClaimingMark>,
     ) -> Result<(), DaemonError> {
         let environment = &self.shared.environment;
         let mut run = self.new_run(&job, Some(slot_at), trigger, RunState::Queued);
@@ -71,7 +73,7 @@ impl Engine {
                 async move { catalog.claim_slot(&run).await }
             })
             .await?;
-        drop(claiming);
+        drop(claiming.take());
         if claim == Claim::Taken {
             self.tell_taken(&run, slot_at).await;
             return Ok(());
