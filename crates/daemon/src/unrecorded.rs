@@ -11,10 +11,11 @@ use mykeeper_tools::mydumper::read_set_record;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many sets of a directory are looked at, the newest and the oldest first.
 const LOOKED_AT: usize = 100;
-/// How long the record of one may take to be read.
+/// How long the records of all of them may take to be read: a start waits for it, and their disk may hang.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// A set that a backup job of this machine has made and that the catalog does not know.
@@ -66,6 +67,7 @@ pub async fn unrecorded_sets(
         .collect();
     let disk = Disk::default();
     let mut found = Vec::new();
+    let mut left = READ_WITHIN;
     for directory in directories {
         let looked_through = directory.clone();
         let sets = disk
@@ -80,7 +82,10 @@ pub async fn unrecorded_sets(
                 Some(catalog) => catalog.backup(id).await?.is_some(),
                 None => false,
             };
-            if !is_known && is_made_here(settings, &place).await {
+            let began = Instant::now();
+            let is_unrecorded = !is_known && is_made_here(settings, &place, left).await;
+            left = left.saturating_sub(began.elapsed());
+            if is_unrecorded {
                 found.push(Unrecorded {
                     directory: directory.clone(),
                     example: id,
@@ -93,8 +98,14 @@ pub async fn unrecorded_sets(
 }
 
 /// Another node's sets may lie beside: their catalog is another.
-async fn is_made_here(settings: &Settings, place: &Path) -> bool {
-    let record = tokio::time::timeout(READ_WITHIN, read_set_record(place)).await;
+async fn is_made_here(settings: &Settings, place: &Path, within: Duration) -> bool {
+    if within.is_zero() {
+        return false;
+    }
+    let record = tokio::time::timeout(within, read_set_record(place)).await;
+    if record.is_err() {
+        tracing::warn!(place = %place.display(), "whether the catalog knows all sets is not looked at any further: their disk is too slow");
+    }
     matches!(record, Ok(Ok(Some((_, evidence, _)))) if evidence.backup.node.as_ref() == Some(&settings.node))
 }
 

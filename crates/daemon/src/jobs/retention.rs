@@ -227,9 +227,10 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     }
     for (backup, reason) in plan.condemned() {
         if context.cancel.is_cancelled() {
-            return Err(JobError::cancelled());
+            return Err(done.cut_off_by(JobError::cancelled(), task.action));
         }
-        if let Some(changed) = find_changed(context, &plan, backup, reason).await? {
+        let changed = find_changed(context, &plan, backup, reason).await;
+        if let Some(changed) = changed.map_err(|error| done.cut_off_by(error, task.action))? {
             done.left
                 .push(format!("set {} is left to the next pass: {changed}", backup.id));
             continue;
@@ -334,12 +335,18 @@ impl Done {
         self.failures.push((id, reason));
     }
 
+    /// What ends a pass, with what it had done by then.
+    fn cut_off_by(&self, mut error: JobError, action: RetentionAction) -> JobError {
+        if self.condemned > 0 {
+            let done = counted(self.condemned, "set was", "sets were");
+            error.reason = format!("{}; before that {done} {}", error.reason, verb(action));
+        }
+        error
+    }
+
     fn conclude(self, plan: &Plan, action: RetentionAction) -> JobResult {
         let kept = plan.decisions.len() - plan.condemned().count() + self.left.len();
-        let verb = match action {
-            RetentionAction::Mark => "marked as deleted",
-            RetentionAction::Delete => "removed and marked as deleted",
-        };
+        let verb = verb(action);
         if let Some((id, reason)) = self.failures.first() {
             return Err(JobError::passing(format!(
                 "{} could not be {verb}; set {id}: {reason}",
@@ -367,6 +374,13 @@ impl Done {
             format!("{summary}; {}", plan.warnings.join("; ")),
             None,
         ))
+    }
+}
+
+fn verb(action: RetentionAction) -> &'static str {
+    match action {
+        RetentionAction::Mark => "marked as deleted",
+        RetentionAction::Delete => "removed and marked as deleted",
     }
 }
 
