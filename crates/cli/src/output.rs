@@ -165,7 +165,7 @@ pub(crate) fn describe_backlog(backlog: &Backlog) -> String {
     let mut parts = Vec::new();
     if let (count @ 1.., Some(since)) = (backlog.waiting, backlog.since) {
         parts.push(format!(
-            "{} since {} for the catalog; to be written there when it is back",
+            "{} since {} for the catalog; the daemon, or the next run, writes them there when it is back",
             counted(count, "record waits", "records wait"),
             since.format("%Y-%m-%d %H:%M:%S UTC")
         ));

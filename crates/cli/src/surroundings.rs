@@ -2,10 +2,11 @@
 
 use crate::commands::catalog::NO_TABLES_YET;
 use crate::failure::{Failure, Status};
-use crate::output::say;
+use crate::output::{describe_backlog, say};
 use anyhow::Context;
 use mykeeper_catalog::{
-    Catalog, CatalogError, OpenCatalog, embedded_file, is_shared, journal_backlog, open_copy, open_empty,
+    Backlog, Catalog, CatalogError, OpenCatalog, embedded_file, is_shared, journal_backlog, open_copy,
+    open_empty,
 };
 use mykeeper_config::{Loaded, Settings, Surroundings};
 use mykeeper_daemon::Environment;
@@ -156,6 +157,8 @@ pub(crate) struct Look {
     pub(crate) catalog: Arc<dyn Catalog>,
     /// Why and since when it is only this machine's copy of its own records.
     pub(crate) away: Option<String>,
+    /// What of this machine's own work the catalog does not have yet.
+    pub(crate) waiting: Option<String>,
 }
 
 impl Look {
@@ -163,6 +166,10 @@ impl Look {
     /// a part for the whole.
     pub(crate) fn status(&self, node: &NodeName, unknown: &str) -> Status {
         match &self.away {
+            None if let Some(waiting) = &self.waiting => {
+                say(&format!("{waiting}: what is shown is without them"));
+                Status::Warnings
+            }
             None => Status::Done,
             Some(away) => {
                 say(&format!(
@@ -178,7 +185,17 @@ impl Look {
 /// there is no copy the catalog's absence is the error.
 pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<Look> {
     let error = match open_catalog_to_look(settings).await {
-        Ok(catalog) => return Ok(Look { catalog, away: None }),
+        Ok(catalog) => {
+            let backlog = match is_shared(&settings.catalog.url) {
+                true => journal_backlog(&settings.state_dir).await?,
+                false => Backlog::default(),
+            };
+            return Ok(Look {
+                catalog,
+                away: None,
+                waiting: (backlog.waiting > 0).then(|| describe_backlog(&backlog)),
+            });
+        }
         Err(error) => error,
     };
     let is_away = error
@@ -198,6 +215,7 @@ pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<
     Ok(Look {
         catalog,
         away: Some(format!("the catalog is away{since} ({error:#})")),
+        waiting: None,
     })
 }
 

@@ -55,7 +55,10 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
             journal: &journal,
         })?;
     } else {
-        show(&status, json)?;
+        // Where sets lie that it should know, it was lost: to make a new one is not what is to be done.
+        if status.applied > 0 || unrecorded.is_empty() {
+            show(&status, json)?;
+        }
         if is_shared(&settings.catalog.url) {
             print(&describe_backlog(&journal))?;
         }
