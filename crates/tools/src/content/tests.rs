@@ -1,5 +1,6 @@
 //! A dump digests as its rows do.
 
+use super::hasher::GATHERED_BYTES;
 use super::*;
 
 /// Rows as a server would yield them.
