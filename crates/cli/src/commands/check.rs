@@ -391,7 +391,7 @@ async fn try_server_jobs(
         else {
             continue;
         };
-        let need = options.0.privilege_need(options.1, &databases);
+        let need = options.0.privilege_need(options.1, &databases, &present);
         let missing = missing_privileges(&grants, &need, &version);
         if missing.iter().all(|missing| missing.optional) {
             findings.add(

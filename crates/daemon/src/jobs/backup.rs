@@ -202,7 +202,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         context.say(format!("warning: {warning}"));
         unmatched.push(warning);
     }
-    let need = options.privilege_need(&info, &databases);
+    let need = options.privilege_need(&info, &databases, &present);
     let groups = group_missing(&missing_privileges(&grants, &need, &version));
     let (wanted, missing): (Vec<_>, Vec<_>) = groups.into_iter().partition(|group| group.optional);
     for group in wanted {

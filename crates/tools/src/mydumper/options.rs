@@ -1,6 +1,7 @@
 //! The job's own options for mydumper: which are let through, and what they mean for what a set must hold.
 
 use super::detect::MydumperInfo;
+use super::plan::by_name;
 use crate::error::ToolError;
 use crate::probe::PrivilegeNeed;
 use mykeeper_domain::inventory::{Coverage, Inventory};
@@ -223,10 +224,21 @@ impl DumpOptions {
     }
 
     /// What the account must be allowed to do.
-    pub fn privilege_need(&self, info: &MydumperInfo, databases: &[String]) -> PrivilegeNeed {
+    ///
+    /// `present` are all databases that the account sees.
+    pub fn privilege_need(
+        &self,
+        info: &MydumperInfo,
+        databases: &[String],
+        present: &[String],
+    ) -> PrivilegeNeed {
+        let passed_through = |name: &&String| {
+            !by_name(info, databases) && info.is_classic() && !databases.contains(name) && !is_virtual(name)
+        };
         let unlocked = self.has("no-locks") || self.passed.iter().any(|arg| arg.ends_with("=NO_LOCK"));
         PrivilegeNeed {
             databases: databases.to_vec(),
+            passed_through: present.iter().filter(passed_through).cloned().collect(),
             schemas: self.views,
             triggers: self.coverage.triggers,
             routines: self.coverage.routines,
@@ -238,6 +250,13 @@ impl DumpOptions {
             backup_locks: !info.is_classic() && !unlocked && !self.has("skip-ddl-locks"),
         }
     }
+}
+
+/// Those that mydumper itself never looks into.
+fn is_virtual(database: &str) -> bool {
+    ["information_schema", "performance_schema", "data_dictionary"]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(database))
 }
 
 fn mistake(info: &MydumperInfo, option: &MydumperOption) -> Option<String> {
@@ -377,7 +396,7 @@ mod tests {
         .unwrap();
         assert_eq!(all.coverage, Coverage::ALL);
         assert_eq!(all.passed[1], "--threads=8");
-        let need = all.privilege_need(&info(), &["shop".into()]);
+        let need = all.privilege_need(&info(), &["shop".into()], &[]);
         assert!(need.global_lock && need.savepoints && !need.backup_locks && !need.table_locks);
         let some = read(&["no-data", "tables-list=shop.orders, shop.a.b", "routines"]).unwrap();
         assert!(!some.coverage.data && !some.coverage.routines && !some.coverage.triggers);

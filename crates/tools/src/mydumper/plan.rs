@@ -125,6 +125,15 @@ fn unfit_name(name: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether databases are told to mydumper by their names, rather than by a pattern over all that are there.
+pub(super) fn by_name(info: &MydumperInfo, databases: &[String]) -> bool {
+    if info.is_classic() {
+        databases.len() == 1 && databases.iter().all(|name| name.is_ascii())
+    } else {
+        databases.iter().all(|name| is_plain(name))
+    }
+}
+
 fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
     let (info, options) = (input.info, input.options);
     let mut args = Vec::new();
@@ -138,11 +147,7 @@ fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
     if info.knows("long-query-guard") && !goes_about_them {
         args.push(format!("--long-query-guard={NO_GUARD}"));
     }
-    let by_name = if info.is_classic() {
-        databases.len() == 1 && databases.iter().all(|name| name.is_ascii())
-    } else {
-        databases.iter().all(|name| is_plain(name))
-    };
+    let by_name = by_name(info, databases);
     if by_name {
         args.push(format!("--database={}", databases.join(",")));
     }

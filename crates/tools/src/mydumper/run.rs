@@ -178,7 +178,7 @@ async fn ask(
     let missing = match probe.grants().await {
         Ok(grants) => missing_privileges(
             &grants,
-            &options.privilege_need(request.info, request.databases),
+            &options.privilege_need(request.info, request.databases, &present),
             &version,
         ),
         Err(error) => {

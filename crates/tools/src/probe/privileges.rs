@@ -56,6 +56,8 @@ impl ServerVersion {
 pub struct PrivilegeNeed {
     /// The databases.
     pub databases: Vec<String>,
+    /// Others that mydumper looks into on its way.
+    pub passed_through: Vec<String>,
     /// Definitions of tables and views are dumped.
     pub schemas: bool,
     /// Triggers are dumped.
@@ -107,6 +109,15 @@ pub fn missing_privileges(
     };
     for database in &need.databases {
         on_database(&held, need, database, &mut missing);
+    }
+    for database in need
+        .passed_through
+        .iter()
+        .filter(|database| !held.enters(database))
+    {
+        const WHY: &str = "get past it: mydumper 0.10 enters every database that the account sees; without the \
+                           privilege SHOW DATABASES it sees only those that it has rights on";
+        missing.add("SELECT", format!("{}.*", grant_pattern(database)), WHY, false);
     }
     if need.routines {
         routines(&held, need, version, &mut missing);
@@ -303,6 +314,26 @@ mod tests {
                 "GRANT PROCESS ON *.* TO `b k`@`10.0.0.%`;",
             ]
         );
+    }
+
+    #[test]
+    fn a_database_that_is_only_passed_through_must_be_entered() {
+        let need = PrivilegeNeed {
+            passed_through: ["sys", "old", "mysql"].map(str::to_owned).into(),
+            ..PrivilegeNeed::default()
+        };
+        let grants = [
+            "GRANT SHOW DATABASES, RELOAD ON *.* TO `b`@`%`",
+            "GRANT EXECUTE ON `old`.* TO `b`@`%`",
+            "GRANT SELECT ON `mysql`.`proc` TO `b`@`%`",
+        ];
+        let missing = missing_privileges(&grants.map(str::to_owned), &need, MARIADB);
+        let statements: Vec<&str> = missing
+            .iter()
+            .filter(|one| !one.optional)
+            .map(|one| one.grant_statement.as_str())
+            .collect();
+        assert_eq!(statements, ["GRANT SELECT ON `sys`.* TO `b`@`%`;"]);
     }
 
     #[test]

@@ -106,7 +106,11 @@ async fn rights_that_come_by_a_role_or_a_wildcard_are_seen() {
     let dump = Dump::full(&["log_1"]);
     let info = dump.info().await.unwrap();
     let options = mykeeper_tools::mydumper::DumpOptions::read(&info, &dump.options).unwrap();
-    let missing = missing_privileges(&grants, &options.privilege_need(&info, &dump.databases), &version);
+    let missing = missing_privileges(
+        &grants,
+        &options.privilege_need(&info, &dump.databases, &[]),
+        &version,
+    );
     assert_eq!(missing, [], "{grants:?}");
     assert_eq!(reasons(&dump.run(&account).await.unwrap()), [""; 0]);
 }

@@ -79,6 +79,25 @@ impl Grants {
         named(true) && !named(false)
     }
 
+    /// Whether the account may make the database its current one: any privilege on it or in it is enough.
+    pub(super) fn enters(&self, database: &str) -> bool {
+        const ANY: [&str; 10] = [
+            "SELECT",
+            "SHOW VIEW",
+            "TRIGGER",
+            "EVENT",
+            "LOCK TABLES",
+            "EXECUTE",
+            "INSERT",
+            "UPDATE",
+            "CREATE",
+            "DROP",
+        ];
+        let in_it =
+            |grant: &Grant| grant.given && matches!(&grant.level, Level::Table(name, _) if name == database);
+        ANY.iter().any(|privilege| self.on_database(privilege, database)) || self.0.iter().any(in_it)
+    }
+
     pub(super) fn on_database(&self, privilege: &str, database: &str) -> bool {
         // A revoked part of a global privilege (MySQL's partial_revokes) names its database as it is.
         let revoked = self.0.iter().any(|grant| {
