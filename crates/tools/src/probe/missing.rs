@@ -1,6 +1,7 @@
 //! Missing privileges for people: a hundred databases that lack the same make one line, not a hundred.
 
 use super::privileges::MissingPrivilege;
+use mykeeper_domain::counted;
 use std::collections::BTreeMap;
 
 /// How many databases are named one by one, and get a GRANT of their own.
@@ -72,7 +73,7 @@ fn describe(on: &[&str], members: &[Member<'_>], optional: bool) -> MissingGroup
     let named = on.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
     let others = on.len().saturating_sub(NAMED);
     let more = if others > 0 {
-        format!(" and {others} others")
+        format!(" and {}", counted(others, "other", "others"))
     } else {
         String::new()
     };
