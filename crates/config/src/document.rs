@@ -20,6 +20,14 @@ impl Complaint {
         self.help = Some(help.into());
         self
     }
+
+    /// Both in one sentence, where there is no file to show.
+    pub(crate) fn sentence(self) -> String {
+        match self.help {
+            Some(help) => format!("{}: {help}", self.message),
+            None => self.message,
+        }
+    }
 }
 
 /// Says what is wrong.
@@ -180,6 +188,13 @@ impl Document {
         found.sort_by_key(|mistake| (mistake.line, mistake.column));
         found.dedup();
         found
+    }
+
+    /// Keeps what stands there out of every report: it may be a password.
+    pub(crate) fn hide_span(&self, span: Range<usize>) {
+        let mut secrets = self.secrets.borrow_mut();
+        secrets.push(span);
+        *secrets = mask::merge(std::mem::take(&mut secrets));
     }
 
     fn hide(&self, passwords: &[Password]) {

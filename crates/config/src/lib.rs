@@ -18,6 +18,7 @@ mod mistake;
 mod mydumper;
 mod nearest;
 mod password;
+pub mod pybackup;
 mod retention;
 mod sandbox;
 mod schedule;

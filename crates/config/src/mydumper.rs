@@ -262,7 +262,7 @@ pub(crate) fn read(entry: &Entry<'_>) -> Option<Vec<MydumperOption>> {
     Some(options)
 }
 
-fn parse_option(text: &str) -> Result<MydumperOption, Complaint> {
+pub(crate) fn parse_option(text: &str) -> Result<MydumperOption, Complaint> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),

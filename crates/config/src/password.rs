@@ -124,6 +124,7 @@ pub fn read_password(
 ) -> Result<Option<SecretString>, PasswordError> {
     let (path, tolerated) = match source {
         PasswordSource::None => return Ok(None),
+        PasswordSource::Told(password) => return Ok(Some(password.secret().clone())),
         PasswordSource::File(path) => (path.clone(), 0),
         PasswordSource::Credential(name) => {
             let directory =

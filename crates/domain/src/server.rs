@@ -1,9 +1,11 @@
 //! A MySQL or MariaDB server that is backed up.
 
 use crate::ids::ServerName;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-/// Where a password comes from. The password itself is never part of the configuration.
+/// Where a password comes from. The password itself is never part of our own configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordSource {
     /// No password.
@@ -12,7 +14,39 @@ pub enum PasswordSource {
     File(PathBuf),
     /// A systemd credential (`LoadCredential=`), by name.
     Credential(String),
+    /// It is known already: `pybackup.conf`, or a command line of pybackup's, has told it.
+    Told(ToldPassword),
 }
+
+/// A password in memory. Never shown.
+#[derive(Clone)]
+pub struct ToldPassword(Arc<SecretString>);
+
+impl ToldPassword {
+    /// Keeps it.
+    pub fn new(password: SecretString) -> Self {
+        Self(Arc::new(password))
+    }
+
+    /// The password itself, for whoever hands it on by a private file.
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for ToldPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ToldPassword(***)")
+    }
+}
+
+impl PartialEq for ToldPassword {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for ToldPassword {}
 
 /// How the server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
