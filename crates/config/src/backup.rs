@@ -4,6 +4,7 @@ use crate::document::complaint;
 use crate::mydumper;
 use crate::schedule::{NamedFolder, Reading};
 use crate::section::{Entry, Section};
+use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::databases::{DatabaseSelection, VIRTUAL_SCHEMAS};
 use mykeeper_domain::job::{BackupTask, Consistency, LockPolicy, LongQueries, MydumperOption, Task};
 use mykeeper_domain::{DestinationName, ServerName};
@@ -74,6 +75,9 @@ pub(crate) fn read<'d>(
     let reserve = section
         .take("reserve")
         .map_or(Some(Some(DEFAULT_RESERVE)), |entry| entry.size_or_off());
+    let checksum = section
+        .take("checksum")
+        .map_or(Some(ChecksumLimit::default()), |entry| read_checksum(&entry));
     let lock = read_lock(section, mydumper.as_deref().unwrap_or_default());
     Some(Task::Backup(BackupTask {
         server: server?,
@@ -83,8 +87,18 @@ pub(crate) fn read<'d>(
         transfer_to: transfer_to?,
         mydumper: mydumper?,
         reserve: reserve?,
+        checksum: checksum?,
         lock,
     }))
+}
+
+/// `"all"`, `"off"`, or the size of the largest tables that are asked.
+fn read_checksum(entry: &Entry<'_>) -> Option<ChecksumLimit> {
+    if matches!(&entry.value, DeValue::String(text) if text.as_ref() == "all") {
+        return Some(ChecksumLimit::All);
+    }
+    let size = entry.size_or_off()?;
+    Some(size.map_or(ChecksumLimit::Off, ChecksumLimit::UpTo))
 }
 
 /// Reads how the dump goes about its lock. A mistake leaves the default.

@@ -115,8 +115,8 @@ fn read_job<'d>(kind: JobKind, entry: &Entry<'d>, reading: &mut Reading<'d, '_>)
 /// Says of which other kind of job `key` is.
 fn hint(kind: JobKind, key: &str) -> Option<String> {
     let owner = match key {
-        "server" | "databases" | "consistency" | "transfer_to" | "mydumper" | "reserve" | "lock_budget"
-        | "long_queries" | "long_query_limit" | "long_query_wait" => JobKind::Backup,
+        "server" | "databases" | "consistency" | "transfer_to" | "mydumper" | "reserve" | "checksum"
+        | "lock_budget" | "long_queries" | "long_query_limit" | "long_query_wait" => JobKind::Backup,
         "destination" | "verify_every" => JobKind::Transfer,
         "select" | "within" | "tags" | "assert" | "max_restore_time" => JobKind::Validation,
         "keep" | "action" | "require" => JobKind::Retention,

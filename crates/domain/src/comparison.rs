@@ -1,5 +1,6 @@
 //! What came back beside what was there: every way in which one database differs from another.
 
+use crate::checksum::SourceChecksum;
 use crate::inventory::{Coverage, DatabaseInventory, TableInventory};
 use crate::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,11 @@ impl DatabaseInventory {
                     list.differ(format!("{object}, definition"), PRESENT, "not readable");
                 }
                 None => {}
+            }
+        }
+        for (what, expected) in &self.dumper_checksums {
+            if let Some(came_back) = found.dumper_checksums.get(what) {
+                list.same(&format!("mydumper's checksum of {what}"), expected, came_back);
             }
         }
         list.differences
@@ -163,6 +169,17 @@ impl List<'_> {
         {
             let after = found.content.as_deref().unwrap_or("not readable");
             self.differ(format!("table {table}, content"), content, after);
+        }
+        // Beside the content: that is of what the dump holds, this of what the source held.
+        if let (Some(SourceChecksum::Exact(source)), Some(SourceChecksum::Exact(after))) =
+            (&expected.checksum, &found.checksum)
+            && source != after
+        {
+            self.differ(
+                format!("table {table}, CHECKSUM TABLE of the source"),
+                &source.to_string(),
+                &after.to_string(),
+            );
         }
         // Numbers that were given away must not be given away again; that there are fewer left does no harm.
         if let Some(next) = expected.auto_increment

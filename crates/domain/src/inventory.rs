@@ -1,5 +1,6 @@
 //! What lies in a server or in a set: databases and their objects, and how two of these differ.
 
+use crate::checksum::SourceChecksum;
 use crate::definition::Definition;
 use crate::space::Volume;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct TableInventory {
     /// The columns that the digest is of, where it is not of all that `*` yields.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_columns: Option<Vec<String>>,
+    /// `CHECKSUM TABLE` on the source; `None` where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<SourceChecksum>,
     /// The next `AUTO_INCREMENT` when the inventory was taken: it may have been used by the time of the dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_increment: Option<u64>,
@@ -61,6 +65,10 @@ pub struct DatabaseInventory {
     /// How they are defined, by kind and name: `table orders`, `view v`, `trigger t`. What is not in it is not known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub definitions: BTreeMap<String, Definition>,
+    /// What the dumper itself took on the source, by its own formulas and each under the name of what it is of: `routines`,
+    /// `columns of table orders`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dumper_checksums: BTreeMap<String, String>,
 }
 
 /// What kinds of object a set holds, as the dump was asked for.

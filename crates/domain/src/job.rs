@@ -1,5 +1,6 @@
 //! What `schedule.toml` describes: jobs.
 
+use crate::checksum::ChecksumLimit;
 use crate::databases::DatabaseSelection;
 use crate::ids::{BackupId, DestinationName, JobName, ServerName};
 use crate::retention::KeepPolicy;
@@ -218,6 +219,8 @@ pub struct BackupTask {
     /// A dump that would leave less than so many bytes free in `directory`, by the estimate, is not begun; `None`: no
     /// estimate is made.
     pub reserve: Option<u64>,
+    /// Of which tables `CHECKSUM TABLE` is asked on the server.
+    pub checksum: ChecksumLimit,
     /// See [`LockPolicy`].
     pub lock: LockPolicy,
 }

@@ -4,6 +4,7 @@
 //! program that reads the system's clock.
 
 pub mod backup;
+pub mod checksum;
 pub mod clock;
 mod comparison;
 mod counted;

@@ -247,6 +247,7 @@ async fn dump(
         private_dir: context.private.path(),
         limits: context.limits(),
         lock: task.lock,
+        checksum: task.checksum,
     };
     Ok(run_dump(&request, &context.tools()).await?)
 }

@@ -1,5 +1,6 @@
 //! What a dump is worth: the server asked again, the parts judged, the result put together.
 
+use super::checksums::{Bracket, by_dumper, take_after, untaken};
 use super::contents::table_contents;
 use super::locked_tables::emptiness_after;
 use super::options::DumpOptions;
@@ -9,6 +10,7 @@ use super::run::{Before, DumpEnv, DumpRequest, DumpResult, PROGRAM, define};
 use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
 use crate::error::ToolError;
 use crate::probe::{Flavor, LostColumn, Probe, ServerVersion};
+use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::job::Consistency;
@@ -44,6 +46,7 @@ pub(super) struct Dumped {
 struct Judged {
     parts: Vec<(PartEvidence, Verdict)>,
     per_database: bool,
+    checksums: BTreeMap<TableName, SourceChecksum>,
     warnings: Vec<String>,
 }
 
@@ -110,6 +113,7 @@ pub(super) async fn judge(
 ) -> Result<DumpResult, ToolError> {
     let mut warnings = Vec::new();
     let mut after = None;
+    let mut checksums = BTreeMap::new();
     if dumped.runs.iter().all(|run| run.ended.is_none()) {
         let asked = tokio::select! {
             biased;
@@ -120,6 +124,7 @@ pub(super) async fn judge(
             Ok((later, probe)) => {
                 dumped.stable = dumped.stable.stable_part(&later);
                 after = Some(probe);
+                checksums = take_checksums((request, env), dumped.before.bracket.take(), &mut warnings).await;
             }
             Err(error) => warnings.push(format!(
                 "the server could not be asked again after the dump: {error}"
@@ -149,11 +154,32 @@ pub(super) async fn judge(
         let judged = Judged {
             parts: dumped.judge(&emptiness),
             per_database,
+            checksums,
             warnings,
         };
         result(dumped, judged)
     })
     .await
+}
+
+/// The server's checksums once more; none of a dump that is being ended.
+async fn take_checksums(
+    (request, env): (&DumpRequest<'_>, &DumpEnv<'_>),
+    bracket: Option<Bracket>,
+    warnings: &mut Vec<String>,
+) -> BTreeMap<TableName, SourceChecksum> {
+    let Some(bracket) = bracket else {
+        return BTreeMap::new();
+    };
+    let taken = tokio::select! {
+        biased;
+        () = env.cancel.cancelled() => Ok(BTreeMap::new()),
+        taken = take_after(request.connection, bracket) => taken,
+    };
+    taken.unwrap_or_else(|error| {
+        warnings.push(untaken(&error));
+        BTreeMap::new()
+    })
 }
 
 async fn ask_after(
@@ -273,6 +299,37 @@ fn has_json(content: &DatabaseInventory, table: &str) -> bool {
         })
 }
 
+/// What mydumper itself took, of objects that nobody changed meanwhile.
+fn enter_checksums(inventory: &mut Inventory, before: &Inventory, verdict: &Verdict, options: &DumpOptions) {
+    for ((database, table), value) in &verdict.checksums.data {
+        let Some(content) = inventory.databases.get_mut(database) else {
+            continue;
+        };
+        let definition = content.definitions.get(&format!("table {table}"));
+        if let Some(facts) = content.tables.get_mut(table) {
+            facts.checksum = Some(by_dumper(facts, definition, *value));
+        }
+    }
+    for (database, others) in &verdict.checksums.others {
+        let Some(content) = inventory.databases.get_mut(database) else {
+            continue;
+        };
+        let was = before.databases.get(database);
+        let is_untouched =
+            was.is_some_and(|was| !was.definitions.is_empty() && was.definitions == content.definitions);
+        let is_stable = |what: &str| match what.split_once(" of table ") {
+            Some((_, table)) => content.definitions.contains_key(&format!("table {table}")),
+            None if what.starts_with("view ") => content.definitions.contains_key(what),
+            None => what == "database" || (options.is_whole() && is_untouched),
+        };
+        let others = others.iter().filter(|(what, _)| is_stable(what));
+        let stable: Vec<_> = others
+            .map(|(what, value)| (what.clone(), value.clone()))
+            .collect();
+        content.dumper_checksums.extend(stable);
+    }
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -319,10 +376,17 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
                 }
             }
         }
+        enter_checksums(&mut inventory, &before.found.inventory, verdict, &options);
         for (database, table) in &verdict.left_out {
             if let Some(content) = inventory.databases.get_mut(database) {
                 content.tables.remove(table);
             }
+        }
+    }
+    for ((database, table), checksum) in judged.checksums {
+        let content = inventory.databases.get_mut(&database);
+        if let Some(facts) = content.and_then(|content| content.tables.get_mut(&table)) {
+            facts.checksum.get_or_insert(checksum);
         }
     }
     for content in inventory.databases.values_mut() {

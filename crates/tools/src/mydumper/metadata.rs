@@ -15,6 +15,8 @@ pub struct TableRecord {
     pub rows: Option<u64>,
     /// It is a view.
     pub is_view: bool,
+    /// Its checksums by the keys that they stand under, lower case.
+    pub checksums: BTreeMap<String, String>,
 }
 
 /// What the file tells.
@@ -28,7 +30,12 @@ pub struct DumpMetadata {
     pub slave: Option<String>,
     /// Tables and views; empty before 0.11.
     pub tables: Vec<TableRecord>,
+    /// Checksums of databases by their names, as those of a table; empty before 0.11.
+    pub databases: BTreeMap<String, BTreeMap<String, String>>,
 }
+
+/// How the keys of checksums end.
+const CHECKSUM: &str = "_checksum";
 
 #[derive(Default)]
 struct Position {
@@ -107,6 +114,7 @@ fn parse_classic(text: &str) -> DumpMetadata {
 fn parse_ini(text: &str) -> DumpMetadata {
     let (mut master, mut slave) = (Position::default(), Position::default());
     let mut tables: BTreeMap<usize, TableRecord> = BTreeMap::new();
+    let mut databases: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     let mut section = String::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -134,7 +142,14 @@ fn parse_ini(text: &str) -> DumpMetadata {
             .trim()
             .trim_matches(['"', '\'']);
         let kind = section.to_ascii_lowercase();
-        if section.contains('`') {
+        if let Some(database) = one_name(&section) {
+            if key.ends_with(CHECKSUM) {
+                databases
+                    .entry(database.to_owned())
+                    .or_default()
+                    .insert(key, bare.to_ascii_lowercase());
+            }
+        } else if section.contains('`') {
             let Some(record) = tables
                 .values_mut()
                 .next_back()
@@ -146,6 +161,9 @@ fn parse_ini(text: &str) -> DumpMetadata {
                 "real_table_name" => record.table = value.to_owned(),
                 "rows" => record.rows = value.parse().ok(),
                 "is_view" => record.is_view = value == "1",
+                _ if key.ends_with(CHECKSUM) => {
+                    record.checksums.insert(key, bare.to_ascii_lowercase());
+                }
                 _ => {}
             }
         } else if kind.starts_with("source") || kind.starts_with("master") {
@@ -158,6 +176,7 @@ fn parse_ini(text: &str) -> DumpMetadata {
         master: master.text(),
         slave: slave.text(),
         tables: tables.into_values().collect(),
+        databases,
         ..DumpMetadata::default()
     }
 }
@@ -177,6 +196,12 @@ fn note(position: &mut Position, key: &str, value: &str) {
         "executed_gtid_set" | "gtid_slave_pos" => position.gtid = value.to_owned(),
         _ => {}
     }
+}
+
+/// `` `a` `` as a name; `None` for two of them.
+fn one_name(section: &str) -> Option<&str> {
+    let inner = section.strip_prefix('`')?.strip_suffix('`')?;
+    (!inner.contains("`.`")).then_some(inner)
 }
 
 /// `` `a`.`b` `` as two names.
@@ -230,8 +255,16 @@ mod tests {
                 table: "表 一".into(),
                 rows: Some(1),
                 is_view: false,
+                checksums: BTreeMap::from([
+                    ("schema_checksum".into(), "90ad8457".into()),
+                    ("indexes_checksum".into(), "0".into()),
+                ]),
             }
         );
+        let of_shop = &metadata.databases["shop"];
+        assert_eq!(of_shop["schema_checksum"], "fdf2173b");
+        assert_eq!(of_shop["post_checksum"], "b37b3f4");
+        assert_eq!(metadata.databases.len(), 5);
         assert_eq!(metadata.tables.iter().filter(|table| table.is_view).count(), 3);
     }
 }

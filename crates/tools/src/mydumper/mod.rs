@@ -1,6 +1,7 @@
 //! mydumper: asked, planned, run, and judged by everything it leaves behind.
 
 mod budget;
+mod checksums;
 mod collect;
 mod contents;
 mod detect;
@@ -31,3 +32,4 @@ pub use options::DumpOptions;
 pub use plan::{DumpPlan, PartPlan, PlanInput, plan_dump};
 pub use record::{read_set_record, write_set_record};
 pub use run::{DumpEnv, DumpRequest, DumpResult, run_dump};
+pub(crate) use verdict::TableName;

@@ -180,6 +180,11 @@ impl DumpOptions {
             .any(|option| self.has(option))
     }
 
+    /// Whether every table is asked for, and with it all that stands on one.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.tables.is_none() && self.omitted.is_empty() && self.ignored_engines.is_empty()
+    }
+
     /// Whether the dump takes a lock that nobody can write under.
     pub fn takes_lock(&self) -> bool {
         let mode_locks = |arg: &String| {

@@ -30,6 +30,8 @@ pub struct PlanInput<'a> {
     pub can_encrypt: bool,
     /// Every table is of a transactional engine.
     pub transactional: bool,
+    /// Options by which it is asked for checksums of its own.
+    pub checksums: &'a [&'static str],
 }
 
 /// What is run for a set.
@@ -173,6 +175,7 @@ fn part(input: &PlanInput<'_>, dir: String, databases: &[String]) -> PartPlan {
     if !input.transactional && info.knows("no-trx-tables") && !chosen {
         args.push("--no-trx-tables".to_owned());
     }
+    args.extend(input.checksums.iter().map(|option| format!("--{option}")));
     args.extend(options.passed.iter().cloned());
     PartPlan {
         dir,
@@ -332,6 +335,7 @@ mod tests {
             options: &options,
             can_encrypt: true,
             transactional: false,
+            checksums: &[],
         })
         .map_err(|error| error.to_string())
     }

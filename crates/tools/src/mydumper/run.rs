@@ -1,5 +1,6 @@
 //! One dump from beginning to end.
 
+use super::checksums::{self, Bracket};
 use super::detect::MydumperInfo;
 use super::judge::{Dumped, judge};
 use super::locked_tables::{emptiness_before, explained};
@@ -13,6 +14,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, lost_columns, missing_privileges};
 use crate::room::KeptBack;
+use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
@@ -47,6 +49,8 @@ pub struct DumpRequest<'a> {
     pub limits: Limits,
     /// How it goes about its lock.
     pub lock: LockPolicy,
+    /// Of which tables the server is asked for a checksum.
+    pub checksum: ChecksumLimit,
 }
 
 /// How far a dump got, and what it is worth.
@@ -85,6 +89,10 @@ pub(super) struct Before {
     pub(super) emptiness: BTreeMap<TableName, bool>,
     pub(super) missing: Vec<MissingPrivilege>,
     pub(super) lost_columns: Vec<LostColumn>,
+    /// Options by which mydumper is asked for checksums of its own.
+    pub(super) dumper_checksums: Vec<&'static str>,
+    /// The server's checksums before the dump, where mydumper does not ask for them.
+    pub(super) bracket: Option<Bracket>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -113,6 +121,7 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         options: &options,
         can_encrypt: before.can_encrypt,
         transactional: is_transactional(&before.found.inventory),
+        checksums: &before.dumper_checksums,
     })?;
     let option_file = OptionFile::create(request.private_dir, &plan.option_file)?;
     let tables = all_tables(&before.found.inventory).len();
@@ -140,12 +149,26 @@ async fn ask_before(
 ) -> Result<Before, ToolError> {
     let mut probe = Probe::connect(request.connection).await?;
     match ask(&mut probe, (request, env), options).await {
-        Ok(before) => {
+        Ok(mut before) => {
             probe.close().await;
+            take_checksums(request, options, &mut before).await;
             Ok(before)
         }
         Err(error) if probe.took_too_long() => Err(explained(request, error).await),
         Err(error) => Err(error),
+    }
+}
+
+/// The server's checksums are evidence beside that which a dump needs: without them there is a warning.
+async fn take_checksums(request: &DumpRequest<'_>, options: &DumpOptions, before: &mut Before) {
+    let inventory = &before.found.inventory;
+    before.dumper_checksums = checksums::dumper_options(request.info, options, (request.checksum, inventory));
+    if before.dumper_checksums.contains(&checksums::DATA) {
+        return;
+    }
+    match checksums::take_before(request.connection, (inventory, options), request.checksum).await {
+        Ok(bracket) => before.bracket = bracket,
+        Err(error) => before.warnings.push(checksums::untaken(&error)),
     }
 }
 
@@ -216,6 +239,8 @@ async fn ask(
         emptiness,
         missing,
         lost_columns,
+        dumper_checksums: Vec::new(),
+        bracket: None,
         warnings,
     })
 }

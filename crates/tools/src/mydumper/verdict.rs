@@ -1,5 +1,6 @@
 //! Whether a dump is whole: everything that speaks for it must agree. Pure.
 
+mod checksums;
 mod names;
 mod objects;
 mod rows;
@@ -10,6 +11,7 @@ use super::options::DumpOptions;
 use super::said::Said;
 use crate::content::FileContent;
 use crate::digest::{Compression, FileDigest};
+use checksums::DumperChecksums;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use names::{masks, table_of};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -57,6 +59,8 @@ pub(crate) struct Verdict {
     pub(crate) file_rows: BTreeMap<String, u64>,
     /// What the rows of a table are, where that can be told.
     pub(crate) contents: BTreeMap<TableName, FileContent>,
+    /// What mydumper took on the server.
+    pub(crate) checksums: DumperChecksums,
 }
 
 /// One part's files, matched with what they are about.
@@ -166,7 +170,10 @@ impl<'a> PartFiles<'a> {
 
     /// The judgement.
     pub(crate) fn judge(&self, emptiness: &Emptiness) -> Verdict {
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict {
+            checksums: self.checksums(),
+            ..Verdict::default()
+        };
         self.judge_end(&mut verdict);
         self.judge_files(&mut verdict);
         if self.facts.options.coverage.schemas {

@@ -1,5 +1,6 @@
 //! Asks the server that is backed up: version, databases, what lies in them, what the account may do.
 
+mod checksums;
 mod columns;
 mod definitions;
 mod holders;
@@ -8,6 +9,7 @@ mod missing;
 mod privileges;
 mod sessions;
 
+pub(crate) use checksums::Changes;
 pub(crate) use columns::{LostColumn, lost_columns};
 pub(crate) use holders::InTheWay;
 pub use inventory::Found;

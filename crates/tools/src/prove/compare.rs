@@ -32,7 +32,6 @@ impl Restore<'_> {
         if let Ok(inventory) = &mut found {
             probe.define(inventory).await?;
         }
-        probe.close().await;
         let mut differences = Vec::new();
         let (mut objects_compared, mut rows_compared) = (0, 0);
         let (mut tables_exact, mut tables_counted) = (0, 0);
@@ -49,6 +48,10 @@ impl Restore<'_> {
                     found.tables.remove(view);
                 }
                 measure.forget_definitions(expected.coverage);
+                probe
+                    .dumper_checksums(&target, &measure.dumper_checksums, &mut found)
+                    .await?;
+                probe.close().await;
                 let faults = self.read_values(&target, &measure, &mut found).await?;
                 for (table, fault) in faults {
                     let object = format!("table {table}, CHECK TABLE");

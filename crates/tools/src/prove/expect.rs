@@ -5,6 +5,7 @@ use super::load::SYSTEM_DATABASE;
 use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
+use crate::mydumper::parse_version;
 use crate::probe::ServerVersion;
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
@@ -83,18 +84,32 @@ pub(crate) fn fit_to_server(
     for database in expected.databases.values_mut() {
         if !is_same_series {
             database.definitions.clear();
+            database.dumper_checksums.clear();
+            for table in database.tables.values_mut() {
+                table.checksum = None;
+            }
         } else if !is_same {
             database
                 .definitions
                 .retain(|object, _| !object.starts_with("table "));
         }
         database.definitions.values_mut().for_each(without_named_zone);
+        if !knows_formulas(evidence) {
+            database.dumper_checksums.clear();
+        }
     }
     match (is_same_series, is_same) {
         (false, _) => Some("definitions"),
         (true, false) => Some("definitions of tables"),
         (true, true) => None,
     }
+}
+
+/// Whether the dumper's own checksums are taken by the formulas that are known here: those of 1.0.
+fn knows_formulas(evidence: Option<&Evidence>) -> bool {
+    evidence
+        .and_then(|evidence| parse_version(&evidence.backup.tool_version))
+        .is_some_and(|(_, version)| version >= (1, 0, 0))
 }
 
 /// The server may not know the names of time zones: an event is created in another then.

@@ -6,6 +6,7 @@ use crate::error::ToolError;
 use crate::log::RunLog;
 use crate::probe::{connect_options, quoted_name, text};
 use futures::{StreamExt, TryStreamExt, stream};
+use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::inventory::{DatabaseInventory, TableInventory};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
@@ -32,6 +33,8 @@ struct Task<'t> {
     table: &'t str,
     /// What its rows should be; `None`: they are only counted.
     measure: Option<&'t TableInventory>,
+    /// The source's checksum is known.
+    has_checksum: bool,
 }
 
 /// What was read of one table.
@@ -40,12 +43,13 @@ struct Values {
     /// `None` where the table cannot be read.
     rows: Option<u64>,
     content: Option<Content>,
+    checksum: Option<u64>,
     fault: Option<String>,
 }
 
 impl TableReader<'_> {
     /// Reads every table of `found`, which is called `database` in the server, however long each takes, and enters its
-    /// rows and content there. The content is read of those tables alone for which `measure` knows it. Yields what
+    /// rows and content there. Content and checksum are read of those tables alone for which `measure` knows them. Yields what
     /// `CHECK TABLE` says against tables.
     ///
     /// # Errors
@@ -69,6 +73,7 @@ impl TableReader<'_> {
                             .tables
                             .get(*table)
                             .filter(|measure| measure.content.is_some()),
+                        has_checksum: measure.tables.get(*table).is_some_and(has_checksum),
                     })
                     .collect()
             })
@@ -84,6 +89,7 @@ impl TableReader<'_> {
             if let Some(facts) = found.tables.get_mut(&values.table) {
                 facts.rows = values.rows;
                 facts.content = values.content.map(|content| content.to_string());
+                facts.checksum = values.checksum.map(SourceChecksum::Exact);
             }
         }
         Ok(faults)
@@ -124,10 +130,16 @@ impl TableReader<'_> {
                 }
                 Err(error) => return Err(lost(error)),
             };
+            let checksum = if task.has_checksum {
+                checksum(&mut connection, &name).await.map_err(lost)?
+            } else {
+                None
+            };
             all.push(Values {
                 table: task.table.to_owned(),
                 rows,
                 content,
+                checksum,
                 fault,
             });
         }
@@ -175,6 +187,23 @@ async fn check(connection: &mut MySqlConnection, name: &str) -> Result<Option<St
         .map(|row| (text(row, 2).to_ascii_lowercase(), text(row, 3)))
         .find(|(kind, said)| kind == "error" || (kind == "status" && !said.eq_ignore_ascii_case("OK")))
         .map(|(_, said)| said))
+}
+
+/// `None` where the server cannot say: then its rows could not be read either.
+async fn checksum(connection: &mut MySqlConnection, name: &str) -> Result<Option<u64>, sqlx::Error> {
+    let sql = format!("CHECKSUM TABLE {name} EXTENDED");
+    match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await {
+        Ok(rows) => Ok(rows.first().and_then(|row| text(row, 1).parse().ok())),
+        Err(sqlx::Error::Database(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn has_checksum(table: &TableInventory) -> bool {
+    table
+        .checksum
+        .as_ref()
+        .is_some_and(|checksum| checksum.exact().is_some())
 }
 
 fn columns(measure: &TableInventory) -> String {

@@ -42,8 +42,15 @@ async fn compare_all(
     if let Ok(inventory) = &mut found {
         probe.define(inventory).await?;
     }
-    probe.close().await;
     let mut found = found?.databases;
+    for (database, found) in &mut found {
+        if let Some(measure) = expected.databases.get(database) {
+            probe
+                .dumper_checksums(database, &measure.dumper_checksums, found)
+                .await?;
+        }
+    }
+    probe.close().await;
     let reader = TableReader {
         connection: request.connection,
         log: env.log,

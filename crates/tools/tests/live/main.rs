@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod checksums;
+#[cfg(test)]
 mod prove_damaged_sets;
 #[cfg(test)]
 mod prove_good_sets;

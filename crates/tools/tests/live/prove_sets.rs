@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, limits};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::clock::{Clock, SystemClock};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::ids::{BackupId, NodeName};
@@ -129,6 +130,16 @@ pub(crate) fn manifest(dir: &Path) -> Vec<FileEntry> {
 
 /// Dumps the server's own databases, as a backup job does.
 pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, with_system: bool) -> Set {
+    make_set_by(Path::new("mydumper"), server, dir, (how, with_system)).await
+}
+
+/// As [`make_set`], by this mydumper.
+pub(crate) async fn make_set_by(
+    mydumper: &Path,
+    server: &ThrowawayServer,
+    dir: &Path,
+    (how, with_system): (How, bool),
+) -> Set {
     let bench = Bench::new();
     let mut made = backup(BackupId::generate(), dir);
     let mut probe = Probe::connect(&server.connection()).await.unwrap();
@@ -140,10 +151,9 @@ pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, wit
     let found = probe.find(&databases).await.unwrap();
     probe.close().await;
     std::fs::create_dir_all(dir).unwrap();
+    let info = detect_mydumper(&bench.supervisor, mydumper).await.unwrap();
     let request = DumpRequest {
-        info: &detect_mydumper(&bench.supervisor, Path::new("mydumper"))
-            .await
-            .unwrap(),
+        info: &info,
         connection: &server.connection(),
         databases: &databases,
         consistency: how.consistency,
@@ -152,6 +162,7 @@ pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, wit
         private_dir: &bench.sub("private"),
         limits: limits(300),
         lock: LockPolicy::default(),
+        checksum: ChecksumLimit::DEFAULT,
     };
     let env = DumpEnv {
         supervisor: &bench.supervisor,
@@ -166,6 +177,7 @@ pub(crate) async fn make_set(server: &ThrowawayServer, dir: &Path, how: How, wit
         content.views.remove(view);
         content.definitions.remove(&format!("view {view}"));
     }
+    made.tool_version.clone_from(&info.banner);
     made.server_version = dumped.server_version;
     let evidence = Evidence {
         version: FORMAT_VERSION,

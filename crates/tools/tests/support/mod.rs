@@ -6,6 +6,7 @@
 )]
 
 use mykeeper_domain::SystemClock;
+use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::server::{Endpoint, Tls};
@@ -239,6 +240,7 @@ pub(crate) struct Dump {
     pub(crate) consistency: Consistency,
     pub(crate) limits: Limits,
     pub(crate) lock: LockPolicy,
+    pub(crate) checksum: ChecksumLimit,
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Log,
 }
@@ -263,6 +265,7 @@ impl Dump {
                 grace: Duration::from_secs(5),
             },
             lock: LockPolicy::default(),
+            checksum: ChecksumLimit::DEFAULT,
             cancel: CancellationToken::new(),
             log: Log::default(),
         }
@@ -293,6 +296,7 @@ impl Dump {
             private_dir: &self.private_dir,
             limits: self.limits.clone(),
             lock: self.lock,
+            checksum: self.checksum,
         };
         let env = DumpEnv {
             supervisor: &supervisor,

@@ -182,6 +182,22 @@ fn either_mydumper_or_the_job_goes_about_long_queries() {
 }
 
 #[test]
+fn checksums_are_asked_of_all_tables_of_small_ones_or_of_none() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    for limit in ["all", "off", "64 MiB", "0 B"] {
+        is_sound(KEEPER, &with(&format!("checksum = '{limit}'\n")));
+    }
+    for wrong in ["'some'", "true", "7"] {
+        one(KEEPER, &with(&format!("checksum = {wrong}\n")), "or \"off\"");
+    }
+    one(
+        KEEPER,
+        &format!("{RETENTION}checksum = 'all'\n"),
+        "`checksum` is a key of [backup.NAME]",
+    );
+}
+
+#[test]
 fn what_must_stay_free_is_a_size_or_off() {
     let with = |more: &str| format!("{BACKUP}{more}");
     for size in ["0 B", "500 GB", "500GB", "1.5 GiB", "off"] {

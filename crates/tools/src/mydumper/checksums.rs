@@ -1,0 +1,412 @@
+//! `CHECKSUM TABLE` on the server, held around the dump.
+//!
+//! A table whose checksum and time of change are the same before and after was the same when the dump read it. Both are
+//! asked for: rows that came and went leave the checksum as it was, and a time of change is forgotten with the table's
+//! definition. A mydumper that takes checksums itself asks for them in the transaction that it reads in.
+
+use super::detect::MydumperInfo;
+use super::options::DumpOptions;
+use super::verdict::TableName;
+use crate::connection::ServerConnection;
+use crate::error::ToolError;
+use crate::probe::{Changes, Probe};
+use mykeeper_domain::checksum::{ChecksumLimit, SourceChecksum};
+use mykeeper_domain::definition::Definition;
+use mykeeper_domain::inventory::{Inventory, TableInventory};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long all tables may take, before the dump and again after it: where there is a limit to their size, and where
+/// there is none.
+const SMALL_WITHIN: Duration = Duration::from_secs(30);
+const ALL_WITHIN: Duration = Duration::from_secs(3600);
+/// How long one waits for a table that another has locked.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// The option by which mydumper asks for the checksums of tables.
+pub(super) const DATA: &str = "data-checksums";
+/// The first mydumper whose `metadata` holds what it was asked for here.
+const FIRST_WITH_CHECKSUMS: (u32, u32, u32) = (0, 16, 0);
+/// Engines whose tables mydumper reads in one transaction, checksum and rows.
+const TRANSACTIONAL: [&str; 3] = ["InnoDB", "TokuDB", "ROCKSDB"];
+
+/// What is known of the server's checksums, half way or wholly.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bracket {
+    /// As they were before the dump.
+    before: BTreeMap<TableName, u64>,
+    changes: Changes,
+    /// Why there is none of others.
+    reasons: BTreeMap<TableName, String>,
+    within: Duration,
+}
+
+/// The options by which this mydumper is asked for checksums of its own; none where the job has a say in it.
+pub(super) fn dumper_options(
+    info: &MydumperInfo,
+    options: &DumpOptions,
+    (limit, inventory): (ChecksumLimit, &Inventory),
+) -> Vec<&'static str> {
+    let has_say = options.passed.iter().any(|option| option.contains("checksum"));
+    if has_say || limit == ChecksumLimit::Off || info.version < FIRST_WITH_CHECKSUMS {
+        return Vec::new();
+    }
+    let mut tables = inventory
+        .databases
+        .values()
+        .flat_map(|content| content.tables.values());
+    let admits_all = options.coverage.data && tables.all(|table| limit.admits(table.data_bytes));
+    [(DATA, admits_all), ("routine-checksums", true)]
+        .into_iter()
+        .filter(|(option, is_wanted)| *is_wanted && info.knows(option))
+        .map(|(option, _)| option)
+        .collect()
+}
+
+/// Why the checksum of a table is another after a restore, or is not asked for.
+pub(super) fn unfit(
+    table: &TableInventory,
+    definition: Option<&Definition>,
+    limit: ChecksumLimit,
+) -> Option<String> {
+    let Some(definition) = definition else {
+        return Some("how it is defined is not known".to_owned());
+    };
+    for (name, value) in &definition.0 {
+        let Some(column) = name.strip_prefix("column ") else {
+            continue;
+        };
+        let why = if value.starts_with("float") {
+            "is a FLOAT, of which a dump does not hold every digit"
+        } else if value.starts_with("json") {
+            "is a JSON, whose numbers come back as another type"
+        } else if value.contains("/* mariadb-5.3 */") || value.contains("/* 5.5 binary format */") {
+            "is of an old format"
+        } else if value.contains(" INVISIBLE") {
+            "is INVISIBLE"
+        } else {
+            continue;
+        };
+        return Some(format!("column {column} {why}"));
+    }
+    let options = definition.0.get("options");
+    if options.is_some_and(|options| options.contains("SYSTEM VERSIONING")) {
+        return Some("a dump leaves its history out".to_owned());
+    }
+    if !limit.admits(table.data_bytes) {
+        return Some("it is larger than the job's \"checksum\" admits".to_owned());
+    }
+    None
+}
+
+/// Asks before the dump. `None` where nothing is asked for.
+///
+/// # Errors
+/// The server cannot be reached, or does not answer.
+pub(super) async fn take_before(
+    connection: &ServerConnection,
+    (inventory, options): (&Inventory, &DumpOptions),
+    limit: ChecksumLimit,
+) -> Result<Option<Bracket>, ToolError> {
+    if limit == ChecksumLimit::Off || !options.coverage.data || options.selective.is_some() {
+        return Ok(None);
+    }
+    let mut bracket = Bracket {
+        within: if limit == ChecksumLimit::All {
+            ALL_WITHIN
+        } else {
+            SMALL_WITHIN
+        },
+        ..Bracket::default()
+    };
+    let mut tables: Vec<(u64, TableName)> = Vec::new();
+    for (database, content) in &inventory.databases {
+        for (table, facts) in &content.tables {
+            let name = (database.clone(), table.clone());
+            let definition = content.definitions.get(&format!("table {table}"));
+            match unfit(facts, definition, limit) {
+                Some(why) => drop(bracket.reasons.insert(name, why)),
+                None => tables.push((facts.data_bytes.unwrap_or(u64::MAX), name)),
+            }
+        }
+    }
+    tables.sort();
+    let names = tables.into_iter().map(|(_, name)| name).collect();
+    bracket.before = ask(connection, names, &mut bracket).await?;
+    let databases: Vec<String> = inventory.databases.keys().cloned().collect();
+    let mut probe = Probe::connect(connection).await?;
+    bracket.changes = probe.changes(&databases).await?;
+    probe.close().await;
+    Ok(Some(bracket))
+}
+
+/// Asks again, and tells what can be counted on.
+///
+/// # Errors
+/// As [`take_before`].
+pub(super) async fn take_after(
+    connection: &ServerConnection,
+    mut bracket: Bracket,
+) -> Result<BTreeMap<TableName, SourceChecksum>, ToolError> {
+    let names: Vec<TableName> = bracket.before.keys().cloned().collect();
+    let mut databases: Vec<String> = names.iter().map(|(database, _)| database.clone()).collect();
+    databases.dedup();
+    let after = ask(connection, names, &mut bracket).await?;
+    let mut probe = Probe::connect(connection).await?;
+    let changes = probe.changes(&databases).await?;
+    probe.close().await;
+    Ok(bracket.close(&after, &changes))
+}
+
+/// One table after another. What took too long is noted, and so is all behind it.
+async fn ask(
+    connection: &ServerConnection,
+    names: Vec<TableName>,
+    bracket: &mut Bracket,
+) -> Result<BTreeMap<TableName, u64>, ToolError> {
+    let mut answers = BTreeMap::new();
+    if names.is_empty() {
+        return Ok(answers);
+    }
+    let ends = Instant::now() + bracket.within;
+    let mut probe = Probe::connect_answering(connection, bracket.within).await?;
+    let id = probe.connection_id().await?;
+    probe.wait_for_locks(LOCK_WAIT).await?;
+    for name in names {
+        if probe.met_a_lock() {
+            let why = "another has locked it, or a table before it".to_owned();
+            bracket.reasons.insert(name, why);
+            continue;
+        }
+        if Instant::now() >= ends || probe.is_gone() {
+            let why = format!("there was no time for it within {} s", bracket.within.as_secs());
+            bracket.reasons.insert(name, why);
+            continue;
+        }
+        match probe.checksum((&name.0, &name.1)).await {
+            Ok(Some(value)) => drop(answers.insert(name, value)),
+            Ok(None) => drop(
+                bracket
+                    .reasons
+                    .insert(name, "the server does not tell it".to_owned()),
+            ),
+            // Its lock is told for it and for all behind it: there may be thousands of them, each to be waited for.
+            Err(error) => drop(bracket.reasons.insert(name, error.to_string())),
+        }
+    }
+    if probe.is_gone() {
+        // The server goes on with a question that nobody waits for any more.
+        let mut other = Probe::connect(connection).await?;
+        drop(other.raw("end a question", format!("KILL {id}")).await);
+        other.close().await;
+    }
+    probe.close().await;
+    Ok(answers)
+}
+
+impl Bracket {
+    fn close(
+        mut self,
+        after: &BTreeMap<TableName, u64>,
+        later: &Changes,
+    ) -> BTreeMap<TableName, SourceChecksum> {
+        let mut all = BTreeMap::new();
+        for (name, value) in std::mem::take(&mut self.before) {
+            if self.reasons.contains_key(&name) {
+                continue;
+            }
+            let checksum = match self.doubt(&name, (Some(&value), after.get(&name)), later) {
+                None => SourceChecksum::Exact(value),
+                Some(why) => SourceChecksum::NotTaken(why.to_owned()),
+            };
+            all.insert(name, checksum);
+        }
+        let reasons = self.reasons.into_iter();
+        all.extend(reasons.map(|(name, why)| (name, SourceChecksum::NotTaken(why))));
+        all
+    }
+
+    /// Why a table may have been another in the middle.
+    fn doubt(
+        &self,
+        name: &TableName,
+        (before, after): (Option<&u64>, Option<&u64>),
+        later: &Changes,
+    ) -> Option<&'static str> {
+        if before != after {
+            return Some("its rows changed during the dump");
+        }
+        match (self.changes.changed_at.get(name), later.changed_at.get(name)) {
+            (Some(Some(before)), Some(Some(after))) if before != after => {
+                Some("its rows changed and changed back during the dump")
+            }
+            (Some(Some(before)), Some(Some(_))) => {
+                (*before >= self.changes.now).then_some("it was changed in the second before the dump")
+            }
+            (Some(None), Some(None)) => (!self.changes.remembers || !later.remembers)
+                .then_some("the server does not know whether it was changed"),
+            _ => Some("the server does not know whether it was changed"),
+        }
+    }
+}
+
+/// Said where the server did not tell its checksums.
+pub(super) fn untaken(error: &ToolError) -> String {
+    format!("no table's checksum is known, so a proof holds the set against its dump alone: {error}")
+}
+
+/// What mydumper took of a table.
+pub(super) fn by_dumper(
+    table: &TableInventory,
+    definition: Option<&Definition>,
+    value: u64,
+) -> SourceChecksum {
+    let is_of_snapshot = table
+        .engine
+        .as_deref()
+        .is_some_and(|engine| TRANSACTIONAL.iter().any(|one| one.eq_ignore_ascii_case(engine)));
+    match unfit(table, definition, ChecksumLimit::All) {
+        Some(why) => SourceChecksum::NotTaken(why),
+        None if is_of_snapshot => SourceChecksum::Exact(value),
+        None => SourceChecksum::NotTaken(
+            "its engine keeps no snapshot, and mydumper may have asked when it had given its lock back"
+                .to_owned(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn name(table: &str) -> TableName {
+        ("shop".to_owned(), table.to_owned())
+    }
+
+    fn changes(now: &str, at: &[(&str, Option<&str>)], remembers: bool) -> Changes {
+        Changes {
+            changed_at: at
+                .iter()
+                .map(|(table, at)| (name(table), at.map(str::to_owned)))
+                .collect(),
+            now: now.to_owned(),
+            remembers,
+        }
+    }
+
+    #[test]
+    fn only_what_nobody_touched_meanwhile_is_exact() {
+        let tables = ["same", "rows", "back", "fresh", "unseen", "dropped", "forgotten"];
+        let before: BTreeMap<TableName, u64> = tables.iter().map(|table| (name(table), 7)).collect();
+        let mut after = before.clone();
+        after.insert(name("rows"), 8);
+        after.remove(&name("dropped"));
+        let at = [
+            ("same", Some("10:00:00")),
+            ("rows", Some("10:00:00")),
+            ("back", Some("10:00:00")),
+            ("fresh", Some("10:00:05")),
+            ("unseen", None),
+            ("forgotten", Some("10:00:00")),
+        ];
+        let mut later = at;
+        later[2].1 = Some("10:00:07");
+        later[5].1 = None;
+        let close = |remembers| {
+            let bracket = Bracket {
+                before: before.clone(),
+                changes: changes("10:00:05", &at, true),
+                reasons: BTreeMap::from([(name("large"), "it is large".to_owned())]),
+                within: SMALL_WITHIN,
+            };
+            bracket.close(&after, &changes("10:00:30", &later, remembers))
+        };
+        let exact = |remembers| -> Vec<String> {
+            let all = close(remembers).into_iter();
+            all.filter(|(_, checksum)| checksum.exact().is_some())
+                .map(|((_, table), _)| table)
+                .collect()
+        };
+        assert_eq!(exact(true), ["same", "unseen"]);
+        assert_eq!(exact(false), ["same"]);
+        assert_eq!(close(true).len(), tables.len() + 1);
+    }
+
+    #[test]
+    fn a_table_is_left_out_that_comes_back_with_another_checksum() {
+        let table = TableInventory {
+            engine: Some("InnoDB".into()),
+            data_bytes: Some(100),
+            ..TableInventory::default()
+        };
+        let of = |facts: &[(&str, &str)]| -> Definition {
+            facts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        for (fact, value, is_fit) in [
+            ("column `a`", "int(11) COMMENT 'float'", true),
+            ("column `a`", "double DEFAULT NULL", true),
+            ("column `a`", "float(7,2) DEFAULT NULL", false),
+            ("column `a`", "json DEFAULT NULL", false),
+            ("column `a`", "datetime /* mariadb-5.3 */ DEFAULT NULL", false),
+            ("column `a`", "int(11) INVISIBLE DEFAULT 4", false),
+            ("options", "ENGINE=InnoDB WITH SYSTEM VERSIONING", false),
+        ] {
+            let why = unfit(&table, Some(&of(&[(fact, value)])), ChecksumLimit::DEFAULT);
+            assert_eq!(why.is_none(), is_fit, "{value}: {why:?}");
+        }
+        assert!(unfit(&table, None, ChecksumLimit::All).is_some());
+        assert!(unfit(&table, Some(&of(&[])), ChecksumLimit::UpTo(99)).is_some());
+        let memory = TableInventory {
+            engine: Some("MyISAM".into()),
+            ..table.clone()
+        };
+        assert_eq!(by_dumper(&table, Some(&of(&[])), 9).exact(), Some(9));
+        assert_eq!(by_dumper(&memory, Some(&of(&[])), 9).exact(), None);
+    }
+
+    #[test]
+    fn a_mydumper_that_can_is_asked_unless_the_job_has_a_say_or_a_table_is_too_large() {
+        let info = |version| MydumperInfo {
+            program: "mydumper".into(),
+            banner: String::new(),
+            version,
+            options: ["data-checksums", "routine-checksums", "checksum-all"]
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>(),
+        };
+        let mut inventory = Inventory::default();
+        let tables = &mut inventory.databases.entry("shop".into()).or_default().tables;
+        tables.entry("t".into()).or_default().data_bytes = Some(100);
+        let asked = |version, jobs: &[&str], limit| {
+            let info = info(version);
+            let jobs: Vec<_> = jobs
+                .iter()
+                .map(|name| mykeeper_domain::job::MydumperOption {
+                    name: (*name).to_owned(),
+                    value: None,
+                })
+                .collect();
+            let options = DumpOptions::read(&info, &jobs).unwrap();
+            dumper_options(&info, &options, (limit, &inventory))
+        };
+        let all = ["data-checksums", "routine-checksums"];
+        assert_eq!(asked((1, 0, 1), &[], ChecksumLimit::DEFAULT), all);
+        assert_eq!(asked((1, 0, 1), &[], ChecksumLimit::UpTo(9)), all[1..]);
+        for (version, jobs, limit) in [
+            ((0, 15, 0), &[][..], ChecksumLimit::All),
+            ((1, 0, 1), &["checksum-all"][..], ChecksumLimit::All),
+            ((1, 0, 1), &[][..], ChecksumLimit::Off),
+        ] {
+            assert_eq!(
+                asked(version, jobs, limit),
+                [""; 0],
+                "{version:?} {jobs:?} {limit:?}"
+            );
+        }
+    }
+}
