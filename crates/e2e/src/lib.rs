@@ -14,6 +14,7 @@ mod catalog_view;
 mod daemon;
 pub mod damage;
 pub mod faults;
+pub mod grafana;
 mod mariadb;
 mod netns;
 mod processes;
