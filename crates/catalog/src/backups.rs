@@ -2,7 +2,7 @@
 
 mod row;
 
-use crate::contents::{PART_BYTES, batches, parts};
+use crate::contents::{PART_BYTES, batches, pack};
 use crate::db::{STATEMENT_LIMIT, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{ms, signed, to_json};
@@ -87,7 +87,7 @@ macro_rules! insert_row {
 struct Parcel<'a> {
     databases: String,
     transfer_to: String,
-    evidence: String,
+    evidence: Vec<u8>,
     files: Vec<(usize, &'a [FileEntry])>,
 }
 
@@ -108,7 +108,7 @@ pub(crate) async fn insert(
     let parcel = Parcel {
         databases: to_json(ACTION, &backup.databases)?,
         transfer_to: to_json(ACTION, &backup.transfer_to)?,
-        evidence: to_json(ACTION, evidence)?,
+        evidence: pack(ACTION, evidence)?,
         files: batches(manifest),
     };
     let id = backup.id.to_string();
@@ -140,8 +140,8 @@ pub(crate) async fn insert(
                     // Statements of this size are not kept prepared.
                     query.build().persistent(false).execute(&mut *tx).await?;
                 }
-                for (number, part) in parts(evidence).into_iter().enumerate() {
-                    sqlx::query("INSERT INTO mk_evidence (bk_id, part, json) VALUES (?, ?, ?)")
+                for (number, part) in evidence.chunks(PART_BYTES).enumerate() {
+                    sqlx::query("INSERT INTO mk_evidence_zstd (bk_id, part, packed) VALUES (?, ?, ?)")
                         .bind(id.as_str())
                         .bind(signed(number as u64))
                         .bind(part)
@@ -347,7 +347,7 @@ mod tests {
             Parcel {
                 databases: String::new(),
                 transfer_to: String::new(),
-                evidence: "x".repeat(evidence),
+                evidence: vec![0; evidence],
                 files: vec![(0, &[]); files],
             }
             .time_limit()

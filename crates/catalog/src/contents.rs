@@ -2,11 +2,12 @@
 
 use crate::db::{Store, reading};
 use crate::error::CatalogError;
-use crate::row::Place;
+use crate::row::{Place, to_json};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use sqlx::FromRow;
+use std::io::Read;
 
 /// Bytes of one INSERT of many rows, about.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -14,6 +15,8 @@ const BATCH_BYTES: usize = 512 * 1024;
 const BATCH_ROWS: usize = 1000;
 /// Bytes of one part of the evidence.
 pub(crate) const PART_BYTES: usize = 512 * 1024;
+/// Evidence that unpacks to more than this is none of ours: some ten million tables.
+const MOST_EVIDENCE_BYTES: u64 = 4 << 30;
 
 /// Runs of files that fit into one statement each, with the number of the first.
 pub(crate) fn batches(manifest: &Manifest) -> Vec<(usize, &[FileEntry])> {
@@ -31,6 +34,23 @@ pub(crate) fn batches(manifest: &Manifest) -> Vec<(usize, &[FileEntry])> {
         batches.push((from, &manifest.files[from..]));
     }
     batches
+}
+
+/// The evidence as it is kept: JSON, compressed by zstd.
+pub(crate) fn pack(action: &'static str, evidence: &Evidence) -> Result<Vec<u8>, CatalogError> {
+    let packed = zstd::encode_all(
+        to_json(action, evidence)?.as_bytes(),
+        zstd::DEFAULT_COMPRESSION_LEVEL,
+    );
+    packed.map_err(|error| CatalogError::Statement {
+        action,
+        cause: format!("the evidence cannot be compressed: {error}"),
+    })
+}
+
+fn unpack(packed: &[u8]) -> std::io::Result<Evidence> {
+    let text = zstd::stream::read::Decoder::with_buffer(packed)?.take(MOST_EVIDENCE_BYTES);
+    serde_json::from_reader(std::io::BufReader::new(text)).map_err(std::io::Error::from)
 }
 
 /// The text in parts of at most [`PART_BYTES`], none of which ends within a character.
@@ -93,21 +113,34 @@ pub(crate) async fn files(store: &Store, id: BackupId) -> Result<Vec<FileEntry>,
 
 pub(crate) async fn evidence(store: &Store, id: BackupId) -> Result<Option<Evidence>, CatalogError> {
     let key = id.to_string();
-    let parts: Vec<String> = reading!(store, "read the evidence of a set", |conn| {
-        sqlx::query_scalar("SELECT json FROM mk_evidence WHERE bk_id = ? ORDER BY part")
-            .bind(key.as_str())
-            .fetch_all(&mut *conn)
-            .await?
-    })?;
-    if parts.is_empty() {
+    let (packed, plain): (Vec<Vec<u8>>, Vec<String>) =
+        reading!(store, "read the evidence of a set", |conn| {
+            let packed =
+                sqlx::query_scalar("SELECT packed FROM mk_evidence_zstd WHERE bk_id = ? ORDER BY part")
+                    .bind(key.as_str())
+                    .fetch_all(&mut *conn)
+                    .await?;
+            // Of sets from before it was compressed.
+            let plain = sqlx::query_scalar("SELECT json FROM mk_evidence WHERE bk_id = ? ORDER BY part")
+                .bind(key.as_str())
+                .fetch_all(&mut *conn)
+                .await?;
+            (packed, plain)
+        })?;
+    let place = |table| Place { table, id: &key };
+    if !packed.is_empty() {
+        // Seconds for a set of a hundred thousand tables: not on a thread of the runtime.
+        let unpacked = tokio::task::spawn_blocking(move || unpack(&packed.concat())).await;
+        return match unpacked {
+            Ok(Ok(evidence)) => Ok(Some(evidence)),
+            Ok(Err(error)) => Err(place("mk_evidence_zstd").error("packed", error)),
+            Err(error) => Err(place("mk_evidence_zstd").error("packed", error)),
+        };
+    }
+    if plain.is_empty() {
         return Ok(None);
     }
-    Place {
-        table: "mk_evidence",
-        id: &key,
-    }
-    .json("json", &parts.concat())
-    .map(Some)
+    place("mk_evidence").json("json", &plain.concat()).map(Some)
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ fn is_collision(error: &sqlx::Error) -> bool {
         if mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1020 | 1205 | 1213)))
 }
 
+/// More than `max_allowed_packet` of the server takes.
+fn is_too_large(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if mysql_number(error.as_ref()) == Some(1153))
+}
+
 /// A row of that key is there already.
 pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.is_unique_violation())
@@ -114,8 +119,24 @@ impl Store {
                     self.unreachable("another write has been going on for too long".to_owned())
                 }
             },
+            Fault::Sql(error) if is_too_large(&error) => CatalogError::Statement {
+                action,
+                cause: self.explain_packet(&probe::cause(&error)).await,
+            },
             Fault::Sql(error) => self.explain_sql(action, &error),
         }
+    }
+
+    /// What a server that refuses a packet for its size allows, and what to do.
+    async fn explain_packet(&self, cause: &str) -> String {
+        let allowed = match &self.db {
+            Db::Lite { .. } => None,
+            Db::My { options, .. } => probe::max_packet(options).await,
+        };
+        let allowed = allowed.map_or_else(String::new, |bytes| format!(", which is {bytes} there"));
+        format!(
+            "{cause}{allowed}; set max_allowed_packet = 16M or more in the [mysqld] section of the catalog's server"
+        )
     }
 
     fn explain_sql(&self, action: &'static str, error: &sqlx::Error) -> CatalogError {

@@ -1,9 +1,11 @@
 //! `mk_lease`: who works on what, until when.
 
+use crate::Lease;
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
-use crate::row::{ms, signed};
+use crate::row::{Place, ms, signed};
 use chrono::{DateTime, Utc};
+use sqlx::FromRow;
 
 pub(crate) async fn acquire(
     store: &Store,
@@ -51,20 +53,39 @@ pub(crate) async fn release(store: &Store, name: &str, holder: &str) -> Result<(
     })
 }
 
+#[derive(FromRow)]
+struct LeaseRow {
+    name: String,
+    holder: String,
+    until_ms: i64,
+}
+
 pub(crate) async fn list(
     store: &Store,
     prefix: &str,
     now: DateTime<Utc>,
-) -> Result<Vec<String>, CatalogError> {
-    reading!(store, "list leases", |conn| {
+) -> Result<Vec<Lease>, CatalogError> {
+    let rows: Vec<LeaseRow> = reading!(store, "list leases", |conn| {
         // No LIKE: a name may hold its wildcards.
-        sqlx::query_scalar(
-            "SELECT name FROM mk_lease WHERE SUBSTR(name, 1, ?) = ? AND until_ms > ? ORDER BY name",
+        sqlx::query_as(
+            "SELECT name, holder, until_ms FROM mk_lease WHERE SUBSTR(name, 1, ?) = ? AND until_ms > ? ORDER BY name",
         )
         .bind(signed(prefix.chars().count() as u64))
         .bind(prefix)
         .bind(ms(now))
         .fetch_all(&mut *conn)
         .await?
-    })
+    })?;
+    let lease = |row: LeaseRow| {
+        let place = Place {
+            table: "mk_lease",
+            id: &row.name,
+        };
+        Ok(Lease {
+            until: place.instant("until_ms", row.until_ms)?,
+            name: row.name,
+            holder: row.holder,
+        })
+    };
+    rows.into_iter().map(lease).collect()
 }

@@ -18,6 +18,7 @@ mod runs;
 mod slots;
 mod store;
 mod transfers;
+mod verifications;
 mod zone;
 
 pub use error::CatalogError;
@@ -33,6 +34,7 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
 use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::path::PathBuf;
 
@@ -109,6 +111,24 @@ pub struct BackupFilter {
     pub limit: u32,
 }
 
+/// Which sets a node reads again: complete ones, not deleted, that it made, or that pybackup did, or whose copies may
+/// lie on it.
+#[derive(Clone, Debug)]
+pub struct VerificationScope {
+    /// The node.
+    pub node: NodeName,
+    /// Copies of sets with one of these tags lie on it.
+    pub tags_here: Vec<String>,
+    /// These destinations lie on it.
+    pub destinations: Vec<DestinationName>,
+    /// With one of these tags alone; empty: any.
+    pub tags: Vec<String>,
+    /// Started at or after, or a few hours before.
+    pub since: Option<DateTime<Utc>>,
+    /// Whose last look ended before this instant, or that were never looked at.
+    pub before: DateTime<Utc>,
+}
+
 /// One row of `user_backup_path`: where the sets of a server lie on a backup host.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct BackupPath {
@@ -124,6 +144,17 @@ pub struct BackupPath {
     pub tag: String,
     /// The backup host is out of service: its sets cannot be looked at.
     pub is_offline: bool,
+}
+
+/// Who works on what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lease {
+    /// On what: `set:<bk_id>:validate`.
+    pub name: String,
+    /// Who: `<node> <run>`.
+    pub holder: String,
+    /// Until when, unless it is renewed.
+    pub until: DateTime<Utc>,
 }
 
 /// How long a proven set took to come back.
@@ -356,6 +387,18 @@ pub trait Catalog: Send + Sync {
     /// How long the sets with this tag took to come back: proofs that passed, the last recorded first, at most so many.
     async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError>;
 
+    /// Writes what a node found when it read what it has of a set; in place of what it found before.
+    async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError>;
+    /// The newest of each node, the newest first.
+    async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError>;
+    /// Sets to be read again, the one whose last look is oldest first, without the first `passed_by` of them.
+    async fn due_for_reading(
+        &self,
+        scope: &VerificationScope,
+        passed_by: u32,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError>;
+
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
     async fn acquire_lease(
         &self,
@@ -366,8 +409,8 @@ pub trait Catalog: Send + Sync {
     ) -> Result<bool, CatalogError>;
     /// Gives it back; nothing happens when it is not ours.
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError>;
-    /// Names of the leases with this prefix that have not run out.
-    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError>;
+    /// The leases whose names have this prefix and that have not run out, by name.
+    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError>;
 
     /// `none` to `deleting`, with the reason; another reason where it is so already. False when the set is not there or is deleted.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;

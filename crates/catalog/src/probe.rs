@@ -34,6 +34,13 @@ pub(crate) async fn prepare(connection: &mut MySqlConnection) -> Result<(), sqlx
     Ok(())
 }
 
+/// The largest packet that the server takes, in bytes; `None` where it does not tell.
+pub(crate) async fn max_packet(options: &MySqlConnectOptions) -> Option<u64> {
+    let mut connection = connect(options).await.ok()?;
+    let asked = sqlx::query_scalar("SELECT @@max_allowed_packet").fetch_one(&mut connection);
+    tokio::time::timeout(CONNECT_LIMIT, asked).await.ok()?.ok()
+}
+
 /// The innermost plain words of an error.
 pub(crate) fn cause(error: &sqlx::Error) -> String {
     match error {

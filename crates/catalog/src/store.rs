@@ -2,9 +2,9 @@
 
 use crate::db::{Db, Store};
 use crate::{
-    BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    MigrationStatus, RestoreTime, RunFilter, attempts, backups, contents, jobs, leases, migrate, paths,
-    proofs, runs, slots, transfers,
+    BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
+    MigrationStatus, RestoreTime, RunFilter, VerificationScope, attempts, backups, contents, jobs, leases,
+    migrate, paths, proofs, runs, slots, transfers, verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -227,6 +228,23 @@ impl Catalog for Store {
         proofs::restore_times(self, tag, limit).await
     }
 
+    async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError> {
+        verifications::record(self, found).await
+    }
+
+    async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError> {
+        verifications::of_set(self, id).await
+    }
+
+    async fn due_for_reading(
+        &self,
+        scope: &VerificationScope,
+        passed_by: u32,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        verifications::due(self, scope, passed_by, limit).await
+    }
+
     async fn acquire_lease(
         &self,
         name: &str,
@@ -241,7 +259,7 @@ impl Catalog for Store {
         leases::release(self, name, holder).await
     }
 
-    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
+    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError> {
         leases::list(self, prefix, now).await
     }
 

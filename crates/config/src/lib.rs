@@ -30,6 +30,7 @@ mod tools;
 mod transfer;
 mod validation;
 mod values;
+mod verify;
 
 pub use load::{Loaded, load};
 pub use mistake::{ConfigErrors, Mistake, Severity};

@@ -117,7 +117,12 @@ fn hint(kind: JobKind, key: &str) -> Option<String> {
     let owner = match key {
         "server" | "databases" | "consistency" | "transfer_to" | "mydumper" | "reserve" | "checksum"
         | "lock_budget" | "long_queries" | "long_query_limit" | "long_query_wait" => JobKind::Backup,
-        "destination" | "verify_every" => JobKind::Transfer,
+        "verify" | "verify_every" if kind != JobKind::Transfer && kind != JobKind::Validation => {
+            return Some(format!(
+                "`{key}` is a key of [transfer.NAME] and of [validation.NAME]"
+            ));
+        }
+        "destination" => JobKind::Transfer,
         "select" | "within" | "tags" | "assert" | "max_restore_time" => JobKind::Validation,
         "keep" | "action" | "require" => JobKind::Retention,
         _ => return None,

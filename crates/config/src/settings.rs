@@ -88,6 +88,8 @@ pub struct DaemonSettings {
     pub grace: Duration,
     /// How long a tool has between SIGTERM and SIGKILL; default 10 s.
     pub kill_grace: Duration,
+    /// How long a hold on a set lasts in the catalog without being renewed; default 10 minutes.
+    pub lease: Duration,
 }
 
 /// `[limits]`: how many at a time, over the daemon and every command on this machine.

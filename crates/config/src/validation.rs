@@ -3,6 +3,7 @@
 use crate::document::complaint;
 use crate::section::{Entry, Section, no_hint};
 use crate::statement;
+use crate::verify;
 use mykeeper_domain::job::{Assertion, Task, ValidationTask};
 use mykeeper_domain::selection::Select;
 
@@ -25,12 +26,14 @@ pub(crate) fn read(section: &mut Section<'_>) -> Option<Task> {
     let max_restore_time = section
         .take("max_restore_time")
         .and_then(|entry| entry.positive_duration());
+    let (verify_every, verify) = verify::read(section, true)?;
     Some(Task::Validation(ValidationTask {
         select: select.unwrap_or(Select::Newest),
         within,
         tags: tags?,
         asserts: asserts?,
         max_restore_time,
+        verify_every: verify_every.filter(|_| verify),
     }))
 }
 

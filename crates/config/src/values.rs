@@ -121,6 +121,15 @@ impl<'d> Entry<'d> {
         }
     }
 
+    /// `true` or `false`.
+    pub(crate) fn yes_or_no(&self) -> Option<bool> {
+        if let DeValue::Boolean(value) = self.value {
+            return Some(*value);
+        }
+        self.wrong_type("true or false, without quotes");
+        None
+    }
+
     /// `"1h 30m"`, zero allowed.
     pub(crate) fn duration(&self) -> Option<Duration> {
         let text = self.text_like("a duration in quotes, such as \"30m\"")?;

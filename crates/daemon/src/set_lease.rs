@@ -2,7 +2,7 @@
 
 use crate::environment::Environment;
 use crate::removal::{Hold, share};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{CatalogError, RunFilter};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::RunState;
@@ -14,10 +14,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a lease holds without being renewed: a node that dies is waited for no longer than this.
-const HOLDS_FOR: TimeDelta = TimeDelta::minutes(10);
-const RENEWED_EVERY: Duration = Duration::from_secs(120);
-/// After a failure: the catalog must not come back with the lease run out.
+/// A lease is renewed so many times while it holds.
+const RENEWALS: u32 = 5;
+/// After a failure, at the latest: the catalog must not come back with the lease run out.
 const RENEWED_AGAIN: Duration = Duration::from_secs(5);
 const PREFIX: &str = "set:";
 
@@ -27,6 +26,7 @@ pub struct SetLease {
     name: String,
     holder: String,
     renewal: AbortOnDropHandle<()>,
+    lost: CancellationToken,
     _held: HeldMark,
     _folder_lock: Option<Hold>,
 }
@@ -73,28 +73,37 @@ impl SetLease {
         let Some(held) = HeldMark::set(environment, &name) else {
             return Ok(None);
         };
-        if !renew(environment, &name, &holder).await? {
+        // How long it lasts is what its holder says; a change takes effect with the next lease.
+        let lasts = environment.settings().daemon.lease;
+        if !renew(environment, &name, &holder, lasts).await? {
             return Ok(None);
         }
+        let lost = CancellationToken::new();
         let renewal = tokio::spawn({
             let (environment, name, holder) = (Arc::clone(environment), name.clone(), holder.clone());
+            let lost = lost.clone();
             async move {
-                let mut wait = RENEWED_EVERY;
+                let mut wait = lasts / RENEWALS;
                 loop {
                     tokio::time::sleep(wait).await;
-                    wait = RENEWED_EVERY;
-                    match renew(&environment, &name, &holder).await {
+                    wait = lasts / RENEWALS;
+                    match renew(&environment, &name, &holder, lasts).await {
                         Ok(true) => {}
-                        Ok(false) => tracing::warn!(%name, "the lease on a set was taken by another run"),
+                        Ok(false) => {
+                            tracing::warn!(%name, "the lease on a set was taken by another run");
+                            lost.cancel();
+                            return;
+                        }
                         Err(error) => {
                             tracing::warn!(%name, %error, "cannot renew the lease on a set");
-                            wait = RENEWED_AGAIN;
+                            wait = wait.min(RENEWED_AGAIN);
                         }
                     }
                 }
             }
         });
         Ok(Some(Self {
+            lost,
             environment: Arc::clone(environment),
             name,
             holder,
@@ -110,6 +119,12 @@ impl SetLease {
     pub async fn with_folder(mut self, folder: &Path) -> Self {
         self._folder_lock = keep_folder(&self.environment, folder).await;
         self
+    }
+
+    /// Returns once another run has taken it, after it had run out: this machine slept, or could not reach the catalog
+    /// for so long.
+    pub async fn lost(&self) {
+        self.lost.cancelled().await;
     }
 
     /// Gives it back. A lease that is merely dropped runs out by itself.
@@ -161,9 +176,10 @@ pub async fn release_all_of(environment: &Environment, run: RunId) {
     let holder = holder(environment, run);
     let release = async {
         let now = environment.clock.now();
-        for name in environment.catalog.leases(PREFIX, now).await? {
-            // Does nothing to those of others.
-            environment.catalog.release_lease(&name, &holder).await?;
+        for lease in environment.catalog.leases(PREFIX, now).await? {
+            if lease.holder == holder {
+                environment.catalog.release_lease(&lease.name, &holder).await?;
+            }
         }
         Ok::<(), CatalogError>(())
     };
@@ -172,12 +188,18 @@ pub async fn release_all_of(environment: &Environment, run: RunId) {
     }
 }
 
-async fn renew(environment: &Environment, name: &str, holder: &str) -> Result<bool, CatalogError> {
+async fn renew(
+    environment: &Environment,
+    name: &str,
+    holder: &str,
+    lasts: Duration,
+) -> Result<bool, CatalogError> {
     let now = environment.clock.now();
-    environment
-        .catalog
-        .acquire_lease(name, holder, now, now + HOLDS_FOR)
-        .await
+    let until = TimeDelta::from_std(lasts)
+        .ok()
+        .and_then(|lasts| now.checked_add_signed(lasts))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC);
+    environment.catalog.acquire_lease(name, holder, now, until).await
 }
 
 /// The sets that some run, on any node, is working on: those with a lease, and those of backup runs that have not
@@ -196,7 +218,8 @@ pub async fn sets_in_use(environment: &Environment) -> Result<BTreeSet<BackupId>
         sets.extend(attempts.into_iter().filter_map(|attempt| attempt.bk_id));
     }
     // After the runs: one that has ended meanwhile may have handed its set on to another that has a lease.
-    let mut names = catalog.leases(PREFIX, environment.clock.now()).await?;
+    let leases = catalog.leases(PREFIX, environment.clock.now()).await?;
+    let mut names: Vec<String> = leases.into_iter().map(|lease| lease.name).collect();
     names.extend(held(environment).iter().cloned());
     sets.extend(names.iter().filter_map(|name| {
         name.strip_prefix(PREFIX)?

@@ -232,6 +232,8 @@ pub struct TransferTask {
     pub destination: DestinationName,
     /// How often a copy that has arrived is compared with the set again, by checksum; `None`: never.
     pub verify_every: Option<Duration>,
+    /// Whether the files of sets and copies that lie on this machine are read as often.
+    pub verify: bool,
 }
 
 /// `[validation.NAME]`
@@ -247,6 +249,8 @@ pub struct ValidationTask {
     pub asserts: Vec<Assertion>,
     /// A set that takes longer to come back is proven with a warning; `None`: however long it takes.
     pub max_restore_time: Option<Duration>,
+    /// How often the files of the sets that lie on this machine are read after the proof; `None`: never.
+    pub verify_every: Option<Duration>,
 }
 
 /// A statement that must yield a true value (non-zero, non-NULL) in the restored database.

@@ -26,6 +26,7 @@ pub mod selection;
 pub mod server;
 pub mod space;
 pub mod transfer;
+pub mod verification;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use counted::counted;

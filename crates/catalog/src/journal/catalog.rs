@@ -4,7 +4,7 @@ use super::{CLOSE_WITHIN, Entry, Journaled, MIGRATED_WITHIN};
 use crate::db::Store;
 use crate::{
     Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    MigrationStatus, RestoreTime, RunFilter, jobs,
+    Lease, MigrationStatus, RestoreTime, RunFilter, VerificationScope, jobs,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -15,6 +15,7 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::path::PathBuf;
 use std::sync::PoisonError;
@@ -442,6 +443,35 @@ impl Catalog for Journaled {
         self.remote().await?.restore_times(tag, limit).await
     }
 
+    async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError> {
+        let entry = || Entry::RecordVerification { found: found.clone() };
+        self.note(
+            |store| {
+                if self.shared.is_copy(store) {
+                    Box::pin(std::future::ready(Ok(())))
+                } else {
+                    store.record_verification(found)
+                }
+            },
+            entry,
+        )
+        .await
+    }
+
+    async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError> {
+        self.remote().await?.verifications(id).await
+    }
+
+    async fn due_for_reading(
+        &self,
+        scope: &VerificationScope,
+        passed_by: u32,
+        limit: u32,
+    ) -> Result<Vec<Backup>, CatalogError> {
+        let remote = self.remote().await?;
+        remote.due_for_reading(scope, passed_by, limit).await
+    }
+
     async fn acquire_lease(
         &self,
         name: &str,
@@ -470,13 +500,13 @@ impl Catalog for Journaled {
         self.note(|store| store.release_lease(name, holder), entry).await
     }
 
-    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<String>, CatalogError> {
-        let mut names = self.remote().await?.leases(prefix, now).await?;
+    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError> {
+        let mut leases = self.remote().await?.leases(prefix, now).await?;
         // One that was taken while the catalog was away may still wait in the journal: the copy knows it.
-        names.extend(self.shared.local.leases(prefix, now).await?);
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+        leases.extend(self.shared.local.leases(prefix, now).await?);
+        leases.sort_unstable();
+        leases.dedup_by(|one, other| one.name == other.name);
+        Ok(leases)
     }
 
     /// Never noted: a set is removed only after every node can see that it is.

@@ -8,6 +8,7 @@ use mykeeper_domain::manifest::Manifest;
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, JobName, NodeName, RunId};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -74,6 +75,9 @@ pub(super) enum Entry {
     RecordProof {
         proof: Box<Proof>,
     },
+    RecordVerification {
+        found: Verification,
+    },
     AcquireLease {
         name: String,
         holder: String,
@@ -139,6 +143,7 @@ impl Entry {
                 catalog.finish_transfer(*id, end, *sent_bytes).await.map(drop)?;
             }
             Self::RecordProof { proof } => catalog.record_proof(proof).await?,
+            Self::RecordVerification { found } => catalog.record_verification(found).await?,
             Self::AcquireLease {
                 name,
                 holder,

@@ -34,14 +34,17 @@ pub(super) async fn prune(local: &Store, now: DateTime<Utc>) -> Result<(), Catal
                 .await?;
         }
         // The contents of a set are most of what the copy holds; they are only ever asked of the shared catalog.
-        let sets: Vec<String> = sqlx::query_scalar("SELECT bk_id FROM mk_evidence GROUP BY bk_id LIMIT ?")
-            .bind(BATCH)
-            .fetch_all(&mut *tx)
-            .await?;
+        let sets: Vec<String> = sqlx::query_scalar(
+            "SELECT bk_id FROM mk_evidence UNION SELECT bk_id FROM mk_evidence_zstd LIMIT ?",
+        )
+        .bind(BATCH)
+        .fetch_all(&mut *tx)
+        .await?;
         for set in sets {
             for statement in [
                 "DELETE FROM mk_file WHERE bk_id = ?",
                 "DELETE FROM mk_evidence WHERE bk_id = ?",
+                "DELETE FROM mk_evidence_zstd WHERE bk_id = ?",
             ] {
                 sqlx::query(statement).bind(&set).execute(&mut *tx).await?;
             }

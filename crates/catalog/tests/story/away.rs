@@ -209,7 +209,7 @@ async fn all_rows(server: &MariaDb, database: &str) -> Vec<String> {
         ("mk_transfer", "id, bk_id, state, reason, sent_bytes, finished_ms"),
         ("mk_delivery", "bk_id, destination, node, arrived, ended_ms"),
         ("mk_file", "bk_id, number, path, size_bytes, blake3"),
-        ("mk_evidence", "bk_id, part, json"),
+        ("mk_evidence_zstd", "bk_id, part, HEX(packed)"),
         ("mk_lease", "name, holder, until_ms"),
         (
             "user_backup",
@@ -550,7 +550,7 @@ async fn the_copy_forgets_what_has_long_been_over_and_keeps_the_jobs() {
         ("mk_slot", 1),
         ("mk_attempt", 1),
         ("user_backup", 1),
-        ("mk_evidence", 0),
+        ("mk_evidence_zstd", 0),
     ] {
         let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")))
             .fetch_one(&mut copy)

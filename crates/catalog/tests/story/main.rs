@@ -14,6 +14,7 @@ mod slots;
 #[path = "../throwaway/mod.rs"]
 mod throwaway;
 mod transfers;
+mod verifications;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -45,6 +46,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use transfers::{transfers_leave_their_marks, verifications_fall_due};
+use verifications::what_was_read_is_passed_by_until_it_is_due_again;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -378,6 +380,7 @@ async fn acts(catalog: &dyn Catalog) {
     sets_are_listed_by_their_state(catalog).await;
     deletion_goes_one_way(catalog).await;
     paths_are_kept_once(catalog).await;
+    what_was_read_is_passed_by_until_it_is_due_again(catalog).await;
     catalog.close().await;
 }
 

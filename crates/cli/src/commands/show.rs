@@ -12,6 +12,7 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::transfer::Transfer;
+use mykeeper_domain::verification::{Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::mydumper::read_set_record;
 use serde::Serialize;
@@ -30,6 +31,8 @@ struct SetView {
     transfers: Vec<Transfer>,
     /// `null` while the catalog is away, which alone knows them.
     proofs: Option<Vec<Proof>>,
+    /// The newest look of each node at its copies. `null` as `proofs`.
+    verifications: Option<Vec<Verification>>,
 }
 
 pub(crate) async fn run(config: &Path, bk_id: &str, all_files: bool, json: bool) -> anyhow::Result<Status> {
@@ -61,19 +64,21 @@ async fn view(look: &Look, id: BackupId) -> anyhow::Result<(Backup, SetView)> {
         });
     };
     let is_whole = look.away.is_none();
-    let (evidence, files, proofs) = if is_whole {
+    let ((evidence, files), looks) = if is_whole {
         let contents = (catalog.evidence(id).await?, catalog.files(id).await?);
-        (contents.0, contents.1, Some(catalog.proofs(id).await?))
+        let looks = (catalog.proofs(id).await?, catalog.verifications(id).await?);
+        (contents, Some(looks))
     } else {
-        let (evidence, files) = own_record(&backup).await;
-        (evidence, files, None)
+        (own_record(&backup).await, None)
     };
+    let (proofs, verifications) = looks.unzip();
     let view = SetView {
         backup: as_json(&backup, is_whole)?,
         evidence,
         files,
         transfers: catalog.transfers(id).await?,
         proofs,
+        verifications,
     };
     Ok((backup, view))
 }
@@ -191,6 +196,10 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
         lines.push(String::new());
         lines.push(transfers_table(&view.transfers, zone));
     }
+    for found in view.verifications.iter().flatten() {
+        lines.push(String::new());
+        lines.push(describe_verification(found, zone));
+    }
     for proof in view.proofs.iter().flatten() {
         lines.push(String::new());
         lines.push(describe_proof(proof, zone));
@@ -264,6 +273,23 @@ fn transfers_table(transfers: &[Transfer], zone: Tz) -> String {
         &["TRANSFER", "DESTINATION", "STARTED", "STATE", "SENT", "REASON"],
         rows,
     )
+}
+
+fn describe_verification(found: &Verification, zone: Tz) -> String {
+    let verdict = coloured(found.state.as_str(), found.state == VerificationState::AsWritten);
+    let when = local(found.looked_at, zone);
+    let mut lines = vec![format!("read at {when} on {}: {verdict}", found.node)];
+    lines.extend(found.copies.iter().map(|copy| {
+        format!(
+            "  {}: {}, {}",
+            copy.path,
+            counted(copy.files, "file", "files"),
+            du_size(copy.bytes)
+        )
+    }));
+    let faults = found.faults().into_iter().chain(found.strangers());
+    lines.extend(faults.map(|line| format!("  {line}")));
+    lines.join("\n")
 }
 
 fn describe_proof(proof: &Proof, zone: Tz) -> String {

@@ -38,6 +38,7 @@ pub(crate) async fn run(
     let task = TransferTask {
         destination: destination.clone(),
         verify_every: None,
+        verify: false,
     };
     let mut job = by_hand("transfer by hand", Task::Transfer(task))?;
     job.retry = RetryPolicy {

@@ -30,6 +30,7 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
         tags: Vec::new(),
         asserts: scheduled.clone().flat_map(|task| task.asserts.clone()).collect(),
         max_restore_time: scheduled.filter_map(|task| task.max_restore_time).min(),
+        verify_every: None,
     };
     let demands = task.clone();
     let job = by_hand("validate by hand", Task::Validation(task))?;

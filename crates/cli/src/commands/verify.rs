@@ -50,6 +50,7 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
         tags: Vec::new(),
         asserts: Vec::new(),
         max_restore_time: None,
+        verify_every: None,
     };
     let job = by_hand("verify by hand", Task::Validation(task))?;
     let id = backup.id;

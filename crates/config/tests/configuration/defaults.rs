@@ -77,6 +77,7 @@ fn two_empty_files_are_enough() {
     );
     assert_eq!(settings.daemon.grace, Duration::from_secs(30));
     assert_eq!(settings.daemon.kill_grace, Duration::from_secs(10));
+    assert_eq!(settings.daemon.lease, Duration::from_secs(600));
     assert_eq!(settings.schedule_file, files.folder.path().join("schedule.toml"));
 }
 
@@ -173,11 +174,13 @@ fn each_kind_of_job_has_its_defaults() {
         panic!()
     };
     assert_eq!(transfer.verify_every, Some(Duration::from_secs(7 * 86_400)));
+    assert!(!transfer.verify);
     let Task::Validation(validation) = &settings.jobs["prove"].task else {
         panic!()
     };
     assert_eq!((validation.select, validation.within), (Select::Newest, None));
     assert!(validation.tags.is_empty() && validation.asserts.is_empty());
+    assert_eq!(validation.verify_every, None);
     let Task::Retention(retention) = &settings.jobs["prune"].task else {
         panic!()
     };

@@ -340,6 +340,7 @@ impl Prepared {
             set_dir: &self.plan.path,
             evidence: self.evidence.as_ref(),
             files: &self.files,
+            manifest_blake3: self.backup.manifest_blake3.as_deref(),
             databases: &self.backup.databases,
             sandbox: &self.settings.sandbox,
             myloader: &self.settings.tools.myloader,

@@ -2,6 +2,7 @@
 
 mod sending;
 
+use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
@@ -19,9 +20,45 @@ const BATCH: u32 = 1_000;
 /// One run of a transfer job: what has not arrived is sent; one copy that is due is looked at.
 pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
     // A set that cannot be sent has its own attempts; these are for what keeps the job from its sets.
-    context
+    let sent = context
         .recorded_attempts(|| Box::pin(catch_up(context, task)))
-        .await
+        .await;
+    let every = task
+        .verify_every
+        .filter(|_| task.verify && !context.cancel.is_cancelled());
+    let Some(every) = every else { return sent };
+    let asked = Asked {
+        every,
+        destination: Some(&task.destination),
+        within: None,
+        tags: &[],
+    };
+    match read_due(context, &asked).await {
+        Ok(round) => {
+            for (backup, _) in &round.damaged {
+                compare_damaged(context, backup, &task.destination).await?;
+            }
+            round.join(sent)
+        }
+        Err(error) => sent.and(Err(error)),
+    }
+}
+
+/// Where a copy of the set differs from it, rather than the set from its manifest, it is to be sent again.
+async fn compare_damaged(
+    context: &RunContext,
+    backup: &Backup,
+    destination: &DestinationName,
+) -> Result<(), JobError> {
+    let has_arrived = backup.transfer_to.contains(destination) && backup.is_transferred();
+    let Some(set_dir) = original_here(context, backup).await?.filter(|_| has_arrived) else {
+        return Ok(());
+    };
+    match compare_copy(context, backup, destination, set_dir).await {
+        Err(error) if error.state == RunState::Cancelled => Err(error),
+        // That the set is damaged is what the run fails with.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
@@ -148,7 +185,17 @@ async fn verify_one(
     let Some((backup, set_dir)) = found else {
         return Ok(None);
     };
-    let sending = Sending::prepare(context, &backup, destination, set_dir)?;
+    compare_copy(context, &backup, destination, set_dir).await
+}
+
+/// Compares one copy with its set by checksum. Gives what is worth a look; a copy that differs counts as not arrived.
+async fn compare_copy(
+    context: &RunContext,
+    backup: &Backup,
+    destination: &DestinationName,
+    set_dir: PathBuf,
+) -> Result<Option<String>, JobError> {
+    let sending = Sending::prepare(context, backup, destination, set_dir)?;
     let Some(lease) = sending.lease(context).await? else {
         return Ok(None);
     };

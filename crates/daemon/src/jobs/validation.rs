@@ -1,5 +1,6 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
+use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::limits::Limited;
 use crate::locate::{first_present, places};
@@ -18,11 +19,24 @@ use std::time::Duration;
 /// How many rows are looked at for a candidate.
 const LOOKED_AT: u32 = 10_000;
 
-/// One run of a validation job: one set.
+/// One run of a validation job: one set is proven; then, where that is asked for, what is due is read.
 pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
-    context
+    let proven = context
         .recorded_attempts(|| Box::pin(prove_next(context, task)))
-        .await
+        .await;
+    let Some(every) = task.verify_every.filter(|_| !context.cancel.is_cancelled()) else {
+        return proven;
+    };
+    let asked = Asked {
+        every,
+        destination: None,
+        within: task.within,
+        tags: &task.tags,
+    };
+    match read_due(context, &asked).await {
+        Ok(round) => round.join(proven),
+        Err(error) => proven.and(Err(error)),
+    }
 }
 
 async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
@@ -136,7 +150,13 @@ impl SetHere {
             self.backup.tag,
             self.dir.display()
         ));
-        let result = self.restore_and_compare(context, &task.asserts).await;
+        let result = tokio::select! {
+            result = Box::pin(self.restore_and_compare(context, &task.asserts)) => result,
+            // Whoever took it proves the set: the throwaway server goes with the future.
+            () = self.lease.lost() => Err(JobError::fatal(format!(
+                "the proof of set {id} is given up: its lease ran out, and another run has taken the set"
+            ))),
+        };
         let outcome = match result {
             Ok(proof) => record(context, &proof).await.map(|()| proof),
             Err(error) => Err(error),
@@ -178,6 +198,7 @@ impl SetHere {
             set_dir: Path::new(&self.dir),
             evidence: evidence.as_ref(),
             files: &files,
+            manifest_blake3: self.backup.manifest_blake3.as_deref(),
             databases: &self.backup.databases,
             sandbox: &context.settings.sandbox,
             myloader: &context.settings.tools.myloader,

@@ -15,7 +15,7 @@ const STRAYS: [(&str, &str); 11] = [
     ),
     (
         "evidence of a set that is not there",
-        "SELECT DISTINCT bk_id FROM mk_evidence WHERE bk_id NOT IN (SELECT bk_id FROM user_backup)",
+        "SELECT DISTINCT bk_id FROM mk_evidence_zstd WHERE bk_id NOT IN (SELECT bk_id FROM user_backup)",
     ),
     (
         "a transfer of a set that is not there",

@@ -156,6 +156,7 @@ impl Judge {
             set_dir: &set.dir,
             evidence,
             files,
+            manifest_blake3: None,
             databases: &databases,
             sandbox: &self.sandbox,
             myloader: Path::new("myloader"),

@@ -16,6 +16,7 @@ mod start_faults;
 mod stop;
 mod story;
 mod validation;
+mod verify;
 
 use mykeeper_e2e::{MariaDb, Workspace};
 

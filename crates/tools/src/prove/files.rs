@@ -31,6 +31,8 @@ pub(crate) struct Checked {
     pub(crate) differences: Vec<Difference>,
     /// That were read, as they lie on disk.
     pub(crate) bytes: u64,
+    /// Files that the manifest does not know and that no loader would read.
+    pub(crate) strangers: Vec<String>,
     /// What the rows of files are, by path, where that can be told.
     pub(crate) contents: BTreeMap<String, FileContent>,
     /// The text of each `metadata`, by path.
@@ -136,6 +138,22 @@ pub(crate) async fn digest_record(
     .await
 }
 
+/// What is wrong with a manifest that has this digest, where the catalog has the other. Who rewrites a file may rewrite
+/// the manifest to match.
+pub(super) fn judge_manifest(expected: Option<&str>, found: Option<&str>) -> Option<Difference> {
+    let (what, expected, found) = match (expected?, found) {
+        (expected, Some(found)) if found.eq_ignore_ascii_case(expected) => return None,
+        (expected, Some(found)) => (", BLAKE3", expected, found),
+        (_, None) => ("", "present", "missing"),
+    };
+    Some(Difference {
+        database: String::new(),
+        object: format!("file {MANIFEST_FILE}{what}"),
+        expected: expected.to_owned(),
+        found: found.to_owned(),
+    })
+}
+
 /// BLAKE3 of a plain file; `None` where there is none.
 fn digest_bytes(path: &Path) -> Result<Option<String>, ToolError> {
     // A pipe would never end.
@@ -224,7 +242,7 @@ fn is_sql(name: &str) -> bool {
     Compression::strip(name).ends_with(".sql")
 }
 
-/// SQL that the manifest does not know; and, without a manifest, folders whose dump did not end.
+/// Files that the manifest does not know; and, without a manifest, folders whose dump did not end.
 fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: &mut Checked) {
     let mut differ = |path: &str, expected: &str, found: &str| {
         checked.differences.push(Difference {
@@ -253,12 +271,14 @@ fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: 
         return;
     }
     let listed: BTreeSet<&str> = request.files.iter().map(|entry| entry.path.as_str()).collect();
-    for path in present
+    let (sql, others): (Vec<&String>, Vec<&String>) = present
         .iter()
-        .filter(|path| is_sql(path) && !listed.contains(path.as_str()))
-    {
+        .filter(|path| !listed.contains(path.as_str()))
+        .partition(|path| is_sql(path));
+    for path in sql {
         differ(path, "absent", "present");
     }
+    checked.strangers.extend(others.into_iter().cloned());
 }
 
 /// The files below a folder, relative to it. Folders that begin with a dot are rsync's.

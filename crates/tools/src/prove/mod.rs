@@ -29,7 +29,7 @@ use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
 use expect::{created_database, expect, fit_to_server};
-use files::{Checked, check_files, digest_record};
+use files::{Checked, check_files, digest_record, judge_manifest};
 use layout::{DatabaseFiles, Known, Layout, SetFile, sort_files};
 use load::Restore;
 use mykeeper_domain::backup::Backup;
@@ -44,7 +44,7 @@ use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokio::time::Instant;
-pub use verify::{VerifiedCopy, VerifyRequest, verify_copy};
+pub use verify::{VerifiedCopy, verify_copy};
 
 /// A set to be proven.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,8 @@ pub struct ProveRequest<'a> {
     pub evidence: Option<&'a Evidence>,
     /// The manifest; empty: a set of pybackup's.
     pub files: &'a [FileEntry],
+    /// BLAKE3 of the manifest, as the catalog has it; `None`: it is not known, and not compared.
+    pub manifest_blake3: Option<&'a str>,
     /// The set's databases.
     pub databases: &'a [String],
     /// The throwaway server.
@@ -147,6 +149,10 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     (proof.manifest_blake3, proof.evidence_blake3) = digest_record(request.set_dir, &env.cancel).await?;
     let mut checked = check_files(request, env).await?;
     proof.bytes_checked = checked.bytes;
+    checked.differences.extend(judge_manifest(
+        request.manifest_blake3,
+        proof.manifest_blake3.as_deref(),
+    ));
     let layout = lay_out(request, &mut checked, env).await?;
     if let (Early::Counts, true, Some(evidence)) = (early, checked.differences.is_empty(), request.evidence) {
         checked.differences = early::differences(evidence, &layout, &checked);

@@ -67,6 +67,7 @@ impl Stage {
             set_dir: &self.dump.set_dir,
             evidence: None,
             files: &[],
+            manifest_blake3: None,
             databases: &self.dump.databases,
             sandbox: &sandbox,
             myloader: Path::new("myloader"),

@@ -212,3 +212,32 @@ fn what_must_stay_free_is_a_size_or_off() {
         "`reserve` is a key of [backup.NAME]",
     );
 }
+
+#[test]
+fn what_is_never_looked_at_is_not_read_either() {
+    let transfer = "[transfer.t]\ncron = '@daily'\ndestination = 'vault'\n";
+    job(
+        &format!("{transfer}verify = true\nverify_every = 'never'"),
+        "contradicts verify_every",
+    );
+    job(&format!("{transfer}verify = 'yes'"), "true or false");
+    let validation = "[validation.v]\ncron = '@daily'\n";
+    job(
+        &format!("{validation}verify_every = '1d'"),
+        "does nothing here without verify = true",
+    );
+    is_sound(
+        KEEPER,
+        &format!("{BACKUP}{transfer}verify_every = 'never'\n{validation}verify = true\nverify_every = '1d'"),
+    );
+    backup(
+        "transfer_to",
+        "verify = true\ntransfer_to",
+        "`verify` is a key of [transfer.NAME] and of [validation.NAME]",
+    );
+    keeper(
+        "[servers.shop]",
+        "[daemon]\nlease = '1s'\n[servers.shop]",
+        "`lease` is too short",
+    );
+}

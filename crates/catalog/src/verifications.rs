@@ -1,0 +1,142 @@
+//! `mk_verification`: what each node found when it last read what it has of a set.
+
+use crate::VerificationScope;
+use crate::backups::{self, BackupRow};
+use crate::db::{Store, is_duplicate, reading, writing};
+use crate::error::CatalogError;
+use crate::row::{Place, ms, to_json};
+use crate::zone::to_wall;
+use chrono::TimeDelta;
+use mykeeper_domain::BackupId;
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::verification::Verification;
+use sqlx::{FromRow, QueryBuilder};
+
+#[derive(FromRow)]
+struct VerificationRow {
+    bk_id: String,
+    node: String,
+    run_id: Option<String>,
+    state: String,
+    looked_ms: i64,
+    copies_json: String,
+}
+
+impl VerificationRow {
+    fn into_verification(self) -> Result<Verification, CatalogError> {
+        let place = Place {
+            table: "mk_verification",
+            id: &self.bk_id,
+        };
+        Ok(Verification {
+            bk_id: place.parse("bk_id", &self.bk_id)?,
+            node: place.parse("node", &self.node)?,
+            run_id: place.parse_some("run_id", self.run_id.as_ref())?,
+            state: place.parse("state", &self.state)?,
+            looked_at: place.instant("looked_ms", self.looked_ms)?,
+            copies: place.json("copies_json", &self.copies_json)?,
+        })
+    }
+}
+
+pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), CatalogError> {
+    const ACTION: &str = "record a verification";
+    let copies = to_json(ACTION, &found.copies)?;
+    writing!(store, ACTION, |tx| {
+        sqlx::query("DELETE FROM mk_verification WHERE bk_id = ? AND node = ? AND looked_ms <= ?")
+            .bind(found.bk_id.to_string())
+            .bind(found.node.as_str())
+            .bind(ms(found.looked_at))
+            .execute(&mut *tx)
+            .await?;
+        let written = sqlx::query(
+            "INSERT INTO mk_verification (bk_id, node, run_id, state, looked_ms, copies_json) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(found.bk_id.to_string())
+        .bind(found.node.as_str())
+        .bind(found.run_id.map(|id| id.to_string()))
+        .bind(found.state.as_str())
+        .bind(ms(found.looked_at))
+        .bind(copies.as_str())
+        .execute(&mut *tx)
+        .await;
+        match written {
+            // A newer one is there.
+            Err(error) if is_duplicate(&error) => {}
+            written => {
+                written?;
+            }
+        }
+    })
+}
+
+pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Verification>, CatalogError> {
+    let rows: Vec<VerificationRow> = reading!(store, "list the verifications of a set", |conn| {
+        sqlx::query_as(
+            "SELECT bk_id, node, run_id, state, looked_ms, copies_json FROM mk_verification WHERE bk_id = ? \
+             ORDER BY looked_ms DESC, node",
+        )
+        .bind(id.to_string())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter().map(VerificationRow::into_verification).collect()
+}
+
+pub(crate) async fn due(
+    store: &Store,
+    scope: &VerificationScope,
+    passed_by: u32,
+    limit: u32,
+) -> Result<Vec<Backup>, CatalogError> {
+    let rows: Vec<BackupRow> = reading!(store, "list sets to verify", |conn| {
+        let mut query = QueryBuilder::new(concat!(
+            "SELECT ",
+            backups::columns!(),
+            " FROM user_backup b LEFT JOIN mk_verification v ON v.bk_id = b.bk_id AND v.node = "
+        ));
+        query.push_bind(scope.node.as_str());
+        query.push(
+            " WHERE b.is_deleted = 'N' AND b.deletion = 'none' \
+             AND b.is_complete LIKE '%Y%' AND b.is_complete NOT LIKE '%N%'",
+        );
+        query
+            .push(" AND (v.looked_ms IS NULL OR v.looked_ms < ")
+            .push_bind(ms(scope.before))
+            .push(")");
+        query
+            .push(" AND (b.node IS NULL OR b.node = ")
+            .push_bind(scope.node.as_str());
+        for tag in &scope.tags_here {
+            query.push(" OR b.tag = ").push_bind(tag.as_str());
+        }
+        for destination in &scope.destinations {
+            query
+                .push(" OR EXISTS (SELECT 1 FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 1 AND d.destination = ")
+                .push_bind(destination.as_str())
+                .push(")");
+        }
+        query.push(")");
+        if !scope.tags.is_empty() {
+            query.push(" AND b.tag IN (");
+            let mut tags = query.separated(", ");
+            for tag in &scope.tags {
+                tags.push_bind(tag.as_str());
+            }
+            query.push(")");
+        }
+        if let Some(since) = scope.since {
+            // An hour or two wide: the caller narrows further.
+            query
+                .push(" AND b.start_time >= ")
+                .push_bind(to_wall(since - TimeDelta::hours(3), store.zone));
+        }
+        query
+            .push(" ORDER BY COALESCE(v.looked_ms, 0), b.start_time, b.id LIMIT ")
+            .push_bind(i64::from(limit))
+            .push(" OFFSET ")
+            .push_bind(i64::from(passed_by));
+        query.build_query_as().fetch_all(&mut *conn).await?
+    })?;
+    Ok(backups::into_list(rows, store.zone))
+}

@@ -1,0 +1,105 @@
+//! Sets are read again, and what was found is kept.
+
+use super::*;
+use mykeeper_catalog::VerificationScope;
+use mykeeper_domain::verification::{LookedAtCopy, Verification, VerificationState};
+
+pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &dyn Catalog) {
+    let since = at("2027-08-01T00:00:00Z");
+    let reader = node("reader");
+    let own: Vec<Backup> = (0..3)
+        .map(|number| Backup {
+            tag: "read".into(),
+            ..backup("reader", since + minutes(number))
+        })
+        .collect();
+    let far = Backup {
+        tag: "far".into(),
+        transfer_to: vec![],
+        ..backup("elsewhere", since)
+    };
+    for backup in own.iter().chain([&far]) {
+        insert(catalog, backup).await;
+    }
+    let scope = |before, tags_here: &[&str], tags: &[&str]| VerificationScope {
+        node: reader.clone(),
+        tags_here: tags_here.iter().map(ToString::to_string).collect(),
+        destinations: vec![vault()],
+        tags: tags.iter().map(ToString::to_string).collect(),
+        since: Some(since),
+        before,
+    };
+    let due = async |scope: VerificationScope, passed_by| {
+        let found = catalog.due_for_reading(&scope, passed_by, 10).await.unwrap();
+        found.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
+    };
+    let soon = since + minutes(60);
+    let all: Vec<BackupId> = own.iter().map(|backup| backup.id).collect();
+    assert_eq!(
+        due(scope(soon, &[], &[]), 0).await,
+        all,
+        "one's own, oldest first"
+    );
+    assert_eq!(due(scope(soon, &[], &[]), 1).await, all[1..]);
+    assert_eq!(due(scope(soon, &["far"], &["far"]), 0).await, [far.id]);
+    // A copy of another node's set that has arrived where this node can read it.
+    let sent = transfer(&far, 1, TransferPurpose::Send, since);
+    catalog.start_transfer(&sent, "/vault").await.unwrap();
+    let arrived = end(RunState::Succeeded, None, since + minutes(1));
+    catalog.finish_transfer(sent.id, &arrived, None).await.unwrap();
+    assert_eq!(due(scope(soon, &[], &["far"]), 0).await, [far.id]);
+
+    let found = |backup: &Backup, looked_at, state| Verification {
+        bk_id: backup.id,
+        node: reader.clone(),
+        run_id: Some(RunId::generate()),
+        state,
+        looked_at,
+        copies: vec![LookedAtCopy {
+            path: "/备份/x".into(),
+            files: 7,
+            bytes: 1 << 40,
+            differences: vec![Difference {
+                database: "库".into(),
+                object: "file a.sql".into(),
+                expected: "present".into(),
+                found: "missing".into(),
+            }],
+            more_differences: 1,
+            strangers: vec!["notes.txt".into()],
+        }],
+    };
+    let first = found(&own[0], since + minutes(30), VerificationState::Differs);
+    for _ in 0..2 {
+        catalog.record_verification(&first).await.unwrap();
+    }
+    assert_eq!(
+        catalog.verifications(own[0].id).await.unwrap(),
+        std::slice::from_ref(&first)
+    );
+    assert_eq!(
+        due(scope(soon, &[], &["read"]), 0).await,
+        [all[1], all[2], all[0]],
+        "what was never read comes first"
+    );
+    assert_eq!(
+        due(scope(since + minutes(30), &[], &["read"]), 0).await,
+        all[1..],
+        "not due yet"
+    );
+    let newer = found(&own[0], since + minutes(40), VerificationState::AsWritten);
+    let other = Verification {
+        node: node("other"),
+        ..found(&own[0], since + minutes(50), VerificationState::Unfinished)
+    };
+    for look in [&newer, &other, &first] {
+        catalog.record_verification(look).await.unwrap();
+    }
+    assert_eq!(
+        catalog.verifications(own[0].id).await.unwrap(),
+        [other, newer],
+        "the newest of each node, whatever comes late"
+    );
+    catalog.mark_deleted(all[1], "expired", soon).await.unwrap();
+    assert_eq!(due(scope(soon, &[], &["read"]), 0).await, [all[2], all[0]]);
+}

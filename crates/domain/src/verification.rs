@@ -1,0 +1,85 @@
+//! One look at what a node has of a set: every file read, and held against what was written.
+
+use crate::ids::{BackupId, NodeName, RunId};
+use crate::proof::Difference;
+use crate::run::words;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+words! {
+    /// What a look has come to.
+    VerificationState {
+        /// Every copy is as the set was written.
+        AsWritten = "as-written",
+        /// A file of a copy differs, is missing, or is SQL that is not the set's.
+        Differs = "differs",
+        /// The time that a run has did not suffice to read it.
+        Unfinished = "unfinished",
+    }
+}
+
+/// Of one copy at most so many differences are kept.
+pub const MOST_DIFFERENCES: usize = 100;
+
+/// One place where the set lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookedAtCopy {
+    /// Its folder.
+    pub path: String,
+    /// Files that were looked at.
+    pub files: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Each names a file; the first [`MOST_DIFFERENCES`].
+    pub differences: Vec<Difference>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_differences: u64,
+    /// Files that are not the set's and that no restore would read; the first [`MOST_DIFFERENCES`].
+    #[serde(default)]
+    pub strangers: Vec<String>,
+}
+
+/// The newest look of one node at one set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The set.
+    pub bk_id: BackupId,
+    /// The machine that read it.
+    pub node: NodeName,
+    /// The run.
+    pub run_id: Option<RunId>,
+    /// See [`VerificationState`].
+    pub state: VerificationState,
+    /// When it ended.
+    pub looked_at: DateTime<Utc>,
+    /// What it found; of an unfinished one the copies that were read to their end.
+    pub copies: Vec<LookedAtCopy>,
+}
+
+impl Verification {
+    /// What is not as it was written, each with its place; for people.
+    pub fn faults(&self) -> Vec<String> {
+        let of_copy = |copy: &LookedAtCopy| {
+            let more = (copy.more_differences > 0)
+                .then(|| format!("{}: and {} more", copy.path, copy.more_differences));
+            let differences = copy.differences.iter();
+            let lines = differences.map(|difference| format!("{}: {difference}", copy.path));
+            lines.chain(more).collect::<Vec<_>>()
+        };
+        self.copies.iter().flat_map(of_copy).collect()
+    }
+
+    /// Files that do no harm and are not the set's, each with its place; for people.
+    pub fn strangers(&self) -> Vec<String> {
+        let of_copy = |copy: &LookedAtCopy| {
+            let strangers = copy.strangers.iter();
+            strangers
+                .map(|name| format!("{}: file {name} is not the set's", copy.path))
+                .collect::<Vec<_>>()
+        };
+        self.copies.iter().flat_map(of_copy).collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! Sets that are read again on schedule, and what is found in them.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+use crate::{NEVER, backup_job, text};
+use mykeeper_e2e::*;
+use std::path::{Path, PathBuf};
+
+/// Three sets of `shop`, each with its copy in a folder of this machine; a transfer job that reads them.
+struct Stage {
+    workspace: Workspace,
+    _source: MariaDb,
+    /// bk_ids, the oldest first.
+    sets: Vec<String>,
+}
+
+impl Stage {
+    fn new(more: &str) -> Self {
+        let source = MariaDb::with_sample();
+        let workspace = Workspace::new();
+        let vault = workspace.at("vault");
+        std::fs::create_dir(&vault).unwrap();
+        workspace.write_keeper(&format!(
+            "{}[destinations.vault]\nurl = \"{}\"\n",
+            workspace.server("shop", &source, "pw"),
+            vault.display()
+        ));
+        let nightly = backup_job("nightly", r#"["shop"]"#, "transfer_to = \"vault\"");
+        workspace.write_schedule(&format!("{nightly}{}", more.replace("NEVER", NEVER)));
+        for _ in 0..3 {
+            workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+        }
+        let sets = workspace.backups();
+        let sets = sets.iter().rev().map(|set| text(set, "id").to_owned());
+        Self {
+            sets: sets.collect(),
+            workspace,
+            _source: source,
+        }
+    }
+
+    fn original(&self, number: usize) -> PathBuf {
+        find_set(&self.workspace.sets(), &self.sets[number])
+    }
+
+    fn copy(&self, number: usize) -> PathBuf {
+        find_set(&self.workspace.at("vault"), &self.sets[number])
+    }
+
+    fn run(&self, job: &str) -> Finished {
+        self.workspace.mykeeper(&["run", job])
+    }
+
+    fn verified(&self, number: usize) -> serde_json::Value {
+        let shown = self.workspace.mykeeper(&["show", &self.sets[number], "--json"]);
+        shown.json()["verifications"][0].clone()
+    }
+
+    /// The sets that have been looked at, in that order.
+    fn looked_at(&self) -> Vec<usize> {
+        let ids = self
+            .workspace
+            .catalog()
+            .column("SELECT bk_id FROM mk_verification ORDER BY looked_ms");
+        let number = |id: &String| self.sets.iter().position(|set| set == id).unwrap();
+        ids.iter().map(number).collect()
+    }
+}
+
+const JOBS: &str = r#"
+[transfer.catch-up]
+cron = "NEVER"
+destination = "vault"
+verify = true
+verify_every = "1h"
+
+[validation.prove]
+cron = "NEVER"
+verify = true
+verify_every = "1h"
+within = "1d"
+tags = ["shop"]
+
+[validation.others]
+cron = "NEVER"
+verify = true
+tags = ["another"]
+
+[transfer.again]
+cron = "NEVER"
+destination = "vault"
+verify = true
+verify_every = "1ms"
+timeout = "5s"
+"#;
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
+    let stage = Stage::new(JOBS);
+    stage.run("others").assert_code(0).assert_says("no set was due");
+    let data = "shop.orders.sql.gz";
+    flip(&stage.copy(1).join(data));
+    std::fs::write(stage.original(2).join("notes.txt"), "mine").unwrap();
+    let run = stage.run("catch-up");
+    run.assert_code(1)
+        .assert_says(&format!("set {} is not as it was written", stage.sets[1]))
+        .assert_says(&format!("{data}, BLAKE3"))
+        .assert_says("3 sets were read");
+    assert_eq!(stage.looked_at(), [0, 1, 2], "the oldest first, and none held up");
+    let good = stage.verified(0);
+    assert_eq!(good["state"], "as-written", "{good:#}");
+    assert_eq!(good["copies"].as_array().unwrap().len(), 2, "{good:#}");
+    let bad = stage.verified(1);
+    assert_eq!(bad["state"], "differs");
+    let told = stage.workspace.mykeeper(&["show", &stage.sets[1]]);
+    told.assert_says("on testnode: differs").assert_says(data);
+    assert_eq!(stage.verified(2)["copies"][1]["strangers"][0], "notes.txt");
+
+    // Nothing is due for an hour; the damaged copy has been sent again.
+    stage
+        .run("catch-up")
+        .assert_code(0)
+        .assert_says("1 set sent")
+        .assert_says("no set was due");
+    stage
+        .workspace
+        .mykeeper(&["verify", "--bk-id", &stage.sets[1]])
+        .assert_code(0)
+        .assert_says("2 copies");
+    assert_eq!(stage.verified(1)["state"], "as-written", "by hand counts, too");
+    stage
+        .workspace
+        .mykeeper(&["verify", "--bk-id", &stage.sets[2]])
+        .assert_code(4)
+        .assert_says("notes.txt is not the set's");
+
+    std::fs::remove_file(stage.original(2).join("notes.txt")).unwrap();
+
+    // A set that takes longer to read than a run may last is left, said, and holds up no other.
+    let slow = std::fs::File::options()
+        .write(true)
+        .open(stage.original(0).join(data))
+        .unwrap();
+    slow.set_len(1 << 40).unwrap();
+    let run = stage.run("again");
+    run.assert_code(4)
+        .assert_says("cannot be read within the job's timeout")
+        .assert_says("goes on where this one stopped");
+    assert_eq!(stage.verified(0)["state"], "unfinished");
+    let run = stage.run("again");
+    run.assert_code(0).assert_says("2 sets were read");
+    assert_eq!(stage.looked_at(), [0, 1, 2]);
+}
+
+#[test]
+fn a_proof_fails_where_manifest_or_evidence_are_not_those_of_the_catalog() {
+    let stage = Stage::new(JOBS);
+    // Who changes the evidence may make the manifest agree with it.
+    let evidence = stage.copy(2).join("mykeeper.evidence.json");
+    let manifest = stage.copy(2).join("mykeeper.manifest.json");
+    let whole = [&evidence, &manifest].map(|file| std::fs::read(file).unwrap());
+    let digest = |bytes: &[u8]| blake3::hash(bytes).to_hex().to_string();
+    let edited = [&whole[0][..], b"\n"].concat();
+    std::fs::write(&evidence, &edited).unwrap();
+    let text = String::from_utf8(whole[1].clone()).unwrap();
+    std::fs::write(&manifest, text.replace(&digest(&whole[0]), &digest(&edited))).unwrap();
+    let proof = stage.workspace.mykeeper(&["validate", "--bk-id", &stage.sets[2]]);
+    proof
+        .assert_code(1)
+        .assert_says("mykeeper.evidence.json, bytes")
+        .assert_says("mykeeper.manifest.json, BLAKE3");
+    std::fs::write(&evidence, &whole[0]).unwrap();
+    std::fs::write(&manifest, text.replace("\"version\": 1", "\"version\":  1")).unwrap();
+    let proof = stage.workspace.mykeeper(&["validate", "--bk-id", &stage.sets[2]]);
+    proof.assert_code(1).assert_says("mykeeper.manifest.json, BLAKE3");
+    std::fs::remove_file(&manifest).unwrap();
+    let proof = stage.workspace.mykeeper(&["validate", "--bk-id", &stage.sets[2]]);
+    proof
+        .assert_code(1)
+        .assert_says("mykeeper.manifest.json: expected present, found missing");
+    std::fs::write(&manifest, &whole[1]).unwrap();
+
+    // A validation job proves, and reads what is due after it.
+    let run = stage.run("prove");
+    run.assert_code(0)
+        .assert_says("is proven")
+        .assert_says("3 sets were read");
+}
