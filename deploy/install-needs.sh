@@ -31,6 +31,7 @@ test_needs=(
   "faketime faketime"
   "ip iproute2"
   "nft nftables"
+  "logrotate logrotate"
 )
 
 # The servers' programs lie in folders that a user's PATH may lack.
