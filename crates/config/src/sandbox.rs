@@ -15,6 +15,7 @@ pub(crate) fn read(section: Option<Section<'_>>) -> Sandbox {
         directory: "/var/tmp".into(),
         memory_bytes: 1 << 30,
         threads: 4,
+        nice: 10,
     };
     let Some(mut section) = section else {
         return sandbox;
@@ -40,6 +41,10 @@ pub(crate) fn read(section: Option<Section<'_>>) -> Sandbox {
         .and_then(|entry| entry.whole_number(1, 64));
     if let Some(threads) = threads.and_then(|threads| u32::try_from(threads).ok()) {
         sandbox.threads = threads;
+    }
+    let nice = section.take("nice").and_then(|entry| entry.whole_number(0, 19));
+    if let Some(nice) = nice.and_then(|nice| u8::try_from(nice).ok()) {
+        sandbox.nice = nice;
     }
     section.finish(top_key_hint);
     sandbox

@@ -13,4 +13,6 @@ pub struct Sandbox {
     pub memory_bytes: u64,
     /// Loader threads.
     pub threads: u32,
+    /// How far the server and the loader stand back for others, 0 to 19, as nice(1) has it.
+    pub nice: u8,
 }

@@ -203,6 +203,7 @@ pub(crate) struct LoadRequest<'a> {
     pub(crate) database: &'a str,
     pub(crate) files: &'a [LoaderFile],
     pub(crate) threads: u32,
+    pub(crate) nice: i32,
     pub(crate) limits: &'a Limits,
 }
 
@@ -222,6 +223,7 @@ pub(crate) async fn load(
         .args(args)
         .env("LC_ALL", "C.UTF-8")
         .current_dir(request.folder)
+        .nice(request.nice)
         .limits(request.limits.clone());
     let mut complaints: Vec<String> = Vec::new();
     let finished = env

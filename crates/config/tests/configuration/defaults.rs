@@ -66,6 +66,7 @@ fn two_empty_files_are_enough() {
         (settings.sandbox.memory_bytes, settings.sandbox.threads),
         (1 << 30, 4)
     );
+    assert_eq!(settings.sandbox.nice, 10);
     assert_eq!(settings.tools.ssh, Path::new("ssh"));
     assert_eq!(
         (

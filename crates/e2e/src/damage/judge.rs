@@ -102,6 +102,7 @@ impl Judge {
                 directory: scratch.path().to_owned(),
                 memory_bytes: 64 << 20,
                 threads: 2,
+                nice: 5,
             },
             node: NodeName::new("judge").expect("a name that a node may have"),
             limits: Limits {

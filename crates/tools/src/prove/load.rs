@@ -7,7 +7,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
 use crate::myloader::{LoadRequest, LoaderFile, MyloaderInfo, can_load, load};
-use crate::sandbox::ThrowawayServer;
+use crate::sandbox::{ThrowawayServer, niceness};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_supervise::Activity;
@@ -210,6 +210,7 @@ impl Restore<'_> {
             database: &target,
             files: &loader_files,
             threads: self.request.sandbox.threads,
+            nice: niceness(self.request.sandbox),
             limits: self.request.limits,
         };
         let activity = Activity::new();

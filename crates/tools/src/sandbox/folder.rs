@@ -5,12 +5,14 @@ use super::program::ServerProgram;
 use super::template;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
+use chrono::{DateTime, Utc};
 use mykeeper_domain::sandbox::Sandbox;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 /// What every folder of a throwaway server is called, up to its number.
@@ -113,10 +115,13 @@ pub(super) async fn prepare(
             "mykeeper",
             &format!("preparing an empty server of version {}", program.version),
         );
-        template::make(program, (&guard.data(), &guard.tmp()), user, env).await?;
+        let nice = super::niceness(settings);
+        template::make(program, (&guard.data(), &guard.tmp()), (user, nice), env).await?;
         std::fs::rename(guard.data(), &template).map_err(io_error("rename", &template))?;
         guard.disarm().remove();
+        forget_templates(&directory, (&template, user), env.clock.now());
     }
+    note_use(&template, env.clock.now());
     let folder = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
     blocking(move || {
         let folder = claim(&folder, user)?;
@@ -326,6 +331,42 @@ fn is_template(path: &Path, user: Option<(u32, u32)>) -> Result<bool, ToolError>
     Ok(true)
 }
 
+/// Says on the template itself when it was last wanted. Where that cannot be said, it goes earlier than it need.
+fn note_use(template: &Path, now: DateTime<Utc>) {
+    let noted = File::open(template).and_then(|folder| folder.set_modified(now.into()));
+    if let Err(error) = noted {
+        tracing::debug!(%error, path = %template.display(), "note of a template's use");
+    }
+}
+
+/// Removes the templates of versions that no server has been started from for a week, as a new version comes. Several
+/// versions may be in use side by side.
+fn forget_templates(directory: &Path, (made, user): (&Path, Option<(u32, u32)>), now: DateTime<Utc>) {
+    const UNUSED_FOR: Duration = Duration::from_secs(7 * 86_400);
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_template = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix(PREFIX))
+            .is_some_and(|name| name.starts_with("template-"));
+        // Another user's is not ours to remove, nor what is no template.
+        if !is_template || path == made || !self::is_template(&path, user).unwrap_or(false) {
+            continue;
+        }
+        let used = path.metadata().and_then(|metadata| metadata.modified());
+        let is_old = used.is_ok_and(|used| {
+            SystemTime::from(now)
+                .duration_since(used)
+                .is_ok_and(|unused| unused > UNUSED_FOR)
+        });
+        if is_old && let Err(error) = remove_tree(&path) {
+            tracing::warn!(%error, path = %path.display(), "removal of an old template");
+        }
+    }
+}
+
 /// Makes the folder of one server and holds it.
 fn claim(path: &Path, user: Option<(u32, u32)>) -> Result<SandboxFolder, ToolError> {
     make_folder(path, user)?;
@@ -395,7 +436,7 @@ fn remove_tree(path: &Path) -> io::Result<()> {
         match &last {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(_) => std::thread::sleep(std::time::Duration::from_millis(50)),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }
     last

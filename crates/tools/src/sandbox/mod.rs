@@ -58,6 +58,7 @@ impl ThrowawayServer {
     /// The program is missing, the folder cannot be used, the server ends early or does not answer: with its own last
     /// words.
     pub async fn start(settings: &Sandbox, env: &ToolEnv<'_>) -> Result<Self, ToolError> {
+        let begun = Instant::now();
         let program = program::find_server(&settings.server, env).await?;
         let user = identity::server_user()?;
         let folder = folder::prepare(settings, &program, user, env).await?;
@@ -69,6 +70,7 @@ impl ThrowawayServer {
         let mut spec = ChildSpec::new(&program.path)
             .args(argv::server_argv(&program, &folder, settings))
             .current_dir(folder.path())
+            .nice(niceness(settings))
             .limits(limits);
         spec.user = user;
         let words: Words = Arc::default();
@@ -92,6 +94,11 @@ impl ThrowawayServer {
         };
         match server.until_ready(env).await {
             Ok(version) => {
+                let took = begun.elapsed().as_secs_f64();
+                env.log.line(
+                    "mykeeper",
+                    &format!("the throwaway server ({version}) is ready after {took:.1} s"),
+                );
                 server.version = version;
                 Ok(server)
             }
@@ -246,6 +253,12 @@ pub async fn check_sandbox(settings: &Sandbox, env: &ToolEnv<'_>) -> Result<Stri
     let version = server.version().to_owned();
     server.stop().await;
     Ok(version)
+}
+
+/// How far the server and its loader stand back: no less than we do ourselves, which only root could.
+pub(crate) fn niceness(settings: &Sandbox) -> i32 {
+    let own = rustix::process::getpriority_process(None).unwrap_or(0);
+    own.max(i32::from(settings.nice))
 }
 
 fn keep(words: &Words, line: &str) {

@@ -19,7 +19,7 @@ const MADE_WITHIN: Duration = Duration::from_secs(300);
 pub(super) async fn make(
     server: &ServerProgram,
     (data, tmp): (&Path, &Path),
-    user: Option<(u32, u32)>,
+    (user, nice): (Option<(u32, u32)>, i32),
     env: &ToolEnv<'_>,
 ) -> Result<(), ToolError> {
     let with = |option: &str, path: &Path| {
@@ -55,6 +55,7 @@ pub(super) async fn make(
     let mut spec = ChildSpec::new(&program)
         .args(args)
         .current_dir(data)
+        .nice(nice)
         .limits(limits);
     spec.user = user;
     let mut words: Vec<String> = Vec::new();

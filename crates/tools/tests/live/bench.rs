@@ -82,6 +82,7 @@ impl Bench {
             directory: self.path().to_owned(),
             memory_bytes: 64 << 20,
             threads: 2,
+            nice: 5,
         }
     }
 }

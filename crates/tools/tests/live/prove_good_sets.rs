@@ -4,6 +4,7 @@ use crate::bench::Bench;
 use crate::prove_sets::{AWKWARD, Asked, How, SHOP, against, make_set, prove, rows, sql};
 use mykeeper_domain::job::{Assertion, Consistency};
 use mykeeper_tools::sandbox::ThrowawayServer;
+use std::os::unix::fs::PermissionsExt;
 
 const NOTHING: [&str; 0] = [];
 
@@ -106,4 +107,37 @@ async fn a_view_on_a_database_that_was_never_asked_for_is_left_out() {
             .text()
             .contains("view v_crm stands on what is not part of the set")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loader_stands_back_as_far_as_its_server() {
+    let bench = Bench::new();
+    let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    sql(&source, SHOP);
+    let how = How {
+        consistency: Consistency::All,
+        compressed: false,
+    };
+    let set = make_set(&source, &bench.path().join("set"), how, false).await;
+    source.stop().await;
+    let (loader, seen) = (bench.path().join("myloader"), bench.path().join("seen"));
+    let script = format!("#!/bin/sh\nnice >> '{}'\nexec myloader \"$@\"\n", seen.display());
+    std::fs::write(&loader, script).unwrap();
+    std::fs::set_permissions(&loader, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut asked = Asked::of(&bench);
+    asked.myloader = loader;
+    asked.sandbox.nice = 7;
+    let proof = prove(&bench, &set, &asked).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    let own = rustix::process::getpriority_process(None).unwrap();
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    // The first time it is asked for its version.
+    assert_eq!(
+        seen.lines().last(),
+        Some(own.max(7).to_string().as_str()),
+        "{seen}"
+    );
+    assert!(seen.lines().count() > 1, "{seen}");
 }

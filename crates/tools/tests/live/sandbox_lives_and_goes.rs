@@ -1,9 +1,11 @@
 //! The throwaway server: comes up, answers, goes, and leaves nothing.
 
 use crate::bench::Bench;
+use mykeeper_domain::clock::{Clock, SystemClock};
 use mykeeper_tools::ToolError;
 use mykeeper_tools::sandbox::{ThrowawayServer, check_sandbox, sweep_sandboxes};
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -39,6 +41,122 @@ async fn it_starts_twice_from_one_template_and_leaves_only_that() {
     assert_eq!(mode & 0o777, 0o700);
     server.stop().await;
     assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
+}
+
+/// Sockets of a process that listen for connections over a network.
+fn listens_at(pid: u32) -> Vec<String> {
+    let sockets: BTreeSet<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter_map(|link| {
+            Some(
+                link.to_str()?
+                    .strip_prefix("socket:[")?
+                    .trim_end_matches(']')
+                    .to_owned(),
+            )
+        })
+        .collect();
+    assert!(!sockets.is_empty(), "its sockets can be seen");
+    let mut open = Vec::new();
+    for kind in ["tcp", "tcp6"] {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/net/{kind}")).unwrap_or_default();
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if fields.get(9).is_some_and(|inode| sockets.contains(*inode)) {
+                open.push(fields[1].to_owned());
+            }
+        }
+    }
+    open
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_nobody_in_particular_stands_back_and_can_be_reached_by_its_owner_alone() {
+    let bench = Bench::new();
+    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    let folder = server.socket().parent().unwrap().to_owned();
+    let pid: u32 = std::fs::read_to_string(folder.join("server.pid"))
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let owner = std::fs::metadata(format!("/proc/{pid}")).unwrap().uid();
+    if rustix::process::geteuid().is_root() {
+        assert_ne!(owner, 0, "root's server runs as root");
+    }
+    for part in ["", "data", "tmp"] {
+        let part = std::fs::metadata(folder.join(part)).unwrap();
+        assert_eq!((part.uid(), part.permissions().mode() & 0o777), (owner, 0o700));
+    }
+    assert_eq!(listens_at(pid), [] as [&str; 0]);
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    let first: Vec<&[u8]> = command.split(|byte| *byte == 0).take(2).collect();
+    assert_eq!(first[1], b"--no-defaults", "it reads what others have configured");
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let nice: i32 = stat
+        .rsplit_once(')')
+        .unwrap()
+        .1
+        .split_whitespace()
+        .nth(16)
+        .unwrap()
+        .parse()
+        .unwrap();
+    let own = rustix::process::getpriority_process(None).unwrap();
+    assert_eq!(nice, own.max(i32::from(bench.sandbox().nice)));
+    assert!(nice > 0);
+    server.stop().await;
+    // Told, so that it can be seen from every run: 0.3 s on an idle machine, once there is a template.
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    let text = bench.log.text();
+    let last = text
+        .lines()
+        .rfind(|line| line.contains("is ready after"))
+        .unwrap();
+    let took: f64 = last.split_whitespace().rev().nth(1).unwrap().parse().unwrap();
+    assert!(took < 20.0, "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_version_gets_a_template_of_its_own_and_one_long_unused_goes() {
+    let bench = Bench::new();
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    let templates = || -> BTreeSet<String> {
+        let names = std::fs::read_dir(bench.path()).unwrap();
+        names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("mykeeper-sandbox-template-"))
+            .collect()
+    };
+    let first = templates().pop_first().unwrap();
+    let version = first.rsplit_once('-').unwrap().0;
+    // As after an upgrade: what is there is of other versions. One was wanted yesterday, one a month ago.
+    let aged = |name: &str, days: u64| {
+        let path = bench.path().join(name);
+        let used = std::time::SystemTime::from(SystemClock.now()) - Duration::from_secs(days * 86_400);
+        std::fs::File::open(path).unwrap().set_modified(used).unwrap();
+    };
+    let (new, old) = (
+        first.replace(version, &format!("{version}.1")),
+        first.replace(version, &format!("{version}.0")),
+    );
+    std::fs::rename(bench.path().join(&first), bench.path().join(&old)).unwrap();
+    aged(&old, 30);
+    bench.log.lines.lock().unwrap().clear();
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    assert!(
+        bench.log.text().contains("preparing an empty server"),
+        "{}",
+        bench.log.text()
+    );
+    assert_eq!(templates(), BTreeSet::from([first.clone()]));
+    std::fs::rename(bench.path().join(&first), bench.path().join(&new)).unwrap();
+    aged(&new, 1);
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    assert_eq!(templates(), BTreeSet::from([first, new]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,7 @@ impl Stage {
             directory: PathBuf::new(),
             memory_bytes: 0,
             threads: 3,
+            nice: 5,
         };
         let set = ProveRequest {
             bk_id: BackupId::generate(),
