@@ -216,7 +216,13 @@ pub(crate) struct RestoreArgs {
     /// Only these databases of the set.
     #[arg(long, value_name = "DB")]
     pub(crate) database: Vec<String>,
-    /// Drop and replace databases that are there already.
+    /// Restore the one database under another name; what names it in bodies of views and programs goes on doing so.
+    #[arg(long = "as", value_name = "NEW")]
+    pub(crate) new_name: Option<String>,
+    /// Only these tables of their databases, with their rows and triggers: DB.TABLE, or `DB`.`TABLE` where names hold dots.
+    #[arg(long, value_name = "DB.TABLE")]
+    pub(crate) table: Vec<String>,
+    /// Drop and replace the databases, or with --table the tables, that are there already.
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// Show what would be written.

@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod liveness;
 mod output;
+mod progress;
 mod succession;
 mod surroundings;
 

@@ -3,14 +3,10 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
 use mykeeper_catalog::Backlog;
 use mykeeper_domain::counted;
-use mykeeper_tools::{Progress, RunLog};
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 /// Writes to standard output. A reader that has gone away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
@@ -86,78 +82,6 @@ pub(crate) fn parse_since(text: &str, now: DateTime<Utc>) -> anyhow::Result<Date
                 "--since {text:?} is no time; write 2026-11-22, 2026-11-22T04:00:00Z, or a span such as 36h or 7d"
             ))
         })
-}
-
-/// Shows a run in the foreground: its steps as lines, its bytes as a bar on a terminal.
-pub(crate) struct TerminalLog {
-    verbose: bool,
-    bar: Mutex<Option<(&'static str, ProgressBar)>>,
-}
-
-impl TerminalLog {
-    pub(crate) fn new(verbose: bool) -> Self {
-        Self {
-            verbose,
-            bar: Mutex::new(None),
-        }
-    }
-
-    /// Takes the bar away.
-    pub(crate) fn finish(&self) {
-        if let Some((_, bar)) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-impl RunLog for TerminalLog {
-    fn line(&self, source: &str, text: &str) {
-        // How the run ended is the command's own last word.
-        let is_last = source == "mykeeper" && text.starts_with(mykeeper_daemon::engine::LAST_LINE);
-        if is_last || (!self.verbose && source != "mykeeper") {
-            return;
-        }
-        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = if source == "mykeeper" {
-            text.to_owned()
-        } else {
-            format!("{source}: {text}")
-        };
-        match &*bar {
-            Some((_, bar)) => bar.suspend(|| say(&line)),
-            None => say(&line),
-        }
-    }
-
-    fn progress(&self, progress: Progress) {
-        if !std::io::stderr().is_terminal() {
-            return;
-        }
-        let mut held = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_ref().is_none_or(|(phase, _)| *phase != progress.phase) {
-            if let Some((_, old)) = held.take() {
-                old.finish_and_clear();
-            }
-            let bar = ProgressBar::new(0);
-            let template = if progress.total_bytes.is_some() {
-                "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left"
-            } else {
-                "{msg} {spinner} {bytes} {bytes_per_sec}, {elapsed}"
-            };
-            if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
-            }
-            bar.set_message(progress.phase);
-            bar.enable_steady_tick(Duration::from_millis(200));
-            *held = Some((progress.phase, bar));
-        }
-        if let Some((_, bar)) = &*held {
-            if let Some(total) = progress.total_bytes {
-                bar.set_length(total);
-            }
-            bar.set_position(progress.done_bytes);
-        }
-    }
 }
 
 /// What waits for the catalog, for people.

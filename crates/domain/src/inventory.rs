@@ -97,6 +97,19 @@ impl Coverage {
     };
 }
 
+impl DatabaseInventory {
+    /// No object at all.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+            && self.views.is_empty()
+            && self.sequences.is_empty()
+            && self.triggers.is_empty()
+            && self.procedures.is_empty()
+            && self.functions.is_empty()
+            && self.events.is_empty()
+    }
+}
+
 impl Inventory {
     /// What the tables of these databases take; `None` where no table's size is known.
     pub fn volume<'a>(&self, databases: impl IntoIterator<Item = &'a String>) -> Option<Volume> {

@@ -306,8 +306,12 @@ pub struct RestoreTask {
     pub set: BackupId,
     /// The server that it is put into.
     pub into: ServerName,
-    /// Only these databases of the set; empty: all but the server's own.
+    /// Only these databases of the set; empty, and no tables either: all but the server's own.
     pub databases: Vec<String>,
-    /// Whether databases that are there with content are dropped and replaced.
+    /// What the one database is called in the server, if not as in the set.
+    pub new_name: Option<String>,
+    /// Only these tables of their databases, `database.table` each.
+    pub tables: Vec<String>,
+    /// Whether databases or tables that are there with content are dropped and replaced.
     pub overwrite: bool,
 }

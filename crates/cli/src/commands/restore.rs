@@ -5,11 +5,14 @@ use super::run::{conclude, to_its_end};
 use super::validate::by_hand;
 use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{TerminalLog, print, print_json, table};
+use crate::output::{print, print_json, table};
+use crate::progress::TerminalLog;
 use crate::surroundings::{environment_to_look, settings_said};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
-use mykeeper_daemon::jobs::restore::{Fate, Obstacle, Prepared, RestorePlan, Seen, prepare, restore};
+use mykeeper_daemon::jobs::restore::{
+    Fate, Obstacle, PlannedDatabase, Position, Prepared, RestorePlan, Seen, Whose, prepare, restore,
+};
 use mykeeper_daemon::{Environment, FinishedRun};
 use mykeeper_domain::ServerName;
 use mykeeper_domain::backup::du_size;
@@ -30,6 +33,8 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
         set,
         into,
         databases: args.database.clone(),
+        new_name: args.new_name.clone(),
+        tables: args.table.clone(),
         overwrite: args.overwrite,
     };
     let prepared = Box::pin(prepare(&environment, &task))
@@ -73,20 +78,39 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
     let status = conclude(&finished, caught, false)?;
     if restored.is_some() {
         for position in &plan.continue_from {
-            let gtid = position
-                .gtid
-                .as_ref()
-                .map_or_else(String::new, |gtid| format!(", GTID {gtid}"));
-            print(&format!(
-                "{}: as of {}, position {}{gtid}; what was written since: {}",
-                position.databases.join(", "),
-                position.file,
-                position.position,
-                position.command
-            ))?;
+            print(&to_go_on(position))?;
         }
     }
     Ok(status)
+}
+
+/// Where a set stands in a binary log, and what goes on from there.
+fn to_go_on(position: &Position) -> String {
+    let gtid = position
+        .gtid
+        .as_ref()
+        .map_or_else(String::new, |gtid| format!(", GTID {gtid}"));
+    let (whose, whom) = match position.of {
+        Whose::Server => ("of the server that the set is of", "that server"),
+        Whose::Primary => (
+            "of the server that it replicated then",
+            "the server that it replicated",
+        ),
+    };
+    let mut text = format!(
+        "{}: as of {}, position {}{gtid}, in the binary log {whose}\n  what was written since: {}",
+        position.databases.join(", "),
+        position.file,
+        position.position,
+        position.command
+    );
+    if !position.follow.is_empty() {
+        text.push_str(&format!(
+            "\n  to follow {whom} from there, with the user of a replica besides: {};",
+            position.follow.join("; ")
+        ));
+    }
+    text
 }
 
 fn find_server(settings: &Settings, name: &str) -> anyhow::Result<ServerName> {
@@ -124,6 +148,7 @@ async fn rehearse(environment: &Environment, prepared: &Prepared, json: bool) ->
             "plan": prepared.plan,
             "dry_run": true,
             "checked_bytes": checked.bytes,
+            "notes": checked.notes,
             "differences": checked.differences,
         }))?;
     }
@@ -136,12 +161,15 @@ async fn rehearse(environment: &Environment, prepared: &Prepared, json: bool) ->
         )));
     }
     if !json {
+        for note in &checked.notes {
+            print(&format!("note: {note}"))?;
+        }
         print(&format!(
             "every file is as it was written ({}); nothing was written",
             du_size(checked.bytes)
         ))?;
     }
-    Ok(if prepared.plan.left_out.is_empty() {
+    Ok(if prepared.plan.left_out.is_empty() && checked.notes.is_empty() {
         Status::Done
     } else {
         Status::Warnings
@@ -179,6 +207,23 @@ fn report(plan: &RestorePlan, finished: &FinishedRun, restored: Option<&Restored
     })
 }
 
+/// What happens to a database of the server.
+fn becomes(database: &PlannedDatabase) -> String {
+    let there = database.there_now.as_str();
+    let mut text = match (&database.only_tables, database.fate) {
+        (None, Fate::Replaced) if there.is_empty() => "dropped (it is empty) and created".to_owned(),
+        (None, Fate::Replaced) => format!("dropped ({there}) and created"),
+        (None, Fate::Created | Fate::Added) => "created".to_owned(),
+        (Some(tables), Fate::Added) if there.is_empty() => format!("gets {}", tables.join(", ")),
+        (Some(tables), Fate::Added) => format!("gets {} ({there} dropped before)", tables.join(", ")),
+        (Some(tables), _) => format!("created with {} alone", tables.join(", ")),
+    };
+    if let Some(new_name) = &database.new_name {
+        text.push_str(&format!(", as {new_name}"));
+    }
+    text
+}
+
 fn as_text(plan: &RestorePlan) -> String {
     let rows = plan
         .databases
@@ -186,18 +231,13 @@ fn as_text(plan: &RestorePlan) -> String {
         .map(|database| {
             let number =
                 |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
-            let fate = match (database.fate, database.there_now.as_str()) {
-                (Fate::Created, _) => "created".to_owned(),
-                (Fate::Replaced, "") => "dropped (it is empty) and created".to_owned(),
-                (Fate::Replaced, there) => format!("dropped ({there}) and created"),
-            };
             vec![
                 database.database.clone(),
                 number(database.tables),
                 number(database.rows),
                 database.size_bytes.map_or_else(|| "?".to_owned(), du_size),
                 database.others.clone().unwrap_or_else(|| "?".to_owned()),
-                fate,
+                becomes(database),
             ]
         })
         .collect();

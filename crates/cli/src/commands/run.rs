@@ -2,7 +2,8 @@
 
 use super::find_job;
 use crate::failure::{Failure, Status};
-use crate::output::{TerminalLog, print, print_json, say};
+use crate::output::{print, print_json, say};
+use crate::progress::TerminalLog;
 use crate::surroundings::{environment_or_journal, settings_said};
 use futures::StreamExt;
 use mykeeper_daemon::engine::Work;

@@ -1,13 +1,16 @@
 //! Puts a set into a server, and compares what is there then with the set's evidence.
 
+mod choice;
 mod plan;
+mod position;
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::limits::Limited;
 use crate::locate::{first_present, places};
 use crate::set_lease::{SetLease, keep_folder};
-use mykeeper_config::{Settings, nearest};
+use choice::{choose, refusals};
+use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
@@ -21,14 +24,15 @@ use mykeeper_supervise::Limits;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::prove::ProveRequest;
 use mykeeper_tools::restore::{
-    CheckedSet, DataDir, RestoreRequest, Restored, Target, check_set, is_system_database, look_at_target,
-    restore_set, survey_set,
+    CheckedSet, DataDir, RestoreRequest, Restored, Scope, Target, check_set, look_at_target, restore_set,
+    survey_set,
 };
 use mykeeper_tools::room::room_of;
 use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
-pub use plan::{Fate, PlannedDatabase, Position, RestorePlan};
-use plan::{census, other_objects, positions};
-use std::collections::BTreeSet;
+pub use plan::{Fate, PlannedDatabase, RestorePlan};
+use plan::{census, other_objects};
+use position::positions;
+pub use position::{Position, Whose};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -82,7 +86,7 @@ pub struct Prepared {
     backup: Backup,
     files: Vec<FileEntry>,
     evidence: Option<Evidence>,
-    wanted: Vec<String>,
+    scope: Scope,
     connection: ServerConnection,
     target: Target,
     settings: Arc<Settings>,
@@ -116,11 +120,11 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         .cloned()
         .ok_or_else(|| not_here(id, &places))?;
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
-    let (wanted, left_out) = choose(&backup, evidence.as_ref(), task)?;
+    let (scope, left_out) = choose(&backup, evidence.as_ref(), task)?;
     let connection = environment
         .connection(server)
         .map_err(|error| Obstacle::Missing(error.to_string()))?;
-    let target = look_at_target(&connection, &wanted).await?;
+    let target = look_at_target(&connection, &scope.names_there()).await?;
     let mut prepared = Prepared {
         plan: RestorePlan {
             bk_id: id,
@@ -129,14 +133,14 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             server_version: target.version.clone(),
             databases: Vec::new(),
             left_out,
-            refusals: refusals(&target, task),
+            refusals: refusals(&target, (&scope, evidence.as_ref()), task),
             space: String::new(),
-            continue_from: positions(&backup, evidence.as_ref(), &wanted),
+            continue_from: positions(&backup, evidence.as_ref(), &scope),
         },
         backup,
         files,
         evidence,
-        wanted,
+        scope,
         connection,
         target,
         settings,
@@ -178,71 +182,6 @@ fn not_here(id: BackupId, places: &[PathBuf]) -> Obstacle {
     ))
 }
 
-/// The databases to be written, and what is said of the others.
-fn choose(
-    backup: &Backup,
-    evidence: Option<&Evidence>,
-    task: &RestoreTask,
-) -> Result<(Vec<String>, Vec<String>), Obstacle> {
-    const WHY: &str = "is the server's own: accounts and privileges of a running server are not replaced; load what is \
-                       needed of it by hand";
-    let mut all: BTreeSet<&str> = backup.databases.iter().map(String::as_str).collect();
-    all.extend(
-        evidence
-            .iter()
-            .flat_map(|evidence| evidence.inventory.databases.keys().map(String::as_str)),
-    );
-    for name in &task.databases {
-        if is_system_database(name) {
-            return Err(Obstacle::Asked(format!("database {name} {WHY}")));
-        }
-        if !all.contains(name.as_str()) {
-            let hint = nearest(name, all.iter().copied()).map_or_else(
-                || format!("it holds: {}", all.iter().copied().collect::<Vec<_>>().join(", ")),
-                |near| format!("did you mean {near:?}?"),
-            );
-            return Err(Obstacle::Asked(format!(
-                "set {} holds no database {name:?}; {hint}",
-                backup.id
-            )));
-        }
-    }
-    let is_asked = |name: &str| task.databases.is_empty() || task.databases.iter().any(|asked| asked == name);
-    let (system, others): (Vec<&str>, Vec<&str>) = all
-        .into_iter()
-        .filter(|name| is_asked(name))
-        .partition(|name| is_system_database(name));
-    if others.is_empty() {
-        return Err(Obstacle::Asked(format!(
-            "set {} holds no database that can be restored",
-            backup.id
-        )));
-    }
-    let left_out = system.into_iter().map(|name| format!("{name} {WHY}")).collect();
-    Ok((others.into_iter().map(str::to_owned).collect(), left_out))
-}
-
-/// Everything that keeps the server from being written to.
-fn refusals(target: &Target, task: &RestoreTask) -> Vec<String> {
-    let mut refusals = Vec::new();
-    for (wanted, other) in &target.other_spellings {
-        refusals.push(format!(
-            "server {} takes {wanted} for its database {other}, as it does not tell small letters from capitals",
-            task.into
-        ));
-    }
-    if !task.overwrite {
-        for (name, there) in target.filled() {
-            refusals.push(format!(
-                "server {} has a database {name} already, with {}; --overwrite drops and replaces it",
-                task.into,
-                census(there)
-            ));
-        }
-    }
-    refusals
-}
-
 impl Prepared {
     /// Whether there is room for what is written, as far as that can be known.
     async fn space(&self, task: &RestoreTask) -> Result<String, Obstacle> {
@@ -263,11 +202,16 @@ impl Prepared {
         let volume = self
             .evidence
             .as_ref()
-            .and_then(|evidence| evidence.inventory.volume(&self.wanted));
+            .map(|evidence| self.scope.part_of_all(&evidence.inventory))
+            .and_then(|part| part.volume(part.databases.keys()));
         let mut need = load_need(sizes.iter().sum(), volume.as_ref(), false);
         if task.overwrite {
+            let replaced = |database: &String| {
+                let found = self.target.existing.get(self.scope.there(database))?;
+                Some((database.clone(), self.scope.part_of(database, found)))
+            };
             let there = Inventory {
-                databases: self.target.existing.clone(),
+                databases: self.scope.databases.iter().filter_map(replaced).collect(),
             };
             let freed = there
                 .volume(there.databases.keys())
@@ -303,28 +247,36 @@ impl Prepared {
             clock: environment.clock.as_ref(),
         };
         let limits = Limits::default();
-        let sizes = survey_set(&self.set(environment, None, &limits), &self.wanted, &env).await?;
+        let sizes = survey_set(&self.set(environment, None, &limits), &self.scope, &env).await?;
         let one = |name: &String| {
             let held = self
                 .evidence
                 .as_ref()
-                .and_then(|evidence| evidence.inventory.databases.get(name));
-            let there = self.target.existing.get(name);
+                .and_then(|evidence| evidence.inventory.databases.get(name))
+                .map(|held| self.scope.part_of(name, held));
+            let there = self.target.existing.get(self.scope.there(name));
+            let part = there.map(|there| self.scope.part_of(name, there));
+            let tables = self.scope.tables_of(name);
+            let is_renamed = self.scope.there(name) != name;
             PlannedDatabase {
                 database: name.clone(),
-                fate: if there.is_some() && task.overwrite {
-                    Fate::Replaced
-                } else {
-                    Fate::Created
+                new_name: is_renamed.then(|| self.scope.there(name).to_owned()),
+                only_tables: tables.map(|tables| tables.iter().cloned().collect()),
+                fate: match (there.is_some(), tables.is_some()) {
+                    (true, true) => Fate::Added,
+                    (true, false) if task.overwrite => Fate::Replaced,
+                    _ => Fate::Created,
                 },
-                there_now: there.map(census).unwrap_or_default(),
-                tables: held.map(|held| held.tables.len() as u64),
-                rows: held.map(|held| held.tables.values().filter_map(|table| table.rows).sum()),
-                others: held.map(other_objects),
+                there_now: part.as_ref().map(census).unwrap_or_default(),
+                tables: held.as_ref().map(|held| held.tables.len() as u64),
+                rows: held
+                    .as_ref()
+                    .map(|held| held.tables.values().filter_map(|table| table.rows).sum()),
+                others: held.as_ref().map(other_objects),
                 size_bytes: sizes.get(name).copied(),
             }
         };
-        Ok(self.wanted.iter().map(one).collect())
+        Ok(self.scope.databases.iter().map(one).collect())
     }
 
     fn set<'a>(
@@ -355,7 +307,7 @@ impl Prepared {
     /// The set's folder cannot be read, or `env` was cancelled.
     pub async fn check(&self, environment: &Environment, env: &ToolEnv<'_>) -> Result<CheckedSet, ToolError> {
         let limits = Limits::default();
-        check_set(&self.set(environment, None, &limits), &self.wanted, env).await
+        check_set(&self.set(environment, None, &limits), &self.scope, env).await
     }
 }
 
@@ -401,32 +353,41 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
             told(context, &checked.differences)
         )));
     }
+    for note in &checked.notes {
+        context.say(format!("note: {note}"));
+    }
     let _permit = context.permit(&Limited::Server(task.into.clone())).await?;
     // That may have taken hours.
-    prepared.target = look_at_target(&prepared.connection, &prepared.wanted).await?;
-    let refusals = refusals(&prepared.target, task);
+    prepared.target = look_at_target(&prepared.connection, &prepared.scope.names_there()).await?;
+    let refusals = refusals(
+        &prepared.target,
+        (&prepared.scope, prepared.evidence.as_ref()),
+        task,
+    );
     if !refusals.is_empty() {
         return Err(JobError::fatal(refusals.join("; ")));
     }
     context.say(format!(
         "loading {} into server {}",
-        counted(prepared.wanted.len(), "database", "databases"),
+        counted(prepared.scope.databases.len(), "database", "databases"),
         task.into
     ));
     let limits = context.limits();
     let request = RestoreRequest {
         set: prepared.set(environment, Some(context.run), &limits),
-        wanted: &prepared.wanted,
+        scope: &prepared.scope,
         overwrite: task.overwrite,
         connection: &prepared.connection,
         private_dir: context.private.path(),
     };
-    let restored = Box::pin(restore_set(
+    let mut restored = Box::pin(restore_set(
         &request,
         (&checked, &prepared.target),
         &context.tools(),
     ))
     .await?;
+    let found_later = std::mem::replace(&mut restored.warnings, checked.notes);
+    restored.warnings.extend(found_later);
     let result = conclude(context, &prepared.plan, &restored);
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(restored);
     result

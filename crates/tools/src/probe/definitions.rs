@@ -85,6 +85,16 @@ impl Probe {
     /// # Errors
     /// [`ToolError::Query`]. A single table that cannot be asked (gone, locked, broken) is left without a definition.
     pub(crate) async fn define(&mut self, inventory: &mut Inventory) -> Result<(), ToolError> {
+        self.define_renamed(inventory, &BTreeMap::new()).await
+    }
+
+    /// As [`Probe::define`], where some databases were called otherwise when they were dumped: by their names here, the
+    /// old ones. Their objects read as if neither name were in them.
+    pub(crate) async fn define_renamed(
+        &mut self,
+        inventory: &mut Inventory,
+        old_names: &BTreeMap<String, String>,
+    ) -> Result<(), ToolError> {
         self.raw("say how to write definitions", MODE.to_owned()).await?;
         let databases: Vec<String> = inventory.databases.keys().cloned().collect();
         for some in databases.chunks(DATABASES_PER_QUERY) {
@@ -94,7 +104,10 @@ impl Probe {
                         let object = format!("{} {}", text(&row, 1), text(&row, 2));
                         // Without the privilege to see the body there is nothing to compare.
                         if optional_text(&row, 3).is_some() && content.holds(&object) {
-                            content.definitions.insert(object, facts(&row, kind.facts));
+                            let old_name = old_names.get(&text(&row, 0)).map(String::as_str);
+                            content
+                                .definitions
+                                .insert(object, facts(&row, kind.facts, old_name));
                         }
                     }
                 }
@@ -158,11 +171,14 @@ impl Probe {
     }
 }
 
-fn facts(row: &MySqlRow, names: &[&str]) -> Definition {
+fn facts(row: &MySqlRow, names: &[&str], old_name: Option<&str>) -> Definition {
     let value = |(index, name): (usize, &&str)| {
         let mut value = optional_text(row, index + 3)?;
         if *name == "body" {
             value = normal_body(&value, &text(row, 0));
+            if let Some(old_name) = old_name {
+                value = normal_body(&value, old_name);
+            }
         }
         let value = if *name == "body" || value.len() > MAX_FACT_BYTES {
             digest(&value)

@@ -10,7 +10,6 @@ use mykeeper_domain::inventory::DatabaseInventory;
 use mykeeper_domain::job::Assertion;
 use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference};
 use sqlx::{AssertSqlSafe, Column, Row, TypeInfo, ValueRef};
-use std::collections::BTreeMap;
 
 /// What is found when nothing is.
 const MISSING: &str = "missing";
@@ -52,7 +51,12 @@ impl Restore<'_> {
                     .dumper_checksums(&target, &measure.dumper_checksums, &mut found)
                     .await?;
                 probe.close().await;
-                let faults = self.read_values(&target, &measure, &mut found).await?;
+                let reader = TableReader {
+                    connection: &self.server.connection(),
+                    log: self.env.log,
+                    threads: self.request.sandbox.threads,
+                };
+                let faults = reader.read(&target, &measure, &mut found).await?;
                 for (table, fault) in faults {
                     let object = format!("table {table}, CHECK TABLE");
                     differences.push(difference(database, &object, "OK", &fault));
@@ -61,7 +65,15 @@ impl Restore<'_> {
                 rows_compared = found.tables.values().filter_map(|table| table.rows).sum();
                 objects_compared = count_objects(&measure);
                 differences.extend(measure.differences(database, &found, expected.coverage));
-                differences.extend(self.try_views(database, &target, &found).await?);
+                for broken in reader.try_views(&target, &found).await? {
+                    let object = format!("view {}", broken.view);
+                    differences.push(difference(
+                        database,
+                        &object,
+                        "can be selected from",
+                        &broken.cause,
+                    ));
+                }
             }
         }
         let has_create = self
@@ -91,56 +103,6 @@ impl Restore<'_> {
             started_at: loaded.started_at.unwrap_or_else(|| self.env.clock.now()),
             finished_at: self.env.clock.now(),
         })
-    }
-
-    /// Reads every table back; yields what the server says against tables.
-    async fn read_values(
-        &self,
-        target: &str,
-        measure: &DatabaseInventory,
-        found: &mut DatabaseInventory,
-    ) -> Result<BTreeMap<String, String>, ToolError> {
-        let reader = TableReader {
-            connection: &self.server.connection(),
-            log: self.env.log,
-            threads: self.request.sandbox.threads,
-        };
-        reader.read(target, measure, found).await
-    }
-
-    /// Opens every view. No row is asked for: what a view's functions make of their rows is the source's business,
-    /// and a view over everything would be computed whole for its first row.
-    async fn try_views(
-        &self,
-        database: &str,
-        target: &str,
-        found: &DatabaseInventory,
-    ) -> Result<Vec<Difference>, ToolError> {
-        let mut differences = Vec::new();
-        let mut connection = self.server.connect().await?;
-        for view in &found.views {
-            let sql = format!("SELECT 1 FROM {}.{} LIMIT 0", quoted(target), quoted(view));
-            match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await {
-                Ok(_) => {}
-                Err(sqlx::Error::Database(error)) => {
-                    let object = format!("view {view}");
-                    differences.push(difference(
-                        database,
-                        &object,
-                        "can be selected from",
-                        error.message(),
-                    ));
-                }
-                Err(error) => {
-                    return Err(ToolError::Query {
-                        action: format!("select from view {view}"),
-                        server: "throwaway".to_owned(),
-                        cause: error.to_string(),
-                    });
-                }
-            }
-        }
-        Ok(differences)
     }
 
     /// Tries the job's statements, each against the database it names; yields them all.

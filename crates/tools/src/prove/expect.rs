@@ -25,6 +25,8 @@ const SYSTEM_NOISE: [&str; 6] = [
     "transaction_registry",
 ];
 
+const TABLE: &str = r"(?i)^\s*CREATE TABLE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`";
+
 /// The measure for a comparison.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
@@ -157,7 +159,7 @@ impl Patterns {
             })
         };
         Ok(Self {
-            table: regex(r"(?i)^\s*CREATE TABLE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`")?,
+            table: regex(TABLE)?,
             sequence: regex(
                 r"(?is)^\s*CREATE SEQUENCE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`|\)[^)]*\bSEQUENCE=1\b",
             )?,
@@ -265,6 +267,14 @@ pub(crate) fn each_statement(file: &SetFile, take: &mut dyn FnMut(&[u8])) -> Res
 pub(crate) fn created_database(file: &SetFile) -> Option<String> {
     let pattern =
         Regex::new(r"(?i)^\s*CREATE DATABASE (?:/\*!\d+ IF NOT EXISTS\s*\*/ ?)?`((?:[^`]|``)+)`").ok()?;
+    let mut found = None;
+    each_statement(file, &mut |sql| found = name(&pattern, sql, 1).or(found.take())).ok()?;
+    found
+}
+
+/// The table that a schema file makes.
+pub(crate) fn created_table(file: &SetFile) -> Option<String> {
+    let pattern = Regex::new(TABLE).ok()?;
     let mut found = None;
     each_statement(file, &mut |sql| found = name(&pattern, sql, 1).or(found.take())).ok()?;
     found

@@ -209,7 +209,7 @@ fn readings(
 }
 
 /// What mydumper 1.0 writes for a name that it does not trust in a file name: `mydumper_3`.
-pub(super) fn is_alias(name: &str) -> bool {
+pub(crate) fn is_alias(name: &str) -> bool {
     name.strip_prefix("mydumper_")
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -8,7 +8,7 @@ use crate::probe::{connect_options, quoted_name, text};
 use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::inventory::{DatabaseInventory, TableInventory};
-use sqlx::mysql::{MySqlConnection, MySqlRow};
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,14 @@ pub(crate) struct TableReader<'a> {
     pub(crate) log: &'a dyn RunLog,
     /// Tables read at a time.
     pub(crate) threads: u32,
+}
+
+/// A view that cannot be selected from.
+pub(crate) struct BrokenView {
+    pub(crate) view: String,
+    /// The server's number for the cause.
+    pub(crate) code: u16,
+    pub(crate) cause: String,
 }
 
 /// One table to be read.
@@ -93,6 +101,50 @@ impl TableReader<'_> {
             }
         }
         Ok(faults)
+    }
+
+    /// Opens every view of `found`, and yields those that cannot be selected from. No row is asked for: what a view's
+    /// functions make of their rows is the source's business, and a view over everything would be computed whole for its
+    /// first row.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(crate) async fn try_views(
+        &self,
+        database: &str,
+        found: &DatabaseInventory,
+    ) -> Result<Vec<BrokenView>, ToolError> {
+        let lost = |error: sqlx::Error| ToolError::Query {
+            action: "select from the restored views".to_owned(),
+            server: self.connection.name.clone(),
+            cause: error.to_string(),
+        };
+        let mut broken = Vec::new();
+        if found.views.is_empty() {
+            return Ok(broken);
+        }
+        let options = connect_options(self.connection).disable_statement_logging();
+        let mut connection = options.connect().await.map_err(lost)?;
+        for view in &found.views {
+            let sql = format!(
+                "SELECT 1 FROM {}.{} LIMIT 0",
+                quoted_name(database),
+                quoted_name(view)
+            );
+            match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await {
+                Ok(_) => {}
+                Err(sqlx::Error::Database(error)) => broken.push(BrokenView {
+                    view: view.clone(),
+                    code: error
+                        .try_downcast_ref::<MySqlDatabaseError>()
+                        .map_or(0, MySqlDatabaseError::number),
+                    cause: error.message().to_owned(),
+                }),
+                Err(error) => return Err(lost(error)),
+            }
+        }
+        drop(connection.close().await);
+        Ok(broken)
     }
 
     /// Tables one after another, over one connection.

@@ -6,8 +6,9 @@ use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::DatabaseInventory;
 use regex::bytes::{Captures, Regex};
 
-/// A name as a statement has it: in backticks, in quotes (`ANSI_QUOTES`), or bare.
-const CREATE: &str = r#"(?is)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s@`'"]+)(?:@(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s`'"]+))?\s+)?(?:AGGREGATE\s+)?(PROCEDURE|FUNCTION|TRIGGER|EVENT)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`((?:[^`]|``)+)`|"((?:[^"]|"")+)"|([^\s`"(]+))"#;
+/// A name as a statement has it: in backticks, in quotes (`ANSI_QUOTES`), or bare. Before that of a trigger stands its
+/// database where its author typed it.
+const CREATE: &str = r#"(?is)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s@`'"]+)(?:@(?:`(?:[^`]|``)*`|'[^']*'|"[^"]*"|[^\s`'"]+))?\s+)?(?:AGGREGATE\s+)?(PROCEDURE|FUNCTION|TRIGGER|EVENT)\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:`(?:[^`]|``)+`|"(?:[^"]|"")+"|[^\s`"(.]+)\s*\.\s*)?(?:`((?:[^`]|``)+)`|"((?:[^"]|"")+)"|([^\s`"(.]+))"#;
 /// `SET NAMES` at the head of a file, with or without the marks of a comment.
 const NAMES: &str = r"(?is)^\s*(?:/\*!\d*\s*)?SET\s+NAMES\s";
 /// The table's own, behind its columns.
@@ -44,10 +45,15 @@ impl Written {
         self.settings(statement, known).unwrap_or_default()
     }
 
-    fn settings(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Option<Vec<String>> {
+    /// What a statement creates, by kind and name: `procedure p`.
+    pub(crate) fn object(&self, statement: &[u8]) -> Option<String> {
         let found = self.create.captures(statement)?;
-        let kind = String::from_utf8_lossy(&found[1]).to_lowercase();
-        let definition = known?.definitions.get(&format!("{kind} {}", name(&found)?))?;
+        let kind = String::from_utf8_lossy(found.get(1)?.as_bytes()).to_lowercase();
+        Some(format!("{kind} {}", name(&found)?))
+    }
+
+    fn settings(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Option<Vec<String>> {
+        let definition = known?.definitions.get(&self.object(statement)?)?;
         let set = |variable: &str, fact: &str| {
             let value = definition_fact(definition, fact)?;
             Some(format!("SET SESSION {variable} = '{value}'"))
@@ -146,6 +152,10 @@ mod tests {
             ),
             (
                 "CREATE DEFINER=`a b`@`localhost` TRIGGER tr AFTER INSERT",
+                "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'",
+            ),
+            (
+                "CREATE TRIGGER `日 志`.tr AFTER INSERT ON shop.orders",
                 "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ZERO_DATE'",
             ),
             ("CREATE FUNCTION f(a INT) RETURNS INT", ""),

@@ -1,12 +1,16 @@
 //! What a set holds of the wanted databases, and whether its files are as they were written.
 
+use super::notes::notes;
+use super::scope::Scope;
+use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::NoLog;
 use crate::prove::ProveRequest;
+use crate::prove::expect::created_table;
 use crate::prove::files::{Checked, check_files};
 use crate::prove::lay_out;
-use crate::prove::layout::{DatabaseFiles, Layout, SetFile};
+use crate::prove::layout::{DatabaseFiles, Layout, SetFile, is_alias};
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +22,19 @@ pub struct CheckedSet {
     pub differences: Vec<Difference>,
     /// Bytes read.
     pub bytes: u64,
+    /// What is worth knowing before it is written: definitions that name what is not restored with them.
+    pub notes: Vec<String>,
     pub(super) layout: Layout,
 }
 
-/// What the manifest says of each wanted database: bytes when decompressed. Empty for a set without a manifest.
+/// What the manifest says of each wanted database: bytes of what is wanted of it, when decompressed. Empty for a set
+/// without a manifest.
 ///
 /// # Errors
 /// The set's folder does not answer.
 pub async fn survey_set(
     set: &ProveRequest<'_>,
-    wanted: &[String],
+    scope: &Scope,
     env: &ToolEnv<'_>,
 ) -> Result<BTreeMap<String, u64>, ToolError> {
     if set.files.is_empty() {
@@ -37,7 +44,7 @@ pub async fn survey_set(
         log: &NoLog,
         ..env.clone()
     };
-    let layout = wanted_part(lay_out(set, &mut listed(set), &quiet).await?, wanted);
+    let (layout, _) = wanted_part(set, lay_out(set, &mut listed(set), &quiet).await?, scope, env).await?;
     Ok(layout
         .databases
         .iter()
@@ -51,7 +58,7 @@ pub async fn survey_set(
 /// The set's folder cannot be read, or the run was ended.
 pub async fn check_set(
     set: &ProveRequest<'_>,
-    wanted: &[String],
+    scope: &Scope,
     env: &ToolEnv<'_>,
 ) -> Result<CheckedSet, ToolError> {
     // Files of other databases need not be read; without a manifest, reading tells whose they are.
@@ -62,14 +69,10 @@ pub async fn check_set(
             log: &NoLog,
             ..env.clone()
         };
-        let layout = lay_out(set, &mut listed(set), &quiet).await?;
-        let others: BTreeSet<&str> = layout
-            .databases
-            .iter()
-            .filter(|(name, _)| !wanted.contains(name))
-            .flat_map(|(_, files)| files_of(files))
-            .map(|file| file.path.as_str())
-            .collect();
+        let all = lay_out(set, &mut listed(set), &quiet).await?;
+        let (part, _) = wanted_part(set, all.clone(), scope, env).await?;
+        let wanted: BTreeSet<&str> = paths_of(&part).collect();
+        let others: BTreeSet<&str> = paths_of(&all).filter(|path| !wanted.contains(path)).collect();
         set.files
             .iter()
             .filter(|entry| !others.contains(entry.path.as_str()))
@@ -88,23 +91,42 @@ pub async fn check_set(
         .filter(|entry| !read.contains(entry.path.as_str()))
         .map(|entry| format!("file {}", entry.path))
         .collect();
-    let layout = wanted_part(lay_out(set, &mut checked, env).await?, wanted);
+    let read_layout = lay_out(set, &mut checked, env).await?;
+    let (layout, missing) = wanted_part(set, read_layout, scope, env).await?;
     // To the check, files that were not asked for are strays.
     checked.differences.retain(|difference| {
-        let is_ours = difference.database.is_empty() || wanted.contains(&difference.database);
+        let is_ours = difference.database.is_empty() || scope.databases.contains(&difference.database);
         is_ours && !of_others.contains(&difference.object)
     });
-    for name in wanted.iter().filter(|name| !layout.databases.contains_key(*name)) {
-        checked.differences.push(Difference {
-            database: name.clone(),
-            object: "files".to_owned(),
+    let gone = scope
+        .databases
+        .iter()
+        .filter(|name| !layout.databases.contains_key(*name))
+        .map(|name| (name.clone(), "files".to_owned()));
+    let gone = gone.chain(
+        missing
+            .into_iter()
+            .map(|(database, table)| (database, format!("file of table {table}"))),
+    );
+    checked
+        .differences
+        .extend(gone.map(|(database, object)| Difference {
+            database,
+            object,
             expected: "present".to_owned(),
             found: "missing".to_owned(),
-        });
-    }
+        }));
+    let notes = if checked.differences.is_empty() {
+        let (layout, scope) = (layout.clone(), scope.clone());
+        let reading = move || notes(&layout, &scope);
+        off_thread(("read", set.set_dir), READ_WITHIN, &env.cancel, reading).await?
+    } else {
+        Vec::new()
+    };
     Ok(CheckedSet {
         differences: checked.differences,
         bytes: checked.bytes,
+        notes,
         layout,
     })
 }
@@ -127,9 +149,65 @@ fn listed(set: &ProveRequest<'_>) -> Checked {
     }
 }
 
-fn wanted_part(mut layout: Layout, wanted: &[String]) -> Layout {
-    layout.databases.retain(|name, _| wanted.contains(name));
+/// Files by what they are, and tables that have no file.
+type Part = (Layout, Vec<(String, String)>);
+
+/// What is wanted of a set, and the tables of it that no file defines.
+async fn wanted_part(
+    set: &ProveRequest<'_>,
+    mut layout: Layout,
+    scope: &Scope,
+    env: &ToolEnv<'_>,
+) -> Result<Part, ToolError> {
+    layout.databases.retain(|name, _| scope.databases.contains(name));
+    if scope.tables.is_empty() {
+        return Ok((layout, Vec::new()));
+    }
+    let scope = scope.clone();
+    off_thread(("read", set.set_dir), READ_WITHIN, &env.cancel, move || {
+        Ok(take_tables(layout, &scope))
+    })
+    .await
+}
+
+/// Leaves of a database of which only tables are wanted their files alone, and those with triggers. May read: mydumper
+/// 1.0 does not put every name into that of a file.
+fn take_tables(mut layout: Layout, scope: &Scope) -> Part {
+    let mut missing = Vec::new();
+    for (database, tables) in &scope.tables {
+        let Some(files) = layout.databases.get_mut(database) else {
+            continue;
+        };
+        let real_name = |name: &String, file: &SetFile| {
+            let read = is_alias(name).then(|| created_table(file)).flatten();
+            read.unwrap_or_else(|| name.clone())
+        };
+        let mut in_files = BTreeSet::new();
+        let mut defined = BTreeSet::new();
+        files.schemas.retain(|(name, file)| {
+            let table = real_name(name, file);
+            let is_wanted = tables.contains(&table);
+            if is_wanted {
+                in_files.insert(name.clone());
+                defined.insert(table);
+            }
+            is_wanted
+        });
+        files.data.retain(|(name, _)| in_files.contains(name));
+        files.views.clear();
+        files.post.clear();
+        let undefined = tables.difference(&defined);
+        missing.extend(undefined.map(|table| (database.clone(), table.clone())));
+    }
+    (layout, missing)
+}
+
+fn paths_of(layout: &Layout) -> impl Iterator<Item = &str> {
     layout
+        .databases
+        .values()
+        .flat_map(files_of)
+        .map(|file| file.path.as_str())
 }
 
 fn files_of(files: &DatabaseFiles) -> impl Iterator<Item = &SetFile> {

@@ -3,10 +3,14 @@
 //! Each statement is for itself: one that the server refuses is told, and the others go on. A client ends at the first
 //! refusal, so another one takes up behind it.
 
+mod fit;
 mod views;
 
+use super::RestoreRequest;
 use super::client::{Client, Heard, Piece, mark};
 use super::load::Loaded;
+use super::naming::Naming;
+use super::scope::Scope;
 use super::unit::{Unit, event_name, event_pattern, own_settings, read_unit};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
@@ -27,6 +31,8 @@ const CANNOT_BE_SET: [u16; 3] = [1231, 1298, 1193];
 const NO_SUCH_DEFINER: u16 = 1449;
 /// What the server adds to an event whose only time has passed: it is not kept.
 const EVENT_IS_OVER: u16 = 1588;
+/// And to one that is kept all the same (`ON COMPLETION PRESERVE`): disabled.
+const EVENT_IS_DISABLED: u16 = 1544;
 /// The client's own numbers: the connection is not, or is no more.
 const CLIENTS_OWN: std::ops::Range<u16> = 2000..3000;
 /// Numbers with which the server takes its leave.
@@ -39,8 +45,10 @@ pub(super) struct Complaints {
     pub(super) refusals: Vec<String>,
     /// Views that stand on what is not part of the restore, nor in the server.
     pub(super) excused_views: BTreeSet<String>,
-    /// Events that are over.
+    /// Events that are over, and not kept.
     pub(super) past_events: BTreeSet<String>,
+    /// Events that are over, and kept.
+    pub(super) disabled_events: BTreeSet<String>,
 }
 
 /// Where a statement stands: unit, statement.
@@ -69,6 +77,8 @@ pub(super) struct Definer<'a> {
     layout: &'a Layout,
     /// How objects are known to have been written.
     known: Option<&'a Inventory>,
+    scope: &'a Scope,
+    naming: Naming,
     written: Written,
     env: &'a ToolEnv<'a>,
     delimiter: String,
@@ -79,7 +89,7 @@ impl<'a> Definer<'a> {
     /// A defect of ours.
     pub(super) fn new(
         client: &'a Client<'a>,
-        (layout, known): (&'a Layout, Option<&'a Inventory>),
+        (layout, request): (&'a Layout, &'a RestoreRequest<'a>),
         env: &'a ToolEnv<'a>,
     ) -> Result<Self, ToolError> {
         // A body holds every sign that ends statements; no body holds this.
@@ -87,7 +97,9 @@ impl<'a> Definer<'a> {
         Ok(Self {
             client,
             layout,
-            known,
+            known: request.set.evidence.map(|evidence| &evidence.inventory),
+            scope: request.scope,
+            naming: Naming::new()?,
             written: Written::new()?,
             env,
             delimiter,
@@ -117,10 +129,8 @@ impl<'a> Definer<'a> {
             .collect();
         let outcome = self.define(&events).await?;
         for ((unit, statement), line) in &outcome.notes {
-            let Some(unit) = events
-                .get(*unit)
-                .filter(|_| note_code(line) == Some(EVENT_IS_OVER))
-            else {
+            let code = note_code(line).filter(|code| [EVENT_IS_OVER, EVENT_IS_DISABLED].contains(code));
+            let (Some(unit), Some(code)) = (events.get(*unit), code) else {
                 continue;
             };
             let name = unit
@@ -128,16 +138,17 @@ impl<'a> Definer<'a> {
                 .get(*statement)
                 .and_then(|sql| event_name(&is_event, sql));
             if let Some(name) = name {
-                loaded.warnings.push(format!(
-                    "{}: event {name} was due once, which is over: the server does not keep it",
-                    unit.database
-                ));
-                loaded
-                    .complaints
-                    .entry(unit.database.clone())
-                    .or_default()
-                    .past_events
-                    .insert(name);
+                let there = self.scope.there(&unit.database);
+                let complaints = loaded.complaints.entry(unit.database.clone()).or_default();
+                loaded.warnings.push(if code == EVENT_IS_OVER {
+                    complaints.past_events.insert(name.clone());
+                    format!(
+                        "{there}: event {name} was due once, or until a time, which is over: the server does not keep it"
+                    )
+                } else {
+                    complaints.disabled_events.insert(name.clone());
+                    format!("{there}: event {name} is disabled: its last time has passed")
+                });
             }
         }
         note(&events, &outcome, (loaded, &mut definers));
@@ -159,6 +170,9 @@ impl<'a> Definer<'a> {
             files.map(move |file| (database.clone(), None, file.clone()))
         });
         let mut units = self.read_units(files.collect(), wanted).await?;
+        for unit in &mut units {
+            self.fit(unit);
+        }
         units.retain(|unit| !unit.statements.is_empty());
         Ok(units)
     }
@@ -245,7 +259,7 @@ impl<'a> Definer<'a> {
         plan.steps
             .push_back((format!("DELIMITER {}\n", self.delimiter).into_bytes(), None));
         for (index, unit) in units.iter().enumerate().skip(from.place.0) {
-            let own = own_settings(unit);
+            let own = own_settings(unit, self.scope.there(&unit.database));
             let mut text: Vec<u8> = own.iter().flat_map(|sql| self.ended(sql.as_bytes())).collect();
             for (number, statement) in unit.statements.iter().enumerate() {
                 let place = (index, number);

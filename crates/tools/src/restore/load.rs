@@ -2,6 +2,7 @@
 
 use super::client::{Client, Heard, Piece, Refusal, mark};
 use super::define::{Complaints, Definer};
+use super::naming::{as_alteration, in_database, with_name, without_if_not_exists};
 use super::standing::Standing;
 use super::target::Target;
 use super::{CheckedSet, RestoreRequest};
@@ -14,7 +15,8 @@ use crate::prove::expect::each_statement;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile};
 use crate::prove::written::Written;
 use futures::future::join_all;
-use std::collections::{BTreeMap, VecDeque};
+use mykeeper_domain::inventory::DatabaseInventory;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,8 @@ pub(super) struct Loaded {
     pub(super) complaints: BTreeMap<String, Complaints>,
     /// What is worth a look.
     pub(super) warnings: Vec<String>,
+    /// Databases of the set that stay as they were, but for the tables that are written.
+    pub(super) kept: BTreeSet<String>,
     /// Bytes of statements.
     pub(super) bytes: u64,
 }
@@ -91,10 +95,10 @@ impl<'a> Load<'a> {
         self.fill_tables().await?;
         let mut loaded = Loaded {
             bytes: self.done.load(Ordering::Relaxed),
+            kept: self.kept(),
             ..Loaded::default()
         };
-        let known = self.request.set.evidence.map(|evidence| &evidence.inventory);
-        Definer::new(self.client, (self.layout, known), self.env)?
+        Definer::new(self.client, (self.layout, self.request), self.env)?
             .run(&mut loaded)
             .await?;
         self.standing.all_whole();
@@ -169,22 +173,57 @@ impl<'a> Load<'a> {
 
     /// Whether what is there goes first. An empty database stays: it may have been filled a moment ago.
     fn drops(&self, database: &str) -> bool {
-        self.request.overwrite && self.target.existing.contains_key(database)
+        self.request.overwrite && self.there_now(database).is_some_and(|there| there.is_some())
+    }
+
+    fn kept(&self) -> BTreeSet<String> {
+        let scope = self.request.scope;
+        let is_kept = |database: &&String| self.target.existing.contains_key(scope.there(database));
+        scope.tables.keys().filter(is_kept).cloned().collect()
+    }
+
+    /// What the server has under a database's name, where it has it; of one of which only tables are written, what is
+    /// there in place of these, if anything.
+    fn there_now(&self, database: &str) -> Option<Option<DatabaseInventory>> {
+        let scope = self.request.scope;
+        let held = self.target.existing.get(scope.there(database))?;
+        let part = scope.part_of(database, held);
+        let counts =
+            scope.tables_of(database).is_none() || !part.tables.is_empty() || !part.sequences.is_empty();
+        Some(counts.then_some(part))
     }
 
     /// Makes the database, or what is there like it.
     async fn making(&self, database: &str, files: &DatabaseFiles) -> Result<Vec<u8>, ToolError> {
         let mut text = b"SET NAMES utf8mb4;\nSET SESSION foreign_key_checks=0;\n".to_vec();
-        let name = quoted_name(database);
+        let scope = self.request.scope;
+        let name = quoted_name(scope.there(database));
+        let there_now = self.there_now(database);
+        if scope.tables_of(database).is_some()
+            && let Some(part) = &there_now
+        {
+            // It stays as it is, but for the tables that are written.
+            let tables = part
+                .iter()
+                .flat_map(|part| part.tables.keys().chain(&part.sequences));
+            for table in tables.filter(|_| self.request.overwrite) {
+                text.extend(format!("DROP TABLE {name}.{};\n", quoted_name(table)).into_bytes());
+            }
+            text.extend(format!("USE {name};\n").into_bytes());
+            return Ok(text);
+        }
         if self.drops(database) {
             text.extend(format!("DROP DATABASE {name};\n").into_bytes());
         }
-        let stays = self.target.existing.contains_key(database) && !self.request.overwrite;
+        let stays = there_now.is_some() && !self.request.overwrite;
         match &files.create {
             Some(file) => {
                 for statement in self.statements(file).await? {
                     // One that has come into being since the server was looked at is nobody's to write into.
-                    let statement = without_if_not_exists(&statement);
+                    let mut statement = without_if_not_exists(&statement);
+                    if scope.old_name(database).is_some() {
+                        statement = with_name(&statement, scope.there(database));
+                    }
                     text.extend(if stays {
                         as_alteration(statement)
                     } else {
@@ -230,11 +269,17 @@ impl<'a> Load<'a> {
         for (database, files) in &self.layout.databases {
             for (_, file) in &files.schemas {
                 let statements = self.statements(file).await?;
-                queue.push_back(Rows {
+                let rows = Rows {
                     database,
-                    definition: Some(definition(&statements, &written)),
+                    definition: Some(self.definition(database, &statements, &written)),
                     files: vec![file],
-                });
+                };
+                // A default of a table may ask a sequence, which must be there then.
+                if statements.iter().any(|statement| makes_sequence(statement)) {
+                    queue.push_front(rows);
+                } else {
+                    queue.push_back(rows);
+                }
             }
         }
         let queue = Mutex::new(queue);
@@ -304,7 +349,8 @@ impl<'a> Load<'a> {
                 let rows = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
                 let last = rows.files.len().saturating_sub(1);
                 for (index, file) in rows.files.iter().enumerate() {
-                    pieces.push_back(Piece::Text(rows_prelude(rows.database)));
+                    let there = self.request.scope.there(rows.database);
+                    pieces.push_back(Piece::Text(rows_prelude(there)));
                     pieces.push_back(match &rows.definition {
                         Some(text) => Piece::Text(text.clone()),
                         None => Piece::File((*file).clone()),
@@ -336,23 +382,37 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// A table's definition, in the character set that it is written in whatever the file says: as `binary` the words of
+    /// an ENUM would be taken for bytes of the table's own.
+    fn definition(&self, database: &str, statements: &[Vec<u8>], written: &Written) -> Vec<u8> {
+        let mut text = Vec::new();
+        for statement in statements {
+            if !written.sets_names(statement) {
+                text.extend_from_slice(format!("SET NAMES {};\n", written.charset(statement)).as_bytes());
+                match self.request.scope.old_name(database) {
+                    Some(old) => text.extend(in_database(statement, old, self.request.scope.there(database))),
+                    None => text.extend_from_slice(statement),
+                }
+                text.extend_from_slice(b";\n");
+            }
+        }
+        text
+    }
+
     fn refused(&self, act: &str, refusal: Option<Refusal>) -> ToolError {
         refused(&self.request.connection.name, act, refusal)
     }
 }
 
-/// A table's definition, in the character set that it is written in whatever the file says: as `binary` the words of an
-/// ENUM would be taken for bytes of the table's own.
-fn definition(statements: &[Vec<u8>], written: &Written) -> Vec<u8> {
-    let mut text = Vec::new();
-    for statement in statements {
-        if !written.sets_names(statement) {
-            text.extend_from_slice(format!("SET NAMES {};\n", written.charset(statement)).as_bytes());
-            text.extend_from_slice(statement);
-            text.extend_from_slice(b";\n");
-        }
-    }
-    text
+/// Whether a statement makes a sequence: mydumper writes it as the table that a server keeps it in.
+fn makes_sequence(statement: &[u8]) -> bool {
+    const MARK: &[u8] = b" SEQUENCE=1";
+    const WORDS: &[u8] = b"CREATE SEQUENCE ";
+    statement.trim_ascii_end().ends_with(MARK)
+        || statement
+            .trim_ascii_start()
+            .get(..WORDS.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(WORDS))
 }
 
 /// The error of a load that cannot go on.
@@ -384,58 +444,9 @@ fn rows_prelude(database: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// `CREATE DATABASE IF NOT EXISTS` as a plain `CREATE DATABASE`.
-fn without_if_not_exists(statement: &[u8]) -> Vec<u8> {
-    const WORDS: &[u8] = b"IF NOT EXISTS";
-    let name_at = statement
-        .iter()
-        .position(|byte| *byte == b'`')
-        .unwrap_or(statement.len());
-    let head = &statement[..name_at];
-    match head
-        .windows(WORDS.len())
-        .position(|window| window.eq_ignore_ascii_case(WORDS))
-    {
-        Some(at) => [&statement[..at], &statement[at + WORDS.len()..]].concat(),
-        None => statement.to_vec(),
-    }
-}
-
-/// `CREATE DATABASE` as `ALTER DATABASE`, for one that is there and empty.
-fn as_alteration(statement: Vec<u8>) -> Vec<u8> {
-    const WORD: &[u8] = b"CREATE";
-    match statement.trim_ascii_start().split_at_checked(WORD.len()) {
-        Some((word, rest)) if word.eq_ignore_ascii_case(WORD) => [b"ALTER", rest].concat(),
-        _ => statement,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_database_is_made_and_not_taken_over() {
-        for (statement, plain) in [
-            (
-                "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `a`",
-                "CREATE DATABASE /*!32312 */ `a`",
-            ),
-            ("CREATE DATABASE if not exists `a`", "CREATE DATABASE  `a`"),
-            (
-                "CREATE DATABASE `IF NOT EXISTS`",
-                "CREATE DATABASE `IF NOT EXISTS`",
-            ),
-            ("SET NAMES binary", "SET NAMES binary"),
-        ] {
-            assert_eq!(without_if_not_exists(statement.as_bytes()), plain.as_bytes());
-        }
-        assert_eq!(
-            as_alteration(b"create database `a` /*x*/".to_vec()),
-            b"ALTER database `a` /*x*/"
-        );
-        assert_eq!(as_alteration(b"SET NAMES binary".to_vec()), b"SET NAMES binary");
-    }
 
     #[test]
     fn a_refusal_names_file_server_and_what_to_look_at() {

@@ -10,17 +10,20 @@ mod client;
 mod compare;
 mod define;
 mod load;
+mod naming;
+mod notes;
+mod scope;
 mod standing;
 mod target;
 mod unit;
 
 pub use check::{CheckedSet, check_set, survey_set};
+pub use scope::Scope;
 pub use target::{DataDir, SYSTEM_DATABASES, Target, is_system_database, look_at_target};
 
 use crate::connection::ServerConnection;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use crate::log::Progress;
 use crate::prove::ProveRequest;
 use client::{Client, find_client};
 use load::Load;
@@ -34,8 +37,8 @@ use std::path::Path;
 pub struct RestoreRequest<'a> {
     /// The set, as for a proof of it; the throwaway server lends the number of threads alone.
     pub set: ProveRequest<'a>,
-    /// The databases to be written; none of the server's own.
-    pub wanted: &'a [String],
+    /// What of it is written, and under which names.
+    pub scope: &'a Scope,
     /// Whether what is there under their names is dropped first.
     pub overwrite: bool,
     /// The server. Its account needs all privileges on these databases, and those of their definers.
@@ -47,8 +50,11 @@ pub struct RestoreRequest<'a> {
 /// One database as it came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RestoredDatabase {
-    /// Its name.
+    /// Its name in the server.
     pub database: String,
+    /// Its name in the set, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<String>,
     /// What is other than the evidence has it.
     pub differences: Vec<Difference>,
     /// What the server refused, each with the file it stands in.
@@ -100,7 +106,7 @@ pub async fn restore_set(
         .line("mykeeper", &format!("loading with {}", program.banner));
     let server = (request.connection, target.can_encrypt);
     let client = Client::new(program, server, request.private_dir, request.set.limits, env)?;
-    let standing = Standing::new(&checked.layout);
+    let standing = Standing::new(&checked.layout, request.scope);
     let load = Load::new(request, (checked, target), (&client, &standing), env);
     let loaded = match load.run().await {
         Ok(loaded) => loaded,
@@ -111,10 +117,5 @@ pub async fn restore_set(
             return Err(error);
         }
     };
-    env.log.progress(Progress {
-        phase: "compare",
-        done_bytes: 0,
-        total_bytes: None,
-    });
     compare::compare(request, &checked.layout, loaded, env).await
 }

@@ -1,5 +1,6 @@
 //! How far each database has come: what a person must know of a restore that ended early.
 
+use super::scope::Scope;
 use crate::prove::layout::Layout;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// One database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State {
+    /// As the server calls it.
+    there: String,
     dropped: bool,
     made: bool,
     tables: usize,
@@ -22,10 +25,11 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn new(layout: &Layout) -> Self {
-        let state = |files: &crate::prove::layout::DatabaseFiles| {
+    pub(super) fn new(layout: &Layout, scope: &Scope) -> Self {
+        let state = |name: &str, files: &crate::prove::layout::DatabaseFiles| {
             let tables: BTreeSet<&String> = files.data.iter().map(|(table, _)| table).collect();
             State {
+                there: scope.there(name).to_owned(),
                 of_tables: tables.len(),
                 ..State::default()
             }
@@ -33,7 +37,7 @@ impl Standing {
         let states = layout
             .databases
             .iter()
-            .map(|(name, files)| (name.clone(), state(files)))
+            .map(|(name, files)| (name.clone(), state(name, files)))
             .collect();
         Self {
             states: Mutex::new(states),
@@ -74,7 +78,8 @@ impl Standing {
     /// For people, one line for each database.
     pub(super) fn lines(&self) -> Vec<String> {
         let states = self.lock();
-        let lines = states.iter().map(|(name, state)| {
+        let lines = states.values().map(|state| {
+            let name = &state.there;
             let was = if state.dropped { "what was there is dropped; " } else { "" };
             match state {
                 State { is_whole: true, .. } => format!("{name}: loaded, not compared"),
@@ -113,10 +118,13 @@ mod tests {
             .iter()
             .map(|name| ((*name).to_owned(), files.clone()))
             .collect();
-        let standing = Standing::new(&Layout {
+        let layout = Layout {
             databases,
             ..Layout::default()
-        });
+        };
+        let mut scope = Scope::default();
+        scope.renamed.insert("crm".into(), "copy".into());
+        let standing = Standing::new(&layout, &scope);
         standing.drops("old");
         for name in ["shop", "wiki"] {
             standing.made(name);
@@ -128,7 +136,7 @@ mod tests {
         assert_eq!(
             standing.lines(),
             [
-                "crm: untouched",
+                "copy: untouched",
                 "old: what was there is dropped, or half so",
                 "shop: half done: 1 of 2 tables have all their rows",
                 "wiki: half done: what was there is dropped; tables and rows are there; views and programs are not, \

@@ -56,22 +56,6 @@ impl Target {
     pub(super) fn is_mariadb(&self) -> bool {
         self.version.to_ascii_lowercase().contains("mariadb")
     }
-
-    /// Wanted databases that are there and not empty.
-    pub fn filled(&self) -> impl Iterator<Item = (&String, &DatabaseInventory)> {
-        self.existing.iter().filter(|(_, found)| !is_empty(found))
-    }
-}
-
-/// No object at all.
-fn is_empty(database: &DatabaseInventory) -> bool {
-    database.tables.is_empty()
-        && database.views.is_empty()
-        && database.sequences.is_empty()
-        && database.triggers.is_empty()
-        && database.procedures.is_empty()
-        && database.functions.is_empty()
-        && database.events.is_empty()
 }
 
 /// Asks a server what it holds of `wanted`.

@@ -43,7 +43,7 @@ pub(super) fn read_unit(
 
 /// What comes before each file, whatever the one before has left behind. The dump of a routine does not always say in
 /// which mode it was written: the server's own is the likeliest.
-pub(super) fn own_settings(unit: &Unit) -> [String; 5] {
+pub(super) fn own_settings(unit: &Unit, there: &str) -> [String; 5] {
     let mode = if unit.view.is_some() {
         "''"
     } else {
@@ -51,7 +51,7 @@ pub(super) fn own_settings(unit: &Unit) -> [String; 5] {
     };
     [
         "SET NAMES utf8mb4".to_owned(),
-        format!("USE {}", quoted_name(&unit.database)),
+        format!("USE {}", quoted_name(there)),
         "SET NAMES binary".to_owned(),
         "SET SESSION foreign_key_checks=0, time_zone=@@GLOBAL.time_zone".to_owned(),
         format!("SET SESSION sql_mode={mode}"),

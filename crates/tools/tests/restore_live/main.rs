@@ -10,7 +10,9 @@ use mykeeper_domain::ids::{BackupId, NodeName};
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_supervise::Limits;
 use mykeeper_tools::prove::ProveRequest;
-use mykeeper_tools::restore::{DataDir, RestoreRequest, Restored, check_set, look_at_target, restore_set};
+use mykeeper_tools::restore::{
+    DataDir, RestoreRequest, Restored, Scope, check_set, look_at_target, restore_set,
+};
 use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -75,13 +77,13 @@ impl Stage {
             asserts: &[],
             limits: &limits,
         };
-        let wanted = &self.dump.databases;
-        let checked = check_set(&set, wanted, &env).await?;
+        let scope = Scope::whole(self.dump.databases.clone());
+        let checked = check_set(&set, &scope, &env).await?;
         assert_eq!(checked.differences, []);
-        let target = look_at_target(connection, wanted).await?;
+        let target = look_at_target(connection, &scope.names_there()).await?;
         let request = RestoreRequest {
             set,
-            wanted,
+            scope: &scope,
             overwrite: self.overwrite,
             connection,
             private_dir: self.private.path(),

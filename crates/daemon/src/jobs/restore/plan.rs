@@ -1,11 +1,9 @@
 //! What a restore would write, as people and programs are told.
 
-use mykeeper_domain::backup::Backup;
-use mykeeper_domain::evidence::Evidence;
+use super::position::Position;
 use mykeeper_domain::inventory::DatabaseInventory;
 use mykeeper_domain::{BackupId, counted};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What happens to one database of the server.
@@ -16,16 +14,24 @@ pub enum Fate {
     Created,
     /// It is there, and goes.
     Replaced,
+    /// It is there and stays, but for the tables that are written.
+    Added,
 }
 
 /// One database that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PlannedDatabase {
-    /// Its name.
+    /// Its name in the set.
     pub database: String,
+    /// Its name in the server, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_name: Option<String>,
+    /// The only tables that are written; `None`: it is written whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_tables: Option<Vec<String>>,
     /// What happens to it.
     pub fate: Fate,
-    /// What is there now: `3 tables, 1 view`; empty when nothing is.
+    /// What is there now in its place, or in that of its tables: `3 tables, 1 view`; empty when nothing is.
     pub there_now: String,
     /// Tables; this and the next two are `None` for a set without evidence.
     pub tables: Option<u64>,
@@ -35,21 +41,6 @@ pub struct PlannedDatabase {
     pub others: Option<String>,
     /// Bytes of statements; `None` for a set without a manifest.
     pub size_bytes: Option<u64>,
-}
-
-/// A point in the binary log of the server that the set is of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Position {
-    /// The databases that it holds for.
-    pub databases: Vec<String>,
-    /// The log's file.
-    pub file: String,
-    /// The position in it.
-    pub position: u64,
-    /// The GTID, where the server has one.
-    pub gtid: Option<String>,
-    /// A command that shows what has been written since.
-    pub command: String,
 }
 
 /// What a restore writes.
@@ -100,51 +91,6 @@ pub(super) fn other_objects(database: &DatabaseInventory) -> String {
 /// `None` where there is none.
 pub(super) fn some((count, word): (usize, &str)) -> Option<String> {
     (count > 0).then(|| counted(count, word, &format!("{word}s")))
-}
-
-/// Where each part of the set stands in the binary log.
-pub(super) fn positions(backup: &Backup, evidence: Option<&Evidence>, wanted: &[String]) -> Vec<Position> {
-    let is_mariadb = backup.server_version.to_ascii_lowercase().contains("mariadb");
-    let program = if is_mariadb {
-        "mariadb-binlog"
-    } else {
-        "mysqlbinlog"
-    };
-    let mut by_status: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    match evidence.map(|evidence| &evidence.parts) {
-        Some(parts) if parts.len() > 1 => {
-            for part in parts {
-                let databases = part
-                    .databases
-                    .iter()
-                    .filter(|name| wanted.contains(name))
-                    .cloned();
-                let status = part.master_status.as_deref().unwrap_or_default();
-                by_status.entry(status).or_default().extend(databases);
-            }
-        }
-        _ => {
-            by_status.insert(&backup.master_status, wanted.to_vec());
-        }
-    }
-    let read = |(status, databases): (&str, Vec<String>)| {
-        let mut words = status.splitn(3, ',').map(str::trim);
-        let (file, position) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
-        let gtid = words.next().filter(|gtid| !gtid.is_empty()).map(str::to_owned);
-        let command = format!("{program} --start-position={position} {file}");
-        Some(Position {
-            databases,
-            file,
-            position,
-            gtid,
-            command,
-        })
-    };
-    by_status
-        .into_iter()
-        .filter(|(_, databases)| !databases.is_empty())
-        .filter_map(read)
-        .collect()
 }
 
 #[cfg(test)]

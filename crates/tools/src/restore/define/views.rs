@@ -51,13 +51,9 @@ impl Definer<'_> {
             for (unit, complaint) in failed {
                 let known = excused
                     .iter()
-                    .map(|(database, view)| (database.as_str(), view.as_str()))
+                    .map(|(database, view)| (self.scope.there(database), view.as_str()))
                     .collect();
-                if is_excused(
-                    complaint,
-                    &|name| self.layout.databases.contains_key(name),
-                    &known,
-                ) {
+                if is_excused(complaint, &|name| self.scope.makes(name), &known) {
                     excused.insert((unit.database.clone(), name(unit)));
                 }
             }
@@ -71,7 +67,7 @@ impl Definer<'_> {
                 state.excused_views.insert(name(unit));
                 loaded.warnings.push(format!(
                     "{}: view {} is left out: it stands on what is neither restored nor in the server: {}",
-                    unit.database,
+                    self.scope.there(&unit.database),
                     name(unit),
                     complaint.text
                 ));

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod parts;
+
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::collections::BTreeSet;

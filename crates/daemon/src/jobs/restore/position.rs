@@ -1,0 +1,295 @@
+//! Where a restored set stands in binary logs, and how to go on from there.
+
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::evidence::Evidence;
+use mykeeper_tools::restore::{Scope, is_system_database};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// In a command, for what no set knows.
+const UNKNOWN_HOST: &str = "HOST";
+
+/// Whose binary log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Whose {
+    /// That of the server that the set is of.
+    Server,
+    /// That of the server that it replicated when it was dumped.
+    Primary,
+}
+
+/// A point in a binary log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// The databases that it holds for, as the set calls them.
+    pub databases: Vec<String>,
+    /// Whose log.
+    pub of: Whose,
+    /// The log's file.
+    pub file: String,
+    /// The position in it.
+    pub position: u64,
+    /// The GTID, where the server has one.
+    pub gtid: Option<String>,
+    /// A command that shows what has been written since.
+    pub command: String,
+    /// Statements that make the restored server follow from there. Empty where it cannot: it has only some of the
+    /// databases, or not all as of one point.
+    pub follow: Vec<String>,
+}
+
+/// Where each part of what is restored stands.
+pub(super) fn positions(backup: &Backup, evidence: Option<&Evidence>, scope: &Scope) -> Vec<Position> {
+    let mut by_status: BTreeMap<(Whose, &str), Vec<String>> = BTreeMap::new();
+    let mut enter = |of, status, databases: &[String]| {
+        let wanted = databases.iter().filter(|name| scope.databases.contains(name));
+        by_status.entry((of, status)).or_default().extend(wanted.cloned());
+    };
+    match evidence.map(|evidence| &evidence.parts) {
+        Some(parts) if parts.len() > 1 => {
+            for part in parts {
+                enter(
+                    Whose::Server,
+                    part.master_status.as_deref().unwrap_or_default(),
+                    &part.databases,
+                );
+                enter(
+                    Whose::Primary,
+                    part.slave_status.as_deref().unwrap_or_default(),
+                    &part.databases,
+                );
+            }
+        }
+        _ => {
+            enter(Whose::Server, &backup.master_status, &scope.databases);
+            enter(Whose::Primary, &backup.slave_status, &scope.databases);
+        }
+    }
+    let is_whole = is_whole(backup, evidence, scope);
+    let product = Product::of(&backup.server_version);
+    let mut points: Vec<Position> = by_status
+        .into_iter()
+        .filter(|(_, databases)| !databases.is_empty())
+        .filter_map(|((of, status), databases)| {
+            let (file, position, gtid) = parse(status)?;
+            let command = product.command((&file, position), &databases, (scope, is_whole));
+            Some(Position {
+                databases,
+                of,
+                file,
+                position,
+                gtid,
+                command,
+                follow: Vec::new(),
+            })
+        })
+        .collect();
+    for of in [Whose::Server, Whose::Primary] {
+        let mut these: Vec<&mut Position> = points.iter_mut().filter(|point| point.of == of).collect();
+        if let (true, [point]) = (is_whole, these.as_mut_slice()) {
+            let host = match of {
+                Whose::Server => backup.bk_server.as_str(),
+                Whose::Primary => UNKNOWN_HOST,
+            };
+            point.follow = product.follow(point, host);
+        }
+    }
+    points
+}
+
+/// All that the set holds, under its own names. The server's own databases never are.
+fn is_whole(backup: &Backup, evidence: Option<&Evidence>, scope: &Scope) -> bool {
+    let held = evidence
+        .iter()
+        .flat_map(|evidence| evidence.inventory.databases.keys());
+    let mut all = backup.databases.iter().chain(held);
+    scope.renamed.is_empty()
+        && scope.tables.is_empty()
+        && all.all(|name| is_system_database(name) || scope.databases.contains(name))
+}
+
+/// `file,position[,gtid]`; a GTID of MySQL holds commas itself.
+fn parse(status: &str) -> Option<(String, u64, Option<String>)> {
+    let mut words = status.splitn(3, ',').map(str::trim);
+    let (file, position) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+    let gtid = words.next().filter(|gtid| !gtid.is_empty()).map(str::to_owned);
+    Some((file, position, gtid))
+}
+
+/// How a product names these things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Product {
+    MariaDb,
+    /// Up to 8.0.22.
+    OldMySql,
+    MySql,
+}
+
+impl Product {
+    fn of(version: &str) -> Self {
+        if version.to_ascii_lowercase().contains("mariadb") {
+            return Self::MariaDb;
+        }
+        let numbers: Vec<u32> = version
+            .split(|c: char| !c.is_ascii_digit())
+            .map_while(|word| word.parse().ok())
+            .take(3)
+            .collect();
+        if numbers.as_slice() < [8, 0, 23].as_slice() {
+            Self::OldMySql
+        } else {
+            Self::MySql
+        }
+    }
+
+    /// What shows the statements since.
+    fn command(
+        self,
+        (file, position): (&str, u64),
+        databases: &[String],
+        (scope, is_whole): (&Scope, bool),
+    ) -> String {
+        let program = match self {
+            Self::MariaDb => "mariadb-binlog",
+            Self::OldMySql | Self::MySql => "mysqlbinlog",
+        };
+        let mut command = format!("{program} --start-position={position}");
+        // The programs take one database at most.
+        if let (false, [only]) = (is_whole, databases) {
+            let there = scope.there(only);
+            if there != only {
+                command.push_str(&format!(
+                    " --rewrite-db={}",
+                    shell_word(&format!("{only}->{there}"))
+                ));
+            }
+            command.push_str(&format!(" --database={}", shell_word(there)));
+        }
+        format!("{command} {file}")
+    }
+
+    /// What a replica is told.
+    fn follow(self, point: &Position, host: &str) -> Vec<String> {
+        let (change, prefix, start) = match self {
+            Self::MariaDb | Self::OldMySql => ("CHANGE MASTER TO", "MASTER", "START SLAVE"),
+            Self::MySql => ("CHANGE REPLICATION SOURCE TO", "SOURCE", "START REPLICA"),
+        };
+        let mut statements = Vec::new();
+        let place = match (&point.gtid, self) {
+            (Some(gtid), Self::MariaDb) => {
+                statements.push(format!("SET GLOBAL gtid_slave_pos = '{gtid}'"));
+                "MASTER_USE_GTID = slave_pos".to_owned()
+            }
+            (Some(gtid), _) => {
+                statements.push(format!("SET GLOBAL gtid_purged = '{gtid}'"));
+                format!("{prefix}_AUTO_POSITION = 1")
+            }
+            (None, _) => format!(
+                "{prefix}_LOG_FILE = '{}', {prefix}_LOG_POS = {}",
+                point.file, point.position
+            ),
+        };
+        statements.push(format!("{change} {prefix}_HOST = '{host}', {place}"));
+        statements.push(start.to_owned());
+        statements
+    }
+}
+
+/// As a shell takes it for one word.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.,:/@%+=-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn point(gtid: Option<&str>) -> Position {
+        Position {
+            databases: vec!["shop".into()],
+            of: Whose::Server,
+            file: "bin.000007".into(),
+            position: 4711,
+            gtid: gtid.map(str::to_owned),
+            command: String::new(),
+            follow: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_replica_is_told_in_the_words_of_its_product() {
+        let (mariadb, old, new) = (
+            Product::of("10.11.6-MariaDB-log"),
+            Product::of("8.0.22"),
+            Product::of("8.4.3-commercial"),
+        );
+        assert_eq!(
+            (mariadb, old, new),
+            (Product::MariaDb, Product::OldMySql, Product::MySql)
+        );
+        assert_eq!(Product::of("5.7.44-log"), Product::OldMySql);
+        assert_eq!(
+            mariadb.follow(&point(Some("0-1-5")), "db1"),
+            [
+                "SET GLOBAL gtid_slave_pos = '0-1-5'",
+                "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_USE_GTID = slave_pos",
+                "START SLAVE"
+            ]
+        );
+        assert_eq!(
+            mariadb.follow(&point(None), "db1")[0],
+            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_LOG_FILE = 'bin.000007', MASTER_LOG_POS = 4711"
+        );
+        assert_eq!(
+            new.follow(
+                &point(Some("3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1")),
+                "db1"
+            )[..2],
+            [
+                "SET GLOBAL gtid_purged = '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1'",
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db1', SOURCE_AUTO_POSITION = 1"
+            ]
+        );
+        assert_eq!(
+            old.follow(&point(Some("u:1")), "db1")[1],
+            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_AUTO_POSITION = 1"
+        );
+    }
+
+    #[test]
+    fn what_was_written_since_is_shown_for_what_was_restored() {
+        let mut scope = Scope::whole(vec!["日志 库".into()]);
+        let command = |scope: &Scope, is_whole| {
+            Product::MariaDb.command(("bin.1", 4), &scope.databases, (scope, is_whole))
+        };
+        assert_eq!(command(&scope, true), "mariadb-binlog --start-position=4 bin.1");
+        assert_eq!(
+            command(&scope, false),
+            "mariadb-binlog --start-position=4 --database='日志 库' bin.1"
+        );
+        scope.renamed.insert("日志 库".into(), "copy".into());
+        scope.tables.insert("日志 库".into(), BTreeSet::new());
+        assert_eq!(
+            command(&scope, false),
+            "mariadb-binlog --start-position=4 --rewrite-db='日志 库->copy' --database=copy bin.1"
+        );
+        assert_eq!(shell_word("it's"), r"'it'\''s'");
+    }
+
+    #[test]
+    fn a_position_is_read_with_and_without_a_gtid() {
+        assert_eq!(
+            parse("bin.1,7,u:1-3,v:1"),
+            Some(("bin.1".into(), 7, Some("u:1-3,v:1".into())))
+        );
+        assert_eq!(parse("bin.1,7"), Some(("bin.1".into(), 7, None)));
+        assert_eq!(parse("Not a slave"), None);
+        assert_eq!(parse(""), None);
+    }
+}

@@ -1,0 +1,222 @@
+//! Not the whole set under its own names: one database under another, tables alone; and what goes on from there.
+
+use crate::Stage;
+use mykeeper_e2e::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What names its own database where a server writes it down so, or its author typed it.
+const NAMES_ITSELF: &str = "USE shop; CREATE SEQUENCE numbers; \
+     CREATE TABLE abc (id INT NOT NULL DEFAULT (NEXT VALUE FOR shop.numbers) PRIMARY KEY, x INT); INSERT INTO abc (x) VALUES (1); \
+     SET sql_mode = 'ANSI_QUOTES'; CREATE TRIGGER shop.typed AFTER INSERT ON shop.visits FOR EACH ROW SET @seen = \"path\"; \
+     SET sql_mode = DEFAULT; CREATE PROCEDURE shop.far() SELECT COUNT(*) FROM shop.orders; \
+     CREATE EVENT shop.late ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01' DO DELETE FROM shop.audit WHERE id < 0";
+
+fn tables_of(server: &MariaDb, database: &str) -> BTreeMap<String, String> {
+    let prefix = format!("`{database}`.");
+    let found = fingerprint(server, &[database]).into_iter();
+    found
+        .map(|(table, rows)| (table.trim_start_matches(&prefix).to_owned(), rows))
+        .collect()
+}
+
+#[test]
+fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched() {
+    let stage = Stage::with(NAMES_ITSELF, "[\"shop\", \"shop_old\"]", "all");
+    stage.target.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.visits (mine INT); INSERT INTO shop.visits VALUES (7); \
+         CREATE EVENT shop.late ON SCHEDULE EVERY 1 DAY STARTS '2031-01-01' DO SELECT 1",
+    );
+    let copy = "shop-copy 复";
+    let renamed = ["--database", "shop", "--as", copy];
+    let dry = stage.restore(&[&renamed[..], &["--dry-run"]].concat());
+    dry.assert_code(4)
+        .assert_says(&format!("created, as {copy}"))
+        .assert_says("these go on naming shop");
+    assert_eq!(stage.databases(), BTreeSet::from(["shop".to_owned()]));
+
+    let restored = stage.restore(&[&renamed[..], &["--json"]].concat());
+    restored.assert_code(4);
+    assert_eq!(tables_of(&stage.target, copy), tables_of(&stage.source, "shop"));
+    let report = restored.json();
+    let database = &report["restored"]["databases"][0];
+    assert_eq!(database["database"], copy);
+    assert_eq!(database["restored_from"], "shop");
+    assert_eq!(database["differences"], serde_json::json!([]), "{restored}");
+    let warnings = report["restored"]["warnings"].to_string();
+    assert!(
+        warnings.contains("in what they do: event late, procedure far\""),
+        "{warnings}"
+    );
+    let position = &report["plan"]["continue_from"][0];
+    let command = position["command"].as_str().unwrap();
+    assert!(
+        command.contains(&format!("--rewrite-db='shop->{copy}' --database='{copy}'")),
+        "{command}"
+    );
+    assert_eq!(position["follow"], serde_json::json!([]));
+
+    let triggers = |database: &str| {
+        let sql = "SELECT trigger_name, event_object_schema, event_object_table, sql_mode FROM information_schema.triggers";
+        stage
+            .target
+            .query(&format!("{sql} WHERE trigger_schema = '{database}' ORDER BY 1"))
+    };
+    assert_eq!(triggers("shop"), [[""; 0]; 0]);
+    assert_eq!(triggers(copy).len(), 3);
+    assert_eq!(triggers(copy)[2], ["typed", copy, "visits", "ANSI_QUOTES"]);
+    assert_eq!(stage.target.value("SELECT mine FROM shop.visits"), "7");
+    stage
+        .target
+        .sql(&format!("INSERT INTO `{copy}`.abc (x) VALUES (2)"));
+    assert_eq!(
+        stage
+            .target
+            .value(&format!("SELECT COUNT(*) FROM `{copy}`.best_customers")),
+        "500"
+    );
+
+    stage
+        .restore(&renamed)
+        .assert_code(2)
+        .assert_says(&format!("has a database {copy} already"));
+    assert_eq!(stage.target.value("SELECT mine FROM shop.visits"), "7");
+    stage
+        .restore(&["--as", copy])
+        .assert_code(2)
+        .assert_says("names one database, and 2 would be restored");
+    stage
+        .restore(&["--database", "shop", "--as", "mysql"])
+        .assert_code(2)
+        .assert_says("is the server's own");
+}
+
+#[test]
+fn tables_come_back_alone_and_all_else_stays_as_it_is() {
+    let stage = Stage::with("", "[\"shop\", \"shop.eu\"]", "all");
+    stage.target.sql(
+        "CREATE DATABASE shop CHARACTER SET latin1; CREATE TABLE shop.mine (id INT); INSERT INTO shop.mine VALUES (7)",
+    );
+    // What is not restored need not be whole.
+    let other = stage.set().join("shop.customers.sql.gz");
+    std::fs::write(&other, "damaged").unwrap();
+    let tables = ["--table", "shop.orders", "--table", "shop.eu.order lines.2017"];
+    let dry = stage.restore(&[&tables[..], &["--dry-run"]].concat());
+    dry.assert_code(4)
+        .assert_says("gets orders")
+        .assert_says("created with order lines.2017 alone")
+        .assert_says("table orders refers by foreign key to what is not restored with it: customers");
+    assert_eq!(stage.target.value("SHOW TABLES FROM shop"), "mine");
+
+    stage
+        .restore(&tables)
+        .assert_code(4)
+        .assert_says("2 databases, 3 objects and 20200 rows as they were");
+    let of_source = tables_of(&stage.source, "shop");
+    let of_target = || tables_of(&stage.target, "shop");
+    assert_eq!(of_target().keys().collect::<Vec<_>>(), ["`mine`", "`orders`"]);
+    assert_eq!(of_target()["`orders`"], of_source["`orders`"]);
+    stage.assert_equal(&["shop.eu"]);
+    let names = |sql: &str| stage.target.query(sql).concat();
+    assert_eq!(
+        names("SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema LIKE 'shop%'"),
+        ["orders_audit"]
+    );
+    assert_eq!(
+        names("SELECT routine_name FROM information_schema.routines WHERE routine_schema LIKE 'shop%'"),
+        [""; 0]
+    );
+    assert_eq!(
+        names(
+            "SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = 'shop'"
+        ),
+        ["latin1"]
+    );
+
+    stage.target.sql("DELETE FROM shop.orders WHERE id > 3");
+    let orders = &tables[..2];
+    stage
+        .restore(orders)
+        .assert_code(2)
+        .assert_says("has a table shop.orders already; --overwrite");
+    assert_eq!(stage.target.value("SELECT COUNT(*) FROM shop.orders"), "3");
+    stage.restore(&[orders, &["--overwrite"]].concat()).assert_code(4);
+    assert_eq!(of_target()["`orders`"], of_source["`orders`"]);
+    assert_eq!(stage.target.value("SELECT id FROM shop.mine"), "7");
+
+    stage.target.sql(
+        "DROP TABLE shop.orders; CREATE TRIGGER shop.orders_audit AFTER INSERT ON shop.mine FOR EACH ROW SET @a = 1; \
+         CREATE VIEW shop.audit AS SELECT 1 AS a",
+    );
+    stage
+        .restore(&[orders, &["--table", "shop.audit", "--overwrite"]].concat())
+        .assert_code(2)
+        .assert_says("has a trigger shop.orders_audit on table mine")
+        .assert_says("has a view shop.audit where the table would be");
+    for (table, said) in [
+        ("shop.oders", "did you mean \"shop.orders\"?"),
+        ("shop.paid_orders", "is a view of database shop"),
+        ("orders", "is no table; write the database, a dot and the table"),
+        ("mysql.user", "is the server's own"),
+        ("shpo.orders", "did you mean \"shop\"?"),
+    ] {
+        stage
+            .restore(&["--table", table])
+            .assert_code(2)
+            .assert_says(said);
+    }
+}
+
+#[test]
+fn a_restored_server_follows_from_the_position_that_is_printed() {
+    // It has been a replica itself.
+    let stage = Stage::with(
+        "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = 1, MASTER_LOG_FILE = 'up.000003', MASTER_LOG_POS = 777",
+        "[\"shop_old\"]",
+        "all",
+    );
+    stage
+        .source
+        .account("replica", "follows", "REPLICATION SLAVE ON *.*");
+    stage
+        .source
+        .sql("INSERT INTO shop_old.orders VALUES (900, 'after the dump')");
+    stage.target.sql("SET GLOBAL server_id = 8");
+    let restored = stage.restore(&["--json"]);
+    restored.assert_code(0);
+    let report = restored.json();
+    let positions = report["plan"]["continue_from"].as_array().unwrap();
+    assert_eq!(positions.len(), 2, "{restored}");
+    let of_primary = &positions[1];
+    assert_eq!(
+        (
+            of_primary["of"].as_str(),
+            of_primary["file"].as_str(),
+            of_primary["position"].as_u64()
+        ),
+        (Some("primary"), Some("up.000003"), Some(777))
+    );
+    assert_eq!(stage.target.value("SELECT COUNT(*) FROM shop_old.orders"), "100");
+    let statements = positions[0]["follow"].as_array().unwrap();
+    for statement in statements.iter().map(|statement| statement.as_str().unwrap()) {
+        let statement = if statement.starts_with("CHANGE MASTER TO") {
+            let port = stage.source.port();
+            // An address of documents is nobody's.
+            let statement = statement.replace("'192.0.2.7'", "'127.0.0.1'");
+            format!("{statement}, MASTER_PORT = {port}, MASTER_USER = 'replica', MASTER_PASSWORD = 'follows'")
+        } else {
+            statement.to_owned()
+        };
+        stage.target.sql(&statement);
+    }
+    wait_until(LIMIT, "what was written after the dump arrives", || {
+        let found = stage
+            .target
+            .value("SELECT note FROM shop_old.orders WHERE id = 900");
+        (found == "after the dump").then_some(())
+    });
+    assert_eq!(
+        tables_of(&stage.target, "shop_old"),
+        tables_of(&stage.source, "shop_old")
+    );
+    stage.target.sql("STOP SLAVE");
+}
