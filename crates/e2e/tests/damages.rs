@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const SEED: u64 = 20_261_123;
 
 /// Whatever witness is disarmed, the last one that must find a damage does.
-const SHORT: [&str; 12] = [
+const SHORT: [&str; 13] = [
     "flip-data",
     "cut-member",
     "no-view",
@@ -22,6 +22,7 @@ const SHORT: [&str; 12] = [
     "foreign-key-dropped",
     "trigger-dropped",
     "view-definer",
+    "trigger-collation",
 ];
 
 #[track_caller]

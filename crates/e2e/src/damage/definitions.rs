@@ -205,6 +205,58 @@ pub(super) const DAMAGES: &[Damage] = &[
             });
         },
     ),
+    damage(
+        "view-client-charset",
+        "the character set that a view was written in",
+        Packed,
+        Restore,
+        |v| {
+            v.put(
+                VIEW,
+                "character_set_client = utf8mb4",
+                "character_set_client = latin1",
+            );
+        },
+    ),
+    damage(
+        "view-setting",
+        "a setting before a view that no server knows",
+        PlainEach,
+        Restore,
+        |v| {
+            v.put(
+                VIEW,
+                "character_set_client = utf8mb4",
+                "character_set_client = utf8mb5",
+            );
+        },
+    ),
+    damage(
+        "trigger-collation",
+        "the collation that a trigger compares in",
+        Packed,
+        Restore,
+        |v| {
+            v.put(
+                TRIGGER,
+                "collation_connection = utf8mb4_general_ci",
+                "collation_connection = utf8mb4_bin",
+            );
+        },
+    ),
+    damage(
+        "routine-client-charset",
+        "the character set that a routine was written in",
+        Packed,
+        Restore,
+        |v| {
+            v.put(
+                POST,
+                "character_set_client = utf8mb4",
+                "character_set_client = utf8mb3",
+            );
+        },
+    ),
     damage("trigger-dropped", "a trigger of two", Packed, Restore, |v| {
         v.drop_between(
             TWINS_TRIGGERS,

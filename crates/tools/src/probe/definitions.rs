@@ -16,6 +16,12 @@ const MAX_FACT_BYTES: usize = 300;
 /// How `SHOW CREATE TABLE` should write, whatever the server's default.
 const MODE: &str = "SET SESSION sql_mode = '', sql_quote_show_create = 1";
 
+/// The session that an object was written in, which its strings are of and are compared in.
+const CLIENT_CHARSET: &str = "character_set_client";
+const CONNECTION_COLLATION: &str = "collation_connection";
+/// What its database had at that time.
+pub(crate) const DATABASE_COLLATION: &str = "database collation";
+
 /// A kind of object whose definition is a row of `information_schema`.
 struct Kind {
     action: &'static str,
@@ -28,21 +34,40 @@ struct Kind {
 const KINDS: [Kind; 4] = [
     Kind {
         action: "read the definitions of views",
-        sql: "SELECT TABLE_SCHEMA, 'view', TABLE_NAME, VIEW_DEFINITION, DEFINER, SECURITY_TYPE, CHECK_OPTION \
+        sql: "SELECT TABLE_SCHEMA, 'view', TABLE_NAME, VIEW_DEFINITION, DEFINER, SECURITY_TYPE, CHECK_OPTION, \
+              CHARACTER_SET_CLIENT, COLLATION_CONNECTION \
               FROM information_schema.VIEWS WHERE TABLE_SCHEMA",
-        facts: &["body", "definer", "security", "check option"],
+        facts: &[
+            "body",
+            "definer",
+            "security",
+            "check option",
+            CLIENT_CHARSET,
+            CONNECTION_COLLATION,
+        ],
     },
     Kind {
         action: "read the definitions of triggers",
         sql: "SELECT TRIGGER_SCHEMA, 'trigger', TRIGGER_NAME, ACTION_STATEMENT, DEFINER, SQL_MODE, \
-              CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION), CAST(ACTION_ORDER AS CHAR) \
+              CONCAT(ACTION_TIMING, ' ', EVENT_MANIPULATION), CAST(ACTION_ORDER AS CHAR), \
+              CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION \
               FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA",
-        facts: &["body", "definer", "sql_mode", "timing", "order"],
+        facts: &[
+            "body",
+            "definer",
+            "sql_mode",
+            "timing",
+            "order",
+            CLIENT_CHARSET,
+            CONNECTION_COLLATION,
+            DATABASE_COLLATION,
+        ],
     },
     Kind {
         action: "read the definitions of routines",
         sql: "SELECT ROUTINE_SCHEMA, LOWER(ROUTINE_TYPE), ROUTINE_NAME, ROUTINE_DEFINITION, DEFINER, SQL_MODE, \
-              DTD_IDENTIFIER, IS_DETERMINISTIC, SQL_DATA_ACCESS, SECURITY_TYPE, ROUTINE_COMMENT \
+              DTD_IDENTIFIER, IS_DETERMINISTIC, SQL_DATA_ACCESS, SECURITY_TYPE, ROUTINE_COMMENT, \
+              CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION \
               FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA",
         facts: &[
             "body",
@@ -53,13 +78,17 @@ const KINDS: [Kind; 4] = [
             "data access",
             "security",
             "comment",
+            CLIENT_CHARSET,
+            CONNECTION_COLLATION,
+            DATABASE_COLLATION,
         ],
     },
     Kind {
         action: "read the definitions of events",
         sql: "SELECT EVENT_SCHEMA, 'event', EVENT_NAME, EVENT_DEFINITION, DEFINER, SQL_MODE, EVENT_TYPE, \
               CAST(EXECUTE_AT AS CHAR), CONCAT(INTERVAL_VALUE, ' ', INTERVAL_FIELD), CAST(STARTS AS CHAR), \
-              CAST(ENDS AS CHAR), STATUS, ON_COMPLETION, TIME_ZONE, EVENT_COMMENT \
+              CAST(ENDS AS CHAR), STATUS, ON_COMPLETION, TIME_ZONE, EVENT_COMMENT, \
+              CHARACTER_SET_CLIENT, COLLATION_CONNECTION, DATABASE_COLLATION \
               FROM information_schema.EVENTS WHERE EVENT_SCHEMA",
         facts: &[
             "body",
@@ -74,6 +103,9 @@ const KINDS: [Kind; 4] = [
             "on completion",
             "time zone",
             "comment",
+            CLIENT_CHARSET,
+            CONNECTION_COLLATION,
+            DATABASE_COLLATION,
         ],
     },
 ];

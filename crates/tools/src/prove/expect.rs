@@ -6,7 +6,7 @@ use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use crate::mydumper::parse_version;
-use crate::probe::ServerVersion;
+use crate::probe::{DATABASE_COLLATION, ServerVersion};
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
@@ -75,14 +75,10 @@ pub(crate) fn fit_to_server(
     evidence: Option<&Evidence>,
     version: &str,
 ) -> Option<&'static str> {
-    let (source, here) = (
-        ServerVersion::parse(evidence.map_or("", |evidence| &evidence.backup.server_version)),
-        ServerVersion::parse(version),
-    );
-    let is_same_series = evidence.is_some()
-        && source.flavor == here.flavor
-        && (source.number.0, source.number.1) == (here.number.0, here.number.1);
-    let is_same = is_same_series && source.number == here.number;
+    let is_same_series = is_same_series(evidence, version);
+    let source = evidence.map_or("", |evidence| &evidence.backup.server_version);
+    let is_same =
+        is_same_series && ServerVersion::parse(source).number == ServerVersion::parse(version).number;
     for database in expected.databases.values_mut() {
         if !is_same_series {
             database.definitions.clear();
@@ -95,7 +91,11 @@ pub(crate) fn fit_to_server(
                 .definitions
                 .retain(|object, _| !object.starts_with("table "));
         }
-        database.definitions.values_mut().for_each(without_named_zone);
+        let collation = database.collation.clone();
+        for definition in database.definitions.values_mut() {
+            without_named_zone(definition);
+            without_former_collation(definition, &collation);
+        }
         if !knows_formulas(evidence) {
             database.dumper_checksums.clear();
         }
@@ -105,6 +105,18 @@ pub(crate) fn fit_to_server(
         (true, false) => Some("definitions of tables"),
         (true, true) => None,
     }
+}
+
+/// Whether a set was made from a server of the same product and series as this one; not where that is not known.
+pub(crate) fn is_same_series(evidence: Option<&Evidence>, version: &str) -> bool {
+    let Some(evidence) = evidence else {
+        return false;
+    };
+    let (source, here) = (
+        ServerVersion::parse(&evidence.backup.server_version),
+        ServerVersion::parse(version),
+    );
+    source.flavor == here.flavor && (source.number.0, source.number.1) == (here.number.0, here.number.1)
 }
 
 /// Whether the dumper's own checksums are taken by the formulas that are known here: those of 1.0.
@@ -123,6 +135,15 @@ fn without_named_zone(definition: &mut Definition) {
         .is_some_and(|zone| zone != "SYSTEM" && !zone.starts_with(['+', '-']));
     if is_named {
         facts.extend(OF_TIME.map(|name| (name.to_owned(), UNKNOWN.to_owned())));
+    }
+}
+
+/// What was written before its database got another collation is created under the one that the set knows.
+fn without_former_collation(definition: &mut Definition, collation: &str) {
+    if let Some(value) = definition.0.get_mut(DATABASE_COLLATION)
+        && value != collation
+    {
+        UNKNOWN.clone_into(value);
     }
 }
 

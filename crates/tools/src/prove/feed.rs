@@ -67,17 +67,31 @@ pub(super) enum Manner<'a> {
     },
 }
 
+/// The server's numbers for a variable that it does not have, a value that it cannot take, and a time zone that it does
+/// not know.
+const CANNOT_BE_SET: [u16; 3] = [1193, 1231, 1298];
+
 /// The way to one server.
 pub(super) struct Feeder {
     wire: Wire,
+    /// The files were written for a server of another series, whose settings this one need not know.
+    is_foreign: bool,
 }
 
 impl Feeder {
     pub(super) async fn connect(socket: &Path) -> Result<Self, ToolError> {
         Wire::connect(socket)
             .await
-            .map(|wire| Self { wire })
+            .map(|wire| Self {
+                wire,
+                is_foreign: false,
+            })
             .map_err(|error| lost(&error))
+    }
+
+    /// Takes files of a server of another series, or of one that is not known, when `is_foreign`.
+    pub(super) fn for_files(self, is_foreign: bool) -> Self {
+        Self { is_foreign, ..self }
     }
 
     /// One statement of our own.
@@ -138,7 +152,9 @@ impl Feeder {
                         .await?
                 }
             };
-            if let Some((code, message)) = answer.filter(|_| !is_setting(&statement)) {
+            let is_harmless =
+                |code| self.is_foreign && CANNOT_BE_SET.contains(&code) && is_setting(&statement);
+            if let Some((code, message)) = answer.filter(|(code, _)| !is_harmless(*code)) {
                 complaints.push(complain(code, format!("ERROR {code}: {message}")));
                 if is_rows {
                     break;
@@ -239,7 +255,7 @@ impl Feeder {
     }
 }
 
-/// A variable that this server does not know, or a value, is no damage to the set: what follows shows.
+/// Whether a statement sets what those behind it are read in.
 pub(crate) fn is_setting(statement: &[u8]) -> bool {
     let text = statement.trim_ascii_start();
     let text = match text.strip_prefix(b"/*!") {

@@ -1,6 +1,7 @@
 //! Restores a set into the throwaway server.
 
 use super::ProveRequest;
+use super::expect::is_same_series;
 use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use crate::env::ToolEnv;
@@ -59,6 +60,13 @@ impl Restore<'_> {
         name
     }
 
+    /// A way into the throwaway server for files of the set.
+    pub(super) async fn feeder(&self) -> Result<Feeder, ToolError> {
+        let is_foreign = !is_same_series(self.request.evidence, self.server.version());
+        let feeder = Feeder::connect(self.server.socket()).await?;
+        Ok(feeder.for_files(is_foreign))
+    }
+
     /// Tables and rows of every database, then everything that is defined upon them.
     ///
     /// # Errors
@@ -72,7 +80,7 @@ impl Restore<'_> {
             .map(DatabaseFiles::plain_bytes)
             .sum();
         let mut done_bytes = 0;
-        let mut feeder = Feeder::connect(self.server.socket()).await?;
+        let mut feeder = self.feeder().await?;
         for (database, files) in &self.layout.databases {
             self.env.log.progress(Progress {
                 phase: "restore",
@@ -112,7 +120,7 @@ impl Restore<'_> {
         let Some(files) = self.layout.databases.get(database) else {
             return Ok(());
         };
-        let mut feeder = Feeder::connect(self.server.socket()).await?;
+        let mut feeder = self.feeder().await?;
         let mut state = Loaded {
             started_at: Some(self.env.clock.now()),
             ..Loaded::default()
@@ -254,7 +262,7 @@ impl Restore<'_> {
         let target = self.target(database);
         let unchanged = |statement| statement;
         let mut complaints = Vec::new();
-        let mut feeder = Feeder::connect(self.server.socket()).await?;
+        let mut feeder = self.feeder().await?;
         for (_, file) in &files.schemas {
             complaints.extend(
                 feeder
@@ -265,7 +273,7 @@ impl Restore<'_> {
         let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let target = target.as_str();
         let feeding = files.data.iter().map(|(_, file)| async move {
-            let mut feeder = Feeder::connect(self.server.socket()).await?;
+            let mut feeder = self.feeder().await?;
             feeder
                 .feed(file, Some(target), Manner::Rows, &|statement| statement)
                 .await
