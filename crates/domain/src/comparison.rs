@@ -88,6 +88,13 @@ impl DatabaseInventory {
         ]
     }
 
+    /// Each object that names a definer, by kind and name, and whom.
+    pub fn definers(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.definitions
+            .iter()
+            .filter_map(|(object, definition)| Some((object, definition.0.get("definer")?)))
+    }
+
     /// Whether an object is there, by kind and name: `view v`.
     pub fn holds(&self, object: &str) -> bool {
         let Some((kind, name)) = object.split_once(' ') else {

@@ -1,6 +1,7 @@
 //! What lies in a server or in a set: databases and their objects, and how two of these differ.
 
 use crate::checksum::SourceChecksum;
+use crate::definer::Definers;
 use crate::definition::Definition;
 use crate::space::Volume;
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Inventory {
     /// Name to content.
     pub databases: BTreeMap<String, DatabaseInventory>,
+    /// The accounts that their objects name as definers; empty where nobody asked.
+    #[serde(default, skip_serializing_if = "Definers::is_empty")]
+    pub definers: Definers,
 }
 
 /// One table.
@@ -163,7 +167,10 @@ impl Inventory {
             }
             databases.insert(name.clone(), both);
         }
-        Self { databases }
+        Self {
+            databases,
+            definers: self.definers.clone(),
+        }
     }
 }
 
@@ -194,6 +201,7 @@ mod tests {
     fn a_table_dropped_in_mid_dump_is_in_no_stable_part() {
         let before = Inventory {
             databases: BTreeMap::from([("shop".into(), shop())]),
+            ..Inventory::default()
         };
         let mut after = before.clone();
         after.databases.get_mut("shop").unwrap().tables.clear();

@@ -9,6 +9,7 @@ pub mod clock;
 mod comparison;
 mod counted;
 pub mod databases;
+pub mod definer;
 pub mod definition;
 pub mod destination;
 pub mod evidence;

@@ -194,6 +194,7 @@ fn evidence(backup: &Backup, tables: usize) -> Evidence {
                 ..Default::default()
             },
         )]),
+        ..Default::default()
     };
     Evidence {
         version: FORMAT_VERSION,

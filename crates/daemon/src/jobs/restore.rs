@@ -212,6 +212,7 @@ impl Prepared {
             };
             let there = Inventory {
                 databases: self.scope.databases.iter().filter_map(replaced).collect(),
+                ..Inventory::default()
             };
             let freed = there
                 .volume(there.databases.keys())

@@ -15,6 +15,8 @@ use crate::error::ToolError;
 use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, lost_columns, missing_privileges};
 use crate::room::KeptBack;
 use mykeeper_domain::checksum::ChecksumLimit;
+use mykeeper_domain::counted;
+use mykeeper_domain::definer::Definer;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
@@ -213,6 +215,8 @@ async fn ask(
     options.scope(&mut found.inventory);
     if !options.changes_definitions() {
         define(probe, &mut found.inventory, &mut warnings).await?;
+        probe.definers(&mut found.inventory).await?;
+        warnings.extend(dangling(&found.inventory));
     }
     let lost_columns = if options.coverage.data {
         let columns = probe.marked_columns(request.databases).await?;
@@ -264,6 +268,31 @@ pub(super) async fn define(
         "how the objects are defined is not known, so a proof compares names and rows alone: {error}"
     ));
     if probe.is_gone() { Err(error) } else { Ok(()) }
+}
+
+/// Definers that the server itself does not have, with the first of what they define.
+fn dangling(inventory: &Inventory) -> Vec<String> {
+    let absent = inventory
+        .definers
+        .iter()
+        .filter(|(_, account)| **account == Definer::Absent);
+    absent
+        .map(|(absent, _)| {
+            let mut objects = inventory.databases.iter().flat_map(|(database, content)| {
+                let theirs = content.definers().filter(|(_, definer)| *definer == absent);
+                theirs.map(move |(object, _)| format!("{object} of {database}"))
+            });
+            let first = objects.next().unwrap_or_default();
+            let more = match objects.count() {
+                0 => String::new(),
+                more => format!(" and {}", counted(more, "more object", "more objects")),
+            };
+            format!(
+                "the definer {absent} of {first}{more} does not exist on the server: what it defines fails when it is \
+                 used; create the account, or define it anew"
+            )
+        })
+        .collect()
 }
 
 fn all_tables(inventory: &Inventory) -> Vec<TableName> {

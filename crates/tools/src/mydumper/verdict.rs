@@ -355,6 +355,7 @@ mod tests {
         content.procedures.insert("p".into());
         Inventory {
             databases: [("d".to_owned(), content)].into(),
+            ..Inventory::default()
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod checksums;
 mod columns;
+mod definers;
 mod definitions;
 mod holders;
 mod inventory;
@@ -11,6 +12,7 @@ mod sessions;
 
 pub(crate) use checksums::Changes;
 pub(crate) use columns::{LostColumn, lost_columns};
+pub(crate) use definers::account_name;
 pub(crate) use definitions::DATABASE_COLLATION;
 pub(crate) use holders::InTheWay;
 pub use inventory::Found;
@@ -215,6 +217,11 @@ impl Probe {
     /// Whether the connection is given up.
     pub(crate) fn is_gone(&self) -> bool {
         self.health.gone
+    }
+
+    /// The server's number for what was wrong with the last question; 0 when nothing was.
+    fn error_number(&self) -> u16 {
+        self.health.error
     }
 
     /// Whether the last question was given up because of another's lock.

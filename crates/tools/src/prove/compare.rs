@@ -3,7 +3,7 @@
 use super::expect::{Expected, without_system_noise};
 use super::feed::quoted;
 use super::load::{Loaded, Restore, SYSTEM_DATABASE};
-use super::values::TableReader;
+use super::values::{BrokenView, TableReader};
 use crate::error::ToolError;
 use crate::probe::Probe;
 use mykeeper_domain::inventory::DatabaseInventory;
@@ -31,11 +31,16 @@ impl Restore<'_> {
         if let Ok(inventory) = &mut found {
             probe.define(inventory).await?;
         }
+        let mut found = found?;
         let mut differences = Vec::new();
         let (mut objects_compared, mut rows_compared) = (0, 0);
         let (mut tables_exact, mut tables_counted) = (0, 0);
         let mut measure = expected.databases.get(database).cloned().unwrap_or_default();
-        match found?.databases.remove(&target) {
+        if database != SYSTEM_DATABASE {
+            let definers = self.dangling(&mut probe, (database, &target), (&measure, &mut found));
+            differences.extend(definers.await?);
+        }
+        match found.databases.remove(&target) {
             None => differences.push(difference(database, "database", "present", MISSING)),
             Some(mut found) => {
                 if database == SYSTEM_DATABASE {
@@ -65,7 +70,8 @@ impl Restore<'_> {
                 rows_compared = found.tables.values().filter_map(|table| table.rows).sum();
                 objects_compared = count_objects(&measure);
                 differences.extend(measure.differences(database, &found, expected.coverage));
-                for broken in reader.try_views(&target, &found).await? {
+                let broken = self.try_views(&reader, (database, &target), &found).await?;
+                for broken in broken {
                     let object = format!("view {}", broken.view);
                     differences.push(difference(
                         database,
@@ -103,6 +109,34 @@ impl Restore<'_> {
             started_at: loaded.started_at.unwrap_or_else(|| self.env.clock.now()),
             finished_at: self.env.clock.now(),
         })
+    }
+
+    /// Opens every view as its definer may. What it takes more rights for than are known is told in the log: the source
+    /// may have given them by a role, or by a plugin.
+    async fn try_views(
+        &self,
+        reader: &TableReader<'_>,
+        (database, target): (&str, &str),
+        found: &DatabaseInventory,
+    ) -> Result<Vec<BrokenView>, ToolError> {
+        let first = reader.try_views(target, found).await?;
+        if first.is_empty() {
+            return Ok(first);
+        }
+        self.empower_definers().await?;
+        let broken = reader.try_views(target, found).await?;
+        for opened in first
+            .iter()
+            .filter(|view| broken.iter().all(|other| other.view != view.view))
+        {
+            let text = format!(
+                "{database}: view {} can be selected from when its definers may do everything, and not with the rights \
+                 that the evidence knows of: {}",
+                opened.view, opened.cause
+            );
+            self.env.log.line("mykeeper", &text);
+        }
+        Ok(broken)
     }
 
     /// Tries the job's statements, each against the database it names; yields them all.

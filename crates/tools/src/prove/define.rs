@@ -4,7 +4,6 @@ use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::layout::SetFile;
 use super::load::{Loaded, Restore};
 use crate::error::ToolError;
-use mykeeper_domain::inventory::DatabaseInventory;
 use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +23,7 @@ impl Restore<'_> {
         databases: &[&String],
         loaded: &mut BTreeMap<String, Loaded>,
     ) -> Result<(), ToolError> {
+        self.create_known_definers().await?;
         // A view may call a function: these come first. Neither they nor triggers are resolved as they are created.
         for database in databases {
             let Some(files) = self.layout.databases.get(*database) else {
@@ -182,55 +182,6 @@ impl Restore<'_> {
                     "mykeeper",
                     &format!("{database}: view {view} stands on a view that is left out"),
                 );
-            }
-        }
-        Ok(())
-    }
-
-    /// What the evidence knows of a database.
-    fn known(&self, database: &str) -> Option<&DatabaseInventory> {
-        self.request.evidence?.inventory.databases.get(database)
-    }
-
-    /// Makes the accounts that definers name: without them a good view cannot be selected from.
-    pub(super) async fn create_definers(&self) -> Result<(), ToolError> {
-        const SQL: &str = "SELECT CONVERT(DEFINER USING utf8mb4) FROM information_schema.VIEWS \
-                           UNION SELECT CONVERT(DEFINER USING utf8mb4) FROM information_schema.ROUTINES \
-                           UNION SELECT CONVERT(DEFINER USING utf8mb4) FROM information_schema.TRIGGERS";
-        let query = |error: sqlx::Error| ToolError::Query {
-            action: "list the definers".to_owned(),
-            server: "throwaway".to_owned(),
-            cause: error.to_string(),
-        };
-        let mut connection = self.server.connect().await?;
-        let rows = sqlx::query(SQL).fetch_all(&mut connection).await.map_err(query)?;
-        let mut feeder = Feeder::connect(self.server.socket()).await?;
-        feeder.execute(b"SET NAMES utf8mb4").await?;
-        feeder
-            .execute(b"SET SESSION sql_mode='NO_BACKSLASH_ESCAPES'")
-            .await?;
-        for row in rows {
-            let Ok(bytes) = row.try_get_unchecked::<Vec<u8>, _>(0) else {
-                continue;
-            };
-            let definer = String::from_utf8_lossy(&bytes).into_owned();
-            let (user, host) = definer.rsplit_once('@').unwrap_or((&definer, ""));
-            let text = |text: &str| format!("'{}'", text.replace('\'', "''"));
-            let statements = if host.is_empty() {
-                [
-                    format!("CREATE ROLE {}", text(user)),
-                    format!("GRANT ALL ON *.* TO {}", text(user)),
-                ]
-            } else {
-                let account = format!("{}@{}", text(user), text(host));
-                [
-                    format!("CREATE USER {account}"),
-                    format!("GRANT ALL ON *.* TO {account}"),
-                ]
-            };
-            // One may exist: the system's own, which may look at nothing but the server's own tables.
-            for statement in statements {
-                feeder.execute(statement.as_bytes()).await?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 
 pub(crate) mod compare;
 pub(crate) mod define;
+mod definers;
 mod early;
 pub(crate) mod expect;
 pub(crate) mod feed;

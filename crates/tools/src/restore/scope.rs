@@ -89,6 +89,7 @@ impl Scope {
         };
         Inventory {
             databases: self.databases.iter().filter_map(one).collect(),
+            definers: held.definers.clone(),
         }
     }
 }

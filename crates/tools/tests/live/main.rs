@@ -5,6 +5,8 @@ mod bench;
 #[cfg(test)]
 mod checksums;
 #[cfg(test)]
+mod definers;
+#[cfg(test)]
 mod prove_damaged_sets;
 #[cfg(test)]
 mod prove_good_sets;

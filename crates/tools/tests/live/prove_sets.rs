@@ -32,6 +32,8 @@ pub(crate) struct Set {
     pub(crate) databases: Vec<String>,
     pub(crate) evidence: Evidence,
     pub(crate) files: Vec<FileEntry>,
+    /// What the dump said was worth a look.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// How a set is dumped.
@@ -193,6 +195,7 @@ pub(crate) async fn make_set_by(
         databases,
         evidence,
         files: manifest(dir),
+        warnings: dumped.warnings,
     }
 }
 
@@ -211,6 +214,7 @@ impl Set {
             databases: self.databases.clone(),
             evidence: self.evidence.clone(),
             files: self.files.clone(),
+            warnings: self.warnings.clone(),
         }
     }
 
