@@ -37,7 +37,7 @@ macro_rules! insert_row {
         .bind(to_wall($backup.started_at, $zone))
         .bind(to_wall($backup.finished_at, $zone))
         .bind($backup.elapsed_seconds)
-        .bind($backup.databases.join(","))
+        .bind($backup.selected_by.clone().unwrap_or_else(|| $backup.databases.join(",")))
         .bind($backup.complete.iter().map(|part| if *part { "Y" } else { "N" }).collect::<Vec<_>>().join(","))
         .bind($backup.size_text.as_str())
         .bind($backup.dir.to_string_lossy().into_owned())

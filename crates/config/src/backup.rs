@@ -89,6 +89,7 @@ pub(crate) fn read<'d>(
         reserve: reserve?,
         checksum: checksum?,
         lock,
+        as_pybackup: None,
     }))
 }
 

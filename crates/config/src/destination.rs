@@ -84,6 +84,7 @@ fn read(entry: &Entry<'_>, base: &Path) -> Option<Destination> {
         source_address: address?,
         bandwidth_limit: bandwidth_limit?,
         ssh: ssh?,
+        recorded_as: None,
     })
 }
 

@@ -15,8 +15,13 @@ use std::path::{Path, PathBuf};
 /// which is how pybackup's users find theirs.
 pub fn relative_path(backup: &Backup, zone: Tz) -> String {
     let id = backup.id.to_string();
-    let day_of_dir = (backup.dir.file_name().and_then(|name| name.to_str()) == Some(id.as_str()))
-        .then(|| backup.dir.parent()?.file_name()?.to_str())
+    // pybackup's own sets are found by their time, whatever their folder was called.
+    let dir = match backup.node {
+        Some(_) => backup.folder(),
+        None => backup.dir.clone(),
+    };
+    let day_of_dir = (dir.file_name().and_then(|name| name.to_str()) == Some(id.as_str()))
+        .then(|| dir.parent()?.file_name()?.to_str())
         .flatten()
         .filter(|day| chrono::NaiveDate::parse_from_str(day, "%Y-%m-%d").is_ok());
     let day = day_of_dir.map_or_else(|| day_folder(backup.started_at, zone), str::to_owned);
@@ -52,14 +57,7 @@ pub fn original(backup: &Backup, node: &NodeName) -> Option<PathBuf> {
     if backup.node.as_ref().is_some_and(|maker| maker != node) {
         return None;
     }
-    let id = backup.id.to_string();
-    let own = backup.dir.file_name().and_then(|name| name.to_str()) == Some(id.as_str());
-    // pybackup wrote the day's folder in some versions, the last database's in others.
-    Some(if own {
-        backup.dir.clone()
-    } else {
-        backup.dir.join(id)
-    })
+    Some(backup.folder())
 }
 
 /// The first of `places` that is there.

@@ -186,12 +186,13 @@ impl Rebuild<'_> {
 
     fn role(&self, backup: &Backup, folder: &Path) -> Role {
         let is_at_destination = self.destinations.iter().any(|root| folder.starts_with(root));
-        let is_here = backup.dir.is_dir();
-        let is_own = backup.dir.canonicalize().is_ok_and(|own| own == folder);
+        let place = backup.folder();
+        let is_here = place.is_dir();
+        let is_own = place.canonicalize().is_ok_and(|own| own == folder);
         if backup.node.as_ref() != Some(self.node) || is_own || !(is_here || is_at_destination) {
             Role::Own
         } else {
-            Role::CopyOf(backup.dir.clone())
+            Role::CopyOf(place)
         }
     }
 
@@ -243,12 +244,12 @@ impl Rebuild<'_> {
         }
         if let Some(known) = self.catalog.backup(id).await? {
             let is_elsewhere = known.node.as_ref() == Some(self.node)
-                && known.dir.canonicalize().is_ok_and(|dir| dir != folder);
+                && known.folder().canonicalize().is_ok_and(|dir| dir != folder);
             if known.deletion == Deletion::Deleted {
                 let reason = "the catalog has it marked as deleted, and it is there".to_owned();
                 return Ok(finding(Outcome::Present, Some(reason)));
             } else if is_elsewhere {
-                let reason = format!("a copy of the set in {}", known.dir.display());
+                let reason = format!("a copy of the set in {}", known.folder().display());
                 return Ok(finding(Outcome::Copy, Some(reason)));
             }
             return Ok(finding(Outcome::Present, None));
@@ -256,7 +257,8 @@ impl Rebuild<'_> {
         let missing = missing_files(folder, &manifest).await;
         let mut backup = settle(backup, &missing);
         backup.rebuilt_at = Some(self.now);
-        let is_moved = !backup.dir.is_dir() && !self.destinations.iter().any(|root| folder.starts_with(root));
+        let is_moved =
+            !backup.folder().is_dir() && !self.destinations.iter().any(|root| folder.starts_with(root));
         // Moved since, with the disk that it lies on, say. On another machine the maker's own place stays, and so it
         // does for a copy.
         if backup.node.as_ref() == Some(self.node) && is_moved {

@@ -94,7 +94,7 @@ async fn is_made(environment: &Environment, set: &Backup) -> bool {
     if !set.is_complete() || set.deletion != Deletion::None {
         return false;
     }
-    environment.disk.is_dir(&set.dir).await.unwrap_or_else(|error| {
+    environment.disk.is_dir(&set.folder()).await.unwrap_or_else(|error| {
         tracing::warn!(set = %set.id, %error, "whether a complete set is still there is not known: it is not made again");
         true
     })

@@ -61,6 +61,9 @@ pub struct Backup {
     pub elapsed_seconds: i64,
     /// `backuped_db`.
     pub databases: Vec<String>,
+    /// What `backuped_db` says in place of them: the expression that chose them on pybackup's command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected_by: Option<String>,
     /// `is_complete`: one for each database, or one for all.
     pub complete: Vec<bool>,
     /// Why it is not complete.
@@ -118,6 +121,17 @@ impl Backup {
     /// Every part of it is there.
     pub fn is_complete(&self) -> bool {
         !self.complete.is_empty() && self.complete.iter().all(|part| *part)
+    }
+
+    /// The set's own folder on the node that made it. `bk_dir` may be the folder above it, as pybackup writes it, or one
+    /// within it, as some of its versions did.
+    pub fn folder(&self) -> PathBuf {
+        let id = self.id.to_string();
+        let own = self
+            .dir
+            .ancestors()
+            .find(|dir| dir.file_name().and_then(|name| name.to_str()) == Some(id.as_str()));
+        own.map_or_else(|| self.dir.join(&id), PathBuf::from)
     }
 
     /// Its last transfer succeeded (`Y`, `N,N,Y`).

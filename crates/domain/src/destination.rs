@@ -196,6 +196,15 @@ pub struct Destination {
     pub bandwidth_limit: Option<u64>,
     /// For ssh.
     pub ssh: SshOptions,
+    /// What `remote_dest` says; `None`: the URL.
+    pub recorded_as: Option<String>,
+}
+
+impl Destination {
+    /// What `remote_dest` says of a set that goes there.
+    pub fn remote_dest(&self) -> String {
+        self.recorded_as.clone().unwrap_or_else(|| self.url.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -168,6 +168,19 @@ id! {
     BackupId
 }
 
+impl BackupId {
+    /// A new identity as pybackup makes them (UUID version 1), for those who tell a set's time from it. No address of
+    /// this machine is in it.
+    pub fn generate_as_pybackup() -> Self {
+        let random = Uuid::new_v4().into_bytes();
+        let mut node = [0; 6];
+        node.copy_from_slice(&random[..6]);
+        // The bit that no network card's address has.
+        node[0] |= 1;
+        Self(Uuid::now_v1(&node))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,5 +199,8 @@ mod tests {
     fn backup_ids_print_as_pybackup_wrote_them() {
         let text = "bcd36dc6-c9e7-11e7-9e30-005056b15d9c";
         assert_eq!(text.parse::<BackupId>().unwrap().to_string(), text);
+        let (one, other) = (BackupId::generate_as_pybackup(), BackupId::generate_as_pybackup());
+        assert_eq!(one.as_uuid().get_version_num(), 1);
+        assert_ne!(one, other);
     }
 }

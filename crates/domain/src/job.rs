@@ -223,6 +223,20 @@ pub struct BackupTask {
     pub checksum: ChecksumLimit,
     /// See [`LockPolicy`].
     pub lock: LockPolicy,
+    /// See [`AsPybackup`]; `None` for every job of a schedule.
+    pub as_pybackup: Option<AsPybackup>,
+}
+
+/// What makes a set one of pybackup's, for its command line alone: the set goes to `<directory>/<bk_id>/` with a folder
+/// for each database, its `bk_id` is a UUID of version 1, `bk_dir` is `directory`, and the dump is tried once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsPybackup {
+    /// `bk_command`, the password masked; the databases are added to it where nothing in it names them.
+    pub command: String,
+    /// What `backuped_db` says in place of the databases: the `regex=` or `tables-list=` that chose them.
+    pub selected_by: Option<String>,
+    /// A regular expression of mydumper's that chooses among the tables of the job's databases.
+    pub regex: Option<String>,
 }
 
 /// `[transfer.NAME]`

@@ -106,13 +106,16 @@ impl BackupRow {
         };
         let started = instant("started_ms", self.started_ms, self.start_wall.as_ref())?;
         let finished = instant("finished_ms", self.finished_ms, self.end_wall.as_ref())?;
-        let databases = match &self.databases_json {
+        let databases: Vec<String> = match &self.databases_json {
             Some(json) => place.json("databases_json", json)?,
             None => comma_list(self.backuped_db.as_deref())
                 .into_iter()
                 .map(str::to_owned)
                 .collect(),
         };
+        let selected_by = self
+            .backuped_db
+            .filter(|list| self.databases_json.is_some() && *list != databases.join(","));
         let consistency = match self.consistency.as_deref() {
             None => None,
             Some("all") => Some(Consistency::All),
@@ -144,6 +147,7 @@ impl BackupRow {
             finished_at: finished.or(started).unwrap_or(DateTime::UNIX_EPOCH),
             elapsed_seconds: self.elapsed_time.unwrap_or(0),
             databases,
+            selected_by,
             complete: comma_list(self.is_complete.as_deref())
                 .into_iter()
                 .map(|part| part == "Y")

@@ -85,7 +85,8 @@ async fn view(look: &Look, id: BackupId) -> anyhow::Result<(Backup, SetView)> {
 
 /// What the set's own folder says of its contents; nothing where that cannot be read.
 async fn own_record(backup: &Backup) -> (Option<Evidence>, Vec<FileEntry>) {
-    let reading = tokio::time::timeout(READ_WITHIN, read_set_record(&backup.dir));
+    let folder = backup.folder();
+    let reading = tokio::time::timeout(READ_WITHIN, read_set_record(&folder));
     match reading.await {
         Ok(Ok(Some((manifest, evidence, _)))) if evidence.backup.id == backup.id => {
             (Some(evidence), manifest.files)
@@ -98,7 +99,7 @@ async fn own_record(backup: &Backup) -> (Option<Evidence>, Vec<FileEntry>) {
         Err(_) => {
             say(&format!(
                 "what is in the set is not known: {} does not answer within {} s",
-                backup.dir.display(),
+                folder.display(),
                 READ_WITHIN.as_secs()
             ));
             (None, Vec::new())
@@ -122,7 +123,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
         "run",
         backup.run_id.map(|run| run.to_string()).unwrap_or_default(),
     );
-    line("folder", backup.dir.display().to_string());
+    line("folder", backup.folder().display().to_string());
     line(
         "dumped",
         format!(

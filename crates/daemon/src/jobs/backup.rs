@@ -1,5 +1,8 @@
 //! Makes a set: databases resolved, dumped, judged by all the evidence, recorded; then sent.
 
+mod as_pybackup;
+mod draft;
+
 use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::limits::Limited;
@@ -7,18 +10,20 @@ use crate::locate::day_folder;
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
-use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
+use draft::{Drafting, draft_backup};
+use mykeeper_domain::backup::{BACKUP_FAILED, Backup};
 use mykeeper_domain::evidence::Evidence;
-use mykeeper_domain::job::BackupTask;
+use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
+use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::server::Server;
 use mykeeper_domain::{BackupId, counted, run::RunState};
 use mykeeper_tools::mydumper::{
-    DumpOptions, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump, write_set_record,
+    DumpOptions, DumpRequest, DumpResult, MydumperInfo, TableScope, detect_mydumper, run_dump,
+    write_set_record,
 };
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::{ServerConnection, ToolError, tells_of_lasting};
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,11 +50,19 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             set.clone()
         }
         None => {
-            context
-                .attempts(context.first_attempt(), |number| {
-                    Box::pin(attempt(context, task, &server, number))
-                })
-                .await?
+            let policy = match task.as_pybackup {
+                Some(_) => &RetryPolicy::NONE,
+                None => &context.job.retry,
+            };
+            let made = context.attempts_by(policy, context.first_attempt(), |number| {
+                Box::pin(attempt(context, task, &server, number))
+            });
+            match made.await {
+                Err(error) if task.as_pybackup.is_some() => {
+                    return Err(as_pybackup::send_what_is_whole(context, task, error).await);
+                }
+                made => made?,
+            }
         }
     };
     let dumped = format!(
@@ -104,6 +117,10 @@ struct Preparation {
     info: MydumperInfo,
     connection: ServerConnection,
     databases: Vec<String>,
+    /// Only these of their tables.
+    tables: Option<TableScope>,
+    /// The job's options in the words of the installed mydumper.
+    options: Vec<MydumperOption>,
     /// What was asked for and is not there: worth a look.
     unmatched: Vec<String>,
 }
@@ -117,10 +134,15 @@ async fn attempt(
 ) -> Result<Backup, JobError> {
     // Held until the dump has ended; what is sent afterwards is the destination's business.
     let permit = context.permit(&Limited::Server(task.server.clone())).await?;
-    let id = BackupId::generate();
     let started_at = context.clock().now();
-    let day = day_folder(started_at, context.settings.catalog.timezone);
-    let set_dir = task.directory.join(day).join(id.to_string());
+    let (id, set_dir) = match task.as_pybackup {
+        Some(_) => as_pybackup::place(task),
+        None => {
+            let id = BackupId::generate();
+            let day = day_folder(started_at, context.settings.catalog.timezone);
+            (id, task.directory.join(day).join(id.to_string()))
+        }
+    };
     let attempt = context.begin_attempt(number, Some((id, set_dir.clone()))).await?;
     context.say(format!("attempt {number}: set {id} in {}", set_dir.display()));
     let mut exit_status = None;
@@ -163,11 +185,14 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let tools = context.tools();
     let info = detect_mydumper(tools.supervisor, &context.settings.tools.mydumper).await?;
     context.say(format!("dumper: {}", info.banner));
-    let options = DumpOptions::read(&info, &task.mydumper)?;
+    let asked = as_pybackup::in_words_of(context, task, &info);
+    let options = DumpOptions::read(&info, &asked)?;
     let connection = context.environment.connection(server)?;
     let mut probe = Probe::connect(&connection).await?;
     let present = probe.databases().await?;
-    let databases = task.databases.select(present.iter().map(String::as_str));
+    let mut databases = task.databases.select(present.iter().map(String::as_str));
+    let tables = as_pybackup::choose_tables(task, &info, &mut probe, &mut databases).await?;
+    let options = options.narrowed(tables.as_ref());
     let mut unmatched: Vec<String> = task
         .databases
         .unmatched(&present)
@@ -227,6 +252,8 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         info,
         connection,
         databases,
+        tables,
+        options: asked,
         unmatched,
     })
 }
@@ -242,130 +269,17 @@ async fn dump(
         connection: &prepared.connection,
         databases: &prepared.databases,
         consistency: task.consistency,
-        options: &task.mydumper,
+        options: &prepared.options,
+        tables: prepared.tables.as_ref(),
         set_dir,
         private_dir: context.private.path(),
         limits: context.limits(),
         lock: task.lock,
         checksum: task.checksum,
     };
-    Ok(run_dump(&request, &context.tools()).await?)
-}
-
-/// What was settled before the dump began.
-struct Drafting<'a> {
-    id: BackupId,
-    started_at: chrono::DateTime<chrono::Utc>,
-    set_dir: &'a Path,
-    tool_version: &'a str,
-}
-
-/// The set's row as the dump's evidence has it.
-fn draft_backup(
-    context: &RunContext,
-    task: &BackupTask,
-    server: &Server,
-    drafting: &Drafting<'_>,
-    dump: &DumpResult,
-) -> Backup {
-    let Drafting {
-        id,
-        started_at,
-        set_dir,
-        tool_version,
-    } = *drafting;
-    let finished_at = context.clock().now();
-    let complete = !dump.complete.is_empty() && dump.complete.iter().all(|part| *part);
-    let size_bytes = dump.files.iter().map(|file| file.size_bytes).sum();
-    let mut databases: Vec<String> = Vec::new();
-    for part in &dump.parts {
-        databases.extend(part.databases.iter().cloned());
-    }
-    let reason = if complete {
-        (!dump.warnings.is_empty()).then(|| dump.warnings.join("; "))
-    } else {
-        let ended = dump.ended.iter().map(ToString::to_string);
-        let parts = dump.parts.iter().flat_map(|part| part.reasons.iter().cloned());
-        let mut seen = HashSet::new();
-        // Each part that was ended from here tells it too.
-        let reasons: Vec<String> = ended
-            .chain(parts)
-            .filter(|reason| seen.insert(reason.clone()))
-            .collect();
-        for reason in &reasons {
-            context.say(reason);
-        }
-        let untold = reasons.len().saturating_sub(REASONS_TOLD);
-        let mut told = reasons
-            .into_iter()
-            .take(REASONS_TOLD)
-            .collect::<Vec<_>>()
-            .join("; ");
-        if untold > 0 {
-            told.push_str(&format!("; and {untold} more, see the run's log"));
-        }
-        Some(if told.is_empty() {
-            "the dump is not complete".to_owned()
-        } else {
-            told
-        })
-    };
-    let remote_dest = if !complete {
-        BACKUP_FAILED.to_owned()
-    } else {
-        task.transfer_to
-            .first()
-            .and_then(|name| context.settings.destinations.get(name))
-            .map_or_else(
-                || LOCAL_BACKUP.to_owned(),
-                |destination| destination.url.to_string(),
-            )
-    };
-    Backup {
-        id,
-        node: Some(context.environment.node.clone()),
-        job: Some(context.job.name.clone()),
-        run_id: Some(context.run),
-        bk_server: server.address.clone(),
-        tag: server.tag.clone(),
-        started_at,
-        finished_at,
-        elapsed_seconds: (finished_at - started_at).num_seconds(),
-        databases,
-        complete: dump.complete.clone(),
-        reason,
-        size_bytes: Some(size_bytes),
-        size_text: du_size(size_bytes),
-        dir: set_dir.to_path_buf(),
-        consistency: Some(task.consistency),
-        transfer_to: task.transfer_to.clone(),
-        transfer_started_at: None,
-        transfer_finished_at: None,
-        transfer_complete: match (complete, task.transfer_to.is_empty()) {
-            (false, _) => BACKUP_FAILED.to_owned(),
-            (true, true) => LOCAL_BACKUP.to_owned(),
-            (true, false) => String::new(),
-        },
-        remote_dest,
-        master_status: dump.master_status.clone(),
-        slave_status: dump.slave_status.clone(),
-        tool_version: tool_version.to_owned(),
-        server_version: dump.server_version.clone(),
-        pybackup_version: MADE_BY.to_owned(),
-        command: dump.command.clone(),
-        deletion: Deletion::None,
-        deletion_reason: None,
-        validate_status: ValidateStatus::NotTried,
-        manifest_blake3: None,
-        lock_waited_ms: whole(dump.parts.iter().map(|part| part.lock_waited_ms)),
-        lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
-        rebuilt_at: None,
-    }
-}
-
-/// The sum of what is known; `None` when nothing is.
-fn whole(times: impl Iterator<Item = Option<u64>>) -> Option<u64> {
-    times.flatten().reduce(u64::saturating_add)
+    let mut dump = run_dump(&request, &context.tools()).await?;
+    as_pybackup::lay_out(context, task, set_dir, &mut dump).await;
+    Ok(dump)
 }
 
 /// Writes evidence and manifest beside the data, then the set's row. An incomplete set is recorded, then reported as an error.

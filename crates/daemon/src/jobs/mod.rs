@@ -322,13 +322,23 @@ impl RunContext {
     pub async fn attempts<'a, T: Send>(
         &'a self,
         first: u32,
+        attempt: impl FnMut(u32) -> BoxFuture<'a, Result<T, JobError>> + Send,
+    ) -> Result<T, JobError> {
+        self.attempts_by(&self.job.retry, first, attempt).await
+    }
+
+    /// Tries as often as `policy` says.
+    pub async fn attempts_by<'a, T: Send>(
+        &'a self,
+        policy: &RetryPolicy,
+        first: u32,
         mut attempt: impl FnMut(u32) -> BoxFuture<'a, Result<T, JobError>> + Send,
     ) -> Result<T, JobError> {
         let mut number = first;
         loop {
             match attempt(number).await {
                 Ok(done) => return Ok(done),
-                Err(error) => self.before_next_attempt(&self.job.retry, number, error).await?,
+                Err(error) => self.before_next_attempt(policy, number, error).await?,
             }
             number += 1;
         }

@@ -314,7 +314,7 @@ pub async fn send_with_retries(
         JobError::fatal(format!(
             "set {} cannot be sent: its folder {} is not there",
             backup.id,
-            backup.dir.display()
+            backup.folder().display()
         ))
     })?;
     let sending = Sending::prepare(context, backup, destination, set_dir)?;

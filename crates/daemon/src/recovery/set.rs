@@ -183,6 +183,7 @@ fn unfinished_set(
         lock_waited_ms: None,
         lock_held_ms: None,
         rebuilt_at: None,
+        selected_by: None,
     };
     let manifest = Manifest {
         version: FORMAT_VERSION,

@@ -153,6 +153,7 @@ impl Stage {
             lock_waited_ms: None,
             lock_held_ms: None,
             rebuilt_at: None,
+            selected_by: None,
         };
         let mut manifest = Manifest {
             version: FORMAT_VERSION,

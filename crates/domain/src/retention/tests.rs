@@ -42,6 +42,7 @@ fn set(started_at: DateTime<Utc>) -> Backup {
         lock_waited_ms: None,
         lock_held_ms: None,
         rebuilt_at: None,
+        selected_by: None,
     }
 }
 

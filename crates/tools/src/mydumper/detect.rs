@@ -69,6 +69,14 @@ pub async fn detect_mydumper(supervisor: &Supervisor, program: &Path) -> Result<
     })
 }
 
+/// What `program` says of its own options.
+///
+/// # Errors
+/// [`ToolError::NotInstalled`], or it does not answer.
+pub async fn ask_for_help(supervisor: &Supervisor, program: &Path) -> Result<Vec<String>, ToolError> {
+    ask(supervisor, program, "--help").await
+}
+
 async fn ask(supervisor: &Supervisor, program: &Path, question: &str) -> Result<Vec<String>, ToolError> {
     let limits = Limits {
         timeout: Some(ANSWER_LIMIT),

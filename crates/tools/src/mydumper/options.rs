@@ -2,6 +2,8 @@
 
 use super::detect::MydumperInfo;
 use super::plan::by_name;
+use super::renamed::advice_on;
+use super::scope::TableScope;
 use crate::error::ToolError;
 use crate::probe::PrivilegeNeed;
 use mykeeper_domain::inventory::{Coverage, Inventory};
@@ -54,18 +56,6 @@ const OURS: [(&str, &str); 26] = [
     ("stream", "mykeeper handles the finished files"),
     ("user", "the account comes from the server in mykeeper.toml"),
     ("version", "it makes no set"),
-];
-
-/// Options of 0.10 that later versions know under another name.
-const RENAMED: [(&str, &str); 5] = [
-    (
-        "less-locking",
-        "leave it out: later versions lock less by themselves",
-    ),
-    ("lock-all-tables", "write \"sync-thread-lock-mode=LOCK_ALL\""),
-    ("no-locks", "write \"sync-thread-lock-mode=NO_LOCK\""),
-    ("success-on-1146", "write \"ignore-errors=1146\""),
-    ("trx-consistency-only", "write \"trx-tables\""),
 ];
 
 /// Tables of the schema `mysql` that mydumper leaves to the server.
@@ -166,6 +156,17 @@ impl DumpOptions {
                 .collect(),
             names,
         })
+    }
+
+    /// Cuts them down to some tables, whatever else they ask for.
+    #[must_use]
+    pub fn narrowed(mut self, scope: Option<&TableScope>) -> Self {
+        if let Some(scope) = scope {
+            self.coverage.routines &= scope.programs;
+            self.coverage.events &= scope.programs;
+            self.tables = Some(scope.tables.clone());
+        }
+        self
     }
 
     /// Whether the job gives the option.
@@ -272,10 +273,7 @@ fn mistake(info: &MydumperInfo, option: &MydumperOption) -> Option<String> {
         ));
     }
     if !info.knows(name) {
-        let advice = RENAMED
-            .iter()
-            .find(|(old, _)| *old == name)
-            .map(|(_, instead)| (*instead).to_owned())
+        let advice = advice_on(name)
             .or_else(|| nearest(name, &info.options).map(|near| format!("did you mean {near:?}?")))
             .unwrap_or_else(|| "see its --help".to_owned());
         return Some(format!(

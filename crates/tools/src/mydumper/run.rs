@@ -8,6 +8,7 @@ use super::option_file::OptionFile;
 use super::options::DumpOptions;
 use super::part::{command_text, run_parts};
 use super::plan::{PlanInput, plan_dump};
+use super::scope::TableScope;
 use super::verdict::TableName;
 use crate::connection::ServerConnection;
 use crate::env::ToolEnv;
@@ -43,6 +44,8 @@ pub struct DumpRequest<'a> {
     pub consistency: Consistency,
     /// The job's options.
     pub options: &'a [MydumperOption],
+    /// Only these tables of the databases.
+    pub tables: Option<&'a TableScope>,
     /// `<dir>/<date>/<bk_id>`, there and empty.
     pub set_dir: &'a Path,
     /// For option files; only we may enter it.
@@ -104,7 +107,7 @@ pub(super) struct Before {
 /// Only where nothing was started: a mistake in the options, a server that cannot be reached, a database that is not
 /// there, a folder that cannot be written, mydumper missing. All else is told in the result.
 pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<DumpResult, ToolError> {
-    let options = DumpOptions::read(request.info, request.options)?;
+    let options = DumpOptions::read(request.info, request.options)?.narrowed(request.tables);
     let before = tokio::select! {
         biased;
         () = env.cancel.cancelled() => {

@@ -368,7 +368,7 @@ pub(crate) async fn lay_out(
 }
 
 /// `CREATE DATABASE` files whose names tell no database that is known, with what stands before it in their names.
-fn foreign_creates(files: &[SetFile], known: &Known<'_>) -> Vec<(String, SetFile)> {
+pub(crate) fn foreign_creates(files: &[SetFile], known: &Known<'_>) -> Vec<(String, SetFile)> {
     files
         .iter()
         .filter_map(|file| {
@@ -380,7 +380,7 @@ fn foreign_creates(files: &[SetFile], known: &Known<'_>) -> Vec<(String, SetFile
 }
 
 /// Names of databases from what their `CREATE DATABASE` files say, each with what stands before it in its name.
-fn learn_names(creates: Vec<(String, String, SetFile)>, known: &mut Known<'_>) {
+pub(crate) fn learn_names(creates: Vec<(String, String, SetFile)>, known: &mut Known<'_>) {
     let is_unknown = known.databases.is_empty();
     for (prefix, created, file) in creates {
         if known.databases.contains(&prefix) {

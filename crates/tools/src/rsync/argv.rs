@@ -228,6 +228,7 @@ mod tests {
                 identity_file: Some("/etc/my keeper/id".into()),
                 known_hosts_file: Some("/etc/mykeeper/known".into()),
             },
+            recorded_as: None,
         }
     }
 

@@ -328,6 +328,7 @@ fn support_record(
         lock_waited_ms: None,
         lock_held_ms: None,
         rebuilt_at: None,
+        selected_by: None,
     };
     let evidence = mykeeper_domain::evidence::Evidence {
         version: FORMAT_VERSION,

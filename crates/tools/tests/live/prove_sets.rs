@@ -111,6 +111,7 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         lock_waited_ms: None,
         lock_held_ms: None,
         rebuilt_at: None,
+        selected_by: None,
     }
 }
 
@@ -160,6 +161,7 @@ pub(crate) async fn make_set_by(
         databases: &databases,
         consistency: how.consistency,
         options: &dump_options(how.compressed),
+        tables: None,
         set_dir: dir,
         private_dir: &bench.sub("private"),
         limits: limits(300),

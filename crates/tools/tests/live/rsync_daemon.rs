@@ -157,6 +157,7 @@ pub(crate) fn destination(url: &str) -> Destination {
         source_address: None,
         bandwidth_limit: None,
         ssh: SshOptions::default(),
+        recorded_as: None,
     }
 }
 

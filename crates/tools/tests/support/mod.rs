@@ -292,6 +292,7 @@ impl Dump {
             databases: &self.databases,
             consistency: self.consistency,
             options: &self.options,
+            tables: None,
             set_dir: &self.set_dir,
             private_dir: &self.private_dir,
             limits: self.limits.clone(),

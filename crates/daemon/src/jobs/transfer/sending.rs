@@ -214,7 +214,7 @@ impl<'a> Sending<'a> {
             started_at: context.clock().now(),
             finished_at: None,
         };
-        let remote_dest = self.destination.url.to_string();
+        let remote_dest = self.destination.remote_dest();
         context
             .environment
             .persist("record a transfer", &context.cancel, |catalog| {

@@ -1,0 +1,142 @@
+//! What is otherwise in a set that pybackup's command line asks for.
+
+use crate::jobs::transfer::{Sent, send_with_retries};
+use crate::jobs::{JobError, RunContext};
+use mykeeper_domain::BackupId;
+use mykeeper_domain::job::{AsPybackup, BackupTask, Consistency, MydumperOption};
+use mykeeper_domain::run::RunState;
+use mykeeper_tools::mydumper::{
+    DumpResult, MydumperInfo, TableScope, resolve_regex, split_by_database, translate,
+};
+use mykeeper_tools::probe::Probe;
+use std::path::{Path, PathBuf};
+
+/// A new set's identity and folder: right below the directory, which is a day's already.
+pub(super) fn place(task: &BackupTask) -> (BackupId, PathBuf) {
+    let id = BackupId::generate_as_pybackup();
+    (id, task.directory.join(id.to_string()))
+}
+
+/// The job's options as the installed mydumper calls them. A schedule says them in its own words, and is told.
+pub(super) fn in_words_of(
+    context: &RunContext,
+    task: &BackupTask,
+    info: &MydumperInfo,
+) -> Vec<MydumperOption> {
+    if task.as_pybackup.is_none() {
+        return task.mydumper.clone();
+    }
+    let (options, said) = translate(info, &task.mydumper);
+    said.iter().for_each(|note| context.say(note));
+    options
+}
+
+/// Cuts `databases` down to those that the job's regular expression means something of, and tells which tables.
+pub(super) async fn choose_tables(
+    task: &BackupTask,
+    info: &MydumperInfo,
+    probe: &mut Probe,
+    databases: &mut Vec<String>,
+) -> Result<Option<TableScope>, JobError> {
+    let regex = task
+        .as_pybackup
+        .as_ref()
+        .and_then(|as_pybackup| as_pybackup.regex.as_ref());
+    let Some(pattern) = regex.filter(|_| !databases.is_empty()) else {
+        return Ok(None);
+    };
+    let inventory = probe.inventory(databases).await?;
+    let scope = resolve_regex(pattern, info, &inventory)?;
+    *databases = scope.databases;
+    Ok(scope.tables)
+}
+
+/// A folder for each database, also where one mydumper wrote them all. A set for which that fails is not complete.
+pub(super) async fn lay_out(context: &RunContext, task: &BackupTask, set_dir: &Path, dump: &mut DumpResult) {
+    let by_database = task.consistency == Consistency::All
+        && task
+            .as_pybackup
+            .as_ref()
+            .is_some_and(|as_pybackup| as_pybackup.selected_by.is_none());
+    if !by_database || dump.ended.is_some() {
+        return;
+    }
+    if let Err(error) = split_by_database(set_dir, dump).await {
+        context.say(error.to_string());
+        dump.complete.fill(false);
+        for part in &mut dump.parts {
+            part.complete = false;
+            part.reasons.push(error.to_string());
+        }
+    }
+}
+
+/// `bk_command`: as pybackup writes it, with the databases at its end where it does not name them.
+pub(super) fn command(as_pybackup: &AsPybackup, databases: &[String]) -> String {
+    if as_pybackup.selected_by.is_some() || as_pybackup.command.contains(" --database=") {
+        return as_pybackup.command.clone();
+    }
+    format!("{} database={}", as_pybackup.command, databases.join(","))
+}
+
+/// `file,position,gtid`, of which the last may be empty.
+pub(super) fn position(status: &str) -> String {
+    match status.matches(',').count() {
+        1 => format!("{status},"),
+        _ => status.to_owned(),
+    }
+}
+
+/// The databases that were dumped as they should be go their way, though others were not: the set's row says which, and
+/// the run has failed. Gives the error that the run ends with.
+pub(super) async fn send_what_is_whole(context: &RunContext, task: &BackupTask, error: JobError) -> JobError {
+    let Some(id) = error.bk_id.filter(|_| error.state == RunState::Failed) else {
+        return error;
+    };
+    let backup = match context.environment.catalog.backup(id).await {
+        Ok(Some(backup)) if backup.complete.contains(&true) && backup.manifest_blake3.is_some() => backup,
+        _ => return error,
+    };
+    let mut reason = error.reason.clone();
+    for destination in &task.transfer_to {
+        match send_with_retries(context, &backup, destination).await {
+            Ok(Sent::Arrived) => reason.push_str(&format!(
+                "; the databases that are whole were sent to {destination}"
+            )),
+            Ok(Sent::ByAnother) => {}
+            Err(failed) if failed.state == RunState::Cancelled => return failed.about(id),
+            Err(failed) => reason.push_str(&format!(
+                "; those that are whole were not sent: {}",
+                failed.reason
+            )),
+        }
+    }
+    JobError { reason, ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_columns_read_as_pybackup_wrote_them() {
+        let mut as_pybackup = AsPybackup {
+            command: "mydumper --password=supersecrect --compress".to_owned(),
+            selected_by: None,
+            regex: None,
+        };
+        let databases = ["fandb".to_owned(), "test".to_owned()];
+        assert_eq!(
+            command(&as_pybackup, &databases),
+            "mydumper --password=supersecrect --compress database=fandb,test"
+        );
+        as_pybackup.command.push_str(" --database=fandb");
+        assert_eq!(command(&as_pybackup, &databases[..1]), as_pybackup.command);
+        assert_eq!(position("mysql-bin.000036,61286"), "mysql-bin.000036,61286,");
+        assert_eq!(
+            position("mysql-bin.000036,61286,0-1-7"),
+            "mysql-bin.000036,61286,0-1-7"
+        );
+        assert_eq!(position(""), "");
+    }
+}
