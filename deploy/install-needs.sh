@@ -27,6 +27,7 @@ test_needs=(
   "strings binutils"
   "openssl openssl"
   "git git"
+  "python3 python3-minimal"
   "mount mount"
   "faketime faketime"
   "ip iproute2"

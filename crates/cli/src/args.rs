@@ -116,6 +116,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: CatalogAction,
     },
+    /// pybackup's own command line and conf file, as a link named pybackup or pybackup.py takes them.
+    #[command(disable_help_flag = true)]
+    Pybackup {
+        /// As pybackup takes them; "mykeeper pybackup --help" prints them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<std::ffi::OsString>,
+    },
     /// The configuration files.
     Config {
         #[command(subcommand)]

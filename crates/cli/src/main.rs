@@ -11,7 +11,10 @@ mod surroundings;
 
 use args::{CatalogAction, Cli, Command, ConfigAction};
 use clap::Parser;
+use commands::pybackup::Call;
+use commands::pybackup::hidden::{arguments_out_of_sight, words_begin};
 use failure::{Status, status_of};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// How long work on other threads may hold up the end of the process.
@@ -23,7 +26,16 @@ fn main() -> ExitCode {
     if arguments.nth(1).is_some_and(|first| first == "run-shim") {
         return mykeeper_supervise::shim_main(arguments);
     }
-    let cli = match Cli::try_parse() {
+    // And this: until then a password can be seen.
+    let (arguments, told_password) = match arguments_out_of_sight(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            output::say(&format!("error: {error}"));
+            return Status::Usage.into();
+        }
+    };
+    let program = arguments.first().cloned().unwrap_or_default();
+    let cli = match Cli::try_parse_from(as_mykeeper(arguments)) {
         Ok(cli) => cli,
         Err(error) => {
             drop(error.print());
@@ -46,7 +58,7 @@ fn main() -> ExitCode {
             return Status::Unavailable.into();
         }
     };
-    let result = runtime.block_on(Box::pin(dispatch(cli)));
+    let result = runtime.block_on(Box::pin(dispatch(cli, program, told_password)));
     // Nothing that is left may hold up the end: a folder's removal, say.
     runtime.shutdown_timeout(LEFT_WITHIN);
     match result {
@@ -61,7 +73,20 @@ fn main() -> ExitCode {
     }
 }
 
-async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
+/// A link's arguments as `mykeeper pybackup` would have them.
+fn as_mykeeper(arguments: Vec<OsString>) -> Vec<OsString> {
+    if words_begin(&arguments) != Some(1) {
+        return arguments;
+    }
+    let words = arguments.into_iter().skip(1);
+    ["mykeeper", "pybackup"]
+        .map(OsString::from)
+        .into_iter()
+        .chain(words)
+        .collect()
+}
+
+async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::Result<Status> {
     let Cli {
         config,
         json,
@@ -100,6 +125,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::Config {
             action: ConfigAction::Example { keeper, schedule },
         } => commands::config::example(keeper, schedule),
+        Command::Pybackup { words } => {
+            let call = Call {
+                program,
+                config,
+                told_password,
+            };
+            commands::pybackup::run(&call, words).await
+        }
         Command::RunShim { .. } => Err(failure::Failure::usage("run-shim is for mykeeper itself")),
     }
 }

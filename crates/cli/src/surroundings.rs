@@ -4,6 +4,7 @@ use crate::commands::catalog::NO_TABLES_YET;
 use crate::failure::{Failure, Status};
 use crate::output::{describe_backlog, say};
 use anyhow::Context;
+use chrono_tz::Tz;
 use mykeeper_catalog::{
     Backlog, Catalog, CatalogError, OpenCatalog, embedded_file, is_shared, journal_backlog, open_copy,
     open_empty,
@@ -50,6 +51,24 @@ pub(crate) fn gather() -> Surroundings {
         xdg_state_home: path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state"))),
         credentials_directory: path("CREDENTIALS_DIRECTORY"),
     }
+}
+
+/// The zone of this host's clock on the wall, which is that of pybackup's times: `$TZ`, else what the host is set to.
+/// UTC where neither tells.
+pub(crate) fn local_zone() -> Tz {
+    let named = variable("TZ").and_then(|zone| zone.into_string().ok());
+    let parse = |name: String| name.trim_start_matches(':').parse().ok();
+    named
+        .and_then(parse)
+        .or_else(|| iana_time_zone::get_timezone().ok().and_then(parse))
+        .unwrap_or(Tz::UTC)
+}
+
+/// The folders of `$PATH`.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    variable("PATH")
+        .map(|path| std::env::split_paths(&path).collect())
+        .unwrap_or_default()
 }
 
 /// The log level that the person wants, if any: `MYKEEPER_LOG=debug`.

@@ -135,7 +135,8 @@ fn read_state_dir(top: &mut Section<'_>, surroundings: &Surroundings) -> Option<
     found
 }
 
-fn default_state_dir(surroundings: &Surroundings) -> Option<PathBuf> {
+/// Where there is none in the file.
+pub(crate) fn default_state_dir(surroundings: &Surroundings) -> Option<PathBuf> {
     // systemd separates several with colons; the first is ours.
     let first = surroundings
         .state_directory

@@ -5,6 +5,7 @@ use crate::args::MarkDeletedArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
 use crate::surroundings::{load_settings, open_catalog};
+use mykeeper_catalog::Catalog;
 use mykeeper_domain::{BackupId, Clock, SystemClock};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -29,12 +30,19 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
         )));
     }
     let catalog = open_catalog(&load_settings(config)?.settings).await?;
+    mark(catalog.as_ref(), ids, "marked by hand", json).await
+}
+
+/// Marks each, and says which the catalog does not know.
+pub(crate) async fn mark(
+    catalog: &dyn Catalog,
+    ids: BTreeSet<BackupId>,
+    reason: &str,
+    json: bool,
+) -> anyhow::Result<Status> {
     let (mut marked, mut unknown) = (Vec::new(), Vec::new());
     for id in ids {
-        if catalog
-            .mark_deleted(id, "marked by hand", SystemClock.now())
-            .await?
-        {
+        if catalog.mark_deleted(id, reason, SystemClock.now()).await? {
             marked.push(id);
         } else {
             unknown.push(id);

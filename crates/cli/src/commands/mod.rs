@@ -9,6 +9,7 @@ pub(crate) mod jobs;
 pub(crate) mod mark_deleted;
 pub(crate) mod paths;
 pub(crate) mod proof;
+pub(crate) mod pybackup;
 pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod run;

@@ -11,7 +11,7 @@ use mykeeper_daemon::recovery::recover_before_command;
 use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
 use mykeeper_domain::job::Job;
 use mykeeper_domain::run::RunState;
-use mykeeper_tools::RunLog;
+use mykeeper_tools::{Progress, RunLog};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use std::path::Path;
@@ -52,12 +52,28 @@ pub(crate) async fn foreground(
 /// The same, with the signal that ended it. `told` says what a signal does.
 pub(crate) async fn to_its_end(
     environment: &Arc<Environment>,
+    work: (Arc<Job>, Option<Work>),
+    shown: (bool, &str),
+) -> anyhow::Result<(FinishedRun, Option<i32>)> {
+    to_its_end_beside(environment, work, shown, None).await
+}
+
+/// Who is told of a run beside the terminal.
+pub(crate) type Beside = Arc<dyn RunLog>;
+
+/// The same, with another that is told of it.
+pub(crate) async fn to_its_end_beside(
+    environment: &Arc<Environment>,
     (job, work): (Arc<Job>, Option<Work>),
     (verbose, told): (bool, &str),
+    beside: Option<Beside>,
 ) -> anyhow::Result<(FinishedRun, Option<i32>)> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(DaemonError::Signals)?;
     let log = Arc::new(TerminalLog::new(verbose));
-    let observer: Arc<dyn RunLog> = log.clone();
+    let observer: Arc<dyn RunLog> = match beside {
+        Some(beside) => Arc::new(Both(log.clone(), beside)),
+        None => log.clone(),
+    };
     let engine = Engine::for_foreground(Arc::clone(environment), Some(observer));
     settle_first(&engine, &mut signals).await;
     let running = async {
@@ -89,6 +105,21 @@ pub(crate) async fn to_its_end(
         tracing::debug!("connections to the catalog are left open");
     }
     Ok((result?, caught))
+}
+
+/// The terminal, and whoever is told besides.
+struct Both(Arc<TerminalLog>, Beside);
+
+impl RunLog for Both {
+    fn line(&self, source: &str, text: &str) {
+        self.0.line(source, text);
+        self.1.line(source, text);
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.1.progress(progress.clone());
+        self.0.progress(progress);
+    }
 }
 
 /// What a process before this one has left is settled, if nobody else does it. What cannot be is left to a daemon's

@@ -61,7 +61,7 @@ pub(crate) async fn run(
 }
 
 /// The set's folder: the one named, one in it, or one in a day's folder in it.
-fn folder_of_set(dir: &Path, id: &str) -> PathBuf {
+pub(crate) fn folder_of_set(dir: &Path, id: &str) -> PathBuf {
     if dir.file_name().and_then(|name| name.to_str()) == Some(id) {
         return dir.to_path_buf();
     }

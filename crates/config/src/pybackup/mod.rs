@@ -4,12 +4,20 @@ mod conf;
 mod dump_options;
 mod ini;
 mod selection;
+mod settings;
 
 pub use conf::{
     ConfPart, PybackupConf, ReadConf, RsyncConf, Said, ServerConf, parse_pybackup_conf, read_pybackup_conf,
 };
 pub use dump_options::{DumpWords, PASSWORD_SHOWN, read_dump_words};
 pub use selection::{InvalidDbList, parse_db_list};
+pub use settings::{DropIn, DropInError, THE_DESTINATION, THE_SERVER_TAG, drop_in_settings, pattern_of};
 
 /// What the conf file is called.
 pub const CONF_NAME: &str = "pybackup.conf";
+
+/// Whether a word of a command line, `password=x`, is or may be meant to be a password.
+pub fn is_password_word(word: &str) -> bool {
+    word.split_once('=')
+        .is_some_and(|(name, _)| crate::mask::is_password_key(name))
+}

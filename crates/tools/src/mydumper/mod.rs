@@ -36,6 +36,6 @@ pub use plan::{DumpPlan, PartPlan, PlanInput, plan_dump};
 pub use record::{read_set_record, write_set_record};
 pub use renamed::translate;
 pub use run::{DumpEnv, DumpRequest, DumpResult, run_dump};
-pub(crate) use verdict::TableName;
 pub use scope::{RegexScope, TableScope, resolve_regex};
 pub use split::split_by_database;
+pub(crate) use verdict::TableName;

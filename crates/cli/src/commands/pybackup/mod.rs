@@ -1,0 +1,66 @@
+//! pybackup's own command line: `mykeeper pybackup ...`, or a link named `pybackup` or `pybackup.py`.
+//!
+//! What it asks for is put into mykeeper's terms and done by the same engine as a schedule's jobs.
+
+mod dump;
+pub(crate) mod hidden;
+mod log_file;
+mod mark_del;
+mod only_rsync;
+mod settings;
+mod validate;
+mod words;
+
+use crate::failure::{Failure, Status};
+use crate::output::{print, say};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use words::{Asked, USAGE, Words, parse_words};
+
+/// How it was called.
+pub(crate) struct Call {
+    /// As the shell named the program.
+    pub(crate) program: OsString,
+    /// `--config`.
+    pub(crate) config: PathBuf,
+    /// A password stood on the command line.
+    pub(crate) told_password: bool,
+}
+
+pub(crate) async fn run(call: &Call, words: Vec<OsString>) -> anyhow::Result<Status> {
+    let words: Result<Vec<String>, OsString> = words.into_iter().map(OsString::into_string).collect();
+    let words = words.map_err(|_| Failure::usage("an argument is no text in UTF-8"))?;
+    let Words { asked, conf } =
+        parse_words(&words).map_err(|error| Failure::usage(format!("{error}\n{}", USAGE.trim_end())))?;
+    if call.told_password {
+        say(
+            "warning: until it was moved out of sight, every user of this machine could read the password on the \
+             command line; write it as db_passwd into [TDB] of pybackup.conf (chmod 600) and leave password= out",
+        );
+    }
+    let conf = |needed: &[_]| settings::find(call, conf.as_deref(), needed);
+    match asked {
+        Asked::Help => print(USAGE.trim_end()).map(|()| Status::Done),
+        Asked::Version => {
+            print(concat!("mykeeper ", env!("CARGO_PKG_VERSION"), " as pybackup")).map(|()| Status::Done)
+        }
+        Asked::DumperHelp => dump::show_help(call).await,
+        Asked::Dump {
+            words,
+            no_rsync,
+            no_history,
+        } => dump::run(call, conf, &words, (no_rsync, no_history)).await,
+        Asked::OnlyRsync {
+            backup_dir,
+            bk_id,
+            log_file,
+        } => only_rsync::run(call, conf, (&backup_dir, bk_id.as_deref()), &log_file).await,
+        Asked::MarkDel { backup_dirs, bk_ids } => mark_del::run(call, conf, &backup_dirs, &bk_ids).await,
+        Asked::Validate { log_file, bk_id } => validate::run(call, conf, bk_id.as_deref(), &log_file).await,
+    }
+}
+
+/// Makes a path absolute without looking whether it is there.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,157 @@
+//! Finds the conf and puts the settings together.
+
+use super::Call;
+use crate::commands::run::{Beside, conclude, to_its_end_beside};
+use crate::failure::{Failure, Status};
+use crate::output::say;
+use crate::surroundings::{environment_or_journal, gather, load_settings, local_zone, search_path};
+use mykeeper_config::Settings;
+use mykeeper_config::pybackup::{
+    CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
+};
+use mykeeper_daemon::DaemonError;
+use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::state_dir::{LockAttempt, StateDir};
+use mykeeper_domain::JobName;
+use mykeeper_domain::job::Job;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// So many of one command's runs go on beside one another.
+const BESIDE_ONE_ANOTHER: u32 = 32;
+
+/// Reads the conf that is named, or the first that there is: beside the program as it was called, in the working
+/// directory, in `/etc`.
+pub(super) fn find(call: &Call, named: Option<&Path>, needed: &[ConfPart]) -> anyhow::Result<PybackupConf> {
+    let file = match named {
+        Some(file) => file.to_owned(),
+        None => {
+            let places = places(call);
+            let found = places.iter().find(|file| file.is_file()).cloned();
+            found.ok_or_else(|| {
+                let looked: Vec<String> = places.iter().map(|file| file.display().to_string()).collect();
+                Failure::usage(format!(
+                    "there is no {CONF_NAME}; looked for: {}",
+                    looked.join(", ")
+                ))
+            })?
+        }
+    };
+    let read = read_pybackup_conf(&file, needed).map_err(Failure::usage)?;
+    for warning in &read.warnings {
+        say(&warning.to_string());
+    }
+    if let Ok(metadata) = std::fs::metadata(&file)
+        && metadata.mode() & 0o044 != 0
+    {
+        say(&format!(
+            "warning: others than its owner may read the passwords in {0}; run: chmod 600 {0}",
+            file.display()
+        ));
+    }
+    Ok(read.conf)
+}
+
+fn places(call: &Call) -> Vec<PathBuf> {
+    let program = Path::new(&call.program);
+    let beside = match program.parent() {
+        Some(folder) if folder != Path::new("") => Some(folder.to_owned()),
+        _ => search_path()
+            .into_iter()
+            .find(|folder| folder.join(program).is_file()),
+    };
+    let folders = beside
+        .into_iter()
+        .chain([PathBuf::from("."), PathBuf::from("/etc")]);
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        let file = folder.join(CONF_NAME);
+        let file = std::path::absolute(&file).unwrap_or(file);
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files
+}
+
+/// The settings of `mykeeper.toml`, where there is one that can be used.
+pub(super) fn keeper(call: &Call) -> Option<Settings> {
+    if !call.config.is_file() {
+        return None;
+    }
+    match load_settings(&call.config) {
+        Ok(loaded) => Some(loaded.settings),
+        Err(_) => {
+            say(&format!(
+                "warning: {0} has mistakes and is left out of account; see mykeeper --config {0} check --offline",
+                call.config.display()
+            ));
+            None
+        }
+    }
+}
+
+/// The conf in mykeeper's terms.
+pub(super) fn settings(
+    call: &Call,
+    conf: &PybackupConf,
+    words: Option<&DumpWords>,
+    no_history: bool,
+) -> anyhow::Result<Settings> {
+    let keeper = keeper(call);
+    let from = DropIn {
+        conf,
+        keeper: keeper.as_ref(),
+        surroundings: &gather(),
+        timezone: local_zone(),
+        words,
+        no_history,
+    };
+    drop_in_settings(from).map_err(Failure::usage)
+}
+
+/// Makes work for the name of a run.
+pub(super) type Making<'a> = dyn Fn() -> Option<Work> + Send + Sync + 'a;
+
+/// Runs the job to its end, as it is or with other work. Where another run of its name goes on, it goes on beside it
+/// under a number: pybackup's runs do not wait for one another, and a server's dumps do.
+pub(super) async fn run_beside_others(
+    settings: Settings,
+    job: Job,
+    work: &Making<'_>,
+    log: Option<Beside>,
+) -> anyhow::Result<Status> {
+    let name = job.name.to_string();
+    for number in 1..=BESIDE_ONE_ANOTHER {
+        let mut job = job.clone();
+        if number > 1 {
+            job.name = JobName::new(format!("{name} {number}"))?;
+        }
+        // The file of a lock is made in a folder that may not be there yet.
+        let state = StateDir::open(&settings.state_dir)?;
+        if let LockAttempt::Busy(_) = state.lock_job(&job.name)? {
+            continue;
+        }
+        let job = Arc::new(job);
+        let mut settings = settings.clone();
+        settings.jobs.insert(job.name.clone(), Arc::clone(&job));
+        let environment = environment_or_journal(settings).await?;
+        let told = "the tools are ended and the run is recorded as cancelled";
+        match to_its_end_beside(&environment, (job, work()), (false, told), log.clone()).await {
+            Ok((finished, caught)) => return conclude(&finished, caught, false),
+            Err(error) if is_busy(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Failure::unavailable(format!(
+        "{BESIDE_ONE_ANOTHER} runs of {name} go on already; end some of them, or wait"
+    )))
+}
+
+fn is_busy(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<DaemonError>(),
+        Some(DaemonError::JobBusy { .. })
+    )
+}

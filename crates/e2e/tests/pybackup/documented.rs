@@ -1,0 +1,302 @@
+//! Every command line that the documentation prints, and the row that it shows.
+
+use crate::Host;
+use std::collections::BTreeMap;
+
+/// What a column holds.
+enum Holds<'a> {
+    /// This.
+    Text(&'a str),
+    /// This SQL expression over the row is true.
+    True(&'a str),
+}
+use Holds::{Text, True};
+
+/// The row of the documentation, column by column, as this test's server would have it.
+fn assert_row(host: &Host, row: &BTreeMap<String, String>, expected: &[(&str, Holds<'_>)]) {
+    for (column, holds) in expected {
+        match holds {
+            Text(text) => assert_eq!(row[*column], *text, "{column} in {row:#?}"),
+            True(sql) => {
+                let asked = format!("SELECT {sql} FROM user_backup WHERE id = {}", row["id"]);
+                assert_eq!(host.catalog().value(&asked), "1", "{column}: {sql} in {row:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_documented_command_leaves_the_row_that_is_shown() {
+    let Some(host) = Host::or_skip() else { return };
+    let home = "/data4/recover/pybackup";
+    host.server.sql("USE catalogdb; SET NAMES utf8; INSERT INTO user_backup (bk_id, bk_server, start_time, end_time, elapsed_time, \
+        backuped_db, is_complete, bk_size, bk_dir, transfer_complete, remote_dest, master_status, slave_status, \
+        tool_version, server_version, pybackup_version, bk_command, tag) VALUES ('bcd36dc6-c9e7-11e7-9e30-005056b15d9c', \
+        '106.3.130.84', '2017-11-15 17:31:20', '2017-11-15 17:32:07', 47, 'fandb,test', 'Y,Y', '480M', \
+        '/data4/recover/pybackup/2017-11-15', 'Y', 'x', 'm', 'Not a slave', 'mydumper 0.9.2', '5.7.18-log', \
+        'pybackup 0.10.13', 'mydumper', '国内平台从1')");
+    for word in ["-h", "--help", "mydumper help", "--version"] {
+        host.run(home, &format!("./pybackup.py {word}")).assert_code(0);
+    }
+    the_row_of_the_documentation(&host, home);
+    one_database(&host, home);
+    the_socket(&host);
+    flags(&host, home);
+    sent_by_hand(&host, home);
+    marked(&host);
+    let kept = host.catalog().value(
+        "SELECT CONCAT_WS('|', bk_size, tag, start_time, is_deleted) FROM user_backup \
+        WHERE bk_id = 'bcd36dc6-c9e7-11e7-9e30-005056b15d9c'",
+    );
+    assert_eq!(kept, "480M|国内平台从1|2017-11-15 17:31:20|N");
+}
+
+fn the_row_of_the_documentation(host: &Host, home: &str) {
+    let version = host.server.value("SELECT VERSION()");
+    let dir = "/data4/recover/pybackup/2017-11-15";
+    let ended = host.run(
+        home,
+        &format!(
+            "./pybackup.py mydumper password=fanboshi outputdir={dir} verbose=3 compress triggers events routines \
+             use-savepoints"
+        ),
+    );
+    ended
+        .assert_code(0)
+        .assert_says("warning: until it was moved out of sight");
+    let row = host.newest_row();
+    let remote = format!("{}/", host.dest());
+    let command = format!(
+        "mydumper --password=supersecrect --outputdir={dir} --verbose=3 --compress --triggers --events --routines \
+         --use-savepoints database=fandb,test,union_log_ad_201710_db,union_log_ad_201711_db"
+    );
+    assert_row(
+        host,
+        &row,
+        &[
+            ("id", True("id > 177")),
+            (
+                "bk_id",
+                True("bk_id RLIKE '^[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$'"),
+            ),
+            ("bk_server", True("bk_server RLIKE '^[0-9a-f.:]+$'")),
+            // On the wall in Shanghai, as the host's clock shows it.
+            (
+                "start_time",
+                True("ABS(TIMESTAMPDIFF(MINUTE, start_time, UTC_TIMESTAMP() + INTERVAL 8 HOUR)) < 10"),
+            ),
+            ("end_time", True("end_time >= start_time")),
+            (
+                "elapsed_time",
+                True("ABS(elapsed_time - TIMESTAMPDIFF(SECOND, start_time, end_time)) <= 1"),
+            ),
+            (
+                "backuped_db",
+                Text("fandb,test,union_log_ad_201710_db,union_log_ad_201711_db"),
+            ),
+            ("is_complete", Text("Y,Y,Y,Y")),
+            ("bk_size", True("bk_size RLIKE '^[0-9.]+[KM]$'")),
+            ("bk_dir", Text(dir)),
+            ("transfer_start", True("transfer_start >= end_time")),
+            ("transfer_end", True("transfer_end >= transfer_start")),
+            (
+                "transfer_elapsed",
+                True("ABS(transfer_elapsed - TIMESTAMPDIFF(SECOND, transfer_start, transfer_end)) <= 1"),
+            ),
+            ("transfer_complete", Text("Y")),
+            ("remote_dest", Text(&remote)),
+            (
+                "master_status",
+                True("master_status RLIKE '^mysql-bin\\\\.[0-9]+,[0-9]+,[-0-9]*$'"),
+            ),
+            ("slave_status", Text("Not a slave")),
+            (
+                "tool_version",
+                True("tool_version LIKE 'mydumper %, built against %'"),
+            ),
+            ("server_version", Text(&version)),
+            ("pybackup_version", True("pybackup_version LIKE 'mykeeper %'")),
+            ("bk_command", Text(&command)),
+            ("tag", Text("国内平台从1")),
+            ("is_deleted", Text("N")),
+            ("validate_status", Text("N/A")),
+        ],
+    );
+    let id = &row["bk_id"];
+    for database in row["backuped_db"].split(',') {
+        assert!(
+            host.at(&dir[1..])
+                .join(id)
+                .join(database)
+                .join("metadata")
+                .is_file(),
+            "{database}"
+        );
+        let copy = host
+            .vault
+            .vault()
+            .join("106.3.130.84/2017-11-15")
+            .join(id)
+            .join(database);
+        assert!(copy.join("metadata").is_file(), "{}", copy.display());
+    }
+}
+
+fn one_database(host: &Host, home: &str) {
+    host.run(
+        home,
+        "./pybackup.py mydumper password=fanboshi database=fandb outputdir=/data4/recover/pybackup/2017-11-12 \
+         logfile=/data4/recover/pybackup/bak.log verbose=3",
+    )
+    .assert_code(0);
+    let row = host.newest_row();
+    assert_row(
+        host,
+        &row,
+        &[
+            ("backuped_db", Text("fandb")),
+            ("is_complete", Text("Y")),
+            ("bk_dir", Text("/data4/recover/pybackup/2017-11-12")),
+            ("transfer_complete", Text("Y")),
+            (
+                "bk_command",
+                Text(
+                    "mydumper --password=supersecrect --database=fandb --outputdir=/data4/recover/pybackup/2017-11-12 \
+                     --logfile=/data4/recover/pybackup/bak.log --verbose=3",
+                ),
+            ),
+        ],
+    );
+    let set = host.at("data4/recover/pybackup/2017-11-12").join(&row["bk_id"]);
+    assert!(set.join("fandb/fandb.日志.sql").is_file());
+    let log = std::fs::read_to_string(host.at("data4/recover/pybackup/bak.log")).unwrap();
+    assert!(
+        log.contains("mydumper: ") && log.contains("rsync") && !log.contains("fanboshi"),
+        "{log}"
+    );
+}
+
+fn the_socket(host: &Host) {
+    host.run(
+        "/data/backup_db",
+        "./pybackup.py mydumper password=\"papapa\" user=root socket=/data/mysql/mysql.sock outputdir=/data/backup_db/ \
+         verbose=3 compress threads=8 triggers events routines use-savepoints logfile=/data/backup_db/pybackup.log \
+         database=yourdb",
+    )
+    .assert_code(0);
+    let row = host.newest_row();
+    assert_row(
+        host,
+        &row,
+        &[
+            ("backuped_db", Text("yourdb")),
+            ("is_complete", Text("Y")),
+            ("bk_dir", Text("/data/backup_db")),
+        ],
+    );
+    assert!(
+        host.at("data/backup_db")
+            .join(&row["bk_id"])
+            .join("yourdb")
+            .is_dir()
+    );
+}
+
+fn flags(host: &Host, home: &str) {
+    let dump = |flags: &str| {
+        host.run(
+            home,
+            &format!("./pybackup mydumper database=test outputdir=/data4/recover/pybackup/flags {flags}"),
+        )
+    };
+    dump("--no-rsync").assert_code(0);
+    let row = host.newest_row();
+    assert_row(
+        host,
+        &row,
+        &[
+            ("transfer_complete", Text("N/A (local backup)")),
+            ("remote_dest", Text("N/A (local backup)")),
+            ("transfer_start", Text("NULL")),
+            ("transfer_elapsed", Text("NULL")),
+        ],
+    );
+    let (rows, sent) = (host.rows(), host.vault.files().len());
+    dump("--only-backup").assert_code(0);
+    assert_eq!(
+        (host.rows(), host.vault.files().len()),
+        (rows, sent),
+        "nothing recorded, nothing sent"
+    );
+    dump("--no-history").assert_code(0);
+    assert_eq!(host.rows(), rows);
+    assert!(host.vault.files().len() > sent, "sent all the same");
+    dump("--only-backup --no-rsync")
+        .assert_code(2)
+        .assert_says("it stands alone");
+    let sets = std::fs::read_dir(host.at("data4/recover/pybackup/flags"))
+        .unwrap()
+        .count();
+    assert_eq!(sets, 3);
+}
+
+fn sent_by_hand(host: &Host, home: &str) {
+    let id = &host.newest_row()["bk_id"];
+    let dir = "/data4/recover/pybackup/flags";
+    host.run(
+        home,
+        &format!("./pybackup.py only-rsync --backup-dir={dir} --bk-id={id} --log-file=rsync.log"),
+    )
+    .assert_code(0);
+    let row = host.newest_row();
+    let remote = format!("{}/", host.dest());
+    assert_row(
+        host,
+        &row,
+        &[
+            ("transfer_complete", Text("Y")),
+            ("remote_dest", Text(&remote)),
+            ("transfer_start", True("transfer_start >= end_time")),
+            (
+                "transfer_elapsed",
+                True("transfer_elapsed >= 0 AND transfer_end >= transfer_start"),
+            ),
+        ],
+    );
+    assert!(host.at(&home[1..]).join("rsync.log").is_file());
+    // Without an id nothing is updated, and the log has its documented name.
+    let before = host.newest_row();
+    host.run(dir, &format!("../pybackup.py only-rsync --backup-dir={dir}/{id}"))
+        .assert_code(0);
+    assert_eq!(host.newest_row(), before);
+    assert!(host.at(&dir[1..]).join("pybackup_default.log").is_file());
+}
+
+fn marked(host: &Host) {
+    let deleted = || {
+        host.catalog()
+            .value("SELECT COUNT(*) FROM user_backup WHERE is_deleted = 'Y'")
+    };
+    let all = "/data4/recover/pybackup";
+    // As a script has it: what `find` says, in one variable, without quotes.
+    let find = format!(
+        "obsolete_dir2=`find {all} -name \"2017*\" ! -name \"*-01\" -type d`; \
+         python /data/scripts/bin/pybackup.py mark-del --backup-dir=$obsolete_dir2"
+    );
+    host.run("/", &find).assert_code(0);
+    assert_eq!(deleted(), "2", "both days, and no file is touched");
+    host.run(
+        "/",
+        "python /data/scripts/bin/pybackup.py mark-del --backup-dir=`find /data1 -name x`",
+    )
+    .assert_code(0)
+    .assert_says("nothing is marked");
+    let id = host.newest_row()["bk_id"].clone();
+    host.run(
+        "/",
+        &format!("python /data/scripts/bin/pybackup.py mark-del --bk-id={id}"),
+    )
+    .assert_code(0);
+    assert_eq!(deleted(), "3");
+    assert_eq!(host.newest_row()["is_deleted"], "Y");
+}

@@ -1,0 +1,7 @@
+//! pybackup's own command line, conf, catalog and scripts, as its documentation prints them.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+mod documented;
+mod host;
+
+use host::Host;

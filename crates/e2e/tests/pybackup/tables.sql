@@ -1,0 +1,51 @@
+CREATE TABLE `user_backup` (
+  `id` int(11) NOT NULL AUTO_INCREMENT,
+  `bk_id` varchar(36) NOT NULL,
+  `bk_server` varchar(15) NOT NULL,
+  `start_time` datetime NOT NULL,
+  `end_time` datetime NOT NULL,
+  `elapsed_time` int(11) NOT NULL,
+  `backuped_db` varchar(2048) DEFAULT NULL,
+  `is_complete` varchar(200) DEFAULT NULL,
+  `bk_size` varchar(10) NOT NULL,
+  `bk_dir` varchar(200) NOT NULL,
+  `transfer_start` datetime DEFAULT NULL,
+  `transfer_end` datetime DEFAULT NULL,
+  `transfer_elapsed` int(11) DEFAULT NULL,
+  `transfer_complete` varchar(20) NOT NULL,
+  `remote_dest` varchar(200) NOT NULL,
+  `master_status` varchar(200) NOT NULL,
+  `slave_status` varchar(200) NOT NULL,
+  `tool_version` varchar(200) NOT NULL,
+  `server_version` varchar(200) NOT NULL,
+  `pybackup_version` varchar(200) DEFAULT NULL,
+  `bk_command` varchar(2048) DEFAULT NULL,
+  `tag` varchar(200) NOT NULL DEFAULT 'N/A',
+  `is_deleted` char(1) NOT NULL DEFAULT 'N',
+  `validate_status` varchar(20) NOT NULL DEFAULT 'N/A',
+  PRIMARY KEY (`id`),
+  UNIQUE KEY `bk_id` (`bk_id`),
+  KEY `idx_start_time` (`start_time`),
+  KEY `idx_transfer_start` (`transfer_start`)
+) ENGINE=InnoDB AUTO_INCREMENT=178 DEFAULT CHARSET=utf8;
+CREATE TABLE `user_backup_path` (
+  `id` int(11) NOT NULL AUTO_INCREMENT,
+  `bk_server` varchar(15) NOT NULL,
+  `remote_server` varchar(15) NOT NULL,
+  `real_path` varchar(200) NOT NULL,
+  `tag` varchar(200) NOT NULL,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB AUTO_INCREMENT=13 DEFAULT CHARSET=utf8;
+CREATE TABLE `user_recover_info` (
+  `id` int(11) NOT NULL AUTO_INCREMENT,
+  `bk_id` varchar(36) NOT NULL,
+  `tag` varchar(200) NOT NULL DEFAULT 'N/A',
+  `backup_path` varchar(2000) NOT NULL,
+  `db` varchar(200) NOT NULL,
+  `start_time` datetime NOT NULL,
+  `end_time` datetime NOT NULL,
+  `elapsed_time` int(11) NOT NULL,
+  `recover_status` varchar(20) DEFAULT NULL,
+  `validate_time` timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
+  PRIMARY KEY (`id`)
+) ENGINE=InnoDB AUTO_INCREMENT=27 DEFAULT CHARSET=utf8;
