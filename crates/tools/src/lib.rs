@@ -10,6 +10,7 @@ pub mod error;
 pub mod log;
 pub mod mydumper;
 pub mod myloader;
+pub mod pairing;
 mod passing;
 pub mod probe;
 pub mod prove;

@@ -1,5 +1,6 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
+mod pairing;
 mod room;
 
 use super::catalog::{NO_TABLES_YET, find_unrecorded};
@@ -21,10 +22,8 @@ use mykeeper_domain::{JobName, RunId, SystemClock, counted};
 use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper};
-use mykeeper_tools::myloader::detect_myloader;
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
-use mykeeper_tools::sandbox::check_sandbox;
 use mykeeper_tools::{ServerConnection, ToolEnv};
 use serde::Serialize;
 use std::path::Path;
@@ -159,9 +158,11 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     look_into_journal(settings, findings).await;
     let mydumper = try_tools(settings, &supervisor, findings).await;
     let catalog = room::earlier_sets(settings).await;
+    let mut versions = Vec::new();
     for server in settings.servers.values() {
         let known = (mydumper.as_ref(), catalog.as_deref());
-        try_server(settings, server, known, findings).await;
+        let version = try_server(settings, server, known, findings).await;
+        versions.extend(version.map(|version| (server.name.to_string(), version)));
     }
     if let Some(catalog) = catalog {
         catalog.close().await;
@@ -193,25 +194,8 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         .values()
         .any(|job| matches!(job.task, Task::Validation(_)))
     {
-        let loader = detect_myloader(&supervisor, &settings.tools.myloader).await;
-        findings.record(
-            "myloader",
-            loader
-                .map(|info| ((), info.banner))
-                .map_err(|error| error.to_string()),
-        );
-        let sandbox = check_sandbox(&settings.sandbox, &tools).await;
-        findings.record(
-            "sandbox",
-            sandbox
-                .map(|version| {
-                    (
-                        (),
-                        format!("{version} starts in {}", settings.sandbox.directory.display()),
-                    )
-                })
-                .map_err(|error| error.to_string()),
-        );
+        let dumps = (mydumper.as_ref(), versions.as_slice());
+        pairing::try_proofs(settings, dumps, &tools, findings).await;
     }
     Ok(())
 }
@@ -317,12 +301,21 @@ fn backup_tasks(settings: &Settings) -> impl Iterator<Item = (&JobName, &BackupT
 /// The dumper that was found, and the catalog that knows of earlier sets.
 type Known<'a> = (Option<&'a MydumperInfo>, Option<&'a dyn Catalog>);
 
-async fn try_server(settings: &Settings, server: &Server, known: Known<'_>, findings: &mut Findings) {
+/// Yields its version, where it tells it.
+async fn try_server(
+    settings: &Settings,
+    server: &Server,
+    known: Known<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     let what = format!("server {}", server.name);
     let credentials = gather().credentials_directory;
     let password = match mykeeper_config::read_password(&server.password, credentials.as_deref()) {
         Ok(password) => password,
-        Err(error) => return findings.add(what, Grade::Failed, password_problem(&error)),
+        Err(error) => {
+            findings.add(what, Grade::Failed, password_problem(&error));
+            return None;
+        }
     };
     let connection = ServerConnection {
         name: server.name.to_string(),
@@ -333,12 +326,17 @@ async fn try_server(settings: &Settings, server: &Server, known: Known<'_>, find
     };
     let mut probe = match Probe::connect(&connection).await {
         Ok(probe) => probe,
-        Err(error) => return findings.add(what, Grade::Failed, error.to_string()),
+        Err(error) => {
+            findings.add(what, Grade::Failed, error.to_string());
+            return None;
+        }
     };
+    let version = probe.server_version().await.ok();
     if let Err(error) = try_server_jobs(settings, server, (known, &mut probe), findings).await {
         findings.add(what, Grade::Failed, error.to_string());
     }
     probe.close().await;
+    version
 }
 
 async fn try_server_jobs(

@@ -26,6 +26,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
 use crate::myloader::{MyloaderInfo, detect_myloader};
+use crate::pairing::wrong_pairing;
 use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
@@ -169,6 +170,10 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     let server = ThrowawayServer::start(request.sandbox, env).await?;
     proof.sandbox_version = server.version().to_owned();
     proof.loader_version.clone_from(&myloader.banner);
+    if let Some(refusal) = refuse_pairing(request, server.version()) {
+        server.stop().await;
+        return Err(refusal);
+    }
     let outcome = tokio::select! {
         outcome = restore_and_compare((request, env), &server, (&myloader, &layout), &mut proof) => outcome,
         said = server.ended() => Err(ToolError::Failed {
@@ -184,6 +189,16 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     outcome?;
     proof.finished_at = env.clock.now();
     Ok(proof)
+}
+
+/// Refuses a server that cannot take what the set's source wrote: the set is not to blame for it.
+fn refuse_pairing(request: &ProveRequest<'_>, version: &str) -> Option<ToolError> {
+    let evidence = request.evidence?;
+    let why = wrong_pairing(&evidence.backup.server_version, version, &evidence.inventory)?;
+    Some(ToolError::Failed {
+        message: format!("cannot prove set {}: {why}", request.bk_id),
+        passing: false,
+    })
 }
 
 /// Refuses a set for which there is no room in the folder of throwaway servers.

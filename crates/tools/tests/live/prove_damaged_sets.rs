@@ -347,3 +347,18 @@ async fn what_could_not_be_tried_is_no_failed_proof() {
     assert!(matches!(error, ToolError::Cancelled { .. }), "{error}");
     no_sandboxes(&bench);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_take_what_the_source_wrote_is_refused_and_the_set_not_blamed() {
+    let bench = Bench::new();
+    let mut set = shop_set(&bench).await;
+    set.evidence.backup.server_version = "99.1.0-MariaDB".into();
+    let refused = prove(&bench, &set, &Asked::of(&bench)).await.unwrap_err();
+    let said = refused.to_string();
+    assert!(
+        said.contains("99.1.0-MariaDB wrote it") && said.contains("install MariaDB 99.1 or later"),
+        "{said}"
+    );
+    assert!(!bench.log.text().contains("CREATE"), "{}", bench.log.text());
+    no_sandboxes(&bench);
+}

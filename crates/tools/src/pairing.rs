@@ -1,0 +1,200 @@
+//! Which servers cannot take what others wrote: known before anything is restored, and no fault of the set's. Pure.
+
+use crate::probe::{Flavor, ServerVersion};
+use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
+
+type Number = (u32, u32, u32);
+
+/// Something that not every server knows, and the first of each product that does; `None`: none does.
+struct Feature {
+    name: &'static str,
+    is_used: fn(&DatabaseInventory) -> bool,
+    mariadb: Option<Number>,
+    mysql: Option<Number>,
+}
+
+const FEATURES: [Feature; 8] = [
+    Feature {
+        name: "a collation utf8mb4_0900_*",
+        is_used: |content| says(content, "utf8mb4_0900_"),
+        mariadb: Some((11, 4, 5)),
+        mysql: Some((8, 0, 1)),
+    },
+    Feature {
+        name: "a collation *_uca1400_*",
+        is_used: |content| says(content, "_uca1400_"),
+        mariadb: Some((10, 10, 1)),
+        mysql: None,
+    },
+    Feature {
+        name: "a column of type UUID",
+        is_used: |content| has_column(content, "uuid"),
+        mariadb: Some((10, 7, 0)),
+        mysql: None,
+    },
+    Feature {
+        name: "a column of type INET4",
+        is_used: |content| has_column(content, "inet4"),
+        mariadb: Some((10, 10, 0)),
+        mysql: None,
+    },
+    Feature {
+        name: "a column of type INET6",
+        is_used: |content| has_column(content, "inet6"),
+        mariadb: Some((10, 5, 0)),
+        mysql: None,
+    },
+    Feature {
+        name: "a column of type VECTOR",
+        is_used: |content| has_column(content, "vector("),
+        mariadb: Some((11, 7, 0)),
+        mysql: Some((9, 0, 0)),
+    },
+    Feature {
+        name: "a sequence",
+        is_used: |content| !content.sequences.is_empty(),
+        mariadb: Some((10, 3, 0)),
+        mysql: None,
+    },
+    Feature {
+        name: "a table of the engine Aria",
+        is_used: |content| {
+            content
+                .tables
+                .values()
+                .any(|table| table.engine.as_deref() == Some("Aria"))
+        },
+        mariadb: Some((5, 1, 0)),
+        mysql: None,
+    },
+];
+
+/// Why a set made from `source` cannot come back in the server `here`, with what to do; both are as `SELECT VERSION()`
+/// says them. Of what it holds only what its evidence knows is looked at.
+pub(crate) fn wrong_pairing(source: &str, here: &str, held: &Inventory) -> Option<String> {
+    if let Some(why) = too_old(source, here) {
+        return Some(why);
+    }
+    let version = ServerVersion::parse(here);
+    for (database, content) in &held.databases {
+        let missing = FEATURES
+            .iter()
+            .find(|feature| (feature.is_used)(content) && !knows(feature, version));
+        if let Some(feature) = missing {
+            return Some(format!(
+                "database {database} has {}, which the throwaway server, {here}, does not know: {}",
+                feature.name,
+                advice(source)
+            ));
+        }
+    }
+    None
+}
+
+/// Why a server of the version `here` is too old for whatever one of the version `source` writes, with what to do; for
+/// what is known without a set.
+pub fn too_old(source: &str, here: &str) -> Option<String> {
+    let (from, to) = (ServerVersion::parse(source), ServerVersion::parse(here));
+    // 5.5.5 and 0: a server that does not say which it is.
+    let is_older = from.flavor == to.flavor && to.number.0 > 0 && from.number.0 > to.number.0;
+    is_older.then(|| {
+        format!(
+            "{source} wrote it, and the throwaway server is {here}, of an older series, which need not know what that \
+             writes: {}",
+            advice(source)
+        )
+    })
+}
+
+/// Whether two servers are of different products, of which each knows what the other does not.
+pub fn is_other_product(source: &str, here: &str) -> bool {
+    ServerVersion::parse(source).flavor != ServerVersion::parse(here).flavor
+}
+
+/// What would take all that `source` writes.
+pub fn advice(source: &str) -> String {
+    let ServerVersion { flavor, number } = ServerVersion::parse(source);
+    let product = match flavor {
+        Flavor::MariaDb => "MariaDB",
+        Flavor::MySql => "MySQL",
+    };
+    format!(
+        "install {product} {}.{} or later, and name its program as `server` under [sandbox]",
+        number.0, number.1
+    )
+}
+
+fn knows(feature: &Feature, version: ServerVersion) -> bool {
+    let first = match version.flavor {
+        Flavor::MariaDb => feature.mariadb,
+        Flavor::MySql => feature.mysql,
+    };
+    first.is_some_and(|first| version.number >= first)
+}
+
+/// Whether the database's own collation, or a definition of a table, has these words.
+fn says(content: &DatabaseInventory, words: &str) -> bool {
+    let tables = content
+        .definitions
+        .iter()
+        .filter(|(object, _)| object.starts_with("table "));
+    content.collation.contains(words)
+        || tables
+            .flat_map(|(_, definition)| &definition.0)
+            // A comment may say anything.
+            .any(|(_, value)| value.split('\'').step_by(2).any(|bare| bare.contains(words)))
+}
+
+fn has_column(content: &DatabaseInventory, kind: &str) -> bool {
+    let facts = content.definitions.values().flat_map(|definition| &definition.0);
+    facts
+        .filter(|(name, _)| name.starts_with("column "))
+        .any(|(_, value)| value.starts_with(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mykeeper_domain::definition::Definition;
+
+    fn held(fact: &str, value: &str) -> Inventory {
+        let definition: Definition = [(fact.to_owned(), value.to_owned())].into_iter().collect();
+        let mut inventory = Inventory::default();
+        let content = inventory.databases.entry("shop".into()).or_default();
+        content.definitions.insert("table t".into(), definition);
+        inventory
+    }
+
+    #[test]
+    fn what_a_server_does_not_know_is_not_restored_into_it() {
+        let newer = held(
+            "options",
+            "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci",
+        );
+        let comment = held("options", "ENGINE=InnoDB COMMENT='was utf8mb4_0900_ai_ci'");
+        let uuid = held("column `id`", "uuid NOT NULL");
+        let plain = held("column `id`", "int(11) NOT NULL");
+        for (source, here, held, is_wrong) in [
+            ("8.0.36", "10.11.19-MariaDB", &newer, true),
+            ("8.0.36", "11.4.5-MariaDB", &newer, false),
+            ("8.0.36", "8.0.36", &newer, false),
+            ("5.7.44", "10.11.19-MariaDB", &plain, false),
+            ("5.7.44", "10.11.19-MariaDB", &comment, false),
+            ("10.11.19-MariaDB", "10.6.1-MariaDB", &uuid, true),
+            ("10.11.19-MariaDB", "10.6.1-MariaDB", &plain, false),
+            ("10.11.19-MariaDB", "8.0.36", &uuid, true),
+            ("11.4.2-MariaDB", "10.11.19-MariaDB", &plain, true),
+            ("10.11.19-MariaDB", "11.4.2-MariaDB", &plain, false),
+            ("8.4.3", "5.7.44", &plain, true),
+            ("5.5.5-10.3.39-MariaDB", "10.3.39-MariaDB", &plain, false),
+        ] {
+            let why = wrong_pairing(source, here, held);
+            assert_eq!(why.is_some(), is_wrong, "{source} into {here}: {why:?}");
+        }
+        assert_eq!(
+            wrong_pairing("8.0.36", "10.11.19-MariaDB", &newer).unwrap(),
+            "database shop has a collation utf8mb4_0900_*, which the throwaway server, 10.11.19-MariaDB, does not know: \
+             install MySQL 8.0 or later, and name its program as `server` under [sandbox]"
+        );
+    }
+}
