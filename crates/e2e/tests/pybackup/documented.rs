@@ -42,6 +42,7 @@ fn every_documented_command_leaves_the_row_that_is_shown() {
     one_database(&host, home);
     the_socket(&host);
     flags(&host, home);
+    chosen_by_expression(&host, home);
     sent_by_hand(&host, home);
     marked(&host);
     let kept = host.catalog().value(
@@ -238,6 +239,50 @@ fn flags(host: &Host, home: &str) {
         .unwrap()
         .count();
     assert_eq!(sets, 3);
+}
+
+/// Flat, with the expression in place of the databases.
+fn chosen_by_expression(host: &Host, home: &str) {
+    for (word, tables) in [
+        (
+            "regex='^(fandb|test)\\.'",
+            &["fandb.日志", "fandb.empty_one", "test.日志", "test.empty_one"][..],
+        ),
+        (
+            "regex='^(?!(mysql|catalogdb|union|yourdb|fandb|test\\.empty))'",
+            &["test.日志"],
+        ),
+        (
+            "tables-list=fandb.日志,yourdb.empty_one",
+            &["fandb.日志", "yourdb.empty_one"],
+        ),
+    ] {
+        let dir = "/data4/recover/pybackup/flags";
+        host.run(
+            home,
+            &format!("./pybackup.py mydumper {word} outputdir={dir} routines --no-rsync"),
+        )
+        .assert_code(0);
+        let row = host.newest_row();
+        let expression = word.split_once('=').unwrap().1.replace('\'', "");
+        assert_eq!(
+            (row["backuped_db"].as_str(), row["is_complete"].as_str()),
+            (expression.as_str(), "Y"),
+            "{row:#?}"
+        );
+        assert!(row["bk_command"].contains(&expression), "{row:#?}");
+        let set = host.at(&dir[1..]).join(&row["bk_id"]);
+        let mut found: Vec<String> = std::fs::read_dir(&set)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .filter_map(|name| name.strip_suffix("-schema.sql").map(str::to_owned))
+            .collect();
+        found.sort();
+        let mut expected: Vec<&str> = tables.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{word}");
+        assert!(set.join("metadata").is_file());
+    }
 }
 
 fn sent_by_hand(host: &Host, home: &str) {

@@ -4,9 +4,11 @@
 //! machine's, and the folders `/data`, `/data1`, `/data2` and `/data4` of the test. Only root can make one.
 
 use mykeeper_e2e::{Binary, CatalogView, MariaDb, RsyncDaemon, Scratch, is_root};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// The three tables as pybackup documents them.
 pub(crate) const TABLES: &str = include_str!("tables.sql");
@@ -57,6 +59,34 @@ impl Ended {
             self.said
         );
         self
+    }
+}
+
+/// A command that runs.
+pub(crate) struct Running {
+    child: Child,
+    output: File,
+    script: String,
+}
+
+impl Running {
+    pub(crate) fn finish(mut self) -> Ended {
+        let status = self.child.wait().unwrap();
+        let mut said = Vec::new();
+        self.output.seek(SeekFrom::Start(0)).unwrap();
+        self.output.read_to_end(&mut said).unwrap();
+        Ended {
+            code: status.code(),
+            said: String::from_utf8_lossy(&said).into_owned(),
+            script: self.script.clone(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -204,14 +234,21 @@ impl Host {
 
     /// Runs a line of shell in a folder of the host.
     pub(crate) fn run(&self, folder: &str, script: &str) -> Ended {
-        let output = self.command(folder, script).output().unwrap();
-        Ended {
-            code: output.status.code(),
-            said: format!(
-                "{}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            ),
+        self.start(folder, script).finish()
+    }
+
+    /// The same, not waited for. All of it ends when it is dropped.
+    pub(crate) fn start(&self, folder: &str, script: &str) -> Running {
+        let output = tempfile::tempfile().unwrap();
+        let child = self
+            .command(folder, script)
+            .stdout(output.try_clone().unwrap())
+            .stderr(output.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        Running {
+            child,
+            output,
             script: script.to_owned(),
         }
     }

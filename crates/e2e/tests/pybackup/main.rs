@@ -1,7 +1,9 @@
 //! pybackup's own command line, conf, catalog and scripts, as its documentation prints them.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
+mod defects;
 mod documented;
 mod host;
+mod scripts;
 
 use host::Host;

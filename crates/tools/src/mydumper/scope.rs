@@ -8,9 +8,9 @@ use mykeeper_domain::inventory::Inventory;
 /// Some tables of some databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableScope {
-    /// Database and table, or view.
+    /// Database and table, view, routine or event: mydumper asks its expression about each of them.
     pub tables: Vec<(String, String)>,
-    /// Routines and events of each of the databases are meant, too.
+    /// Every routine and event of each of the databases is among them.
     pub programs: bool,
 }
 
@@ -48,7 +48,7 @@ pub fn resolve_regex(
             .map_err(|error| failed(format!("cannot ask regex={pattern} about {text}: {error}")))
     };
     let (mut databases, mut tables) = (Vec::new(), Vec::new());
-    let (mut is_whole, mut programs) = (true, true);
+    let (mut is_whole, mut programs_are_whole) = (true, true);
     for (database, content) in &inventory.databases {
         // For the database itself 0.10 asks about `name.(null)`, later ones about `name`.
         let itself = match info.is_classic() {
@@ -56,21 +56,29 @@ pub fn resolve_regex(
             false => database.clone(),
         };
         let is_meant = means(&itself)?;
-        let objects = content
-            .tables
-            .keys()
-            .chain(&content.views)
-            .chain(&content.sequences);
-        let (mut meant, mut all) = (Vec::new(), 0);
-        for object in objects {
-            all += 1;
-            if means(&format!("{database}.{object}"))? {
-                meant.push((database.clone(), object.clone()));
+        let mut meant = Vec::new();
+        let mut names = |objects: &mut dyn Iterator<Item = &String>| {
+            let mut are_all = true;
+            for object in objects {
+                match means(&format!("{database}.{object}"))? {
+                    true => meant.push((database.clone(), object.clone())),
+                    false => are_all = false,
+                }
             }
-        }
+            Ok::<bool, ToolError>(are_all)
+        };
+        let tables_are = names(
+            &mut content
+                .tables
+                .keys()
+                .chain(&content.views)
+                .chain(&content.sequences),
+        )?;
+        let programs = content.functions.iter().chain(&content.procedures);
+        let programs_are = names(&mut programs.chain(&content.events))?;
         if is_meant || !meant.is_empty() {
-            is_whole &= is_meant && meant.len() == all;
-            programs &= is_meant;
+            is_whole &= is_meant && tables_are && programs_are;
+            programs_are_whole &= programs_are;
             databases.push(database.clone());
             tables.extend(meant);
         }
@@ -82,7 +90,10 @@ pub fn resolve_regex(
     }
     Ok(RegexScope {
         databases,
-        tables: (!is_whole).then_some(TableScope { tables, programs }),
+        tables: (!is_whole).then_some(TableScope {
+            tables,
+            programs: programs_are_whole,
+        }),
     })
 }
 
@@ -111,6 +122,7 @@ mod tests {
                     .tables
                     .insert(table.to_owned(), TableInventory::default());
             }
+            database.procedures.insert("p".to_owned());
             inventory.databases.insert(name.to_owned(), database);
         }
         let scope = resolve_regex(pattern, &info, &inventory).map_err(|error| error.to_string())?;
@@ -133,7 +145,7 @@ mod tests {
             (
                 r"^(?!(mysql\.|test\.|fandb\.log_))",
                 "Shop fandb",
-                "Shop.orders fandb.a",
+                "Shop.orders Shop.p fandb.a fandb.p",
                 true,
             ),
             (r"^fandb\.a$", "fandb", "fandb.a", false),

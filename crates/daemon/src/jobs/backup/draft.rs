@@ -43,7 +43,15 @@ pub(super) fn draft_backup(
         (!dump.warnings.is_empty()).then(|| dump.warnings.join("; "))
     } else {
         let ended = dump.ended.iter().map(ToString::to_string);
-        let parts = dump.parts.iter().flat_map(|part| part.reasons.iter().cloned());
+        let parts = dump.parts.iter().flat_map(|part| {
+            let reasons = part.reasons.iter();
+            reasons.map(|reason| match part.databases.as_slice() {
+                [only] if dump.parts.len() > 1 && !reason.contains(only.as_str()) => {
+                    format!("{only}: {reason}")
+                }
+                _ => reason.clone(),
+            })
+        });
         let mut seen = HashSet::new();
         // Each part that was ended from here tells it too.
         let reasons: Vec<String> = ended

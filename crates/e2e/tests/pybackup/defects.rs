@@ -1,0 +1,315 @@
+//! What pybackup did wrong, each done right.
+
+use crate::Host;
+use mykeeper_e2e::{Binary, LIMIT, SecretWatch, secret_text, wait_until};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+const HOME: &str = "/data4/recover/pybackup";
+
+/// Stands before mydumper: fails for the database `test` where a file says so, hangs where another does.
+const STAND_IN: &str = r#"#!/bin/sh
+case "$*" in
+    *--version*|*--help*) exec /usr/bin/mydumper "$@" ;;
+esac
+[ -e "$HOME/hang" ] && exec sleep 1000
+case "$*" in
+    *--database=test\ *|*--database=test) [ -e "$HOME/fail" ] && { /usr/bin/mydumper "$@"; exit 1; } ;;
+esac
+exec /usr/bin/mydumper "$@"
+"#;
+
+#[test]
+fn what_fails_leaves_a_row_and_a_status_that_say_so() {
+    let Some(host) = Host::or_skip() else { return };
+    let stand_in = host.at("home/bin/mydumper");
+    std::fs::write(&stand_in, STAND_IN).unwrap();
+    std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
+    one_database_fails(&host);
+    a_run_is_cut_off(&host);
+    no_rsync_section(&host);
+    two_runs_share_a_directory(&host);
+    mistakes_touch_nothing(&host);
+}
+
+/// Size and position are read all the same, the others go their way, and the status is not 0.
+fn one_database_fails(host: &Host) {
+    std::fs::write(host.at("home/fail"), "").unwrap();
+    let ended = host.run(
+        HOME,
+        "./pybackup.py mydumper outputdir=/data4/recover/pybackup/2026-01-01 compress",
+    );
+    std::fs::remove_file(host.at("home/fail")).unwrap();
+    ended.assert_code(1).assert_says("test");
+    let row = host.newest_row();
+    assert_eq!(
+        row["backuped_db"],
+        "fandb,test,union_log_ad_201710_db,union_log_ad_201711_db"
+    );
+    assert_eq!(row["is_complete"], "Y,N,Y,Y", "{row:#?}");
+    assert!(
+        row["bk_size"].ends_with('K') && row["master_status"].starts_with("mysql-bin."),
+        "{row:#?}"
+    );
+    assert!(
+        row["reason"].contains("test") && row["bk_dir"].ends_with("/2026-01-01"),
+        "{row:#?}"
+    );
+    assert_eq!(row["transfer_complete"], "Y", "{row:#?}");
+    let copy = host
+        .vault
+        .vault()
+        .join("106.3.130.84/2026-01-01")
+        .join(&row["bk_id"]);
+    assert!(copy.join("union_log_ad_201711_db/metadata").is_file());
+}
+
+/// Its row is there before it begins, and says what became of it.
+fn a_run_is_cut_off(host: &Host) {
+    std::fs::write(host.at("home/hang"), "").unwrap();
+    let running = host.start(
+        HOME,
+        "./pybackup.py mydumper outputdir=/data4/recover/pybackup/2026-01-02",
+    );
+    let id = wait_until(LIMIT, "the dump is recorded as under way", || {
+        let sql = "SELECT bk_id FROM mk_attempt a WHERE state = 'running' AND bk_id IS NOT NULL";
+        let id = host.catalog().value(sql);
+        (!id.is_empty() && host.at("data4/recover/pybackup/2026-01-02").join(&id).is_dir()).then_some(id)
+    });
+    drop(running);
+    std::fs::remove_file(host.at("home/hang")).unwrap();
+    host.run(
+        HOME,
+        "./pybackup.py mydumper database=fandb outputdir=/data4/recover/pybackup/2026-01-02",
+    )
+    .assert_code(0);
+    let sql =
+        format!("SELECT is_complete, transfer_complete, tag, bk_dir FROM user_backup WHERE bk_id = '{id}'");
+    let row = host.catalog().query(&sql).remove(0);
+    assert_eq!(row[..3], ["N", "Backup failed", "国内平台从1"], "{row:?}");
+    assert!(
+        row[3].starts_with("/data4/recover/pybackup/2026-01-02"),
+        "{row:?}"
+    );
+}
+
+fn no_rsync_section(host: &Host) {
+    let conf = host.at("data4/recover/pybackup/pybackup.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, text.replace("[rsync]", "[none]")).unwrap();
+    host.run(
+        HOME,
+        "./pybackup.py mydumper database=fandb outputdir=/data4/recover/pybackup/2026-01-03",
+    )
+    .assert_code(0);
+    assert_eq!(host.newest_row()["transfer_complete"], "N/A (local backup)");
+    std::fs::write(&conf, text).unwrap();
+}
+
+/// Each makes and sends a set of its own, and no part of the other's.
+fn two_runs_share_a_directory(host: &Host) {
+    let before = host.rows();
+    let dump = |database: &str| {
+        let line =
+            format!("./pybackup mydumper database={database} outputdir=/data4/recover/pybackup/2026-01-04");
+        host.start(HOME, &line)
+    };
+    for running in [dump("fandb"), dump("test")] {
+        running.finish().assert_code(0);
+    }
+    assert_eq!(host.rows(), before + 2);
+    let sets = host
+        .catalog()
+        .query("SELECT bk_id, backuped_db, transfer_complete FROM user_backup ORDER BY id DESC LIMIT 2");
+    let day = host.vault.vault().join("106.3.130.84/2026-01-04");
+    assert_eq!(std::fs::read_dir(&day).unwrap().count(), 2);
+    for set in sets {
+        assert_eq!(set[2], "Y");
+        assert!(
+            day.join(&set[0]).join(&set[1]).join("metadata").is_file(),
+            "{set:?}"
+        );
+    }
+}
+
+fn mistakes_touch_nothing(host: &Host) {
+    let rows = host.rows();
+    for (words, said) in [
+        (
+            "mydumper outputdir=/data4/x database=fandb thread=8",
+            "did you mean \\\"threads\\\"",
+        ),
+        ("mydumper database=fandb", "outputdir"),
+        (
+            "mydumper outputdir=/data4/gone/x database=fandb",
+            "create what is above it",
+        ),
+        (
+            "mydumper outputdir=/data4/x database=fandb csv",
+            "cannot be given",
+        ),
+        ("only-rsync --backup-dir=/nowhere", "/nowhere"),
+        ("mark-del --bk-id=x", "x"),
+    ] {
+        let ended = host.run(HOME, &format!("./pybackup {words}"));
+        assert!(
+            matches!(ended.code, Some(2 | 3)),
+            "{words}: {:?} {}",
+            ended.code,
+            ended.said
+        );
+        ended.assert_says(&said.replace('\\', ""));
+    }
+    host.run(
+        HOME,
+        "./pybackup mydumper outputdir=/data4/recover/pybackup/2026-01-05 database=nothing",
+    )
+    .assert_code(1);
+    assert_eq!(host.rows(), rows);
+}
+
+#[test]
+fn a_consistent_set_gives_each_database_its_own_files_and_fails_with_any_of_them() {
+    let Some(host) = Host::or_skip() else { return };
+    // Names that begin as others do, and one whose dot would match anything.
+    for database in ["test_2", "test.eu", "testxeu"] {
+        host.server.sql(&format!(
+            "CREATE DATABASE `{database}`; USE `{database}`; CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (7)"
+        ));
+    }
+    host.write_conf(
+        "data4/recover/pybackup",
+        "db_consistency=True  --0.7.0新增option",
+        "",
+    );
+    let conf = host.at("data4/recover/pybackup/pybackup.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    // The system's own database among them, which pybackup could not restore.
+    let list = "db_list=!catalogdb,!union\\_log% ";
+    std::fs::write(&conf, text.replace("db_list=test,fandb,union_log_ad_% ", list)).unwrap();
+    host.run(
+        HOME,
+        "./pybackup.py mydumper outputdir=/data4/recover/pybackup/2026-01-01 triggers routines events",
+    )
+    .assert_code(0);
+    let row = host.newest_row();
+    assert_eq!(
+        (row["is_complete"].as_str(), row["consistency"].as_str()),
+        ("Y", "all"),
+        "{row:#?}"
+    );
+    assert_eq!(
+        row["backuped_db"],
+        "fandb,mysql,test,test.eu,testxeu,test_2,yourdb"
+    );
+    let set = host.at("data4/recover/pybackup/2026-01-01").join(&row["bk_id"]);
+    for database in row["backuped_db"].split(',') {
+        let folder = set.join(database);
+        let names: Vec<String> = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert!(names.contains(&"metadata".to_owned()), "{database}: {names:?}");
+        for name in names.iter().filter(|name| *name != "metadata") {
+            let own = name
+                .strip_prefix(database)
+                .unwrap_or_else(|| panic!("{database} has {name}"));
+            assert!(
+                own.starts_with("-schema") || (own.starts_with('.') && !own.starts_with(".eu")),
+                "{database} has {name}"
+            );
+        }
+    }
+    let copies = format!("{}/106.3.130.84/", host.vault.vault().display());
+    host.server.sql(&format!(
+        "SET NAMES utf8mb4; INSERT INTO catalogdb.user_backup_path (bk_server, remote_server, real_path, tag) VALUES \
+         ('a', 'b', '{copies}', '国内平台从1')"
+    ));
+    let validate = format!(
+        "./pybackup.py validate-backup --log-file=validate.log --bk_id={}",
+        row["bk_id"]
+    );
+    host.run(HOME, &validate).assert_code(0);
+    let proven = |status: &str| {
+        let sql = format!(
+            "SELECT GROUP_CONCAT(DISTINCT db ORDER BY db COLLATE utf8mb4_general_ci) FROM user_recover_info WHERE recover_status = '{status}'"
+        );
+        host.catalog().value(&sql)
+    };
+    assert_eq!(proven("sucess"), row["backuped_db"]);
+    assert_eq!(host.newest_row()["validate_status"], "passed");
+    // One database of many does not come back: the set does not.
+    let copy = host
+        .vault
+        .vault()
+        .join("106.3.130.84/2026-01-01")
+        .join(&row["bk_id"]);
+    std::fs::remove_file(copy.join("test.eu/test.eu.t.sql")).unwrap();
+    host.run(HOME, &validate).assert_code(1).assert_says("test.eu");
+    assert_eq!(host.newest_row()["validate_status"], "failed");
+    assert_eq!(proven("failed"), "test.eu");
+}
+
+#[test]
+fn a_password_is_out_of_sight_at_once_and_reaches_no_child() {
+    let Some(host) = Host::or_skip() else { return };
+    let secret = secret_text("command line");
+    let unusual = secret.rsplit(' ').next().unwrap().to_owned();
+    host.server.account("keeper", &secret, "ALL ON *.*");
+    let output = host.at("data4/said");
+    let said = std::fs::File::create(&output).unwrap();
+    let mut child = Command::new(Binary::find().path())
+        .arg0(host.at("data4/recover/pybackup/pybackup.py"))
+        .arg("mydumper")
+        .arg(format!("password={secret}"))
+        .args(["user=keeper", "host=127.0.0.1", "database=fandb", "--no-rsync"])
+        .arg(format!("port={}", host.server.port()))
+        .arg(format!("outputdir={}", host.at("data4/x").display()))
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("STATE_DIRECTORY", host.at("state"))
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().unwrap())
+        .stderr(said)
+        .spawn()
+        .unwrap();
+    let line = || std::fs::read(format!("/proc/{}/cmdline", child.id())).unwrap();
+    wait_until(LIMIT, "the password is out of sight", || {
+        let text = String::from_utf8_lossy(&line()).into_owned();
+        (text.contains("password=supersecrect") && !text.contains(&unusual)).then_some(())
+    });
+    let watch = SecretWatch::start(vec![unusual.clone()]);
+    assert!(
+        child.wait().unwrap().success(),
+        "{}",
+        std::fs::read_to_string(&output).unwrap()
+    );
+    let (looks, seen) = watch.finish();
+    assert!(
+        looks > 5 && seen.is_empty(),
+        "{looks} looks, seen in the process table: {seen:#?}"
+    );
+    let row = host.newest_row();
+    assert!(
+        row["bk_command"].starts_with("mydumper --password=supersecrect --user=keeper"),
+        "{row:#?}"
+    );
+    for dump in [
+        "SELECT * FROM user_backup",
+        "SELECT * FROM mk_run",
+        "SELECT * FROM mk_attempt",
+    ] {
+        assert!(
+            !format!("{:?}", host.catalog().query(dump)).contains(&unusual),
+            "{dump}"
+        );
+    }
+    for folder in ["state", "data4"] {
+        let found = host.run(
+            "/",
+            &format!("grep -rlF -e '{unusual}' {}", host.at(folder).display()),
+        );
+        found.assert_code(1);
+    }
+}
