@@ -2,6 +2,7 @@
 
 mod conf;
 mod dump_options;
+mod import;
 mod ini;
 mod selection;
 mod settings;
@@ -10,6 +11,7 @@ pub use conf::{
     ConfPart, PybackupConf, ReadConf, RsyncConf, Said, ServerConf, parse_pybackup_conf, read_pybackup_conf,
 };
 pub use dump_options::{DumpWords, PASSWORD_SHOWN, read_dump_words};
+pub use import::{ImportFrom, Imported, PasswordFile, Place, Remark, import};
 pub use selection::{InvalidDbList, parse_db_list};
 pub use settings::{DropIn, DropInError, THE_DESTINATION, THE_SERVER_TAG, drop_in_settings, pattern_of};
 

@@ -1,0 +1,358 @@
+//! `pybackup mydumper`: a backup job.
+
+use super::page::{Page, list, quoted};
+use super::script::{Act, Found};
+use super::word::{DAY_FORMAT, Piece, Word, tidy};
+use super::{Entry, ImportFrom, Place, Remark};
+use crate::pybackup::conf::{PybackupConf, Said};
+use crate::pybackup::dump_options::{DumpWords, read_dump_words};
+use mykeeper_domain::databases::DatabaseSelection;
+use secrecy::SecretString;
+use std::path::Path;
+
+/// One call.
+pub(super) struct Dump {
+    /// The line of the crontab that it belongs to.
+    pub(super) entry: Place,
+    /// Where it is called.
+    pub(super) place: Place,
+    /// What its words say.
+    pub(super) words: DumpWords,
+    /// A password that stands in the script.
+    pub(super) password: Option<SecretString>,
+    /// A password is given, and nobody can tell which.
+    pub(super) hides_password: bool,
+    /// `<directory>/<YYYY-MM-DD>/<bk_id>`
+    pub(super) directory: String,
+    /// Whether its sets are sent.
+    pub(super) sends: bool,
+}
+
+impl Dump {
+    /// The call, where this is one and can be translated.
+    pub(super) fn read(
+        from: &ImportFrom<'_>,
+        entry: &Entry,
+        found: &Found,
+        remarks: &mut Vec<Remark>,
+    ) -> Option<Self> {
+        let Act::Dump(words) = &found.act else { return None };
+        let place = &found.place;
+        let gap = |text: &str| Remark::gap(place.clone(), text.to_owned());
+        let note = |text: &str| Remark::note(place.clone(), text.to_owned());
+        if let Some(program) = &found.program {
+            other_conf(from.conf, program, place, remarks);
+        }
+        let (mut texts, mut outputdir, mut hides_password) = (Vec::new(), None, false);
+        let (mut sends, mut is_recorded) = (true, true);
+        for word in words {
+            if let Some(value) = word.after("outputdir=") {
+                outputdir = Some(value.below(found.folder.as_ref()));
+                continue;
+            }
+            match word.text().as_deref() {
+                Some("--no-rsync") => sends = false,
+                Some("--no-history") => is_recorded = false,
+                Some("--only-backup") => (sends, is_recorded) = (false, false),
+                // mykeeper keeps the log of each run by itself.
+                Some(text) if text.starts_with("logfile=") => {}
+                Some(text) => texts.push(text.to_owned()),
+                None if word.after("logfile=").is_some() => {}
+                None if word.after("password=").is_some() => hides_password = true,
+                None => remarks.push(gap(&format!(
+                    "{:?} is not known before the script runs: the job is written without it",
+                    word.shown()
+                ))),
+            }
+        }
+        if !is_recorded {
+            remarks.push(note(
+                "mykeeper records every set, also those of a call with --no-history",
+            ));
+        }
+        let Some(directory) = directory(outputdir.as_ref().or(found.folder.as_ref()), &note) else {
+            remarks.push(gap(
+                "in which folder the sets lie cannot be told: no job is written; write [backup.NAME] for it",
+            ));
+            return None;
+        };
+        remarks.extend(directory.1);
+        let words = read_words(texts, place, remarks);
+        if entry
+            .found
+            .iter()
+            .filter(|other| matches!(other.act, Act::Dump(_)))
+            .count()
+            > 1
+        {
+            remarks.push(note(
+                "this line of the crontab makes several sets one after another: their jobs start at the same time, and \
+                 wait for each other on one server",
+            ));
+        }
+        Some(Self {
+            entry: entry.place.clone(),
+            place: place.clone(),
+            password: words.password.clone(),
+            words,
+            hides_password,
+            directory: directory.0,
+            sends,
+        })
+    }
+
+    /// Whether one line of the crontab calls both, and both do the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.entry == other.entry
+            && self.directory == other.directory
+            && self.words.command == other.words.command
+    }
+
+    /// The job's own keys.
+    pub(super) fn write(
+        &self,
+        page: &mut Page,
+        from: &ImportFrom<'_>,
+        server: &str,
+        remarks: &mut Vec<Remark>,
+    ) {
+        let conf = from.conf;
+        page.key("server", quoted(server), &self.place);
+        self.write_databases(page, conf, remarks);
+        page.key("directory", quoted(&self.directory), &self.place);
+        if let Some(rsync) = conf.rsync.as_ref().filter(|_| self.sends) {
+            page.key(
+                "transfer_to",
+                quoted(super::keeper::DESTINATION),
+                at(conf, rsync.line),
+            );
+        }
+        let mut options: Vec<String> = self.words.passed.iter().map(ToString::to_string).collect();
+        if let Some(tables) = &self.words.tables {
+            options.push(format!("tables-list={tables}"));
+        }
+        page.key("mydumper", list(options), &self.place);
+    }
+
+    fn write_databases(&self, page: &mut Page, conf: &PybackupConf, remarks: &mut Vec<Remark>) {
+        let of_tables = self.words.tables.as_deref().map(databases_of_tables);
+        let of_regex = self.words.regex.as_deref().map(databases_of_regex);
+        let from_words = if !self.words.databases.is_empty() {
+            Some(self.words.databases.iter().map(|name| literal(name)).collect())
+        } else if let Some(databases) = of_tables {
+            Some(databases)
+        } else if let Some(Some(databases)) = of_regex {
+            Some(databases)
+        } else {
+            if let Some(regex) = &self.words.regex {
+                remarks.push(Remark::gap(
+                    self.place.clone(),
+                    format!("regex={regex} is no list of databases: the job takes all of them; write `databases` for it"),
+                ));
+            }
+            None
+        };
+        let takes_all = self.words.regex.is_some();
+        let one_call = from_words.is_some() || takes_all;
+        match (from_words, &conf.databases) {
+            (Some(databases), _) => page.key("databases", list(databases), &self.place),
+            (None, Some(said)) if !takes_all => {
+                page.key("databases", list(patterns(&said.value)), at_said(conf, said));
+            }
+            (None, _) => {
+                if !takes_all {
+                    remarks.push(Remark::gap(
+                        self.place.clone(),
+                        "neither the call nor [TDB] db_list says which databases: the job takes all of them"
+                            .to_owned(),
+                    ));
+                }
+                page.key("databases", list(["%"]), &self.place);
+            }
+        }
+        match &conf.consistency {
+            _ if one_call && self.words.databases.len() <= 1 => {
+                page.key(
+                    "consistency",
+                    quoted("all"),
+                    format!("{}: one mydumper", self.place),
+                );
+            }
+            Some(said) if said.value => page.key("consistency", quoted("all"), at_said(conf, said)),
+            Some(said) => page.key("consistency", quoted("per-database"), at_said(conf, said)),
+            None => page.key(
+                "consistency",
+                quoted("per-database"),
+                "pybackup's way without db_consistency; \"all\" is one moment for all databases",
+            ),
+        }
+    }
+}
+
+/// A conf beside another pybackup is not the one that is read.
+fn other_conf(conf: &PybackupConf, program: &Path, place: &Place, remarks: &mut Vec<Remark>) {
+    let beside = program.parent();
+    if beside.is_some() && conf.file.is_absolute() && beside != conf.file.parent() {
+        let text = format!(
+            "{} reads the conf beside it, which may be another than {}; this is translated with the latter",
+            program.display(),
+            conf.file.display()
+        );
+        remarks.push(Remark::note(place.clone(), text));
+    }
+}
+
+/// The folder of all sets, and what changes by it.
+fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<(String, Vec<Remark>)> {
+    let outputdir = outputdir?;
+    let (folder, notes) = if let Some((folder, day)) = outputdir.day_folder() {
+        let is_today = day.format == DAY_FORMAT && day.days_ago == 0;
+        let other = || {
+            note(
+                "mykeeper calls the folder of a day YYYY-MM-DD, and it is that of the day on which the run starts",
+            )
+        };
+        (folder, (!is_today).then(other))
+    } else if let [Piece::Text(folder)] = outputdir.0.as_slice() {
+        let changed =
+            || note("mykeeper makes a folder for each day, YYYY-MM-DD, in the folder that is named here");
+        (tidy(folder), Some(changed()))
+    } else {
+        return None;
+    };
+    let is_usable =
+        folder.starts_with('/') && folder.len() > 1 && !folder.split('/').any(|part| part == "..");
+    is_usable.then(|| (folder, notes.into_iter().collect()))
+}
+
+/// The words as they can be understood; what cannot be is said.
+fn read_words(mut texts: Vec<String>, place: &Place, remarks: &mut Vec<Remark>) -> DumpWords {
+    let mut refuse = |problems: Vec<String>| {
+        remarks.extend(
+            problems
+                .into_iter()
+                .map(|problem| Remark::gap(place.clone(), problem)),
+        );
+    };
+    texts.retain(|text| match read_dump_words(std::slice::from_ref(text)) {
+        Ok(_) => true,
+        Err(problems) => {
+            refuse(problems);
+            false
+        }
+    });
+    let words = read_dump_words(&texts).unwrap_or_else(|problems| {
+        refuse(problems);
+        texts.retain(|text| !text.starts_with("regex=") && !text.starts_with("tables-list="));
+        read_dump_words(&texts).unwrap_or_default()
+    });
+    let notes = words
+        .warnings
+        .iter()
+        .map(|text| Remark::note(place.clone(), text.clone()));
+    remarks.extend(notes);
+    words
+}
+
+fn patterns(selection: &DatabaseSelection) -> Vec<String> {
+    match selection {
+        DatabaseSelection::Include(patterns) => patterns.clone(),
+        DatabaseSelection::Exclude(patterns) => {
+            patterns.iter().map(|pattern| format!("!{pattern}")).collect()
+        }
+    }
+}
+
+/// A name as a LIKE pattern that matches it alone.
+fn literal(name: &str) -> String {
+    name.chars()
+        .flat_map(|one| {
+            matches!(one, '%' | '_' | '\\')
+                .then_some('\\')
+                .into_iter()
+                .chain([one])
+        })
+        .collect()
+}
+
+fn databases_of_tables(tables: &str) -> Vec<String> {
+    let mut databases: Vec<String> = Vec::new();
+    for table in tables.split(',').map(str::trim) {
+        let database = literal(table.split_once('.').map_or(table, |(database, _)| database));
+        if !database.is_empty() && !databases.contains(&database) {
+            databases.push(database);
+        }
+    }
+    databases
+}
+
+/// `^(a|b)\.` and `^(?!(a|b)\.)`, which are lists of databases in disguise.
+fn databases_of_regex(regex: &str) -> Option<Vec<String>> {
+    let inner = regex.strip_prefix('^')?;
+    let (inner, sign) = match inner
+        .strip_prefix("(?!")
+        .and_then(|inner| inner.strip_suffix(')'))
+    {
+        Some(inner) => (inner, "!"),
+        None => (inner, ""),
+    };
+    // With the dot each name is a whole one; without it, the beginning of one.
+    let (inner, is_whole) = match inner.strip_suffix("\\.") {
+        Some(inner) => (inner, true),
+        None => (inner, false),
+    };
+    let list = inner
+        .strip_prefix('(')
+        .and_then(|inner| inner.strip_suffix(')'))
+        .unwrap_or(inner);
+    list.split('|')
+        .map(|name| {
+            let (name, is_whole) = match name.strip_suffix("\\.") {
+                Some(name) => (name, true),
+                None => (name, is_whole),
+            };
+            let is_plain = !name.is_empty()
+                && name
+                    .chars()
+                    .all(|one| one == '_' || one == '-' || one.is_alphanumeric());
+            let rest = if is_whole { "" } else { "%" };
+            is_plain.then(|| format!("{sign}{}{rest}", literal(name)))
+        })
+        .collect()
+}
+
+/// A line of the conf.
+pub(super) fn at(conf: &PybackupConf, line: usize) -> Place {
+    Place {
+        file: conf.file.clone(),
+        line,
+    }
+}
+
+pub(super) fn at_said<T>(conf: &PybackupConf, said: &Said<T>) -> Place {
+    at(conf, said.line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_regex_that_lists_databases_is_a_list() {
+        for (regex, expected) in [
+            ("^(shop|log_a)\\.", Some(vec!["shop", "log\\_a"])),
+            ("^shop\\.", Some(vec!["shop"])),
+            ("^(?!(mysql\\.|test\\.))", Some(vec!["!mysql", "!test"])),
+            ("^(?!(mysql|test))", Some(vec!["!mysql%", "!test%"])),
+            ("^(?!(mysql|sys)\\.)", Some(vec!["!mysql", "!sys"])),
+            ("shop", None),
+            ("^(sh.*)\\.", None),
+            ("^shop\\.orders$", None),
+            ("^(a|)\\.", None),
+        ] {
+            let expected = expected.map(|list| list.into_iter().map(str::to_owned).collect::<Vec<_>>());
+            assert_eq!(databases_of_regex(regex), expected, "{regex}");
+        }
+        assert_eq!(databases_of_tables("a_b.x, a_b.y,c.z"), ["a\\_b", "c"]);
+    }
+}

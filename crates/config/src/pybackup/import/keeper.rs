@@ -1,0 +1,322 @@
+//! `mykeeper.toml`: what exists.
+
+use super::dumps::{Dump, at, at_said};
+use super::page::{Page, quoted};
+use super::{ImportFrom, PasswordFile, Place, Remark};
+use crate::pybackup::conf::{PybackupConf, ServerConf};
+use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
+use secrecy::SecretString;
+use std::collections::BTreeSet;
+
+/// The name of the conf's destination.
+pub(super) const DESTINATION: &str = "vault";
+/// What pybackup records where `[pybackup]` names no tag.
+const NO_TAG: &str = "N/A";
+
+/// A server that is backed up, and where it stands.
+struct BackedUp {
+    endpoint: (Endpoint, String),
+    user: (String, String),
+    password: Option<(SecretString, String)>,
+    /// A password is given, and nobody can tell which.
+    hides_password: Option<Place>,
+    tls: (Tls, String),
+}
+
+/// Writes the file.
+pub(super) fn write(
+    from: &ImportFrom<'_>,
+    dumps: &[Dump],
+    remarks: &mut Vec<Remark>,
+) -> (String, Vec<PasswordFile>) {
+    let conf = from.conf;
+    let mut page = Page::default();
+    let mut passwords = Vec::new();
+    page.remark(&format!(
+        "mykeeper.toml: what exists, as {} says it. When things happen stands in schedule.toml.",
+        conf.file.display()
+    ));
+    page.remark("\"mykeeper config example\" tells of every key; \"mykeeper check\" tries what stands here.");
+    write_catalog(&mut page, from, &mut passwords, remarks);
+    for (number, server) in servers(conf, dumps).into_iter().enumerate() {
+        write_server(&mut page, conf, (number, server), &mut passwords, remarks);
+    }
+    write_destination(&mut page, conf, remarks);
+    (page.into_text(), passwords)
+}
+
+/// The server's name in both files.
+pub(super) fn server_name(conf: &PybackupConf, dumps: &[Dump], dump: &Dump) -> String {
+    let mine = of_dump(conf, dump);
+    let number = servers(conf, dumps)
+        .iter()
+        .position(|server| is_same(server, &mine))
+        .unwrap_or_default();
+    name(conf, number)
+}
+
+/// Each once, in the order in which they are met; the conf's own where no call names one.
+fn servers(conf: &PybackupConf, dumps: &[Dump]) -> Vec<BackedUp> {
+    let mut servers: Vec<BackedUp> = Vec::new();
+    for dump in dumps {
+        let server = of_dump(conf, dump);
+        if !servers.iter().any(|other| is_same(other, &server)) {
+            servers.push(server);
+        }
+    }
+    if servers.is_empty()
+        && let Some(server) = &conf.server
+    {
+        servers.push(of_conf(conf, server));
+    }
+    servers
+}
+
+fn is_same(one: &BackedUp, other: &BackedUp) -> bool {
+    one.endpoint.0 == other.endpoint.0 && one.user.0 == other.user.0
+}
+
+fn of_conf(conf: &PybackupConf, server: &ServerConf) -> BackedUp {
+    let endpoint = match server.host.value.as_str() {
+        socket if socket.starts_with('/') => Endpoint::Socket(socket.into()),
+        host => Endpoint::Tcp {
+            host: host.to_owned(),
+            port: server.port.value,
+        },
+    };
+    let password = server.password.as_ref();
+    BackedUp {
+        endpoint: (endpoint, at_said(conf, &server.host).to_string()),
+        user: (server.user.value.clone(), at_said(conf, &server.user).to_string()),
+        password: password.map(|said| (said.value.clone(), at_said(conf, said).to_string())),
+        hides_password: None,
+        tls: (Tls::default(), String::new()),
+    }
+}
+
+fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
+    let said = dump.place.to_string();
+    let mut server = conf.server.as_ref().map_or_else(
+        || BackedUp {
+            endpoint: (
+                Endpoint::Tcp {
+                    host: "localhost".to_owned(),
+                    port: 3306,
+                },
+                format!("{said}: mydumper's own default"),
+            ),
+            user: ("root".to_owned(), format!("{said}: mydumper's own default")),
+            password: None,
+            hides_password: None,
+            tls: (Tls::default(), String::new()),
+        },
+        |server| of_conf(conf, server),
+    );
+    if let Some(endpoint) = &dump.words.endpoint {
+        server.endpoint = (endpoint.clone(), said.clone());
+    }
+    if let Some(user) = dump.words.user.clone().filter(|user| *user != server.user.0) {
+        server.user = (user, said.clone());
+        // Another account has another password.
+        server.password = None;
+    }
+    if let Some(password) = &dump.password {
+        server.password = Some((password.clone(), said.clone()));
+    }
+    if dump.hides_password {
+        server.password = None;
+        server.hides_password = Some(dump.place.clone());
+    }
+    server.tls = (dump.words.tls.clone(), said);
+    server
+}
+
+/// A tag that is a plain word names the server, too.
+fn name(conf: &PybackupConf, number: usize) -> String {
+    let tag = conf.tag.as_ref().map_or("", |tag| tag.value.as_str());
+    let is_plain = (1..=40).contains(&tag.len())
+        && tag
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let name = if is_plain { tag } else { "mysql" };
+    match number {
+        0 => name.to_owned(),
+        _ => format!("{name}-{}", number + 1),
+    }
+}
+
+fn write_catalog(
+    page: &mut Page,
+    from: &ImportFrom<'_>,
+    passwords: &mut Vec<PasswordFile>,
+    remarks: &mut Vec<Remark>,
+) {
+    let conf = from.conf;
+    let catalog = conf.catalog.as_ref().zip(
+        conf.catalog
+            .as_ref()
+            .and_then(|catalog| catalog.database.as_ref()),
+    );
+    let Some((catalog, database)) = catalog else {
+        page.section("catalog", format!("{}: no usable [CATALOG]", conf.file.display()));
+        let text = "there is no usable [CATALOG]: mykeeper keeps a catalog of its own, which knows none of the sets until now";
+        remarks.push(Remark::gap(at(conf, 1), text.to_owned()));
+        return write_zone(page, from);
+    };
+    page.section("catalog", at(conf, catalog.line));
+    let host = &catalog.host.value;
+    let place = if host.starts_with('/') {
+        format!("localhost/{}?socket={}", encoded(&database.value), encoded(host))
+    } else if host.contains(':') {
+        format!("[{host}]:{}/{}", catalog.port.value, encoded(&database.value))
+    } else {
+        format!(
+            "{}:{}/{}",
+            encoded(host),
+            catalog.port.value,
+            encoded(&database.value)
+        )
+    };
+    let url = format!("mysql://{}@{place}", encoded(&catalog.user.value));
+    page.key("url", quoted(&url), at(conf, catalog.line));
+    if let Some(password) = &catalog.password {
+        page.key(
+            "password_file",
+            quoted("catalog.password"),
+            at_said(conf, password),
+        );
+        passwords.push(PasswordFile {
+            name: "catalog.password".to_owned(),
+            password: password.value.clone(),
+        });
+    }
+    write_zone(page, from);
+}
+
+fn write_zone(page: &mut Page, from: &ImportFrom<'_>) {
+    page.key(
+        "timezone",
+        quoted(from.zone.name()),
+        "this host's zone, in which pybackup wrote its times",
+    );
+}
+
+fn write_server(
+    page: &mut Page,
+    conf: &PybackupConf,
+    (number, server): (usize, BackedUp),
+    passwords: &mut Vec<PasswordFile>,
+    remarks: &mut Vec<Remark>,
+) {
+    let name = name(conf, number);
+    let (endpoint, source) = &server.endpoint;
+    page.section(&format!("servers.{name}"), source);
+    match endpoint {
+        Endpoint::Socket(path) => page.key("socket", quoted(&path.display().to_string()), source),
+        Endpoint::Tcp { host, port } => {
+            page.key("host", quoted(host), source);
+            page.key("port", port, source);
+        }
+    }
+    page.key("user", quoted(&server.user.0), &server.user.1);
+    let file = format!("{name}.password");
+    if let Some((password, source)) = server.password {
+        page.key("password_file", quoted(&file), source);
+        passwords.push(PasswordFile { name: file, password });
+    } else if let Some(place) = server.hides_password {
+        page.key("password_file", quoted(&file), &place);
+        let text = format!(
+            "the password is not known before the script runs: write it into {file} beside mykeeper.toml, and run chmod \
+             600 on it"
+        );
+        remarks.push(Remark::gap(place, text));
+    }
+    write_tag(page, conf, number);
+    write_tls(page, &server.tls);
+}
+
+fn write_tag(page: &mut Page, conf: &PybackupConf, number: usize) {
+    let (tag, source) = match &conf.tag {
+        Some(tag) => (tag.value.as_str(), at_said(conf, tag).to_string()),
+        None => (
+            NO_TAG,
+            "what pybackup records where [pybackup] names no tag".to_owned(),
+        ),
+    };
+    if number == 0 {
+        page.key("tag", quoted(tag), source);
+    } else {
+        let source = format!("{source}, and a number: each server has a tag of its own");
+        page.key("tag", quoted(&format!("{tag} {}", number + 1)), source);
+    }
+}
+
+fn write_tls(page: &mut Page, (tls, source): &(Tls, String)) {
+    if *tls == Tls::default() {
+        return;
+    }
+    let mode = match tls.mode {
+        TlsMode::Disabled => "disabled",
+        TlsMode::Preferred => "preferred",
+        TlsMode::Required => "required",
+        TlsMode::VerifyCa => "verify-ca",
+        TlsMode::VerifyIdentity => "verify-identity",
+    };
+    let ca = tls
+        .ca
+        .as_ref()
+        .map(|ca| format!(", ca = {}", quoted(&ca.display().to_string())));
+    page.key(
+        "tls",
+        format!("{{ mode = {}{} }}", quoted(mode), ca.unwrap_or_default()),
+        source,
+    );
+}
+
+fn write_destination(page: &mut Page, conf: &PybackupConf, remarks: &mut Vec<Remark>) {
+    let Some(rsync) = &conf.rsync else { return };
+    page.section(&format!("destinations.{DESTINATION}"), at(conf, rsync.line));
+    page.key(
+        "url",
+        quoted(&String::from(rsync.url.clone())),
+        at_said(conf, &rsync.dest),
+    );
+    if let Some(file) = &rsync.password_file {
+        let folder = conf.file.parent().unwrap_or(std::path::Path::new("/"));
+        let path = folder.join(&file.value);
+        if file.value.is_relative() {
+            let text = format!(
+                "a relative password_file begins where pybackup was called; {} is taken for it",
+                path.display()
+            );
+            remarks.push(Remark::gap(at_said(conf, file), text));
+        }
+        page.key(
+            "password_file",
+            quoted(&path.display().to_string()),
+            at_said(conf, file),
+        );
+    }
+    if let Some(address) = &rsync.address {
+        page.key(
+            "source_address",
+            quoted(&address.value.to_string()),
+            at_said(conf, address),
+        );
+    }
+}
+
+/// As a part of a URL.
+fn encoded(text: &str) -> String {
+    let plain: BTreeSet<u8> = (b'a'..=b'z')
+        .chain(b'A'..=b'Z')
+        .chain(b'0'..=b'9')
+        .chain(*b"-._~")
+        .collect();
+    text.bytes()
+        .map(|byte| match plain.contains(&byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,136 @@
+//! `schedule.toml`: what happens when.
+
+use super::dumps::{Dump, at, at_said};
+use super::page::{Page, list, quoted};
+use super::script::{Act, Found};
+use super::{Entry, ImportFrom, Remark, keeper, removals};
+
+/// pybackup tries sets of the last month.
+const WITHIN: &str = "31d";
+
+/// Writes the file but for the remarks at its end; how many jobs there are.
+pub(super) fn write(
+    from: &ImportFrom<'_>,
+    entries: &[Entry],
+    dumps: &[Dump],
+    remarks: &mut Vec<Remark>,
+) -> (Page, usize) {
+    let mut page = Page::default();
+    page.remark("schedule.toml: what happens when. What exists stands in mykeeper.toml.");
+    page.remark("\"mykeeper config example\" tells of every key; \"mykeeper jobs --next 5\" of the times that come of it.");
+    page.gap();
+    page.key(
+        "timezone",
+        quoted(from.zone.name()),
+        "this host's zone, which is cron's",
+    );
+    let mut jobs = Jobs {
+        from,
+        page,
+        count: 0,
+        names: Vec::new(),
+    };
+    if from.crontabs.is_empty() {
+        let text = "no crontab was given: there are no jobs; give --crontab, or write them";
+        remarks.push(Remark::gap(at(from.conf, 1), text.to_owned()));
+    }
+    for entry in entries {
+        for dump in dumps.iter().filter(|dump| dump.entry == entry.place) {
+            let server = keeper::server_name(from.conf, dumps, dump);
+            jobs.begin("backup", &server, entry);
+            dump.write(&mut jobs.page, from, &server, remarks);
+        }
+    }
+    for entry in entries {
+        for found in &entry.found {
+            jobs.write_other(entry, found, remarks);
+        }
+    }
+    for entry in entries {
+        for removal in removals::read(entry, dumps, remarks) {
+            jobs.begin("retention", "prune", entry);
+            let sends = dumps
+                .iter()
+                .any(|dump| dump.sends && dump.directory == removal.directory);
+            let makes = dumps.iter().any(|dump| dump.directory == removal.directory);
+            // A host that receives sets proves them, too.
+            let require = match (sends && from.conf.rsync.is_some(), makes) {
+                (true, _) => Some("transferred"),
+                (false, true) => Some("complete"),
+                (false, false) => None,
+            };
+            removal.write(&mut jobs.page, require);
+        }
+    }
+    (jobs.page, jobs.count)
+}
+
+struct Jobs<'a> {
+    from: &'a ImportFrom<'a>,
+    page: Page,
+    count: usize,
+    /// Names that are taken, whatever the kind.
+    names: Vec<String>,
+}
+
+impl Jobs<'_> {
+    /// `[kind.name]` with its time.
+    fn begin(&mut self, kind: &str, name: &str, entry: &Entry) {
+        let name = std::iter::once(name.to_owned())
+            .chain((2..).map(|number| format!("{name}-{number}")))
+            .find(|name| !self.names.contains(name))
+            .unwrap_or_default();
+        self.page.section(&format!("{kind}.{name}"), &entry.place);
+        self.names.push(name);
+        self.count += 1;
+        self.page.key("cron", quoted(&entry.when), &entry.place);
+        if let Some(zone) = entry.zone {
+            self.page.key(
+                "timezone",
+                quoted(zone.name()),
+                format!("{}: CRON_TZ", entry.place.file.display()),
+            );
+        }
+    }
+
+    fn write_other(&mut self, entry: &Entry, found: &Found, remarks: &mut Vec<Remark>) {
+        let conf = self.from.conf;
+        let gap = |text: &str| Remark::gap(found.place.clone(), text.to_owned());
+        match &found.act {
+            Act::Validate(words) => {
+                if words.iter().any(|word| word.shown().starts_with("--bk")) {
+                    return remarks.push(gap(
+                        "one set is tried each time; run mykeeper validate --bk-id ID for that",
+                    ));
+                }
+                self.begin("validation", "prove", entry);
+                self.page.key(
+                    "select",
+                    quoted("random"),
+                    "pybackup's way; \"newest\" proves the newest first",
+                );
+                self.page.key("within", quoted(WITHIN), "pybackup's way");
+                match conf.validate.first() {
+                    Some(first) => {
+                        let tags = conf.validate.iter().map(|said| said.value.as_str());
+                        self.page.key("tags", list(tags), at_said(conf, first));
+                    }
+                    None => remarks.push(gap(
+                        "the conf has no [Validate] bk_list: sets of every tag are proven",
+                    )),
+                }
+            }
+            Act::Send if conf.rsync.is_some() => {
+                self.begin("transfer", "catch-up", entry);
+                self.page
+                    .key("destination", quoted(keeper::DESTINATION), &found.place);
+                remarks.push(Remark::note(
+                    found.place.clone(),
+                    "the job sends every complete set that has not arrived, not one folder".to_owned(),
+                ));
+            }
+            Act::Send => remarks.push(gap("the conf has no usable [rsync]: no job is written for this")),
+            Act::Dump(_) | Act::Mark(_) | Act::Remove(_) => {}
+        }
+    }
+}

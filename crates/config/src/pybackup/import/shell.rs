@@ -1,0 +1,405 @@
+//! Shell scripts, read as far as backup scripts go: commands, their words, what is quoted, what is a variable.
+//!
+//! Nothing is run. Control flow is read over: what stands in a branch counts as if it were taken.
+
+/// A part of a word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// As it stands.
+    Text(String),
+    /// `$name`, `${name}`.
+    Variable(String),
+    /// `` `command` ``, `$(command)`.
+    Output(String),
+}
+
+/// A word before variables are put in.
+pub(super) type RawWord = Vec<Part>;
+
+/// One simple command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RawCommand {
+    /// Of its first word, from 1.
+    pub(super) line: usize,
+    /// Without redirections.
+    pub(super) words: Vec<RawWord>,
+    /// Whether the next command reads what this one writes.
+    pub(super) is_piped: bool,
+}
+
+/// Words that say when a command runs, and are none themselves.
+const KEYWORDS: [&str; 13] = [
+    "if", "then", "else", "elif", "fi", "do", "done", "while", "until", "!", "{", "}", "esac",
+];
+
+/// Reads a script. `first` is the number of its first line.
+pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
+    let mut reader = Reader {
+        rest: text.chars().peekable(),
+        line: first,
+        commands: Vec::new(),
+        command: RawCommand::default(),
+        word: None,
+        redirects: false,
+        heredocs: Vec::new(),
+        is_heredoc: false,
+        functions: Vec::new(),
+    };
+    reader.read();
+    let Reader {
+        mut commands,
+        functions,
+        ..
+    } = reader;
+    commands.retain(|command| {
+        let program = command.words.first().and_then(plain);
+        program.is_none_or(|program| program != "function" && !functions.contains(&program))
+    });
+    commands
+}
+
+struct Reader<'t> {
+    rest: std::iter::Peekable<std::str::Chars<'t>>,
+    line: usize,
+    commands: Vec<RawCommand>,
+    command: RawCommand,
+    /// The word that is being read; a quoted empty word is one, too.
+    word: Option<RawWord>,
+    /// Whether the next word is where something is read from or written to.
+    redirects: bool,
+    /// What ends the texts that begin on the next line.
+    heredocs: Vec<String>,
+    /// Whether the next word is such an end.
+    is_heredoc: bool,
+    /// Names of functions.
+    functions: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn next(&mut self) -> Option<char> {
+        let next = self.rest.next();
+        if next == Some('\n') {
+            self.line += 1;
+        }
+        next
+    }
+
+    fn take(&mut self, wanted: char) -> bool {
+        let is_it = self.rest.peek() == Some(&wanted);
+        if is_it {
+            self.next();
+        }
+        is_it
+    }
+
+    fn read(&mut self) {
+        while let Some(next) = self.next() {
+            match next {
+                '\n' => {
+                    self.end_command(false);
+                    self.skip_heredocs();
+                }
+                ' ' | '\t' | '\r' => self.end_word(),
+                '#' if self.word.is_none() => {
+                    while self.rest.peek().is_some_and(|next| *next != '\n') {
+                        self.next();
+                    }
+                }
+                '(' if self.is_function() => {}
+                ';' | '(' | ')' => self.end_command(false),
+                '&' => {
+                    if self.take('>') {
+                        self.take('>');
+                        self.end_word();
+                        self.redirects = true;
+                    } else {
+                        self.take('&');
+                        self.end_command(false);
+                    }
+                }
+                '|' => {
+                    let is_or = self.take('|');
+                    self.end_command(!is_or);
+                }
+                '>' | '<' => self.redirect(next),
+                '\\' => match self.next() {
+                    Some('\n') | None => {}
+                    Some(literal) => self.push(literal),
+                },
+                '\'' => {
+                    self.part();
+                    while let Some(next) = self.next().filter(|next| *next != '\'') {
+                        self.push(next);
+                    }
+                }
+                '"' => self.double_quoted(),
+                '$' => self.dollar(),
+                '`' => self.backticks(),
+                _ => self.push(next),
+            }
+        }
+        self.end_command(false);
+    }
+
+    /// `name() {`: takes the definition's head out. What the function does counts where it is defined.
+    fn is_function(&mut self) -> bool {
+        let name = match (self.word.as_ref(), self.command.words.as_slice()) {
+            (Some(word), []) => plain(word),
+            (None, [word]) => plain(word),
+            _ => None,
+        };
+        let Some(name) = name.filter(|_| self.rest.peek() == Some(&')')) else {
+            return false;
+        };
+        self.next();
+        self.word = None;
+        self.command.words.clear();
+        self.functions.push(name);
+        true
+    }
+
+    fn double_quoted(&mut self) {
+        self.part();
+        while let Some(next) = self.next() {
+            match next {
+                '"' => return,
+                '$' => self.dollar(),
+                '`' => self.backticks(),
+                '\\' => match self.next() {
+                    Some('\n') | None => {}
+                    Some(literal @ ('$' | '`' | '"' | '\\')) => self.push(literal),
+                    Some(other) => {
+                        self.push('\\');
+                        self.push(other);
+                    }
+                },
+                _ => self.push(next),
+            }
+        }
+    }
+
+    fn dollar(&mut self) {
+        let Some(next) = self.rest.peek().copied() else {
+            return self.push('$');
+        };
+        let part = match next {
+            '(' => {
+                self.next();
+                Part::Output(self.until_closed('(', ')'))
+            }
+            '{' => {
+                self.next();
+                Part::Variable(self.until_closed('{', '}'))
+            }
+            '_' | 'a'..='z' | 'A'..='Z' => {
+                let mut name = String::new();
+                while let Some(next) = self
+                    .rest
+                    .peek()
+                    .filter(|next| **next == '_' || next.is_ascii_alphanumeric())
+                {
+                    name.push(*next);
+                    self.next();
+                }
+                Part::Variable(name)
+            }
+            '0'..='9' | '@' | '*' | '#' | '?' | '$' | '!' | '-' => {
+                self.next();
+                Part::Variable(next.to_string())
+            }
+            _ => return self.push('$'),
+        };
+        self.part().push(part);
+    }
+
+    fn backticks(&mut self) {
+        let mut inner = String::new();
+        while let Some(next) = self.next() {
+            match next {
+                '`' => break,
+                '\\' if matches!(self.rest.peek(), Some('`' | '$' | '\\')) => inner.extend(self.next()),
+                _ => inner.push(next),
+            }
+        }
+        self.part().push(Part::Output(inner));
+    }
+
+    /// What stands up to the bracket that closes the one that has been read; quoted brackets are none.
+    fn until_closed(&mut self, open: char, close: char) -> String {
+        let mut inner = String::new();
+        let (mut depth, mut quote) = (0, None);
+        while let Some(next) = self.next() {
+            match (quote, next) {
+                (None, '\'' | '"') => quote = Some(next),
+                (Some(open), _) if open == next => quote = None,
+                (None, _) if next == open => depth += 1,
+                (None, _) if next == close && depth == 0 => break,
+                (None, _) if next == close => depth -= 1,
+                _ => {}
+            }
+            inner.push(next);
+        }
+        inner
+    }
+
+    fn redirect(&mut self, sign: char) {
+        // `2>`: the number belongs to the sign.
+        if let Some([Part::Text(text)]) = self.word.as_deref()
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            self.word = None;
+        }
+        self.end_word();
+        if sign == '<' && self.take('<') {
+            self.take('-');
+            self.is_heredoc = !self.take('<');
+        }
+        self.take('>');
+        self.take('&');
+        self.take('|');
+        self.redirects = true;
+    }
+
+    fn skip_heredocs(&mut self) {
+        for end in std::mem::take(&mut self.heredocs) {
+            loop {
+                let mut line = String::new();
+                let mut is_last = true;
+                while let Some(next) = self.next() {
+                    if next == '\n' {
+                        is_last = false;
+                        break;
+                    }
+                    line.push(next);
+                }
+                if is_last || line.trim() == end {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The word that is being read, begun where there is none.
+    fn part(&mut self) -> &mut RawWord {
+        if self.word.is_none() && self.command.words.is_empty() && !self.redirects {
+            self.command.line = self.line;
+        }
+        self.word.get_or_insert_default()
+    }
+
+    fn push(&mut self, literal: char) {
+        let word = self.part();
+        match word.last_mut() {
+            Some(Part::Text(text)) => text.push(literal),
+            _ => word.push(Part::Text(literal.to_string())),
+        }
+    }
+
+    fn end_word(&mut self) {
+        let Some(word) = self.word.take() else { return };
+        if std::mem::take(&mut self.redirects) {
+            if std::mem::take(&mut self.is_heredoc) {
+                self.heredocs.push(plain(&word).unwrap_or_default());
+            }
+            return;
+        }
+        let is_keyword = self.command.words.is_empty()
+            && plain(&word).is_some_and(|text| KEYWORDS.contains(&text.as_str()));
+        if !is_keyword {
+            self.command.words.push(word);
+        }
+    }
+
+    fn end_command(&mut self, is_piped: bool) {
+        self.end_word();
+        self.redirects = false;
+        let mut command = std::mem::take(&mut self.command);
+        command.is_piped = is_piped;
+        if !command.words.is_empty() {
+            self.commands.push(command);
+        }
+    }
+}
+
+/// A word's text where nothing in it has to be put in.
+pub(super) fn plain(word: &RawWord) -> Option<String> {
+    word.iter()
+        .map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `line: word|word`, with `$x` for variables and `(x)` for outputs.
+    fn shown(text: &str) -> Vec<String> {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Variable(name) => format!("${name}"),
+            Part::Output(text) => format!("({text})"),
+        };
+        let word = |word: &RawWord| word.iter().map(part).collect::<String>();
+        read_shell(text, 1)
+            .iter()
+            .map(|command| {
+                let words: Vec<String> = command.words.iter().map(word).collect();
+                let pipe = if command.is_piped { " |" } else { "" };
+                format!("{}: {}{pipe}", command.line, words.join("|"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn commands_are_told_apart_and_redirections_left_out() {
+        for (text, expected) in [
+            ("/x/y.sh>> /x/y.log 2>&1 ", vec!["1: /x/y.sh"]),
+            ("a b&&c||d;e &", vec!["1: a|b", "1: c", "1: d", "1: e"]),
+            (
+                "ps -ef | grep x|wc -l",
+                vec!["1: ps|-ef |", "1: grep|x |", "1: wc|-l"],
+            ),
+            ("# remark\n\na # b\nc#d", vec!["3: a", "4: c#d"]),
+            ("a \\\n  b\nc", vec!["1: a|b", "3: c"]),
+            ("a &>x b >x 2>>y <z c", vec!["1: a|b|c"]),
+            ("cat <<EOF >x\nrm -rf /\nEOF\nb", vec!["1: cat", "4: b"]),
+            ("f() {\n  a\n}\nf x\ng ( b )", vec!["2: a", "5: g", "5: b"]),
+            ("cat <<-'E'\nrm\n\tE\nb <<< c", vec!["1: cat", "4: b"]),
+            (
+                "if [ \"$n\" == 0 ];then\n  a\nelse b; fi\nfor i in 1 2; do c $i; done",
+                vec!["1: [|$n|==|0|]", "2: a", "3: b", "4: for|i|in|1|2", "4: c|$i"],
+            ),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_variables_and_outputs_are_parts_of_words() {
+        for (text, expected) in [
+            (
+                "password=\"pa'pa $x\"y 'a $b `c`'",
+                vec!["1: password=pa'pa $xy|a $b `c`"],
+            ),
+            (
+                "D=`date +%F --date='2 day ago'`",
+                vec!["1: D=(date +%F --date='2 day ago')"],
+            ),
+            (
+                "D=$(date -d \"$(f ')')\" +%F) \"\"",
+                vec!["1: D=(date -d \"$(f ')')\" +%F)|"],
+            ),
+            ("${a}b $a_b$1 $(b)", vec!["1: $ab|$a_b$1|(b)"]),
+            ("rm {} \\; \"\\$a\\n\"", vec!["1: rm|{}|;|$a\\n"]),
+            ("\"open", vec!["1: open"]),
+            ("$(open", vec!["1: (open)"]),
+            ("`a \\`b\\``", vec!["1: (a `b`)"]),
+            ("a$", vec!["1: a$"]),
+        ] {
+            assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+}

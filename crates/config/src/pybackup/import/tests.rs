@@ -1,0 +1,266 @@
+use super::*;
+use crate::pybackup::conf::parse_pybackup_conf;
+use std::collections::BTreeMap;
+
+/// The documentation's own.
+const CONF: &str = include_str!("fixtures/pybackup.conf");
+const DUMP_SCRIPT: &str = include_str!("fixtures/pybackup.sh");
+const VALIDATE_SCRIPT: &str = include_str!("fixtures/validate_backup.sh");
+const MARK_LINES: &str = "python /data/scripts/bin/pybackup.py mark-del --backup-dir=$obsolete_dir2\n\
+    find /data2/backup/db_backup/101.37.164.13 -name \"2017*\"  ! -name  \"*-01\" -type d  -mtime  +31 -exec rm -r {} \\;\n";
+
+struct Host<'a> {
+    conf: &'a str,
+    crontab: &'a str,
+    scripts: Vec<(&'a str, &'a str)>,
+}
+
+impl Host<'_> {
+    fn import(&self) -> Imported {
+        let file = Path::new("/data/backup_db/pybackup.conf");
+        let conf = parse_pybackup_conf(file, self.conf, &[]).unwrap().conf;
+        let scripts: BTreeMap<&Path, &str> = self
+            .scripts
+            .iter()
+            .map(|(path, text)| (Path::new(*path), *text))
+            .collect();
+        let crontabs = [(PathBuf::from("/var/spool/cron/root"), self.crontab.to_owned())];
+        let imported = import(ImportFrom {
+            conf: &conf,
+            crontabs: &crontabs,
+            zone: Tz::Asia__Shanghai,
+            is_user: &|name| name == "root",
+            files: &|path| scripts.get(path).map(|text| (*text).to_owned()),
+        });
+        loads(&imported);
+        imported
+    }
+
+    /// Of one backup job and one script.
+    fn of_script(script: &str) -> Imported {
+        Host {
+            conf: CONF,
+            crontab: "0 4 * * * /x.sh\n",
+            scripts: vec![("/x.sh", script)],
+        }
+        .import()
+    }
+}
+
+/// `mykeeper check --offline` has nothing to say.
+fn loads(imported: &Imported) {
+    let folder = tempfile::tempdir().unwrap();
+    let keeper = folder.path().join("mykeeper.toml");
+    std::fs::write(&keeper, &imported.keeper).unwrap();
+    std::fs::write(folder.path().join("schedule.toml"), &imported.schedule).unwrap();
+    let surroundings = crate::Surroundings {
+        host_name: "db1".to_owned(),
+        host_address: "10.0.0.7".to_owned(),
+        is_root: true,
+        ..crate::Surroundings::default()
+    };
+    let loaded = crate::load(&keeper, &surroundings);
+    let loaded =
+        loaded.unwrap_or_else(|errors| panic!("{errors}\n{}\n{}", imported.keeper, imported.schedule));
+    assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
+    assert_eq!(loaded.settings.jobs.len(), imported.jobs);
+}
+
+fn remarks(imported: &Imported) -> Vec<String> {
+    let shown = |remark: &Remark| format!("{} {remark}", if remark.is_gap { "GAP" } else { "   " });
+    imported.remarks.iter().map(shown).collect()
+}
+
+#[test]
+fn the_documented_host_that_is_backed_up() {
+    let imported = Host {
+        conf: CONF,
+        crontab: "# 备份\nMAILTO=\"\"\nPATH=/sbin:/bin:/usr/bin\n\n\
+                  0 4 * * * /data/backup_db/pybackup.sh>> /data/backup_db/pybackup_sh.log 2>&1 \n\
+                  5 * * * * /usr/sbin/ntpdate pool.example >/dev/null\n",
+        scripts: vec![("/data/backup_db/pybackup.sh", DUMP_SCRIPT)],
+    }
+    .import();
+    insta::assert_snapshot!("db_host_keeper", imported.keeper);
+    insta::assert_snapshot!("db_host_schedule", imported.schedule);
+    let passwords: Vec<(&str, &str)> = imported
+        .passwords
+        .iter()
+        .map(|file| (file.name.as_str(), file.password.expose_secret()))
+        .collect();
+    assert_eq!(
+        passwords,
+        [("catalog.password", "fanboshi"), ("mysql.password", "papapa")]
+    );
+    for (_, password) in passwords {
+        assert!(!imported.keeper.contains(password) && !imported.schedule.contains(password));
+    }
+}
+
+#[test]
+fn the_documented_host_that_keeps_the_sets() {
+    let imported = Host {
+        conf: "[CATALOG]\ndb_host=10.0.0.5\ndb_user=u\ndb_passwd=p\ndb_use=catalogdb\n\
+               [Validate]\nbk_list=国内平台从1,国内平台主2\n",
+        crontab: "#备份可恢复性测试\n\
+                  */15 * * * * /data/scripts/bin/validate_backup.sh >> /data/scripts/log/validate_backup.log 2>&1\n\
+                  0 7 * * * root sh /data/scripts/bin/clean.sh\n",
+        scripts: vec![
+            ("/data/scripts/bin/validate_backup.sh", VALIDATE_SCRIPT),
+            ("/data/scripts/bin/clean.sh", MARK_LINES),
+        ],
+    }
+    .import();
+    insta::assert_snapshot!("backup_host_keeper", imported.keeper);
+    insta::assert_snapshot!("backup_host_schedule", imported.schedule);
+}
+
+#[test]
+fn what_is_removed_is_kept_for_as_long_as_it_was() {
+    const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F` compress\n";
+    for (script, expected) in [
+        (
+            "find /b -maxdepth 1 -type d -mtime +7 | xargs rm -rf\n",
+            "{ within = \"8d\" }",
+        ),
+        (
+            "for d in `find /b/ -mtime +14`; do rm -rf $d; done\n",
+            "{ within = \"15d\" }",
+        ),
+        ("find /b -name '20*' -mmin +90 -delete\n", "{ within = \"90m\" }"),
+        (
+            "find /b ! -name '????-??-01' -mtime +1 -exec rm -rf {} +\n",
+            "{ within = \"2d\", monthly = \"all\" }",
+        ),
+        (
+            "OLD=$(date -d '-7 days' +%F); rm -rf /b/${OLD}/\n",
+            "{ last = 7, within = \"7d\" }",
+        ),
+        (
+            "cd /b && rm -r `date +%Y-%m-%d --date=yesterday`\n",
+            "{ last = 1, within = \"1d\" }",
+        ),
+        // What either keeps is kept.
+        (
+            "rm -rf /b/$(date -d '3 days ago' +%F)\nfind /b ! -name '*-01' -mtime +1 -exec rm -r {} \\;\n",
+            "{ last = 3, within = \"3d\", monthly = \"all\" }",
+        ),
+    ] {
+        let imported = Host::of_script(&format!("{DUMP}{script}"));
+        let keep = format!("keep = {expected} ");
+        assert!(imported.schedule.contains(&keep), "{script}{}", imported.schedule);
+        assert!(
+            imported.schedule.contains("action = \"delete\""),
+            "{script}{}",
+            imported.schedule
+        );
+        assert_eq!(imported.jobs, 2, "{script}");
+    }
+    let marked = Host::of_script(&format!(
+        "{DUMP}x=$(find /b -mtime +7)\npybackup mark-del --backup-dir=$x\n"
+    ));
+    assert!(
+        marked.schedule.contains("action = \"mark\""),
+        "{}",
+        marked.schedule
+    );
+}
+
+#[test]
+fn nothing_is_removed_where_it_is_not_told_what() {
+    const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F` compress\n";
+    for (script, is_said) in [
+        ("rm -rf $x\n", true),
+        ("rm -rf /b\n", true),
+        ("rm -rf /b/$(date -d 'last month' +%F)\n", true),
+        ("rm -rf /b/$(date -d '2 days ago' +%Y%m%d)\n", true),
+        ("find /b -exec rm -rf {} \\;\n", true),
+        ("find $x -mtime +7 -exec rm -rf {} \\;\n", true),
+        ("find /b ! -name '*-15' -mtime +7 -delete\n", true),
+        ("find /b -size +1G -mtime +7 -delete\n", true),
+        ("pybackup mark-del --backup-dir=$x\n", true),
+        ("find /b -name '*.log' -mtime +7 -delete\n", false),
+        ("find /b -type f -mtime +7 -delete\n", false),
+        ("rm -rf /tmp/x /tmp/y; rm /b/x\n", false),
+        ("find /b -mtime +7\n", false),
+    ] {
+        let imported = Host::of_script(&format!("{DUMP}{script}"));
+        assert_eq!(imported.jobs, 1, "{script}{}", imported.schedule);
+        let gaps = imported
+            .remarks
+            .iter()
+            .filter(|remark| remark.is_gap && remark.place.line == 2);
+        assert_eq!(gaps.count() > 0, is_said, "{script}{:#?}", remarks(&imported));
+    }
+    // What has nothing to do with backups is none of our business.
+    let imported = Host {
+        conf: CONF,
+        crontab: "0 1 * * * find /var/log -type d -mtime +7 -exec rm -rf {} \\;\n0 2 * * * root find /b -mtime +3 -delete\n\
+                  0 4 * * * pybackup mydumper outputdir=/b/`date +\\%F`\n",
+        scripts: Vec::new(),
+    }
+    .import();
+    assert_eq!(imported.jobs, 2, "{}", imported.schedule);
+    assert!(imported.schedule.contains("directory = \"/b\"") && !imported.schedule.contains("/var/log"));
+}
+
+#[test]
+fn what_the_calls_say_wins_over_the_conf() {
+    let calls = "export PATH=/x\nlog() { echo $1; }\nROOT=/data/sets\nlog begin\n\
+        /opt/py/pybackup.py mydumper password='a b' user=u host=10.0.0.7 port=3307 database=one_db outputdir=$ROOT --only-backup\n\
+        nice -n 10 python2.7 pybackup.py mydumper outputdir=$ROOT/`date +%Y%m%d` regex='^(?!(mysql\\.|test\\.))' thread=3\n\
+        sudo -u root pybackup mydumper socket=/s.sock \"tables-list=a.x,b.y\" outputdir=/o/$(date +%F) -v chunk-filesize=64 password=$PW\n\
+        pybackup mydumper help\npybackup only-rsync --backup-dir=/o\nmysql -e 'secret stuff'\n";
+    let imported = Host::of_script(calls);
+    insta::assert_snapshot!(format!("{}\n{}", imported.keeper, imported.schedule));
+}
+
+#[test]
+fn lines_that_cannot_be_read_are_told() {
+    let imported = Host {
+        conf: "[TDB]\ndb_user=u\ndb_list=a\n",
+        crontab: "@reboot pybackup mydumper outputdir=/b/`date +\\%F`\n0 4 * * * /gone/backup.sh\n0 4 * * /data/backup.sh\n\
+                  CRON_TZ=Mars/Olympus\n0 4 * * * pybackup mydumper outputdir=/b\n0 5 * * * /usr/bin/true\n\
+                  CRON_TZ=Europe/Berlin\n0 4 * * * flock -n /l sh -c 'cd /b; pybackup mydumper outputdir=x/`date +\\%F`'\n\
+                  0 6 * * * pybackup validate-backup --bk_id=x --log-file=y\n0 7 * * * pybackup only-rsync\n\
+                  0 8 * * * pybackup frobnicate\n",
+        scripts: Vec::new(),
+    }
+    .import();
+    insta::assert_snapshot!(format!("{}\n{}", imported.keeper, imported.schedule));
+}
+
+#[test]
+fn no_password_is_told() {
+    let imported = Host::of_script(
+        "pybackup mydumper password=geheim1 outputdir=/geheim1 user=geheim1\nrm -rf /geheim1/$x geheim1\n\
+         PW=geheim1\npybackup mydumper \"password=${PW}\" outputdir=/b/`date +%F`\ngeheim1 geheim1\n",
+    );
+    let said = format!("{:?}", remarks(&imported));
+    assert!(!said.contains("geheim1"), "{said}");
+    assert!(
+        imported
+            .passwords
+            .iter()
+            .any(|file| file.password.expose_secret() == "geheim1")
+    );
+}
+
+#[test]
+fn a_script_that_calls_itself_ends() {
+    let imported = Host::of_script(&format!(
+        "pybackup mydumper outputdir=/b\n{}{}",
+        "/x.sh\n. /x.sh\n".repeat(50),
+        "$(".repeat(5_000)
+    ));
+    assert_eq!(imported.jobs, 1);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_a_script_holds_what_is_written_loads(script in "([a-z=/ ]|[-$`'\"(){};|&<>#\\\\\n%*]|pybackup mydumper |outputdir=/b |rm -rf |find /b |date \\+%F|-mtime \\+3 |database=|日志){0,40}") {
+        let crontab = format!("0 4 * * * /x.sh\n1 4 * * * {script}\n{script}");
+        let host = Host { conf: CONF, crontab: &crontab, scripts: vec![("/x.sh", &script)] };
+        host.import();
+    }
+}
