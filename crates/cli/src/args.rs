@@ -128,6 +128,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Write mykeeper.toml, schedule.toml and password files from pybackup's conf, a crontab and its scripts.
+    Import(ImportArgs),
     /// Stands between the daemon and one tool.
     #[command(hide = true, disable_help_flag = true)]
     RunShim {
@@ -183,6 +185,19 @@ pub(crate) enum BackupState {
     Validated,
     Failed,
     Deleted,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// pybackup's conf.
+    #[arg(value_name = "PYBACKUP_CONF")]
+    pub(crate) conf: PathBuf,
+    /// A crontab: /var/spool/cron/crontabs/root, /etc/cron.d/backup. The scripts that it calls are read; none is run.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crontab: Vec<PathBuf>,
+    /// The folder to write to; nothing in it is overwritten. Default: that of --config.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -133,6 +133,7 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
             };
             commands::pybackup::run(&call, words).await
         }
+        Command::Import(args) => commands::import::run(&config, &args, json),
         Command::RunShim { .. } => Err(failure::Failure::usage("run-shim is for mykeeper itself")),
     }
 }

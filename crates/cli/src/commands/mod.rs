@@ -5,6 +5,7 @@ pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod daemon;
+pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod mark_deleted;
 pub(crate) mod paths;

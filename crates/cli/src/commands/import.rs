@@ -1,0 +1,241 @@
+//! `mykeeper import`: pybackup's conf and the crontab around it become mykeeper's two files.
+
+use crate::args::ImportArgs;
+use crate::failure::{Failure, Status};
+use crate::output::{print, print_json, say};
+use crate::surroundings::{gather, local_zone};
+use mykeeper_config::pybackup::{ImportFrom, Imported, Remark, import, read_pybackup_conf};
+use mykeeper_domain::counted;
+use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// No crontab and no script that is worth reading is larger. Bytes.
+const MOST_BYTES: u64 = 1 << 20;
+
+pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Result<Status> {
+    let conf = read_pybackup_conf(&absolute(&args.conf)?, &[]).map_err(Failure::usage)?;
+    let mut crontabs = Vec::new();
+    for file in &args.crontab {
+        let file = absolute(file)?;
+        let text = read_text(&file).map_err(|cause| {
+            Failure::usage(format!("cannot read the crontab {}: {cause}", file.display()))
+        })?;
+        crontabs.push((file, text));
+    }
+    for warning in &conf.warnings {
+        say(&warning.to_string());
+    }
+    let users = users();
+    let imported = import(ImportFrom {
+        conf: &conf.conf,
+        crontabs: &crontabs,
+        zone: local_zone(),
+        is_user: &|name| users.contains(name),
+        files: &|path| read_text(path).ok(),
+    });
+    let default = config.parent().unwrap_or(Path::new("/"));
+    let out = absolute(args.out.as_deref().unwrap_or(default))?;
+    let files = files(&imported);
+    write(&out, &files)?;
+    report(&out, &files, &imported, json)
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::usage(format!("cannot tell where {} is: {error}", path.display())))
+}
+
+/// A text file of reasonable size; what is not UTF-8 in it is replaced.
+fn read_text(path: &Path) -> Result<String, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is no file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err("it is larger than a megabyte".to_owned());
+    }
+    if bytes.contains(&0) {
+        return Err("it is no text".to_owned());
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The names of this host's own users.
+fn users() -> BTreeSet<String> {
+    let text = read_text(Path::new("/etc/passwd")).unwrap_or_default();
+    let names = text.lines().filter_map(|line| line.split(':').next());
+    names.map(str::to_owned).collect()
+}
+
+/// One file that is written.
+struct NewFile {
+    name: String,
+    text: Zeroizing<String>,
+    mode: u32,
+}
+
+fn files(imported: &Imported) -> Vec<NewFile> {
+    let text = |name: &str, text: &str| NewFile {
+        name: name.to_owned(),
+        text: Zeroizing::new(text.to_owned()),
+        mode: 0o644,
+    };
+    let mut files = vec![
+        text("mykeeper.toml", &imported.keeper),
+        text("schedule.toml", &imported.schedule),
+    ];
+    files.extend(imported.passwords.iter().map(|file| NewFile {
+        name: file.name.clone(),
+        text: Zeroizing::new(format!("{}\n", file.password.expose_secret())),
+        mode: 0o600,
+    }));
+    files
+}
+
+/// Writes all of them or none: into a folder of their own first, where they are read as mykeeper reads them.
+fn write(out: &Path, files: &[NewFile]) -> anyhow::Result<()> {
+    let there: Vec<String> = files
+        .iter()
+        .map(|file| out.join(&file.name))
+        .filter(|path| path.symlink_metadata().is_ok())
+        .map(|path| path.display().to_string())
+        .collect();
+    if !there.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} already; nothing was written: move what is there away, or choose another folder with --out",
+            match there.as_slice() {
+                [one] => format!("{one} is there"),
+                all => format!("{} are there", all.join(", ")),
+            }
+        )));
+    }
+    let is_new = !out.exists();
+    let staged = stage(out, files).and_then(|staging| {
+        let written = look(&staging, out).and_then(|()| put_in_place(&staging, out, files));
+        drop(std::fs::remove_dir_all(&staging));
+        written
+    });
+    if staged.is_err() && is_new {
+        // Only where nothing is in it.
+        drop(std::fs::remove_dir(out));
+    }
+    staged
+}
+
+fn stage(out: &Path, files: &[NewFile]) -> anyhow::Result<PathBuf> {
+    let staging = out.join(format!(".import-{}", uuid::Uuid::new_v4().simple()));
+    let failed =
+        |error: std::io::Error| Failure::unavailable(format!("cannot write to {}: {error}", out.display()));
+    std::fs::create_dir_all(out).map_err(failed)?;
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&staging)
+        .map_err(failed)?;
+    for file in files {
+        let written = std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(file.mode)
+            .open(staging.join(&file.name))
+            .and_then(|mut opened| {
+                opened.write_all(file.text.as_bytes())?;
+                opened.sync_all()
+            });
+        if let Err(error) = written {
+            drop(std::fs::remove_dir_all(&staging));
+            return Err(failed(error));
+        }
+    }
+    Ok(staging)
+}
+
+/// What `mykeeper check --offline` would say.
+fn look(staging: &Path, out: &Path) -> anyhow::Result<()> {
+    let shown = |text: String| text.replace(&staging.display().to_string(), &out.display().to_string());
+    match mykeeper_config::load(&staging.join("mykeeper.toml"), &gather()) {
+        Ok(loaded) => {
+            for warning in loaded.warnings {
+                say(&shown(warning.to_string()));
+            }
+            Ok(())
+        }
+        Err(errors) => Err(Failure::job(format!(
+            "{}\nnothing was written: what comes of these files would not be usable",
+            shown(errors.to_string())
+        ))),
+    }
+}
+
+/// Under their names, each only where nothing is; when one cannot be, those before it go again.
+fn put_in_place(staging: &Path, out: &Path, files: &[NewFile]) -> anyhow::Result<()> {
+    let mut placed: Vec<PathBuf> = Vec::new();
+    for file in files {
+        let path = out.join(&file.name);
+        if let Err(error) = std::fs::hard_link(staging.join(&file.name), &path) {
+            for before in &placed {
+                drop(std::fs::remove_file(before));
+            }
+            return Err(Failure::unavailable(format!(
+                "cannot write {}: {error}; nothing was written",
+                path.display()
+            )));
+        }
+        placed.push(path);
+    }
+    std::fs::File::open(out)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| Failure::unavailable(format!("cannot sync {}: {error}", out.display())))
+}
+
+fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> anyhow::Result<Status> {
+    let (gaps, notes): (Vec<&Remark>, Vec<&Remark>) =
+        imported.remarks.iter().partition(|remark| remark.is_gap);
+    let status = if gaps.is_empty() {
+        Status::Done
+    } else {
+        Status::Warnings
+    };
+    if json {
+        let told = |remarks: &[&Remark]| -> Vec<serde_json::Value> {
+            let one = |remark: &&Remark| serde_json::json!({ "file": remark.place.file, "line": remark.place.line, "text": remark.text });
+            remarks.iter().map(one).collect()
+        };
+        let written: Vec<PathBuf> = files.iter().map(|file| out.join(&file.name)).collect();
+        print_json(&serde_json::json!({
+            "written": written,
+            "jobs": imported.jobs,
+            "untranslated": told(&gaps),
+            "left_out": told(&notes),
+        }))?;
+        return Ok(status);
+    }
+    for file in files {
+        let what = match file.name.as_str() {
+            "schedule.toml" => format!(" ({})", counted(imported.jobs, "job", "jobs")),
+            _ => String::new(),
+        };
+        print(&format!("wrote {}{what}", out.join(&file.name).display()))?;
+    }
+    for (title, remarks) in [
+        ("could not be translated; look at these:", &gaps),
+        ("left out, or otherwise than it was:", &notes),
+    ] {
+        if !remarks.is_empty() {
+            print(&format!("\n{title}"))?;
+        }
+        for remark in remarks {
+            print(&format!("  {remark}"))?;
+        }
+    }
+    let keeper = out.join("mykeeper.toml");
+    print(&format!("\nnext: mykeeper --config {} check", keeper.display()))?;
+    Ok(status)
+}
