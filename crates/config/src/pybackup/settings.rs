@@ -130,7 +130,8 @@ fn place_catalog(from: &DropIn<'_>, base: PathBuf) -> (PathBuf, CatalogSettings)
     (below.join(file_name(&place)), settings)
 }
 
-fn catalog_url(catalog: &ServerConf, database: &str) -> String {
+/// `[CATALOG]` as a URL.
+pub(super) fn catalog_url(catalog: &ServerConf, database: &str) -> String {
     let (host, port) = (&catalog.host.value, catalog.port.value);
     let place = if host.starts_with('/') {
         format!("localhost/{}?socket={}", encoded(database), encoded(host))

@@ -6,6 +6,7 @@ mod backups;
 mod commands;
 mod crash;
 mod dump_faults;
+mod import;
 mod logrotate;
 mod proofs;
 mod rebuild;

@@ -6,6 +6,7 @@ use super::word::{DAY_FORMAT, Piece, Word, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
 use crate::pybackup::conf::{PybackupConf, Said};
 use crate::pybackup::dump_options::{DumpWords, read_dump_words};
+use crate::pybackup::settings::pattern_of;
 use mykeeper_domain::databases::DatabaseSelection;
 use secrecy::SecretString;
 use std::path::Path;
@@ -138,7 +139,7 @@ impl Dump {
         let of_tables = self.words.tables.as_deref().map(databases_of_tables);
         let of_regex = self.words.regex.as_deref().map(databases_of_regex);
         let from_words = if !self.words.databases.is_empty() {
-            Some(self.words.databases.iter().map(|name| literal(name)).collect())
+            Some(self.words.databases.iter().map(|name| pattern_of(name)).collect())
         } else if let Some(databases) = of_tables {
             Some(databases)
         } else if let Some(Some(databases)) = of_regex {
@@ -263,22 +264,10 @@ fn patterns(selection: &DatabaseSelection) -> Vec<String> {
     }
 }
 
-/// A name as a LIKE pattern that matches it alone.
-fn literal(name: &str) -> String {
-    name.chars()
-        .flat_map(|one| {
-            matches!(one, '%' | '_' | '\\')
-                .then_some('\\')
-                .into_iter()
-                .chain([one])
-        })
-        .collect()
-}
-
 fn databases_of_tables(tables: &str) -> Vec<String> {
     let mut databases: Vec<String> = Vec::new();
     for table in tables.split(',').map(str::trim) {
-        let database = literal(table.split_once('.').map_or(table, |(database, _)| database));
+        let database = pattern_of(table.split_once('.').map_or(table, |(database, _)| database));
         if !database.is_empty() && !databases.contains(&database) {
             databases.push(database);
         }
@@ -316,7 +305,7 @@ fn databases_of_regex(regex: &str) -> Option<Vec<String>> {
                     .chars()
                     .all(|one| one == '_' || one == '-' || one.is_alphanumeric());
             let rest = if is_whole { "" } else { "%" };
-            is_plain.then(|| format!("{sign}{}{rest}", literal(name)))
+            is_plain.then(|| format!("{sign}{}{rest}", pattern_of(name)))
         })
         .collect()
 }

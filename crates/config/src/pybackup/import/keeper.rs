@@ -4,14 +4,12 @@ use super::dumps::{Dump, at, at_said};
 use super::page::{Page, quoted};
 use super::{ImportFrom, PasswordFile, Place, Remark};
 use crate::pybackup::conf::{PybackupConf, ServerConf};
+use crate::pybackup::settings::{THE_SERVER_TAG, catalog_url};
 use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
 use secrecy::SecretString;
-use std::collections::BTreeSet;
 
 /// The name of the conf's destination.
 pub(super) const DESTINATION: &str = "vault";
-/// What pybackup records where `[pybackup]` names no tag.
-const NO_TAG: &str = "N/A";
 
 /// A server that is backed up, and where it stands.
 struct BackedUp {
@@ -164,20 +162,7 @@ fn write_catalog(
         return write_zone(page, from);
     };
     page.section("catalog", at(conf, catalog.line));
-    let host = &catalog.host.value;
-    let place = if host.starts_with('/') {
-        format!("localhost/{}?socket={}", encoded(&database.value), encoded(host))
-    } else if host.contains(':') {
-        format!("[{host}]:{}/{}", catalog.port.value, encoded(&database.value))
-    } else {
-        format!(
-            "{}:{}/{}",
-            encoded(host),
-            catalog.port.value,
-            encoded(&database.value)
-        )
-    };
-    let url = format!("mysql://{}@{place}", encoded(&catalog.user.value));
+    let url = catalog_url(catalog, &database.value);
     page.key("url", quoted(&url), at(conf, catalog.line));
     if let Some(password) = &catalog.password {
         page.key(
@@ -239,7 +224,7 @@ fn write_tag(page: &mut Page, conf: &PybackupConf, number: usize) {
     let (tag, source) = match &conf.tag {
         Some(tag) => (tag.value.as_str(), at_said(conf, tag).to_string()),
         None => (
-            NO_TAG,
+            THE_SERVER_TAG,
             "what pybackup records where [pybackup] names no tag".to_owned(),
         ),
     };
@@ -304,19 +289,4 @@ fn write_destination(page: &mut Page, conf: &PybackupConf, remarks: &mut Vec<Rem
             at_said(conf, address),
         );
     }
-}
-
-/// As a part of a URL.
-fn encoded(text: &str) -> String {
-    let plain: BTreeSet<u8> = (b'a'..=b'z')
-        .chain(b'A'..=b'Z')
-        .chain(b'0'..=b'9')
-        .chain(*b"-._~")
-        .collect();
-    text.bytes()
-        .map(|byte| match plain.contains(&byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
-        })
-        .collect()
 }
