@@ -22,6 +22,9 @@ const CONNECTION_COLLATION: &str = "collation_connection";
 /// What its database had at that time.
 pub(crate) const DATABASE_COLLATION: &str = "database collation";
 
+/// Where a line of a body ends in a semicolon and a space, which mydumper makes of every semicolon at an end.
+pub(crate) const SPACED_ENDS: &str = "lines that end in a space";
+
 /// A kind of object whose definition is a row of `information_schema`.
 struct Kind {
     action: &'static str,
@@ -203,6 +206,22 @@ impl Probe {
     }
 }
 
+/// Which ends of lines of a body have a space behind their semicolon, counted from the last of those that end in one;
+/// `None` where none has.
+fn spaced_ends(body: &str) -> Option<String> {
+    let mut own = Vec::new();
+    let mut place = 0;
+    for (at, _) in body.rmatch_indices(';') {
+        let rest = body.get(at + 1..).unwrap_or_default();
+        let is_spaced = rest.starts_with(" \n");
+        if is_spaced {
+            own.push(place.to_string());
+        }
+        place += usize::from(is_spaced || rest.starts_with('\n'));
+    }
+    (!own.is_empty()).then(|| own.join(","))
+}
+
 fn facts(row: &MySqlRow, names: &[&str], old_name: Option<&str>) -> Definition {
     let value = |(index, name): (usize, &&str)| {
         let mut value = optional_text(row, index + 3)?;
@@ -219,7 +238,11 @@ fn facts(row: &MySqlRow, names: &[&str], old_name: Option<&str>) -> Definition {
         };
         Some(((*name).to_owned(), value))
     };
-    names.iter().enumerate().filter_map(value).collect()
+    let spaced = optional_text(row, 3)
+        .filter(|_| text(row, 1) != "view")
+        .and_then(|body| spaced_ends(&body))
+        .map(|ends| (SPACED_ENDS.to_owned(), ends));
+    names.iter().enumerate().filter_map(value).chain(spaced).collect()
 }
 
 /// A body as it comes back from a good dump, whatever became of it on the way there.
@@ -409,6 +432,18 @@ mod tests {
             normal_body("select `a`.`id` AS `i``d` from `shop`.`a`", "shop")
         );
         assert_eq!(normal_body("a lone ` stays", "shop"), "a lone ` stays");
+    }
+
+    #[test]
+    fn a_space_behind_a_semicolon_is_remembered_where_the_dump_cannot_tell_it() {
+        for (body, ends) in [
+            ("BEGIN\n SELECT 1;\nEND", None),
+            ("BEGIN; \n SELECT ';\n';\nEND", Some("2")),
+            ("SELECT 1; \nSELECT 2; SELECT 3; \n", Some("0,1")),
+            ("SELECT 1;  \n", None),
+        ] {
+            assert_eq!(spaced_ends(body).as_deref(), ends, "{body:?}");
+        }
     }
 
     #[test]

@@ -148,8 +148,9 @@ impl Feeder {
                 }
                 Manner::Rows => self.execute(&statement).await?,
                 Manner::Definitions { known, .. } => {
-                    self.define(&statement, &written.session(&statement, known))
-                        .await?
+                    let session = written.session(&statement, known);
+                    let own = written.spaced_ends(&statement, known);
+                    self.define(&statement, &session, &own).await?
                 }
             };
             let is_harmless =
@@ -172,6 +173,7 @@ impl Feeder {
         &mut self,
         statement: &[u8],
         session: &[String],
+        spaced_ends: &[usize],
     ) -> Result<Option<(u16, String)>, ToolError> {
         if session.is_empty() {
             let answer = self.execute(statement).await?;
@@ -184,7 +186,7 @@ impl Feeder {
         for setting in session {
             self.execute(setting.as_bytes()).await?;
         }
-        let answer = self.execute(&as_written(statement)).await?;
+        let answer = self.execute(&as_written(statement, spaced_ends)).await?;
         self.execute(b"SET SESSION sql_mode='', time_zone='+00:00'")
             .await?;
         Ok(answer)

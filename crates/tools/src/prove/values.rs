@@ -19,6 +19,10 @@ const MOST_CONNECTIONS: u32 = 16;
 const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = ''; /*M!100101 SET max_statement_time = 0 */; \
                        /*!50708 SET max_execution_time = 0 */";
 
+/// How a CHAR is read with all its spaces, and without.
+const PADDED: &str = "SET SESSION sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'";
+const NOT_PADDED: &str = "SET SESSION sql_mode = ''";
+
 /// A server with restored databases.
 pub(crate) struct TableReader<'a> {
     pub(crate) connection: &'a ServerConnection,
@@ -167,7 +171,7 @@ impl TableReader<'_> {
             let read = match task.measure {
                 Some(measure) => {
                     let sql = format!("SELECT {} FROM {name}", columns(measure));
-                    digest_rows(&mut connection, sql)
+                    read_content(&mut connection, &sql, measure)
                         .await
                         .map(|content| (Some(content.rows), Some(content)))
                 }
@@ -200,10 +204,28 @@ impl TableReader<'_> {
     }
 }
 
+/// Digests the rows as they are, and, where they are not what they should be, as a source would have given them to its
+/// dump that fills each CHAR with spaces up to its length.
+async fn read_content(
+    connection: &mut MySqlConnection,
+    sql: &str,
+    measure: &TableInventory,
+) -> Result<Content, sqlx::Error> {
+    let is_right = |content: &Content| measure.content.as_ref() == Some(&content.to_string());
+    let content = digest_rows(connection, sql).await?;
+    if is_right(&content) || measure.rows != Some(content.rows) {
+        return Ok(content);
+    }
+    sqlx::raw_sql(PADDED).execute(&mut *connection).await?;
+    let padded = digest_rows(connection, sql).await;
+    sqlx::raw_sql(NOT_PADDED).execute(&mut *connection).await?;
+    Ok(padded.ok().filter(is_right).unwrap_or(content))
+}
+
 /// Digests the rows of a SELECT as they come.
-async fn digest_rows(connection: &mut MySqlConnection, sql: String) -> Result<Content, sqlx::Error> {
+async fn digest_rows(connection: &mut MySqlConnection, sql: &str) -> Result<Content, sqlx::Error> {
     let mut hasher = RowHasher::default();
-    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch(connection);
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         for index in 0..row.len() {
             match row.try_get_unchecked::<Option<&[u8]>, _>(index)? {

@@ -2,6 +2,7 @@
 //! nor the time zone of an event, and what is created in another session is another definition. The evidence knows.
 
 use crate::error::ToolError;
+use crate::probe::SPACED_ENDS;
 use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::DatabaseInventory;
 use regex::bytes::{Captures, Regex};
@@ -13,6 +14,9 @@ const CREATE: &str = r#"(?is)^\s*CREATE\s+(?:OR\s+REPLACE\s+)?(?:DEFINER\s*=\s*(
 const NAMES: &str = r"(?is)^\s*(?:/\*!\d*\s*)?SET\s+NAMES\s";
 /// The table's own, behind its columns.
 const CHARSET: &str = r"(?i-u)\) ?ENGINE=.*DEFAULT CHARSET=([a-z0-9_]+)";
+
+/// What mydumper writes for a semicolon at the end of a line.
+const ADDED: &[u8] = b"; \n";
 
 /// Recognises definitions.
 #[derive(Debug)]
@@ -52,6 +56,39 @@ impl Written {
         Some(format!("{kind} {}", name(&found)?))
     }
 
+    /// Which ends of lines of this statement had a space behind their semicolon before mydumper came, counted from the
+    /// last.
+    pub(crate) fn spaced_ends(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Vec<usize> {
+        let own = || {
+            let list = self.definition(statement, known)?.0.get(SPACED_ENDS)?;
+            Some(list.split(',').filter_map(|place| place.parse().ok()).collect())
+        };
+        own().unwrap_or_default()
+    }
+
+    /// A definition as it was before mydumper wrote it; anything else as it is.
+    pub(crate) fn without_added_spaces(
+        &self,
+        statement: &[u8],
+        known: Option<&DatabaseInventory>,
+    ) -> Vec<u8> {
+        if self.create.is_match(statement) {
+            as_written(statement, &self.spaced_ends(statement, known))
+        } else {
+            statement.to_vec()
+        }
+    }
+
+    fn definition<'k>(
+        &self,
+        statement: &[u8],
+        known: Option<&'k DatabaseInventory>,
+    ) -> Option<&'k Definition> {
+        let found = self.create.captures(statement)?;
+        let kind = String::from_utf8_lossy(&found[1]).to_lowercase();
+        known?.definitions.get(&format!("{kind} {}", name(&found)?))
+    }
+
     fn settings(&self, statement: &[u8], known: Option<&DatabaseInventory>) -> Option<Vec<String>> {
         let definition = known?.definitions.get(&self.object(statement)?)?;
         let set = |variable: &str, fact: &str| {
@@ -84,18 +121,21 @@ impl Written {
 }
 
 /// A definition as it was before mydumper put a space between each semicolon and the end of its line, so that no line
-/// ends a statement: within a string that space would be one too many. What had a space there itself loses it.
-pub(crate) fn as_written(statement: &[u8]) -> Vec<u8> {
-    const ADDED: &[u8] = b"; \n";
+/// ends a statement: within a string that space would be one too many. `own` are those that had one before, counted from
+/// the last.
+pub(crate) fn as_written(statement: &[u8], own: &[usize]) -> Vec<u8> {
+    let ends: Vec<usize> = memchr::memmem::find_iter(statement, ADDED).collect();
     let mut written = Vec::with_capacity(statement.len());
-    let mut rest = statement;
-    while let Some(at) = memchr::memmem::find(rest, ADDED) {
-        let (before, behind) = rest.split_at(at);
-        written.extend_from_slice(before);
+    let mut from = 0;
+    for (place, at) in ends.iter().enumerate() {
+        if own.contains(&(ends.len() - 1 - place)) {
+            continue;
+        }
+        written.extend_from_slice(statement.get(from..*at).unwrap_or_default());
         written.extend_from_slice(b";\n");
-        rest = behind.get(ADDED.len()..).unwrap_or_default();
+        from = at + ADDED.len();
     }
-    written.extend_from_slice(rest);
+    written.extend_from_slice(statement.get(from..).unwrap_or_default());
     written
 }
 
@@ -166,8 +206,12 @@ mod tests {
             assert_eq!(session(sql).join("; "), expected, "{sql}");
         }
         assert_eq!(
-            as_written(b"BEGIN\n SELECT '; \n'; \n  \nEND; "),
+            as_written(b"BEGIN\n SELECT '; \n'; \n  \nEND; ", &[]),
             b"BEGIN\n SELECT ';\n';\n  \nEND; "
+        );
+        assert_eq!(
+            as_written(b"BEGIN; \n SELECT '; \n'; \nEND", &[1]),
+            b"BEGIN;\n SELECT '; \n';\nEND"
         );
         let latin = b"CREATE TABLE `t` (\n `e` enum('\xe9') DEFAULT CHARSET=x\n) ENGINE=InnoDB DEFAULT CHARSET=latin1";
         assert_eq!(written.charset(latin), "latin1");

@@ -279,7 +279,7 @@ impl<'a> Definer<'a> {
                 if let Some(mode) = other_mode {
                     text.extend(self.ended(format!("SET SESSION sql_mode='{mode}'").as_bytes()));
                 }
-                text.extend(self.ended(statement));
+                text.extend(self.ended(&self.written.without_added_spaces(statement, known)));
                 plan.steps
                     .push_back((std::mem::take(&mut text), Some((place, unit.path.clone()))));
                 if other_mode.is_some() || !session.is_empty() {

@@ -4,7 +4,6 @@ use crate::error::ToolError;
 use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
 use crate::prove::layout::SetFile;
-use crate::prove::written::as_written;
 use regex::bytes::Regex;
 
 /// One file of definitions.
@@ -26,11 +25,7 @@ pub(super) fn read_unit(
     let mut statements = Vec::new();
     each_statement(file, &mut |statement| {
         if wanted(statement) {
-            let statement = statement.trim_ascii();
-            statements.push(match view {
-                None => as_written(statement),
-                Some(_) => statement.to_vec(),
-            });
+            statements.push(statement.trim_ascii().to_vec());
         }
     })?;
     Ok(Unit {
