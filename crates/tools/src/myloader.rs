@@ -4,6 +4,9 @@
 //! dot, takes part of a name for a kind of file, and cannot be given an argument that is not ASCII. So it gets a
 //! folder of links with plain names, one database at a time: the statements within the files name the tables.
 //! Views, triggers, routines and events are not given to it (see [`prove`](crate::prove)).
+//!
+//! Nor may it read what this machine's files say of servers: 0.10 holds a `host` of `[client]` in `/etc/mysql` or
+//! `~/.my.cnf` for more than the socket it is given, and would load the set there.
 
 use crate::env::{ToolEnv, ended_from_here, run_error};
 use crate::error::ToolError;
@@ -21,6 +24,10 @@ const KEPT_COMPLAINTS: usize = 5;
 const KILLS: [i32; 4] = [1, 2, 9, 15];
 /// The prefix of linked files where the database is named by an argument.
 const ALIAS: &str = "d";
+/// Below the load's folder: the links, and what is myloader's own: its home, its temporary files, its option file.
+const LINKS: &str = "set";
+const OWN: &str = "own";
+const OPTION_FILE: &str = "none.cnf";
 
 /// The installed myloader.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,16 +122,22 @@ pub(crate) fn can_load(info: &MyloaderInfo, database: &str, files: &[LoaderFile]
     naming(database).is_some() && (knows_zstd || files.iter().all(|file| file.ending != ".zst"))
 }
 
-/// Makes the folder that myloader loads from.
-fn link_files(folder: &Path, database: &str, files: &[LoaderFile]) -> Result<(), ToolError> {
+/// Makes what is myloader's own, and the folder that it loads from.
+fn make_folders(folder: &Path, database: &str, files: &[LoaderFile]) -> Result<(), ToolError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |source| ToolError::Io {
-            action: "link",
+            action: "create",
             path,
             source,
         }
     };
+    let own = folder.join(OWN);
+    std::fs::create_dir(&own).map_err(fail(&own))?;
+    let options = own.join(OPTION_FILE);
+    std::fs::write(&options, "").map_err(fail(&options))?;
+    let folder = &folder.join(LINKS);
+    std::fs::create_dir(folder).map_err(fail(folder))?;
     // All that it wants of the file is that it is there; later versions read settings from it.
     let metadata = folder.join("metadata");
     std::fs::write(
@@ -180,7 +193,10 @@ fn myloader_argv(folder: &Path, socket: &Path, database: &str, threads: u32) -> 
         text
     };
     let mut args = vec![
-        with("--directory=", folder),
+        with("--defaults-file=", &folder.join(OWN).join(OPTION_FILE)),
+        with("--directory=", &folder.join(LINKS)),
+        // By this word alone the client library takes the socket, whatever else says otherwise.
+        "--host=localhost".into(),
         with("--socket=", socket),
         "--user=root".into(),
         format!("--threads={}", threads.clamp(2, 64)).into(),
@@ -216,13 +232,18 @@ pub(crate) async fn load(
     activity: Activity,
     env: &ToolEnv<'_>,
 ) -> Result<Vec<String>, ToolError> {
-    link_files(request.folder, request.database, request.files)?;
+    make_folders(request.folder, request.database, request.files)?;
+    let own = request.folder.join(OWN);
     let args = myloader_argv(request.folder, request.socket, request.database, request.threads);
     // Without a locale it takes every name for ASCII when it logs.
     let spec = ChildSpec::new(&request.info.program)
         .args(args)
         .env("LC_ALL", "C.UTF-8")
-        .current_dir(request.folder)
+        // MySQL's library reads a login file in its home, whatever option file it is given.
+        .env("HOME", &own)
+        // Ended, 1.0 leaves folders for its pipes behind: here they go with the server.
+        .env("TMPDIR", &own)
+        .current_dir(request.folder.join(LINKS))
         .nice(request.nice)
         .limits(request.limits.clone());
     let mut complaints: Vec<String> = Vec::new();
@@ -321,11 +342,13 @@ mod tests {
         };
         assert_eq!(
             argv("a$b"),
-            "--directory=/f --socket=/s --user=root --threads=4 --verbose=3 --database=a$b"
+            "--defaults-file=/f/own/none.cnf --directory=/f/set --host=localhost --socket=/s --user=root --threads=4 \
+             --verbose=3 --database=a$b"
         );
         assert_eq!(
             argv("日志"),
-            "--directory=/f --socket=/s --user=root --threads=4 --verbose=3"
+            "--defaults-file=/f/own/none.cnf --directory=/f/set --host=localhost --socket=/s --user=root --threads=4 \
+             --verbose=3"
         );
         assert_eq!(naming("日志.库"), None);
         assert_eq!(naming("a`b"), None);

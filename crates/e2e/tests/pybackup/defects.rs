@@ -13,9 +13,10 @@ const STAND_IN: &str = r#"#!/bin/sh
 case "$*" in
     *--version*|*--help*) exec /usr/bin/mydumper "$@" ;;
 esac
-[ -e "$HOME/hang" ] && exec sleep 1000
+here="${0%/*}/.."
+[ -e "$here/hang" ] && exec sleep 1000
 case "$*" in
-    *--database=test\ *|*--database=test) [ -e "$HOME/fail" ] && { /usr/bin/mydumper "$@"; exit 1; } ;;
+    *--database=test\ *|*--database=test) [ -e "$here/fail" ] && { /usr/bin/mydumper "$@"; exit 1; } ;;
 esac
 exec /usr/bin/mydumper "$@"
 "#;

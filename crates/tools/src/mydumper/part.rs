@@ -236,6 +236,8 @@ async fn run_part(
         .args(argv(part, option_file, &dir))
         // Names in what it says are not ASCII; in the C locale they come as question marks.
         .env("LC_ALL", "C.UTF-8")
+        // What a login file in the account's home says would count for more than our own option file.
+        .env("HOME", request.private_dir)
         .current_dir(&dir)
         .limits(limits);
     let mut said = Said::default();

@@ -4,6 +4,7 @@ use mykeeper_domain::clock::SystemClock;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_supervise::{Limits, ShimCommand, Supervisor};
 use mykeeper_tools::{Progress, RunLog, ToolEnv};
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -40,15 +41,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let shim = ShimCommand {
-            program: env!("CARGO_BIN_EXE_tools-test-shim").into(),
-            args: Vec::new(),
-        };
         // Others than the owner may pass through: the throwaway server of root's runs as another user.
         let folder = TempDir::new().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         Self {
-            supervisor: Supervisor::new(shim, std::env::vars_os().collect()),
+            supervisor: supervisor(std::env::vars_os().collect()),
             log: Kept::default(),
             cancel: CancellationToken::new(),
             folder,
@@ -85,6 +82,15 @@ impl Bench {
             nice: 5,
         }
     }
+}
+
+/// With the tests' own shim, whose children get their surroundings from `env`.
+pub(crate) fn supervisor(env: Vec<(OsString, OsString)>) -> Supervisor {
+    let shim = ShimCommand {
+        program: env!("CARGO_BIN_EXE_tools-test-shim").into(),
+        args: Vec::new(),
+    };
+    Supervisor::new(shim, env)
 }
 
 pub(crate) fn limits(seconds: u64) -> Limits {

@@ -7,6 +7,8 @@ mod checksums;
 #[cfg(test)]
 mod definers;
 #[cfg(test)]
+mod loader_surroundings;
+#[cfg(test)]
 mod prove_damaged_sets;
 #[cfg(test)]
 mod prove_good_sets;
