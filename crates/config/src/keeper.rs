@@ -5,10 +5,13 @@ use crate::daemon;
 use crate::destination;
 use crate::document::{Document, complaint};
 use crate::limits;
+use crate::logs;
 use crate::sandbox;
 use crate::section::{Entry, Section};
 use crate::server;
-use crate::settings::{CatalogSettings, DaemonSettings, LimitSettings, Surroundings, ToolPrograms};
+use crate::settings::{
+    CatalogSettings, DaemonSettings, LimitSettings, LogSettings, Surroundings, ToolPrograms,
+};
 use crate::tools;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::sandbox::Sandbox;
@@ -31,6 +34,7 @@ pub(crate) struct Keeper {
     pub(crate) tools: ToolPrograms,
     pub(crate) daemon: DaemonSettings,
     pub(crate) limits: LimitSettings,
+    pub(crate) logs: LogSettings,
     /// Every name that a job may use, also of what has mistakes.
     pub(crate) server_names: BTreeSet<String>,
     /// So with destinations.
@@ -63,6 +67,7 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
     let tools = tools::read(top.section("tools"));
     let daemon = daemon::read(top.section("daemon"));
     let limits = limits::read(top.section("limits"));
+    let logs = logs::read(top.section("logs"));
     top.finish(|key| {
         ["backup", "transfer", "validation", "retention", "timezone"]
             .contains(&key)
@@ -79,6 +84,7 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
         tools,
         daemon,
         limits,
+        logs,
         server_names: names(&server_entries),
         destination_names: names(&destination_entries),
         is_damaged: document.is_damaged(),

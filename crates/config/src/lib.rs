@@ -13,6 +13,7 @@ mod keeper;
 mod layout;
 mod limits;
 mod load;
+mod logs;
 mod mask;
 mod mistake;
 mod mydumper;

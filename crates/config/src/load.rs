@@ -80,6 +80,7 @@ fn assemble(keeper_file: PathBuf, keeper: Keeper, jobs: BTreeMap<JobName, Arc<Jo
         tools: keeper.tools,
         daemon: keeper.daemon,
         limits: keeper.limits,
+        logs: keeper.logs,
         jobs,
     })
 }

@@ -53,6 +53,8 @@ pub struct Settings {
     pub daemon: DaemonSettings,
     /// `[limits]`
     pub limits: LimitSettings,
+    /// `[logs]`
+    pub logs: LogSettings,
     /// Every job of the schedule file.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
 }
@@ -109,6 +111,21 @@ impl Default for LimitSettings {
             per_server: 1,
             per_destination: 2,
             validations: 1,
+        }
+    }
+}
+
+/// `[logs]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How long the log of a run is kept after its last line; `None`: for ever. Default 90 days.
+    pub keep: Option<Duration>,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            keep: Some(Duration::from_secs(90 * 24 * 3600)),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod limits;
 pub mod locate;
+pub mod log_pruning;
 mod missed;
 pub mod missing;
 pub mod rebuild;

@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
+use crate::log_pruning::{PRUNED_EVERY, prune_logs};
 use crate::recovery::{SETTLED_EVERY, recover, settle};
 use crate::resume::retry_interrupted;
 use crate::scheduler::{Jobs, Scheduler, SchedulerHandle};
@@ -64,6 +65,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     let watchdog = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(answer_watchdog(turned)));
     let settling =
         tokio_util::task::AbortOnDropHandle::new(tokio::spawn(settle_now_and_then(engine.clone())));
+    let pruning = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(prune_now_and_then(engine.clone())));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     tracing::info!(
@@ -87,7 +89,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         }
     };
     engine.stop_taking();
-    drop(settling);
+    drop((settling, pruning));
     stop.cancel();
     daemon.status.state = "stopping".to_owned();
     daemon.write_status();
@@ -140,6 +142,18 @@ async fn settle_now_and_then(engine: Engine) {
         if let Err(error) = settle(&engine).await {
             tracing::debug!(%error, "runs that are over cannot be looked for now");
         }
+    }
+}
+
+/// Old logs go while nothing waits for it.
+async fn prune_now_and_then(engine: Engine) {
+    loop {
+        match prune_logs(engine.environment()).await {
+            Ok(0) => {}
+            Ok(logs) => tracing::info!("{} of runs removed", counted(logs, "old log", "old logs")),
+            Err(error) => tracing::warn!(%error, "old logs are left"),
+        }
+        tokio::time::sleep(PRUNED_EVERY).await;
     }
 }
 

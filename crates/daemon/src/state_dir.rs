@@ -115,12 +115,17 @@ impl StateDir {
         self.root.join("daemon.json")
     }
 
+    /// Where the logs of runs lie, in folders by their time.
+    pub fn run_logs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
     /// Where the log of a run lies.
     pub fn run_log(&self, run: RunId) -> PathBuf {
         let id = run.to_string();
         // Version 7 identities begin with their time: a folder for each 12 days or so.
         let shelf = id.get(..5).unwrap_or("other").to_owned();
-        self.root.join("runs").join(shelf).join(format!("{id}.log"))
+        self.run_logs().join(shelf).join(format!("{id}.log"))
     }
 
     /// A fresh folder, mode 0700, for files that no one else may read; removed when the guard is dropped.

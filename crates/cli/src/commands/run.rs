@@ -137,6 +137,21 @@ async fn settle_first(engine: &Engine, signals: &mut Signals) {
 }
 
 pub(crate) fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) -> anyhow::Result<Status> {
+    conclude_with(
+        finished,
+        caught,
+        json,
+        &format!("mykeeper run-log {}", finished.id),
+    )
+}
+
+/// The same; `look_at` names what tells more of a run that has failed.
+pub(crate) fn conclude_with(
+    finished: &FinishedRun,
+    caught: Option<i32>,
+    json: bool,
+    look_at: &str,
+) -> anyhow::Result<Status> {
     if json {
         print_json(&serde_json::json!({
             "run": finished.id, "state": finished.state, "reason": finished.reason, "bk_id": finished.bk_id,
@@ -162,9 +177,6 @@ pub(crate) fn conclude(finished: &FinishedRun, caught: Option<i32>, json: bool) 
                 Status::Interrupted
             })
         }
-        _ => Err(Failure::job(format!(
-            "{text}\n  look at: mykeeper run-log {}",
-            finished.id
-        ))),
+        _ => Err(Failure::job(format!("{text}\n  look at: {look_at}"))),
     }
 }

@@ -3,7 +3,7 @@
 use super::conf::{PybackupConf, RsyncConf, ServerConf};
 use super::dump_options::DumpWords;
 use crate::keeper::default_state_dir;
-use crate::settings::{CatalogSettings, Settings, Surroundings};
+use crate::settings::{CatalogSettings, LogSettings, Settings, Surroundings};
 use crate::{daemon, limits, sandbox, tools};
 use chrono_tz::Tz;
 use mykeeper_domain::destination::{Destination, SshOptions};
@@ -97,6 +97,7 @@ pub fn drop_in_settings(from: DropIn<'_>) -> Result<Settings, DropInError> {
         tools: keeper.map_or_else(|| tools::read(None), |keeper| keeper.tools.clone()),
         daemon: keeper.map_or_else(|| daemon::read(None), |keeper| keeper.daemon.clone()),
         limits: keeper.map_or_else(|| limits::read(None), |keeper| keeper.limits),
+        logs: keeper.map_or_else(LogSettings::default, |keeper| keeper.logs),
         jobs: BTreeMap::new(),
     })
 }

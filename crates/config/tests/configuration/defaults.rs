@@ -68,6 +68,7 @@ fn two_empty_files_are_enough() {
     );
     assert_eq!(settings.sandbox.nice, 10);
     assert_eq!(settings.tools.ssh, Path::new("ssh"));
+    assert_eq!(settings.logs.keep, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!(
         (
             settings.limits.per_server,

@@ -29,6 +29,7 @@ fn what_fails_leaves_a_row_and_a_status_that_say_so() {
     std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
     one_database_fails(&host);
     a_run_is_cut_off(&host);
+    old_logs_go(&host);
     no_rsync_section(&host);
     two_runs_share_a_directory(&host);
     mistakes_touch_nothing(&host);
@@ -93,6 +94,31 @@ fn a_run_is_cut_off(host: &Host) {
         row[3].starts_with("/data4/recover/pybackup/2026-01-02"),
         "{row:?}"
     );
+}
+
+/// Also where no daemon ever runs.
+fn old_logs_go(host: &Host) {
+    let logs = || {
+        host.run(
+            "/",
+            &format!(
+                "find {} -name '*.log' -path '*/runs/*'",
+                host.at("state").display()
+            ),
+        )
+        .said
+    };
+    let some = logs();
+    let (oldest, newest) = (some.lines().min().unwrap(), some.lines().max().unwrap());
+    host.run("/", &format!("touch -d '91 days ago' {oldest}"))
+        .assert_code(0);
+    host.run(
+        HOME,
+        "./pybackup.py mydumper database=fandb outputdir=/data4/recover/pybackup/2026-01-02 --no-rsync",
+    )
+    .assert_code(0);
+    let left = logs();
+    assert!(!left.contains(oldest) && left.contains(newest), "{left}");
 }
 
 fn no_rsync_section(host: &Host) {

@@ -1,7 +1,7 @@
 //! Finds the conf and puts the settings together.
 
 use super::Call;
-use crate::commands::run::{Beside, conclude, to_its_end_beside};
+use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::say;
 use crate::surroundings::{environment_or_journal, gather, load_settings, local_zone, search_path};
@@ -11,6 +11,7 @@ use mykeeper_config::pybackup::{
 };
 use mykeeper_daemon::DaemonError;
 use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::log_pruning::prune_logs;
 use mykeeper_daemon::state_dir::{LockAttempt, StateDir};
 use mykeeper_domain::JobName;
 use mykeeper_domain::job::Job;
@@ -137,9 +138,17 @@ pub(super) async fn run_beside_others(
         let mut settings = settings.clone();
         settings.jobs.insert(job.name.clone(), Arc::clone(&job));
         let environment = environment_or_journal(settings).await?;
+        // No daemon may ever run here.
+        if let Err(error) = prune_logs(&environment).await {
+            tracing::error!(%error, "old logs are left");
+        }
         let told = "the tools are ended and the run is recorded as cancelled";
         match to_its_end_beside(&environment, (job, work()), (false, told), log.clone()).await {
-            Ok((finished, caught)) => return conclude(&finished, caught, false),
+            Ok((finished, caught)) => {
+                // There may be no mykeeper.toml that would tell `mykeeper run-log` where to look.
+                let log = state.run_log(finished.id).display().to_string();
+                return conclude_with(&finished, caught, false, &log);
+            }
             Err(error) if is_busy(&error) => {}
             Err(error) => return Err(error),
         }
