@@ -4,6 +4,7 @@
 mod defects;
 mod documented;
 mod host;
+mod moving;
 mod scripts;
 
 use host::Host;
