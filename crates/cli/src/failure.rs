@@ -70,6 +70,21 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// What to do where a catalog cannot be reached; any other error as it is.
+pub(crate) fn with_hint(error: anyhow::Error, hint: &str) -> anyhow::Error {
+    use mykeeper_catalog::CatalogError;
+    use mykeeper_daemon::DaemonError;
+    let cause = match error.downcast_ref::<DaemonError>() {
+        Some(DaemonError::Catalog(cause)) => Some(cause),
+        _ => error.downcast_ref::<CatalogError>(),
+    };
+    if matches!(cause, Some(CatalogError::Unreachable { .. })) {
+        Failure::unavailable(format!("{error}; {hint}"))
+    } else {
+        error
+    }
+}
+
 /// The status that an error stands for.
 pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     use mykeeper_catalog::CatalogError;

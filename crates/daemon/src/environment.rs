@@ -84,6 +84,7 @@ impl Environment {
             endpoint: server.endpoint.clone(),
             user: server.user.clone(),
             password: self.secret(&server.password)?,
+            password_source: server.password.clone(),
             tls: server.tls.clone(),
         })
     }

@@ -299,7 +299,9 @@ async fn read_record(folder: &Path) -> Result<Record, (Outcome, String)> {
         Ok(None) => {
             return Err((
                 Outcome::NoRecord,
-                "a dump that was not finished, or one of another program".to_owned(),
+                "a dump that was not finished, or one of another program: retention does not know it; remove the folder \
+                 by hand when you do not need it"
+                    .to_owned(),
             ));
         }
         Err(error) => return damaged(error.to_string()),

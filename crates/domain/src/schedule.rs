@@ -49,10 +49,7 @@ impl Schedule {
     ///
     /// Day of month and day of week are joined as crontab(5) joins them: either may match when both are given.
     pub fn parse(expression: &str, zone: Tz) -> Result<Self, ScheduleError> {
-        let cron = CronParser::builder()
-            .seconds(Seconds::Optional)
-            .year(Year::Disallowed)
-            .build()
+        let cron = parser()
             .parse(expression)
             .map_err(|error| ScheduleError::Unreadable {
                 expression: expression.to_owned(),
@@ -160,13 +157,51 @@ impl Schedule {
     }
 }
 
+fn parser() -> CronParser {
+    CronParser::builder()
+        .seconds(Seconds::Optional)
+        .year(Year::Disallowed)
+        .build()
+}
+
+/// The fields, and what may stand in each.
+const FIELDS: [(&str, &str); 6] = [
+    ("second", "0 to 59"),
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of the month", "1 to 31"),
+    ("month", "1 to 12 or JAN to DEC"),
+    ("weekday", "0 to 7, where 0 and 7 are Sunday, or SUN to SAT"),
+];
+
 fn explain(expression: &str, error: &CronError) -> String {
-    let fields = expression.split_whitespace().count();
-    if !expression.trim_start().starts_with('@') && !(5..=6).contains(&fields) {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    let is_nickname = expression.trim_start().starts_with('@');
+    if !is_nickname && !(5..=6).contains(&fields.len()) {
         return format!(
-            "it has {fields} fields; write five (minute hour day month weekday) or six with seconds first"
+            "it has {} fields; write five (minute hour day month weekday) or six with seconds first",
+            fields.len()
         );
     }
+    let cause = said(error);
+    // Each by itself, where the others may be anything: the library does not say which it means.
+    let named = FIELDS.iter().skip(FIELDS.len().saturating_sub(fields.len()));
+    let wrong = fields.iter().zip(named).enumerate().find(|(index, (field, _))| {
+        let mut alone = vec!["*"; fields.len()];
+        if let Some(place) = alone.get_mut(*index) {
+            *place = field;
+        }
+        !is_nickname && parser().parse(&alone.join(" ")).is_err()
+    });
+    match wrong {
+        Some((_, (field, (name, range)))) => {
+            format!("the {name} {field:?} is not understood ({cause}); it takes {range}")
+        }
+        None => cause,
+    }
+}
+
+fn said(error: &CronError) -> String {
     match error {
         CronError::EmptyPattern => "it is empty".to_owned(),
         CronError::InvalidPattern(text)
@@ -212,7 +247,17 @@ mod tests {
         let error = Schedule::parse("0 4 * *", Tz::UTC).unwrap_err().to_string();
         assert!(error.contains("it has 4 fields"), "{error}");
         assert!(Schedule::parse("0 0 4 * * * 2026", Tz::UTC).is_err());
-        assert!(Schedule::parse("61 4 * * *", Tz::UTC).is_err());
+        for (expression, said) in [
+            ("61 4 * * *", "the minute \"61\" is not understood"),
+            ("0 24 * * *", "it takes 0 to 23"),
+            ("0 4 32 * *", "the day of the month \"32\""),
+            ("0 4 * JANUARY *", "it takes 1 to 12 or JAN to DEC"),
+            ("0 4 * * 8", "the weekday \"8\""),
+            ("60 0 4 * * *", "the second \"60\""),
+        ] {
+            let error = Schedule::parse(expression, Tz::UTC).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
         assert!(Schedule::parse("", Tz::UTC).is_err());
     }
 

@@ -1,6 +1,6 @@
 //! How a server is reached, with the secret at hand.
 
-use mykeeper_domain::server::{Endpoint, Tls};
+use mykeeper_domain::server::{Endpoint, PasswordSource, Tls};
 use secrecy::SecretString;
 
 /// A server's address and account. `Debug` shows no secret.
@@ -14,6 +14,8 @@ pub struct ServerConnection {
     pub user: String,
     /// Its password.
     pub password: Option<SecretString>,
+    /// Where that came from, for messages.
+    pub password_source: PasswordSource,
     /// Encryption.
     pub tls: Tls,
 }

@@ -1,6 +1,6 @@
 //! `mykeeper catalog migrate|status|rebuild`
 
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Status, with_hint};
 use crate::output::{coloured, describe_backlog, print, print_json, say, table};
 use crate::surroundings::{
     connect_catalog, connect_catalog_to_look, empty_catalog, load_settings, missing_file,
@@ -46,7 +46,8 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
             if is_shared(&settings.catalog.url) {
                 say(&describe_backlog(&journal));
             }
-            return Err(error);
+            let hint = "dumps and transfers go on meanwhile; start the server, or look at [catalog] url and the way there";
+            return Err(with_hint(error, hint));
         }
     };
     if json {
@@ -195,6 +196,11 @@ pub(crate) async fn rebuild(
             counted(damaged, "has", "have"),
             counted(no_record, "has", "have")
         ))?;
+    }
+    if damaged > 0 {
+        say(
+            "note: where a record is damaged, fetch the folder anew from where the set was sent, and rebuild from that",
+        );
     }
     if findings.is_empty() {
         say("warning: there is no set in these folders, nor four levels below them");

@@ -322,6 +322,7 @@ async fn try_server(
         endpoint: server.endpoint.clone(),
         user: server.user.clone(),
         password,
+        password_source: server.password.clone(),
         tls: server.tls.clone(),
     };
     let mut probe = match Probe::connect(&connection).await {

@@ -2,7 +2,7 @@
 
 use super::find_job;
 use super::run::{Shown, foreground};
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Status, with_hint};
 use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{environment, environment_to_look, settings_said};
 use mykeeper_daemon::jobs::retention::{Plan, plan};
@@ -10,6 +10,10 @@ use mykeeper_domain::counted;
 use mykeeper_domain::job::Task;
 use mykeeper_domain::retention::Verdict;
 use std::path::Path;
+
+/// What to do when the catalog is away: this node alone does not know what may go.
+const AWAY: &str = "which sets may go depends on what other nodes know of them: ask again when it is back; \
+                    \"mykeeper catalog status\" tells what waits for it";
 
 pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) -> anyhow::Result<Status> {
     let settings = settings_said(config)?;
@@ -21,7 +25,9 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
         )));
     };
     let environment = match dry_run {
-        true => environment_to_look(settings).await?,
+        true => environment_to_look(settings)
+            .await
+            .map_err(|error| with_hint(error, AWAY))?,
         false => environment(settings).await?,
     };
     let settings = environment.settings();
@@ -34,7 +40,9 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
         )
         .await;
     }
-    let plan = plan(&environment, &settings, task, job.schedule.zone()).await?;
+    let plan = plan(&environment, &settings, task, job.schedule.zone())
+        .await
+        .map_err(|error| with_hint(error.into(), AWAY))?;
     environment.catalog.close().await;
     if json {
         print_json(

@@ -33,7 +33,11 @@ fn wait_for_empty_journal(workspace: &Workspace) {
 #[test]
 fn without_a_catalog_a_backup_is_made_and_recorded_later() {
     let (_source, mut server, workspace) = two_servers();
-    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, ""));
+    let prune = format!(
+        "[retention.prune]\ncron = \"{NEVER}\"\ndirectory = \"{{sets}}\"\nkeep = {{ last = 1 }}\naction = \"delete\"\n\
+         require = \"complete\"\nretry = {{ attempts = 1, delay = \"1s\" }}\n"
+    );
+    workspace.write_schedule(&format!("{}{prune}", backup_job("nightly", r#"["shop"]"#, "")));
     // A new one is as it should be, whoever is asked.
     let no_tables = "no tables of mykeeper's yet";
     workspace
@@ -60,12 +64,23 @@ fn without_a_catalog_a_backup_is_made_and_recorded_later() {
         .assert_says("the catalog is away: work goes on")
         .assert_says("complete");
     what_this_node_knows_is_told(&workspace);
+    // Which sets may go is not for this node to say.
+    workspace
+        .mykeeper(&["run", "prune"])
+        .assert_code(1)
+        .assert_says("nothing is removed while")
+        .assert_says("wait for the catalog");
+    workspace
+        .mykeeper(&["retention", "prune", "--dry-run"])
+        .assert_code(3)
+        .assert_says("ask again when it is back");
     let check = workspace.mykeeper(&["check"]);
     check.assert_code(3).assert_says("records wait since");
     workspace
         .mykeeper(&["catalog", "status"])
         .assert_code(3)
-        .assert_says("records wait since");
+        .assert_says("records wait since")
+        .assert_says("look at [catalog] url");
 
     server.start_again();
     workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
@@ -73,8 +88,9 @@ fn without_a_catalog_a_backup_is_made_and_recorded_later() {
     let daemon = workspace.daemon();
     wait_for_empty_journal(&workspace);
     drop(daemon);
-    let runs = workspace.runs();
+    let runs = workspace.runs_of("nightly");
     assert_eq!(runs.len(), 1, "it was recorded once");
+    assert_eq!(workspace.runs().len(), 2, "and so was the refused removal");
     assert_run(&runs[0], "succeeded", &["complete"]);
 }
 

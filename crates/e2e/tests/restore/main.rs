@@ -259,7 +259,11 @@ fn what_cannot_be_had_is_said_without_the_password() {
     refused
         .assert_code(3)
         .assert_says("cannot connect to server spare")
-        .assert_says("Access denied");
+        .assert_says("Access denied")
+        .assert_says(&format!(
+            "look at user restorer and at the password in {}",
+            stage.workspace.at("target.password").display()
+        ));
     assert!(!refused.said().contains(&wrong), "{refused}");
     stage.workspace.password_file("target", &stage.secret);
     stage.target.stop();
@@ -302,6 +306,9 @@ fn what_does_not_come_back_as_it_was_is_told() {
          CREATE VIEW odd.a AS SELECT * FROM odd.t; CREATE VIEW odd.people AS SELECT id FROM crm.people; \
          CREATE DEFINER=app@localhost VIEW odd.z AS SELECT id FROM odd.a; \
          CREATE EVENT odd.once ON SCHEDULE AT '2037-01-01 00:00:00' DO SELECT 1; \
+         SET GLOBAL event_scheduler = OFF; SET timestamp = 1; \
+         CREATE EVENT odd.gone ON SCHEDULE AT '2001-01-01 00:00:00' DO SELECT 1; \
+         CREATE EVENT odd.kept ON SCHEDULE AT '2001-01-01 00:00:00' ON COMPLETION PRESERVE DO SELECT 1; SET timestamp = DEFAULT; \
          SET sql_mode='ANSI_QUOTES'; CREATE FUNCTION odd.f() RETURNS INT READS SQL DATA RETURN (SELECT COUNT(*) FROM \"odd\".\"t\"); \
          SET sql_mode='NO_BACKSLASH_ESCAPES'; CREATE FUNCTION odd.g() RETURNS TEXT NO SQL RETURN 'a\\';",
         "[\"odd\"]",
@@ -314,6 +321,16 @@ fn what_does_not_come_back_as_it_was_is_told() {
     let warnings = report["restored"]["warnings"].to_string();
     assert!(warnings.contains("view people is left out"), "{warnings}");
     assert!(warnings.contains("'app'@'localhost'"), "{warnings}");
+    // What a server does not keep is not lost silently.
+    for said in ["event gone was due once", "event kept is disabled"] {
+        assert!(warnings.contains(said), "{warnings}");
+    }
+    let events =
+        "SELECT event_name, status FROM information_schema.events WHERE event_schema = 'odd' ORDER BY 1";
+    assert_eq!(
+        stage.target.query(events).concat(),
+        ["kept", "DISABLED", "once", "ENABLED"]
+    );
     assert_eq!(stage.target.value("SELECT odd.f()"), "2");
     assert_eq!(stage.target.value("SELECT odd.g()"), "a\\");
     assert_eq!(stage.target.value("SHOW EVENTS FROM odd"), "odd");

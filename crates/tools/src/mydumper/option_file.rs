@@ -129,7 +129,7 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mykeeper_domain::server::Tls;
+    use mykeeper_domain::server::{PasswordSource, Tls};
     use std::os::unix::fs::PermissionsExt;
 
     fn connection() -> ServerConnection {
@@ -141,6 +141,7 @@ mod tests {
             },
             user: "backup".into(),
             password: Some(r#"mix#"'\ =%;密"#.to_owned().into()),
+            password_source: PasswordSource::None,
             tls: Tls {
                 mode: TlsMode::VerifyIdentity,
                 ca: Some("/etc/my ca.pem".into()),

@@ -279,7 +279,7 @@ fn escaped(name: &str) -> String {
 mod tests {
     use super::*;
     use mykeeper_domain::job::MydumperOption;
-    use mykeeper_domain::server::{Endpoint, Tls};
+    use mykeeper_domain::server::{Endpoint, PasswordSource, Tls};
     use std::collections::BTreeSet;
 
     fn info(version: (u32, u32, u32)) -> MydumperInfo {
@@ -306,6 +306,7 @@ mod tests {
             endpoint: Endpoint::Socket("/run/mysqld/mysqld.sock".into()),
             user: "backup".into(),
             password: Some("geheim".to_owned().into()),
+            password_source: PasswordSource::None,
             tls: Tls::default(),
         };
         let options: Vec<MydumperOption> = options

@@ -22,7 +22,7 @@ pub(crate) use sessions::{Session, Standing};
 
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
-use mykeeper_domain::server::{Endpoint, TlsMode};
+use mykeeper_domain::server::{Endpoint, PasswordSource, TlsMode};
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -101,7 +101,7 @@ impl Probe {
                 Ok(probe)
             }
             Ok(Err(error)) => {
-                let (cause, passing) = connect_cause(&error, &connection.endpoint);
+                let (cause, passing) = connect_cause(&error, connection);
                 Err(refused(cause, passing))
             }
             Err(_) => Err(refused(
@@ -318,8 +318,27 @@ pub(crate) fn connect_options(connection: &ServerConnection) -> MySqlConnectOpti
     })
 }
 
+/// Access denied: the account or its password is another.
+const WRONG_ACCOUNT: [u16; 2] = [1045, 1698];
+
+/// Where to look when a server knows the account or its password otherwise.
+fn account_hint(connection: &ServerConnection) -> String {
+    let user = &connection.user;
+    match &connection.password_source {
+        PasswordSource::None => {
+            format!("; no password is configured for user {user}: give the server a password_file")
+        }
+        PasswordSource::File(path) => {
+            format!("; look at user {user} and at the password in {}", path.display())
+        }
+        PasswordSource::Credential(name) => format!("; look at user {user} and at the credential {name}"),
+        PasswordSource::Told(_) => format!("; look at user {user} and at the password that was given"),
+    }
+}
+
 /// What went wrong, for people, and whether it may pass.
-fn connect_cause(error: &sqlx::Error, endpoint: &Endpoint) -> (String, bool) {
+fn connect_cause(error: &sqlx::Error, connection: &ServerConnection) -> (String, bool) {
+    let endpoint = &connection.endpoint;
     match error {
         sqlx::Error::Database(database) => {
             let number = error_number(database.as_ref());
@@ -328,7 +347,11 @@ fn connect_cause(error: &sqlx::Error, endpoint: &Endpoint) -> (String, bool) {
                 number,
                 Some(1044 | 1045 | 1130 | 1227 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 4151)
             );
-            (database.message().to_owned(), !refused)
+            let mut cause = database.message().to_owned();
+            if number.is_some_and(|number| WRONG_ACCOUNT.contains(&number)) {
+                cause.push_str(&account_hint(connection));
+            }
+            (cause, !refused)
         }
         // A certificate that is refused comes as this kind too.
         sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
@@ -410,6 +433,7 @@ mod tests {
             },
             user: "u".into(),
             password: None,
+            password_source: PasswordSource::None,
             tls: Tls::default(),
         };
         let mut probe = Probe::connect(&connection).await.unwrap();

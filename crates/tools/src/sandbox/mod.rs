@@ -16,7 +16,7 @@ use crate::error::ToolError;
 use folder::SandboxFolder;
 pub use folder::sweep_sandboxes;
 use mykeeper_domain::sandbox::Sandbox;
-use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
+use mykeeper_domain::server::{Endpoint, PasswordSource, Tls, TlsMode};
 use mykeeper_supervise::{Activity, Child, ChildSpec, Limits};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, MySqlConnection};
@@ -127,6 +127,7 @@ impl ThrowawayServer {
             endpoint: Endpoint::Socket(self.socket().to_owned()),
             user: "root".to_owned(),
             password: None,
+            password_source: PasswordSource::None,
             tls: Tls {
                 mode: TlsMode::Disabled,
                 ca: None,

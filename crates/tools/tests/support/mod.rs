@@ -9,7 +9,7 @@ use mykeeper_domain::SystemClock;
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
-use mykeeper_domain::server::{Endpoint, Tls};
+use mykeeper_domain::server::{Endpoint, PasswordSource, Tls};
 use mykeeper_supervise::{Limits, ShimCommand, Supervisor};
 use mykeeper_tools::mydumper::{DumpEnv, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump};
 use mykeeper_tools::{Progress, RunLog, ServerConnection, ToolError};
@@ -129,6 +129,7 @@ impl Server {
             endpoint: Endpoint::Socket(self.socket()),
             user: user.into(),
             password: Some(password.to_owned().into()),
+            password_source: PasswordSource::None,
             tls: Tls::default(),
         }
     }
