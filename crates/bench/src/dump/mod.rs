@@ -1,6 +1,7 @@
 //! Backups of generated data: mykeeper's CPU time beside that of the mydumper it runs.
 
 mod data;
+mod proof;
 mod stages;
 mod ways;
 
@@ -8,6 +9,7 @@ use crate::error::BenchError;
 use crate::report::{Row, median, megabytes, say, seconds, table};
 use data::{DATABASES, make_data};
 use mykeeper_e2e::{MariaDb, MariaDbOptions, Workspace};
+use proof::{ProofTimes, prove};
 use stages::{Stages, read_set};
 use std::time::Duration;
 use ways::{Way, WayResult, measure_way};
@@ -38,14 +40,36 @@ pub(crate) fn measure(size_mb: u32, rounds: u32) -> Result<(), BenchError> {
     let mut by_hand = Vec::new();
     let mut kept = Vec::new();
     let mut stages = Vec::new();
+    let mut proofs = Vec::new();
     for _ in 0..rounds {
         by_hand.push(measure_way(Way::ByHand, &workspace, &server)?);
         let result = measure_way(Way::Mykeeper, &workspace, &server)?;
         stages.push(read_set(&result.set)?);
+        proofs.push(prove(&workspace, &result.id)?);
         std::fs::remove_dir_all(&result.set).map_err(BenchError::io("remove a measured set"))?;
         kept.push(result);
     }
-    print(&by_hand, &kept, &stages)
+    print(&by_hand, &kept, &stages)?;
+    print_proofs(&proofs)
+}
+
+fn print_proofs(proofs: &[ProofTimes]) -> Result<(), BenchError> {
+    let whole = middle(proofs, |times| times.whole);
+    let row = |name: &str, of: fn(&ProofTimes) -> Duration| Row::cpu(name, middle(proofs, of), whole);
+    say("a proof of the same sets, wall time")?;
+    table(
+        ("", "of the whole"),
+        &[
+            row("mykeeper validate", |times| times.whole),
+            row("  files read against manifest and evidence", |times| times.files),
+            row("  throwaway server, until it answers", |times| times.ready),
+            row("  load", |times| times.load),
+            row(
+                "  compare: every row read back by value, CHECK TABLE",
+                ProofTimes::compare,
+            ),
+        ],
+    )
 }
 
 fn middle<T>(all: &[T], of: impl Fn(&T) -> Duration) -> Duration {
@@ -101,6 +125,7 @@ fn print(by_hand: &[WayResult], kept: &[WayResult], stages: &[Stages]) -> Result
             stage("  BLAKE3 of the compressed bytes", |stages| stages.blake3),
             stage("  inflate, with its checksum", |stages| stages.inflate),
             stage("  count rows", |stages| stages.rows_cpu),
+            stage("  digest each row by value", |stages| stages.values),
         ],
     )?;
     let wall = |results: &[WayResult]| seconds(middle(results, |result| result.wall));

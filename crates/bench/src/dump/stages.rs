@@ -2,6 +2,7 @@
 
 use crate::error::BenchError;
 use flate2::bufread::MultiGzDecoder;
+use mykeeper_tools::content::ContentReader;
 use mykeeper_tools::digest::{Compression, digest_file};
 use mykeeper_tools::sql_rows::RowCounter;
 use rustix::time::{ClockId, clock_gettime};
@@ -22,6 +23,8 @@ pub(crate) struct Stages {
     pub(crate) blake3: Duration,
     pub(crate) inflate: Duration,
     pub(crate) rows_cpu: Duration,
+    /// The digest of every row by value.
+    pub(crate) values: Duration,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     pub(crate) plain_bytes: u64,
@@ -53,8 +56,8 @@ pub(crate) fn read_set(set: &Path) -> Result<Stages, BenchError> {
         stages.bytes += digest.stamp.size_bytes;
         stages.plain_bytes += digest.plain_bytes;
         stages.rows += digest.rows;
-        let took = stage_by_stage(&path, &name, &mut stages)?;
         let is_data = digest.rows > 0;
+        let took = stage_by_stage((&path, &name), is_data, &mut stages)?;
         if is_data && took != (digest.plain_bytes, digest.rows, digest.blake3.clone()) {
             return Err(BenchError::Unfit(format!(
                 "{name} reads otherwise stage by stage: {took:?}, {digest:?}"
@@ -65,7 +68,11 @@ pub(crate) fn read_set(set: &Path) -> Result<Stages, BenchError> {
 }
 
 /// Adds to `stages`; returns plain bytes, rows and digest.
-fn stage_by_stage(path: &Path, name: &str, stages: &mut Stages) -> Result<(u64, u64, String), BenchError> {
+fn stage_by_stage(
+    (path, name): (&Path, &str),
+    has_rows: bool,
+    stages: &mut Stages,
+) -> Result<(u64, u64, String), BenchError> {
     let mut file = File::open(path).map_err(BenchError::io("open a set's file"))?;
     let mut raw =
         Vec::with_capacity(usize::try_from(file.metadata().map_or(0, |file| file.len())).unwrap_or(0));
@@ -83,6 +90,7 @@ fn stage_by_stage(path: &Path, name: &str, stages: &mut Stages) -> Result<(u64, 
     stages.blake3 += cpu_now() - began;
 
     let mut counter = RowCounter::new();
+    let mut values = ContentReader::new();
     let mut plain: Box<dyn Read> = match Compression::of(name) {
         Compression::Gzip => Box::new(MultiGzDecoder::new(raw.as_slice())),
         _ => Box::new(raw.as_slice()),
@@ -101,7 +109,20 @@ fn stage_by_stage(path: &Path, name: &str, stages: &mut Stages) -> Result<(u64, 
         }
         plain_bytes += length as u64;
         counter.feed(&piece[..length]);
-        stages.rows_cpu += cpu_now() - inflated;
+        let counted = cpu_now();
+        stages.rows_cpu += counted - inflated;
+        // As with mykeeper, where a file holds rows.
+        if has_rows {
+            values.feed(&piece[..length]);
+            stages.values += cpu_now() - counted;
+        }
+    }
+    let told = values.finish().map_or(0, |found| found.content.rows);
+    if has_rows && told != counter.rows() {
+        return Err(BenchError::Unfit(format!(
+            "{name} has {} rows, of which {told} were digested",
+            counter.rows()
+        )));
     }
     Ok((plain_bytes, counter.rows(), digest))
 }

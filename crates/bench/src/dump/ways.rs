@@ -38,6 +38,8 @@ pub(crate) struct WayResult {
     /// Bytes.
     pub(crate) peak: u64,
     pub(crate) threads: usize,
+    /// Its bk_id; empty without mykeeper.
+    pub(crate) id: String,
     /// Where the set lies; empty when it was removed.
     pub(crate) set: PathBuf,
 }
@@ -85,6 +87,7 @@ fn by_hand(server: &MariaDb) -> Result<WayResult, BenchError> {
         wall: followed.wall,
         peak: followed.peak,
         threads: followed.threads.len(),
+        id: String::new(),
         set: PathBuf::new(),
     })
 }
@@ -108,6 +111,7 @@ fn mykeeper(workspace: &Workspace) -> Result<WayResult, BenchError> {
         wall: followed.wall,
         peak: followed.peak,
         threads: followed.threads.len(),
+        id: id.to_owned(),
         set: find_set(&workspace.sets(), id),
     })
 }
