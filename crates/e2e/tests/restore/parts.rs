@@ -110,7 +110,8 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
     stage
         .restore(&tables)
         .assert_code(4)
-        .assert_says("2 databases, 3 objects and 20200 rows as they were");
+        .assert_says("2 databases, 3 objects and 20200 rows as they were")
+        .assert_says("shop: its default collation is latin1_swedish_ci");
     let of_source = tables_of(&stage.source, "shop");
     let of_target = || tables_of(&stage.target, "shop");
     assert_eq!(of_target().keys().collect::<Vec<_>>(), ["`mine`", "`orders`"]);

@@ -171,8 +171,19 @@ impl Comparison<'_> {
         let mut measure = scope.part_of(database, &held);
         let mut found = scope.part_of(database, &found);
         if loaded.kept.contains(database) {
-            // It was there before, and is as it was.
+            // It was there before, and is as it was; triggers take its collation for their own strings.
+            if !measure.collation.is_empty() && measure.collation != found.collation {
+                warnings.push(format!(
+                    "{there}: its default collation is {}, that of the set is {}: triggers take the first",
+                    found.collation, measure.collation
+                ));
+            }
             measure.collation.clear();
+            for definition in measure.definitions.values_mut() {
+                if let Some(collation) = definition.0.get_mut("database collation") {
+                    UNKNOWN.clone_into(collation);
+                }
+            }
         }
         measure
             .views
