@@ -6,7 +6,7 @@ use super::{RestoreRequest, Restored, RestoredDatabase, Scope};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
-use crate::probe::Probe;
+use crate::probe::{DATABASE_COLLATION, Probe};
 use crate::prove::compare::count_objects;
 use crate::prove::expect::{Expected, expect, fit_to_server};
 use crate::prove::layout::{DatabaseFiles, Layout};
@@ -180,7 +180,7 @@ impl Comparison<'_> {
             }
             measure.collation.clear();
             for definition in measure.definitions.values_mut() {
-                if let Some(collation) = definition.0.get_mut("database collation") {
+                if let Some(collation) = definition.0.get_mut(DATABASE_COLLATION) {
                     UNKNOWN.clone_into(collation);
                 }
             }

@@ -4,6 +4,7 @@
 //! refusal, so another one takes up behind it.
 
 mod fit;
+mod heard;
 mod views;
 
 use super::RestoreRequest;
@@ -19,6 +20,7 @@ use crate::prove::define::is_excused;
 use crate::prove::feed::{Complaint, MODES, SYNTAX_ERROR, is_setting};
 use crate::prove::layout::{Layout, SetFile};
 use crate::prove::written::Written;
+use heard::{note, note_code};
 use mykeeper_domain::inventory::Inventory;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -27,8 +29,6 @@ use uuid::Uuid;
 /// The server's numbers for a value that a variable cannot take (a mode of another series), a time zone that it does not
 /// know, and a variable that it does not have.
 const CANNOT_BE_SET: [u16; 3] = [1231, 1298, 1193];
-/// What the server adds to a definition whose definer has no account.
-const NO_SUCH_DEFINER: u16 = 1449;
 /// What the server adds to an event whose only time has passed: it is not kept.
 const EVENT_IS_OVER: u16 = 1588;
 /// And to one that is kept all the same (`ON COMPLETION PRESERVE`): disabled.
@@ -380,45 +380,6 @@ fn mode_of_try(tries: usize) -> Option<&'static str> {
         1 => Some(""),
         more => MODES.get(more - 2).copied(),
     }
-}
-
-/// Keeps refusals, and counts the definers that are missing.
-fn note(units: &[Unit], outcome: &Outcome, (loaded, definers): (&mut Loaded, &mut BTreeMap<String, u64>)) {
-    for (unit, complaint) in &outcome.refused {
-        if let Some(unit) = units.get(*unit) {
-            loaded
-                .complaints
-                .entry(unit.database.clone())
-                .or_default()
-                .refusals
-                .push(complaint.to_string());
-        }
-    }
-    let named: BTreeSet<(Place, String)> = outcome
-        .notes
-        .iter()
-        .filter(|(_, line)| note_code(line) == Some(NO_SUCH_DEFINER))
-        .filter_map(|(place, line)| {
-            Some((
-                *place,
-                line.split_once('(')?
-                    .1
-                    .split_once("('")?
-                    .1
-                    .split_once(')')?
-                    .0
-                    .to_owned(),
-            ))
-        })
-        .collect();
-    for (_, definer) in named {
-        *definers.entry(format!("'{definer}")).or_default() += 1;
-    }
-}
-
-/// The number in `Note (Code 1449): ...`.
-fn note_code(line: &str) -> Option<u16> {
-    line.split_once("(Code ")?.1.split_once(')')?.0.parse().ok()
 }
 
 #[cfg(test)]
