@@ -228,6 +228,9 @@ pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Bac
                 SetState::Transferred => " AND b.transfer_complete LIKE '%Y'",
                 SetState::Validated => " AND b.validate_status = 'passed'",
                 SetState::Failed => " AND b.validate_status = 'failed'",
+                SetState::Unproven => {
+                    " AND (b.validate_status IS NULL OR b.validate_status <> 'passed') AND b.is_deleted <> 'Y'"
+                }
                 SetState::Deleted => " AND b.is_deleted = 'Y'",
             });
         }

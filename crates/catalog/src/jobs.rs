@@ -2,8 +2,8 @@
 
 use crate::db::{Fault, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
-use crate::row::{Place, ms};
-use crate::{JobDefinition, JobRecord};
+use crate::row::{Place, ms, to_json};
+use crate::{JobDefinition, JobRecord, Validator};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::{JobName, NodeName};
 use sqlx::FromRow;
@@ -46,8 +46,13 @@ pub(crate) async fn know(
     definition: &JobDefinition,
     now: DateTime<Utc>,
 ) -> Result<JobRecord, CatalogError> {
-    let JobDefinition { job, kind, schedule } = definition;
-    writing!(store, "note a job", |tx| {
+    const ACTION: &str = "note a job";
+    let JobDefinition {
+        job, kind, schedule, ..
+    } = definition;
+    let choice = definition.choice.as_ref();
+    let choice = choice.map(|choice| to_json(ACTION, choice)).transpose()?;
+    writing!(store, ACTION, |tx| {
         let known: Option<JobRow> = sqlx::query_as(
             "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job WHERE node = ? AND job = ?",
         )
@@ -55,7 +60,7 @@ pub(crate) async fn know(
         .bind(job.as_str())
         .fetch_optional(&mut *tx)
         .await?;
-        match known {
+        let record = match known {
             Some(mut row) if row.forgotten_ms.is_none() && row.since_ms.is_some() => {
                 if row.is_ahead_of(now) {
                     let decided: Option<i64> = sqlx::query_scalar(
@@ -129,7 +134,17 @@ pub(crate) async fn know(
                     schedule: schedule.clone(),
                 }
             }
-        }
+        };
+        sqlx::query(
+            "UPDATE mk_job SET task_json = ? WHERE node = ? AND job = ? AND COALESCE(task_json, '') <> COALESCE(?, '')",
+        )
+        .bind(choice.as_deref())
+        .bind(node.as_str())
+        .bind(job.as_str())
+        .bind(choice.as_deref())
+        .execute(&mut *tx)
+        .await?;
+        record
     })
 }
 
@@ -240,4 +255,40 @@ pub(crate) async fn adopt(store: &Store, record: &JobRecord, now: DateTime<Utc>)
                 .await?;
         }
     })
+}
+
+#[derive(FromRow)]
+struct ValidatorRow {
+    node: String,
+    job: String,
+    schedule: Option<String>,
+    task_json: Option<String>,
+}
+
+pub(crate) async fn validators(store: &Store) -> Result<Vec<Validator>, CatalogError> {
+    let rows: Vec<ValidatorRow> = reading!(store, "list the validation jobs", |conn| {
+        sqlx::query_as(
+            "SELECT node, job, schedule, task_json FROM mk_job \
+             WHERE kind = 'validation' AND forgotten_ms IS NULL AND since_ms IS NOT NULL ORDER BY node, job",
+        )
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter()
+        .map(|row| {
+            let place = Place {
+                table: "mk_job",
+                id: &row.job,
+            };
+            Ok(Validator {
+                node: place.parse("node", &row.node)?,
+                job: place.parse("job", &row.job)?,
+                schedule: row.schedule.unwrap_or_default(),
+                choice: row
+                    .task_json
+                    .map(|text| place.json("task_json", &text))
+                    .transpose()?,
+            })
+        })
+        .collect()
 }

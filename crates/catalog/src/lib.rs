@@ -12,6 +12,7 @@ mod migrate;
 mod open;
 mod paths;
 mod probe;
+mod promises;
 mod proofs;
 mod row;
 mod runs;
@@ -28,11 +29,14 @@ pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
+use mykeeper_domain::selection::Choice;
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
@@ -88,6 +92,8 @@ pub enum SetState {
     Validated,
     /// Its proof failed.
     Failed,
+    /// Not proven, and not deleted.
+    Unproven,
     /// Marked as deleted.
     Deleted,
 }
@@ -198,6 +204,33 @@ pub struct JobDefinition {
     pub kind: JobKind,
     /// Cron expression and zone, in the form of the caller's choice, at most 1,000 characters.
     pub schedule: String,
+    /// Of a validation job: what it chooses from.
+    #[serde(default)]
+    pub choice: Option<Choice>,
+}
+
+/// A validation job of some node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Validator {
+    /// The node.
+    pub node: NodeName,
+    /// The job.
+    pub job: JobName,
+    /// As [`JobDefinition::schedule`] has it.
+    pub schedule: String,
+    /// `None` where an older program has noted it.
+    pub choice: Option<Choice>,
+}
+
+/// A promise, as the node that gave it has noted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PromiseRecord {
+    /// The server's tag.
+    pub tag: String,
+    /// When it was first noted.
+    pub noted_at: DateTime<Utc>,
+    /// How it stood when that was last looked at.
+    pub state: PromiseState,
 }
 
 /// How far the catalog's tables are.
@@ -268,6 +301,9 @@ pub trait Catalog: Send + Sync {
     ) -> Result<(), CatalogError>;
     /// The jobs that `node` has.
     async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError>;
+
+    /// The validation jobs that nodes have, each as its node last noted it; by node and job.
+    async fn validators(&self) -> Result<Vec<Validator>, CatalogError>;
 
     /// Takes the slot `run.slot_at` of (`run.node`, `run.job`) and writes the run, both or neither. The same run asking
     /// again (its first answer was lost) is told `Won` again.
@@ -398,6 +434,28 @@ pub trait Catalog: Send + Sync {
         passed_by: u32,
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError>;
+
+    /// Notes that `node` promises this from `now` on; one that is noted already stays as it is.
+    async fn know_promise(
+        &self,
+        node: &NodeName,
+        promise: &Promise,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError>;
+    /// What `node` promises.
+    async fn promises(&self, node: &NodeName) -> Result<Vec<PromiseRecord>, CatalogError>;
+    /// Notes that the promise about `event.subject` stands so now, with the event, both or neither. False when it has
+    /// been noted before: then nothing changes.
+    async fn turn_promise(
+        &self,
+        node: &NodeName,
+        state: PromiseState,
+        event: &Event,
+    ) -> Result<bool, CatalogError>;
+    /// Notes that `node` promises it no more.
+    async fn forget_promise(&self, node: &NodeName, tag: &str) -> Result<(), CatalogError>;
+    /// What has happened at or after `since` on any node, oldest first, at most so many.
+    async fn events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError>;
 
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
     async fn acquire_lease(

@@ -3,14 +3,16 @@
 use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
-    MigrationStatus, RestoreTime, RunFilter, VerificationScope, attempts, backups, contents, jobs, leases,
-    migrate, paths, proofs, runs, slots, transfers, verifications,
+    MigrationStatus, PromiseRecord, RestoreTime, RunFilter, Validator, VerificationScope, attempts, backups,
+    contents, jobs, leases, migrate, paths, promises, proofs, runs, slots, transfers, verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
@@ -61,6 +63,10 @@ impl Catalog for Store {
 
     async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
         jobs::known(self, node).await
+    }
+
+    async fn validators(&self) -> Result<Vec<Validator>, CatalogError> {
+        jobs::validators(self).await
     }
 
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
@@ -243,6 +249,36 @@ impl Catalog for Store {
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError> {
         verifications::due(self, scope, passed_by, limit).await
+    }
+
+    async fn know_promise(
+        &self,
+        node: &NodeName,
+        promise: &Promise,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        promises::know(self, node, promise, now).await
+    }
+
+    async fn promises(&self, node: &NodeName) -> Result<Vec<PromiseRecord>, CatalogError> {
+        promises::list(self, node).await
+    }
+
+    async fn turn_promise(
+        &self,
+        node: &NodeName,
+        state: PromiseState,
+        event: &Event,
+    ) -> Result<bool, CatalogError> {
+        promises::turn(self, node, state, event).await
+    }
+
+    async fn forget_promise(&self, node: &NodeName, tag: &str) -> Result<(), CatalogError> {
+        promises::forget(self, node, tag).await
+    }
+
+    async fn events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError> {
+        promises::events(self, since, limit).await
     }
 
     async fn acquire_lease(

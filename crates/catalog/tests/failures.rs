@@ -62,6 +62,7 @@ async fn write(catalog: &dyn Catalog) -> Result<(), CatalogError> {
                 job,
                 kind: JobKind::Backup,
                 schedule: "0 4 * * * UTC".into(),
+                choice: None,
             },
             now,
         )
@@ -272,6 +273,7 @@ async fn whoever_is_in_the_way_is_waited_for() {
             job: JobName::new(format!("j{number}")).unwrap(),
             kind: JobKind::Backup,
             schedule: String::new(),
+            choice: None,
         };
         let (one, two) = tokio::join!(
             catalog.know_job(&node, &definition, now),

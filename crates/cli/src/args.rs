@@ -169,7 +169,8 @@ pub(crate) struct BackupsArgs {
     /// Only sets started since then: a time (2026-11-22) or a span (36h, 7d).
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// Only sets in this state: complete, incomplete, transferred, validated, failed, deleted.
+    /// Only sets in this state: complete, incomplete, transferred, validated, failed, unproven (each with its reason),
+    /// deleted.
     #[arg(long, value_name = "STATE")]
     pub(crate) state: Option<BackupState>,
     /// At most so many, the newest.
@@ -184,6 +185,7 @@ pub(crate) enum BackupState {
     Transferred,
     Validated,
     Failed,
+    Unproven,
     Deleted,
 }
 

@@ -74,6 +74,9 @@ fn read<'d>(entry: &Entry<'d>, base: &Path, host_address: &str) -> Option<Read<'
     let tls = section
         .take("tls")
         .map_or_else(|| Some(Tls::default()), |entry| read_tls(&entry, base));
+    let proven_within = section
+        .take("proven_within")
+        .map_or(Some(None), |entry| entry.positive_duration().map(Some));
     section.finish(|key| {
         (key == "databases")
             .then(|| "`databases` belongs into [backup.NAME] of the schedule file".to_owned())
@@ -89,6 +92,7 @@ fn read<'d>(entry: &Entry<'d>, base: &Path, host_address: &str) -> Option<Read<'
             tag: tag.clone(),
             address: address?,
             tls: tls?,
+            proven_within: proven_within?,
         })
     })();
     Some((tag, tag_spot, server))

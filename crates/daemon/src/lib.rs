@@ -11,6 +11,7 @@ pub mod locate;
 pub mod log_pruning;
 mod missed;
 pub mod missing;
+pub mod promises;
 pub mod rebuild;
 pub mod recovery;
 pub mod removal;
@@ -22,6 +23,7 @@ pub mod set_lease;
 pub mod space;
 pub mod state_dir;
 pub mod status;
+pub mod unproven;
 pub mod unrecorded;
 
 pub use engine::{Engine, FinishedRun};

@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::log_pruning::{PRUNED_EVERY, prune_logs};
+use crate::promises;
 use crate::recovery::{SETTLED_EVERY, recover, settle};
 use crate::resume::retry_interrupted;
 use crate::scheduler::{Jobs, Scheduler, SchedulerHandle};
@@ -66,6 +67,8 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     let settling =
         tokio_util::task::AbortOnDropHandle::new(tokio::spawn(settle_now_and_then(engine.clone())));
     let pruning = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(prune_now_and_then(engine.clone())));
+    let watching =
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(promises::watch(Arc::clone(&environment))));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     tracing::info!(
@@ -89,7 +92,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         }
     };
     engine.stop_taking();
-    drop((settling, pruning));
+    drop((settling, pruning, watching));
     stop.cancel();
     daemon.status.state = "stopping".to_owned();
     daemon.write_status();

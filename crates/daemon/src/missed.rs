@@ -4,7 +4,7 @@ use crate::engine::Engine;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{CatalogError, JobDefinition};
 use mykeeper_domain::JobName;
-use mykeeper_domain::job::{self, Job, JobKind};
+use mykeeper_domain::job::{self, Job, JobKind, Task};
 use mykeeper_domain::run::{CoveredSlots, Run, Trigger};
 use mykeeper_domain::schedule::Schedule;
 use std::collections::{BTreeSet, VecDeque};
@@ -163,6 +163,10 @@ pub(crate) fn definition(job: &Job) -> JobDefinition {
         job: job.name.clone(),
         kind: job.kind(),
         schedule: schedule.chars().take(1000).collect(),
+        choice: match &job.task {
+            Task::Validation(task) => Some(task.choice()),
+            _ => None,
+        },
     }
 }
 

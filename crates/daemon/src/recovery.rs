@@ -6,11 +6,11 @@ mod set;
 use crate::engine::{Engine, JOB_REMOVED};
 use crate::environment::Environment;
 use crate::error::DaemonError;
-use crate::set_lease::release_all_of;
+use crate::set_lease::{release_all_of, set_proven_by};
 use crate::state_dir::{HeldLock, LockAttempt};
 use chrono::{DateTime, SecondsFormat, Utc};
 use last_seen::last_seen;
-use mykeeper_domain::job::Missed;
+use mykeeper_domain::job::{JobKind, Missed};
 use mykeeper_domain::run::{Run, RunEnd, RunState};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::{BackupId, RunId};
@@ -269,6 +269,9 @@ async fn interrupt(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
         end.reason = end
             .reason
             .map(|lost| format!("{lost}; set {set} was complete, and is recorded"));
+    }
+    if end.bk_id.is_none() && run.kind == JobKind::Validation {
+        end.bk_id = set_proven_by(environment, run.id).await;
     }
     release_all_of(environment, run.id).await;
     if environment.catalog.finish_run(run.id, &end).await? {

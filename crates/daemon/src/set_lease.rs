@@ -171,6 +171,32 @@ fn holder(environment: &Environment, run: RunId) -> String {
     format!("{} {run}", environment.node)
 }
 
+/// The machine and the run that hold a lease, by its holder's name.
+pub(crate) fn holder_of(holder: &str) -> (&str, Option<RunId>) {
+    match holder.rsplit_once(' ') {
+        Some((node, run)) => (node, run.parse().ok()),
+        None => (holder, None),
+    }
+}
+
+/// The set that a lease of this name holds for `purpose`.
+pub(crate) fn set_of_lease(name: &str, purpose: &str) -> Option<BackupId> {
+    let (set, of) = name.strip_prefix(PREFIX)?.split_once(':')?;
+    (of == purpose).then(|| set.parse().ok()).flatten()
+}
+
+/// The set that a run was proving when its process went; `None` where that cannot be told any more.
+pub(crate) async fn set_proven_by(environment: &Environment, run: RunId) -> Option<BackupId> {
+    let holder = holder(environment, run);
+    // One that has run out meanwhile tells as well.
+    let ever = DateTime::<Utc>::UNIX_EPOCH;
+    let leases = environment.catalog.leases(PREFIX, ever).await.ok()?;
+    leases
+        .iter()
+        .filter(|lease| lease.holder == holder)
+        .find_map(|lease| set_of_lease(&lease.name, "validate"))
+}
+
 /// Gives back what a run holds whose process is gone: nobody has to wait until it runs out.
 pub async fn release_all_of(environment: &Environment, run: RunId) {
     let holder = holder(environment, run);

@@ -6,7 +6,7 @@ use crate::ids::{BackupId, DestinationName, JobName, ServerName};
 use crate::retention::KeepPolicy;
 use crate::retry::RetryPolicy;
 use crate::schedule::Schedule;
-use crate::selection::Select;
+use crate::selection::{Choice, Select};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -265,6 +265,17 @@ pub struct ValidationTask {
     pub max_restore_time: Option<Duration>,
     /// How often the files of the sets that lie on this machine are read after the proof; `None`: never.
     pub verify_every: Option<Duration>,
+}
+
+impl ValidationTask {
+    /// What it chooses from, and how.
+    pub fn choice(&self) -> Choice {
+        Choice {
+            select: self.select,
+            within: self.within,
+            tags: self.tags.clone(),
+        }
+    }
 }
 
 /// A statement that must yield a true value (non-zero, non-NULL) in the restored database.

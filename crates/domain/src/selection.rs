@@ -4,6 +4,7 @@ use crate::backup::{Backup, Deletion, ValidateStatus};
 use crate::run::words;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,6 +18,73 @@ words! {
         Oldest = "oldest",
         /// Any.
         Random = "random",
+    }
+}
+
+/// What a validation job chooses from, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Which of the candidates is taken.
+    pub select: Select,
+    /// Only sets that were started within so long.
+    pub within: Option<Duration>,
+    /// Only sets with one of these tags; empty: all.
+    pub tags: Vec<String>,
+}
+
+impl Choice {
+    /// What makes a set a candidate at `now`.
+    pub fn criteria(&self, now: DateTime<Utc>) -> Criteria<'_> {
+        Criteria {
+            within: self.within,
+            tags: &self.tags,
+            now,
+        }
+    }
+
+    /// The sets that may be proven, in the order in which they are tried. `random` gives a number below its argument.
+    pub fn queue<B: Borrow<Backup>>(
+        &self,
+        sets: impl IntoIterator<Item = B>,
+        now: DateTime<Utc>,
+        random: impl FnMut(usize) -> usize,
+    ) -> Vec<B> {
+        let criteria = self.criteria(now);
+        let candidates = sets
+            .into_iter()
+            .filter(|backup| criteria.refusal(backup.borrow()).is_none())
+            .collect();
+        order_candidates(candidates, self.select, random)
+    }
+}
+
+/// Why a set is no candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A part of it is not there.
+    NotComplete,
+    /// It is deleted, or about to be.
+    Deleted,
+    /// It is to be transferred, and has not been.
+    NotArrived,
+    /// It has a verdict.
+    Tried,
+    /// The job asks for others.
+    OtherTag,
+    /// It was started before `within`.
+    TooOld,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotComplete => "it is not complete",
+            Self::Deleted => "it is deleted",
+            Self::NotArrived => "it has not arrived at its destination",
+            Self::Tried => "it has been tried",
+            Self::OtherTag => "its tag is not asked for",
+            Self::TooOld => "it is too old",
+        })
     }
 }
 
@@ -35,22 +103,22 @@ impl Criteria<'_> {
     /// Why `backup` is no candidate; `None` when it is one.
     ///
     /// A set that is not meant to be transferred need not have been.
-    pub fn refusal(&self, backup: &Backup) -> Option<&'static str> {
+    pub fn refusal(&self, backup: &Backup) -> Option<Refusal> {
         let local = backup.transfer_complete == crate::backup::LOCAL_BACKUP;
         if !backup.is_complete() {
-            Some("it is not complete")
+            Some(Refusal::NotComplete)
         } else if backup.deletion != Deletion::None {
-            Some("it is deleted")
+            Some(Refusal::Deleted)
         } else if !backup.is_transferred() && !local {
-            Some("it has not arrived at its destination")
+            Some(Refusal::NotArrived)
         } else if backup.validate_status != ValidateStatus::NotTried {
-            Some("it has been tried")
+            Some(Refusal::Tried)
         } else if !self.tags.is_empty() && !self.tags.contains(&backup.tag) {
-            Some("its tag is not asked for")
+            Some(Refusal::OtherTag)
         } else if self.within.is_some_and(|within| {
             TimeDelta::from_std(within).is_ok_and(|within| self.now - backup.started_at > within)
         }) {
-            Some("it is too old")
+            Some(Refusal::TooOld)
         } else {
             None
         }
@@ -58,12 +126,12 @@ impl Criteria<'_> {
 }
 
 /// The candidates in the order in which they should be tried. `random` gives a number below its argument.
-pub fn order_candidates(
-    mut candidates: Vec<Backup>,
+fn order_candidates<B: Borrow<Backup>>(
+    mut candidates: Vec<B>,
     select: Select,
     mut random: impl FnMut(usize) -> usize,
-) -> Vec<Backup> {
-    candidates.sort_by_key(|backup| (backup.started_at, backup.id));
+) -> Vec<B> {
+    candidates.sort_by_key(|backup| (backup.borrow().started_at, backup.borrow().id));
     match select {
         Select::Oldest => {}
         Select::Newest => candidates.reverse(),
@@ -178,7 +246,13 @@ mod tests {
                 "it is too old",
             ),
         ] {
-            assert_eq!(criteria.refusal(&change), Some(reason));
+            assert_eq!(
+                criteria
+                    .refusal(&change)
+                    .map(|refusal| refusal.to_string())
+                    .as_deref(),
+                Some(reason)
+            );
         }
     }
 }

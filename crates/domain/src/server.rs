@@ -1,9 +1,11 @@
 //! A MySQL or MariaDB server that is backed up.
 
 use crate::ids::ServerName;
+use crate::promise::Promise;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Where a password comes from. The password itself is never part of our own configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,4 +115,17 @@ pub struct Server {
     pub address: String,
     /// Encryption.
     pub tls: Tls,
+    /// Its newest proven set is no older than this; `None`: nothing is promised.
+    pub proven_within: Option<Duration>,
+}
+
+impl Server {
+    /// What is promised of it.
+    pub fn promise(&self) -> Option<Promise> {
+        Some(Promise {
+            server: self.name.clone(),
+            tag: self.tag.clone(),
+            within: self.proven_within?,
+        })
+    }
 }

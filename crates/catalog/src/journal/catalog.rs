@@ -4,14 +4,16 @@ use super::{CLOSE_WITHIN, Entry, Journaled, MIGRATED_WITHIN};
 use crate::db::Store;
 use crate::{
     Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    Lease, MigrationStatus, RestoreTime, RunFilter, VerificationScope, jobs,
+    Lease, MigrationStatus, PromiseRecord, RestoreTime, RunFilter, Validator, VerificationScope, jobs,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
@@ -142,6 +144,10 @@ impl Catalog for Journaled {
 
     async fn known_jobs(&self, node: &NodeName) -> Result<Vec<JobRecord>, CatalogError> {
         self.shared.ask_own(|store| store.known_jobs(node)).await
+    }
+
+    async fn validators(&self) -> Result<Vec<Validator>, CatalogError> {
+        self.remote().await?.validators().await
     }
 
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
@@ -470,6 +476,37 @@ impl Catalog for Journaled {
     ) -> Result<Vec<Backup>, CatalogError> {
         let remote = self.remote().await?;
         remote.due_for_reading(scope, passed_by, limit).await
+    }
+
+    /// Never noted, as all about promises: how they stand is known only where every node's proofs are.
+    async fn know_promise(
+        &self,
+        node: &NodeName,
+        promise: &Promise,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        self.remote().await?.know_promise(node, promise, now).await
+    }
+
+    async fn promises(&self, node: &NodeName) -> Result<Vec<PromiseRecord>, CatalogError> {
+        self.remote().await?.promises(node).await
+    }
+
+    async fn turn_promise(
+        &self,
+        node: &NodeName,
+        state: PromiseState,
+        event: &Event,
+    ) -> Result<bool, CatalogError> {
+        self.remote().await?.turn_promise(node, state, event).await
+    }
+
+    async fn forget_promise(&self, node: &NodeName, tag: &str) -> Result<(), CatalogError> {
+        self.remote().await?.forget_promise(node, tag).await
+    }
+
+    async fn events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError> {
+        self.remote().await?.events(since, limit).await
     }
 
     async fn acquire_lease(

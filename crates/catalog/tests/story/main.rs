@@ -7,6 +7,7 @@
 )]
 
 mod away;
+mod promises;
 mod proofs;
 mod runs;
 mod sets;
@@ -31,6 +32,7 @@ use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference, Proof, Pr
 use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use promises::{a_promise_is_told_about_once, every_node_knows_what_jobs_prove};
 use proofs::{leases_run_out, proofs_decide, proofs_of_a_server_are_chained};
 use runs::{a_run_is_done_again_once_and_says_what_it_waits_for, runs_and_attempts_end_once, runs_are_found};
 use sets::{
@@ -383,6 +385,8 @@ async fn acts(catalog: &dyn Catalog) {
     deletion_goes_one_way(catalog).await;
     paths_are_kept_once(catalog).await;
     what_was_read_is_passed_by_until_it_is_due_again(catalog).await;
+    a_promise_is_told_about_once(catalog).await;
+    every_node_knows_what_jobs_prove(catalog).await;
     catalog.close().await;
 }
 

@@ -7,6 +7,7 @@ pub(super) fn definition(job: &JobName, kind: JobKind) -> JobDefinition {
         job: job.clone(),
         kind,
         schedule: "0 4 * * * Asia/Shanghai".into(),
+        choice: None,
     }
 }
 

@@ -2,14 +2,19 @@
 
 use crate::args::{BackupState, BackupsArgs};
 use crate::failure::{Failure, Status};
-use crate::output::{coloured, local, parse_since, print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog_or_copy};
+use crate::output::{coloured, local, parse_since, print, print_json, say, table};
+use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
 use anyhow::Context;
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, Catalog, RestoreTime, SetState};
 use mykeeper_config::Settings;
+use mykeeper_daemon::disk::Disk;
 use mykeeper_daemon::jobs::humane;
+use mykeeper_daemon::promises::{describe, standings};
+use mykeeper_daemon::unproven::{self, Inquiry};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::promise::{PromiseState, Standing};
+use mykeeper_domain::unproven::Unproven;
 use mykeeper_domain::{BackupId, Clock, ServerName, SystemClock};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -49,10 +54,14 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         return Err(Failure::unavailable(format!("{what} cannot be told: {away}")));
     }
     let backups = look.catalog.backups(&filter).await?;
-    let comebacks = match &look.away {
-        None => comebacks(look.catalog.as_ref(), &backups).await?,
-        Some(_) => HashMap::new(),
+    let (comebacks, reasons) = match &look.away {
+        None => (
+            comebacks(look.catalog.as_ref(), &backups).await?,
+            reasons(look.catalog.as_ref(), &settings, &backups).await?,
+        ),
+        Some(_) => Default::default(),
     };
+    let standings = broken_promises(&look, &settings).await?;
     look.catalog.close().await;
     let status = look.status(
         &settings.node,
@@ -63,17 +72,68 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         print_json(
             &backups
                 .iter()
-                .map(|backup| with_comeback(as_json(backup, is_whole)?, comebacks.get(&backup.id)))
+                .map(|backup| {
+                    let value = with_comeback(as_json(backup, is_whole)?, comebacks.get(&backup.id))?;
+                    with_reason(value, reasons.get(&backup.id))
+                })
                 .collect::<Result<Vec<_>, _>>()?,
         )?;
     } else {
+        let told = filter.state == Some(SetState::Unproven);
         print(&as_table(
             &backups,
-            is_whole.then_some(&comebacks),
+            (is_whole.then_some(&comebacks), told.then_some(&reasons)),
             settings.catalog.timezone,
         ))?;
     }
+    for standing in standings {
+        say(&describe(&standing));
+    }
     Ok(status)
+}
+
+/// Why each that is not proven is not.
+pub(super) async fn reasons(
+    catalog: &dyn Catalog,
+    settings: &Settings,
+    backups: &[Backup],
+) -> anyhow::Result<HashMap<BackupId, Unproven>> {
+    let inquiry = Inquiry {
+        catalog,
+        settings,
+        disk: &Disk::default(),
+        now: SystemClock.now(),
+    };
+    Ok(unproven::reasons(&inquiry, backups).await?)
+}
+
+/// Adds `unproven`: the reason, for programs and, as `text`, for people; `null` where the set is proven or deleted.
+pub(super) fn with_reason(
+    mut value: serde_json::Value,
+    reason: Option<&Unproven>,
+) -> anyhow::Result<serde_json::Value> {
+    let reason = match reason {
+        None => serde_json::Value::Null,
+        Some(reason) => {
+            let mut shown = serde_json::to_value(reason)?;
+            let members = shown.as_object_mut().context("a reason is no JSON object")?;
+            members.insert("text".to_owned(), reason.to_string().into());
+            shown
+        }
+    };
+    let members = value.as_object_mut().context("a set is no JSON object")?;
+    members.insert("unproven".to_owned(), reason);
+    Ok(value)
+}
+
+/// The promises that are broken; none while that cannot be told.
+async fn broken_promises(look: &Look, settings: &Settings) -> anyhow::Result<Vec<Standing>> {
+    if look.away.is_some() {
+        return Ok(Vec::new());
+    }
+    let standings = standings(look.catalog.as_ref(), settings, SystemClock.now()).await?;
+    let is_broken = |standing: &Standing| standing.state == PromiseState::Broken;
+    Ok(standings.into_iter().filter(is_broken).collect())
 }
 
 /// How long the newest proven set of a server took to come back.
@@ -149,7 +209,10 @@ fn with_comeback(
 
 /// What a question asks that a node by itself cannot answer.
 fn beyond_this_node(settings: &Settings, filter: &BackupFilter) -> Option<&'static str> {
-    if matches!(filter.state, Some(SetState::Validated | SetState::Failed)) {
+    if matches!(
+        filter.state,
+        Some(SetState::Validated | SetState::Failed | SetState::Unproven)
+    ) {
         return Some("which sets are proven");
     }
     let is_ours = settings.servers.values().any(|server| {
@@ -178,17 +241,24 @@ impl From<BackupState> for SetState {
             BackupState::Transferred => Self::Transferred,
             BackupState::Validated => Self::Validated,
             BackupState::Failed => Self::Failed,
+            BackupState::Unproven => Self::Unproven,
             BackupState::Deleted => Self::Deleted,
         }
     }
 }
 
-/// Without `comebacks`, whether the sets are proven is not known either.
-fn as_table(backups: &[Backup], comebacks: Option<&HashMap<BackupId, Comeback>>, zone: Tz) -> String {
+/// What is known beyond the sets' rows. Without how long they take to come back, whether they are proven is not known
+/// either; why they are not is told where it is asked for.
+type Beyond<'a> = (
+    Option<&'a HashMap<BackupId, Comeback>>,
+    Option<&'a HashMap<BackupId, Unproven>>,
+);
+
+fn as_table(backups: &[Backup], (comebacks, reasons): Beyond<'_>, zone: Tz) -> String {
     let rows = backups
         .iter()
         .map(|backup| {
-            vec![
+            let mut row = vec![
                 backup.id.to_string(),
                 backup.tag.clone(),
                 local(backup.started_at, zone),
@@ -221,25 +291,29 @@ fn as_table(backups: &[Backup], comebacks: Option<&HashMap<BackupId, Comeback>>,
                     Deletion::Deleting => "deleting".to_owned(),
                     Deletion::Deleted => "Y".to_owned(),
                 },
-            ]
+            ];
+            row.extend(reasons.map(|reasons| {
+                let reason = reasons.get(&backup.id);
+                reason.map(ToString::to_string).unwrap_or_default()
+            }));
+            row
         })
         .collect();
     let started = format!("STARTED ({zone})");
-    table(
-        &[
-            "BK_ID",
-            "TAG",
-            &started,
-            "TOOK",
-            "SIZE",
-            "COMPLETE",
-            "TRANSFER",
-            "VALIDATED",
-            "RESTORE",
-            "DELETED",
-        ],
-        rows,
-    )
+    let mut header = vec![
+        "BK_ID",
+        "TAG",
+        &started,
+        "TOOK",
+        "SIZE",
+        "COMPLETE",
+        "TRANSFER",
+        "VALIDATED",
+        "RESTORE",
+        "DELETED",
+    ];
+    header.extend(reasons.map(|_| "NOT PROVEN BECAUSE"));
+    table(&header, rows)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
 mod pairing;
+mod promises;
 mod room;
 
 use super::catalog::{NO_TABLES_YET, find_unrecorded};
@@ -165,6 +166,7 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         versions.extend(version.map(|version| (server.name.to_string(), version)));
     }
     if let Some(catalog) = catalog {
+        promises::look_at_promises(settings, catalog.as_ref(), findings).await;
         catalog.close().await;
     }
     for (name, task) in backup_tasks(settings) {

@@ -7,9 +7,11 @@ use crate::surroundings::{gather, open_catalog_or_copy};
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{Backlog, is_shared};
 use mykeeper_config::{ConfigErrors, Settings};
+use mykeeper_daemon::promises::{describe, standings};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::job::Job;
+use mykeeper_domain::promise::{PromiseState, Standing};
 use mykeeper_domain::run::Run;
 use mykeeper_domain::{Clock, SystemClock};
 use serde::Serialize;
@@ -20,6 +22,8 @@ struct JobsView {
     /// `null` when no daemon runs.
     daemon: Option<DaemonStatus>,
     jobs: Vec<JobView>,
+    /// How each server's `proven_within` stands; `null` while the catalog is away.
+    promises: Option<Vec<Standing>>,
 }
 
 #[derive(Serialize)]
@@ -43,10 +47,15 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
     // Which jobs there are, and when, is known without the catalog.
-    let ((last_runs, status), away) = match last_runs(&settings).await {
-        Err(error) if is_shared(&settings.catalog.url) => ((Vec::new(), Status::Unavailable), Some(error)),
+    let (known, away) = match look(&settings).await {
+        Err(error) if is_shared(&settings.catalog.url) => (Known::default(), Some(error)),
         known => (known?, None),
     };
+    let Known {
+        last_runs,
+        promises,
+        status,
+    } = known;
     let liveness = Liveness::look(&settings, &last_runs);
     let now = SystemClock.now();
     let jobs: Vec<JobView> = settings
@@ -71,7 +80,11 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         .and_then(|daemon| daemon.last_reload.as_ref())
         .is_some_and(|r| !r.accepted);
     if json {
-        print_json(&JobsView { daemon, jobs })?;
+        print_json(&JobsView {
+            daemon,
+            jobs,
+            promises: promises.clone(),
+        })?;
     } else {
         let zones: Vec<_> = settings.jobs.values().map(|job| job.schedule.zone()).collect();
         let rows = jobs
@@ -90,13 +103,17 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
             None => say("no daemon runs on this state_dir: nothing will fire"),
             Some(daemon) => print(&describe_daemon(daemon))?,
         }
+        for standing in promises.iter().flatten() {
+            print(&describe(standing))?;
+        }
     }
+    let is_broken = |standing: &Standing| standing.state == PromiseState::Broken;
     if let Some(away) = away {
         say("the last run of each job is not shown:");
         return Err(away);
     }
     Ok(match status {
-        Status::Done if refused => Status::Warnings,
+        Status::Done if refused || promises.iter().flatten().any(is_broken) => Status::Warnings,
         status => status,
     })
 }
@@ -130,13 +147,38 @@ fn row(job: &JobView, zone: chrono_tz::Tz, (liveness, unknown): (&Liveness, &str
     ]
 }
 
-/// The last run of each job, and the status that goes with how much is known of them.
-async fn last_runs(settings: &Settings) -> anyhow::Result<(Vec<Run>, Status)> {
+/// What the catalog knows of jobs and promises.
+struct Known {
+    last_runs: Vec<Run>,
+    promises: Option<Vec<Standing>>,
+    /// Goes with how much of it is known.
+    status: Status,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self {
+            last_runs: Vec::new(),
+            promises: None,
+            status: Status::Unavailable,
+        }
+    }
+}
+
+async fn look(settings: &Settings) -> anyhow::Result<Known> {
     let look = open_catalog_or_copy(settings).await?;
-    let last_runs = look.catalog.last_runs(&settings.node, SystemClock.now()).await?;
+    let now = SystemClock.now();
+    let last_runs = look.catalog.last_runs(&settings.node, now).await?;
+    let promises = match &look.away {
+        None => Some(standings(look.catalog.as_ref(), settings, now).await?),
+        Some(_) => None,
+    };
     look.catalog.close().await;
-    let status = look.status(&settings.node, "what is older than two weeks");
-    Ok((last_runs, status))
+    Ok(Known {
+        last_runs,
+        promises,
+        status: look.status(&settings.node, "what is older than two weeks"),
+    })
 }
 
 fn describe_daemon(daemon: &DaemonStatus) -> String {

@@ -1,11 +1,12 @@
 //! `mykeeper show`
 
-use super::backups::as_json;
+use super::backups::{as_json, reasons, with_reason};
 use super::parse_bk_id;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
 use chrono_tz::Tz;
+use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::humane;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
 use mykeeper_domain::evidence::Evidence;
@@ -16,6 +17,7 @@ use mykeeper_domain::verification::{Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::mydumper::read_set_record;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,7 +27,11 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// `show --json`
 #[derive(Serialize)]
 struct SetView {
+    /// With `unproven`: why it is not proven.
     backup: serde_json::Value,
+    /// The same for people.
+    #[serde(skip)]
+    unproven: Option<String>,
     evidence: Option<Evidence>,
     files: Vec<FileEntry>,
     transfers: Vec<Transfer>,
@@ -39,7 +45,7 @@ pub(crate) async fn run(config: &Path, bk_id: &str, all_files: bool, json: bool)
     let id = parse_bk_id(bk_id)?;
     let settings = load_settings(config)?.settings;
     let look = open_catalog_or_copy(&settings).await?;
-    let found = view(&look, id).await;
+    let found = view(&look, &settings, id).await;
     look.catalog.close().await;
     let (backup, view) = found?;
     let status = look.status(&settings.node, "its proofs");
@@ -51,7 +57,7 @@ pub(crate) async fn run(config: &Path, bk_id: &str, all_files: bool, json: bool)
     Ok(status)
 }
 
-async fn view(look: &Look, id: BackupId) -> anyhow::Result<(Backup, SetView)> {
+async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<(Backup, SetView)> {
     let catalog = &look.catalog;
     let Some(backup) = catalog.backup(id).await? else {
         return Err(match &look.away {
@@ -72,8 +78,14 @@ async fn view(look: &Look, id: BackupId) -> anyhow::Result<(Backup, SetView)> {
         (own_record(&backup).await, None)
     };
     let (proofs, verifications) = looks.unzip();
+    let unproven = match is_whole {
+        true => reasons(catalog.as_ref(), settings, std::slice::from_ref(&backup)).await?,
+        false => HashMap::new(),
+    };
+    let unproven = unproven.get(&id);
     let view = SetView {
-        backup: as_json(&backup, is_whole)?,
+        backup: with_reason(as_json(&backup, is_whole)?, unproven)?,
+        unproven: unproven.map(ToString::to_string),
         evidence,
         files,
         transfers: catalog.transfers(id).await?,
@@ -178,6 +190,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
             None => "not known while the catalog is away".to_owned(),
         },
     );
+    line("unproven", view.unproven.clone().unwrap_or_default());
     if let Some(at) = backup.rebuilt_at {
         line(
             "rebuilt",

@@ -220,6 +220,7 @@ fn server(from: &DropIn<'_>) -> Result<Server, DropInError> {
         tag: tag.to_owned(),
         address: address.map_or_else(|| "localhost".to_owned(), String::clone),
         tls: words.map_or_else(Tls::default, |words| words.tls.clone()),
+        proven_within: None,
     })
 }
 

@@ -59,6 +59,7 @@ fn the_examples_speak_of_every_key() {
         "tls",
         "mode",
         "ca",
+        "proven_within",
         "source_address",
         "bandwidth_limit",
         "ssh",

@@ -5,14 +5,17 @@ use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::limits::Limited;
 use crate::locate::{first_present, places};
 use crate::set_lease::SetLease;
+use chrono::{DateTime, Utc};
 use mykeeper_catalog::BackupPath;
+use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::run::RunState;
-use mykeeper_domain::selection::{Criteria, order_candidates};
+use mykeeper_domain::selection::Choice;
 use mykeeper_tools::prove::{ProveRequest, prove_set};
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,19 +50,12 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         .within
         .and_then(|within| chrono::TimeDelta::from_std(within).ok())
         .and_then(|within| now.checked_sub_signed(within));
-    let criteria = Criteria {
-        within: task.within,
-        tags: &task.tags,
-        now,
-    };
     let rows = catalog.validation_candidates(since, LOOKED_AT).await?;
-    let candidates: Vec<Backup> = rows
-        .into_iter()
-        .filter(|backup| criteria.refusal(backup).is_none())
-        .collect();
     let paths = catalog.paths().await?;
-    let mut elsewhere = 0;
-    for backup in order_candidates(candidates, task.select, |below| rand::random_range(0..below)) {
+    let (here, mut elsewhere) = queue_here(rows, &task.choice(), (&context.settings, &paths), now, |below| {
+        rand::random_range(0..below)
+    });
+    for backup in here {
         match SetHere::find(context, backup, &paths).await? {
             Found::Here(set) => return set.prove(context, task).await,
             Found::Elsewhere => elsewhere += 1,
@@ -75,6 +71,21 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         },
         None,
     ))
+}
+
+/// The sets that a job on this node tries, in that order, and how many it would try that lie elsewhere.
+pub(crate) fn queue_here<B: Borrow<Backup>>(
+    candidates: impl IntoIterator<Item = B>,
+    choice: &Choice,
+    (settings, paths): (&Settings, &[BackupPath]),
+    now: DateTime<Utc>,
+    random: impl FnMut(usize) -> usize,
+) -> (Vec<B>, usize) {
+    let queue = choice.queue(candidates, now, random);
+    let (here, elsewhere): (Vec<B>, Vec<B>) = queue
+        .into_iter()
+        .partition(|backup| !places(backup.borrow(), paths, settings, &settings.node).is_empty());
+    (here, elsewhere.len())
 }
 
 /// Proves one set by name, whatever was found before.

@@ -17,7 +17,9 @@ mod space;
 mod start_faults;
 mod stop;
 mod story;
+mod unproven;
 mod validation;
+mod validators;
 mod verify;
 
 use mykeeper_e2e::{MariaDb, Workspace};

@@ -236,6 +236,11 @@ fn what_is_never_looked_at_is_not_read_either() {
         "`verify` is a key of [transfer.NAME] and of [validation.NAME]",
     );
     keeper(
+        "user = 'backup'",
+        "user = 'backup'\nproven_within = '0s'",
+        "proven_within",
+    );
+    keeper(
         "[servers.shop]",
         "[daemon]\nlease = '1s'\n[servers.shop]",
         "`lease` is too short",

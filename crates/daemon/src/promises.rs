@@ -1,0 +1,132 @@
+//! `proven_within`: how each server's promise stands, noticed whether anything runs or not.
+
+use crate::environment::Environment;
+use crate::jobs::humane;
+use chrono::{DateTime, Utc};
+use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
+use mykeeper_config::Settings;
+use mykeeper_domain::backup::Deletion;
+use mykeeper_domain::promise::{NewestProven, Promise, PromiseState, Standing};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked at: another node may have proven a set.
+const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
+/// The shortest pause between two looks.
+const SHORTEST: Duration = Duration::from_millis(200);
+/// Of a server's proven sets, so many are looked at for one that is not being removed.
+const NEWEST: u32 = 20;
+
+/// How every promise of this node stands at `now`, by server; with none, nothing is asked.
+///
+/// # Errors
+/// The catalog does not answer: then it is not known.
+pub async fn standings(
+    catalog: &dyn Catalog,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<Vec<Standing>, CatalogError> {
+    let promises: Vec<Promise> = promised(settings).collect();
+    if promises.is_empty() {
+        return Ok(Vec::new());
+    }
+    let noted: BTreeMap<String, DateTime<Utc>> = catalog
+        .promises(&settings.node)
+        .await?
+        .into_iter()
+        .map(|record| (record.tag, record.noted_at))
+        .collect();
+    let mut standings = Vec::new();
+    for promise in promises {
+        let newest = newest_proven(catalog, &promise.tag).await?;
+        standings.push(promise.judge(newest, noted.get(&promise.tag).copied(), now));
+    }
+    Ok(standings)
+}
+
+/// One sentence about it, for people.
+pub fn describe(standing: &Standing) -> String {
+    standing.sentence(&humane(Duration::from_secs(standing.within_seconds)))
+}
+
+fn promised(settings: &Settings) -> impl Iterator<Item = Promise> {
+    settings.servers.values().filter_map(|server| server.promise())
+}
+
+/// The newest proven set of a server that is there: one that is removed can give nothing back.
+async fn newest_proven(catalog: &dyn Catalog, tag: &str) -> Result<Option<NewestProven>, CatalogError> {
+    let filter = BackupFilter {
+        tag: Some(tag.to_owned()),
+        state: Some(SetState::Validated),
+        present_only: true,
+        limit: NEWEST,
+        ..BackupFilter::default()
+    };
+    let proven = catalog.backups(&filter).await?;
+    let newest = proven.iter().find(|backup| backup.deletion == Deletion::None);
+    Ok(newest.map(|backup| NewestProven {
+        bk_id: backup.id,
+        started_at: backup.started_at,
+    }))
+}
+
+/// Watches the promises of this node for as long as the daemon lives. One that is broken is logged and recorded when
+/// that is noticed, and again when it is kept; never twice, whatever restarts in between. While the catalog is away
+/// nothing is said: it cannot be told.
+pub(crate) async fn watch(environment: Arc<Environment>) {
+    let mut is_known = true;
+    loop {
+        let pause = match look(&environment).await {
+            Ok(pause) => {
+                is_known = true;
+                pause
+            }
+            Err(error) => {
+                if std::mem::take(&mut is_known) {
+                    tracing::warn!(%error, "how the promises of servers stand cannot be told until the catalog answers");
+                }
+                LOOKED_AT_EVERY
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Gives the time until the next look: one that breaks before is noticed then.
+async fn look(environment: &Environment) -> Result<Duration, CatalogError> {
+    let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
+    let settings = environment.settings();
+    let now = environment.clock.now();
+    let records = catalog.promises(node).await?;
+    for promise in promised(&settings) {
+        if !records.iter().any(|record| record.tag == promise.tag) {
+            catalog.know_promise(node, &promise, now).await?;
+        }
+    }
+    for record in &records {
+        if !promised(&settings).any(|promise| promise.tag == record.tag) {
+            catalog.forget_promise(node, &record.tag).await?;
+        }
+    }
+    let mut pause = LOOKED_AT_EVERY;
+    for standing in standings(catalog, &settings, now).await? {
+        if let Ok(left) = (standing.breaks_at - now).to_std() {
+            pause = pause.min(left.max(SHORTEST));
+        }
+        let before = records.iter().find(|record| record.tag == standing.tag);
+        if before.map_or(PromiseState::Kept, |record| record.state) == standing.state {
+            continue;
+        }
+        let message = describe(&standing);
+        let event = standing.event(node, &message, now);
+        if !catalog.turn_promise(node, standing.state, &event).await? {
+            continue;
+        }
+        match standing.state {
+            PromiseState::Broken => tracing::error!(server = %standing.server, "{message}"),
+            PromiseState::Kept => tracing::info!(server = %standing.server, "{message}"),
+        }
+    }
+    Ok(pause)
+}

@@ -1,0 +1,177 @@
+//! Why a set is not proven yet.
+
+use crate::counted;
+use crate::ids::{DestinationName, JobName, NodeName, RunId};
+use crate::run::RunState;
+use crate::selection::Refusal;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// A validation job that does not ask for a set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PassedOver {
+    /// Its node.
+    pub node: NodeName,
+    /// The job.
+    pub job: JobName,
+    /// Why not.
+    #[serde(serialize_with = "as_text")]
+    pub refusal: Refusal,
+}
+
+fn as_text<S: Serializer>(refusal: &Refusal, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(refusal)
+}
+
+/// A try that came to no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastTry {
+    /// The machine.
+    pub node: NodeName,
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub state: RunState,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Why a set is not proven yet. A change of a word in JSON breaks what others have built on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum Unproven {
+    /// A part of it is not there.
+    NotComplete {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A retention job is about to remove it.
+    BeingRemoved,
+    /// It has not arrived where it is to be sent.
+    NotArrived {
+        /// Where.
+        destinations: Vec<DestinationName>,
+    },
+    /// Its last proof failed; pybackup's tests of restoring tell neither when nor why.
+    Failed {
+        /// When.
+        at: Option<DateTime<Utc>>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A run is at it.
+    Proving {
+        /// The machine.
+        node: String,
+        /// The run.
+        run: Option<RunId>,
+        /// When that run began.
+        since: Option<DateTime<Utc>>,
+    },
+    /// No node has a validation job.
+    NoJob,
+    /// No validation job of any node asks for it.
+    NotAskedFor {
+        /// Each with its reason.
+        jobs: Vec<PassedOver>,
+    },
+    /// Only jobs of this machine ask for it, and it does not lie here.
+    NotHere {
+        /// This machine.
+        node: NodeName,
+    },
+    /// It will be proven.
+    Waits {
+        /// Where.
+        node: NodeName,
+        /// By which job: the one that has the fewest before it.
+        job: JobName,
+        /// How many sets the job takes before it; of a job that takes any, how many wait besides it.
+        before: u64,
+        /// The job's next slot: it takes one set in each.
+        next_at: Option<DateTime<Utc>>,
+        /// The last try, where there was one.
+        last_try: Option<LastTry>,
+    },
+}
+
+impl fmt::Display for Unproven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotComplete { reason } => {
+                write!(f, "it is not complete{}", because(reason.as_deref()))
+            }
+            Self::BeingRemoved => f.write_str("it is being removed"),
+            Self::NotArrived { destinations } => {
+                let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
+                write!(f, "it has not arrived at {}", names.join(", "))
+            }
+            Self::Failed { at, reason } => match at {
+                Some(at) => write!(
+                    f,
+                    "its proof failed at {}{}",
+                    time(*at),
+                    because(reason.as_deref())
+                ),
+                None => write!(f, "its proof failed{}", because(reason.as_deref())),
+            },
+            Self::Proving { node, since, .. } => match since {
+                Some(since) => write!(f, "it is being proven by {node} since {}", time(*since)),
+                None => write!(f, "it is being proven by {node}"),
+            },
+            Self::NoJob => f.write_str("no node has a validation job"),
+            Self::NotAskedFor { jobs } => {
+                let jobs: Vec<String> = jobs
+                    .iter()
+                    .map(|passed| format!("{} on {}: {}", passed.job, passed.node, passed.refusal))
+                    .collect();
+                write!(f, "no validation job asks for it ({})", jobs.join("; "))
+            }
+            Self::NotHere { node } => write!(
+                f,
+                "no validation job has it: it does not lie on {node} (\"mykeeper paths add\" tells where it does)"
+            ),
+            Self::Waits {
+                node,
+                job,
+                before,
+                next_at,
+                last_try,
+            } => {
+                match before {
+                    0 => write!(f, "it waits for {job} on {node}, and is next")?,
+                    count => write!(
+                        f,
+                        "it waits for {job} on {node}: {} before it",
+                        counted(*count, "set", "sets")
+                    )?,
+                }
+                if let Some(at) = next_at {
+                    write!(f, "; next slot at {}", time(*at))?;
+                }
+                match last_try {
+                    Some(last) => write!(
+                        f,
+                        "; the last try, on {}, ended {} at {}{}",
+                        last.node,
+                        last.state,
+                        time(last.at),
+                        because(last.reason.as_deref())
+                    ),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |reason| format!(": {reason}"))
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,127 @@
+//! Several nodes with one catalog: each set is proven once, whoever dies meanwhile.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+use crate::{backup_job, text};
+use mykeeper_e2e::*;
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(90);
+/// Heartbeats keep it for as long as its holder lives.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// A node of its own, whose catalog lies on `server`.
+fn node(server: &MariaDb, name: &str) -> Workspace {
+    let workspace = Workspace::new();
+    let file = workspace.password_file("catalog", "pw");
+    workspace.write_keeper(&format!(
+        "[catalog]\nurl = \"mysql://keeper@127.0.0.1:{}/catalogdb\"\npassword_file = \"{}\"\n\n[daemon]\nlease = \"{}s\"\n\n{}",
+        server.port(),
+        file.display(),
+        LEASE.as_secs(),
+        workspace.server("shop", server, "pw")
+    ));
+    let text = std::fs::read_to_string(workspace.config()).unwrap();
+    std::fs::write(
+        workspace.config(),
+        text.replace("node = \"testnode\"", &format!("node = \"{name}\"")),
+    )
+    .unwrap();
+    workspace
+}
+
+fn prove_every_second(more: &str) -> String {
+    format!("[validation.prove]\ncron = \"* * * * * *\"\n{more}\n")
+}
+
+#[test]
+fn several_validators_prove_each_set_once_and_one_that_dies_is_replaced() {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
+         INSERT INTO tiny.t VALUES (1), (2);",
+    );
+    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let maker = node(&server, "maker");
+    maker.write_schedule(&backup_job("nightly", r#"["tiny"]"#, ""));
+    for _ in 0..6 {
+        maker.mykeeper(&["run", "nightly"]).assert_code(0);
+    }
+    let sets = maker.sets().display().to_string();
+    let add = [
+        "paths",
+        "add",
+        "--bk-server",
+        "192.0.2.7",
+        "--remote-server",
+        "127.0.0.1",
+        "--tag",
+        "shop",
+        "--real-path",
+        &sets,
+    ];
+    maker.mykeeper(&add).assert_code(0);
+    let passed = || {
+        let count =
+            server.value("SELECT COUNT(*) FROM catalogdb.user_backup WHERE validate_status = 'passed'");
+        count.parse::<usize>().unwrap()
+    };
+
+    // The first takes a set and holds it for long.
+    let slow = node(&server, "slow");
+    let assert = "assert = [{ database = \"tiny\", sql = \"SELECT SLEEP(80) = 0\" }]";
+    slow.write_schedule(&prove_every_second(assert));
+    let mut first = slow.daemon();
+    let held = wait_until(LIMIT, "the first node is at a set", || {
+        let held = server.query("SELECT name, holder FROM catalogdb.mk_lease WHERE name LIKE '%:validate'");
+        held.into_iter().next()
+    });
+    let taken_at = Instant::now();
+    assert!(held[1].starts_with("slow "), "{held:?}");
+    let slow_set = held[0].split(':').nth(1).unwrap().to_owned();
+
+    let others = ["one", "two"].map(|name| {
+        let workspace = node(&server, name);
+        workspace.write_schedule(&prove_every_second(""));
+        workspace
+    });
+    let daemons = others.each_ref().map(Workspace::daemon);
+    // Who has no job of its own is told whom each waits for, too.
+    let unproven = maker
+        .mykeeper(&["backups", "--state", "unproven", "--json"])
+        .json();
+    let reasons = unproven.as_array().unwrap().iter();
+    for set in reasons.filter(|set| set["id"] != *slow_set) {
+        let why = text(&set["unproven"], "why");
+        assert!(["waits", "proving"].contains(&why), "{set:#}");
+    }
+    wait_until(LIMIT, "the others have proven all other sets", || {
+        (passed() == 5).then_some(())
+    });
+    // Longer than a lease lasts that nobody renews, and with others that look every second.
+    wait_until(LIMIT, "a lease would have run out", || {
+        (taken_at.elapsed() > LEASE + Duration::from_secs(2)).then_some(())
+    });
+    assert_eq!(passed(), 5, "the heartbeats of the first keep its set");
+    maker
+        .mykeeper(&["show", &slow_set])
+        .assert_code(0)
+        .assert_says("it is being proven by slow since 20");
+
+    first.signal(Signal::KILL);
+    first.wait_end(LIMIT);
+    wait_until(LIMIT, "another node has proven its set", || {
+        (passed() == 6).then_some(())
+    });
+    drop(daemons);
+    let proofs = server.query("SELECT bk_id, node FROM catalogdb.mk_proof");
+    let proven: BTreeSet<&String> = proofs.iter().map(|proof| &proof[0]).collect();
+    assert_eq!((proofs.len(), proven.len()), (6, 6), "each once: {proofs:?}");
+    let nodes: BTreeSet<&str> = proofs.iter().map(|proof| proof[1].as_str()).collect();
+    assert_eq!(nodes, BTreeSet::from(["one", "two"]), "{proofs:?}");
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM catalogdb.mk_run WHERE kind = 'validation' AND state = 'failed'"),
+        "0"
+    );
+}
