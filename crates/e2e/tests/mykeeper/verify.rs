@@ -91,6 +91,12 @@ destination = "vault"
 verify = true
 verify_every = "1ms"
 timeout = "5s"
+
+[transfer.patient]
+cron = "NEVER"
+destination = "vault"
+verify = true
+verify_every = "1ms"
 "#;
 
 fn flip(path: &Path) {
@@ -147,15 +153,17 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
         .write(true)
         .open(stage.original(0).join(data))
         .unwrap();
+    let size = slow.metadata().unwrap().len();
     slow.set_len(1 << 40).unwrap();
     let run = stage.run("again");
     run.assert_code(4)
         .assert_says("cannot be read within the job's timeout")
         .assert_says("goes on where this one stopped");
     assert_eq!(stage.verified(0)["state"], "unfinished");
-    let run = stage.run("again");
-    run.assert_code(0).assert_says("2 sets were read");
-    assert_eq!(stage.looked_at(), [0, 1, 2]);
+    slow.set_len(size).unwrap();
+    let run = stage.run("patient");
+    run.assert_code(0).assert_says("3 sets were read");
+    assert_eq!(stage.looked_at(), [1, 2, 0], "the others first");
 }
 
 #[test]
