@@ -144,7 +144,11 @@ impl Reading {
             let found = table.iter().find(|(names, _)| names.contains(&name));
             found.map(|(_, why)| *why)
         };
-        if let Some(why) = listed(&IGNORED) {
+        if word == "verbose=0" {
+            self.read
+                .warnings
+                .push("\"verbose=0\" is not passed on: what mydumper says of its errors is read".to_owned());
+        } else if let Some(why) = listed(&IGNORED) {
             self.read
                 .warnings
                 .push(format!("mydumper's option {name:?} is not passed on: {why}"));
@@ -347,8 +351,8 @@ mod tests {
 
     #[test]
     fn what_means_nothing_here_is_told_and_left_out() {
-        let read = read("set-names=utf8 dirty host=db1 database=a,b").unwrap();
-        assert_eq!((read.passed.len(), read.warnings.len()), (0, 2));
+        let read = read("set-names=utf8 dirty verbose=0 host=db1 database=a,b").unwrap();
+        assert_eq!((read.passed.len(), read.warnings.len()), (0, 3));
         assert_eq!(read.databases, ["a", "b"]);
         let expected = Endpoint::Tcp {
             host: "db1".to_owned(),

@@ -122,6 +122,24 @@ fn old_logs_go(host: &Host) {
 }
 
 fn no_rsync_section(host: &Host) {
+    // As rsync does, a file that its group may read is taken, and one that all may is not: the dump is made all the same.
+    let secrets = host.at("data4/rsync.sec");
+    for (mode, code, sent) in [(0o640, 0, "Y"), (0o644, 1, "")] {
+        std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(mode)).unwrap();
+        host.run(
+            HOME,
+            "./pybackup.py mydumper database=fandb outputdir=/data4/recover/pybackup/2026-01-03",
+        )
+        .assert_code(code)
+        .assert_says("chmod 600");
+        let row = host.newest_row();
+        assert_eq!(
+            (row["is_complete"].as_str(), row["transfer_complete"].as_str()),
+            ("Y", sent),
+            "{row:#?}"
+        );
+    }
+    std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(0o600)).unwrap();
     let conf = host.at("data4/recover/pybackup/pybackup.conf");
     let text = std::fs::read_to_string(&conf).unwrap();
     std::fs::write(&conf, text.replace("[rsync]", "[none]")).unwrap();

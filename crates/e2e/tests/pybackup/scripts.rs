@@ -49,6 +49,16 @@ fn the_example_scripts_run_unchanged() {
 
     a_set_that_pybackup_made(&host);
     path("/data2/backup/db_backup/101.37.174.13/", "国内平台主2");
+    // Sent once more by hand, as by a person whose backup host was lost.
+    host.run(
+        "/data/backup_db",
+        &format!("./pybackup.py only-rsync --backup-dir=/data2/backup/db_backup/101.37.174.13 --bk-id={OLD}"),
+    )
+    .assert_code(0);
+    let sent = host.catalog().query(&format!(
+        "SELECT transfer_complete, remote_dest FROM user_backup WHERE bk_id = '{OLD}'"
+    ));
+    assert_eq!(sent, [["Y,Y".to_owned(), format!("{}/", host.dest())]]);
     validate(&host);
     proven(&host, OLD, &["fandb", "test"]);
     let log = std::fs::read_to_string(host.at("data/scripts/log/validate.log")).unwrap();

@@ -8,11 +8,10 @@ use crate::commands::validate::by_hand;
 use crate::failure::{Failure, Status};
 use crate::output::{print, say};
 use crate::surroundings::supervisor;
+use mykeeper_config::Settings;
 use mykeeper_config::pybackup::{
     ConfPart, DumpWords, PybackupConf, THE_DESTINATION, pattern_of, read_dump_words,
 };
-use mykeeper_config::{Settings, read_password};
-use mykeeper_daemon::jobs::password_problem;
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::databases::DatabaseSelection;
 use mykeeper_domain::job::{AsPybackup, BackupTask, Consistency, LockPolicy, MydumperOption, Task};
@@ -62,7 +61,6 @@ pub(super) async fn run(
         true => Vec::new(),
         false => vec![DestinationName::new(THE_DESTINATION)?],
     };
-    refuse_what_cannot_be_read(&settings, &transfer_to)?;
     let Some(server) = settings.servers.keys().next().cloned() else {
         return Err(Failure::usage("no server is named"));
     };
@@ -153,19 +151,6 @@ fn databases_of(tables: &str) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(databases)
-}
-
-/// Nothing is dumped that could then not be sent for want of a password.
-fn refuse_what_cannot_be_read(settings: &Settings, destinations: &[DestinationName]) -> anyhow::Result<()> {
-    for destination in destinations
-        .iter()
-        .filter_map(|name| settings.destinations.get(name))
-    {
-        read_password(&destination.password, None).map_err(|error| {
-            Failure::usage(format!("[rsync] password_file: {}", password_problem(&error)))
-        })?;
-    }
-    Ok(())
 }
 
 /// The day's folder, made where it is not there. What is above it must be: it may be a mount that is missing.

@@ -5,20 +5,25 @@ use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::say;
 use crate::surroundings::{environment_or_journal, gather, load_settings, local_zone, search_path};
-use mykeeper_config::Settings;
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
 };
+use mykeeper_config::{Settings, read_password};
 use mykeeper_daemon::DaemonError;
 use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::log_pruning::prune_logs;
 use mykeeper_daemon::state_dir::{LockAttempt, StateDir};
 use mykeeper_domain::JobName;
+use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::Job;
+use mykeeper_domain::server::{PasswordSource, ToldPassword};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// No password is nearly so long. Bytes.
+const MAX_PASSWORD_FILE: u64 = 64 << 10;
 /// So many of one command's runs go on beside one another.
 const BESIDE_ONE_ANOTHER: u32 = 32;
 
@@ -109,7 +114,47 @@ pub(super) fn settings(
         words,
         no_history,
     };
-    drop_in_settings(from).map_err(Failure::usage)
+    let mut settings = drop_in_settings(from).map_err(Failure::usage)?;
+    for destination in settings.destinations.values_mut() {
+        let mut known = Destination::clone(destination);
+        known.password = password_as_rsync_takes_it(&known.password);
+        *destination = Arc::new(known);
+    }
+    Ok(settings)
+}
+
+/// rsync takes a password file that its group may read, and so do hosts that have one. What rsync does not take is told,
+/// and left to the transfer to fail of: the dump is made all the same.
+fn password_as_rsync_takes_it(source: &PasswordSource) -> PasswordSource {
+    let PasswordSource::File(path) = source else {
+        return source.clone();
+    };
+    let Err(error) = read_password(source, None) else {
+        return source.clone();
+    };
+    let is_for_group = std::fs::metadata(path)
+        .is_ok_and(|file| file.is_file() && file.mode() & 0o007 == 0 && file.len() <= MAX_PASSWORD_FILE);
+    let told = is_for_group.then(|| std::fs::read_to_string(path).ok()).flatten();
+    let first = told
+        .as_deref()
+        .and_then(|text| text.lines().next())
+        .filter(|line| !line.is_empty());
+    match first {
+        Some(line) => {
+            say(&format!(
+                "warning: the group of {0} may read the password in it; run: chmod 600 {0}",
+                path.display()
+            ));
+            PasswordSource::Told(ToldPassword::new(line.to_owned().into()))
+        }
+        None => {
+            say(&format!(
+                "warning: [rsync] password_file: {}",
+                password_problem(&error)
+            ));
+            source.clone()
+        }
+    }
 }
 
 /// Makes work for the name of a run.
