@@ -1,6 +1,7 @@
 //! What came back, beside what should have.
 
 use super::expect::{Expected, without_system_noise};
+use super::fault::refusal;
 use super::feed::quoted;
 use super::load::{Loaded, Restore, SYSTEM_DATABASE};
 use super::values::{BrokenView, TableReader};
@@ -169,18 +170,22 @@ impl Restore<'_> {
     }
 
     async fn value_of(&self, assertion: &Assertion) -> Result<String, ToolError> {
+        let Assertion { database, sql } = assertion;
         let mut connection = self.server.connect().await?;
-        let sql = format!("USE {}", quoted(&self.target(&assertion.database)));
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await {
-            return Ok(error.to_string());
+        let act = format!("try the statement {sql} in database {database} of the throwaway server");
+        let current = format!("USE {}", quoted(&self.target(database)));
+        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(current))
+            .execute(&mut connection)
+            .await
+        {
+            return refusal(&act, error).map(|(_, said)| said);
         }
-        let rows = match sqlx::raw_sql(AssertSqlSafe(assertion.sql.clone()))
+        let rows = match sqlx::raw_sql(AssertSqlSafe(sql.clone()))
             .fetch_all(&mut connection)
             .await
         {
             Ok(rows) => rows,
-            Err(sqlx::Error::Database(error)) => return Ok(error.message().to_owned()),
-            Err(error) => return Ok(error.to_string()),
+            Err(error) => return refusal(&act, error).map(|(_, said)| said),
         };
         let [row] = rows.as_slice() else {
             return Ok(format!("{} rows", rows.len()));

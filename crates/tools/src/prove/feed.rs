@@ -5,6 +5,7 @@
 //! were the server's clock not set back; a routine may need the SQL mode it was written in, which mydumper 0.10 does
 //! not keep. Tables and rows go this way where myloader cannot load them, or did not load them all.
 
+use super::fault::Lack;
 use super::layout::SetFile;
 use super::statements::Statements;
 use super::wire::{Wire, WireError};
@@ -24,13 +25,15 @@ pub(crate) const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORA
 /// What each file begins with, whatever the one before left behind.
 ///
 /// Unique keys are checked: without, MariaDB finds a row that is there twice only at the commit, and then loses all.
-const PRELUDE: [&str; 6] = [
+const PRELUDE: [&str; 7] = [
     "SET NAMES binary",
     "SET SESSION foreign_key_checks=0",
     "SET SESSION unique_checks=1",
     "SET SESSION time_zone='+00:00'",
     "SET SESSION timestamp=DEFAULT",
     "SET SESSION sql_mode=''",
+    // A table in memory had room in its source.
+    "SET SESSION max_heap_table_size=1099511627776",
 ];
 
 /// A statement that the server did not take, or a file that could not be read.
@@ -67,6 +70,8 @@ pub(super) enum Manner<'a> {
     },
 }
 
+/// What fails where the server does.
+const ACT: &str = "load into the throwaway server";
 /// The server's numbers for a variable that it does not have, a value that it cannot take, and a time zone that it does
 /// not know.
 const CANNOT_BE_SET: [u16; 3] = [1193, 1231, 1298];
@@ -97,11 +102,14 @@ impl Feeder {
     /// One statement of our own.
     ///
     /// # Errors
-    /// The connection broke. What the server says against it is yielded.
+    /// The connection broke, or the server lacks what it takes. What it says against the statement itself is yielded.
     pub(super) async fn execute(&mut self, sql: &[u8]) -> Result<Option<(u16, String)>, ToolError> {
         match self.wire.execute(sql).await {
             Ok(()) => Ok(None),
-            Err(WireError::Server { code, message }) => Ok(Some((code, message))),
+            Err(WireError::Server { code, message }) => match Lack::of(code, &message) {
+                None => Ok(Some((code, message))),
+                Some(lack) => Err(lack.error(ACT, &format!("ERROR {code}: {message}"))),
+            },
             Err(error @ WireError::Broken(_)) => Err(lost(&error)),
         }
     }
@@ -162,8 +170,8 @@ impl Feeder {
                 }
             }
         }
-        if is_rows {
-            self.execute(b"COMMIT").await?;
+        if is_rows && let Some((code, message)) = self.execute(b"COMMIT").await? {
+            complaints.push(complain(code, format!("ERROR {code}: {message}")));
         }
         Ok(complaints)
     }
@@ -282,7 +290,7 @@ pub(super) fn quoted(name: &str) -> String {
 
 fn lost(error: &WireError) -> ToolError {
     ToolError::Failed {
-        message: format!("cannot load into the throwaway server: {error}"),
+        message: format!("cannot {ACT}: {error}"),
         passing: true,
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod define;
 mod definers;
 mod early;
 pub(crate) mod expect;
+pub(crate) mod fault;
 pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod layout;
@@ -41,12 +42,15 @@ use mykeeper_domain::job::Assertion;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
 use mykeeper_domain::sandbox::Sandbox;
-use mykeeper_domain::space::load_need;
+use mykeeper_domain::space::{KeptForRoot, filled_bytes, load_need};
 use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokio::time::Instant;
 pub use verify::{VerifiedCopy, verify_copy};
+
+/// A server with less room than this may have failed for want of it: InnoDB makes files grow by as much at once.
+const LEAST_ROOM: u64 = 8 << 20;
 
 /// A set to be proven.
 #[derive(Clone, Copy, Debug)]
@@ -174,13 +178,28 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         server.stop().await;
         return Err(refusal);
     }
+    let trying = async {
+        restore_and_compare((request, env), &server, (&myloader, &layout), &mut proof).await?;
+        if proof.passed() {
+            return Ok(());
+        }
+        sandbox_stands(request, &server).await
+    };
     let outcome = tokio::select! {
-        outcome = restore_and_compare((request, env), &server, (&myloader, &layout), &mut proof) => outcome,
+        outcome = trying => outcome,
         said = server.ended() => Err(ToolError::Failed {
             message: format!("cannot go on with the proof: the throwaway server ended: {said}"),
             passing: true,
         }),
         () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: "the proof".to_owned() }),
+    };
+    // A server that is ended, and then says so, has both ready.
+    let outcome = if env.cancel.is_cancelled() {
+        Err(ToolError::Cancelled {
+            program: "the proof".to_owned(),
+        })
+    } else {
+        outcome
     };
     if outcome.is_err() {
         server.tell(env);
@@ -189,6 +208,30 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     outcome?;
     proof.finished_at = env.clock.now();
     Ok(proof)
+}
+
+/// Whether what a set failed with may be its own: not where the server has ended by now, or has no room left.
+async fn sandbox_stands(request: &ProveRequest<'_>, server: &ThrowawayServer) -> Result<(), ToolError> {
+    drop(server.connect().await?);
+    let directory = &request.sandbox.directory;
+    let room = room_of(directory).await?;
+    let own = match room.kept_for_root {
+        // The server need not be root's.
+        KeptForRoot::Counted(bytes) => room.free_bytes.saturating_sub(bytes),
+        KeptForRoot::NotCounted(_) => room.free_bytes,
+    };
+    if own >= LEAST_ROOM && room.free_files != Some(0) {
+        return Ok(());
+    }
+    Err(ToolError::Failed {
+        message: format!(
+            "cannot prove set {}: the throwaway server has no room left in {}, and what it found missing need not be; \
+             make room there, or choose another directory in [sandbox]",
+            request.bk_id,
+            directory.display()
+        ),
+        passing: false,
+    })
 }
 
 /// Refuses a server that cannot take what the set's source wrote: the set is not to blame for it.
@@ -208,7 +251,8 @@ async fn check_room(request: &ProveRequest<'_>, checked: &Checked) -> Result<(),
         .evidence
         .and_then(|evidence| evidence.inventory.volume(evidence.inventory.databases.keys()));
     let plain_bytes = checked.files.iter().map(|file| file.plain_bytes).sum();
-    let need = load_need(plain_bytes, volume.as_ref(), true);
+    let rows = checked.files.iter().filter_map(|file| file.rows).sum();
+    let need = load_need(filled_bytes(plain_bytes, rows), volume.as_ref(), true);
     // That it is not there is said when the server's folder is made.
     let Ok(room) = room_of(directory).await else {
         return Ok(());

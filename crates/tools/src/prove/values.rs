@@ -1,5 +1,6 @@
 //! The rows of restored tables, read back: how many, what they hold, and what the server itself thinks of the table.
 
+use super::fault::{Lack, failure, refusal};
 use crate::connection::ServerConnection;
 use crate::content::{Content, RowHasher};
 use crate::error::ToolError;
@@ -8,7 +9,7 @@ use crate::probe::{connect_options, quoted_name, text};
 use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::inventory::{DatabaseInventory, TableInventory};
-use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use std::collections::BTreeMap;
 
@@ -118,17 +119,15 @@ impl TableReader<'_> {
         database: &str,
         found: &DatabaseInventory,
     ) -> Result<Vec<BrokenView>, ToolError> {
-        let lost = |error: sqlx::Error| ToolError::Query {
-            action: "select from the restored views".to_owned(),
-            server: self.connection.name.clone(),
-            cause: error.to_string(),
-        };
+        let act = format!(
+            "select from the restored views on server {}",
+            self.connection.name
+        );
         let mut broken = Vec::new();
         if found.views.is_empty() {
             return Ok(broken);
         }
-        let options = connect_options(self.connection).disable_statement_logging();
-        let mut connection = options.connect().await.map_err(lost)?;
+        let mut connection = self.connect(&act).await?;
         for view in &found.views {
             let sql = format!(
                 "SELECT 1 FROM {}.{} LIMIT 0",
@@ -137,29 +136,30 @@ impl TableReader<'_> {
             );
             match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await {
                 Ok(_) => {}
-                Err(sqlx::Error::Database(error)) => broken.push(BrokenView {
-                    view: view.clone(),
-                    code: error
-                        .try_downcast_ref::<MySqlDatabaseError>()
-                        .map_or(0, MySqlDatabaseError::number),
-                    cause: error.message().to_owned(),
-                }),
-                Err(error) => return Err(lost(error)),
+                Err(error) => {
+                    let (code, cause) = refusal(&act, error)?;
+                    broken.push(BrokenView {
+                        view: view.clone(),
+                        code,
+                        cause,
+                    });
+                }
             }
         }
         drop(connection.close().await);
         Ok(broken)
     }
 
+    async fn connect(&self, act: &str) -> Result<MySqlConnection, ToolError> {
+        let options = connect_options(self.connection).disable_statement_logging();
+        options.connect().await.map_err(|error| failure(act, error))
+    }
+
     /// Tables one after another, over one connection.
     async fn read_share(&self, share: Vec<Task<'_>>) -> Result<Vec<Values>, ToolError> {
-        let lost = |error: sqlx::Error| ToolError::Query {
-            action: "read the restored tables".to_owned(),
-            server: self.connection.name.clone(),
-            cause: error.to_string(),
-        };
-        let options = connect_options(self.connection).disable_statement_logging();
-        let mut connection = options.connect().await.map_err(lost)?;
+        let act = format!("read the restored tables on server {}", self.connection.name);
+        let mut connection = self.connect(&act).await?;
+        let lost = |error| failure(&act, error);
         sqlx::raw_sql(PRELUDE)
             .execute(&mut connection)
             .await
@@ -167,7 +167,7 @@ impl TableReader<'_> {
         let mut all = Vec::new();
         for task in share {
             let name = format!("{}.{}", quoted_name(task.database), quoted_name(task.table));
-            let fault = check(&mut connection, &name).await.map_err(lost)?;
+            let fault = check(&mut connection, (&act, &name)).await?;
             let read = match task.measure {
                 Some(measure) => {
                     let sql = format!("SELECT {} FROM {name}", columns(measure));
@@ -179,15 +179,15 @@ impl TableReader<'_> {
             };
             let (rows, content) = match read {
                 Ok(read) => read,
-                Err(sqlx::Error::Database(error)) => {
-                    let text = format!("{}.{}: {}", task.database, task.table, error.message());
+                Err(error) => {
+                    let (_, said) = refusal(&act, error)?;
+                    let text = format!("{}.{}: {said}", task.database, task.table);
                     self.log.line("mykeeper", &text);
                     (None, None)
                 }
-                Err(error) => return Err(lost(error)),
             };
             let checksum = if task.has_checksum {
-                checksum(&mut connection, &name).await.map_err(lost)?
+                checksum(&mut connection, (&act, &name)).await?
             } else {
                 None
             };
@@ -249,27 +249,38 @@ async fn count_rows(connection: &mut MySqlConnection, name: &str) -> Result<Opti
 
 /// What the server says against a table after looking through it. An engine that cannot be checked says so in a note,
 /// which is not against it.
-async fn check(connection: &mut MySqlConnection, name: &str) -> Result<Option<String>, sqlx::Error> {
+async fn check(
+    connection: &mut MySqlConnection,
+    (act, name): (&str, &str),
+) -> Result<Option<String>, ToolError> {
     let sql = format!("CHECK TABLE {name}");
     let rows = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await {
         Ok(rows) => rows,
-        Err(sqlx::Error::Database(error)) => return Ok(Some(error.message().to_owned())),
-        Err(error) => return Err(error),
+        Err(error) => return refusal(act, error).map(|(_, said)| Some(said)),
     };
-    Ok(rows
+    let against = rows
         .iter()
         .map(|row| (text(row, 2).to_ascii_lowercase(), text(row, 3)))
         .find(|(kind, said)| kind == "error" || (kind == "status" && !said.eq_ignore_ascii_case("OK")))
-        .map(|(_, said)| said))
+        .map(|(_, said)| said);
+    match against
+        .as_ref()
+        .and_then(|said| Some((Lack::in_words(said)?, said)))
+    {
+        Some((lack, said)) => Err(lack.error(act, &format!("CHECK TABLE {name}: {said}"))),
+        None => Ok(against),
+    }
 }
 
 /// `None` where the server cannot say: then its rows could not be read either.
-async fn checksum(connection: &mut MySqlConnection, name: &str) -> Result<Option<u64>, sqlx::Error> {
+async fn checksum(
+    connection: &mut MySqlConnection,
+    (act, name): (&str, &str),
+) -> Result<Option<u64>, ToolError> {
     let sql = format!("CHECKSUM TABLE {name} EXTENDED");
     match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await {
         Ok(rows) => Ok(rows.first().and_then(|row| text(row, 1).parse().ok())),
-        Err(sqlx::Error::Database(_)) => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => refusal(act, error).map(|_| None),
     }
 }
 

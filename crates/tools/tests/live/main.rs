@@ -11,6 +11,8 @@ mod loader_surroundings;
 #[cfg(test)]
 mod prove_damaged_sets;
 #[cfg(test)]
+mod prove_fairly;
+#[cfg(test)]
 mod prove_good_sets;
 #[cfg(test)]
 mod prove_sets;
