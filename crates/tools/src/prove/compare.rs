@@ -92,7 +92,8 @@ impl Restore<'_> {
             differences.push(difference(database, "CREATE DATABASE", "present", MISSING));
         }
         let lenient = database == SYSTEM_DATABASE;
-        let error = (!lenient).then(|| loaded.complaints.first().cloned()).flatten();
+        let mut complaints = loaded.complaints.iter().chain(&loaded.view_complaints);
+        let error = complaints.next().filter(|_| !lenient).cloned();
         let error = match (error, differences.is_empty()) {
             (Some(error), _) => Some(error),
             (None, false) => loaded.loader_said.first().cloned(),

@@ -16,7 +16,8 @@ const NO_SUCH_DATABASE: u16 = 1049;
 const LONG_AGO: i64 = 1;
 
 impl Restore<'_> {
-    /// Views, then triggers, routines and events.
+    /// Routines, events and triggers of these databases, then their views, and those of others that could not be created
+    /// before; all views are judged by what comes of that.
     pub(super) async fn define(
         &self,
         feeder: &mut Feeder,
@@ -47,13 +48,20 @@ impl Restore<'_> {
             }
         }
         let mut waiting: Vec<(&String, &String, &SetFile)> = Vec::new();
-        for database in databases {
-            let Some(files) = self.layout.databases.get(*database) else {
-                continue;
+        for (database, files) in &self.layout.databases {
+            let before = loaded.get(database).map(|state| &state.failed_views);
+            let waits = |view: &String| {
+                databases.contains(&database) || before.is_some_and(|failed| failed.contains(view))
             };
-            waiting.extend(files.views.iter().map(|(view, file)| (*database, view, file)));
+            let views = files.views.iter().filter(|(view, _)| waits(view));
+            waiting.extend(views.map(|(view, file)| (database, view, file)));
         }
         let failed = self.define_views(feeder, waiting).await?;
+        for state in loaded.values_mut() {
+            state.view_complaints.clear();
+            state.failed_views.clear();
+            state.excused_views.clear();
+        }
         let excused = self.judge_views(&failed, loaded);
         if !excused.is_empty() {
             self.excuse_dependents(excused, loaded).await?;
@@ -118,6 +126,7 @@ impl Restore<'_> {
             let Some(state) = loaded.get_mut(*database) else {
                 continue;
             };
+            state.failed_views.insert((*view).clone());
             if excused.contains(&(database.as_str(), view.as_str())) {
                 let text = format!(
                     "{database}: view {view} stands on what is not part of the set and is left out: {}",
@@ -126,7 +135,7 @@ impl Restore<'_> {
                 self.env.log.line("mykeeper", &text);
                 state.excused_views.insert((*view).clone());
             } else {
-                state.complaints.push(complaint.to_string());
+                state.view_complaints.push(complaint.to_string());
             }
         }
         excused

@@ -30,8 +30,12 @@ pub(super) struct Loaded {
     pub(super) by_myloader: bool,
     /// What myloader complained of.
     pub(super) loader_said: Vec<String>,
-    /// What the server said against statements that we fed.
+    /// What the server said against statements that we fed, those of views apart.
     pub(super) complaints: Vec<String>,
+    /// What it said against views.
+    pub(super) view_complaints: Vec<String>,
+    /// Views that could not be created, those that are excused among them.
+    pub(super) failed_views: BTreeSet<String>,
     /// Views that stand on databases which the set does not hold.
     pub(super) excused_views: BTreeSet<String>,
     /// When its load began.
@@ -44,7 +48,10 @@ pub(super) struct Restore<'a> {
     pub(super) env: &'a ToolEnv<'a>,
     pub(super) server: &'a ThrowawayServer,
     pub(super) myloader: &'a MyloaderInfo,
+    /// Without sequences.
     pub(super) layout: &'a Layout,
+    /// The files of sequences, by database.
+    pub(super) sequences: &'a BTreeMap<String, DatabaseFiles>,
 }
 
 impl Restore<'_> {
@@ -67,7 +74,7 @@ impl Restore<'_> {
         Ok(feeder.for_files(is_foreign))
     }
 
-    /// Tables and rows of every database, then everything that is defined upon them.
+    /// All databases and their sequences, tables and rows of each, then everything that is defined upon them.
     ///
     /// # Errors
     /// The server or a tool is gone, or the run was ended.
@@ -81,60 +88,88 @@ impl Restore<'_> {
             .sum();
         let mut done_bytes = 0;
         let mut feeder = self.feeder().await?;
+        let all: Vec<&String> = self.layout.databases.keys().collect();
+        self.create_all(&mut feeder, &all, &mut loaded).await?;
         for (database, files) in &self.layout.databases {
             self.env.log.progress(Progress {
                 phase: "restore",
                 done_bytes,
                 total_bytes: Some(total),
             });
-            let mut state = Loaded {
-                started_at: Some(self.env.clock.now()),
-                ..Loaded::default()
-            };
-            state
-                .complaints
-                .extend(self.create(&mut feeder, database, files).await?);
-            self.load_tables(database, files, &mut state).await?;
+            let state = loaded.entry(database.clone()).or_default();
+            state.started_at = Some(self.env.clock.now());
+            self.load_tables(database, files, state).await?;
             done_bytes += files.plain_bytes();
-            loaded.insert(database.clone(), state);
         }
         self.env.log.progress(Progress {
             phase: "restore",
             done_bytes,
             total_bytes: Some(total),
         });
-        let all: Vec<&String> = self.layout.databases.keys().collect();
         self.define(&mut feeder, &all, &mut loaded).await?;
         Ok(loaded)
     }
 
-    /// One database once more, by us alone.
+    /// Some databases once more, by us alone.
     ///
     /// # Errors
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run); one of them cannot be dropped.
     pub(super) async fn run_again(
         &self,
-        database: &String,
+        databases: &[&String],
         loaded: &mut BTreeMap<String, Loaded>,
     ) -> Result<(), ToolError> {
-        let Some(files) = self.layout.databases.get(database) else {
-            return Ok(());
-        };
         let mut feeder = self.feeder().await?;
-        let mut state = Loaded {
-            started_at: Some(self.env.clock.now()),
-            ..Loaded::default()
-        };
         feeder.execute(b"SET NAMES utf8mb4").await?;
-        feeder
-            .execute(format!("DROP DATABASE {}", quoted(&self.target(database))).as_bytes())
-            .await?;
-        state
-            .complaints
-            .extend(self.create(&mut feeder, database, files).await?);
-        state.complaints.extend(self.feed_tables(database, files).await?);
-        loaded.insert(database.clone(), state);
-        self.define(&mut feeder, &[database], loaded).await
+        // Tables of others may refer to theirs.
+        feeder.execute(b"SET SESSION foreign_key_checks=0").await?;
+        for database in databases {
+            let drop = format!("DROP DATABASE IF EXISTS {}", quoted(&self.target(database)));
+            if let Some((code, message)) = feeder.execute(drop.as_bytes()).await? {
+                return Err(ToolError::Failed {
+                    message: format!(
+                        "cannot load database {database} once more: the throwaway server does not drop what is there: \
+                         ERROR {code}: {message}; try again"
+                    ),
+                    passing: true,
+                });
+            }
+        }
+        self.create_all(&mut feeder, databases, loaded).await?;
+        for database in databases {
+            if let (Some(files), Some(state)) =
+                (self.layout.databases.get(*database), loaded.get_mut(*database))
+            {
+                state.complaints.extend(self.feed_tables(database, files).await?);
+            }
+        }
+        self.define(&mut feeder, databases, loaded).await
+    }
+
+    /// Databases, then the sequences of them all; what was known of them is forgotten.
+    async fn create_all(
+        &self,
+        feeder: &mut Feeder,
+        databases: &[&String],
+        loaded: &mut BTreeMap<String, Loaded>,
+    ) -> Result<(), ToolError> {
+        for database in databases {
+            let Some(files) = self.layout.databases.get(*database) else {
+                continue;
+            };
+            let state = Loaded {
+                started_at: Some(self.env.clock.now()),
+                complaints: self.create(feeder, database, files).await?,
+                ..Loaded::default()
+            };
+            loaded.insert((*database).clone(), state);
+        }
+        for database in databases {
+            if let (Some(files), Some(state)) = (self.sequences.get(*database), loaded.get_mut(*database)) {
+                state.complaints.extend(self.feed_tables(database, files).await?);
+            }
+        }
+        Ok(())
     }
 
     async fn create(

@@ -16,7 +16,9 @@ pub(crate) mod feed;
 pub(crate) mod files;
 pub(crate) mod layout;
 pub(crate) mod load;
+pub(crate) mod sequences;
 pub(crate) mod statements;
+mod trial;
 pub(crate) mod values;
 mod verify;
 mod wire;
@@ -25,16 +27,14 @@ pub(crate) mod written;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use crate::log::Progress;
-use crate::myloader::{MyloaderInfo, detect_myloader};
+use crate::myloader::detect_myloader;
 use crate::pairing::wrong_pairing;
 use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
-use expect::{created_database, expect, fit_to_server};
+use expect::created_database;
 use files::{Checked, check_files, digest_record, judge_manifest};
-use layout::{DatabaseFiles, Known, Layout, SetFile, sort_files};
-use load::Restore;
+use layout::{Known, Layout, SetFile, sort_files};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::ids::{BackupId, NodeName, RunId};
@@ -46,7 +46,7 @@ use mykeeper_domain::space::{KeptForRoot, filled_bytes, load_need};
 use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use tokio::time::Instant;
+use trial::restore_and_compare;
 pub use verify::{VerifiedCopy, verify_copy};
 
 /// A server with less room than this may have failed for want of it: InnoDB makes files grow by as much at once.
@@ -268,90 +268,6 @@ async fn check_room(request: &ProveRequest<'_>, checked: &Checked) -> Result<(),
             passing: false,
         }),
     }
-}
-
-/// Enters into `proof` what came of it.
-async fn restore_and_compare(
-    (request, env): (&ProveRequest<'_>, &ToolEnv<'_>),
-    server: &ThrowawayServer,
-    (myloader, layout): (&MyloaderInfo, &Layout),
-    proof: &mut Proof,
-) -> Result<(), ToolError> {
-    let mut expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
-    if let Some(what) = fit_to_server(&mut expected, request.evidence, server.version()) {
-        let source = request.evidence.map_or("a server that is not known", |evidence| {
-            &evidence.backup.server_version
-        });
-        let text = format!(
-            "{what} are not compared: they were written by {source}, and the throwaway server is {}",
-            server.version()
-        );
-        env.log.line("mykeeper", &text);
-        proof.warnings.push(text);
-    }
-    let restore = Restore {
-        request,
-        env,
-        server,
-        myloader,
-        layout,
-    };
-    let begun = Instant::now();
-    let mut loaded = restore.run().await?;
-    let mut load = begun.elapsed();
-    proof.bytes_loaded = layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
-    env.log.progress(Progress {
-        phase: "compare",
-        done_bytes: 0,
-        total_bytes: None,
-    });
-    let mut proofs = Vec::new();
-    for database in layout.databases.keys() {
-        let state = loaded.entry(database.clone()).or_default().clone();
-        let mut found = restore.compare(database, &expected, &state).await?;
-        if !found.passed && state.by_myloader {
-            let why = found
-                .differences
-                .first()
-                .map(Difference::to_string)
-                .or(found.error.clone());
-            let text = format!(
-                "{database}: loading it again without myloader: {}",
-                why.unwrap_or_default()
-            );
-            env.log.line("mykeeper", &text);
-            proof.warnings.push(text);
-            // What it takes to have it back is what both loads take.
-            let begun = Instant::now();
-            restore.run_again(database, &mut loaded).await?;
-            load += begun.elapsed();
-            let state = loaded.entry(database.clone()).or_default().clone();
-            found = restore.compare(database, &expected, &state).await?;
-        }
-        proofs.push(found);
-    }
-    proof.load_ms = Some(u64::try_from(load.as_millis()).unwrap_or(u64::MAX));
-    proof.asserts = restore.assert(request.asserts).await?;
-    for assert in &proof.asserts {
-        match compare::failed_assert(assert) {
-            Some(difference) => {
-                for found in proofs
-                    .iter_mut()
-                    .filter(|found| found.database == assert.database)
-                {
-                    found.passed = false;
-                    found.differences.push(difference.clone());
-                }
-            }
-            None if assert.held.is_none() => proof.warnings.push(compare::untried(assert)),
-            None => {}
-        }
-    }
-    for difference in proofs.iter().flat_map(|found| &found.differences) {
-        env.log.line("mykeeper", &difference.to_string());
-    }
-    proof.databases = proofs;
-    Ok(())
 }
 
 /// What the evidence has of the row of its set.

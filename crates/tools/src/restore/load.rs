@@ -13,6 +13,7 @@ use crate::log::Progress;
 use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile};
+use crate::prove::sequences::makes_sequence;
 use crate::prove::written::Written;
 use futures::future::join_all;
 use mykeeper_domain::inventory::DatabaseInventory;
@@ -402,17 +403,6 @@ impl<'a> Load<'a> {
     fn refused(&self, act: &str, refusal: Option<Refusal>) -> ToolError {
         refused(&self.request.connection.name, act, refusal)
     }
-}
-
-/// Whether a statement makes a sequence: mydumper writes it as the table that a server keeps it in.
-fn makes_sequence(statement: &[u8]) -> bool {
-    const MARK: &[u8] = b" SEQUENCE=1";
-    const WORDS: &[u8] = b"CREATE SEQUENCE ";
-    statement.trim_ascii_end().ends_with(MARK)
-        || statement
-            .trim_ascii_start()
-            .get(..WORDS.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(WORDS))
 }
 
 /// The error of a load that cannot go on.

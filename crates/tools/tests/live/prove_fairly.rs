@@ -78,3 +78,65 @@ async fn a_server_that_is_full_or_ended_is_no_fault_of_the_set() {
         bench.log.text()
     );
 }
+
+/// Databases that need each other: a default asks a sequence of one that comes later, and one of its own that does; a
+/// table refers to one of another database; views stand on tables of one that comes last. To one of them no
+/// myloader can be sent.
+const ENTANGLED: &str = "
+CREATE DATABASE aaa; CREATE DATABASE parent; CREATE DATABASE child; CREATE DATABASE `日.志`; CREATE DATABASE zzz;
+CREATE SEQUENCE zzz.numbers START WITH 7; DO NEXTVAL(zzz.numbers);
+CREATE SEQUENCE aaa.zz;
+CREATE TABLE aaa.asks (id BIGINT NOT NULL DEFAULT (NEXT VALUE FOR zzz.numbers) PRIMARY KEY,
+  own BIGINT DEFAULT (NEXT VALUE FOR aaa.zz), x INT);
+INSERT INTO aaa.asks (x) VALUES (1), (2);
+CREATE TABLE parent.p (id INT PRIMARY KEY); INSERT INTO parent.p VALUES (1), (2);
+CREATE TABLE child.c (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES parent.p (id)); INSERT INTO child.c VALUES (1, 2);
+CREATE TABLE zzz.t (id INT PRIMARY KEY); INSERT INTO zzz.t VALUES (1);
+CREATE TABLE `日.志`.t (id INT); INSERT INTO `日.志`.t VALUES (1);
+CREATE VIEW aaa.v AS SELECT id FROM zzz.t;
+CREATE VIEW `日.志`.v AS SELECT id FROM zzz.t;
+CREATE VIEW aaa.a AS SELECT v.id FROM `日.志`.v JOIN aaa.v USING (id);
+CREATE FUNCTION aaa.f() RETURNS INT DETERMINISTIC RETURN 1;
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_that_need_each_other_come_back_however_they_are_loaded() {
+    let bench = Bench::new();
+    let set = set_of(&bench, ENTANGLED).await;
+    let mut asked = Asked::of(&bench);
+    asked.asserts = vec![Assertion {
+        database: "aaa".into(),
+        sql: "SELECT NEXT VALUE FOR zzz.numbers > (SELECT MAX(id) FROM asks)".into(),
+    }];
+    let proof = prove(&bench, &set, &asked).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    assert!(
+        !bench.log.text().contains("loading it again"),
+        "{}",
+        bench.log.text()
+    );
+
+    // Each leaves something out and says nothing of it.
+    asked.myloader = script(
+        &bench.path().join("careless-myloader"),
+        "case \"$*\" in *--database=parent*) rm d.t00000.00000.sql;; *--database=zzz*) rm d.t00000-schema.sql;; esac\n\
+         exec myloader \"$@\"",
+    );
+    let proof = prove(&bench, &set, &asked).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    let again: Vec<&str> = proof
+        .warnings
+        .iter()
+        .filter_map(|text| text.split_once(": loading it again")?.0.into())
+        .collect();
+    assert_eq!(again, ["aaa", "parent", "zzz"], "{:?}", proof.warnings);
+
+    // Nothing comes by it.
+    asked.myloader = script(
+        &bench.path().join("failing-myloader"),
+        "case $1 in --version) exec myloader --version;; esac\necho '** CRITICAL: no' >&2\nexit 1",
+    );
+    let proof = prove(&bench, &set, &asked).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    assert_eq!(proof.databases.len(), 5);
+}

@@ -1,0 +1,178 @@
+//! A set in the throwaway server: loaded, compared, and what differs once more.
+
+use super::compare;
+use super::expect::{Expected, expect, fit_to_server};
+use super::layout::{DatabaseFiles, Layout};
+use super::load::{Loaded, Restore};
+use super::{ProveRequest, sequences};
+use crate::env::ToolEnv;
+use crate::error::ToolError;
+use crate::log::Progress;
+use crate::myloader::MyloaderInfo;
+use crate::sandbox::ThrowawayServer;
+use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Enters into `proof` what came of it.
+///
+/// # Errors
+/// The server or a tool is gone, or the run was ended.
+pub(super) async fn restore_and_compare(
+    (request, env): (&ProveRequest<'_>, &ToolEnv<'_>),
+    server: &ThrowawayServer,
+    (myloader, layout): (&MyloaderInfo, &Layout),
+    proof: &mut Proof,
+) -> Result<(), ToolError> {
+    let expected = expected((request, env), server, layout, proof).await?;
+    let inventory = request.evidence.map(|evidence| &evidence.inventory);
+    let parted = sequences::part(layout, (inventory, request.set_dir), &env.cancel).await?;
+    let restore = Restore {
+        request,
+        env,
+        server,
+        myloader,
+        layout: &parted.layout,
+        sequences: &parted.sequences,
+    };
+    let begun = Instant::now();
+    let mut loaded = restore.run().await?;
+    let mut load = begun.elapsed();
+    proof.bytes_loaded = layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
+    env.log.progress(Progress {
+        phase: "compare",
+        done_bytes: 0,
+        total_bytes: None,
+    });
+    let mut found = BTreeMap::new();
+    restore.compare_those(&expected, &loaded, &mut found).await?;
+    load += restore
+        .mend(&expected, (&mut loaded, &mut found), &mut proof.warnings)
+        .await?;
+    proof.load_ms = Some(u64::try_from(load.as_millis()).unwrap_or(u64::MAX));
+    proof.warnings.extend(loaded.iter().filter_map(left_out));
+    let mut proofs: Vec<DatabaseProof> = found.into_values().collect();
+    proof.asserts = restore.assert(request.asserts).await?;
+    for assert in &proof.asserts {
+        match compare::failed_assert(assert) {
+            Some(difference) => {
+                for found in proofs
+                    .iter_mut()
+                    .filter(|found| found.database == assert.database)
+                {
+                    found.passed = false;
+                    found.differences.push(difference.clone());
+                }
+            }
+            None if assert.held.is_none() => proof.warnings.push(compare::untried(assert)),
+            None => {}
+        }
+    }
+    for difference in proofs.iter().flat_map(|found| &found.differences) {
+        env.log.line("mykeeper", &difference.to_string());
+    }
+    proof.databases = proofs;
+    Ok(())
+}
+
+/// What the set should hold, as far as this server shows it.
+async fn expected(
+    (request, env): (&ProveRequest<'_>, &ToolEnv<'_>),
+    server: &ThrowawayServer,
+    layout: &Layout,
+    proof: &mut Proof,
+) -> Result<Expected, ToolError> {
+    let mut expected = expect((request.evidence, request.set_dir), layout, &env.cancel).await?;
+    if let Some(what) = fit_to_server(&mut expected, request.evidence, server.version()) {
+        let source = request.evidence.map_or("a server that is not known", |evidence| {
+            &evidence.backup.server_version
+        });
+        let text = format!(
+            "{what} are not compared: they were written by {source}, and the throwaway server is {}",
+            server.version()
+        );
+        env.log.line("mykeeper", &text);
+        proof.warnings.push(text);
+    }
+    Ok(expected)
+}
+
+impl Restore<'_> {
+    /// Compares what is not yet known to have passed.
+    async fn compare_those(
+        &self,
+        expected: &Expected,
+        loaded: &BTreeMap<String, Loaded>,
+        found: &mut BTreeMap<String, DatabaseProof>,
+    ) -> Result<(), ToolError> {
+        let none = Loaded::default();
+        for database in self.layout.databases.keys() {
+            if found.get(database).is_some_and(|found| found.passed) {
+                continue;
+            }
+            let state = loaded.get(database).unwrap_or(&none);
+            let result = self.compare(database, expected, state).await?;
+            found.insert(database.clone(), result);
+        }
+        Ok(())
+    }
+
+    /// Loads once more, without myloader, whatever it may be to blame for, all at once: what differs in one database may
+    /// be for want of what lies in another. Yields how long that took: what it takes to have a set back is what both
+    /// loads take.
+    async fn mend(
+        &self,
+        expected: &Expected,
+        (loaded, found): (
+            &mut BTreeMap<String, Loaded>,
+            &mut BTreeMap<String, DatabaseProof>,
+        ),
+        warnings: &mut Vec<String>,
+    ) -> Result<Duration, ToolError> {
+        let again: Vec<&String> = self
+            .layout
+            .databases
+            .keys()
+            .filter(|database| {
+                let differs = found.get(*database).is_some_and(|found| !found.passed);
+                differs && loaded.get(*database).is_some_and(|state| state.by_myloader)
+            })
+            .collect();
+        if again.is_empty() {
+            return Ok(Duration::ZERO);
+        }
+        for database in &again {
+            let why = found.get(*database).and_then(|found| {
+                let first = found.differences.first().map(Difference::to_string);
+                first.or(found.error.clone())
+            });
+            let text = format!(
+                "{database}: loading it again without myloader: {}",
+                why.unwrap_or_default()
+            );
+            self.env.log.line("mykeeper", &text);
+            warnings.push(text);
+        }
+        let begun = Instant::now();
+        self.run_again(&again, loaded).await?;
+        let took = begun.elapsed();
+        self.compare_those(expected, loaded, found).await?;
+        Ok(took)
+    }
+}
+
+/// The views of a database that are not compared, for people.
+fn left_out((database, state): (&String, &Loaded)) -> Option<String> {
+    let views: Vec<&str> = state.excused_views.iter().map(String::as_str).collect();
+    (!views.is_empty()).then(|| {
+        format!(
+            "{database}: {} left out and not compared, which the set has no tables for: {}",
+            match views.len() {
+                1 => "1 view is".to_owned(),
+                many => format!("{many} views are"),
+            },
+            views.join(", ")
+        )
+    })
+}
