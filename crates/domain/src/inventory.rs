@@ -69,6 +69,10 @@ pub struct DatabaseInventory {
     /// How they are defined, by kind and name: `table orders`, `view v`, `trigger t`. What is not in it is not known.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub definitions: BTreeMap<String, Definition>,
+    /// What stands before a dot in the bodies of views, by view: the databases that it stands on, and tables and what
+    /// stands for them besides. A view that is not in it was not asked; none of it is compared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub view_names: BTreeMap<String, BTreeSet<String>>,
     /// What the dumper itself took on the source, by its own formulas and each under the name of what it is of: `routines`,
     /// `columns of table orders`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -9,7 +9,7 @@ use crate::error::ToolError;
 use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::Inventory;
 use sqlx::mysql::MySqlRow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longer texts are digested.
 const MAX_FACT_BYTES: usize = 300;
@@ -140,6 +140,10 @@ impl Probe {
                         // Without the privilege to see the body there is nothing to compare.
                         if optional_text(&row, 3).is_some() && content.holds(&object) {
                             let old_name = old_names.get(&text(&row, 0)).map(String::as_str);
+                            if text(&row, 1) == "view" {
+                                let names = names_before_dots(&text(&row, 3));
+                                content.view_names.insert(text(&row, 2), names);
+                            }
                             content
                                 .definitions
                                 .insert(object, facts(&row, kind.facts, old_name));
@@ -257,6 +261,19 @@ fn normal_body(body: &str, database: &str) -> String {
         .replace("; \\n", ";\\n")
         .replace(&format!("{}.", quoted_name(database)), "");
     without_databases(&body)
+}
+
+/// The databases that a body names, and whatever else stands before a dot.
+fn names_before_dots(mut body: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    while let Some((_, name, rest)) = quoted_part(body) {
+        if rest.starts_with(".`") {
+            let bare = name.get(1..name.len() - 1).unwrap_or_default();
+            names.insert(bare.replace("``", "`"));
+        }
+        body = rest;
+    }
+    names
 }
 
 /// `` `d`.`t`.`c` `` as `` `t`.`c` ``.

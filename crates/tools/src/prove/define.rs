@@ -110,11 +110,13 @@ impl Restore<'_> {
         loop {
             let before = excused.len();
             for (database, view, complaint) in failed {
-                if is_excused(
-                    complaint,
-                    &|name| self.layout.databases.contains_key(name),
-                    &excused,
-                ) {
+                let holds = |name: &str| self.layout.databases.contains_key(name);
+                let stands = match excuse(complaint, &holds, &excused) {
+                    Some(Excuse::View) => true,
+                    Some(Excuse::Elsewhere(missing)) => self.may_stand_on((database, view), missing),
+                    None => false,
+                };
+                if stands {
                     excused.insert((database, view));
                 }
             }
@@ -142,6 +144,23 @@ impl Restore<'_> {
             .into_iter()
             .map(|(database, view)| (database.to_owned(), view.to_owned()))
             .collect()
+    }
+
+    /// Whether a view named the database of what is missing when its set was made, as far as that is known: a damaged
+    /// name is of no database either.
+    fn may_stand_on(&self, (database, view): (&str, &str), missing: &str) -> bool {
+        let names = self.known(database).and_then(|known| {
+            // One that was changed in mid-dump may be in the set as it was or as it is.
+            let is_known = known.definitions.contains_key(&format!("view {view}"));
+            known.view_names.get(view).filter(|_| is_known)
+        });
+        names.is_none_or(|names| {
+            let places = missing.match_indices('.').map(|(at, _)| at);
+            places
+                .chain([missing.len()])
+                .filter_map(|end| missing.get(..end))
+                .any(|database| names.contains(database))
+        })
     }
 
     /// Excuses views that were created upon what stood in for an excused one.
@@ -197,34 +216,49 @@ impl Restore<'_> {
     }
 }
 
+/// Why it may be no fault of a view that it cannot be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Excuse<'a> {
+    /// It stands on an excused view.
+    View,
+    /// It stands on what lies in a database that is not held: that, or a table with its database before a dot.
+    Elsewhere(&'a str),
+}
+
 /// Whether what is missing lies in a database that the set does not hold, or is itself excused.
 pub(crate) fn is_excused(
     complaint: &Complaint,
     holds: &dyn Fn(&str) -> bool,
     excused: &BTreeSet<(&str, &str)>,
 ) -> bool {
-    let Some(missing) = complaint.text.split('\'').nth(1) else {
-        return false;
-    };
+    excuse(complaint, holds, excused).is_some()
+}
+
+fn excuse<'c>(
+    complaint: &'c Complaint,
+    holds: &dyn Fn(&str) -> bool,
+    excused: &BTreeSet<(&str, &str)>,
+) -> Option<Excuse<'c>> {
+    let missing = complaint.text.split('\'').nth(1)?;
     match complaint.code {
-        NO_SUCH_DATABASE => !holds(missing),
+        NO_SUCH_DATABASE => (!holds(missing)).then_some(Excuse::Elsewhere(missing)),
         NO_SUCH_TABLE => {
             if excused
                 .iter()
                 .any(|(database, view)| missing == format!("{database}.{view}"))
             {
-                return true;
+                return Some(Excuse::View);
             }
             let mut from = 0;
             while let Some(at) = missing[from..].find('.') {
                 if holds(&missing[..from + at]) {
-                    return false;
+                    return None;
                 }
                 from += at + 1;
             }
-            missing.contains('.')
+            missing.contains('.').then_some(Excuse::Elsewhere(missing))
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -166,12 +166,12 @@ impl Restore<'_> {
 fn left_out((database, state): (&String, &Loaded)) -> Option<String> {
     let views: Vec<&str> = state.excused_views.iter().map(String::as_str).collect();
     (!views.is_empty()).then(|| {
+        let (are, they) = match views.len() {
+            1 => ("1 view is".to_owned(), "it stands"),
+            many => (format!("{many} views are"), "they stand"),
+        };
         format!(
-            "{database}: {} left out and not compared, which the set has no tables for: {}",
-            match views.len() {
-                1 => "1 view is".to_owned(),
-                many => format!("{many} views are"),
-            },
+            "{database}: {are} left out and not compared, as {they} on databases that the set does not hold: {}",
             views.join(", ")
         )
     })

@@ -1,7 +1,7 @@
 //! Sets with nothing wrong pass, however awkward.
 
 use crate::bench::Bench;
-use crate::prove_sets::{AWKWARD, Asked, How, SHOP, against, make_set, prove, rows, sql};
+use crate::prove_sets::{AWKWARD, Asked, How, SHOP, against, make_set, manifest, prove, rows, sql};
 use mykeeper_domain::job::{Assertion, Consistency};
 use mykeeper_tools::sandbox::ThrowawayServer;
 use std::os::unix::fs::PermissionsExt;
@@ -106,6 +106,26 @@ async fn a_view_on_a_database_that_was_never_asked_for_is_left_out() {
             .log
             .text()
             .contains("view v_crm stands on what is not part of the set")
+    );
+    assert_eq!(
+        proof.warnings,
+        [
+            "shop: 2 views are left out and not compared, as they stand on databases that the set does not hold: a_crm, v_crm"
+        ]
+    );
+
+    // The database that it names now is none of the set's either, but none that its source knew.
+    set.rewrite("shop/shop.v_crm-schema-view.sql.gz", |text| {
+        text.replace("crm`.", "crn`.")
+    });
+    set.files = manifest(&set.dir);
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    let lines = against(&proof);
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("ERROR 1146: Table 'crn.people'")),
+        "{lines:?}"
     );
 }
 
