@@ -7,6 +7,7 @@ pub mod content;
 pub mod digest;
 pub mod env;
 pub mod error;
+mod introducers;
 pub mod log;
 pub mod mydumper;
 pub mod myloader;

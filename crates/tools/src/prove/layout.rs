@@ -92,6 +92,15 @@ impl DatabaseFiles {
             )
             .sum()
     }
+
+    /// These files without those of some tables, and those; what is not of one table stays.
+    pub(crate) fn split(mut self, is_apart: &dyn Fn(&str) -> bool) -> (Self, Self) {
+        let mut apart = Self::default();
+        let of_table = |(table, _): &(String, SetFile)| is_apart(table);
+        (apart.schemas, self.schemas) = self.schemas.into_iter().partition(of_table);
+        (apart.data, self.data) = self.data.into_iter().partition(of_table);
+        (self, apart)
+    }
 }
 
 /// All of a set.

@@ -6,11 +6,13 @@ use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
+use crate::introducers::Introducers;
 use crate::log::Progress;
 use crate::myloader::{LoadRequest, LoaderFile, MyloaderInfo, can_load, load};
 use crate::sandbox::{ThrowawayServer, niceness};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
+use mykeeper_domain::counted;
 use mykeeper_supervise::Activity;
 use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +54,7 @@ pub(super) struct Restore<'a> {
     pub(super) layout: &'a Layout,
     /// The files of sequences, by database.
     pub(super) sequences: &'a BTreeMap<String, DatabaseFiles>,
+    pub(super) introducers: Introducers,
 }
 
 impl Restore<'_> {
@@ -221,6 +224,19 @@ impl Restore<'_> {
         files: &DatabaseFiles,
         state: &mut Loaded,
     ) -> Result<(), ToolError> {
+        // Of text that these need to be told of as such, myloader would make NULL.
+        let (files, introduced) = &self.introducers.split(database, files);
+        if !introduced.schemas.is_empty() {
+            let text = format!(
+                "{database}: {} columns of type UUID, INET4 or INET6 and are loaded without myloader, which loses their \
+                 values",
+                counted(introduced.schemas.len(), "table has", "tables have")
+            );
+            self.env.log.line("mykeeper", &text);
+            state
+                .complaints
+                .extend(self.feed_tables(database, introduced).await?);
+        }
         let loader_files = loader_files(files);
         let target = self.target(database);
         if loader_files.is_empty() {
@@ -307,11 +323,14 @@ impl Restore<'_> {
         }
         let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let target = target.as_str();
-        let feeding = files.data.iter().map(|(_, file)| async move {
+        let feeding = files.data.iter().map(|(table, file)| async move {
+            let introducer = self.introducers.of(database, table);
+            let change = |statement| match introducer {
+                Some(introducer) => introducer.introduce(statement),
+                None => statement,
+            };
             let mut feeder = self.feeder().await?;
-            feeder
-                .feed(file, Some(target), Manner::Rows, &|statement| statement)
-                .await
+            feeder.feed(file, Some(target), Manner::Rows, &change).await
         });
         let said: Vec<Vec<Complaint>> = stream::iter(feeding.collect::<Vec<_>>())
             .buffer_unordered(at_once)

@@ -7,6 +7,7 @@ use super::load::{Loaded, Restore};
 use super::{ProveRequest, sequences};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
+use crate::introducers::Introducers;
 use crate::log::Progress;
 use crate::myloader::MyloaderInfo;
 use crate::sandbox::ThrowawayServer;
@@ -35,6 +36,7 @@ pub(super) async fn restore_and_compare(
         myloader,
         layout: &parted.layout,
         sequences: &parted.sequences,
+        introducers: Introducers::find(request.set_dir, layout, &env.cancel).await?,
     };
     let begun = Instant::now();
     let mut loaded = restore.run().await?;

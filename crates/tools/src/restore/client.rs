@@ -8,6 +8,7 @@
 use crate::connection::ServerConnection;
 use crate::env::{ToolEnv, ended_from_here, run_error};
 use crate::error::ToolError;
+use crate::introducers::Introducer;
 use crate::mydumper::option_file::{OptionFile, option_file_text};
 use crate::prove::layout::SetFile;
 use crate::prove::statements::Statements;
@@ -16,6 +17,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
@@ -88,8 +90,8 @@ pub(super) async fn find_client(is_mariadb: bool, env: &ToolEnv<'_>) -> Result<C
 pub(super) enum Piece {
     /// Bytes of our own.
     Text(Vec<u8>),
-    /// A file of the set, decompressed.
-    File(SetFile),
+    /// A file of the set, decompressed, with what its rows need.
+    File(SetFile, Option<Arc<Introducer>>),
 }
 
 /// What is heard while a client works.
@@ -336,8 +338,11 @@ async fn feed_pipe(
     while let Some(piece) = next() {
         let written = match piece {
             Piece::Text(bytes) => pipe.write_all(&bytes).await,
-            Piece::File(file) => {
-                let mut chunks = read_chunks(&file);
+            Piece::File(file, introducer) => {
+                let mut chunks = match introducer {
+                    Some(introducer) => read_introduced(&file, introducer),
+                    None => read_chunks(&file),
+                };
                 let mut written = Ok(());
                 while let Some(chunk) = chunks.recv().await {
                     let chunk = chunk.map_err(|source| ToolError::Io {
@@ -364,26 +369,48 @@ async fn feed_pipe(
     Ok(())
 }
 
-/// Reads and decompresses on a thread of its own, a little ahead.
-fn read_chunks(file: &SetFile) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+/// What is read on a thread of its own, a little ahead.
+type Chunks = mpsc::Receiver<io::Result<Vec<u8>>>;
+
+/// A file as it is, decompressed.
+fn read_chunks(file: &SetFile) -> Chunks {
+    read_ahead(file, |statements| {
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let mut read = statements.reader.by_ref().take(CHUNK_BYTES as u64);
+        let result = read.read_to_end(&mut chunk);
+        result.map(|_| Some(chunk).filter(|chunk| !chunk.is_empty()))
+    })
+}
+
+/// A file of rows, statement by statement, with introducers.
+fn read_introduced(file: &SetFile, introducer: Arc<Introducer>) -> Chunks {
+    read_ahead(file, move |statements| {
+        let statement = statements.next_statement()?;
+        Ok(statement.map(|statement| {
+            let mut written = introducer.introduce(statement);
+            written.extend_from_slice(b";\n");
+            written
+        }))
+    })
+}
+
+/// Takes of a file what `next` yields, up to its end or an error.
+fn read_ahead(
+    file: &SetFile,
+    mut next: impl FnMut(&mut Statements) -> io::Result<Option<Vec<u8>>> + Send + 'static,
+) -> Chunks {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     let (real, path) = (file.real.clone(), file.path.clone());
     tokio::task::spawn_blocking(move || {
-        let mut read = match Statements::open(&real, &path) {
-            Ok(statements) => statements.reader,
+        let mut statements = match Statements::open(&real, &path) {
+            Ok(statements) => statements,
             Err(error) => {
                 drop(sender.blocking_send(Err(error)));
                 return;
             }
         };
-        loop {
-            let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-            let result = read.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
-            let is_last = chunk.is_empty() || result.is_err();
-            let piece = result.map(|_| chunk);
-            if matches!(&piece, Ok(chunk) if chunk.is_empty()) {
-                return;
-            }
+        while let Some(piece) = next(&mut statements).transpose() {
+            let is_last = piece.is_err();
             // Nobody listens any more: the load has been given up.
             if sender.blocking_send(piece).is_err() || is_last {
                 return;

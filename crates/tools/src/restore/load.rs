@@ -9,6 +9,7 @@ use super::{CheckedSet, RestoreRequest};
 use crate::blocking::{ANSWERS_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
+use crate::introducers::{Introducer, Introducers};
 use crate::log::Progress;
 use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
@@ -19,7 +20,7 @@ use futures::future::join_all;
 use mykeeper_domain::inventory::DatabaseInventory;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// Most clients at a time.
@@ -57,6 +58,7 @@ struct Rows<'a> {
     /// The statements of the one file, where it is no rows yet but the table's definition.
     definition: Option<Vec<u8>>,
     files: Vec<&'a SetFile>,
+    introducer: Option<Arc<Introducer>>,
 }
 
 impl Rows<'_> {
@@ -274,6 +276,7 @@ impl<'a> Load<'a> {
                     database,
                     definition: Some(self.definition(database, &statements, &written)),
                     files: vec![file],
+                    introducer: None,
                 };
                 // A default of a table may ask a sequence, which must be there then.
                 if statements.iter().any(|statement| makes_sequence(statement)) {
@@ -292,6 +295,8 @@ impl<'a> Load<'a> {
     }
 
     async fn fill_tables(&self) -> Result<(), ToolError> {
+        let set_dir = self.request.set.set_dir;
+        let introducers = Introducers::find(set_dir, self.layout, &self.env.cancel).await?;
         let mut tables: BTreeMap<(&'a str, &'a str), Rows<'a>> = BTreeMap::new();
         for (database, files) in &self.layout.databases {
             for (table, file) in &files.data {
@@ -299,6 +304,7 @@ impl<'a> Load<'a> {
                     database,
                     definition: None,
                     files: Vec::new(),
+                    introducer: introducers.of(database, table).cloned(),
                 });
                 rows.files.push(file);
             }
@@ -354,7 +360,7 @@ impl<'a> Load<'a> {
                     pieces.push_back(Piece::Text(rows_prelude(there)));
                     pieces.push_back(match &rows.definition {
                         Some(text) => Piece::Text(text.clone()),
-                        None => Piece::File((*file).clone()),
+                        None => Piece::File((*file).clone(), rows.introducer.clone()),
                     });
                     pieces.push_back(Piece::Text(mark(";")));
                     lock().push_back((

@@ -43,7 +43,10 @@ async fn awkward_sets_pass(consistency: Consistency, compressed: bool) {
     let proof = prove(&bench, &set, &asked).await.unwrap();
     assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
     assert!(proof.passed());
+    let again = "addressed: loading it again";
+    assert!(!bench.log.text().contains(again), "{}", bench.log.text());
     let counted = rows(&proof);
+    assert_eq!(counted["addressed"], 260);
     assert_eq!(counted["日志 库-1"], 3);
     assert_eq!(counted["日志.库"], 4);
     assert_eq!(counted["shop.eu"], 5);

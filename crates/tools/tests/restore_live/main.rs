@@ -159,6 +159,33 @@ async fn every_kind_of_table_and_name_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn uuids_and_addresses_come_back_beside_bytes_and_text_of_any_character_set() {
+    let source = Server::start();
+    source.sql(
+        "CREATE DATABASE typed; USE typed; SET NAMES utf8mb4;
+         CREATE TABLE peers (id UUID PRIMARY KEY, four INET4 NOT NULL DEFAULT '10.0.0.1', six INET6, b BLOB,
+           v VARBINARY(40), l VARCHAR(20) CHARACTER SET latin1, u VARCHAR(20) CHARACTER SET utf8mb4, via UUID);
+         INSERT INTO peers VALUES ('123e4567-e89b-12d3-a456-426655440000', '192.168.1.7', '2001:db8::8329',
+           UNHEX('00FF80225C270A2C28'), UNHEX('E4FC'), 'äöü', '日志', NULL), (UUID(), '0.0.0.0', NULL, '', '', '', '', UUID()),
+           ('61626364-6566-6768-696a-6b6c6d6e6f70', '97.98.99.100', '::', '61626364', 'abcdefghijklmnop', NULL, NULL, NULL);
+         CREATE TABLE made (b BLOB, id UUID NOT NULL DEFAULT UUID(), t VARCHAR(40) AS (id) STORED);
+         INSERT INTO made (b, id) SELECT REPEAT(CHAR(seq % 256), 999), UUID() FROM seq_0_to_3000;",
+    );
+    let target = Server::start();
+    let stage = Stage::of(&source, &["typed"]).await;
+    let restored = stage.put_into(&target.admin()).await.unwrap();
+    assert!(restored.is_whole(), "{restored:#?}");
+    assert_eq!(restored.warnings, [""; 0]);
+    assert_eq!(checksums(&target, &["typed"]), checksums(&source, &["typed"]));
+    let all = "SELECT HEX(id), HEX(four), HEX(six), HEX(b), HEX(v), HEX(l), HEX(u), HEX(via) FROM typed.peers ORDER BY id";
+    assert_eq!(target.sql(all), source.sql(all));
+    assert_eq!(
+        target.sql("SELECT COUNT(*) FROM typed.made WHERE t = id"),
+        "3001\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_the_server_does_not_take_is_an_error_that_names_its_file() {
     let source = Server::start_with(&["--max-allowed-packet=16M"]);
     source.sql(LARGE);
