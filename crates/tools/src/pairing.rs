@@ -69,12 +69,45 @@ const FEATURES: [Feature; 8] = [
     },
 ];
 
-/// Why a set made from `source` cannot come back in the server `here`, with what to do; both are as `SELECT VERSION()`
-/// says them. Of what it holds only what its evidence knows is looked at.
-pub(crate) fn wrong_pairing(source: &str, here: &str, held: &Inventory) -> Option<String> {
-    if let Some(why) = too_old(source, here) {
+/// Who is to take a set.
+#[derive(Clone, Copy, Debug)]
+pub enum Taker<'a> {
+    /// The throwaway server of proofs, by its version.
+    Throwaway(&'a str),
+    /// A server of the configuration, by its name and version.
+    Server(&'a str, &'a str),
+}
+
+impl Taker<'_> {
+    fn version(&self) -> &str {
+        let (Self::Throwaway(version) | Self::Server(_, version)) = self;
+        version
+    }
+
+    fn advice(&self, source: &str) -> String {
+        match self {
+            Self::Throwaway(_) => advice(source),
+            Self::Server(..) => format!("restore it into a server of {} or later", series(source)),
+        }
+    }
+}
+
+impl std::fmt::Display for Taker<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Throwaway(_) => f.write_str("the throwaway server"),
+            Self::Server(name, _) => write!(f, "server {name}"),
+        }
+    }
+}
+
+/// Why a set made from `source` cannot come back in `taker`, with what to do; versions are as `SELECT VERSION()` says
+/// them. Of what it holds only what its evidence knows is looked at.
+pub fn wrong_pairing(source: &str, taker: Taker<'_>, held: &Inventory) -> Option<String> {
+    if let Some(why) = older(source, taker) {
         return Some(why);
     }
+    let here = taker.version();
     let version = ServerVersion::parse(here);
     for (database, content) in &held.databases {
         let missing = FEATURES
@@ -82,26 +115,30 @@ pub(crate) fn wrong_pairing(source: &str, here: &str, held: &Inventory) -> Optio
             .find(|feature| (feature.is_used)(content) && !knows(feature, version));
         if let Some(feature) = missing {
             return Some(format!(
-                "database {database} has {}, which the throwaway server, {here}, does not know: {}",
+                "database {database} has {}, which {taker}, {here}, does not know: {}",
                 feature.name,
-                advice(source)
+                taker.advice(source)
             ));
         }
     }
     None
 }
 
-/// Why a server of the version `here` is too old for whatever one of the version `source` writes, with what to do; for
-/// what is known without a set.
+/// Why a throwaway server of the version `here` is too old for whatever one of the version `source` writes, with what to
+/// do; for what is known without a set.
 pub fn too_old(source: &str, here: &str) -> Option<String> {
+    older(source, Taker::Throwaway(here))
+}
+
+fn older(source: &str, taker: Taker<'_>) -> Option<String> {
+    let here = taker.version();
     let (from, to) = (ServerVersion::parse(source), ServerVersion::parse(here));
     // 5.5.5 and 0: a server that does not say which it is.
     let is_older = from.flavor == to.flavor && to.number.0 > 0 && from.number.0 > to.number.0;
     is_older.then(|| {
         format!(
-            "{source} wrote it, and the throwaway server is {here}, of an older series, which need not know what that \
-             writes: {}",
-            advice(source)
+            "{source} wrote it, and {taker} is {here}, of an older series, which need not know what that writes: {}",
+            taker.advice(source)
         )
     })
 }
@@ -111,17 +148,22 @@ pub fn is_other_product(source: &str, here: &str) -> bool {
     ServerVersion::parse(source).flavor != ServerVersion::parse(here).flavor
 }
 
-/// What would take all that `source` writes.
+/// Which throwaway server would take all that `source` writes.
 pub fn advice(source: &str) -> String {
+    format!(
+        "install {} or later, and name its program as `server` under [sandbox]",
+        series(source)
+    )
+}
+
+/// `MariaDB 10.11`.
+fn series(source: &str) -> String {
     let ServerVersion { flavor, number } = ServerVersion::parse(source);
     let product = match flavor {
         Flavor::MariaDb => "MariaDB",
         Flavor::MySql => "MySQL",
     };
-    format!(
-        "install {product} {}.{} or later, and name its program as `server` under [sandbox]",
-        number.0, number.1
-    )
+    format!("{product} {}.{}", number.0, number.1)
 }
 
 fn knows(feature: &Feature, version: ServerVersion) -> bool {
@@ -188,13 +230,24 @@ mod tests {
             ("8.4.3", "5.7.44", &plain, true),
             ("5.5.5-10.3.39-MariaDB", "10.3.39-MariaDB", &plain, false),
         ] {
-            let why = wrong_pairing(source, here, held);
+            let why = wrong_pairing(source, Taker::Throwaway(here), held);
             assert_eq!(why.is_some(), is_wrong, "{source} into {here}: {why:?}");
         }
         assert_eq!(
-            wrong_pairing("8.0.36", "10.11.19-MariaDB", &newer).unwrap(),
+            wrong_pairing("8.0.36", Taker::Throwaway("10.11.19-MariaDB"), &newer).unwrap(),
             "database shop has a collation utf8mb4_0900_*, which the throwaway server, 10.11.19-MariaDB, does not know: \
              install MySQL 8.0 or later, and name its program as `server` under [sandbox]"
+        );
+        let spare = |version| Taker::Server("spare", version);
+        assert_eq!(
+            wrong_pairing("8.0.36", spare("10.11.19-MariaDB"), &newer).unwrap(),
+            "database shop has a collation utf8mb4_0900_*, which server spare, 10.11.19-MariaDB, does not know: restore it \
+             into a server of MySQL 8.0 or later"
+        );
+        assert_eq!(
+            wrong_pairing("11.4.2-MariaDB", spare("10.11.19-MariaDB"), &plain).unwrap(),
+            "11.4.2-MariaDB wrote it, and server spare is 10.11.19-MariaDB, of an older series, which need not know what \
+             that writes: restore it into a server of MariaDB 11.4 or later"
         );
     }
 }

@@ -28,7 +28,7 @@ use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::myloader::detect_myloader;
-use crate::pairing::wrong_pairing;
+use crate::pairing::{Taker, wrong_pairing};
 use crate::room::room_of;
 use crate::sandbox::{NOT_STARTED, ThrowawayServer};
 use compare::difference;
@@ -237,7 +237,8 @@ async fn sandbox_stands(request: &ProveRequest<'_>, server: &ThrowawayServer) ->
 /// Refuses a server that cannot take what the set's source wrote: the set is not to blame for it.
 fn refuse_pairing(request: &ProveRequest<'_>, version: &str) -> Option<ToolError> {
     let evidence = request.evidence?;
-    let why = wrong_pairing(&evidence.backup.server_version, version, &evidence.inventory)?;
+    let source = &evidence.backup.server_version;
+    let why = wrong_pairing(source, Taker::Throwaway(version), &evidence.inventory)?;
     Some(ToolError::Failed {
         message: format!("cannot prove set {}: {why}", request.bk_id),
         passing: false,

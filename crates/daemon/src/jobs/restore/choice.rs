@@ -5,8 +5,9 @@ use super::plan::census;
 use mykeeper_config::nearest;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
-use mykeeper_domain::inventory::DatabaseInventory;
+use mykeeper_domain::inventory::{Coverage, DatabaseInventory};
 use mykeeper_domain::job::RestoreTask;
+use mykeeper_tools::pairing::{Taker, wrong_pairing};
 use mykeeper_tools::restore::{Scope, Target, is_system_database};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -201,7 +202,10 @@ pub(super) fn refusals(
     task: &RestoreTask,
 ) -> Vec<String> {
     let into = &task.into;
-    let mut refusals = Vec::new();
+    let mut refusals: Vec<String> = evidence
+        .and_then(|evidence| mismatch(target, (scope, evidence), task))
+        .into_iter()
+        .collect();
     for (wanted, other) in &target.other_spellings {
         refusals.push(format!(
             "server {into} takes {wanted} for its database {other}, as it does not tell small letters from capitals"
@@ -253,6 +257,21 @@ pub(super) fn refusals(
         }
     }
     refusals
+}
+
+/// Why the server cannot take what is wanted of the set, as far as its evidence tells.
+fn mismatch(target: &Target, (scope, evidence): (&Scope, &Evidence), task: &RestoreTask) -> Option<String> {
+    let mut held = scope.part_of_all(&evidence.inventory);
+    for (database, content) in &mut held.databases {
+        content.forget_definitions(Coverage::ALL);
+        // One that is there stays as it is, but for its tables.
+        if scope.tables_of(database).is_some() && target.existing.contains_key(scope.there(database)) {
+            content.collation.clear();
+        }
+    }
+    let source = &evidence.backup.server_version;
+    let why = wrong_pairing(source, Taker::Server(task.into.as_str(), &target.version), &held)?;
+    Some(format!("set {} is not restored: {why}", task.set))
 }
 
 #[cfg(test)]
