@@ -212,6 +212,13 @@ impl MariaDb {
         self.end(rustix::process::Signal::TERM);
     }
 
+    /// Starts it again as one that says it is of this version: `10.4.1-MariaDB`.
+    pub fn pretend(&mut self, version: &str) {
+        self.stop();
+        self.options.extra.push(format!("--version={version}"));
+        self.start_again();
+    }
+
     /// Ends it as a crash would; its data stay.
     pub fn kill(&mut self) {
         self.end(rustix::process::Signal::KILL);

@@ -298,6 +298,32 @@ fn what_cannot_be_had_is_said_without_the_password() {
 }
 
 #[test]
+fn a_server_that_does_not_know_what_the_set_holds_is_not_written_to() {
+    let mut stage = Stage::with(
+        "CREATE TABLE shop_old.peers (id INT PRIMARY KEY, at INET6); INSERT INTO shop_old.peers VALUES (1, '::7')",
+        "[\"shop_old\"]",
+        "all",
+    );
+    stage.target.pretend("10.4.1-MariaDB");
+    let words =
+        "is not restored: database shop_old has a column of type INET6, which server spare, 10.4.1-MariaDB";
+    for more in [
+        &[][..],
+        &["--dry-run"],
+        &["--database", "shop_old", "--as", "copy"],
+    ] {
+        stage.restore(more).assert_code(2).assert_says(words);
+    }
+    assert_eq!(stage.databases(), BTreeSet::new());
+    // It knows all that another table has; of another series, it may print definitions otherwise.
+    let orders = stage.restore(&["--table", "shop_old.orders"]);
+    orders
+        .assert_code(4)
+        .assert_says("1 object and 100 rows as they were");
+    assert_eq!(stage.target.value("SHOW TABLES FROM shop_old"), "orders");
+}
+
+#[test]
 fn what_does_not_come_back_as_it_was_is_told() {
     // A view on another database, a definer of its own, an event that is over, routines in other modes.
     let stage = Stage::with(
