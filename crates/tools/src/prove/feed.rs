@@ -5,6 +5,7 @@
 //! were the server's clock not set back; a routine may need the SQL mode it was written in, which mydumper 0.10 does
 //! not keep. Tables and rows go this way where myloader cannot load them, or did not load them all.
 
+use super::elsewhere::STAY_WITHIN;
 use super::fault::Lack;
 use super::layout::SetFile;
 use super::statements::Statements;
@@ -152,7 +153,11 @@ impl Feeder {
                 Manner::Table => {
                     let names = format!("SET NAMES {}", written.charset(&statement));
                     self.execute(names.as_bytes()).await?;
-                    self.execute(&statement).await?
+                    // Whatever mode the file has set.
+                    match self.execute(STAY_WITHIN.as_bytes()).await? {
+                        None => self.execute(&statement).await?,
+                        refused => refused,
+                    }
                 }
                 Manner::Rows => self.execute(&statement).await?,
                 Manner::Definitions { known, .. } => {

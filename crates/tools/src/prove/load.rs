@@ -1,6 +1,7 @@
 //! Restores a set into the throwaway server.
 
 use super::ProveRequest;
+use super::elsewhere::Elsewhere;
 use super::expect::is_same_series;
 use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::layout::{DatabaseFiles, Layout, SetFile};
@@ -55,6 +56,7 @@ pub(super) struct Restore<'a> {
     /// The files of sequences, by database.
     pub(super) sequences: &'a BTreeMap<String, DatabaseFiles>,
     pub(super) introducers: Introducers,
+    pub(super) elsewhere: &'a Elsewhere,
 }
 
 impl Restore<'_> {
@@ -224,6 +226,13 @@ impl Restore<'_> {
         files: &DatabaseFiles,
         state: &mut Loaded,
     ) -> Result<(), ToolError> {
+        // Theirs would lie where the source's do: myloader sets a mode of its own.
+        let (files, elsewhere) = &self.elsewhere.split(database, files);
+        if !elsewhere.schemas.is_empty() {
+            state
+                .complaints
+                .extend(self.feed_tables(database, elsewhere).await?);
+        }
         // Of text that these need to be told of as such, myloader would make NULL.
         let (files, introduced) = &self.introducers.split(database, files);
         if !introduced.schemas.is_empty() {

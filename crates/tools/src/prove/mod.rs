@@ -10,6 +10,7 @@ pub(crate) mod compare;
 pub(crate) mod define;
 mod definers;
 mod early;
+mod elsewhere;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod feed;
@@ -179,7 +180,13 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         return Err(refusal);
     }
     let trying = async {
-        restore_and_compare((request, env), &server, (&myloader, &layout), &mut proof).await?;
+        Box::pin(restore_and_compare(
+            (request, env),
+            &server,
+            (&myloader, &layout),
+            &mut proof,
+        ))
+        .await?;
         if proof.passed() {
             return Ok(());
         }

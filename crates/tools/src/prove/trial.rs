@@ -1,6 +1,7 @@
 //! A set in the throwaway server: loaded, compared, and what differs once more.
 
 use super::compare;
+use super::elsewhere::Elsewhere;
 use super::expect::{Expected, expect, fit_to_server};
 use super::layout::{DatabaseFiles, Layout};
 use super::load::{Loaded, Restore};
@@ -26,7 +27,12 @@ pub(super) async fn restore_and_compare(
     (myloader, layout): (&MyloaderInfo, &Layout),
     proof: &mut Proof,
 ) -> Result<(), ToolError> {
-    let expected = expected((request, env), server, layout, proof).await?;
+    let mut expected = expected((request, env), server, layout, proof).await?;
+    let elsewhere = Elsewhere::find(request.set_dir, layout, &env.cancel).await?;
+    for note in elsewhere.leave_out(&mut expected)? {
+        env.log.line("mykeeper", &note);
+        proof.warnings.push(note);
+    }
     let inventory = request.evidence.map(|evidence| &evidence.inventory);
     let parted = sequences::part(layout, (inventory, request.set_dir), &env.cancel).await?;
     let restore = Restore {
@@ -36,6 +42,7 @@ pub(super) async fn restore_and_compare(
         myloader,
         layout: &parted.layout,
         sequences: &parted.sequences,
+        elsewhere: &elsewhere,
         introducers: Introducers::find(request.set_dir, layout, &env.cancel).await?,
     };
     let begun = Instant::now();

@@ -13,10 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const NOTHING: [&str; 0] = [];
 
 async fn shop_set(bench: &Bench) -> Set {
+    set_of(bench, SHOP).await
+}
+
+async fn set_of(bench: &Bench, content: &str) -> Set {
     let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
         .await
         .unwrap();
-    sql(&source, SHOP);
+    sql(&source, content);
     let how = How {
         consistency: Consistency::All,
         compressed: false,
@@ -87,4 +91,47 @@ async fn what_a_loader_keeps_for_itself_lies_with_its_server() {
         );
         assert!(!folder.exists(), "{seen}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_lie_elsewhere_at_their_source_are_loaded_within_the_throwaway_server() {
+    let bench = Bench::new();
+    let elsewhere = bench.sub("elsewhere");
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let content = "CREATE DATABASE shop; USE shop;
+        CREATE TABLE within (id INT PRIMARY KEY); INSERT INTO within VALUES (1), (2);
+        CREATE TABLE a (id INT PRIMARY KEY) DATA DIRECTORY='@'; INSERT INTO a SELECT seq FROM seq_1_to_1000;
+        CREATE TABLE m (id INT, KEY (id)) ENGINE=MyISAM DATA DIRECTORY='@' INDEX DIRECTORY='@'; INSERT INTO m VALUES (3);
+        CREATE TABLE p (id INT) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10) DATA DIRECTORY='@',
+        PARTITION p1 VALUES LESS THAN MAXVALUE); INSERT INTO p VALUES (9), (10);
+        CREATE TABLE s (id INT) PARTITION BY RANGE (id) SUBPARTITION BY HASH (id) (PARTITION p0 VALUES LESS THAN (10)
+        (SUBPARTITION s0 DATA DIRECTORY='@', SUBPARTITION s1)); INSERT INTO s VALUES (8);";
+    let set = set_of(&bench, &content.replace('@', &elsewhere.display().to_string())).await;
+    let entries = || -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&elsewhere).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    // What is there is the source's, and what comes must not be ours.
+    assert!(!entries().is_empty(), "the source keeps nothing there");
+    std::fs::remove_dir_all(&elsewhere).unwrap();
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let watched = std::fs::metadata(&elsewhere).unwrap().modified().unwrap();
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(against(&proof), NOTHING, "{}", bench.log.text());
+    assert_eq!(entries(), NOTHING.map(PathBuf::from));
+    assert_eq!(
+        std::fs::metadata(&elsewhere).unwrap().modified().unwrap(),
+        watched,
+        "something was there meanwhile"
+    );
+    assert_eq!(proof.databases[0].rows_compared, 1006);
+    assert_eq!(proof.databases[0].tables_exact, 5);
+    assert_eq!(
+        proof.warnings,
+        [
+            "shop: 4 tables have a DATA DIRECTORY or INDEX DIRECTORY, first: a; the throwaway server keeps their files in its \
+          own folder, and where they lay is not compared"
+        ]
+    );
 }
