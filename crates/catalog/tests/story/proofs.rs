@@ -96,6 +96,27 @@ pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
         "newest first"
     );
 
+    // Kept by another node while the catalog was away for it, and carried out after the newer one.
+    let kept = proof(&bad, vec![database("shop", true), database("库", true)]);
+    catalog.record_proof(&kept).await.unwrap();
+    assert_eq!(catalog.proofs(bad.id).await.unwrap().len(), 3, "none is lost");
+    assert_eq!(
+        catalog.backup(bad.id).await.unwrap().unwrap().validate_status,
+        ValidateStatus::Failed,
+        "the newest verdict counts, whichever is recorded last"
+    );
+
+    let many: Vec<_> = (0..2500)
+        .map(|number| database(&format!("d{number}"), true))
+        .collect();
+    let wide = proof(&gone, many);
+    catalog.record_proof(&wide).await.unwrap();
+    assert_eq!(
+        catalog.proofs(gone.id).await.unwrap(),
+        [wide],
+        "each in its order"
+    );
+
     let late = proof(&gone, vec![database("shop", true)]);
     catalog.record_proof(&late).await.unwrap();
     let row = catalog.backup(gone.id).await.unwrap().unwrap();
