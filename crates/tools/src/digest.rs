@@ -66,7 +66,7 @@ impl Stamp {
 pub struct FileDigest {
     /// What the file was while it was read.
     pub stamp: Stamp,
-    /// BLAKE3 of the bytes on disk, 64 hexadecimal digits.
+    /// BLAKE3 of the bytes on disk, 64 hexadecimal digits; empty where the disk does not yield all of them.
     pub blake3: String,
     /// Bytes after decompression, up to the fault if there is one.
     pub plain_bytes: u64,
@@ -104,7 +104,8 @@ impl<R: Read> Read for Hashing<R> {
 /// much plain content may be kept.
 ///
 /// # Errors
-/// The file is gone or cannot be read from disk. A file that is cut or damaged is not an error but a `fault`.
+/// The file is gone or its file system is away. A file that is cut or damaged is not an error but a `fault`, and so is
+/// one that the disk does not yield whole.
 pub fn digest_file(path: &Path, name: &str, keep_text_bytes: usize) -> Result<FileDigest, ToolError> {
     digest_file_until(path, name, keep_text_bytes, &CancellationToken::new())
 }
@@ -146,23 +147,31 @@ pub fn digest_file_until(
         }
         Compression::Gzip | Compression::Zstd => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
     };
-    if unpacked.is_err() && Compression::of(name) == Compression::Plain {
-        unpacked.map_err(io_error("read"))?;
-        return Err(ToolError::Failed {
-            message: format!("cannot read {}", path.display()),
-            passing: true,
-        });
-    }
+    let unpacked = match unpacked {
+        Err(error) if Compression::of(name) == Compression::Plain && !is_bad_sector(&error) => {
+            return Err(io_error("read")(error));
+        }
+        unpacked => unpacked,
+    };
     // The digest is of all bytes on disk, also of those behind a damage.
+    let mut bad_sector = None;
     loop {
-        let length = raw.fill_buf().map_err(io_error("read"))?.len();
+        let length = match raw.fill_buf() {
+            Ok(buffer) => buffer.len(),
+            Err(error) if is_bad_sector(&error) => {
+                bad_sector = Some(error);
+                break;
+            }
+            Err(error) => return Err(io_error("read")(error)),
+        };
         if length == 0 {
             break;
         }
         raw.consume(length);
     }
     let after = Stamp::of(&handle.metadata().map_err(io_error("stat"))?);
-    let mut fault = unpacked.err().map(|error| unreadable(&error));
+    let is_whole = bad_sector.is_none();
+    let mut fault = bad_sector.or(unpacked.err()).map(|error| unreadable(&error));
     if fault.is_none() && content.is_sql && !content.rows.at_boundary() {
         fault = Some("it ends in the middle of a statement".to_owned());
     }
@@ -172,7 +181,10 @@ pub fn digest_file_until(
     let content_of_rows = content.finish_rows().filter(|_| fault.is_none());
     Ok(FileDigest {
         stamp: before,
-        blake3: raw.into_inner().hasher.finalize().to_hex().to_string(),
+        blake3: match is_whole {
+            true => raw.into_inner().hasher.finalize().to_hex().to_string(),
+            false => String::new(),
+        },
         plain_bytes: content.bytes,
         rows: content.rows.rows(),
         content: content_of_rows,
@@ -181,8 +193,14 @@ pub fn digest_file_until(
     })
 }
 
+/// The disk itself does not yield what was written to this file. A mount that is away says something else.
+fn is_bad_sector(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
+        _ if is_bad_sector(error) => format!("it cannot be read to its end: {error}"),
         io::ErrorKind::UnexpectedEof => "it is cut: the compressed data ends too early".to_owned(),
         _ => format!("it is damaged: {error}"),
     }
@@ -331,6 +349,24 @@ mod tests {
             assert!(
                 digest("a.t.sql", &SQL[..length]).fault.is_some(),
                 "cut to {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_disk_does_not_yield_is_a_fault_of_the_file() {
+        // Its first page is never there.
+        let path = Path::new("/proc/self/mem");
+        for name in ["a.t.sql", "a.t.sql.gz"] {
+            let digest = digest_file(path, name, 0).unwrap();
+            let fault = digest.fault.unwrap();
+            assert!(
+                fault.starts_with("it cannot be read to its end: "),
+                "{name}: {fault}"
+            );
+            assert_eq!(
+                digest.blake3, "",
+                "{name}: of what was read nobody can tell anything"
             );
         }
     }

@@ -191,7 +191,7 @@ fn judge(entry: &FileEntry, digest: Option<&FileDigest>) -> (Option<Difference>,
         );
     };
     let counted = (digest.rows, digest.plain_bytes);
-    let difference = if entry.blake3.is_empty() {
+    let difference = if entry.blake3.is_empty() || digest.blake3.is_empty() {
         digest
             .fault
             .as_ref()
