@@ -1,6 +1,7 @@
 //! Every outside system that jobs touch, in one place.
 
 use crate::disk::Disk;
+use crate::locate::Whereabouts;
 use crate::state_dir::StateDir;
 use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::{PasswordError, Settings, read_password};
@@ -87,6 +88,15 @@ impl Environment {
             password_source: server.password.clone(),
             tls: server.tls.clone(),
         })
+    }
+
+    /// Who is asked where sets lie.
+    pub fn whereabouts<'a>(&'a self, settings: &'a Settings) -> Whereabouts<'a> {
+        Whereabouts {
+            disk: &self.disk,
+            catalog: self.catalog.as_ref(),
+            settings,
+        }
     }
 
     /// Writes to the catalog, again and again with a growing wait while it cannot be reached.

@@ -1,12 +1,16 @@
 //! Where a set lies on this machine.
 
-use crate::disk::{Disk, DiskError};
+use crate::DaemonError;
+use crate::disk::Disk;
 use chrono_tz::Tz;
-use mykeeper_catalog::BackupPath;
+use mykeeper_catalog::{BackupPath, Catalog};
 use mykeeper_config::Settings;
-use mykeeper_domain::NodeName;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::DestinationUrl;
+use mykeeper_domain::manifest::MANIFEST_FILE;
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::transfer::TransferPurpose;
+use mykeeper_domain::{DestinationName, NodeName};
 use std::path::{Path, PathBuf};
 
 /// The folder between a root and the set: `<YYYY-MM-DD>/<bk_id>`.
@@ -60,18 +64,89 @@ pub fn original(backup: &Backup, node: &NodeName) -> Option<PathBuf> {
     Some(backup.folder())
 }
 
-/// The first of `places` that is there.
-///
-/// # Errors
-/// None is, and one of their file systems does not answer.
-pub async fn first_present<'a>(disk: &Disk, places: &'a [PathBuf]) -> Result<Option<&'a PathBuf>, DiskError> {
-    let mut unknown = None;
-    for place in places {
-        match disk.is_dir(place).await {
-            Ok(true) => return Ok(Some(place)),
-            Ok(false) => {}
-            Err(error) => unknown = Some(error),
+/// Who is asked about the places of a set.
+#[derive(Clone, Copy)]
+pub struct Whereabouts<'a> {
+    /// File systems that may not answer.
+    pub disk: &'a Disk,
+    /// Knows what has been sent where.
+    pub catalog: &'a dyn Catalog,
+    /// This node's files.
+    pub settings: &'a Settings,
+}
+
+impl Whereabouts<'_> {
+    /// The first of `places` where the set lies whole, as far as that shows without reading it.
+    ///
+    /// # Errors
+    /// It lies at none, and one of their file systems does not answer, or the catalog does not.
+    pub async fn first_whole<'a>(
+        &self,
+        backup: &Backup,
+        places: &'a [PathBuf],
+    ) -> Result<Option<&'a PathBuf>, DaemonError> {
+        let mut unknown = None;
+        for place in places {
+            match self.is_whole(backup, place).await {
+                Ok(true) => return Ok(Some(place)),
+                Ok(false) => {}
+                Err(error) => unknown = Some(error),
+            }
         }
+        unknown.map_or(Ok(None), Err)
     }
-    unknown.map_or(Ok(None), Err)
+
+    /// Whether the set's folder is there, and not one that is still on its way: the manifest goes last. Where it has
+    /// been seen to arrive, a manifest that is missing is damage. Sets of pybackup's have none.
+    ///
+    /// # Errors
+    /// The file system or the catalog does not answer.
+    pub async fn is_whole(&self, backup: &Backup, place: &Path) -> Result<bool, DaemonError> {
+        if !self.disk.is_dir(place).await? {
+            return Ok(false);
+        }
+        let is_own = original(backup, &self.settings.node).as_deref() == Some(place);
+        if is_own || backup.manifest_blake3.is_none() || self.has_manifest(place).await? {
+            return Ok(true);
+        }
+        self.has_arrived(backup, place).await
+    }
+
+    /// Whether a manifest lies in `folder`.
+    ///
+    /// # Errors
+    /// The file system does not answer.
+    pub async fn has_manifest(&self, folder: &Path) -> Result<bool, DaemonError> {
+        let manifest = folder.join(MANIFEST_FILE);
+        let asked = self
+            .disk
+            .ask(("look at", folder), move || manifest.exists())
+            .await?;
+        Ok(asked)
+    }
+
+    async fn has_arrived(&self, backup: &Backup, place: &Path) -> Result<bool, DaemonError> {
+        let relative = relative_path(backup, self.settings.catalog.timezone);
+        let here: Vec<&DestinationName> = self
+            .settings
+            .destinations
+            .values()
+            .filter(|destination| match &destination.url {
+                DestinationUrl::Local { path } => path.join(&relative) == place,
+                _ => false,
+            })
+            .map(|destination| &destination.name)
+            .collect();
+        if here.is_empty() {
+            return Ok(false);
+        }
+        let sent = self.catalog.transfers(backup.id).await?;
+        let last = sent
+            .iter()
+            .filter(|transfer| {
+                transfer.purpose == TransferPurpose::Send && here.contains(&&transfer.destination)
+            })
+            .max_by_key(|transfer| transfer.started_at);
+        Ok(last.is_some_and(|transfer| transfer.state == RunState::Succeeded))
+    }
 }

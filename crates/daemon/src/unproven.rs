@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::jobs::validation::queue_here;
-use crate::locate::{first_present, places};
+use crate::locate::{Whereabouts, places};
 use crate::missed::parse_definition;
 use crate::set_lease::{holder_of, set_of_lease};
 use chrono::{DateTime, Utc};
@@ -238,7 +238,12 @@ impl Board {
     /// A disk that does not answer may well hold it.
     async fn is_here(&self, inquiry: &Inquiry<'_>, backup: &Backup) -> bool {
         let places = places(backup, &self.paths, inquiry.settings, &inquiry.settings.node);
-        !matches!(first_present(inquiry.disk, &places).await, Ok(None))
+        let whereabouts = Whereabouts {
+            disk: inquiry.disk,
+            catalog: inquiry.catalog,
+            settings: inquiry.settings,
+        };
+        !matches!(whereabouts.first_whole(backup, &places).await, Ok(None))
     }
 
     fn last_try(&self, id: BackupId) -> Option<LastTry> {

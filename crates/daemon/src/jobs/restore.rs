@@ -7,7 +7,7 @@ mod position;
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::limits::Limited;
-use crate::locate::{first_present, places};
+use crate::locate::places;
 use crate::set_lease::{SetLease, keep_folder};
 use choice::{choose, refusals};
 use mykeeper_config::Settings;
@@ -114,7 +114,9 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
     may_be_restored(&backup)?;
     let paths = catalog.paths().await?;
     let places = places(&backup, &paths, &settings, &environment.node);
-    let path = first_present(&environment.disk, &places)
+    let path = environment
+        .whereabouts(&settings)
+        .first_whole(&backup, &places)
         .await
         .map_err(|error| Obstacle::Missing(error.to_string()))?
         .cloned()
@@ -173,7 +175,7 @@ fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
 fn not_here(id: BackupId, places: &[PathBuf]) -> Obstacle {
     let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     Obstacle::Missing(format!(
-        "set {id} is not on this machine; looked at: {}; add its place with \"mykeeper paths add\"",
+        "set {id} is not on this machine, or still on its way; looked at: {}; add its place with \"mykeeper paths add\"",
         if shown.is_empty() {
             "no place is known".to_owned()
         } else {

@@ -33,15 +33,15 @@ pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
         within: None,
         tags: &[],
     };
-    match read_due(context, &asked).await {
-        Ok(round) => {
-            for (backup, _) in &round.damaged {
-                compare_damaged(context, backup, &task.destination).await?;
-            }
-            round.join(sent)
+    let mut round = read_due(context, &asked).await;
+    for (backup, _) in &round.damaged {
+        if let Err(error) = compare_damaged(context, backup, &task.destination).await {
+            // The run was ended: what has been found is told all the same.
+            round.ended_by.get_or_insert(error);
+            break;
         }
-        Err(error) => sent.and(Err(error)),
     }
+    round.join(sent)
 }
 
 /// Where a copy of the set differs from it, rather than the set from its manifest, it is to be sent again.

@@ -3,13 +3,13 @@
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext, humane};
 use crate::limits::Limited;
-use crate::locate::{first_present, places};
+use crate::locate::places;
 use crate::set_lease::SetLease;
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
-use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::run::RunState;
@@ -36,10 +36,7 @@ pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
         within: task.within,
         tags: &task.tags,
     };
-    match read_due(context, &asked).await {
-        Ok(round) => round.join(proven),
-        Err(error) => proven.and(Err(error)),
-    }
+    read_due(context, &asked).await.join(proven)
 }
 
 async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
@@ -56,7 +53,7 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         rand::random_range(0..below)
     });
     for backup in here {
-        match SetHere::find(context, backup, &paths).await? {
+        match SetHere::find(context, backup, (&paths, Wanted::Untried)).await? {
             Found::Here(set) => return set.prove(context, task).await,
             Found::Elsewhere => elsewhere += 1,
             Found::Taken => {}
@@ -101,13 +98,13 @@ pub async fn prove_one(context: &RunContext, id: BackupId, task: &ValidationTask
         .iter()
         .map(|place| place.display().to_string())
         .collect();
-    match SetHere::find(context, backup, &paths).await? {
+    match SetHere::find(context, backup, (&paths, Wanted::ByName)).await? {
         Found::Here(set) => set.prove(context, task).await,
         Found::Taken => Err(JobError::fatal(format!(
             "set {id} is being proven by another run, or removed"
         ))),
         Found::Elsewhere => Err(JobError::fatal(format!(
-            "set {id} is not on this machine; looked at: {}; add its place with \"mykeeper paths add\"",
+            "set {id} is not on this machine, or still on its way; looked at: {}; add its place with \"mykeeper paths add\"",
             if shown.is_empty() {
                 "no place is known".to_owned()
             } else {
@@ -123,6 +120,15 @@ enum Found {
     Taken,
 }
 
+/// Which sets may be proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    /// One that nobody has come to a verdict on.
+    Untried,
+    /// The one that was asked for, whatever was found before.
+    ByName,
+}
+
 /// A set that lies on this machine and is ours to prove.
 struct SetHere {
     backup: Backup,
@@ -131,23 +137,35 @@ struct SetHere {
 }
 
 impl SetHere {
-    async fn find(context: &RunContext, backup: Backup, paths: &[BackupPath]) -> Result<Found, JobError> {
+    async fn find(
+        context: &RunContext,
+        backup: Backup,
+        (paths, wanted): (&[BackupPath], Wanted),
+    ) -> Result<Found, JobError> {
         let environment = &context.environment;
         let places = places(&backup, paths, &context.settings, &environment.node);
-        let Some(dir) = first_present(&environment.disk, &places).await?.cloned() else {
+        let whereabouts = environment.whereabouts(&context.settings);
+        let Some(dir) = whereabouts.first_whole(&backup, &places).await?.cloned() else {
             return Ok(Found::Elsewhere);
         };
         let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
             return Ok(Found::Taken);
         };
         let lease = lease.with_folder(&dir).await;
-        // Read after the lease is ours: retention marks first and looks at leases then.
-        let fresh = environment.catalog.backup(backup.id).await?;
+        // Read after the lease is ours: retention marks first and looks at leases then, and another may have proven it
+        // between our look and the lease. This machine's copy knows of neither.
+        let fresh = environment.catalog.shared_backup(backup.id).await;
+        let is_ours = |backup: &Backup| {
+            let is_wanted = wanted == Wanted::ByName || backup.validate_status == ValidateStatus::NotTried;
+            backup.deletion == Deletion::None && is_wanted
+        };
         match fresh {
-            Some(backup) if backup.deletion == Deletion::None => {
-                Ok(Found::Here(Box::new(Self { backup, dir, lease })))
+            Ok(Some(backup)) if is_ours(&backup) => Ok(Found::Here(Box::new(Self { backup, dir, lease }))),
+            Err(error) => {
+                lease.release().await;
+                Err(error.into())
             }
-            _ => {
+            Ok(_) => {
                 lease.release().await;
                 Ok(Found::Taken)
             }

@@ -7,11 +7,10 @@ use crate::environment::Environment;
 use crate::locate::{original, places};
 use crate::set_lease::SetLease;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
-use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_domain::verification::{LookedAtCopy, MOST_DIFFERENCES, Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::ToolEnv;
-use mykeeper_tools::prove::{ProveRequest, verify_copy};
+use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, verify_copy};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -25,48 +24,46 @@ const SHOWN: usize = 3;
 /// The catalog or a file system does not answer.
 pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<Vec<PathBuf>, JobError> {
     let paths = environment.catalog.paths().await?;
+    let settings = environment.settings();
+    let whereabouts = environment.whereabouts(&settings);
     let mut here: Vec<PathBuf> = Vec::new();
-    for place in places(backup, &paths, &environment.settings(), &environment.node) {
-        let is_here = environment
-            .disk
-            .is_dir(&place)
-            .await
-            .map_err(crate::DaemonError::from)?;
-        if !is_here || here.contains(&place) {
+    for place in places(backup, &paths, &settings, &environment.node) {
+        if here.contains(&place) || !whereabouts.is_whole(backup, &place).await? {
             continue;
         }
         let is_own = original(backup, &environment.node).as_ref() == Some(&place);
-        if is_own || backup.is_transferred() || has_manifest(environment, &place).await? {
+        // Of a set without a manifest nothing else shows that all of it is there.
+        if is_own || backup.is_transferred() || whereabouts.has_manifest(&place).await? {
             here.push(place);
         }
     }
     Ok(here)
 }
 
-async fn has_manifest(environment: &Environment, folder: &Path) -> Result<bool, JobError> {
-    let manifest = folder.join(MANIFEST_FILE);
-    let asked = environment
-        .disk
-        .ask(("look at", folder), move || manifest.exists())
-        .await;
-    Ok(asked.map_err(crate::DaemonError::from)?)
-}
-
 /// Reads the copies of one set.
 pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
-    let found = look_at(context, id, context.cancel.clone()).await?;
-    let Some(found) = found else {
+    let looked = look_at(context, id, context.cancel.clone()).await?;
+    let Some(Looked { found, cut_off_by }) = looked else {
         return Err(
             JobError::fatal(format!("set {id} is being verified by another run, or removed")).about(id),
         );
     };
     if found.copies.is_empty() {
-        return Err(JobError::fatal(format!("set {id} is not on this machine")).about(id));
+        return Err(
+            JobError::fatal(format!("set {id} is not on this machine, or still on its way")).about(id),
+        );
     }
     let faults = found.faults();
     if !faults.is_empty() {
         let reason = format!("set {id} is not as it was written: {}", first_few(&faults));
-        return Err(JobError::fatal(reason).about(id));
+        return Err(match cut_off_by {
+            None => JobError::fatal(reason).about(id),
+            Some(error) => JobError {
+                reason: format!("{reason}; {}", error.reason),
+                retry: false,
+                ..error
+            },
+        });
     }
     let read: u64 = found.copies.iter().map(|copy| copy.files).sum();
     let bytes = found.copies.iter().map(|copy| copy.bytes).sum();
@@ -94,16 +91,25 @@ pub(super) fn first_few(lines: &[String]) -> String {
     format!("{}{more}", shown.join("; "))
 }
 
+/// What one look at a set has come to.
+pub(super) struct Looked {
+    /// What was found, with the copies that were read to their end.
+    pub found: Verification,
+    /// Why others were not; only where one that was read differs.
+    pub cut_off_by: Option<JobError>,
+}
+
 /// Reads the copies of one set that lie on this machine, until `stop`, and records what was found. `None` where another
 /// run has the set, or it is being removed.
 ///
 /// # Errors
-/// The set cannot be read, the catalog does not answer, or `stop` was cancelled: then nothing is recorded.
+/// The set cannot be read, the catalog does not answer, or `stop` was cancelled, and no copy is known to differ: then
+/// nothing is recorded.
 pub(super) async fn look_at(
     context: &RunContext,
     id: BackupId,
     stop: CancellationToken,
-) -> Result<Option<Verification>, JobError> {
+) -> Result<Option<Looked>, JobError> {
     let environment = &context.environment;
     let Some(lease) = SetLease::acquire(environment, id, "verify", context.run).await? else {
         return Ok(None);
@@ -117,11 +123,11 @@ pub(super) async fn look_at(
         Err(error) => Err(error.into()),
     };
     let recorded = match &result {
-        Ok(Some(found)) if !found.copies.is_empty() => record(context, found).await,
+        Ok(Some(looked)) if !looked.found.copies.is_empty() => record(context, &looked.found).await,
         _ => Ok(()),
     };
     lease.release().await;
-    let result = result.and_then(|found| recorded.map(|()| found));
+    let result = result.and_then(|looked| recorded.map(|()| looked));
     result.map_err(|error| error.about(id))
 }
 
@@ -141,7 +147,7 @@ async fn read_copies(
     context: &RunContext,
     backup: &Backup,
     stop: CancellationToken,
-) -> Result<Verification, JobError> {
+) -> Result<Looked, JobError> {
     let (environment, id) = (&context.environment, backup.id);
     let files = environment.catalog.files(id).await?;
     let tools = ToolEnv {
@@ -149,6 +155,7 @@ async fn read_copies(
         ..context.tools()
     };
     let mut copies = Vec::new();
+    let mut cut_off_by = None;
     for dir in copies_here(environment, backup).await? {
         context.say(format!("reading set {id} in {}", dir.display()));
         let limits = context.limits();
@@ -166,27 +173,20 @@ async fn read_copies(
             asserts: &[],
             limits: &limits,
         };
-        let verified = verify_copy(&set, &tools).await?;
-        let mut copy = LookedAtCopy {
-            path: dir.display().to_string(),
-            files: verified.files,
-            bytes: verified.bytes,
-            more_differences: verified.differences.len().saturating_sub(MOST_DIFFERENCES) as u64,
-            differences: verified.differences,
-            strangers: verified.strangers,
-        };
-        for difference in &copy.differences {
-            context.say(format!("{}: {difference}", copy.path));
+        match verify_copy(&set, &tools).await {
+            Ok(verified) => copies.push(told(context, &dir, verified)),
+            Err(error) => {
+                cut_off_by = Some(JobError::from(error).about(id));
+                break;
+            }
         }
-        for stranger in &copy.strangers {
-            context.say(format!("{}: file {stranger} is not the set's", copy.path));
-        }
-        copy.differences.truncate(MOST_DIFFERENCES);
-        copy.strangers.truncate(MOST_DIFFERENCES);
-        copies.push(copy);
     }
     let differs = copies.iter().any(|copy| !copy.differences.is_empty());
-    Ok(Verification {
+    // What was read before and is as it was written says nothing of the rest; what differs does.
+    if let Some(error) = cut_off_by.take_if(|_| !differs) {
+        return Err(error);
+    }
+    let found = Verification {
         bk_id: id,
         node: environment.node.clone(),
         run_id: Some(context.run),
@@ -197,5 +197,27 @@ async fn read_copies(
         },
         looked_at: context.clock().now(),
         copies,
-    })
+    };
+    Ok(Looked { found, cut_off_by })
+}
+
+/// What is kept of a copy; all of it goes to the run's log.
+fn told(context: &RunContext, dir: &Path, verified: VerifiedCopy) -> LookedAtCopy {
+    let mut copy = LookedAtCopy {
+        path: dir.display().to_string(),
+        files: verified.files,
+        bytes: verified.bytes,
+        more_differences: verified.differences.len().saturating_sub(MOST_DIFFERENCES) as u64,
+        differences: verified.differences,
+        strangers: verified.strangers,
+    };
+    for difference in &copy.differences {
+        context.say(format!("{}: {difference}", copy.path));
+    }
+    for stranger in &copy.strangers {
+        context.say(format!("{}: file {stranger} is not the set's", copy.path));
+    }
+    copy.differences.truncate(MOST_DIFFERENCES);
+    copy.strangers.truncate(MOST_DIFFERENCES);
+    copy
 }

@@ -68,6 +68,23 @@ fn several_validators_prove_each_set_once_and_one_that_dies_is_replaced() {
         count.parse::<usize>().unwrap()
     };
 
+    // Another proves each set between a node's look at what waits and its lease.
+    server.sql(
+        "CREATE TRIGGER catalogdb.sooner AFTER INSERT ON catalogdb.mk_lease FOR EACH ROW UPDATE catalogdb.user_backup \
+         SET validate_status = 'passed' WHERE NEW.name = CONCAT('set:', bk_id, ':validate')",
+    );
+    let late = node(&server, "late");
+    late.write_schedule(&prove_every_second(""));
+    late.mykeeper(&["run", "prove"])
+        .assert_code(0)
+        .assert_says("no set waits");
+    assert_eq!(
+        server.value("SELECT COUNT(*) FROM catalogdb.mk_proof"),
+        "0",
+        "none twice"
+    );
+    server.sql("DROP TRIGGER catalogdb.sooner; UPDATE catalogdb.user_backup SET validate_status = 'N/A'");
+
     // The first takes a set and holds it for long.
     let slow = node(&server, "slow");
     let assert = "assert = [{ database = \"tiny\", sql = \"SELECT SLEEP(80) = 0\" }]";

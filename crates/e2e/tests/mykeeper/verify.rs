@@ -160,6 +160,12 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
         .assert_says("cannot be read within the job's timeout")
         .assert_says("goes on where this one stopped");
     assert_eq!(stage.verified(0)["state"], "unfinished");
+    // What is known to differ is told all the same, and stays known.
+    let whole = std::fs::read(stage.copy(0).join(data)).unwrap();
+    flip(&stage.copy(0).join(data));
+    stage.run("again").assert_says(&format!("{data}, BLAKE3"));
+    assert_eq!(stage.verified(0)["state"], "differs");
+    std::fs::write(stage.copy(0).join(data), whole).unwrap();
     slow.set_len(size).unwrap();
     let run = stage.run("patient");
     run.assert_code(0).assert_says("3 sets were read");
@@ -193,6 +199,36 @@ fn a_proof_fails_where_manifest_or_evidence_are_not_those_of_the_catalog() {
         .assert_code(1)
         .assert_says("mykeeper.manifest.json: expected present, found missing");
     std::fs::write(&manifest, &whole[1]).unwrap();
+
+    // What is on its way is no copy yet, wherever else the set has arrived: its manifest comes last.
+    let vault = stage.workspace.at("vault");
+    let arriving = stage.workspace.at("arriving");
+    let half = arriving.join(stage.copy(2).strip_prefix(&vault).unwrap());
+    std::fs::create_dir_all(&half).unwrap();
+    std::fs::copy(stage.copy(2).join("metadata"), half.join("metadata")).unwrap();
+    let root = arriving.display().to_string();
+    let add = [
+        "paths",
+        "add",
+        "--bk-server",
+        "192.0.2.7",
+        "--remote-server",
+        "127.0.0.1",
+        "--tag",
+        "shop",
+        "--real-path",
+        &root,
+    ];
+    stage.workspace.mykeeper(&add).assert_code(0);
+    let proof = stage.workspace.mykeeper(&["validate", "--bk-id", &stage.sets[2]]);
+    proof.assert_code(0).assert_says(&vault.display().to_string());
+    let verify = || stage.workspace.mykeeper(&["verify", "--bk-id", &stage.sets[2]]);
+    verify().assert_code(0).assert_says("2 copies");
+    std::fs::write(half.join("mykeeper.manifest.json"), &whole[1]).unwrap();
+    verify()
+        .assert_code(1)
+        .assert_says("expected present, found missing");
+    std::fs::remove_dir_all(&arriving).unwrap();
 
     // A validation job proves, and reads what is due after it.
     let run = stage.run("prove");

@@ -44,6 +44,8 @@ pub(in crate::jobs) struct Round {
     seen: HashSet<BackupId>,
     /// Whether the time was over before all were read.
     is_cut_off: bool,
+    /// What ended it before its time: what was found until then is not lost with it.
+    pub ended_by: Option<JobError>,
 }
 
 impl Round {
@@ -63,28 +65,34 @@ impl Round {
             ""
         };
         if let Some((first, _)) = self.damaged.first() {
-            let lines: Vec<String> = self
-                .damaged
-                .iter()
-                .map(|(backup, faults)| {
-                    format!(
-                        "set {} is not as it was written: {}",
-                        backup.id,
-                        first_few(faults)
-                    )
-                })
-                .collect();
-            let reason = format!("{}; {read}{more}", first_few(&lines));
-            return Err(match before {
-                Ok(report) => JobError::fatal(format!("{reason}; {}", report.summary)).about(first.id),
-                Err(error) => JobError {
-                    reason: format!("{}; {reason}", error.reason),
+            let reason = format!("{}; {read}{more}", first_few(&self.damages()));
+            return Err(match (before, self.ended_by) {
+                (Ok(report), None) => {
+                    JobError::fatal(format!("{reason}; {}", report.summary)).about(first.id)
+                }
+                (Ok(report), Some(error)) => JobError {
+                    reason: format!("{reason}; {}; {}", error.reason, report.summary),
+                    retry: false,
+                    bk_id: Some(first.id),
+                    ..error
+                },
+                (Err(error), ended_by) => JobError {
+                    reason: format!("{}{}; {reason}", error.reason, also(ended_by.as_ref())),
                     retry: false,
                     ..error
                 },
             });
         }
-        let report = before?;
+        let report = match (before, self.ended_by) {
+            (Ok(report), None) => report,
+            (Ok(_), Some(error)) => return Err(error),
+            (Err(error), ended_by) => {
+                return Err(JobError {
+                    reason: format!("{}{}", error.reason, also(ended_by.as_ref())),
+                    ..error
+                });
+            }
+        };
         let summary = format!("{}; {read}{more}", report.summary);
         Ok(if self.notes.is_empty() {
             JobReport { summary, ..report }
@@ -95,6 +103,19 @@ impl Round {
                 bk_id: report.bk_id,
             }
         })
+    }
+
+    fn damages(&self) -> Vec<String> {
+        self.damaged
+            .iter()
+            .map(|(backup, faults)| {
+                format!(
+                    "set {} is not as it was written: {}",
+                    backup.id,
+                    first_few(faults)
+                )
+            })
+            .collect()
     }
 
     fn enter(&mut self, backup: Backup, found: &Verification) {
@@ -110,6 +131,10 @@ impl Round {
             self.damaged.push((backup, faults));
         }
     }
+}
+
+fn also(error: Option<&JobError>) -> String {
+    error.map_or_else(String::new, |error| format!("; {}", error.reason))
 }
 
 /// How long a round may go on.
@@ -148,15 +173,20 @@ impl Limits {
 }
 
 /// Reads what is due, the set whose last look is oldest first, and records each as it is done: the next run goes on
-/// from there. One set that cannot be read holds up no other.
-///
-/// # Errors
-/// The catalog does not answer, or the run was ended.
-pub(in crate::jobs) async fn read_due(context: &RunContext, asked: &Asked<'_>) -> Result<Round, JobError> {
+/// from there. One set that cannot be read holds up no other. Where the catalog does not answer, or the run is ended,
+/// the round ends by that, with what it has found.
+pub(in crate::jobs) async fn read_due(context: &RunContext, asked: &Asked<'_>) -> Round {
+    let mut round = Round::default();
+    if let Err(error) = fill(context, asked, &mut round).await {
+        round.ended_by = Some(error);
+    }
+    round
+}
+
+async fn fill(context: &RunContext, asked: &Asked<'_>, round: &mut Round) -> Result<(), JobError> {
     let paths = context.environment.catalog.paths().await?;
     let scope = scope(context, asked, &paths);
     let limits = Limits::of(context);
-    let mut round = Round::default();
     let mut passed_by = 0;
     loop {
         let batch = context
@@ -165,21 +195,21 @@ pub(in crate::jobs) async fn read_due(context: &RunContext, asked: &Asked<'_>) -
             .due_for_reading(&scope, passed_by, BATCH)
             .await?;
         if batch.is_empty() {
-            return Ok(round);
+            return Ok(());
         }
         for backup in batch {
             if limits.are_over(context.clock().now()) {
                 round.is_cut_off = true;
-                return Ok(round);
+                return Ok(());
             }
             if !round.seen.insert(backup.id) || !is_asked_for(context, asked, &backup, &paths) {
                 passed_by += 1;
                 continue;
             }
-            match read_one(context, backup, limits, &mut round).await? {
+            match read_one(context, backup, limits, round).await? {
                 Next::Recorded => {}
                 Next::PassedBy => passed_by += 1,
-                Next::NoTime => return Ok(round),
+                Next::NoTime => return Ok(()),
             }
         }
     }
@@ -258,9 +288,21 @@ async fn read_one(
         }
     };
     match looked {
-        Ok(Some(found)) if !found.copies.is_empty() => {
-            round.enter(backup, &found);
-            Ok(Next::Recorded)
+        Ok(Some(looked)) if !looked.found.copies.is_empty() => {
+            round.enter(backup, &looked.found);
+            match looked.cut_off_by {
+                None => Ok(Next::Recorded),
+                Some(error) if context.cancel.is_cancelled() => Err(error),
+                Some(_) if is_over => {
+                    round.is_cut_off = true;
+                    Ok(Next::NoTime)
+                }
+                Some(error) if error.retry => Err(error),
+                Some(error) => {
+                    round.notes.push(error.reason);
+                    Ok(Next::Recorded)
+                }
+            }
         }
         Ok(_) => {
             context.say(format!(
@@ -273,7 +315,7 @@ async fn read_one(
             round.is_cut_off = true;
             // One that had the whole run for itself does not get done by trying it again first.
             if round.read == 0 {
-                record(context, &unfinished(context, id)).await?;
+                record(context, &unfinished(context, id).await?).await?;
                 round.notes.push(format!(
                     "set {id} cannot be read within the job's timeout of {}: give it more",
                     humane(context.job.timeout.unwrap_or_default())
@@ -290,13 +332,84 @@ async fn read_one(
     }
 }
 
-fn unfinished(context: &RunContext, id: BackupId) -> Verification {
-    Verification {
+/// What is noted of a set that could not be read to its end. What is known to differ there does so until it is read
+/// again.
+async fn unfinished(context: &RunContext, id: BackupId) -> Result<Verification, JobError> {
+    let (catalog, node) = (&context.environment.catalog, &context.environment.node);
+    let before = catalog.verifications(id).await?;
+    let before = before.into_iter().find(|before| before.node == *node);
+    let mut copies = before.map_or_else(Vec::new, |before| before.copies);
+    copies.retain(|copy| !copy.differences.is_empty());
+    Ok(Verification {
         bk_id: id,
-        node: context.environment.node.clone(),
+        node: node.clone(),
         run_id: Some(context.run),
-        state: VerificationState::Unfinished,
+        state: match copies.is_empty() {
+            true => VerificationState::Unfinished,
+            false => VerificationState::Differs,
+        },
         looked_at: context.clock().now(),
-        copies: Vec::new(),
+        copies,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mykeeper_domain::backup::Backup;
+
+    fn damaged(ended_by: Option<JobError>) -> (BackupId, Round) {
+        let text = r#"{
+            "id": "bcd36dc6-c9e7-11e7-9e30-005056b15d9c", "node": null, "job": null, "run_id": null,
+            "bk_server": "a", "tag": "shop", "started_at": "2026-11-20T04:00:00Z",
+            "finished_at": "2026-11-20T04:10:00Z", "elapsed_seconds": 600, "databases": ["shop"],
+            "complete": [true], "reason": null, "size_bytes": null, "size_text": "1K", "dir": "/d",
+            "consistency": null, "transfer_to": [], "transfer_started_at": null, "transfer_finished_at": null,
+            "transfer_complete": "Y", "remote_dest": "x", "master_status": "", "slave_status": "",
+            "tool_version": "", "server_version": "", "pybackup_version": "", "command": "",
+            "deletion": "none", "deletion_reason": null, "validate_status": "N/A", "manifest_blake3": null
+        }"#;
+        let backup: Backup = serde_json::from_str(text).unwrap();
+        let id = backup.id;
+        let round = Round {
+            read: 1,
+            damaged: vec![(
+                backup,
+                vec!["file a.sql: expected present, found missing".to_owned()],
+            )],
+            ended_by,
+            ..Round::default()
+        };
+        (id, round)
+    }
+
+    #[test]
+    fn damage_is_told_also_where_the_round_or_the_run_before_it_ended_with_an_error() {
+        let done = || Ok(JobReport::done("no set waits", None));
+        let away = || JobError::passing("the catalog is away");
+        let (id, round) = damaged(Some(away()));
+        let error = round.join(done()).unwrap_err();
+        assert_eq!((error.bk_id, error.retry), (Some(id), false));
+        for part in [
+            "a.sql: expected present, found missing",
+            "the catalog is away",
+            "no set waits",
+        ] {
+            assert!(error.reason.contains(part), "{part}: {}", error.reason);
+        }
+        let (_, round) = damaged(Some(away()));
+        let error = round.join(Err(JobError::fatal("no loader"))).unwrap_err();
+        for part in ["no loader", "the catalog is away", "a.sql"] {
+            assert!(error.reason.contains(part), "{part}: {}", error.reason);
+        }
+        let round = Round {
+            ended_by: Some(away()),
+            ..Round::default()
+        };
+        assert_eq!(
+            round.join(done()),
+            Err(away()),
+            "nothing was found: it may be tried again"
+        );
     }
 }
