@@ -227,6 +227,10 @@ pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Bac
                 }
                 SetState::Transferred => " AND b.transfer_complete LIKE '%Y'",
                 SetState::Validated => " AND b.validate_status = 'passed'",
+                SetState::Proven => {
+                    " AND b.validate_status = 'passed' \
+                     AND EXISTS (SELECT 1 FROM mk_proof p WHERE p.bk_id = b.bk_id AND p.passed = 1)"
+                }
                 SetState::Failed => " AND b.validate_status = 'failed'",
                 SetState::Unproven => {
                     " AND (b.validate_status IS NULL OR b.validate_status <> 'passed') AND b.is_deleted <> 'Y'"

@@ -88,8 +88,10 @@ pub enum SetState {
     Incomplete,
     /// Its last transfer succeeded.
     Transferred,
-    /// Proven restorable.
+    /// Proven restorable, by whomever.
     Validated,
+    /// The same, with a proof of ours that says so: pybackup calls a set passed whose loader exited with 0.
+    Proven,
     /// Its proof failed.
     Failed,
     /// Not proven, and not deleted.

@@ -7,6 +7,7 @@ use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::Deletion;
 use mykeeper_domain::promise::{NewestProven, Promise, PromiseState, Standing};
+use mykeeper_domain::verification::Verification;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 /// The shortest pause between two looks.
 const SHORTEST: Duration = Duration::from_millis(200);
-/// Of a server's proven sets, so many are looked at for one that is not being removed.
+/// Of a server's proven sets, so many are looked at for one that counts.
 const NEWEST: u32 = 20;
 
 /// How every promise of this node stands at `now`, by server; with none, nothing is asked.
@@ -54,21 +55,32 @@ fn promised(settings: &Settings) -> impl Iterator<Item = Promise> {
     settings.servers.values().filter_map(|server| server.promise())
 }
 
-/// The newest proven set of a server that is there: one that is removed can give nothing back.
+/// The newest proven set of a server that is there: one that is removed can give nothing back, and one that differs
+/// wherever it was last read gives back something else.
 async fn newest_proven(catalog: &dyn Catalog, tag: &str) -> Result<Option<NewestProven>, CatalogError> {
     let filter = BackupFilter {
         tag: Some(tag.to_owned()),
-        state: Some(SetState::Validated),
+        state: Some(SetState::Proven),
         present_only: true,
         limit: NEWEST,
         ..BackupFilter::default()
     };
     let proven = catalog.backups(&filter).await?;
-    let newest = proven.iter().find(|backup| backup.deletion == Deletion::None);
-    Ok(newest.map(|backup| NewestProven {
-        bk_id: backup.id,
-        started_at: backup.started_at,
-    }))
+    for backup in proven.iter().filter(|backup| backup.deletion == Deletion::None) {
+        if !is_damaged(&catalog.verifications(backup.id).await?) {
+            return Ok(Some(NewestProven {
+                bk_id: backup.id,
+                started_at: backup.started_at,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether every copy that the nodes have looked at differed the last time.
+fn is_damaged(verifications: &[Verification]) -> bool {
+    let mut copies = verifications.iter().flat_map(|found| &found.copies).peekable();
+    copies.peek().is_some() && copies.all(|copy| !copy.differences.is_empty())
 }
 
 /// Watches the promises of this node for as long as the daemon lives. One that is broken is logged and recorded when

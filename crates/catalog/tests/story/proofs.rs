@@ -80,6 +80,15 @@ pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
 
     let failed = proof(&bad, vec![database("shop", true), database("库", false)]);
     catalog.record_proof(&failed).await.unwrap();
+    let by_a_proof = BackupFilter {
+        node: Some(node("n9")),
+        since: Some(since),
+        state: Some(SetState::Proven),
+        limit: 9,
+        ..Default::default()
+    };
+    let found = catalog.backups(&by_a_proof).await.unwrap();
+    assert_eq!(found.iter().map(|set| set.id).collect::<Vec<_>>(), [good.id]);
     assert_eq!(
         catalog.backup(bad.id).await.unwrap().unwrap().validate_status,
         ValidateStatus::Failed

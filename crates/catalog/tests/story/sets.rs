@@ -157,6 +157,8 @@ pub(super) async fn sets_are_listed_by_their_state(catalog: &dyn Catalog) {
         (SetState::Incomplete, vec![part.id]),
         (SetState::Transferred, vec![whole.id]),
         (SetState::Validated, vec![proven.id]),
+        // Said by its row alone, as pybackup says it.
+        (SetState::Proven, vec![]),
         (SetState::Failed, vec![failed.id]),
         (SetState::Deleted, vec![failed.id]),
     ] {

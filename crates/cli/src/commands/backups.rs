@@ -57,7 +57,11 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
     let (comebacks, reasons) = match &look.away {
         None => (
             comebacks(look.catalog.as_ref(), &backups).await?,
-            reasons(look.catalog.as_ref(), &settings, &backups).await?,
+            // They are asked of the disks of sets, which may be slow to answer.
+            match json || filter.state == Some(SetState::Unproven) {
+                true => reasons(look.catalog.as_ref(), &settings, &backups).await?,
+                false => HashMap::new(),
+            },
         ),
         Some(_) => Default::default(),
     };
