@@ -34,7 +34,7 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::promise::{Promise, PromiseState};
-use mykeeper_domain::proof::Proof;
+use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
 use mykeeper_domain::selection::Choice;
 use mykeeper_domain::transfer::Transfer;
@@ -424,6 +424,8 @@ pub trait Catalog: Send + Sync {
     async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError>;
     /// How long the sets with this tag took to come back: proofs that passed, the last recorded first, at most so many.
     async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError>;
+    /// The links of the proofs with this tag that are numbered one less and one more.
+    async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError>;
 
     /// Writes what a node found when it read what it has of a set; in place of what it found before.
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError>;

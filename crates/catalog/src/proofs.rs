@@ -5,7 +5,7 @@ mod record;
 use crate::RestoreTime;
 use crate::db::{Store, reading};
 use crate::error::CatalogError;
-use crate::row::Place;
+use crate::row::{Place, signed};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Link, Proof, ProvenSet};
 pub(crate) use record::record;
@@ -237,6 +237,38 @@ pub(crate) async fn restore_times(
                 bytes_loaded: place.count("bytes_loaded", row.bytes_loaded.unwrap_or(0))?,
                 set_started_at: place.instant("set_started_ms", row.set_started_ms)?,
                 proven_at: place.instant("finished_ms", row.finished_ms)?,
+            })
+        })
+        .collect()
+}
+
+/// The links of a server's proofs numbered one less and one more than `number`.
+pub(crate) async fn neighbours(store: &Store, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError> {
+    let rows: Vec<(i64, Option<String>, String)> = reading!(
+        store,
+        "list the neighbours of a proof",
+        |conn| {
+            sqlx::query_as(
+            "SELECT chain_number, previous_digest, digest FROM mk_proof WHERE chain = ? AND chain_number IN (?, ?) \
+             AND digest IS NOT NULL ORDER BY chain_number",
+        )
+        .bind(tag)
+        .bind(signed(number.saturating_sub(1)))
+        .bind(signed(number.saturating_add(1)))
+        .fetch_all(&mut *conn)
+        .await?
+        }
+    )?;
+    let place = Place {
+        table: "mk_proof",
+        id: tag,
+    };
+    rows.into_iter()
+        .map(|(number, previous, digest)| {
+            Ok(Link {
+                number: place.count("chain_number", number)?,
+                previous,
+                digest,
             })
         })
         .collect()

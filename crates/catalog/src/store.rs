@@ -13,7 +13,7 @@ use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::promise::{Promise, PromiseState};
-use mykeeper_domain::proof::Proof;
+use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
@@ -232,6 +232,10 @@ impl Catalog for Store {
 
     async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError> {
         proofs::restore_times(self, tag, limit).await
+    }
+
+    async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError> {
+        proofs::neighbours(self, tag, number).await
     }
 
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError> {

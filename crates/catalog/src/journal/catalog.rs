@@ -14,7 +14,7 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::promise::{Promise, PromiseState};
-use mykeeper_domain::proof::Proof;
+use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
@@ -447,6 +447,10 @@ impl Catalog for Journaled {
 
     async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError> {
         self.remote().await?.restore_times(tag, limit).await
+    }
+
+    async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError> {
+        self.remote().await?.neighbours(tag, number).await
     }
 
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError> {

@@ -19,6 +19,11 @@ const NOT_RECOVERED: &str = "failed";
 const BATCH_ROWS: usize = 1000;
 /// Bytes of one INSERT of many rows, about.
 const BATCH_BYTES: usize = 512 * 1024;
+/// Differences of one database that are kept, at most; together not much longer than [`MOST_BYTES`], each with texts of
+/// [`LONGEST_TEXT`] bytes.
+const MOST_DIFFERENCES: usize = 1000;
+const MOST_BYTES: usize = 256 * 1024;
+const LONGEST_TEXT: usize = 16 * 1024;
 /// What each batch of rows adds to the time that a proof may take.
 const LIMIT_PER_BATCH: Duration = Duration::from_secs(1);
 
@@ -203,8 +208,54 @@ fn next_document(proof: &Proof, last: Option<(i64, String)>) -> Option<ProofDocu
     ProofDocument::new(proof, number, previous.as_deref())
 }
 
+/// The proof without what no server would take in one row: the run's log has all of it.
+fn shortened(proof: &Proof) -> Proof {
+    let mut proof = proof.clone();
+    for database in &mut proof.databases {
+        let (mut kept, mut bytes) = (0, 0);
+        for difference in &mut database.differences {
+            for text in [
+                &mut difference.object,
+                &mut difference.expected,
+                &mut difference.found,
+            ] {
+                shorten(text);
+                bytes += text.len();
+            }
+            if kept == MOST_DIFFERENCES || (kept > 0 && bytes > MOST_BYTES) {
+                break;
+            }
+            kept += 1;
+        }
+        let more = database.differences.len() - kept;
+        if more > 0 {
+            database.differences.truncate(kept);
+            proof.warnings.push(format!(
+                "{}: {more} more differences are in the log of the run",
+                database.database
+            ));
+        }
+        if let Some(error) = &mut database.error {
+            shorten(error);
+        }
+    }
+    proof
+}
+
+fn shorten(text: &mut String) {
+    if text.len() > LONGEST_TEXT {
+        let mut end = LONGEST_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogError> {
     const ACTION: &str = "record a proof";
+    let proof = &shortened(proof);
     let id = Uuid::new_v4().to_string();
     let texts = Texts::of(ACTION, proof)?;
     let recovered = recovered(proof);
@@ -321,6 +372,26 @@ mod tests {
             set: None,
             link: None,
         }
+    }
+
+    #[test]
+    fn what_no_server_takes_in_one_row_is_cut_and_said() {
+        let mut long = proof(1, &"库".repeat(100_000));
+        let one = long.databases[0].differences[0].clone();
+        long.databases[0].differences = vec![one; 200];
+        let short = shortened(&long);
+        let kept = &short.databases[0].differences;
+        assert!((1..=MOST_DIFFERENCES).contains(&kept.len()));
+        assert!(to_json("test", kept).unwrap().len() < 2 * MOST_BYTES);
+        let more = 200 - kept.len();
+        assert_eq!(
+            short.warnings,
+            [format!(
+                "shop0: {more} more differences are in the log of the run"
+            )]
+        );
+        let little = proof(3, "2");
+        assert_eq!(shortened(&little), little);
     }
 
     #[test]

@@ -236,6 +236,14 @@ pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
         "no two follow the same one"
     );
     assert_eq!(check_chain(&documents), (vec![], vec![]));
+    let neighbours = catalog.neighbours("chained", 3).await.unwrap();
+    let third = documents.iter().find(|(number, _)| number == "3").unwrap();
+    assert_eq!(
+        neighbours.iter().map(|link| link.number).collect::<Vec<_>>(),
+        [2, 4]
+    );
+    assert_eq!(third.1.previous(), Some(neighbours[0].digest.as_str()));
+    assert_eq!(neighbours[1].previous.as_ref(), Some(&third.1.claimed));
 
     let times = catalog.restore_times("chained", 4).await.unwrap();
     assert_eq!(times.len(), 4);

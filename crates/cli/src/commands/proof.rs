@@ -7,7 +7,7 @@ use crate::output::{print, print_json, say};
 use crate::surroundings::{load_settings, open_catalog_to_look};
 use anyhow::Context;
 use mykeeper_domain::proof::document::check_chain;
-use mykeeper_domain::proof::{Proof, ProofDocument};
+use mykeeper_domain::proof::{Link, Proof, ProofDocument};
 use mykeeper_domain::{BackupId, counted};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -29,6 +29,14 @@ async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<S
     let catalog = open_catalog_to_look(&settings).await?;
     let is_known = catalog.backup(id).await?.is_some();
     let recorded = catalog.proof_documents(id).await?;
+    let wanted = if args.all { recorded.len() } else { 1 };
+    let mut faults = Vec::new();
+    for (proof, _) in recorded.iter().take(wanted) {
+        if let (Some(link), Some(set)) = (&proof.link, &proof.set) {
+            let neighbours = catalog.neighbours(&set.tag, link.number).await?;
+            faults.extend(unchained(id, link, &neighbours));
+        }
+    }
     catalog.close().await;
     if recorded.is_empty() {
         return Err(Failure::unavailable(match is_known {
@@ -36,8 +44,6 @@ async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<S
             false => format!("the catalog knows no set {id}; \"mykeeper backups\" lists them"),
         }));
     }
-    let wanted = if args.all { recorded.len() } else { 1 };
-    let mut faults = Vec::new();
     let mut documents = Vec::new();
     for (proof, text) in recorded.iter().take(wanted) {
         match document_of(id, proof, text.as_deref())? {
@@ -61,6 +67,22 @@ async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<S
         return Ok(Status::Done);
     }
     Err(Failure::job(faults.join("\n")))
+}
+
+/// What does not fit to the proofs before and after it in the catalog.
+fn unchained(id: BackupId, link: &Link, neighbours: &[Link]) -> Option<String> {
+    let other = neighbours.iter().find(|other| {
+        if other.number < link.number {
+            link.previous.as_ref() != Some(&other.digest)
+        } else {
+            other.previous.as_ref() != Some(&link.digest)
+        }
+    })?;
+    Some(format!(
+        "the proof of set {id}, number {} of its server, and number {} are not chained to each other in the catalog: one of \
+         them was edited and given a new digest",
+        link.number, other.number
+    ))
 }
 
 fn no_document(id: BackupId, proof: &Proof) -> String {
@@ -137,7 +159,8 @@ fn verify(files: &[PathBuf], json: bool) -> anyhow::Result<Status> {
         for line in faults.iter().chain(&gaps) {
             say(line);
         }
-        if faults.is_empty() {
+        // One that is missing may have been edited, and given another place.
+        if faults.is_empty() && gaps.is_empty() {
             let proofs = counted(documents.len(), "proof is", "proofs are");
             print(&format!("{proofs} as recorded"))?;
         }
