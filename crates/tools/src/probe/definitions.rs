@@ -3,6 +3,10 @@
 //! Tables by `SHOW CREATE TABLE`, one line of it a fact; all else by the columns of `information_schema`, one column a
 //! fact. Bodies and connection strings are digested: they may hold what a catalog should not know.
 
+mod table;
+
+pub(crate) use table::without_secrets;
+
 use super::inventory::{DATABASES_PER_QUERY, of_databases};
 use super::{Probe, optional_text, quoted_name, text};
 use crate::error::ToolError;
@@ -10,6 +14,7 @@ use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::Inventory;
 use sqlx::mysql::MySqlRow;
 use std::collections::{BTreeMap, BTreeSet};
+use table::parse_create_table;
 
 /// Longer texts are digested.
 const MAX_FACT_BYTES: usize = 300;
@@ -294,46 +299,6 @@ fn without_databases(mut body: &str) -> String {
     normal + body
 }
 
-fn digest(value: &str) -> String {
-    let digest = blake3::hash(value.as_bytes()).to_hex();
-    format!("BLAKE3 {}", digest.get(..32).unwrap_or_default())
-}
-
-/// Takes the answer of `SHOW CREATE TABLE` apart: each line is a fact, under the name of the column, key or constraint
-/// that it is about. The next `AUTO_INCREMENT` stands beside: it changes with each row. `None` for anything else.
-pub(crate) fn parse_create_table(created: &str) -> Option<(Definition, Option<u64>)> {
-    let mut lines = created.lines();
-    lines
-        .next()
-        .filter(|line| line.starts_with("CREATE ") && line.ends_with('('))?;
-    let mut facts: BTreeMap<String, String> = BTreeMap::new();
-    let mut before: Option<String> = None;
-    let mut next = None;
-    while let Some(line) = lines.next() {
-        if let Some(options) = line.strip_prefix(')') {
-            let (options, counter) = without_counter(options.trim());
-            next = counter;
-            facts.insert("options".to_owned(), without_connection(&options));
-            let partitions: Vec<&str> = lines.by_ref().map(str::trim).collect();
-            if !partitions.is_empty() {
-                facts.insert("partitions".to_owned(), short(partitions.join(" ")));
-            }
-            break;
-        }
-        let line = line.trim().trim_end_matches(',');
-        let (name, rest) = fact_name(line);
-        let value = match (line.starts_with('`'), before.take()) {
-            (true, Some(before)) => format!("{rest} after {before}"),
-            _ => rest.to_owned(),
-        };
-        if line.starts_with('`') {
-            before = Some(name.trim_start_matches("column ").to_owned());
-        }
-        facts.insert(name, short(value));
-    }
-    facts.contains_key("options").then_some((Definition(facts), next))
-}
-
 fn short(value: String) -> String {
     if value.len() > MAX_FACT_BYTES {
         digest(&value)
@@ -342,18 +307,9 @@ fn short(value: String) -> String {
     }
 }
 
-/// ``column `a` `` and what follows.
-fn fact_name(line: &str) -> (String, &str) {
-    let Some((kind, name, rest)) = quoted_part(line) else {
-        return (line.to_owned(), "");
-    };
-    let kind = kind.trim();
-    match kind {
-        "" => (format!("column {name}"), rest.trim()),
-        // Its columns stand in backticks, too.
-        _ if kind.ends_with('(') => (kind.trim_end_matches(['(', ' ']).to_lowercase(), line),
-        _ => (format!("{} {name}", kind.to_lowercase()), rest.trim()),
-    }
+fn digest(value: &str) -> String {
+    let digest = blake3::hash(value.as_bytes()).to_hex();
+    format!("BLAKE3 {}", digest.get(..32).unwrap_or_default())
 }
 
 /// What stands before the first name in backticks, the name with them, and what follows.
@@ -369,62 +325,9 @@ fn quoted_part(line: &str) -> Option<(&str, &str, &str)> {
     }
 }
 
-/// Without `AUTO_INCREMENT=7`, and its number.
-fn without_counter(options: &str) -> (String, Option<u64>) {
-    const NAME: &str = "AUTO_INCREMENT=";
-    // Behind it may stand a comment or a connection, never before.
-    let Some((before, behind)) = options.split_once(NAME) else {
-        return (options.to_owned(), None);
-    };
-    let digits = behind.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = behind.split_at(digits);
-    if before.contains('\'') {
-        return (options.to_owned(), None);
-    }
-    (format!("{}{}", before, rest.trim_start()), number.parse().ok())
-}
-
-/// A connection string may hold a password: from there on, only a digest.
-fn without_connection(options: &str) -> String {
-    const SECRETS: [&str; 3] = ["CONNECTION=", "PASSWORD", "password"];
-    let secret = SECRETS.iter().filter_map(|word| options.find(word)).min();
-    match secret.and_then(|at| options.split_at_checked(at)) {
-        Some((before, secret)) => format!("{before}{}", digest(secret)),
-        None => short(options.to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_line_of_a_table_is_a_fact() {
-        let created = "CREATE TABLE `or``ders` (\n  `id` int(11) NOT NULL AUTO_INCREMENT,\n  `pr``ice` decimal(10,2) NOT NULL \
-                       DEFAULT 0.00 COMMENT 'a, `b`',\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `k` (`pr``ice`),\n  \
-                       CONSTRAINT `c` CHECK (`id` > 0)\n) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4 \
-                       COMMENT='AUTO_INCREMENT=7'\n PARTITION BY RANGE (`id`)\n(PARTITION `p0` VALUES LESS THAN (9))";
-        let (definition, next) = parse_create_table(created).unwrap();
-        assert_eq!(next, Some(42));
-        let facts: Vec<String> = definition
-            .0
-            .iter()
-            .map(|(name, value)| format!("{name} = {value}"))
-            .collect();
-        assert_eq!(
-            facts,
-            [
-                "column `id` = int(11) NOT NULL AUTO_INCREMENT",
-                "column `pr``ice` = decimal(10,2) NOT NULL DEFAULT 0.00 COMMENT 'a, `b`' after `id`",
-                "constraint `c` = CHECK (`id` > 0)",
-                "options = ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COMMENT='AUTO_INCREMENT=7'",
-                "partitions = PARTITION BY RANGE (`id`) (PARTITION `p0` VALUES LESS THAN (9))",
-                "primary key = PRIMARY KEY (`id`)",
-                "unique key `k` = (`pr``ice`)",
-            ]
-        );
-        assert_eq!(parse_create_table("CREATE VIEW v AS SELECT 1"), None);
-    }
 
     #[test]
     fn a_body_is_the_same_whatever_the_dump_made_of_it() {
@@ -461,20 +364,5 @@ mod tests {
         ] {
             assert_eq!(spaced_ends(body).as_deref(), ends, "{body:?}");
         }
-    }
-
-    #[test]
-    fn a_connection_string_is_only_digested() {
-        let of = |connection: &str| {
-            let created =
-                format!("CREATE TABLE `t` (\n  `id` int(11)\n) ENGINE=FEDERATED CONNECTION='{connection}'");
-            parse_create_table(&created).unwrap().0.0["options"].clone()
-        };
-        let options = of("mysql://u:geheim@h/d/t");
-        assert!(
-            options.starts_with("ENGINE=FEDERATED BLAKE3 ") && !options.contains("geheim"),
-            "{options}"
-        );
-        assert_ne!(options, of("mysql://u:other@h/d/t"));
     }
 }

@@ -6,7 +6,7 @@ use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use crate::mydumper::parse_version;
-use crate::probe::{DATABASE_COLLATION, ServerVersion};
+use crate::probe::{DATABASE_COLLATION, ServerVersion, without_secrets};
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
@@ -95,6 +95,7 @@ pub(crate) fn fit_to_server(
         for definition in database.definitions.values_mut() {
             without_named_zone(definition);
             without_former_collation(definition, &collation);
+            without_old_secrets(definition);
         }
         if !knows_formulas(evidence) {
             database.dumper_checksums.clear();
@@ -144,6 +145,15 @@ fn without_former_collation(definition: &mut Definition, collation: &str) {
         && value != collation
     {
         UNKNOWN.clone_into(value);
+    }
+}
+
+/// Evidence of before they were left out may hold them.
+fn without_old_secrets(definition: &mut Definition) {
+    for fact in ["options", "partitions"] {
+        if let Some(value) = definition.0.get_mut(fact) {
+            *value = without_secrets(value);
+        }
     }
 }
 
