@@ -68,7 +68,10 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<String>> {
 fn every_line_that_is_written_names_its_source() {
     let site = Site::new(CONF, DUMP_SCRIPT);
     let imported = site.import(&[]);
-    imported.assert_code(0);
+    // A person is left to look at what would remove sets.
+    imported
+        .assert_code(4)
+        .assert_says("mykeeper retention prune --dry-run");
     for name in [
         "mykeeper.toml",
         "schedule.toml",
@@ -119,7 +122,7 @@ fn every_line_that_is_written_names_its_source() {
             "cron = \"0 4 * * *\"",
             format!("{}:2", site.workspace.at("crontab").display()),
         ),
-        ("keep = { last = 2, within = \"2d\" }", format!("{script}7")),
+        ("# keep = { last = 2, within = \"2d\" }", format!("{script}7")),
         (
             "databases = [\"test\", \"fandb\", \"union_log_ad_%\"]",
             format!("{}:15", backup_db.join("pybackup.conf").display()),
@@ -149,11 +152,12 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
     let out = site.workspace.at("new/folder");
     let place = out.display().to_string();
     let told = site.import(&["--out", &place, "--json"]);
-    told.assert_code(0);
+    told.assert_code(4);
     let json = told.json();
-    assert_eq!(json["jobs"], 2);
+    assert_eq!(json["jobs"], 1);
     assert_eq!(json["written"].as_array().map(Vec::len), Some(4));
-    assert_eq!(json["untranslated"], serde_json::json!([]));
+    assert_eq!(json["untranslated"].as_array().map(Vec::len), Some(1), "{json:#}");
+    assert_eq!(json["untranslated"][0]["line"], 7, "{json:#}");
     assert_eq!(json["left_out"][0]["line"], 6, "{json:#}");
     let before = contents(&out);
     assert_eq!(before.len(), 4, "{before:?}");
@@ -187,15 +191,22 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
 
 #[test]
 fn what_cannot_be_translated_ends_with_a_warning() {
-    let script =
-        format!("{DUMP_SCRIPT}\nmail -s geheim root < /tmp/x\nfind /data/backup_db -mtime 3 -delete\n");
+    let script = format!(
+        "{DUMP_SCRIPT}\nmail -s geheim root < /tmp/x\nfind /data/backup_db -mtime 3 -delete\n\
+                 x=$(mysql -uroot -pgeheim -e q)\npybackup mark-del --backup-dir=$x\nrm -rf /data/backup_db/$x\n"
+    );
     let site = Site::new(CONF, &script);
     let imported = site.import(&[]);
     imported
         .assert_code(4)
         .assert_says("what \"mail\" does here is not translated")
         .assert_says("-mtime 3");
-    assert!(!imported.said().contains("geheim"), "{imported}");
+    for told in [imported.said(), site.text("schedule.toml")] {
+        assert!(
+            told.contains("$(mysql ...)") && !told.contains("geheim"),
+            "{told}"
+        );
+    }
     site.workspace.mykeeper(&["check", "--offline"]).assert_code(0);
 }
 
@@ -226,7 +237,7 @@ fn what_is_written_backs_up_the_server_and_sends_the_set() {
     let secret = site.workspace.at("data/backup_db/rsync.sec");
     std::fs::write(&secret, "vault pw\n").unwrap();
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-    site.import(&[]).assert_code(0);
+    site.import(&[]).assert_code(4);
     let mykeeper = |words: &[&str]| site.workspace.mykeeper(words);
     mykeeper(&["catalog", "migrate"]).assert_code(0);
     mykeeper(&["run", "mysql"]).assert_code(0);
@@ -236,6 +247,13 @@ fn what_is_written_backs_up_the_server_and_sends_the_set() {
     assert_eq!(backup["transfer_complete"], "Y");
     let set = find_set(&vault.vault().join("db1"), backup["id"].as_str().unwrap());
     assert!(set.exists());
+    let schedule = site.text("schedule.toml");
+    let (before, job) = schedule.split_once("# [retention.prune]").unwrap();
+    let (job, after) = job.split_once("\n\n").unwrap();
+    let job = job.replace("\n# ", "\n");
+    mykeeper(&["retention", "prune", "--dry-run"]).assert_code(2);
+    let uncommented = format!("{before}[retention.prune]{job}\n\n{after}");
+    std::fs::write(site.workspace.at("schedule.toml"), uncommented).unwrap();
     mykeeper(&["retention", "prune", "--dry-run"]).assert_code(0);
     mykeeper(&["check"])
         .assert_says("everything is in order")

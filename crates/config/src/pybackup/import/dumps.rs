@@ -60,10 +60,7 @@ impl Dump {
                 Some(text) => texts.push(text.to_owned()),
                 None if word.after("logfile=").is_some() => {}
                 None if word.after("password=").is_some() => hides_password = true,
-                None => remarks.push(gap(&format!(
-                    "{:?} is not known before the script runs: the job is written without it",
-                    word.shown()
-                ))),
+                None => remarks.push(gap(&unknown_word(word))),
             }
         }
         if !is_recorded {
@@ -188,6 +185,18 @@ impl Dump {
             ),
         }
     }
+}
+
+/// A word's name alone: `--password=x$y` holds half a password.
+fn unknown_word(word: &Word) -> String {
+    let (name, rest) = match word.0.first() {
+        Some(Piece::Text(text)) => match text.split_once('=') {
+            Some((name, _)) => (name.to_owned(), "=..."),
+            None => ("a word of this call".to_owned(), ""),
+        },
+        _ => (word.shown(), ""),
+    };
+    format!("{name}{rest} is not known before the script runs: the job is written without it")
 }
 
 /// A conf beside another pybackup is not the one that is read.

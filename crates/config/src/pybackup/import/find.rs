@@ -1,6 +1,6 @@
 //! `find` where it looks for sets that are to go.
 
-use super::word::Word;
+use super::word::{Word, program_shown};
 
 /// A `find`, as far as it names folders of days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,10 +29,7 @@ impl Find {
     /// Reads the words after `find`.
     pub(super) fn read(words: &[Word]) -> Self {
         let mut find = Self {
-            shown: std::iter::once("find".to_owned())
-                .chain(words.iter().map(Word::shown))
-                .collect::<Vec<_>>()
-                .join(" "),
+            shown: shown(words),
             ..Self::default()
         };
         let mut words = words.iter().peekable();
@@ -65,7 +62,7 @@ impl Find {
                 "-maxdepth" | "-mindepth" => drop(value()),
                 "-print" | "-print0" | "-daystart" | "-depth" | "-a" | "-and" => {}
                 "-delete" => find.removes = true,
-                "-exec" | "-execdir" | "-ok" => {
+                "-exec" | "-execdir" | "-ok" | "-okdir" => {
                     let mut command = Vec::new();
                     for word in words.by_ref() {
                         let text = word.shown();
@@ -79,7 +76,10 @@ impl Find {
                         .is_some_and(|program| program.rsplit('/').next() == Some("rm"))
                     {
                         true => find.removes = true,
-                        false => find.strange.push(format!("{text} {}", command.join(" "))),
+                        false => {
+                            let program = command.first().map_or("", |program| program_shown(program));
+                            find.strange.push(format!("{text} {program} ..."));
+                        }
                     }
                 }
                 _ => find.strange.push(word.shown()),
@@ -121,6 +121,22 @@ impl Find {
             .filter(|name| !is_of_the_first(name) && may_be_a_day(name));
         others.map(String::as_str).collect()
     }
+}
+
+/// The words, but of what it runs the program's name alone: the words after that may hold a password.
+fn shown(words: &[Word]) -> String {
+    let mut shown = vec!["find".to_owned()];
+    let mut words = words.iter().map(Word::shown);
+    while let Some(word) = words.next() {
+        let runs = ["-exec", "-execdir", "-ok", "-okdir"].contains(&word.as_str());
+        shown.push(word);
+        if runs {
+            let program = words.next().unwrap_or_default();
+            shown.push(format!("{} ...", program_shown(&program)));
+            words.by_ref().find(|word| word == ";" || word == "+");
+        }
+    }
+    shown.join(" ")
 }
 
 fn is_test(word: &Word) -> bool {
@@ -180,6 +196,6 @@ mod tests {
         assert!(!read("/x -mtime +7").removes);
         assert_eq!(read("/x -mtime 7 -user y").strange, ["-mtime 7", "-user", "y"]);
         assert_eq!(read("/x ! -name *-15 -mtime +7").spares_others(), ["*-15"]);
-        assert_eq!(read("/x -mmin +90 -exec mv {} /y ;").strange, ["-exec mv {} /y"]);
+        assert_eq!(read("/x -mmin +90 -exec mv {} /y ;").strange, ["-exec mv ..."]);
     }
 }

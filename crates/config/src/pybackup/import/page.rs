@@ -4,7 +4,11 @@ use std::fmt::Write;
 
 /// The text so far.
 #[derive(Debug, Default)]
-pub(super) struct Page(String);
+pub(super) struct Page {
+    text: String,
+    /// Whether sections and keys are written as comments.
+    is_commented: bool,
+}
 
 impl Page {
     /// A remark of its own.
@@ -19,9 +23,17 @@ impl Page {
         self.line("");
     }
 
+    /// Sections and keys after this are written as comments, or no longer.
+    pub(super) fn comment_out(&mut self, is_commented: bool) {
+        self.is_commented = is_commented;
+    }
+
     /// `[name]`
     pub(super) fn section(&mut self, name: &str, source: impl std::fmt::Display) {
-        self.gap();
+        // What is said of it stands right above.
+        if !self.is_commented {
+            self.gap();
+        }
         self.sourced(format!("[{name}]"), source);
     }
 
@@ -32,17 +44,18 @@ impl Page {
 
     fn sourced(&mut self, text: String, source: impl std::fmt::Display) {
         let source = clean(&source.to_string());
-        self.line(&format!("{text:<56}  # {source}"));
+        let sign = if self.is_commented { "# " } else { "" };
+        self.line(&format!("{sign}{text:<56}  # {source}"));
     }
 
     fn line(&mut self, text: &str) {
         // A String takes whatever is written.
-        let _ = writeln!(self.0, "{text}");
+        let _ = writeln!(self.text, "{text}");
     }
 
     /// The whole text.
     pub(super) fn into_text(self) -> String {
-        self.0
+        self.text
     }
 }
 

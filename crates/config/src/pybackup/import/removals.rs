@@ -36,6 +36,40 @@ impl Removal {
         self.places.extend(other.places);
     }
 
+    /// Says above the job why it is commented out, and returns what a person is left to do.
+    pub(super) fn warn(&self, page: &mut Page, name: &str, entry: &Entry) -> Remark {
+        let directory = &self.directory;
+        let does = if self.removes {
+            "deletes"
+        } else {
+            "marks as deleted"
+        };
+        page.remark(&format!(
+            "Commented out, since a job of mykeeper {does} other sets than the script does:"
+        ));
+        page.remark(&format!("- It judges every set below {directory}"));
+        page.remark("  that the catalog knows, whatever made it and however old it is, not only");
+        page.remark("  the folders that the script names; by when the set was started, not by its folder's name or time.");
+        page.remark("- A set of this server's tag whose folder is not here, and that was sent nowhere, is marked as deleted,");
+        page.remark("  also one that another host made under the same tag.");
+        if self.monthly {
+            page.remark(
+                "- Of each month it keeps the newest set of each server and job, not that of the first day.",
+            );
+        }
+        page.remark("What to do: give each server a tag of its own in mykeeper.toml, take the \"# \" away from the lines below,");
+        page.remark(&format!(
+            "read \"mykeeper retention {name} --dry-run\", and only then start the daemon."
+        ));
+        let place = self.places.first().unwrap_or(&entry.place);
+        let text = format!(
+            "[retention.{name}] is written commented out: it {does} every set below {directory} that its rules do not \
+             keep, not only the folders that are named here; give each server a tag of its own, uncomment it, and read \
+             \"mykeeper retention {name} --dry-run\" before the daemon runs"
+        );
+        Remark::gap(place.clone(), text)
+    }
+
     /// The job's own keys. `require` is what the newest set has to be that is never removed.
     pub(super) fn write(&self, page: &mut Page, require: Option<&str>) {
         let mut places = self.places.clone();
@@ -226,7 +260,7 @@ fn of_find(find: &Find, (place, removes): (&Place, bool), remarks: &mut Vec<Rema
     }
     if find.spares_the_first() {
         let text = "the folder of the first of each month is spared here; the job keeps the newest set of each month, \
-                    which for months gone by is that of the first";
+                    which is another one where more than that of the first is still there";
         remarks.push(Remark::note(place.clone(), text.to_owned()));
     }
     find.folders

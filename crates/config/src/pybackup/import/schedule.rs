@@ -37,7 +37,8 @@ pub(super) fn write(
     for entry in entries {
         for dump in dumps.iter().filter(|dump| dump.entry == entry.place) {
             let server = keeper::server_name(from.conf, dumps, dump);
-            jobs.begin("backup", &server, entry);
+            let name = jobs.name(&server);
+            jobs.begin("backup", &name, entry);
             dump.write(&mut jobs.page, from, &server, remarks);
         }
     }
@@ -48,7 +49,11 @@ pub(super) fn write(
     }
     for entry in entries {
         for removal in removals::read(entry, dumps, remarks) {
-            jobs.begin("retention", "prune", entry);
+            let name = jobs.name("prune");
+            jobs.page.gap();
+            remarks.push(removal.warn(&mut jobs.page, &name, entry));
+            jobs.page.comment_out(true);
+            jobs.head("retention", &name, entry);
             let sends = dumps
                 .iter()
                 .any(|dump| dump.sends && dump.directory == removal.directory);
@@ -60,6 +65,7 @@ pub(super) fn write(
                 (false, false) => None,
             };
             removal.write(&mut jobs.page, require);
+            jobs.page.comment_out(false);
         }
     }
     (jobs.page, jobs.count)
@@ -69,20 +75,30 @@ struct Jobs<'a> {
     from: &'a ImportFrom<'a>,
     page: Page,
     count: usize,
-    /// Names that are taken, whatever the kind.
+    /// Names that are taken, whatever the kind, also by jobs that are commented out.
     names: Vec<String>,
 }
 
 impl Jobs<'_> {
-    /// `[kind.name]` with its time.
-    fn begin(&mut self, kind: &str, name: &str, entry: &Entry) {
+    /// A name that no job has, from now on taken.
+    fn name(&mut self, name: &str) -> String {
         let name = std::iter::once(name.to_owned())
             .chain((2..).map(|number| format!("{name}-{number}")))
             .find(|name| !self.names.contains(name))
             .unwrap_or_default();
-        self.page.section(&format!("{kind}.{name}"), &entry.place);
-        self.names.push(name);
+        self.names.push(name.clone());
+        name
+    }
+
+    /// A job that runs.
+    fn begin(&mut self, kind: &str, name: &str, entry: &Entry) {
+        self.head(kind, name, entry);
         self.count += 1;
+    }
+
+    /// `[kind.name]` with its time.
+    fn head(&mut self, kind: &str, name: &str, entry: &Entry) {
+        self.page.section(&format!("{kind}.{name}"), &entry.place);
         self.page.key("cron", quoted(&entry.when), &entry.place);
         if let Some(zone) = entry.zone {
             self.page.key(
@@ -103,7 +119,8 @@ impl Jobs<'_> {
                         "one set is tried each time; run mykeeper validate --bk-id ID for that",
                     ));
                 }
-                self.begin("validation", "prove", entry);
+                let name = self.name("prove");
+                self.begin("validation", &name, entry);
                 self.page.key(
                     "select",
                     quoted("random"),
@@ -121,7 +138,8 @@ impl Jobs<'_> {
                 }
             }
             Act::Send if conf.rsync.is_some() => {
-                self.begin("transfer", "catch-up", entry);
+                let name = self.name("catch-up");
+                self.begin("transfer", &name, entry);
                 self.page
                     .key("destination", quoted(keeper::DESTINATION), &found.place);
                 remarks.push(Remark::note(

@@ -2,7 +2,7 @@
 
 use super::find::Find;
 use super::shell::{Part, RawCommand, RawWord, plain, read_shell};
-use super::word::{Piece, Word, read_date};
+use super::word::{Piece, Word, output_shown, program_shown, read_date, variable_shown};
 use super::{Place, Remark};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -271,10 +271,11 @@ impl<'f> Reading<'f> {
                 let inner = words.iter().find(|word| {
                     let name = base(word);
                     !word.shown().starts_with('-')
+                        && !word.shown().contains('=')
                         && !WRAPPERS.contains(&name.as_str())
                         && !SHELLS.contains(&name.as_str())
                 });
-                let shown = inner.map_or_else(|| base(&words[0]), base);
+                let shown = inner.map_or_else(|| base(&words[0]), unknown_program);
                 self.strange(&shown, place);
             }
         }
@@ -294,7 +295,7 @@ impl<'f> Reading<'f> {
 
     fn script(&mut self, words: &[Word], place: Place, scope: &Scope) {
         let Some((path, text)) = self.script_text(&words[0], scope) else {
-            return self.strange(&words[0].shown(), place);
+            return self.strange(&unknown_program(&words[0]), place);
         };
         let mut inner = Scope {
             file: path.clone(),
@@ -311,7 +312,14 @@ impl<'f> Reading<'f> {
 
     /// The program's name alone: its words may hold a password.
     fn strange(&mut self, program: &str, place: Place) {
-        let text = format!("what {program:?} does here is not translated");
+        let shown = match program.starts_with('$') {
+            true => program.to_owned(),
+            false => program_shown(program).to_owned(),
+        };
+        let text = match shown.as_str() {
+            "" => "what this command does is not translated".to_owned(),
+            program => format!("what {program:?} does here is not translated"),
+        };
         self.remarks.push(Remark::gap(place, text));
     }
 }
@@ -333,6 +341,15 @@ fn marked(words: &[Word]) -> Vec<Word> {
 fn base(word: &Word) -> String {
     let shown = word.shown();
     shown.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// What is called, where it is no script that can be read: what comes after a variable may be more than its name.
+fn unknown_program(word: &Word) -> String {
+    match word.0.first() {
+        Some(Piece::Unknown(shown)) => shown.clone(),
+        Some(Piece::Text(text)) => text.clone(),
+        _ => String::new(),
+    }
 }
 
 impl Scope {
@@ -399,7 +416,7 @@ impl Scope {
                 Part::Text(text) => word.push(Piece::Text(text.clone())),
                 Part::Variable(name) => match self.variable(name) {
                     Some(value) => value.0.into_iter().for_each(|piece| word.push(piece)),
-                    None => word.push(Piece::Unknown(format!("${name}"))),
+                    None => word.push(Piece::Unknown(variable_shown(name))),
                 },
                 Part::Output(text) => self.output(text).0.into_iter().for_each(|piece| word.push(piece)),
             }
@@ -421,7 +438,7 @@ impl Scope {
         if let Some(day) = read_date(text).filter(|day| !day.format.is_empty()) {
             return Word(vec![Piece::Day(day)]);
         }
-        let unknown = || Word(vec![Piece::Unknown(format!("`{}`", text.trim()))]);
+        let unknown = || Word(vec![Piece::Unknown(output_shown(text))]);
         if text.matches(['`', '(']).count() > MOST_OUTPUTS {
             return unknown();
         }

@@ -33,6 +33,7 @@ impl Host<'_> {
             files: &|path| scripts.get(path).map(|text| (*text).to_owned()),
         });
         loads(&imported);
+        loads(&with_retention(&imported));
         imported
     }
 
@@ -64,6 +65,20 @@ fn loads(imported: &Imported) {
         loaded.unwrap_or_else(|errors| panic!("{errors}\n{}\n{}", imported.keeper, imported.schedule));
     assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
     assert_eq!(loaded.settings.jobs.len(), imported.jobs);
+}
+
+/// As a person has it who uncomments the retention jobs.
+fn with_retention(imported: &Imported) -> Imported {
+    let mut uncommented = imported.clone();
+    let mut is_job = false;
+    let lines = imported.schedule.lines().map(|line| {
+        is_job |= line.starts_with("# [retention.");
+        is_job &= line.starts_with("# ");
+        uncommented.jobs += usize::from(line.starts_with("# [retention."));
+        line.strip_prefix("# ").filter(|_| is_job).unwrap_or(line)
+    });
+    uncommented.schedule = lines.map(|line| format!("{line}\n")).collect();
+    uncommented
 }
 
 fn remarks(imported: &Imported) -> Vec<String> {
@@ -147,23 +162,33 @@ fn what_is_removed_is_kept_for_as_long_as_it_was() {
         ),
     ] {
         let imported = Host::of_script(&format!("{DUMP}{script}"));
-        let keep = format!("keep = {expected} ");
+        let keep = format!("\n# keep = {expected} ");
         assert!(imported.schedule.contains(&keep), "{script}{}", imported.schedule);
         assert!(
-            imported.schedule.contains("action = \"delete\""),
+            imported.schedule.contains("\n# action = \"delete\""),
             "{script}{}",
             imported.schedule
         );
-        assert_eq!(imported.jobs, 2, "{script}");
+        is_left_to_a_person(&imported);
     }
     let marked = Host::of_script(&format!(
         "{DUMP}x=$(find /b -mtime +7)\npybackup mark-del --backup-dir=$x\n"
     ));
     assert!(
-        marked.schedule.contains("action = \"mark\""),
+        marked.schedule.contains("\n# action = \"mark\""),
         "{}",
         marked.schedule
     );
+    is_left_to_a_person(&marked);
+}
+
+/// Of a backup job and a retention job the first alone runs, and the second is told of.
+fn is_left_to_a_person(imported: &Imported) {
+    assert_eq!(imported.jobs, 1, "{}", imported.schedule);
+    assert_eq!(with_retention(imported).jobs, 2, "{}", imported.schedule);
+    let is_told =
+        |remark: &Remark| remark.is_gap && remark.text.contains("mykeeper retention prune --dry-run");
+    assert!(imported.remarks.iter().any(is_told), "{:#?}", remarks(imported));
 }
 
 #[test]
@@ -185,6 +210,11 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         ("find /b -mtime +7\n", false),
     ] {
         let imported = Host::of_script(&format!("{DUMP}{script}"));
+        assert!(
+            !imported.schedule.contains("[retention."),
+            "{script}{}",
+            imported.schedule
+        );
         assert_eq!(imported.jobs, 1, "{script}{}", imported.schedule);
         let gaps = imported
             .remarks
@@ -200,8 +230,8 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         scripts: Vec::new(),
     }
     .import();
-    assert_eq!(imported.jobs, 2, "{}", imported.schedule);
-    assert!(imported.schedule.contains("directory = \"/b\"") && !imported.schedule.contains("/var/log"));
+    is_left_to_a_person(&imported);
+    assert!(imported.schedule.contains("# directory = \"/b\"") && !imported.schedule.contains("/var/log"));
 }
 
 #[test]
@@ -244,6 +274,44 @@ fn no_password_is_told() {
             .iter()
             .any(|file| file.password.expose_secret() == "geheim1")
     );
+}
+
+#[test]
+fn of_a_command_the_name_of_its_program_is_told_alone() {
+    let imported = Host::of_script(
+        "obsolete=$(mysql -uroot -pS3cret -e 'select S3cret')\npybackup mark-del --backup-dir=$obsolete\n\
+         pybackup mydumper outputdir=/b/`date +%F` --password=S3cret$x -pS3cret$y threads=$(nproc --S3cret)\n\
+         rm -rf /b/`MYSQL_PWD=S3cret /opt/bin/mysql -e x` /b/$(\"$x S3cret\" y) /b/${PW:-S3cret}\n\
+         source $(cat S3cret | grep S3cret)\nrm -rf $(echo $(psql S3cret))/x\n\
+         find /b -mtime +7 -exec mysql -pS3cret \\; -exec rm -rf {} \\;\n\
+         find $(mysql -pS3cret) -mtime +7 -exec rm -rf {} \\;\n\
+         M=\"mysql -uroot -pS3cret\"\n$M -e x\nnice \"$M\" x\nenv MYSQL_PWD=S3cret mysqladmin x\nPASS[0]=S3cret\n\
+         PW+=S3cret\n",
+    );
+    let written = format!(
+        "{:#?}\n{}{}",
+        remarks(&imported),
+        imported.schedule,
+        imported.keeper
+    );
+    assert!(!written.contains("S3cret"), "{written}");
+    let told = [
+        "marks $(mysql ...)",
+        "/b/$(mysql ...)",
+        "/b/$(...)",
+        "/b/$PW",
+        "$(cat ...) is not read",
+        "$(psql ...)/x",
+        "-exec mysql ...",
+        "find $(mysql ...)",
+        "\"mysqladmin\"",
+    ];
+    for shown in told {
+        assert!(
+            imported.remarks.iter().any(|remark| remark.text.contains(shown)),
+            "{shown}: {written}"
+        );
+    }
 }
 
 #[test]

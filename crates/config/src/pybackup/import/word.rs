@@ -1,7 +1,7 @@
 //! Words as a script's run would have them: texts, days, what `find` finds, and what nobody can tell beforehand.
 
 use super::find::Find;
-use super::shell::{RawCommand, plain, read_shell};
+use super::shell::{Part, RawCommand, RawWord, plain, read_shell};
 
 /// A part of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +12,44 @@ pub(super) enum Piece {
     Day(Day),
     /// Folders that `find` names.
     Found(Box<Find>),
-    /// Something else; as it stands in the script.
+    /// Something else, as people are told of it: `$name`, `$(program ...)`. Its words may hold a password.
     Unknown(String),
+}
+
+/// Of a command that somebody wrote the program's name alone, without its folder; its words may hold a password.
+/// Empty where that is not plain.
+pub(super) fn program_shown(word: &str) -> &str {
+    let word = word.trim();
+    let end = word
+        .find(|one: char| one.is_whitespace() || "=\"'`$(){};|&<>:".contains(one))
+        .unwrap_or(word.len());
+    // `PATH=/x` is no program, nor is `a:b`.
+    let is_whole = word[end..].chars().next().is_none_or(char::is_whitespace);
+    let name = word[..end].rsplit('/').next().unwrap_or_default();
+    if is_whole { name } else { "" }
+}
+
+/// What a command prints, for people: `$(program ...)`.
+pub(super) fn output_shown(inner: &str) -> String {
+    let commands = read_shell(inner, 1);
+    let words = commands.first().map(|command| command.words.as_slice());
+    // `MYSQL_PWD=x mysql`: the program comes after what is assigned for it.
+    let is_assigned = |word: &&RawWord| matches!(word.first(), Some(Part::Text(text)) if text.contains('='));
+    let program = words.and_then(|words| words.iter().find(|word| !is_assigned(word)));
+    let program = program.and_then(plain).unwrap_or_default();
+    format!("$({} ...)", program_shown(&program)).replace("( ", "(")
+}
+
+/// What nobody can put in, for people: of `${name:-else}` the name alone.
+pub(super) fn variable_shown(inner: &str) -> String {
+    let end = inner
+        .find(|one: char| one != '_' && !one.is_ascii_alphanumeric())
+        .unwrap_or(inner.len());
+    match end {
+        0 if inner.chars().count() == 1 => format!("${inner}"),
+        0 => "${...}".to_owned(),
+        end => format!("${}", &inner[..end]),
+    }
 }
 
 /// `date +FORMAT --date='N days ago'`
