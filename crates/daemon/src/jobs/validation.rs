@@ -1,12 +1,15 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
+mod untried;
+
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext, humane};
+use crate::error::DaemonError;
 use crate::limits::Limited;
 use crate::locate::places;
 use crate::set_lease::SetLease;
 use chrono::{DateTime, Utc};
-use mykeeper_catalog::BackupPath;
+use mykeeper_catalog::{BackupPath, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
@@ -14,15 +17,18 @@ use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::selection::Choice;
+use mykeeper_tools::ToolError;
 use mykeeper_tools::prove::{ProveRequest, prove_set};
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use untried::{Untried, forget};
 
 /// How many rows are looked at for a candidate.
 const LOOKED_AT: u32 = 10_000;
 
-/// One run of a validation job: one set is proven; then, where that is asked for, what is due is read.
+/// One run of a validation job: one set gets its verdict, and those that cannot be tried hold it up no more than they
+/// must; then, where that is asked for, what is due is read.
 pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
     let proven = context
         .recorded_attempts(|| Box::pin(prove_next(context, task)))
@@ -49,15 +55,30 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         .and_then(|within| now.checked_sub_signed(within));
     let rows = catalog.validation_candidates(since, LOOKED_AT).await?;
     let paths = catalog.paths().await?;
-    let (here, mut elsewhere) = queue_here(rows, &task.choice(), (&context.settings, &paths), now, |below| {
-        rand::random_range(0..below)
-    });
+    let (mut here, mut elsewhere) =
+        queue_here(rows, &task.choice(), (&context.settings, &paths), now, |below| {
+            rand::random_range(0..below)
+        });
+    let mut untried = Untried::remembered(context).await?;
+    untried.put_last(&mut here);
     for backup in here {
-        match SetHere::find(context, backup, (&paths, Wanted::Untried)).await? {
-            Found::Here(set) => return set.prove(context, task).await,
-            Found::Elsewhere => elsewhere += 1,
-            Found::Taken => {}
+        let id = backup.id;
+        let tried = match SetHere::find(context, backup, (&paths, Wanted::Untried)).await? {
+            Found::Here(set) => set.prove(context, task).await?,
+            Found::Unknown(error) => Err(error),
+            Found::Elsewhere => {
+                elsewhere += 1;
+                continue;
+            }
+            Found::Taken => continue,
+        };
+        match tried {
+            Ok(verdict) => return untried.join(verdict),
+            Err(error) => untried.enter(context, id, error.about(id)).await?,
         }
+    }
+    if let Some(error) = untried.take() {
+        return Err(error);
     }
     Ok(JobReport::done(
         match elsewhere {
@@ -99,7 +120,8 @@ pub async fn prove_one(context: &RunContext, id: BackupId, task: &ValidationTask
         .map(|place| place.display().to_string())
         .collect();
     match SetHere::find(context, backup, (&paths, Wanted::ByName)).await? {
-        Found::Here(set) => set.prove(context, task).await,
+        Found::Here(set) => set.prove(context, task).await??,
+        Found::Unknown(error) => Err(error.about(id)),
         Found::Taken => Err(JobError::fatal(format!(
             "set {id} is being proven by another run, or removed"
         ))),
@@ -117,6 +139,8 @@ pub async fn prove_one(context: &RunContext, id: BackupId, task: &ValidationTask
 enum Found {
     Here(Box<SetHere>),
     Elsewhere,
+    /// Where it may lie does not answer.
+    Unknown(JobError),
     Taken,
 }
 
@@ -127,6 +151,35 @@ enum Wanted {
     Untried,
     /// The one that was asked for, whatever was found before.
     ByName,
+}
+
+/// What came of the proof of one set, or why it could not be tried.
+type Tried = Result<JobResult, JobError>;
+
+/// Why a proof did not come to a verdict.
+enum Hindrance {
+    /// In the set, or in what it takes: another set may do.
+    OfSet(JobError),
+    /// In what every set takes.
+    OfAll(JobError),
+}
+
+impl From<CatalogError> for Hindrance {
+    fn from(error: CatalogError) -> Self {
+        match error.is_away() {
+            true => Self::OfAll(error.into()),
+            false => Self::OfSet(error.into()),
+        }
+    }
+}
+
+impl From<ToolError> for Hindrance {
+    fn from(error: ToolError) -> Self {
+        match error {
+            ToolError::NotInstalled { .. } | ToolError::Run { .. } => Self::OfAll(error.into()),
+            _ => Self::OfSet(error.into()),
+        }
+    }
 }
 
 /// A set that lies on this machine and is ours to prove.
@@ -145,8 +198,11 @@ impl SetHere {
         let environment = &context.environment;
         let places = places(&backup, paths, &context.settings, &environment.node);
         let whereabouts = environment.whereabouts(&context.settings);
-        let Some(dir) = whereabouts.first_whole(&backup, &places).await?.cloned() else {
-            return Ok(Found::Elsewhere);
+        let dir = match whereabouts.first_whole(&backup, &places).await {
+            Ok(Some(dir)) => dir.clone(),
+            Ok(None) => return Ok(Found::Elsewhere),
+            Err(DaemonError::Catalog(error)) => return Err(error.into()),
+            Err(error) => return Ok(Found::Unknown(error.into())),
         };
         let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
             return Ok(Found::Taken);
@@ -172,7 +228,9 @@ impl SetHere {
         }
     }
 
-    async fn prove(self: Box<Self>, context: &RunContext, task: &ValidationTask) -> JobResult {
+    /// # Errors
+    /// Something is in the way of every set.
+    async fn prove(self: Box<Self>, context: &RunContext, task: &ValidationTask) -> Result<Tried, JobError> {
         let id = self.backup.id;
         context.say(format!(
             "proving set {id} ({}) in {}",
@@ -182,19 +240,32 @@ impl SetHere {
         let result = tokio::select! {
             result = Box::pin(self.restore_and_compare(context, &task.asserts)) => result,
             // Whoever took it proves the set: the throwaway server goes with the future.
-            () = self.lease.lost() => Err(JobError::fatal(format!(
+            () = self.lease.lost() => Err(Hindrance::OfSet(JobError::fatal(format!(
                 "the proof of set {id} is given up: its lease ran out, and another run has taken the set"
-            ))),
+            )))),
         };
         let outcome = match result {
-            Ok(proof) => record(context, &proof).await.map(|()| proof),
-            Err(error) => Err(error),
+            Ok(proof) => record(context, &proof)
+                .await
+                .map(|()| proof)
+                .map_err(Hindrance::OfAll),
+            Err(hindrance) => Err(hindrance),
         };
         self.lease.release().await;
-        let proof = outcome.map_err(|error| error.about(id))?;
+        let proof = match outcome {
+            Ok(proof) => proof,
+            Err(Hindrance::OfSet(error)) => return Ok(Err(error.about(id))),
+            Err(Hindrance::OfAll(error)) => return Err(error.about(id)),
+        };
+        forget(context, id).await;
+        Ok(Ok(Self::verdict(context, task, &proof)))
+    }
+
+    fn verdict(context: &RunContext, task: &ValidationTask, proof: &Proof) -> JobResult {
+        let id = proof.bk_id;
         if proof.passed() {
             let summary = format!("set {id} is proven: {}", proof.summary());
-            return Ok(match too_long(&proof, task.max_restore_time) {
+            return Ok(match too_long(proof, task.max_restore_time) {
                 None => JobReport::done(summary, Some(id)),
                 Some(warning) => JobReport::warned(format!("{summary}; {warning}"), Some(id)),
             });
@@ -215,7 +286,7 @@ impl SetHere {
         &self,
         context: &RunContext,
         asserts: &[Assertion],
-    ) -> Result<Proof, JobError> {
+    ) -> Result<Proof, Hindrance> {
         let catalog = &context.environment.catalog;
         let files = catalog.files(self.backup.id).await?;
         let evidence = catalog.evidence(self.backup.id).await?;

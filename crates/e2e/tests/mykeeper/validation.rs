@@ -3,6 +3,8 @@
 
 use crate::{ALL, backup_job, text};
 use mykeeper_e2e::*;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use std::path::{Path, PathBuf};
 
 /// Each damage of its own kind; the file concerned and what is done to it.
@@ -173,6 +175,92 @@ fn an_assertion_that_does_not_hold_fails_the_set() {
             .value("SELECT validate_status FROM user_backup"),
         "failed"
     );
+}
+
+/// Changes the embedded catalog, beside the binary.
+fn change(catalog: &CatalogView<'_>, statement: &str) {
+    let path = match catalog {
+        CatalogView::Sqlite(path) => Some(path),
+        CatalogView::MariaDb(..) => None,
+    }
+    .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut connection = SqliteConnectOptions::new()
+            .filename(path)
+            .connect()
+            .await
+            .unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    });
+}
+
+#[test]
+fn a_set_that_cannot_be_tried_holds_up_no_other_and_comes_last() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&format!(
+        "{}[validation.prove]\ncron = \"{}\"\nselect = \"oldest\"\nretry = {{ attempts = 1, delay = \"1s\" }}\n",
+        backup_job("nightly", r#"["shop"]"#, ""),
+        crate::NEVER
+    ));
+    let catalog = workspace.catalog();
+    let status = |bk_id: &str| {
+        catalog.value(&format!(
+            "SELECT validate_status FROM user_backup WHERE bk_id = '{bk_id}'"
+        ))
+    };
+    let back_up = || {
+        let before = catalog.column("SELECT bk_id FROM user_backup");
+        workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+        let mut after = catalog.column("SELECT bk_id FROM user_backup");
+        after.retain(|bk_id| !before.contains(bk_id));
+        after.remove(0)
+    };
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let first = catalog.value("SELECT bk_id FROM user_backup");
+    let second = back_up();
+    // Nobody can say what should be in it.
+    change(&catalog, "CREATE TABLE aside AS SELECT * FROM mk_evidence_zstd");
+    change(
+        &catalog,
+        &format!("UPDATE mk_evidence_zstd SET packed = x'00' WHERE bk_id = '{first}'"),
+    );
+
+    let proven = workspace.mykeeper(&["run", "prove"]);
+    proven
+        .assert_code(4)
+        .assert_says(&format!("set {first} could not be tried"))
+        .assert_says(&format!("set {second} is proven"));
+    assert_eq!((status(&first), status(&second)), ("N/A".into(), "passed".into()));
+
+    let third = back_up();
+    let proven = workspace.mykeeper(&["run", "prove"]);
+    proven
+        .assert_code(0)
+        .assert_says(&format!("set {third} is proven"));
+    assert!(!proven.said().contains("could not be tried"), "{proven}");
+    workspace
+        .mykeeper(&["run", "prove"])
+        .assert_code(1)
+        .assert_says(&first);
+    assert_eq!(status(&first), "N/A");
+
+    change(
+        &catalog,
+        &format!(
+            "UPDATE mk_evidence_zstd SET packed = (SELECT packed FROM aside WHERE bk_id = '{first}') WHERE bk_id = '{first}'"
+        ),
+    );
+    workspace.mykeeper(&["run", "prove"]).assert_code(0);
+    assert_eq!(status(&first), "passed");
 }
 
 #[test]

@@ -1,0 +1,184 @@
+//! Sets that could not be tried: they hold up no other, and come last as long as that is remembered.
+//!
+//! Each is noted under a name of its own beside the leases of this node; nobody works under it, and it runs out by
+//! itself.
+
+use crate::jobs::verify::first_few;
+use crate::jobs::{JobError, JobReport, JobResult, RunContext};
+use chrono::{DateTime, TimeDelta, Utc};
+use mykeeper_catalog::CatalogError;
+use mykeeper_domain::BackupId;
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::run::RunState;
+use std::collections::BTreeMap;
+use tokio::time::Instant;
+
+/// How long it is remembered.
+const REMEMBERED: TimeDelta = TimeDelta::days(7);
+/// What stands in the way of so many may stand in the way of all, each of which is read before it shows.
+const MOST: usize = 5;
+
+/// What could not be tried, before and in this run.
+#[derive(Debug, Default)]
+pub(super) struct Untried {
+    /// Until when it is remembered of which set.
+    before: BTreeMap<BackupId, DateTime<Utc>>,
+    now: Vec<(BackupId, JobError)>,
+}
+
+impl Untried {
+    /// # Errors
+    /// The catalog does not answer.
+    pub(super) async fn remembered(context: &RunContext) -> Result<Self, CatalogError> {
+        let prefix = prefix(context);
+        let leases = context
+            .environment
+            .catalog
+            .leases(&prefix, context.clock().now())
+            .await?;
+        let before = leases
+            .into_iter()
+            .filter_map(|lease| Some((lease.name.strip_prefix(&prefix)?.parse().ok()?, lease.until)));
+        Ok(Self {
+            before: before.collect(),
+            now: Vec::new(),
+        })
+    }
+
+    /// Puts those behind all others, the one that was tried last at the end.
+    pub(super) fn put_last(&self, candidates: &mut [Backup]) {
+        candidates.sort_by_key(|backup| self.before.get(&backup.id));
+    }
+
+    /// Enters one of this run.
+    ///
+    /// # Errors
+    /// No other can be tried in this run.
+    pub(super) async fn enter(
+        &mut self,
+        context: &RunContext,
+        id: BackupId,
+        error: JobError,
+    ) -> Result<(), JobError> {
+        let is_over = context
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        if context.cancel.is_cancelled() && !is_over {
+            return Err(error);
+        }
+        note(context, id).await;
+        context.say(format!("set {id} could not be tried: {}", error.reason));
+        self.now.push((id, error));
+        if is_over || self.now.len() >= MOST {
+            return self.take().map_or(Ok(()), Err);
+        }
+        Ok(())
+    }
+
+    /// What comes of a run that ended with `result`.
+    pub(super) fn join(self, result: JobResult) -> JobResult {
+        if self.now.is_empty() {
+            return result;
+        }
+        let notes = first_few(&self.now.iter().map(told).collect::<Vec<_>>());
+        match result {
+            Ok(report) => Ok(JobReport {
+                state: RunState::Warned,
+                summary: format!("{}; {notes}", report.summary),
+                bk_id: report.bk_id,
+            }),
+            Err(error) => Err(JobError {
+                reason: format!("{}; {notes}", error.reason),
+                ..error
+            }),
+        }
+    }
+
+    /// All of this run as one error: the first, with what there is to say of the others.
+    pub(super) fn take(&mut self) -> Option<JobError> {
+        let retry = self.now.iter().any(|(_, error)| error.retry);
+        let mut all = std::mem::take(&mut self.now).into_iter();
+        let (_, first) = all.next()?;
+        let others: Vec<String> = all.map(|other| told(&other)).collect();
+        let reason = match others.as_slice() {
+            [] => first.reason,
+            others => format!("{}; {}", first.reason, first_few(others)),
+        };
+        Some(JobError {
+            reason,
+            retry,
+            ..first
+        })
+    }
+}
+
+fn told((id, error): &(BackupId, JobError)) -> String {
+    format!("set {id} could not be tried: {}", error.reason)
+}
+
+fn prefix(context: &RunContext) -> String {
+    format!("untried:{}:", context.environment.node)
+}
+
+/// Notes that a set could not be tried. Without the note it is tried in its turn.
+async fn note(context: &RunContext, id: BackupId) {
+    let now = context.clock().now();
+    let until = now
+        .checked_add_signed(REMEMBERED)
+        .unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let name = format!("{}{id}", prefix(context));
+    let holder = context.environment.node.to_string();
+    let noted = context
+        .environment
+        .catalog
+        .acquire_lease(&name, &holder, now, until)
+        .await;
+    if let Err(error) = noted {
+        tracing::warn!(set = %id, %error, "that a set could not be tried is not noted");
+    }
+}
+
+/// Forgets it: the set has a verdict.
+pub(super) async fn forget(context: &RunContext, id: BackupId) {
+    let name = format!("{}{id}", prefix(context));
+    let holder = context.environment.node.to_string();
+    if let Err(error) = context.environment.catalog.release_lease(&name, &holder).await {
+        tracing::warn!(set = %id, %error, "a note of a set that could not be tried stays");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn untried(errors: Vec<JobError>) -> Untried {
+        Untried {
+            before: BTreeMap::new(),
+            now: errors
+                .into_iter()
+                .map(|error| (BackupId::generate(), error))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_tried_is_told_beside_what_was() {
+        let report = JobReport::done("set a is proven", None);
+        let none = untried(Vec::new());
+        assert_eq!(none.join(Ok(report.clone())), Ok(report.clone()));
+        let one = untried(vec![JobError::fatal("no room")]);
+        let joined = one.join(Ok(report)).unwrap();
+        assert_eq!(joined.state, RunState::Warned);
+        assert!(joined.summary.starts_with("set a is proven; set ") && joined.summary.ends_with("no room"));
+    }
+
+    #[test]
+    fn where_none_could_be_tried_one_that_may_pass_is_enough_for_another_attempt() {
+        assert_eq!(untried(Vec::new()).take(), None);
+        let error = untried(vec![JobError::fatal("no room"), JobError::passing("hung")])
+            .take()
+            .unwrap();
+        assert!(error.retry);
+        assert!(error.reason.starts_with("no room; set ") && error.reason.ends_with("hung"));
+    }
+}
