@@ -136,36 +136,35 @@ impl<'a> Load<'a> {
     }
 
     async fn make_databases(&self) -> Result<(), ToolError> {
-        let mut pieces: VecDeque<Piece> = VecDeque::new();
+        // Answered once the client has logged in: nothing is touched before.
+        let mut pieces = VecDeque::from([Piece::Text(mark(";"))]);
         let mut names: Vec<&String> = Vec::new();
         for (database, files) in &self.layout.databases {
             pieces.push_back(Piece::Text(self.making(database, files).await?));
             pieces.push_back(Piece::Text(mark(";")));
             names.push(database);
         }
-        let made = Mutex::new(0_usize);
-        let count = || *made.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = |index: usize| {
-            if let Some(name) = names.get(index)
-                && self.drops(name)
-            {
-                self.standing.drops(name);
-            }
-        };
-        begin(0);
+        // How many are made; `None` before the client has logged in.
+        let made: Mutex<Option<usize>> = Mutex::default();
+        let lock = || made.lock().unwrap_or_else(PoisonError::into_inner);
         let refusal = self
             .client
             .feed(&self.env.cancel, &mut || pieces.pop_front(), &|heard| {
                 if let Heard::Mark = heard {
-                    if let Some(name) = names.get(count()) {
+                    let before = *lock();
+                    if let Some(name) = before.and_then(|before| names.get(before)) {
                         self.standing.made(name);
                     }
-                    *made.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                    begin(count());
+                    let now = before.map_or(0, |before| before + 1);
+                    *lock() = Some(now);
+                    if let Some(name) = names.get(now).filter(|name| self.drops(name)) {
+                        self.standing.drops(name);
+                    }
                 }
             })
             .await?;
-        match (refusal, names.get(count())) {
+        let count = lock().unwrap_or(0);
+        match (refusal, names.get(count)) {
             (None, None) => Ok(()),
             (refusal, name) => Err(self.refused(
                 &format!("make database {}", name.map_or("", |name| name)),

@@ -44,6 +44,15 @@ impl Stage {
     }
 
     async fn put_into(&self, connection: &ServerConnection) -> Result<Restored, ToolError> {
+        self.put_by(connection, connection).await
+    }
+
+    /// Looks at the server over one connection, and loads over another.
+    async fn put_by(
+        &self,
+        look: &ServerConnection,
+        connection: &ServerConnection,
+    ) -> Result<Restored, ToolError> {
         let supervisor = supervisor();
         let env = ToolEnv {
             supervisor: &supervisor,
@@ -80,7 +89,7 @@ impl Stage {
         let scope = Scope::whole(self.dump.databases.clone());
         let checked = check_set(&set, &scope, &env).await?;
         assert_eq!(checked.differences, []);
-        let target = look_at_target(connection, &scope.names_there()).await?;
+        let target = look_at_target(look, &scope.names_there()).await?;
         let request = RestoreRequest {
             set,
             scope: &scope,
@@ -200,6 +209,25 @@ async fn a_row_that_the_server_does_not_take_is_an_error_that_names_its_file() {
     let log = stage.log.text();
     assert!(log.contains("big: half done: "), "{log}");
     assert!(!log.contains("INSERT INTO"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_log_in_has_dropped_nothing() {
+    let server = Server::start();
+    server.sql("CREATE DATABASE d; CREATE TABLE d.t (id INT); INSERT INTO d.t VALUES (1)");
+    let mut stage = Stage::of(&server, &["d"]).await;
+    stage.overwrite = true;
+    let admin = server.admin();
+    let error = stage
+        .put_by(&admin, &server.connection("dba", "wrong"))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("Access denied"), "{error}");
+    let log = stage.log.text();
+    assert!(log.contains("d: untouched") && !log.contains("dropped"), "{log}");
+    assert_eq!(server.sql("SELECT * FROM d.t"), "1\n");
+    stage.put_into(&admin).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
