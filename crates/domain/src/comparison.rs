@@ -34,17 +34,24 @@ impl DatabaseInventory {
                     list.differ(format!("{kind} {object}"), PRESENT, MISSING);
                 }
                 for object in came_back.difference(expected) {
-                    list.differ(format!("{kind} {object}"), ABSENT, PRESENT);
+                    self.refuse(format!("{kind} {object}"), &mut list);
                 }
             }
         }
         if coverage.triggers {
             list.triggers(&self.triggers, &found.triggers);
+            let more = found
+                .triggers
+                .keys()
+                .filter(|trigger| !self.triggers.contains_key(*trigger));
+            for trigger in more {
+                self.refuse(format!("trigger {trigger}"), &mut list);
+            }
         }
         if coverage.schemas {
             for table in found.tables.keys() {
                 if !self.tables.contains_key(table) {
-                    list.differ(format!("table {table}"), ABSENT, PRESENT);
+                    self.refuse(format!("table {table}"), &mut list);
                 }
             }
         }
@@ -66,6 +73,13 @@ impl DatabaseInventory {
             }
         }
         list.differences
+    }
+
+    /// An object too many, unless it may be there.
+    fn refuse(&self, object: String, list: &mut List<'_>) {
+        if !self.unsettled.contains(&object) {
+            list.differ(object, ABSENT, PRESENT);
+        }
     }
 
     /// Kinds of objects that are known by their names alone.
@@ -112,20 +126,13 @@ impl DatabaseInventory {
         }
     }
 
-    /// Forgets how objects are defined that were not asked for, or are no longer there.
+    /// Forgets how objects are defined that were not asked for, or are no longer there; and what may be there of the
+    /// kinds that were not asked for.
     pub fn forget_definitions(&mut self, coverage: Coverage) {
         let mut definitions = std::mem::take(&mut self.definitions);
-        definitions.retain(|object, _| {
-            let covered = match object.split_once(' ').map_or("", |(kind, _)| kind) {
-                "table" | "view" | "sequence" => coverage.schemas,
-                "trigger" => coverage.triggers,
-                "procedure" | "function" => coverage.routines,
-                "event" => coverage.events,
-                _ => false,
-            };
-            covered && self.holds(object)
-        });
+        definitions.retain(|object, _| coverage.covers(object) && self.holds(object));
         self.definitions = definitions;
+        self.unsettled.retain(|object| coverage.covers(object));
     }
 }
 
@@ -208,9 +215,6 @@ impl List<'_> {
                 Some(other) => self.same(&format!("trigger {trigger}"), table, other),
             }
         }
-        for trigger in found.keys().filter(|trigger| !expected.contains_key(*trigger)) {
-            self.differ(format!("trigger {trigger}"), ABSENT, PRESENT);
-        }
     }
 }
 
@@ -273,6 +277,47 @@ mod tests {
                 "shop: trigger tr: expected present, found missing",
             ]
         );
+    }
+
+    #[test]
+    fn what_came_or_went_meanwhile_is_neither_demanded_nor_forbidden() {
+        let mut expected = shop();
+        let mut found = shop();
+        for object in [
+            "procedure p",
+            "function f",
+            "event once",
+            "trigger pt_osc",
+            "view v",
+        ] {
+            expected.unsettled.insert(object.into());
+        }
+        assert_eq!(expected.differences("shop", &found, Coverage::ALL), []);
+        found.procedures.insert("p".into());
+        found.functions.insert("f".into());
+        found.events.insert("once".into());
+        found.triggers.insert("pt_osc".into(), "orders".into());
+        assert_eq!(expected.differences("shop", &found, Coverage::ALL), []);
+        found.procedures.insert("f".into());
+        found.triggers.insert("p".into(), "orders".into());
+        let lines: Vec<String> = expected
+            .differences("shop", &found, Coverage::ALL)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "shop: procedure f: expected absent, found present",
+                "shop: trigger p: expected absent, found present",
+            ]
+        );
+        expected.forget_definitions(Coverage {
+            triggers: false,
+            schemas: false,
+            ..Coverage::ALL
+        });
+        assert_eq!(expected.unsettled.len(), 3);
     }
 
     #[test]

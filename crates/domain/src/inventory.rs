@@ -77,6 +77,9 @@ pub struct DatabaseInventory {
     /// `columns of table orders`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub dumper_checksums: BTreeMap<String, String>,
+    /// Objects, by kind and name, that came or went while the set was made: it may hold them or not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unsettled: BTreeSet<String>,
 }
 
 /// What kinds of object a set holds, as the dump was asked for.
@@ -103,6 +106,17 @@ impl Coverage {
         routines: true,
         events: true,
     };
+
+    /// Whether an object, by kind and name, was asked for: `trigger t`.
+    pub fn covers(self, object: &str) -> bool {
+        match object.split_once(' ').map_or("", |(kind, _)| kind) {
+            "table" | "view" | "sequence" => self.schemas,
+            "trigger" => self.triggers,
+            "procedure" | "function" => self.routines,
+            "event" => self.events,
+            _ => false,
+        }
+    }
 }
 
 impl DatabaseInventory {
@@ -115,6 +129,22 @@ impl DatabaseInventory {
             && self.procedures.is_empty()
             && self.functions.is_empty()
             && self.events.is_empty()
+    }
+}
+
+impl DatabaseInventory {
+    /// Each object by kind and name: `trigger t`.
+    fn objects(&self) -> BTreeSet<String> {
+        let of = |kind: &'static str| move |name: &String| format!("{kind} {name}");
+        let tables = self.tables.keys().map(of("table"));
+        tables
+            .chain(self.views.iter().map(of("view")))
+            .chain(self.sequences.iter().map(of("sequence")))
+            .chain(self.triggers.keys().map(of("trigger")))
+            .chain(self.procedures.iter().map(of("procedure")))
+            .chain(self.functions.iter().map(of("function")))
+            .chain(self.events.iter().map(of("event")))
+            .collect()
     }
 }
 
@@ -139,7 +169,7 @@ impl Inventory {
         is_known.then_some(volume)
     }
 
-    /// What is in both: what a change in mid-dump cannot be blamed for.
+    /// What is in both: what a change in mid-dump cannot be blamed for. What is in one alone is unsettled.
     ///
     /// Taken from `self`, less what `later` no longer has.
     pub fn stable_part(&self, later: &Self) -> Self {
@@ -169,6 +199,10 @@ impl Inventory {
                     facts.auto_increment = None;
                 }
             }
+            let mut unsettled = before.objects();
+            unsettled.extend(after.objects());
+            unsettled.retain(|object| !both.holds(object));
+            both.unsettled = unsettled;
             databases.insert(name.clone(), both);
         }
         Self {
@@ -209,7 +243,37 @@ mod tests {
         };
         let mut after = before.clone();
         after.databases.get_mut("shop").unwrap().tables.clear();
-        assert!(before.stable_part(&after).databases["shop"].tables.is_empty());
+        let stable = &before.stable_part(&after).databases["shop"];
+        assert!(stable.tables.is_empty());
+        assert_eq!(stable.unsettled, BTreeSet::from(["table orders".to_owned()]));
         assert!(before.stable_part(&Inventory::default()).databases.is_empty());
+    }
+
+    #[test]
+    fn what_came_or_went_in_mid_dump_is_unsettled() {
+        let before = Inventory {
+            databases: BTreeMap::from([("shop".into(), shop())]),
+            ..Inventory::default()
+        };
+        let mut after = before.clone();
+        let changed = after.databases.get_mut("shop").unwrap();
+        changed.events.clear();
+        changed.procedures.insert("p".into());
+        changed.triggers.insert("tr".into(), "customers".into());
+        changed
+            .triggers
+            .insert("pt_osc_shop_orders_ins".into(), "orders".into());
+        let stable = &before.stable_part(&after).databases["shop"];
+        assert!(stable.triggers.is_empty() && stable.procedures.is_empty() && stable.events.is_empty());
+        assert_eq!(
+            stable.unsettled.iter().collect::<Vec<_>>(),
+            [
+                "event ev",
+                "procedure p",
+                "trigger pt_osc_shop_orders_ins",
+                "trigger tr"
+            ]
+        );
+        assert!(before.stable_part(&before).databases["shop"].unsettled.is_empty());
     }
 }

@@ -121,7 +121,8 @@ pub(super) async fn judge(
             asked = ask_after(request, (!dumped.options.changes_definitions(), &mut warnings)) => asked,
         };
         match asked {
-            Ok((later, probe)) => {
+            Ok((mut later, probe)) => {
+                dumped.options.scope(&mut later);
                 dumped.stable = dumped.stable.stable_part(&later);
                 after = Some(probe);
                 checksums = take_checksums((request, env), dumped.before.bracket.take(), &mut warnings).await;
@@ -315,9 +316,10 @@ fn enter_checksums(inventory: &mut Inventory, before: &Inventory, verdict: &Verd
             continue;
         };
         let was = before.databases.get(database);
-        let is_untouched =
-            was.is_some_and(|was| !was.definitions.is_empty() && was.definitions == content.definitions);
+        let is_untouched = content.unsettled.is_empty()
+            && was.is_some_and(|was| !was.definitions.is_empty() && was.definitions == content.definitions);
         let is_stable = |what: &str| match what.split_once(" of table ") {
+            Some(("triggers", _)) => is_untouched,
             Some((_, table)) => content.definitions.contains_key(&format!("table {table}")),
             None if what.starts_with("view ") => content.definitions.contains_key(what),
             None => what == "database" || (options.is_whole() && is_untouched),
@@ -374,6 +376,11 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
                     facts.content = Some(content.content.to_string());
                     facts.content_columns.clone_from(&content.columns);
                 }
+            }
+        }
+        for (database, objects) in &verdict.passing {
+            if let Some(content) = inventory.databases.get_mut(database) {
+                content.unsettled.extend(objects.iter().cloned());
             }
         }
         enter_checksums(&mut inventory, &before.found.inventory, verdict, &options);

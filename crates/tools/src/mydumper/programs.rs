@@ -12,6 +12,18 @@ pub(super) enum Kind {
     Trigger,
 }
 
+impl Kind {
+    /// As the inventory calls it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Procedure => "procedure",
+            Self::Function => "function",
+            Self::Event => "event",
+            Self::Trigger => "trigger",
+        }
+    }
+}
+
 const KINDS: [(&str, Kind); 4] = [
     ("PROCEDURE", Kind::Procedure),
     ("FUNCTION", Kind::Function),

@@ -61,6 +61,9 @@ pub(crate) struct Verdict {
     pub(crate) contents: BTreeMap<TableName, FileContent>,
     /// What mydumper took on the server.
     pub(crate) checksums: DumperChecksums,
+    /// Routines, events and triggers by database that the files create and the server had neither before nor after, by
+    /// kind and name.
+    pub(crate) passing: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// One part's files, matched with what they are about.
@@ -180,6 +183,7 @@ impl<'a> PartFiles<'a> {
             self.judge_schemas(&mut verdict);
         }
         self.judge_programs(&mut verdict);
+        verdict.passing = self.passing();
         if self.facts.options.coverage.data {
             self.judge_data(emptiness, &mut verdict);
         }

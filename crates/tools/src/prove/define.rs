@@ -4,6 +4,7 @@ use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::layout::SetFile;
 use super::load::{Loaded, Restore};
 use crate::error::ToolError;
+use mykeeper_domain::inventory::Inventory;
 use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,7 +107,10 @@ impl Restore<'_> {
         failed: &[(&String, &String, Complaint)],
         loaded: &mut BTreeMap<String, Loaded>,
     ) -> BTreeSet<(String, String)> {
-        let mut excused: BTreeSet<(&str, &str)> = BTreeSet::new();
+        // A table or view that came or went while the set was made is not restored.
+        let evidence = self.request.evidence;
+        let mut excused =
+            evidence.map_or_else(BTreeSet::new, |evidence| unsettled_bases(&evidence.inventory));
         loop {
             let before = excused.len();
             for (database, view, complaint) in failed {
@@ -140,9 +144,11 @@ impl Restore<'_> {
                 state.view_complaints.push(complaint.to_string());
             }
         }
-        excused
-            .into_iter()
-            .map(|(database, view)| (database.to_owned(), view.to_owned()))
+        let views = failed
+            .iter()
+            .map(|(database, view, _)| ((*database).clone(), (*view).clone()));
+        views
+            .filter(|(database, view)| excused.contains(&(database.as_str(), view.as_str())))
             .collect()
     }
 
@@ -223,6 +229,21 @@ pub(crate) enum Excuse<'a> {
     View,
     /// It stands on what lies in a database that is not held: that, or a table with its database before a dot.
     Elsewhere(&'a str),
+}
+
+/// Tables and views by database that came or went while the set was made: they are not restored, nor is what stands
+/// upon them.
+pub(crate) fn unsettled_bases(inventory: &Inventory) -> BTreeSet<(&str, &str)> {
+    let databases = inventory.databases.iter();
+    databases
+        .flat_map(|(database, content)| {
+            let bases = content.unsettled.iter().filter_map(|object| {
+                let (kind, name) = object.split_once(' ')?;
+                ["table", "view"].contains(&kind).then_some(name)
+            });
+            bases.map(move |name| (database.as_str(), name))
+        })
+        .collect()
 }
 
 /// Whether what is missing lies in a database that the set does not hold, or is itself excused.

@@ -7,6 +7,7 @@ use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use crate::mydumper::parse_version;
 use crate::probe::{DATABASE_COLLATION, ServerVersion, without_secrets};
+use mykeeper_domain::counted;
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
@@ -24,6 +25,9 @@ const SYSTEM_NOISE: [&str; 6] = [
     "gtid_slave_pos",
     "transaction_registry",
 ];
+
+/// Objects named in one line.
+const MAX_NAMED: usize = 10;
 
 const TABLE: &str = r"(?i)^\s*CREATE TABLE (?:IF NOT EXISTS )?`((?:[^`]|``)+)`";
 
@@ -66,6 +70,27 @@ pub(crate) async fn expect(
             .retain(|view| files.views.iter().any(|(name, _)| name == view));
     }
     Ok(Expected { databases, coverage })
+}
+
+/// What came or went while the set was made, a line for each database, for people: it is not compared.
+pub(super) fn uncompared(expected: &Expected) -> Vec<String> {
+    let databases = expected.databases.iter();
+    databases
+        .filter_map(|(database, content)| {
+            let names: Vec<&str> = content.unsettled.iter().map(String::as_str).collect();
+            let (first, more) = names.split_at(names.len().min(MAX_NAMED));
+            let more = match more.len() {
+                0 => String::new(),
+                more => format!(" and {}", counted(more, "more object", "more objects")),
+            };
+            (!first.is_empty()).then(|| {
+                format!(
+                    "{database}: not compared, as it came or went while the set was made: {}{more}",
+                    first.join(", ")
+                )
+            })
+        })
+        .collect()
 }
 
 /// A definition reads otherwise in a server of another series, that of a table even in another release of the same:

@@ -166,8 +166,10 @@ impl Feeder {
                     self.define(&statement, &session, &own).await?
                 }
             };
-            let is_harmless =
-                |code| self.is_foreign && CANNOT_BE_SET.contains(&code) && is_setting(&statement);
+            let is_harmless = |code| {
+                (self.is_foreign && CANNOT_BE_SET.contains(&code) && is_setting(&statement))
+                    || is_unsettled(&written, &statement, manner)
+            };
             if let Some((code, message)) = answer.filter(|(code, _)| !is_harmless(*code)) {
                 complaints.push(complain(code, format!("ERROR {code}: {message}")));
                 if is_rows {
@@ -268,6 +270,20 @@ impl Feeder {
         self.execute(b"SET SESSION sql_mode=''").await?;
         Ok(answer)
     }
+}
+
+/// Whether a statement creates what came or went while the set was made: what it stands on need not be there.
+fn is_unsettled(written: &Written, statement: &[u8], manner: Manner<'_>) -> bool {
+    let Manner::Definitions {
+        known: Some(known), ..
+    } = manner
+    else {
+        return false;
+    };
+    !known.unsettled.is_empty()
+        && written
+            .object(statement)
+            .is_some_and(|object| known.unsettled.contains(&object))
 }
 
 /// Whether a statement sets what those behind it are read in.

@@ -16,11 +16,11 @@ use super::unit::{Unit, event_name, event_pattern, own_settings, read_unit};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use crate::prove::define::is_excused;
+use crate::prove::define::{is_excused, unsettled_bases};
 use crate::prove::feed::{Complaint, MODES, SYNTAX_ERROR, is_setting};
 use crate::prove::layout::{Layout, SetFile};
 use crate::prove::written::Written;
-use heard::{note, note_code};
+use heard::{Outcome, note, note_code};
 use mykeeper_domain::inventory::Inventory;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -53,15 +53,6 @@ pub(super) struct Complaints {
 
 /// Where a statement stands: unit, statement.
 type Place = (usize, usize);
-
-/// What came of some units.
-#[derive(Debug, Default)]
-struct Outcome {
-    /// By unit.
-    refused: Vec<(usize, Complaint)>,
-    /// By statement.
-    notes: Vec<(Place, String)>,
-}
 
 /// Where a client takes up.
 #[derive(Clone, Copy, Debug, Default)]
@@ -238,7 +229,12 @@ impl<'a> Definer<'a> {
                     ""
                 };
                 let text = format!("{first}{}{}", refusal.text, hint(refusal.code));
-                outcome.refused.push((place.0, Complaint { text, ..refusal }));
+                let list = if self.is_unsettled(units.get(place.0), statement) {
+                    &mut outcome.unsettled
+                } else {
+                    &mut outcome.refused
+                };
+                list.push((place.0, Complaint { text, ..refusal }));
             }
             from = From {
                 place: (place.0, place.1 + 1),
@@ -246,6 +242,16 @@ impl<'a> Definer<'a> {
             };
         }
         Ok(outcome)
+    }
+
+    /// Whether a statement creates what came or went while the set was made: what it stands on need not be there.
+    fn is_unsettled(&self, unit: Option<&Unit>, statement: &[u8]) -> bool {
+        let content = self.known.zip(unit);
+        let content = content.and_then(|(known, unit)| known.databases.get(&unit.database));
+        let object = self.written.object(statement);
+        content
+            .zip(object)
+            .is_some_and(|(content, object)| content.unsettled.contains(&object))
     }
 
     /// What one client is fed with: text, and the place that is done when it is.
@@ -420,32 +426,6 @@ mod tests {
                 "{statement}"
             );
         }
-    }
-
-    #[test]
-    fn missing_definers_are_counted_once_a_definition() {
-        let unit = Unit {
-            database: "shop".into(),
-            view: None,
-            path: "f".into(),
-            statements: vec![],
-        };
-        let line = "Note (Code 1449): The user specified as a definer ('app'@'%') does not exist".to_owned();
-        let outcome = Outcome {
-            refused: vec![(
-                0,
-                Complaint {
-                    path: "f".into(),
-                    code: 1,
-                    text: "no".into(),
-                },
-            )],
-            notes: vec![((0, 1), line.clone()), ((0, 1), line.clone()), ((0, 2), line)],
-        };
-        let (mut loaded, mut definers) = (Loaded::default(), BTreeMap::new());
-        note(&[unit], &outcome, (&mut loaded, &mut definers));
-        assert_eq!(definers, BTreeMap::from([("'app'@'%'".to_owned(), 2)]));
-        assert_eq!(loaded.complaints["shop"].refusals, ["f: no"]);
     }
 
     #[test]

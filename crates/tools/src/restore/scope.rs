@@ -73,6 +73,12 @@ impl Scope {
             part.procedures.clear();
             part.functions.clear();
             part.events.clear();
+            let is_part = |object: &String| match object.split_once(' ') {
+                Some(("table" | "view" | "sequence", name)) => tables.contains(name),
+                Some((kind, _)) => kind == "trigger",
+                None => false,
+            };
+            part.unsettled.retain(is_part);
             part.dumper_checksums.retain(|what, _| {
                 what.split_once(" of table ")
                     .is_some_and(|(_, table)| tables.contains(table))

@@ -1,12 +1,11 @@
 //! `CHECKSUM TABLE` of the source finds what the dump never had.
 
 use crate::bench::Bench;
-use crate::prove_sets::{Asked, How, Set, against, make_set, make_set_by, prove, sql};
+use crate::prove_sets::{Asked, How, Set, against, client, make_set, make_set_by, prove, sql, stand_in};
 use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::job::Consistency;
 use mykeeper_tools::sandbox::ThrowawayServer;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 const HOW: How = How {
@@ -56,22 +55,6 @@ async fn settle() {
     tokio::time::sleep(Duration::from_millis(1_100)).await;
 }
 
-/// A mydumper that dumps, does something, and only then writes into the set's folder.
-fn stand_in(bench: &Bench, name: &str, work: &str) -> PathBuf {
-    let path = bench.path().join(name);
-    let script = format!(
-        "#!/bin/bash\ncase $1 in --version|--help) exec mydumper \"$@\";; esac\nwords=()\n\
-         for word; do case $word in --outputdir=*) out=${{word#*=}}; there={folder}/{name}.out; \
-         words+=(--outputdir=$there);; *) words+=(\"$word\");; esac; done\n\
-         mydumper \"${{words[@]}}\" || exit\n{work}\nmetadata=$there/metadata\n\
-         for file in $there/*; do [ $file = $metadata ] || cp $file $out/; done\ncp $metadata $out/\n",
-        folder = bench.path().display(),
-    );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
 fn checksum<'s>(set: &'s Set, table: &str) -> &'s SourceChecksum {
     let facts = &set.evidence.inventory.databases["shop"].tables[table];
     facts.checksum.as_ref().unwrap()
@@ -106,20 +89,17 @@ async fn a_row_that_the_dump_never_had_fails_the_proof_and_one_that_came_and_wen
         why(&good, "rough"),
         "column `f` is a FLOAT, of which a dump does not hold every digit"
     );
-    let drop_row = stand_in(&bench, "drops", "sed -i '/^(77,/d' $there/shop.orders.sql");
+    let drop_row = stand_in(&bench, "drops", ("", "sed -i '/^(77,/d' $there/shop.orders.sql"));
     let damaged = make_set_by(&drop_row, &source, &bench.path().join("damaged"), (HOW, false)).await;
     assert_eq!(
         damaged.evidence.inventory.databases["shop"].tables["orders"].rows,
         Some(499)
     );
-    let client = format!(
-        "mariadb --no-defaults -uroot -S{} shop",
-        source.socket().display()
-    );
     let work = format!(
-        "{client} -e \"INSERT INTO packed VALUES (9,'x'); DELETE FROM packed WHERE id=9; INSERT INTO altered VALUES (5, 9)\""
+        "{} \"INSERT INTO packed VALUES (9,'x'); DELETE FROM packed WHERE id=9; INSERT INTO altered VALUES (5, 9)\"",
+        client(&source, "shop")
     );
-    let busy = stand_in(&bench, "busy", &work);
+    let busy = stand_in(&bench, "busy", ("", &work));
     settle().await;
     let changed = make_set_by(&busy, &source, &bench.path().join("changed"), (HOW, false)).await;
     source.stop().await;

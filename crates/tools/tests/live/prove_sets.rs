@@ -18,6 +18,7 @@ use mykeeper_tools::probe::Probe;
 use mykeeper_tools::prove::{ProveRequest, prove_by_restore, prove_set};
 use mykeeper_tools::sandbox::ThrowawayServer;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -199,6 +200,31 @@ pub(crate) async fn make_set_by(
         files: manifest(dir),
         warnings: dumped.warnings,
     }
+}
+
+/// A mydumper that does something, dumps, does something more, and only then writes into the set's folder. The dumped
+/// files lie in `$there` meanwhile.
+pub(crate) fn stand_in(bench: &Bench, name: &str, (before, after): (&str, &str)) -> PathBuf {
+    let path = bench.path().join(name);
+    let script = format!(
+        "#!/bin/bash\ncase $1 in --version|--help) exec mydumper \"$@\";; esac\nwords=()\n\
+         for word; do case $word in --outputdir=*) out=${{word#*=}}; there={folder}/{name}.out; \
+         words+=(--outputdir=$there);; *) words+=(\"$word\");; esac; done\n{before}\n\
+         mydumper \"${{words[@]}}\" || exit\n{after}\nmetadata=$there/metadata\n\
+         for file in $there/*; do [ $file = $metadata ] || cp $file $out/; done\ncp $metadata $out/\n",
+        folder = bench.path().display(),
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// A shell's words for a client of this server, in this database, that carries out what follows them.
+pub(crate) fn client(server: &ThrowawayServer, database: &str) -> String {
+    format!(
+        "mariadb --no-defaults -uroot -S{} {database} -e",
+        server.socket().display()
+    )
 }
 
 impl Set {

@@ -2,7 +2,8 @@
 
 use super::{PartFiles, Verdict};
 use crate::mydumper::programs::{self, Kind};
-use std::collections::{BTreeMap, HashMap};
+use mykeeper_domain::inventory::DatabaseInventory;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 impl<'a> PartFiles<'a> {
     pub(super) fn judge_schemas(&self, verdict: &mut Verdict) {
@@ -176,5 +177,39 @@ impl<'a> PartFiles<'a> {
                 .reasons
                 .push(self.lack(&format!("{actual} does not hold {object}")));
         }
+    }
+
+    /// What the files of routines, events and triggers create and the server had neither before nor after: mydumper 0.10
+    /// writes them behind all rows, which may be hours after it was asked what there is.
+    pub(super) fn passing(&self) -> BTreeMap<String, BTreeSet<String>> {
+        const ENDINGS: [&str; 2] = ["-schema-post.sql", "-schema-triggers.sql"];
+        let mut owners: Vec<(&str, &String, &DatabaseInventory)> = self
+            .contents()
+            .map(|(database, content)| (self.database_in_files(database), database, content))
+            .collect();
+        // A database may be called as another and its table.
+        owners.sort_by_key(|(in_files, ..)| std::cmp::Reverse(in_files.len()));
+        let mut passing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (plain, actual) in &self.present {
+            let Some(stem) = ENDINGS.iter().find_map(|ending| plain.strip_suffix(ending)) else {
+                continue;
+            };
+            let owner = owners.iter().find(|(in_files, ..)| {
+                let rest = stem.strip_prefix(in_files);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            });
+            let (Some((_, database, content)), Some(Ok(digest))) = (owner, self.facts.digests.get(*actual))
+            else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(digest.text.as_deref().unwrap_or_default());
+            let objects = programs::created(&text)
+                .into_iter()
+                .map(|(kind, name)| format!("{} {name}", kind.word()));
+            let passing = passing.entry((*database).clone()).or_default();
+            passing.extend(objects.filter(|object| !content.holds(object)));
+        }
+        passing.retain(|_, objects| !objects.is_empty());
+        passing
     }
 }

@@ -1,6 +1,6 @@
 //! Views, in whatever order they stand upon each other.
 
-use super::{Complaint, Definer, Loaded, Outcome, Unit, is_excused, note};
+use super::{Complaint, Definer, Loaded, Outcome, Unit, is_excused, note, unsettled_bases};
 use crate::error::ToolError;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,8 @@ impl Definer<'_> {
             let before = waiting.len();
             let outcome = self.define(&waiting).await?;
             let views = Outcome {
-                refused: Vec::new(),
                 notes: outcome.notes,
+                ..Outcome::default()
             };
             note(&waiting, &views, (loaded, definers));
             let mut first: BTreeMap<usize, Complaint> = BTreeMap::new();
@@ -45,7 +45,11 @@ impl Definer<'_> {
     /// Tells a view that stands on what was not asked for from one that should be there.
     pub(super) fn judge_views(&self, failed: &[(Unit, Complaint)], loaded: &mut Loaded) {
         let name = |unit: &'_ Unit| unit.view.clone().unwrap_or_default();
-        let mut excused: BTreeSet<(String, String)> = BTreeSet::new();
+        let unsettled = self.known.map_or_else(BTreeSet::new, unsettled_bases);
+        let mut excused: BTreeSet<(String, String)> = unsettled
+            .into_iter()
+            .map(|(database, base)| (database.to_owned(), base.to_owned()))
+            .collect();
         loop {
             let before = excused.len();
             for (unit, complaint) in failed {

@@ -1,0 +1,86 @@
+//! Sets of servers whose objects change meanwhile.
+
+use crate::bench::Bench;
+use crate::prove_sets::{Asked, How, against, client, make_set_by, prove, sql, stand_in};
+use mykeeper_domain::job::Consistency;
+use mykeeper_tools::sandbox::ThrowawayServer;
+
+const HOW: How = How {
+    consistency: Consistency::All,
+    compressed: false,
+};
+const OBJECTS: &str = "CREATE DATABASE shop; USE shop;
+CREATE TABLE orders (id INT PRIMARY KEY, note TEXT); INSERT INTO orders VALUES (1, 'a'), (2, 'b');
+CREATE TABLE leaving (id INT); INSERT INTO leaving VALUES (1);
+CREATE TRIGGER on_leaving BEFORE INSERT ON leaving FOR EACH ROW SET NEW.id = NEW.id + 1;
+CREATE VIEW v_leaving AS SELECT id FROM leaving;
+CREATE VIEW v_on_it AS SELECT id FROM v_leaving;
+CREATE PROCEDURE stays() SELECT 1;
+CREATE PROCEDURE leaves() SELECT 2;
+CREATE EVENT once ON SCHEDULE AT '2037-01-01 00:00:00' DO DELETE FROM orders;
+";
+/// Between the first inventory and the dump.
+const BEFORE: &str = "CREATE PROCEDURE comes() SELECT 3; DROP PROCEDURE leaves; \
+                      CREATE TRIGGER pt_osc_shop_orders_ins AFTER INSERT ON orders FOR EACH ROW SET @a = 1; \
+                      CREATE FUNCTION passes() RETURNS INT DETERMINISTIC RETURN 1; CREATE TABLE new (id INT)";
+/// Between the dump and the second inventory.
+const AFTER: &str =
+    "DROP EVENT once; DROP TRIGGER pt_osc_shop_orders_ins; DROP FUNCTION passes; DROP TABLE leaving";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_or_goes_in_mid_dump_fails_no_good_set_and_hides_no_damage() {
+    let bench = Bench::new();
+    let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    sql(&source, OBJECTS);
+    let client = client(&source, "shop");
+    let (before, after) = (format!("{client} '{BEFORE}'"), format!("{client} '{AFTER}'"));
+    let busy = stand_in(&bench, "busy", (&before, &after));
+    let set = make_set_by(&busy, &source, &bench.path().join("set"), (HOW, false)).await;
+    source.stop().await;
+    assert_eq!(set.evidence.parts[0].reasons, [""; 0]);
+    let shop = &set.evidence.inventory.databases["shop"];
+    let unsettled: Vec<&str> = shop.unsettled.iter().map(String::as_str).collect();
+    assert_eq!(
+        unsettled,
+        [
+            "event once",
+            "function passes",
+            "procedure comes",
+            "procedure leaves",
+            "table leaving",
+            "table new",
+            "trigger on_leaving",
+            "trigger pt_osc_shop_orders_ins",
+        ]
+    );
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(against(&proof), [""; 0], "{}", bench.log.text());
+    let uncompared = format!(
+        "shop: not compared, as it came or went while the set was made: {}",
+        unsettled.join(", ")
+    );
+    assert!(proof.warnings.contains(&uncompared), "{:?}", proof.warnings);
+    let log = bench.log.text();
+    for view in ["v_leaving", "v_on_it"] {
+        assert!(
+            log.contains(&format!("view {view} stands on what is not part of the set")),
+            "{log}"
+        );
+    }
+
+    let mut damaged = set.copy(&bench.path().join("damaged"));
+    damaged.rewrite("shop-schema-post.sql", |text| {
+        text.replace("PROCEDURE `stays`", "PROCEDURE `strange`")
+    });
+    damaged.files = crate::prove_sets::manifest(&damaged.dir);
+    let proof = prove(&bench, &damaged, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(
+        against(&proof),
+        [
+            "shop: procedure stays: expected present, found missing",
+            "shop: procedure strange: expected absent, found present"
+        ]
+    );
+}
