@@ -9,9 +9,8 @@ use super::options::DumpOptions;
 use super::verdict::TableName;
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
-use crate::probe::{Changes, Probe};
+use crate::probe::{Changes, Probe, TableTraits, Traits};
 use mykeeper_domain::checksum::{ChecksumLimit, SourceChecksum};
-use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::{Inventory, TableInventory};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,11 +41,13 @@ pub(super) struct Bracket {
 }
 
 /// The options by which this mydumper is asked for checksums of its own; none where the job has a say in it.
-pub(super) fn dumper_options(
-    info: &MydumperInfo,
-    options: &DumpOptions,
-    (limit, inventory): (ChecksumLimit, &Inventory),
-) -> Vec<&'static str> {
+pub(super) fn dumper_options(info: &MydumperInfo, asked: Asked<'_>) -> Vec<&'static str> {
+    let Asked {
+        inventory,
+        options,
+        limit,
+        ..
+    } = asked;
     let has_say = options.passed.iter().any(|option| option.contains("checksum"));
     if has_say || limit == ChecksumLimit::Off || info.version < FIRST_WITH_CHECKSUMS {
         return Vec::new();
@@ -66,37 +67,26 @@ pub(super) fn dumper_options(
 /// Why the checksum of a table is another after a restore, or is not asked for.
 pub(super) fn unfit(
     table: &TableInventory,
-    definition: Option<&Definition>,
+    traits: Option<&TableTraits>,
     limit: ChecksumLimit,
 ) -> Option<String> {
-    let Some(definition) = definition else {
+    let Some(traits) = traits else {
         return Some("how it is defined is not known".to_owned());
     };
-    for (name, value) in &definition.0 {
-        let Some(column) = name.strip_prefix("column ") else {
-            continue;
-        };
-        let why = if value.starts_with("float") {
-            "is a FLOAT, of which a dump does not hold every digit"
-        } else if value.starts_with("json") {
-            "is a JSON, whose numbers come back as another type"
-        } else if value.contains("/* mariadb-5.3 */") || value.contains("/* 5.5 binary format */") {
-            "is of an old format"
-        } else if value.contains(" INVISIBLE") {
-            "is INVISIBLE"
-        } else {
-            continue;
-        };
-        return Some(format!("column {column} {why}"));
-    }
-    let options = definition.0.get("options");
-    if options.is_some_and(|options| options.contains("SYSTEM VERSIONING")) {
-        return Some("a dump leaves its history out".to_owned());
-    }
-    if !limit.admits(table.data_bytes) {
-        return Some("it is larger than the job's \"checksum\" admits".to_owned());
-    }
-    None
+    let too_large = || {
+        let is_too_large = !limit.admits(table.data_bytes);
+        is_too_large.then(|| "it is larger than the job's \"checksum\" admits".to_owned())
+    };
+    traits.unfit.clone().or_else(too_large)
+}
+
+/// What is asked of a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) traits: &'a Traits,
+    pub(super) options: &'a DumpOptions,
+    pub(super) limit: ChecksumLimit,
 }
 
 /// Asks before the dump. `None` where nothing is asked for.
@@ -105,9 +95,14 @@ pub(super) fn unfit(
 /// The server cannot be reached, or does not answer.
 pub(super) async fn take_before(
     connection: &ServerConnection,
-    (inventory, options): (&Inventory, &DumpOptions),
-    limit: ChecksumLimit,
+    asked: Asked<'_>,
 ) -> Result<Option<Bracket>, ToolError> {
+    let Asked {
+        inventory,
+        traits,
+        options,
+        limit,
+    } = asked;
     if limit == ChecksumLimit::Off || !options.coverage.data || options.selective.is_some() {
         return Ok(None);
     }
@@ -123,8 +118,7 @@ pub(super) async fn take_before(
     for (database, content) in &inventory.databases {
         for (table, facts) in &content.tables {
             let name = (database.clone(), table.clone());
-            let definition = content.definitions.get(&format!("table {table}"));
-            match unfit(facts, definition, limit) {
+            match unfit(facts, traits.get(&name), limit) {
                 Some(why) => drop(bracket.reasons.insert(name, why)),
                 None => tables.push((facts.data_bytes.unwrap_or(u64::MAX), name)),
             }
@@ -256,16 +250,12 @@ pub(super) fn untaken(error: &ToolError) -> String {
 }
 
 /// What mydumper took of a table.
-pub(super) fn by_dumper(
-    table: &TableInventory,
-    definition: Option<&Definition>,
-    value: u64,
-) -> SourceChecksum {
+pub(super) fn by_dumper(table: &TableInventory, traits: Option<&TableTraits>, value: u64) -> SourceChecksum {
     let is_of_snapshot = table
         .engine
         .as_deref()
         .is_some_and(|engine| TRANSACTIONAL.iter().any(|one| one.eq_ignore_ascii_case(engine)));
-    match unfit(table, definition, ChecksumLimit::All) {
+    match unfit(table, traits, ChecksumLimit::All) {
         Some(why) => SourceChecksum::NotTaken(why),
         None if is_of_snapshot => SourceChecksum::Exact(value),
         None => SourceChecksum::NotTaken(
@@ -340,32 +330,21 @@ mod tests {
             data_bytes: Some(100),
             ..TableInventory::default()
         };
-        let of = |facts: &[(&str, &str)]| -> Definition {
-            facts
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect()
+        let fit = TableTraits::default();
+        let float = TableTraits {
+            unfit: Some("column `a` is a FLOAT".into()),
+            ..TableTraits::default()
         };
-        for (fact, value, is_fit) in [
-            ("column `a`", "int(11) COMMENT 'float'", true),
-            ("column `a`", "double DEFAULT NULL", true),
-            ("column `a`", "float(7,2) DEFAULT NULL", false),
-            ("column `a`", "json DEFAULT NULL", false),
-            ("column `a`", "datetime /* mariadb-5.3 */ DEFAULT NULL", false),
-            ("column `a`", "int(11) INVISIBLE DEFAULT 4", false),
-            ("options", "ENGINE=InnoDB WITH SYSTEM VERSIONING", false),
-        ] {
-            let why = unfit(&table, Some(&of(&[(fact, value)])), ChecksumLimit::DEFAULT);
-            assert_eq!(why.is_none(), is_fit, "{value}: {why:?}");
-        }
+        assert_eq!(unfit(&table, Some(&fit), ChecksumLimit::DEFAULT), None);
+        assert_eq!(unfit(&table, Some(&float), ChecksumLimit::All), float.unfit);
         assert!(unfit(&table, None, ChecksumLimit::All).is_some());
-        assert!(unfit(&table, Some(&of(&[])), ChecksumLimit::UpTo(99)).is_some());
+        assert!(unfit(&table, Some(&fit), ChecksumLimit::UpTo(99)).is_some());
         let memory = TableInventory {
             engine: Some("MyISAM".into()),
             ..table.clone()
         };
-        assert_eq!(by_dumper(&table, Some(&of(&[])), 9).exact(), Some(9));
-        assert_eq!(by_dumper(&memory, Some(&of(&[])), 9).exact(), None);
+        assert_eq!(by_dumper(&table, Some(&fit), 9).exact(), Some(9));
+        assert_eq!(by_dumper(&memory, Some(&fit), 9).exact(), None);
     }
 
     #[test]
@@ -392,7 +371,13 @@ mod tests {
                 })
                 .collect();
             let options = DumpOptions::read(&info, &jobs).unwrap();
-            dumper_options(&info, &options, (limit, &inventory))
+            let asked = Asked {
+                inventory: &inventory,
+                traits: &Traits::new(),
+                options: &options,
+                limit,
+            };
+            dumper_options(&info, asked)
         };
         let all = ["data-checksums", "routine-checksums"];
         assert_eq!(asked((1, 0, 1), &[], ChecksumLimit::DEFAULT), all);

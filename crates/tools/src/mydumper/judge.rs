@@ -9,7 +9,7 @@ use super::plan::{DumpPlan, PartPlan};
 use super::run::{Before, DumpEnv, DumpRequest, DumpResult, PROGRAM, define};
 use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
 use crate::error::ToolError;
-use crate::probe::{Flavor, LostColumn, Probe, ServerVersion};
+use crate::probe::{Flavor, LostColumn, Probe, ServerVersion, TableTraits, Traits};
 use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
@@ -287,35 +287,32 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verd
     }
 }
 
-/// MySQL keeps numbers in JSON by their type, which their text does not tell: `10.00` may come back as `10.0`.
-fn has_json(content: &DatabaseInventory, table: &str) -> bool {
-    content
-        .definitions
-        .get(&format!("table {table}"))
-        .is_none_or(|definition| {
-            definition
-                .0
-                .iter()
-                .any(|(name, value)| name.starts_with("column ") && value.starts_with("json"))
-        })
+/// What is known of a table that was defined alike before and after.
+fn traits_of<'t>(
+    content: &DatabaseInventory,
+    name: &TableName,
+    traits: &'t Traits,
+) -> Option<&'t TableTraits> {
+    let is_known = content.definitions.contains_key(&format!("table {}", name.1));
+    traits.get(name).filter(|_| is_known)
 }
 
 /// What mydumper itself took, of objects that nobody changed meanwhile.
-fn enter_checksums(inventory: &mut Inventory, before: &Inventory, verdict: &Verdict, options: &DumpOptions) {
-    for ((database, table), value) in &verdict.checksums.data {
-        let Some(content) = inventory.databases.get_mut(database) else {
+fn enter_checksums(inventory: &mut Inventory, before: &Before, verdict: &Verdict, options: &DumpOptions) {
+    for (name, value) in &verdict.checksums.data {
+        let Some(content) = inventory.databases.get_mut(&name.0) else {
             continue;
         };
-        let definition = content.definitions.get(&format!("table {table}"));
-        if let Some(facts) = content.tables.get_mut(table) {
-            facts.checksum = Some(by_dumper(facts, definition, *value));
+        let traits = traits_of(content, name, &before.traits);
+        if let Some(facts) = content.tables.get_mut(&name.1) {
+            facts.checksum = Some(by_dumper(facts, traits, *value));
         }
     }
     for (database, others) in &verdict.checksums.others {
         let Some(content) = inventory.databases.get_mut(database) else {
             continue;
         };
-        let was = before.databases.get(database);
+        let was = before.found.inventory.databases.get(database);
         let is_untouched = content.unsettled.is_empty()
             && was.is_some_and(|was| !was.definitions.is_empty() && was.definitions == content.definitions);
         let is_stable = |what: &str| match what.split_once(" of table ") {
@@ -362,14 +359,17 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
                 rows: verdict.file_rows.get(name).copied(),
             });
         }
-        for ((database, table), rows) in &verdict.rows {
-            let Some(found) = inventory.databases.get_mut(database) else {
+        for (name, rows) in &verdict.rows {
+            let Some(found) = inventory.databases.get_mut(&name.0) else {
                 continue;
             };
-            let reads_back = is_mariadb || !has_json(found, table);
-            if let Some(facts) = found.tables.get_mut(table) {
+            // MySQL keeps numbers in JSON by their type, which their text does not tell: `10.00` may come back as
+            // `10.0`.
+            let traits = traits_of(found, name, &before.traits);
+            let reads_back = is_mariadb || traits.is_some_and(|traits| !traits.has_json);
+            if let Some(facts) = found.tables.get_mut(&name.1) {
                 facts.rows = Some(*rows);
-                let content = verdict.contents.get(&(database.clone(), table.clone()));
+                let content = verdict.contents.get(name);
                 let content =
                     content.filter(|content| content.content.rows == *rows && *rows > 0 && reads_back);
                 if let Some(content) = content {
@@ -383,7 +383,7 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
                 content.unsettled.extend(objects.iter().cloned());
             }
         }
-        enter_checksums(&mut inventory, &before.found.inventory, verdict, &options);
+        enter_checksums(&mut inventory, &before, verdict, &options);
         for (database, table) in &verdict.left_out {
             if let Some(content) = inventory.databases.get_mut(database) {
                 content.tables.remove(table);

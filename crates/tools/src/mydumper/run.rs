@@ -1,6 +1,6 @@
 //! One dump from beginning to end.
 
-use super::checksums::{self, Bracket};
+use super::checksums::{self, Asked, Bracket};
 use super::detect::MydumperInfo;
 use super::judge::{Dumped, judge};
 use super::locked_tables::{emptiness_before, explained};
@@ -13,7 +13,7 @@ use super::verdict::TableName;
 use crate::connection::ServerConnection;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, lost_columns, missing_privileges};
+use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, Traits, lost_columns, missing_privileges};
 use crate::room::KeptBack;
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::counted;
@@ -91,6 +91,8 @@ pub(super) struct Before {
     pub(super) present: Vec<String>,
     pub(super) can_encrypt: bool,
     pub(super) found: Found,
+    /// Of the tables as they are defined before the dump.
+    pub(super) traits: Traits,
     pub(super) emptiness: BTreeMap<TableName, bool>,
     pub(super) missing: Vec<MissingPrivilege>,
     pub(super) lost_columns: Vec<LostColumn>,
@@ -166,12 +168,17 @@ async fn ask_before(
 
 /// The server's checksums are evidence beside that which a dump needs: without them there is a warning.
 async fn take_checksums(request: &DumpRequest<'_>, options: &DumpOptions, before: &mut Before) {
-    let inventory = &before.found.inventory;
-    before.dumper_checksums = checksums::dumper_options(request.info, options, (request.checksum, inventory));
+    let asked = Asked {
+        inventory: &before.found.inventory,
+        traits: &before.traits,
+        options,
+        limit: request.checksum,
+    };
+    before.dumper_checksums = checksums::dumper_options(request.info, asked);
     if before.dumper_checksums.contains(&checksums::DATA) {
         return;
     }
-    match checksums::take_before(request.connection, (inventory, options), request.checksum).await {
+    match checksums::take_before(request.connection, asked).await {
         Ok(bracket) => before.bracket = bracket,
         Err(error) => before.warnings.push(checksums::untaken(&error)),
     }
@@ -216,8 +223,9 @@ async fn ask(
     };
     let mut found = probe.find(request.databases).await?;
     options.scope(&mut found.inventory);
+    let mut traits = Traits::new();
     if !options.changes_definitions() {
-        define(probe, &mut found.inventory, &mut warnings).await?;
+        traits = define(probe, &mut found.inventory, &mut warnings).await?;
         probe.definers(&mut found.inventory).await?;
         warnings.extend(dangling(&found.inventory));
     }
@@ -243,6 +251,7 @@ async fn ask(
         present,
         can_encrypt,
         found,
+        traits,
         emptiness,
         missing,
         lost_columns,
@@ -260,9 +269,10 @@ pub(super) async fn define(
     probe: &mut Probe,
     inventory: &mut Inventory,
     warnings: &mut Vec<String>,
-) -> Result<(), ToolError> {
-    let Err(error) = probe.define(inventory).await else {
-        return Ok(());
+) -> Result<Traits, ToolError> {
+    let error = match probe.define(inventory).await {
+        Ok(traits) => return Ok(traits),
+        Err(error) => error,
     };
     for database in inventory.databases.values_mut() {
         database.definitions.clear();
@@ -270,7 +280,11 @@ pub(super) async fn define(
     warnings.push(format!(
         "how the objects are defined is not known, so a proof compares names and rows alone: {error}"
     ));
-    if probe.is_gone() { Err(error) } else { Ok(()) }
+    if probe.is_gone() {
+        Err(error)
+    } else {
+        Ok(Traits::new())
+    }
 }
 
 /// Definers that the server itself does not have, with the first of what they define.

@@ -5,11 +5,12 @@
 
 mod table;
 
-pub(crate) use table::without_secrets;
+pub(crate) use table::{TableTraits, without_format, without_secrets};
 
 use super::inventory::{DATABASES_PER_QUERY, of_databases};
 use super::{Probe, optional_text, quoted_name, text};
 use crate::error::ToolError;
+use crate::mydumper::TableName;
 use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::Inventory;
 use sqlx::mysql::MySqlRow;
@@ -20,7 +21,11 @@ use table::parse_create_table;
 const MAX_FACT_BYTES: usize = 300;
 /// How `SHOW CREATE TABLE` should write, whatever the server's default.
 const MODE: &str = "SET SESSION sql_mode = '', sql_quote_show_create = 1";
+/// MySQL tells of columns that are kept as before 5.6 only who asks for it; MariaDB and MySQL 9 know no such word.
+const FORMATS: &str = "SET SESSION show_old_temporals = 1";
 
+/// The type of a function.
+const RETURNS: &str = "returns";
 /// The session that an object was written in, which its strings are of and are compared in.
 const CLIENT_CHARSET: &str = "character_set_client";
 const CONNECTION_COLLATION: &str = "collation_connection";
@@ -29,6 +34,9 @@ pub(crate) const DATABASE_COLLATION: &str = "database collation";
 
 /// Where a line of a body ends in a semicolon and a space, which mydumper makes of every semicolon at an end.
 pub(crate) const SPACED_ENDS: &str = "lines that end in a space";
+
+/// Of each table whose definition is known.
+pub(crate) type Traits = BTreeMap<TableName, TableTraits>;
 
 /// A kind of object whose definition is a row of `information_schema`.
 struct Kind {
@@ -81,7 +89,7 @@ const KINDS: [Kind; 4] = [
             "body",
             "definer",
             "sql_mode",
-            "returns",
+            RETURNS,
             "deterministic",
             "data access",
             "security",
@@ -120,11 +128,11 @@ const KINDS: [Kind; 4] = [
 
 impl Probe {
     /// Adds how the objects of an inventory are defined, as far as the account may see it, and the tables' next
-    /// `AUTO_INCREMENT`.
+    /// `AUTO_INCREMENT`. Yields what that means for the tables' values.
     ///
     /// # Errors
     /// [`ToolError::Query`]. A single table that cannot be asked (gone, locked, broken) is left without a definition.
-    pub(crate) async fn define(&mut self, inventory: &mut Inventory) -> Result<(), ToolError> {
+    pub(crate) async fn define(&mut self, inventory: &mut Inventory) -> Result<Traits, ToolError> {
         self.define_renamed(inventory, &BTreeMap::new()).await
     }
 
@@ -134,8 +142,12 @@ impl Probe {
         &mut self,
         inventory: &mut Inventory,
         old_names: &BTreeMap<String, String>,
-    ) -> Result<(), ToolError> {
-        self.raw("say how to write definitions", MODE.to_owned()).await?;
+    ) -> Result<Traits, ToolError> {
+        const ACTION: &str = "say how to write definitions";
+        self.raw(ACTION, MODE.to_owned()).await?;
+        if let (Err(error), true) = (self.raw(ACTION, FORMATS.to_owned()).await, self.is_gone()) {
+            return Err(error);
+        }
         let databases: Vec<String> = inventory.databases.keys().cloned().collect();
         for some in databases.chunks(DATABASES_PER_QUERY) {
             for kind in &KINDS {
@@ -181,7 +193,12 @@ impl Probe {
                 .get_mut(&text(&row, 0))
                 .and_then(|content| content.definitions.get_mut(&object));
             if let Some(definition) = definition {
-                let parameter = format!("{} {} {}", text(&row, 3), text(&row, 4), text(&row, 5));
+                let parameter = format!(
+                    "{} {} {}",
+                    text(&row, 3),
+                    text(&row, 4),
+                    without_format(&text(&row, 5))
+                );
                 let all = definition.0.entry("parameters".to_owned()).or_default();
                 if !all.is_empty() {
                     all.push_str(", ");
@@ -192,7 +209,8 @@ impl Probe {
         Ok(())
     }
 
-    async fn define_tables(&mut self, inventory: &mut Inventory) -> Result<(), ToolError> {
+    async fn define_tables(&mut self, inventory: &mut Inventory) -> Result<Traits, ToolError> {
+        let mut traits = Traits::new();
         for (database, content) in &mut inventory.databases {
             for (table, known) in &mut content.tables {
                 let sql = format!(
@@ -205,13 +223,16 @@ impl Probe {
                     Err(error) if self.is_gone() => return Err(error),
                     Err(_) => continue,
                 };
-                if let Some((definition, next)) = parse_create_table(&created) {
-                    known.auto_increment = next;
-                    content.definitions.insert(format!("table {table}"), definition);
+                if let Some(created) = parse_create_table(&created) {
+                    known.auto_increment = created.auto_increment;
+                    content
+                        .definitions
+                        .insert(format!("table {table}"), created.definition);
+                    traits.insert((database.clone(), table.clone()), created.traits);
                 }
             }
         }
-        Ok(())
+        Ok(traits)
     }
 }
 
@@ -239,6 +260,8 @@ fn facts(row: &MySqlRow, names: &[&str], old_name: Option<&str>) -> Definition {
             if let Some(old_name) = old_name {
                 value = normal_body(&value, old_name);
             }
+        } else if *name == RETURNS {
+            value = without_format(&value);
         }
         let value = if *name == "body" || value.len() > MAX_FACT_BYTES {
             digest(&value)

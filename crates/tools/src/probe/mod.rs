@@ -13,7 +13,9 @@ mod sessions;
 pub(crate) use checksums::Changes;
 pub(crate) use columns::{LostColumn, lost_columns};
 pub(crate) use definers::account_name;
-pub(crate) use definitions::{DATABASE_COLLATION, SPACED_ENDS, without_secrets};
+pub(crate) use definitions::{
+    DATABASE_COLLATION, SPACED_ENDS, TableTraits, Traits, without_format, without_secrets,
+};
 pub(crate) use holders::InTheWay;
 pub use inventory::Found;
 pub use missing::{MissingGroup, group_missing, sees_every_database};

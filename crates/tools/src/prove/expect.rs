@@ -6,7 +6,7 @@ use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use crate::mydumper::parse_version;
-use crate::probe::{DATABASE_COLLATION, ServerVersion, without_secrets};
+use crate::probe::{DATABASE_COLLATION, ServerVersion, without_format, without_secrets};
 use mykeeper_domain::counted;
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
@@ -120,7 +120,7 @@ pub(crate) fn fit_to_server(
         for definition in database.definitions.values_mut() {
             without_named_zone(definition);
             without_former_collation(definition, &collation);
-            without_old_secrets(definition);
+            without_secrets_and_formats(definition);
         }
         if !knows_formulas(evidence) {
             database.dumper_checksums.clear();
@@ -173,11 +173,13 @@ fn without_former_collation(definition: &mut Definition, collation: &str) {
     }
 }
 
-/// Evidence of before they were left out may hold them.
-fn without_old_secrets(definition: &mut Definition) {
-    for fact in ["options", "partitions"] {
-        if let Some(value) = definition.0.get_mut(fact) {
+/// Evidence that was taken before these were left out may hold them.
+fn without_secrets_and_formats(definition: &mut Definition) {
+    for (fact, value) in &mut definition.0 {
+        if ["options", "partitions"].contains(&fact.as_str()) {
             *value = without_secrets(value);
+        } else if fact.starts_with("column ") {
+            *value = without_format(value);
         }
     }
 }

@@ -20,12 +20,17 @@ INSERT INTO bits VALUES (b'10101', 'a ', x'0022', 1/7, '0000-00-00', '11:11:11.1
 CREATE TABLE ms LIKE bits; ALTER TABLE ms ENGINE=MyISAM; INSERT INTO ms SELECT * FROM bits;
 CREATE TABLE ar LIKE bits; ALTER TABLE ar ENGINE=Aria; INSERT INTO ar SELECT * FROM bits;
 CREATE TABLE gen (a INT, b INT AS (a + 1) STORED, c INT AS (a + 2)); INSERT INTO gen (a) VALUES (1), (2);
-CREATE TABLE part (id INT) PARTITION BY HASH (id) PARTITIONS 3; INSERT INTO part SELECT seq FROM seq_1_to_9;
+CREATE TABLE part (id INT) PARTITION BY HASH (id) (PARTITION p0 COMMENT 'user \"u\", Password \"geheim\"',
+PARTITION p1 COMMENT 'x', PARTITION p2); INSERT INTO part SELECT seq FROM seq_1_to_9;
 CREATE TABLE altered (id INT PRIMARY KEY, v INT); INSERT INTO altered VALUES (1, 2), (2, 3);
 ALTER TABLE altered ADD COLUMN n INT DEFAULT 5 FIRST; ALTER TABLE altered DROP COLUMN v;
 CREATE TABLE packed (id INT PRIMARY KEY, v VARCHAR(30)) ROW_FORMAT=COMPRESSED; INSERT INTO packed VALUES (1, 'a');
 CREATE TABLE none (id INT);
-CREATE TABLE rough (f FLOAT); INSERT INTO rough VALUES (1/3);
+CREATE TABLE rough (f FLOAT COMMENT 'LONG'); INSERT INTO rough VALUES (1/3);
+SET GLOBAL mysql56_temporal_format = OFF;
+CREATE TABLE olden (id INT, d DATETIME(3), t TIME COMMENT 'LONG', s TIMESTAMP NULL) ENGINE=InnoDB;
+INSERT INTO olden VALUES (1, '2020-01-01 10:00:00.125', '11:11:11', '2020-01-01 10:00:00'), (2, NULL, NULL, NULL);
+CREATE FUNCTION later(at DATETIME) RETURNS DATETIME DETERMINISTIC RETURN at + INTERVAL 1 DAY;
 CREATE TRIGGER tr BEFORE INSERT ON orders FOR EACH ROW SET NEW.note = CONCAT(NEW.note, ';
 ');
 CREATE PROCEDURE p() BEGIN SELECT 1;
@@ -37,7 +42,8 @@ async fn source(bench: &Bench) -> ThrowawayServer {
     let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
         .await
         .unwrap();
-    sql(&source, &format!("SET sql_mode='';{}", delimited(TABLES)));
+    let tables = delimited(TABLES).replace("LONG", &"long ".repeat(60));
+    sql(&source, &format!("SET sql_mode='';{tables}"));
     settle().await;
     source
 }
@@ -89,6 +95,10 @@ async fn a_row_that_the_dump_never_had_fails_the_proof_and_one_that_came_and_wen
         why(&good, "rough"),
         "column `f` is a FLOAT, of which a dump does not hold every digit"
     );
+    assert_eq!(why(&good, "olden"), "column `d` is of an old format");
+    let text = serde_json::to_string(&good.evidence).unwrap();
+    assert!(text.contains("(PARTITION `p0` COMMENT"), "{text}");
+    assert!(!text.contains("geheim"), "{text}");
     let drop_row = stand_in(&bench, "drops", ("", "sed -i '/^(77,/d' $there/shop.orders.sql"));
     let damaged = make_set_by(&drop_row, &source, &bench.path().join("damaged"), (HOW, false)).await;
     assert_eq!(

@@ -4,20 +4,64 @@ use super::{digest, quoted_part, short};
 use mykeeper_domain::definition::Definition;
 use std::collections::BTreeMap;
 
-/// Takes the answer of `SHOW CREATE TABLE` apart: each line is a fact, under the name of the column, key or constraint
-/// that it is about. The next `AUTO_INCREMENT` stands beside: it changes with each row. `None` for anything else.
-pub(super) fn parse_create_table(created: &str) -> Option<(Definition, Option<u64>)> {
+/// What is told of a table by the lines that define it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct CreatedTable {
+    /// Each line under the name of the column, key or constraint that it is about.
+    pub(super) definition: Definition,
+    /// The next `AUTO_INCREMENT`, which changes with each row.
+    pub(super) auto_increment: Option<u64>,
+    pub(super) traits: TableTraits,
+}
+
+/// What a table's definition means for the comparing of its values: read from the lines as the server writes them, of
+/// which a definition keeps long ones as digests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TableTraits {
+    /// Why `CHECKSUM TABLE` says another thing after a restore; for people.
+    pub(crate) unfit: Option<String>,
+    /// A column is a JSON by its type, as in MySQL.
+    pub(crate) has_json: bool,
+}
+
+impl TableTraits {
+    /// `column` is a column's name and `value` what follows it.
+    fn see(&mut self, column: &str, value: &str) {
+        self.has_json |= value.starts_with("json");
+        let why = if value.starts_with("float") {
+            "is a FLOAT, of which a dump does not hold every digit"
+        } else if value.starts_with("json") {
+            "is a JSON, whose numbers come back as another type"
+        } else if without_format(value).len() < value.len() {
+            "is of an old format"
+        } else if value.contains(" INVISIBLE") {
+            "is INVISIBLE"
+        } else {
+            return;
+        };
+        self.unfit.get_or_insert_with(|| format!("column {column} {why}"));
+    }
+}
+
+/// Takes the answer of `SHOW CREATE TABLE` apart; `None` for anything else.
+pub(super) fn parse_create_table(created: &str) -> Option<CreatedTable> {
     let mut lines = created.lines();
     lines
         .next()
         .filter(|line| line.starts_with("CREATE ") && line.ends_with('('))?;
     let mut facts: BTreeMap<String, String> = BTreeMap::new();
     let mut before: Option<String> = None;
-    let mut next = None;
+    let mut table = CreatedTable::default();
     while let Some(line) = lines.next() {
         if let Some(options) = line.strip_prefix(')') {
             let (options, counter) = without_counter(options.trim());
-            next = counter;
+            table.auto_increment = counter;
+            if options.contains("SYSTEM VERSIONING") {
+                table
+                    .traits
+                    .unfit
+                    .get_or_insert("a dump leaves its history out".to_owned());
+            }
             facts.insert("options".to_owned(), without_secrets(&options));
             let partitions: Vec<&str> = lines.by_ref().map(str::trim).collect();
             if !partitions.is_empty() {
@@ -30,16 +74,49 @@ pub(super) fn parse_create_table(created: &str) -> Option<(Definition, Option<u6
         }
         let line = line.trim().trim_end_matches(',');
         let (name, rest) = fact_name(line);
-        let value = match (line.starts_with('`'), before.take()) {
-            (true, Some(before)) => format!("{rest} after {before}"),
-            _ => rest.to_owned(),
+        let value = match name.strip_prefix("column ") {
+            None => rest.to_owned(),
+            Some(column) => {
+                table.traits.see(column, rest);
+                let rest = without_format(rest);
+                match before.replace(column.to_owned()) {
+                    Some(before) => format!("{rest} after {before}"),
+                    None => rest,
+                }
+            }
         };
-        if line.starts_with('`') {
-            before = Some(name.trim_start_matches("column ").to_owned());
-        }
         facts.insert(name, short(value));
     }
-    facts.contains_key("options").then_some((Definition(facts), next))
+    let is_whole = facts.contains_key("options");
+    table.definition = Definition(facts);
+    is_whole.then_some(table)
+}
+
+/// A column's or parameter's type and what follows, without what a server says behind the type of how it keeps its
+/// values: `datetime /* mariadb-5.3 */`. Whatever it was made by, a restored one is of the server's own format.
+pub(crate) fn without_format(column: &str) -> String {
+    let all = || column.to_owned();
+    if column.starts_with("enum(") || column.starts_with("set(") {
+        return all();
+    }
+    let word = column.find([' ', '(']).unwrap_or(column.len());
+    let (kind, rest) = column.split_at(word);
+    let size = match rest.strip_prefix('(') {
+        Some(inner) => inner.find(')').map_or(0, |end| end + 2),
+        None => 0,
+    };
+    let Some((size, rest)) = rest.split_at_checked(size) else {
+        return all();
+    };
+    let remark = rest
+        .trim_start()
+        .strip_prefix("/*")
+        .and_then(|rest| rest.split_once("*/"));
+    match remark {
+        // What begins so is no remark but part of the definition.
+        Some((remark, behind)) if !remark.starts_with(['!', 'M', 'T']) => format!("{kind}{size}{behind}"),
+        _ => all(),
+    }
 }
 
 /// ``column `a` `` and what follows.
@@ -95,9 +172,11 @@ mod tests {
                        DEFAULT 0.00 COMMENT 'a, `b`',\n  PRIMARY KEY (`id`),\n  UNIQUE KEY `k` (`pr``ice`),\n  \
                        CONSTRAINT `c` CHECK (`id` > 0)\n) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4 \
                        COMMENT='AUTO_INCREMENT=7'\n PARTITION BY RANGE (`id`)\n(PARTITION `p0` VALUES LESS THAN (9))";
-        let (definition, next) = parse_create_table(created).unwrap();
-        assert_eq!(next, Some(42));
-        let facts: Vec<String> = definition
+        let table = parse_create_table(created).unwrap();
+        assert_eq!(table.auto_increment, Some(42));
+        assert_eq!(table.traits, TableTraits::default());
+        let facts: Vec<String> = table
+            .definition
             .0
             .iter()
             .map(|(name, value)| format!("{name} = {value}"))
@@ -118,10 +197,86 @@ mod tests {
     }
 
     #[test]
+    fn an_old_format_is_no_difference_but_makes_a_checksum_unfit() {
+        for (old, new) in [
+            ("datetime /* mariadb-5.3 */ DEFAULT NULL", "datetime DEFAULT NULL"),
+            (
+                "datetime(6) /* mariadb-5.3 */ NOT NULL COMMENT 'a'",
+                "datetime(6) NOT NULL COMMENT 'a'",
+            ),
+            ("timestamp /* 5.5 binary format */ NULL", "timestamp NULL"),
+            ("uuid /* old */", "uuid"),
+        ] {
+            assert_eq!(without_format(old), new);
+            let of = |column: &str| {
+                let created = format!("CREATE TABLE `t` (\n  `c` {column}\n) ENGINE=InnoDB");
+                parse_create_table(&created).unwrap()
+            };
+            assert_eq!(of(old).definition, of(new).definition);
+            assert_eq!(
+                of(old).traits.unfit.as_deref(),
+                Some("column `c` is of an old format")
+            );
+            assert_eq!(of(new).traits.unfit, None);
+        }
+        for plain in [
+            "varchar(10) /*M!100301 COMPRESSED*/ DEFAULT NULL",
+            "int /*!80023 INVISIBLE */",
+            "enum('a) /* b */','c') DEFAULT NULL",
+            "int(11) DEFAULT 1 COMMENT ' /* a */'",
+            "datetime(6",
+            "",
+        ] {
+            assert_eq!(without_format(plain), plain);
+        }
+    }
+
+    #[test]
+    fn what_is_long_or_secret_is_looked_into_before_it_is_digested() {
+        let long = "x".repeat(300);
+        let of = |column: &str, options: &str| {
+            let created = format!("CREATE TABLE `t` (\n  `c` {column} COMMENT '{long}'\n) {options}");
+            let table = parse_create_table(&created).unwrap();
+            assert!(table.definition.0["column `c`"].starts_with("BLAKE3 "));
+            table.traits
+        };
+        for (column, options, why) in [
+            ("float(7,2)", "ENGINE=InnoDB", "column `c` is a FLOAT"),
+            ("json", "ENGINE=InnoDB", "column `c` is a JSON"),
+            (
+                "time /* mariadb-5.3 */",
+                "ENGINE=InnoDB",
+                "column `c` is of an old format",
+            ),
+            ("int(11) INVISIBLE", "ENGINE=InnoDB", "column `c` is INVISIBLE"),
+            (
+                "int(11)",
+                "ENGINE=InnoDB CONNECTION='mysql://u:p@h' WITH SYSTEM VERSIONING",
+                "a dump leaves its history out",
+            ),
+        ] {
+            let traits = of(column, options);
+            assert!(traits.unfit.as_ref().unwrap().starts_with(why), "{traits:?}");
+            assert_eq!(traits.has_json, column == "json");
+        }
+        for plain in [
+            "int(11)",
+            "double DEFAULT NULL",
+            "int(11) DEFAULT 4 COMMENT 'float /* x */',",
+        ] {
+            assert_eq!(of(plain, "ENGINE=InnoDB"), TableTraits::default());
+        }
+        assert_eq!(
+            of("varchar(9)", "ENGINE=InnoDB COMMENT='float'"),
+            TableTraits::default()
+        );
+    }
+
+    #[test]
     fn how_another_server_is_reached_is_only_digested() {
         let of = |options: &str| {
             let created = format!("CREATE TABLE `t` (\n  `id` int(11)\n) {options}");
-            parse_create_table(&created).unwrap().0.0
+            parse_create_table(&created).unwrap().definition.0
         };
         for (options, fact, kept) in [
             (
