@@ -6,12 +6,14 @@
 //! order in which rows come does not.
 //!
 //! Values are the bytes of the server's text protocol under `SET NAMES binary`, which is what mydumper writes between
-//! quotes: the number of bytes is digested behind the bytes, so that two neighbours cannot be taken for one.
+//! quotes: the number of bytes is digested behind the bytes, so that two neighbours cannot be taken for one. A zero of a
+//! column of numbers is digested without its sign: MySQL prints the -0 of a DOUBLE as it is, mydumper writes it without
+//! quotes, and there it is the integer 0.
 
 mod hasher;
 
 pub use hasher::Content;
-pub(crate) use hasher::RowHasher;
+pub(crate) use hasher::{RowHasher, unsigned_zero};
 
 use memchr::{memchr, memchr2};
 
@@ -79,6 +81,7 @@ pub struct ContentReader {
     /// Two INSERT statements of the file name their columns differently.
     mixed: bool,
     named: Option<Vec<Vec<u8>>>,
+    has_signed_zero: bool,
 }
 
 impl Default for ContentReader {
@@ -94,6 +97,8 @@ pub struct FileContent {
     pub content: Content,
     /// The columns that its statements name; `None` where they name none.
     pub columns: Option<Vec<String>>,
+    /// A number in them is -0, which comes back as 0.
+    pub has_signed_zero: bool,
 }
 
 impl ContentReader {
@@ -111,6 +116,7 @@ impl ContentReader {
             name: Vec::new(),
             mixed: false,
             named: None,
+            has_signed_zero: false,
         }
     }
 
@@ -128,6 +134,7 @@ impl ContentReader {
         Some(FileContent {
             content: self.hasher.content(),
             columns: columns.filter(|columns| !columns.is_empty()),
+            has_signed_zero: self.has_signed_zero,
         })
     }
 
@@ -254,7 +261,11 @@ impl ContentReader {
             Value::Words => {
                 match self.word.strip_prefix(b"0x").and_then(unhex) {
                     Some(bytes) => self.hasher.bytes(&bytes),
-                    None => self.hasher.bytes(&self.word),
+                    None => {
+                        let number = unsigned_zero(&self.word);
+                        self.has_signed_zero |= number.len() < self.word.len();
+                        self.hasher.bytes(number);
+                    }
                 }
                 self.hasher.end_value();
             }

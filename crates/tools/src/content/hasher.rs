@@ -92,3 +92,18 @@ impl RowHasher {
         self.content
     }
 }
+
+/// A number as it is, but -0 as 0.
+#[inline]
+pub(crate) fn unsigned_zero(number: &[u8]) -> &[u8] {
+    match number.split_first() {
+        Some((b'-', zero)) if is_zero(zero) => zero,
+        _ => number,
+    }
+}
+
+fn is_zero(digits: &[u8]) -> bool {
+    digits.first() == Some(&b'0')
+        && digits.iter().all(|byte| matches!(byte, b'0' | b'.'))
+        && digits.iter().filter(|byte| **byte == b'.').count() <= 1
+}

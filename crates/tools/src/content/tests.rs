@@ -53,6 +53,36 @@ fn a_dump_digests_as_its_rows_do() {
 }
 
 #[test]
+fn a_zero_that_is_a_number_has_no_sign() {
+    for (written, back) in [
+        ("(1,-0),(2,-0.000)", "(1,0),(2,0.000)"),
+        ("(1,-0 ),(2,1)", "(1,0),(2,1)"),
+    ] {
+        let (signed, plain) = (
+            read(format!("INSERT INTO t VALUES {written};").as_bytes()),
+            read(format!("INSERT INTO t VALUES {back};").as_bytes()),
+        );
+        assert_eq!(signed.content, plain.content, "{written}");
+        assert!(signed.has_signed_zero && !plain.has_signed_zero);
+    }
+    for (one, other) in [
+        ("(1,'-0')", "(1,'0')"),
+        ("(1,-1)", "(1,1)"),
+        ("(1,-0.001)", "(1,0.001)"),
+        ("(1,-)", "(1,)"),
+        ("(1,-0.0.0)", "(1,0.0.0)"),
+        ("(1,-0e-5)", "(1,0e-5)"),
+    ] {
+        let (one, other) = (
+            read(format!("INSERT INTO t VALUES {one};").as_bytes()),
+            read(format!("INSERT INTO t VALUES {other};").as_bytes()),
+        );
+        assert_ne!(one.content, other.content);
+        assert!(!one.has_signed_zero);
+    }
+}
+
+#[test]
 fn what_is_not_the_same_does_not_digest_the_same() {
     let of = |sql: &str| read(format!("INSERT INTO t VALUES {sql};").as_bytes()).content;
     let base = of("(1,'ab'),(2,'c')");

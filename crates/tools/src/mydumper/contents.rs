@@ -32,6 +32,7 @@ pub(crate) fn all<'a>(mut contents: impl Iterator<Item = Option<&'a FileContent>
                     return None;
                 }
                 sum.content = sum.content.and(content.content);
+                sum.has_signed_zero |= content.has_signed_zero;
             }
             _ => sum = Some(content.clone()),
         }
@@ -63,6 +64,10 @@ mod tests {
             assert_eq!(all(files.into_iter().map(Some)), Some(whole.clone()));
         }
         assert_eq!(all([Some(&one), None].into_iter()), None);
+        let signed = file("INSERT INTO t VALUES (-0);");
+        for files in [[&signed, &one], [&one, &signed]] {
+            assert!(all(files.into_iter().map(Some)).unwrap().has_signed_zero);
+        }
         let named = file("INSERT INTO t (`a`) VALUES (2),(1);");
         assert_eq!(all([Some(&one), Some(&named)].into_iter()), None);
     }

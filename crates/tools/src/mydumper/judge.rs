@@ -329,6 +329,22 @@ fn enter_checksums(inventory: &mut Inventory, before: &Before, verdict: &Verdict
     }
 }
 
+/// Forgets the checksums of tables with a -0 among their rows: to a dump it is 0, to `CHECKSUM TABLE` it is not.
+fn doubt_signed_zeros(inventory: &mut Inventory, verdict: &Verdict) {
+    let signed = verdict
+        .contents
+        .iter()
+        .filter(|(_, content)| content.has_signed_zero);
+    for ((database, table), _) in signed {
+        let content = inventory.databases.get_mut(database);
+        let checksum = content.and_then(|content| content.tables.get_mut(table)?.checksum.as_mut());
+        if let Some(checksum) = checksum {
+            *checksum =
+                SourceChecksum::NotTaken("a number in its rows is -0, which comes back as 0".to_owned());
+        }
+    }
+}
+
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -395,6 +411,9 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
         if let Some(facts) = content.and_then(|content| content.tables.get_mut(&table)) {
             facts.checksum.get_or_insert(checksum);
         }
+    }
+    for (_, verdict) in &judged.parts {
+        doubt_signed_zeros(&mut inventory, verdict);
     }
     for content in inventory.databases.values_mut() {
         content.forget_definitions(options.coverage);

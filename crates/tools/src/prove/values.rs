@@ -2,7 +2,7 @@
 
 use super::fault::{Lack, failure, refusal};
 use crate::connection::ServerConnection;
-use crate::content::{Content, RowHasher};
+use crate::content::{Content, RowHasher, unsigned_zero};
 use crate::error::ToolError;
 use crate::log::RunLog;
 use crate::probe::{connect_options, quoted_name, text};
@@ -10,7 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::inventory::{DatabaseInventory, TableInventory};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Row, TypeInfo};
 use std::collections::BTreeMap;
 
 /// Most connections at a time.
@@ -23,6 +23,9 @@ const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = ''; /*
 /// How a CHAR is read with all its spaces, and without.
 const PADDED: &str = "SET SESSION sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'";
 const NOT_PADDED: &str = "SET SESSION sql_mode = ''";
+
+/// Types that have a -0.
+const REAL: [&str; 2] = ["FLOAT", "DOUBLE"];
 
 /// A server with restored databases.
 pub(crate) struct TableReader<'a> {
@@ -226,12 +229,19 @@ async fn read_content(
 async fn digest_rows(connection: &mut MySqlConnection, sql: &str) -> Result<Content, sqlx::Error> {
     let mut hasher = RowHasher::default();
     let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(connection);
+    let mut are_real: Vec<bool> = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        for index in 0..row.len() {
+        if are_real.is_empty() {
+            let columns = row.columns().iter();
+            are_real = columns
+                .map(|column| REAL.contains(&column.type_info().name()))
+                .collect();
+        }
+        for (index, is_real) in are_real.iter().enumerate() {
             match row.try_get_unchecked::<Option<&[u8]>, _>(index)? {
                 None => hasher.null(),
                 Some(bytes) => {
-                    hasher.bytes(bytes);
+                    hasher.bytes(if *is_real { unsigned_zero(bytes) } else { bytes });
                     hasher.end_value();
                 }
             }
