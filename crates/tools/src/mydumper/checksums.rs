@@ -56,8 +56,10 @@ pub(super) fn dumper_options(info: &MydumperInfo, asked: Asked<'_>) -> Vec<&'sta
         .databases
         .values()
         .flat_map(|content| content.tables.values());
-    let admits_all = options.coverage.data && tables.all(|table| limit.admits(table.data_bytes));
-    [(DATA, admits_all), ("routine-checksums", true)]
+    let admits_all = tables.all(|table| limit.admits(table.data_bytes));
+    // It is asked of whole tables, whatever of their rows is dumped.
+    let are_whole = options.coverage.data && options.selective.is_none();
+    [(DATA, admits_all && are_whole), ("routine-checksums", true)]
         .into_iter()
         .filter(|(option, is_wanted)| *is_wanted && info.knows(option))
         .map(|(option, _)| option)
@@ -250,19 +252,27 @@ pub(super) fn untaken(error: &ToolError) -> String {
 }
 
 /// What mydumper took of a table.
-pub(super) fn by_dumper(table: &TableInventory, traits: Option<&TableTraits>, value: u64) -> SourceChecksum {
+pub(super) fn by_dumper(
+    table: &TableInventory,
+    traits: Option<&TableTraits>,
+    (value, options): (u64, &DumpOptions),
+) -> SourceChecksum {
     let is_of_snapshot = table
         .engine
         .as_deref()
         .is_some_and(|engine| TRANSACTIONAL.iter().any(|one| one.eq_ignore_ascii_case(engine)));
-    match unfit(table, traits, ChecksumLimit::All) {
-        Some(why) => SourceChecksum::NotTaken(why),
-        None if is_of_snapshot => SourceChecksum::Exact(value),
-        None => SourceChecksum::NotTaken(
-            "its engine keeps no snapshot, and mydumper may have asked when it had given its lock back"
-                .to_owned(),
-        ),
-    }
+    let why = if let Some(why) = unfit(table, traits, ChecksumLimit::All) {
+        why
+    } else if let Some(option) = &options.selective {
+        format!("it is of the whole table, and the option \"{option}\" leaves rows out")
+    } else if !is_of_snapshot {
+        "its engine keeps no snapshot, and mydumper may have asked when it had given its lock back".to_owned()
+    } else if !options.aligns_snapshots() {
+        "the threads of a mydumper that takes no lock read what there was at different moments".to_owned()
+    } else {
+        return SourceChecksum::Exact(value);
+    };
+    SourceChecksum::NotTaken(why)
 }
 
 #[cfg(test)]
@@ -283,6 +293,37 @@ mod tests {
             now: now.to_owned(),
             remembers,
         }
+    }
+
+    fn info(version: (u32, u32, u32)) -> MydumperInfo {
+        MydumperInfo {
+            program: "mydumper".into(),
+            banner: String::new(),
+            version,
+            options: [
+                "data-checksums",
+                "routine-checksums",
+                "checksum-all",
+                "where",
+                "partition-regex",
+                "no-locks",
+                "sync-thread-lock-mode",
+            ]
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<BTreeSet<_>>(),
+        }
+    }
+
+    fn options(version: (u32, u32, u32), jobs: &[(&str, Option<&str>)]) -> DumpOptions {
+        let jobs: Vec<_> = jobs
+            .iter()
+            .map(|(name, value)| mykeeper_domain::job::MydumperOption {
+                name: (*name).to_owned(),
+                value: value.map(str::to_owned),
+            })
+            .collect();
+        DumpOptions::read(&info(version), &jobs).unwrap()
     }
 
     #[test]
@@ -343,48 +384,47 @@ mod tests {
             engine: Some("MyISAM".into()),
             ..table.clone()
         };
-        assert_eq!(by_dumper(&table, Some(&fit), 9).exact(), Some(9));
-        assert_eq!(by_dumper(&memory, Some(&fit), 9).exact(), None);
+        let taken = |table: &TableInventory, traits: &TableTraits, jobs: &[(&str, Option<&str>)]| {
+            by_dumper(table, Some(traits), (9, &options((1, 0, 1), jobs))).exact()
+        };
+        assert_eq!(taken(&table, &fit, &[]), Some(9));
+        assert_eq!(taken(&memory, &fit, &[]), None);
+        assert_eq!(taken(&table, &float, &[]), None);
+        for (job, is_exact) in [
+            (("where", Some("id > 7")), false),
+            (("partition-regex", Some("p1")), false),
+            (("no-locks", None), false),
+            (("sync-thread-lock-mode", Some("NO_LOCK")), false),
+            (("sync-thread-lock-mode", Some("GTID")), true),
+            (("sync-thread-lock-mode", Some("SAFE_NO_LOCK")), true),
+            (("sync-thread-lock-mode", Some("LOCK_ALL")), true),
+        ] {
+            assert_eq!(taken(&table, &fit, &[job]).is_some(), is_exact, "{job:?}");
+        }
     }
 
     #[test]
     fn a_mydumper_that_can_is_asked_unless_the_job_has_a_say_or_a_table_is_too_large() {
-        let info = |version| MydumperInfo {
-            program: "mydumper".into(),
-            banner: String::new(),
-            version,
-            options: ["data-checksums", "routine-checksums", "checksum-all"]
-                .into_iter()
-                .map(str::to_owned)
-                .collect::<BTreeSet<_>>(),
-        };
         let mut inventory = Inventory::default();
         let tables = &mut inventory.databases.entry("shop".into()).or_default().tables;
         tables.entry("t".into()).or_default().data_bytes = Some(100);
-        let asked = |version, jobs: &[&str], limit| {
-            let info = info(version);
-            let jobs: Vec<_> = jobs
-                .iter()
-                .map(|name| mykeeper_domain::job::MydumperOption {
-                    name: (*name).to_owned(),
-                    value: None,
-                })
-                .collect();
-            let options = DumpOptions::read(&info, &jobs).unwrap();
+        let asked = |version, jobs: &[(&str, Option<&str>)], limit| {
             let asked = Asked {
                 inventory: &inventory,
                 traits: &Traits::new(),
-                options: &options,
+                options: &options(version, jobs),
                 limit,
             };
-            dumper_options(&info, asked)
+            dumper_options(&info(version), asked)
         };
         let all = ["data-checksums", "routine-checksums"];
         assert_eq!(asked((1, 0, 1), &[], ChecksumLimit::DEFAULT), all);
         assert_eq!(asked((1, 0, 1), &[], ChecksumLimit::UpTo(9)), all[1..]);
+        let some = [("where", Some("id > 7"))];
+        assert_eq!(asked((1, 0, 1), &some, ChecksumLimit::All), all[1..]);
         for (version, jobs, limit) in [
             ((0, 15, 0), &[][..], ChecksumLimit::All),
-            ((1, 0, 1), &["checksum-all"][..], ChecksumLimit::All),
+            ((1, 0, 1), &[("checksum-all", None)][..], ChecksumLimit::All),
             ((1, 0, 1), &[][..], ChecksumLimit::Off),
         ] {
             assert_eq!(

@@ -305,7 +305,7 @@ fn enter_checksums(inventory: &mut Inventory, before: &Before, verdict: &Verdict
         };
         let traits = traits_of(content, name, &before.traits);
         if let Some(facts) = content.tables.get_mut(&name.1) {
-            facts.checksum = Some(by_dumper(facts, traits, *value));
+            facts.checksum = Some(by_dumper(facts, traits, (*value, options)));
         }
     }
     for (database, others) in &verdict.checksums.others {

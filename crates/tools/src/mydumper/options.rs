@@ -195,6 +195,15 @@ impl DumpOptions {
         !self.has("no-locks") && self.passed.iter().all(mode_locks)
     }
 
+    /// Whether all threads of the dump read what there was at one moment: by a lock, or by beginning anew until they agree.
+    pub(crate) fn aligns_snapshots(&self) -> bool {
+        let no_lock = |arg: &String| {
+            arg.strip_prefix("--sync-thread-lock-mode=")
+                .is_some_and(|mode| mode.eq_ignore_ascii_case("NO_LOCK"))
+        };
+        !self.has("no-locks") && !self.passed.iter().any(no_lock)
+    }
+
     /// Whether mydumper is kept from saying when it takes its lock and gives it back.
     pub fn is_silent(&self) -> bool {
         self.passed
