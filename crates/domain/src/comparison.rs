@@ -23,7 +23,12 @@ impl DatabaseInventory {
             list.same("default collation", &self.collation, &found.collation);
             for (table, expected) in &self.tables {
                 match found.tables.get(table) {
-                    Some(came_back) => list.tables(table, (expected, came_back), coverage),
+                    Some(came_back) => {
+                        list.tables(table, (expected, came_back), coverage);
+                        if coverage.data {
+                            list.next_number(table, expected.auto_increment, found);
+                        }
+                    }
                     None => list.differ(format!("table {table}"), PRESENT, MISSING),
                 }
             }
@@ -195,15 +200,25 @@ impl List<'_> {
                 &after.to_string(),
             );
         }
-        // Numbers that were given away must not be given away again; that there are fewer left does no harm.
-        if let Some(next) = expected.auto_increment
-            && found.auto_increment.is_some_and(|found| found < next)
+    }
+
+    /// Numbers that were given away must not be given away again; that there are fewer left does no harm. A server that
+    /// tells how a table is defined, and no next number, begins with 1.
+    fn next_number(&mut self, table: &str, expected: Option<u64>, found: &DatabaseInventory) {
+        let told = found.tables.get(table).and_then(|table| table.auto_increment);
+        let first = || {
+            found
+                .definitions
+                .contains_key(&format!("table {table}"))
+                .then_some(1)
+        };
+        if let (Some(next), Some(found)) = (expected, told.or_else(first))
+            && found < next
         {
-            let after = found.auto_increment.unwrap_or_default();
             self.differ(
                 format!("table {table}, AUTO_INCREMENT"),
                 &format!("at least {next}"),
-                &after.to_string(),
+                &found.to_string(),
             );
         }
     }
@@ -372,6 +387,11 @@ mod tests {
             ]
         );
         found = expected.clone();
+        found.tables.get_mut("orders").unwrap().auto_increment = None;
+        assert_eq!(
+            lines(&found),
+            ["shop: table orders, AUTO_INCREMENT: expected at least 20001, found 1"]
+        );
         found.tables.get_mut("orders").unwrap().auto_increment = Some(30_000);
         found.definitions.clear();
         assert_eq!(

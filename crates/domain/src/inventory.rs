@@ -193,10 +193,18 @@ impl Inventory {
             // One that was changed meanwhile may be in the set in either form.
             both.definitions
                 .retain(|object, definition| after.definitions.get(object) == Some(definition));
+            // A default that is another now may be in the set in either form, and so may an engine.
+            if (&before.charset, &before.collation) != (&after.charset, &after.collation) {
+                both.charset.clear();
+                both.collation.clear();
+            }
             for (table, facts) in &mut both.tables {
-                let later = after.tables.get(table).and_then(|later| later.auto_increment);
-                if later < facts.auto_increment {
+                let later = after.tables.get(table);
+                if later.and_then(|later| later.auto_increment) < facts.auto_increment {
                     facts.auto_increment = None;
+                }
+                if later.is_none_or(|later| later.engine != facts.engine) {
+                    facts.engine = None;
                 }
             }
             let mut unsettled = before.objects();
@@ -275,5 +283,22 @@ mod tests {
             ]
         );
         assert!(before.stable_part(&before).databases["shop"].unsettled.is_empty());
+    }
+
+    #[test]
+    fn what_was_altered_in_mid_dump_is_not_known() {
+        let before = Inventory {
+            databases: BTreeMap::from([("shop".into(), shop())]),
+            ..Inventory::default()
+        };
+        assert_eq!(before.stable_part(&before), before);
+        let mut after = before.clone();
+        let changed = after.databases.get_mut("shop").unwrap();
+        changed.collation = "utf8mb4_general_ci".into();
+        changed.tables.get_mut("orders").unwrap().engine = Some("Aria".into());
+        let stable = &before.stable_part(&after).databases["shop"];
+        assert_eq!((stable.charset.as_str(), stable.collation.as_str()), ("", ""));
+        assert_eq!(stable.tables["orders"].engine, None);
+        assert_eq!(stable.tables["orders"].rows, Some(20_000));
     }
 }
