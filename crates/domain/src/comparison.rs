@@ -72,6 +72,9 @@ impl DatabaseInventory {
                 None => {}
             }
         }
+        for (sequence, expected) in &self.next_values {
+            list.next_value(sequence, *expected, found);
+        }
         for (what, expected) in &self.dumper_checksums {
             if let Some(came_back) = found.dumper_checksums.get(what) {
                 list.same(&format!("mydumper's checksum of {what}"), expected, came_back);
@@ -135,8 +138,14 @@ impl DatabaseInventory {
     /// kinds that were not asked for.
     pub fn forget_definitions(&mut self, coverage: Coverage) {
         let mut definitions = std::mem::take(&mut self.definitions);
-        definitions.retain(|object, _| coverage.covers(object) && self.holds(object));
+        // What a sequence is like lies in its row.
+        let are_rows_covered = |object: &str| coverage.data || !object.starts_with("sequence ");
+        definitions
+            .retain(|object, _| coverage.covers(object) && are_rows_covered(object) && self.holds(object));
         self.definitions = definitions;
+        let sequences = &self.sequences;
+        self.next_values
+            .retain(|sequence, _| coverage.schemas && coverage.data && sequences.contains(sequence));
         self.unsettled.retain(|object| coverage.covers(object));
     }
 }
@@ -219,6 +228,25 @@ impl List<'_> {
                 format!("table {table}, AUTO_INCREMENT"),
                 &format!("at least {next}"),
                 &found.to_string(),
+            );
+        }
+    }
+
+    /// As with numbers of tables; a sequence may run downwards.
+    fn next_value(&mut self, sequence: &str, expected: i128, found: &DatabaseInventory) {
+        let (Some(next), Some(falls)) = (found.next_values.get(sequence), found.falls(sequence)) else {
+            return;
+        };
+        let (bound, is_given_again) = if falls {
+            ("at most", *next > expected)
+        } else {
+            ("at least", *next < expected)
+        };
+        if is_given_again {
+            self.differ(
+                format!("sequence {sequence}, next value"),
+                &format!("{bound} {expected}"),
+                &next.to_string(),
             );
         }
     }
@@ -398,6 +426,47 @@ mod tests {
             lines(&found),
             ["shop: table orders, definition: expected present, found not readable"]
         );
+    }
+
+    #[test]
+    fn values_of_a_sequence_are_not_given_away_again() {
+        let of = |increment: &str, next: i128| {
+            let mut database = shop();
+            database.sequences.insert("s".into());
+            database.next_values.insert("s".into(), next);
+            let facts = [("increment".to_owned(), increment.to_owned())];
+            database
+                .definitions
+                .insert("sequence s".into(), facts.into_iter().collect());
+            database
+        };
+        let lines = |expected: DatabaseInventory, found: &DatabaseInventory| -> Vec<String> {
+            let differences = expected.differences("shop", found, Coverage::ALL);
+            differences.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(lines(of("1", 1001), &of("1", 2001)), [""; 0]);
+        assert_eq!(lines(of("-1", -1001), &of("-1", -2001)), [""; 0]);
+        assert_eq!(
+            lines(of("1", 1001), &of("1", 1)),
+            ["shop: sequence s, next value: expected at least 1001, found 1"]
+        );
+        assert_eq!(
+            lines(of("-1", -1001), &of("-1", -1)),
+            ["shop: sequence s, next value: expected at most -1001, found -1"]
+        );
+        let mut lost = of("1", 1);
+        lost.next_values.clear();
+        lost.definitions.clear();
+        assert_eq!(
+            lines(of("1", 1001), &lost),
+            ["shop: sequence s, definition: expected present, found not readable"]
+        );
+        let mut without_rows = of("1", 1);
+        without_rows.forget_definitions(Coverage {
+            data: false,
+            ..Coverage::ALL
+        });
+        assert!(without_rows.next_values.is_empty() && without_rows.definitions.is_empty());
     }
 
     #[test]

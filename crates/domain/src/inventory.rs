@@ -58,6 +58,9 @@ pub struct DatabaseInventory {
     /// Sequences (MariaDB).
     #[serde(default)]
     pub sequences: BTreeSet<String>,
+    /// Sequence to the next value that it has not given away, nor kept ready to be, when the inventory was taken.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub next_values: BTreeMap<String, i128>,
     /// Trigger to the table that it stands on.
     pub triggers: BTreeMap<String, String>,
     /// Stored procedures.
@@ -133,6 +136,30 @@ impl DatabaseInventory {
 }
 
 impl DatabaseInventory {
+    /// Whether a sequence runs downwards; `None` where its definition is not known.
+    pub(crate) fn falls(&self, sequence: &str) -> Option<bool> {
+        let definition = self.definitions.get(&format!("sequence {sequence}"))?;
+        Some(definition.0.get("increment")?.starts_with('-'))
+    }
+
+    /// Whether a sequence has given away no value twice between these two, as far as can be told: one that begins anew
+    /// when it is through may have.
+    fn goes_on(&self, sequence: &str, later: &Self) -> bool {
+        let cycles = self
+            .definitions
+            .get(&format!("sequence {sequence}"))
+            .is_none_or(|definition| definition.0.get("cycle").is_none_or(|cycle| cycle != "0"));
+        match (self.next_values.get(sequence), later.next_values.get(sequence)) {
+            (Some(before), Some(after)) if cycles => before == after,
+            (Some(before), Some(after)) => match self.falls(sequence) {
+                Some(true) => after <= before,
+                Some(false) => after >= before,
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
     /// Each object by kind and name: `trigger t`.
     fn objects(&self) -> BTreeSet<String> {
         let of = |kind: &'static str| move |name: &String| format!("{kind} {name}");
@@ -207,6 +234,10 @@ impl Inventory {
                     facts.engine = None;
                 }
             }
+            both.next_values.retain(|sequence, _| {
+                both.definitions.contains_key(&format!("sequence {sequence}"))
+                    && before.goes_on(sequence, after)
+            });
             let mut unsettled = before.objects();
             unsettled.extend(after.objects());
             unsettled.retain(|object| !both.holds(object));
@@ -283,6 +314,46 @@ mod tests {
             ]
         );
         assert!(before.stable_part(&before).databases["shop"].unsettled.is_empty());
+    }
+
+    #[test]
+    fn a_sequence_that_was_set_back_in_mid_dump_has_no_next_value() {
+        let of = |increment: &str, cycle: &str, next: i128| {
+            let mut database = shop();
+            database.sequences.insert("s".into());
+            database.next_values.insert("s".into(), next);
+            let facts = [("increment", increment), ("cycle", cycle)];
+            let facts = facts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            database
+                .definitions
+                .insert("sequence s".into(), facts.into_iter().collect());
+            Inventory {
+                databases: BTreeMap::from([("shop".into(), database)]),
+                ..Inventory::default()
+            }
+        };
+        for (before, after, is_known) in [
+            (("1", "0", 1), ("1", "0", 1001), true),
+            (("1", "0", 1001), ("1", "0", 1), false),
+            (("-3", "0", 100), ("-3", "0", 79), true),
+            (("-3", "0", 79), ("-3", "0", 100), false),
+            (("1", "1", 1), ("1", "1", 1), true),
+            (("1", "1", 1), ("1", "1", 1001), false),
+            (("1", "0", 1), ("2", "0", 1001), false),
+        ] {
+            let stable = of(before.0, before.1, before.2).stable_part(&of(after.0, after.1, after.2));
+            let next = stable.databases["shop"].next_values.get("s");
+            assert_eq!(
+                next.copied(),
+                is_known.then_some(before.2),
+                "{before:?} {after:?}"
+            );
+        }
+        let text = serde_json::to_string(&of("1", "0", 1001)).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Inventory>(&text).unwrap(),
+            of("1", "0", 1001)
+        );
     }
 
     #[test]

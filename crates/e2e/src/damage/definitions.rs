@@ -9,6 +9,8 @@ const CUSTOMERS_SCHEMA: Name = ("shop", "shop.customers-schema.sql");
 const TWINS_SCHEMA: Name = ("shop", "shop.twins-schema.sql");
 const VISITS_SCHEMA: Name = ("shop", "shop.visits-schema.sql");
 const COUNTERS_SCHEMA: Name = ("shop", "shop.counters-schema.sql");
+const VOUCHERS_SCHEMA: Name = ("shop", "shop.vouchers-schema.sql");
+const TICKETS: Name = ("shop", "shop.tickets.sql");
 const ITEMS_SCHEMA: Name = ("shop", "shop.order_items-schema.sql");
 const TEAMS_SCHEMA: Name = ("shop", "shop.teams-schema.sql");
 const VIEW: Name = ("shop", "shop.paid_orders-schema-view.sql");
@@ -144,6 +146,31 @@ pub(super) const DAMAGES: &[Damage] = &[
     ),
     damage("auto-increment", "AUTO_INCREMENT lowered", Packed, Restore, |v| {
         v.put(COUNTERS_SCHEMA, "AUTO_INCREMENT=5000", "AUTO_INCREMENT=7");
+    }),
+    damage(
+        "auto-increment-gone",
+        "AUTO_INCREMENT of a table without rows",
+        PlainEach,
+        Restore,
+        |v| {
+            v.put(VOUCHERS_SCHEMA, " AUTO_INCREMENT=5000", "");
+        },
+    ),
+    damage("sequence-row", "a sequence's row", Packed, Restore, |v| {
+        v.drop_between(TICKETS, "INSERT INTO", "(27,");
+        v.drop_between(TICKETS, "(27,", ";");
+    }),
+    damage(
+        "sequence-next",
+        "a sequence's next value",
+        PlainEach,
+        Restore,
+        |v| {
+            v.put(TICKETS, "(27,", "(17,");
+        },
+    ),
+    damage("sequence-cycle", "a sequence's end", Packed, Restore, |v| {
+        v.put(TICKETS, ",7,2,10,0,", ",7,2,10,1,");
     }),
     damage("engine", "a table's engine", Packed, Restore, |v| {
         v.put(VISITS_SCHEMA, "ENGINE=MyISAM", "ENGINE=InnoDB");

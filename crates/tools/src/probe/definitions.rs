@@ -1,7 +1,7 @@
 //! How the objects of a server's databases are defined.
 //!
 //! Tables by `SHOW CREATE TABLE`, one line of it a fact; all else by the columns of `information_schema`, one column a
-//! fact. Bodies and connection strings are digested: they may hold what a catalog should not know.
+//! fact; sequences by their row. Bodies and connection strings are digested: they may hold what a catalog should not know.
 
 mod table;
 
@@ -34,6 +34,16 @@ pub(crate) const DATABASE_COLLATION: &str = "database collation";
 
 /// Where a line of a body ends in a semicolon and a space, which mydumper makes of every semicolon at an end.
 pub(crate) const SPACED_ENDS: &str = "lines that end in a space";
+
+/// Columns of a sequence's row, and what they are to people.
+const SEQUENCE: [(&str, &str); 6] = [
+    ("start_value", "start"),
+    ("increment", "increment"),
+    ("minimum_value", "minimum"),
+    ("maximum_value", "maximum"),
+    ("cache_size", "cache"),
+    ("cycle_option", "cycle"),
+];
 
 /// Of each table whose definition is known.
 pub(crate) type Traits = BTreeMap<TableName, TableTraits>;
@@ -170,6 +180,7 @@ impl Probe {
             }
             self.define_parameters(some, inventory).await?;
         }
+        self.define_sequences(inventory).await?;
         self.define_tables(inventory).await
     }
 
@@ -204,6 +215,36 @@ impl Probe {
                     all.push_str(", ");
                 }
                 all.push_str(&parameter);
+            }
+        }
+        Ok(())
+    }
+
+    /// A sequence is a table of one row.
+    async fn define_sequences(&mut self, inventory: &mut Inventory) -> Result<(), ToolError> {
+        for (database, content) in &mut inventory.databases {
+            for sequence in &content.sequences {
+                let columns: Vec<&str> = SEQUENCE.iter().map(|(column, _)| *column).collect();
+                let sql = format!(
+                    "SELECT next_not_cached_value, {} FROM {}.{}",
+                    columns.join(", "),
+                    quoted_name(database),
+                    quoted_name(sequence)
+                );
+                let rows = match self.raw("read a sequence", sql).await {
+                    Ok(rows) => rows,
+                    Err(error) if self.is_gone() => return Err(error),
+                    Err(_) => continue,
+                };
+                let Some(row) = rows.first() else { continue };
+                let facts = SEQUENCE.iter().enumerate();
+                let facts = facts.map(|(index, (_, fact))| ((*fact).to_owned(), text(row, index + 1)));
+                content
+                    .definitions
+                    .insert(format!("sequence {sequence}"), facts.collect());
+                if let Ok(next) = text(row, 0).parse() {
+                    content.next_values.insert(sequence.clone(), next);
+                }
             }
         }
         Ok(())

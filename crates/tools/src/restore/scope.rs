@@ -69,6 +69,7 @@ impl Scope {
             part.tables.retain(|table, _| tables.contains(table));
             part.views.retain(|view| tables.contains(view));
             part.sequences.retain(|sequence| tables.contains(sequence));
+            part.next_values.retain(|sequence, _| tables.contains(sequence));
             part.triggers.retain(|_, table| tables.contains(table));
             part.procedures.clear();
             part.functions.clear();

@@ -97,7 +97,7 @@ async fn a_damage_that_the_manifest_agrees_with_is_found_by_restoring() {
     let bench = Bench::new();
     let good = shop_set(&bench).await;
     type Damage = fn(&Set);
-    let damages: [(&str, Damage); 12] = [
+    let damages: [(&str, Damage); 14] = [
         ("shop: table orders, rows: expected 2000, found 0", |set| {
             set.remove("shop.orders.sql.gz");
         }),
@@ -131,6 +131,20 @@ async fn a_damage_that_the_manifest_agrees_with_is_found_by_restoring() {
                 format!("{}{}", &text[..from], &text[to..])
             });
         }),
+        (
+            "shop: table vouchers, AUTO_INCREMENT: expected at least 5000, found 1",
+            |set| {
+                set.rewrite("shop.vouchers-schema.sql.gz", |text| {
+                    text.replace("AUTO_INCREMENT=5000 ", "")
+                });
+            },
+        ),
+        (
+            "shop: sequence tickets, next value: expected at least 27, found 1",
+            |set| {
+                set.remove("shop.tickets.sql.gz");
+            },
+        ),
         ("shop.orders.sql.gz: ERROR 1062", |set| {
             set.rewrite("shop.orders.sql.gz", |text| text.replacen("(2,", "(1,", 1));
         }),
