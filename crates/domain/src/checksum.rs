@@ -20,6 +20,16 @@ impl ChecksumLimit {
     /// What a dump reads of such tables once more is read in moments, and lies in the server's memory already.
     pub const DEFAULT: Self = Self::UpTo(64 << 20);
 
+    /// Of a table that is locked as a whole while it is read: whoever writes to it waits meanwhile.
+    pub fn of_a_locked_table(self) -> Self {
+        const MOST_BYTES: u64 = 64 << 20;
+        match self {
+            Self::Off => Self::Off,
+            Self::UpTo(most) => Self::UpTo(most.min(MOST_BYTES)),
+            Self::All => Self::UpTo(MOST_BYTES),
+        }
+    }
+
     /// Whether a table of this size is asked. One whose size is not known may be of any.
     pub fn admits(self, data_bytes: Option<u64>) -> bool {
         match self {
@@ -70,6 +80,19 @@ mod tests {
             (ChecksumLimit::All, None, true),
         ] {
             assert_eq!(limit.admits(bytes), admits, "{limit:?} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_locked_whole_is_never_read_for_long() {
+        let large = Some(65 << 20);
+        for (limit, small_too) in [
+            (ChecksumLimit::Off, false),
+            (ChecksumLimit::UpTo(1 << 40), true),
+            (ChecksumLimit::All, true),
+        ] {
+            assert!(!limit.of_a_locked_table().admits(large), "{limit:?}");
+            assert_eq!(limit.of_a_locked_table().admits(Some(1)), small_too, "{limit:?}");
         }
     }
 

@@ -4,29 +4,28 @@
 //! asked for: rows that came and went leave the checksum as it was, and a time of change is forgotten with the table's
 //! definition. A mydumper that takes checksums itself asks for them in the transaction that it reads in.
 
+mod source;
+
 use super::detect::MydumperInfo;
 use super::options::DumpOptions;
 use super::verdict::TableName;
-use crate::connection::ServerConnection;
 use crate::error::ToolError;
-use crate::probe::{Changes, Probe, TableTraits, Traits};
+use crate::probe::{Changes, TableTraits, Traits};
 use mykeeper_domain::checksum::{ChecksumLimit, SourceChecksum};
 use mykeeper_domain::inventory::{Inventory, TableInventory};
+pub(super) use source::Source;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long all tables may take, before the dump and again after it: where there is a limit to their size, and where
 /// there is none.
 const SMALL_WITHIN: Duration = Duration::from_secs(30);
 const ALL_WITHIN: Duration = Duration::from_secs(3600);
-/// How long one waits for a table that another has locked.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// The option by which mydumper asks for the checksums of tables.
 pub(super) const DATA: &str = "data-checksums";
 /// The first mydumper whose `metadata` holds what it was asked for here.
 const FIRST_WITH_CHECKSUMS: (u32, u32, u32) = (0, 16, 0);
-/// Engines whose tables mydumper reads in one transaction, checksum and rows.
+/// Engines whose tables mydumper reads in one transaction, checksum and rows, and whose writers nobody's reading holds up.
 const TRANSACTIONAL: [&str; 3] = ["InnoDB", "TokuDB", "ROCKSDB"];
 
 /// What is known of the server's checksums, half way or wholly.
@@ -75,11 +74,19 @@ pub(super) fn unfit(
     let Some(traits) = traits else {
         return Some("how it is defined is not known".to_owned());
     };
-    let too_large = || {
-        let is_too_large = !limit.admits(table.data_bytes);
-        is_too_large.then(|| "it is larger than the job's \"checksum\" admits".to_owned())
+    let why = if !limit.admits(table.data_bytes) {
+        "it is larger than the job's \"checksum\" admits"
+    } else if !has_row_locks(table) && !limit.of_a_locked_table().admits(table.data_bytes) {
+        "its writers would wait while it is read, and it is large"
+    } else {
+        return traits.unfit.clone();
     };
-    traits.unfit.clone().or_else(too_large)
+    Some(traits.unfit.clone().unwrap_or_else(|| why.to_owned()))
+}
+
+fn has_row_locks(table: &TableInventory) -> bool {
+    let engine = table.engine.as_deref();
+    engine.is_some_and(|engine| TRANSACTIONAL.iter().any(|one| one.eq_ignore_ascii_case(engine)))
 }
 
 /// What is asked of a server.
@@ -94,11 +101,8 @@ pub(super) struct Asked<'a> {
 /// Asks before the dump. `None` where nothing is asked for.
 ///
 /// # Errors
-/// The server cannot be reached, or does not answer.
-pub(super) async fn take_before(
-    connection: &ServerConnection,
-    asked: Asked<'_>,
-) -> Result<Option<Bracket>, ToolError> {
+/// The server cannot be reached, or does not answer. [`ToolError::Cancelled`]: nothing is left there that goes on.
+pub(super) async fn take_before(source: Source<'_>, asked: Asked<'_>) -> Result<Option<Bracket>, ToolError> {
     let Asked {
         inventory,
         traits,
@@ -128,11 +132,9 @@ pub(super) async fn take_before(
     }
     tables.sort();
     let names = tables.into_iter().map(|(_, name)| name).collect();
-    bracket.before = ask(connection, names, &mut bracket).await?;
+    bracket.before = source.ask(names, &mut bracket).await?;
     let databases: Vec<String> = inventory.databases.keys().cloned().collect();
-    let mut probe = Probe::connect(connection).await?;
-    bracket.changes = probe.changes(&databases).await?;
-    probe.close().await;
+    bracket.changes = source.changes(&databases).await?;
     Ok(Some(bracket))
 }
 
@@ -141,63 +143,15 @@ pub(super) async fn take_before(
 /// # Errors
 /// As [`take_before`].
 pub(super) async fn take_after(
-    connection: &ServerConnection,
+    source: Source<'_>,
     mut bracket: Bracket,
 ) -> Result<BTreeMap<TableName, SourceChecksum>, ToolError> {
     let names: Vec<TableName> = bracket.before.keys().cloned().collect();
     let mut databases: Vec<String> = names.iter().map(|(database, _)| database.clone()).collect();
     databases.dedup();
-    let after = ask(connection, names, &mut bracket).await?;
-    let mut probe = Probe::connect(connection).await?;
-    let changes = probe.changes(&databases).await?;
-    probe.close().await;
+    let after = source.ask(names, &mut bracket).await?;
+    let changes = source.changes(&databases).await?;
     Ok(bracket.close(&after, &changes))
-}
-
-/// One table after another. What took too long is noted, and so is all behind it.
-async fn ask(
-    connection: &ServerConnection,
-    names: Vec<TableName>,
-    bracket: &mut Bracket,
-) -> Result<BTreeMap<TableName, u64>, ToolError> {
-    let mut answers = BTreeMap::new();
-    if names.is_empty() {
-        return Ok(answers);
-    }
-    let ends = Instant::now() + bracket.within;
-    let mut probe = Probe::connect_answering(connection, bracket.within).await?;
-    let id = probe.connection_id().await?;
-    probe.wait_for_locks(LOCK_WAIT).await?;
-    for name in names {
-        if probe.met_a_lock() {
-            let why = "another has locked it, or a table before it".to_owned();
-            bracket.reasons.insert(name, why);
-            continue;
-        }
-        if Instant::now() >= ends || probe.is_gone() {
-            let why = format!("there was no time for it within {} s", bracket.within.as_secs());
-            bracket.reasons.insert(name, why);
-            continue;
-        }
-        match probe.checksum((&name.0, &name.1)).await {
-            Ok(Some(value)) => drop(answers.insert(name, value)),
-            Ok(None) => drop(
-                bracket
-                    .reasons
-                    .insert(name, "the server does not tell it".to_owned()),
-            ),
-            // Its lock is told for it and for all behind it: there may be thousands of them, each to be waited for.
-            Err(error) => drop(bracket.reasons.insert(name, error.to_string())),
-        }
-    }
-    if probe.is_gone() {
-        // The server goes on with a question that nobody waits for any more.
-        let mut other = Probe::connect(connection).await?;
-        drop(other.raw("end a question", format!("KILL {id}")).await);
-        other.close().await;
-    }
-    probe.close().await;
-    Ok(answers)
 }
 
 impl Bracket {
@@ -257,15 +211,11 @@ pub(super) fn by_dumper(
     traits: Option<&TableTraits>,
     (value, options): (u64, &DumpOptions),
 ) -> SourceChecksum {
-    let is_of_snapshot = table
-        .engine
-        .as_deref()
-        .is_some_and(|engine| TRANSACTIONAL.iter().any(|one| one.eq_ignore_ascii_case(engine)));
     let why = if let Some(why) = unfit(table, traits, ChecksumLimit::All) {
         why
     } else if let Some(option) = &options.selective {
         format!("it is of the whole table, and the option \"{option}\" leaves rows out")
-    } else if !is_of_snapshot {
+    } else if !has_row_locks(table) {
         "its engine keeps no snapshot, and mydumper may have asked when it had given its lock back".to_owned()
     } else if !options.aligns_snapshots() {
         "the threads of a mydumper that takes no lock read what there was at different moments".to_owned()
@@ -380,6 +330,16 @@ mod tests {
         assert_eq!(unfit(&table, Some(&float), ChecksumLimit::All), float.unfit);
         assert!(unfit(&table, None, ChecksumLimit::All).is_some());
         assert!(unfit(&table, Some(&fit), ChecksumLimit::UpTo(99)).is_some());
+        let large = |engine: &str| TableInventory {
+            engine: Some(engine.into()),
+            data_bytes: Some(65 << 20),
+            ..TableInventory::default()
+        };
+        assert_eq!(unfit(&large("InnoDB"), Some(&fit), ChecksumLimit::All), None);
+        assert_eq!(
+            unfit(&large("Aria"), Some(&fit), ChecksumLimit::All).unwrap(),
+            "its writers would wait while it is read, and it is large"
+        );
         let memory = TableInventory {
             engine: Some("MyISAM".into()),
             ..table.clone()

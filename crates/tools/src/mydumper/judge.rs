@@ -1,6 +1,6 @@
 //! What a dump is worth: the server asked again, the parts judged, the result put together.
 
-use super::checksums::{Bracket, by_dumper, take_after, untaken};
+use super::checksums::{Bracket, Source, by_dumper, take_after, untaken};
 use super::contents::table_contents;
 use super::locked_tables::emptiness_after;
 use super::options::DumpOptions;
@@ -172,13 +172,14 @@ async fn take_checksums(
     let Some(bracket) = bracket else {
         return BTreeMap::new();
     };
-    let taken = tokio::select! {
-        biased;
-        () = env.cancel.cancelled() => Ok(BTreeMap::new()),
-        taken = take_after(request.connection, bracket) => taken,
+    let source = Source {
+        connection: request.connection,
+        cancel: &env.cancel,
     };
-    taken.unwrap_or_else(|error| {
-        warnings.push(untaken(&error));
+    take_after(source, bracket).await.unwrap_or_else(|error| {
+        if !matches!(error, ToolError::Cancelled { .. }) {
+            warnings.push(untaken(&error));
+        }
         BTreeMap::new()
     })
 }

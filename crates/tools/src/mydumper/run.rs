@@ -1,6 +1,6 @@
 //! One dump from beginning to end.
 
-use super::checksums::{self, Asked, Bracket};
+use super::checksums::{self, Asked, Bracket, Source};
 use super::detect::MydumperInfo;
 use super::judge::{Dumped, judge};
 use super::locked_tables::{emptiness_before, explained};
@@ -110,15 +110,16 @@ pub(super) struct Before {
 /// there, a folder that cannot be written, mydumper missing. All else is told in the result.
 pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<DumpResult, ToolError> {
     let options = DumpOptions::read(request.info, request.options)?.narrowed(request.tables);
-    let before = tokio::select! {
+    let mut before = tokio::select! {
         biased;
         () = env.cancel.cancelled() => {
             return Err(ToolError::Cancelled {
                 program: PROGRAM.to_owned(),
             });
         }
-        before = ask_before(request, env, &options) => before?,
+        before = Box::pin(ask_before(request, env, &options)) => before?,
     };
+    Box::pin(take_checksums((request, env), &options, &mut before)).await?;
     let plan = plan_dump(&PlanInput {
         info: request.info,
         connection: request.connection,
@@ -146,7 +147,7 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         plan,
         runs,
     };
-    Ok(judge(request, env, dumped).await?.with_command(command))
+    Ok(Box::pin(judge(request, env, dumped)).await?.with_command(command))
 }
 
 async fn ask_before(
@@ -156,9 +157,8 @@ async fn ask_before(
 ) -> Result<Before, ToolError> {
     let mut probe = Probe::connect(request.connection).await?;
     match ask(&mut probe, (request, env), options).await {
-        Ok(mut before) => {
+        Ok(before) => {
             probe.close().await;
-            take_checksums(request, options, &mut before).await;
             Ok(before)
         }
         Err(error) if probe.took_too_long() => Err(explained(request, error).await),
@@ -167,7 +167,14 @@ async fn ask_before(
 }
 
 /// The server's checksums are evidence beside that which a dump needs: without them there is a warning.
-async fn take_checksums(request: &DumpRequest<'_>, options: &DumpOptions, before: &mut Before) {
+///
+/// # Errors
+/// The run was ended. It is not given up from without: the server would go on with the question.
+async fn take_checksums(
+    (request, env): (&DumpRequest<'_>, &DumpEnv<'_>),
+    options: &DumpOptions,
+    before: &mut Before,
+) -> Result<(), ToolError> {
     let asked = Asked {
         inventory: &before.found.inventory,
         traits: &before.traits,
@@ -176,12 +183,18 @@ async fn take_checksums(request: &DumpRequest<'_>, options: &DumpOptions, before
     };
     before.dumper_checksums = checksums::dumper_options(request.info, asked);
     if before.dumper_checksums.contains(&checksums::DATA) {
-        return;
+        return Ok(());
     }
-    match checksums::take_before(request.connection, asked).await {
+    let source = Source {
+        connection: request.connection,
+        cancel: &env.cancel,
+    };
+    match checksums::take_before(source, asked).await {
         Ok(bracket) => before.bracket = bracket,
+        Err(error @ ToolError::Cancelled { .. }) => return Err(error),
         Err(error) => before.warnings.push(checksums::untaken(&error)),
     }
+    Ok(())
 }
 
 async fn ask(

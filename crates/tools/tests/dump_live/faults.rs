@@ -13,7 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One table that takes mydumper some seconds, and one that comes after it.
 const BIG: &str = "CREATE DATABASE big; USE big;
@@ -333,4 +333,42 @@ async fn a_dump_that_was_ended_does_not_ask_the_server_again() {
     let result = result.unwrap();
     assert_incomplete(&result, "cancelled");
     assert_eq!(result.warnings, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checksum_is_not_gone_on_with_when_its_dump_is_cancelled() {
+    // Whoever reads waits for the rows that others change.
+    let server = Server::start_with(&["--transaction-isolation=SERIALIZABLE", "--autocommit=0"]);
+    server.sql(
+        "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id INT PRIMARY KEY, v INT); \
+         INSERT INTO orders VALUES (1, 1), (2, 2); COMMIT",
+    );
+    let mut other = Command::new("mariadb")
+        .args(["--no-defaults", "-uroot", "shop"])
+        .arg(format!("--socket={}", server.socket().display()))
+        .args(["-e", "UPDATE orders SET v = 3 WHERE id = 2; SELECT SLEEP(60)"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let wait_for = async |words: &str, is_there: bool| {
+        let asking = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '{words}%' AND ID <> CONNECTION_ID()"
+        );
+        let began = Instant::now();
+        while (server.sql(&asking).trim() != "0") != is_there {
+            assert!(began.elapsed() < Duration::from_secs(10), "{words}: {is_there}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    wait_for("SELECT SLEEP", true).await;
+    let dump = Dump::full(&["shop"]);
+    let admin = server.admin();
+    let (result, ()) = tokio::join!(dump.run(&admin), async {
+        wait_for("CHECKSUM TABLE", true).await;
+        dump.cancel.cancel();
+    });
+    assert!(matches!(result, Err(ToolError::Cancelled { .. })), "{result:?}");
+    wait_for("CHECKSUM TABLE", false).await;
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
