@@ -24,6 +24,8 @@ const MODE: &str = "SET SESSION sql_mode = '', sql_quote_show_create = 1";
 /// MySQL tells of columns that are kept as before 5.6 only who asks for it; MariaDB and MySQL 9 know no such word.
 const FORMATS: &str = "SET SESSION show_old_temporals = 1";
 
+/// The mode that it was written in.
+const SQL_MODE: &str = "sql_mode";
 /// The type of a function.
 const RETURNS: &str = "returns";
 /// The session that an object was written in, which its strings are of and are compared in.
@@ -81,7 +83,7 @@ const KINDS: [Kind; 4] = [
         facts: &[
             "body",
             "definer",
-            "sql_mode",
+            SQL_MODE,
             "timing",
             "order",
             CLIENT_CHARSET,
@@ -98,7 +100,7 @@ const KINDS: [Kind; 4] = [
         facts: &[
             "body",
             "definer",
-            "sql_mode",
+            SQL_MODE,
             RETURNS,
             "deterministic",
             "data access",
@@ -119,7 +121,7 @@ const KINDS: [Kind; 4] = [
         facts: &[
             "body",
             "definer",
-            "sql_mode",
+            SQL_MODE,
             "type",
             "at",
             "every",
@@ -303,6 +305,8 @@ fn facts(row: &MySqlRow, names: &[&str], old_name: Option<&str>) -> Definition {
             }
         } else if *name == RETURNS {
             value = without_format(&value);
+        } else if *name == SQL_MODE {
+            value = normal_mode(&value);
         }
         let value = if *name == "body" || value.len() > MAX_FACT_BYTES {
             digest(&value)
@@ -343,6 +347,15 @@ fn names_before_dots(mut body: &str) -> BTreeSet<String> {
         body = rest;
     }
     names
+}
+
+/// A mode as it is set: where a server keeps those of routines, one is called otherwise.
+fn normal_mode(modes: &str) -> String {
+    let one = |mode| match mode {
+        "INVALID_DATES" => "ALLOW_INVALID_DATES",
+        other => other,
+    };
+    modes.split(',').map(one).collect::<Vec<_>>().join(",")
 }
 
 /// `` `d`.`t`.`c` `` as `` `t`.`c` ``.
@@ -416,6 +429,21 @@ mod tests {
             normal_body("select `a`.`id` AS `i``d` from `shop`.`a`", "shop")
         );
         assert_eq!(normal_body("a lone ` stays", "shop"), "a lone ` stays");
+    }
+
+    #[test]
+    fn a_mode_is_told_so_that_it_can_be_set() {
+        for (kept, set) in [
+            ("", ""),
+            ("INVALID_DATES", "ALLOW_INVALID_DATES"),
+            (
+                "ANSI_QUOTES,INVALID_DATES,ANSI",
+                "ANSI_QUOTES,ALLOW_INVALID_DATES,ANSI",
+            ),
+            ("ALLOW_INVALID_DATES", "ALLOW_INVALID_DATES"),
+        ] {
+            assert_eq!(normal_mode(kept), set);
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::wire::{Wire, WireError};
 use super::written::{Written, as_written};
 use crate::error::ToolError;
 use mykeeper_domain::inventory::DatabaseInventory;
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use tokio::sync::mpsc;
@@ -23,6 +24,9 @@ const READ_AHEAD: usize = 3;
 pub(crate) const SYNTAX_ERROR: u16 = 1064;
 /// The modes in which a definition may have been written, tried in turn.
 pub(crate) const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"];
+/// The mode for rows and tables: a zero is no next number, and a day that no month has (which a source in this mode has
+/// taken) is no zero date.
+pub(crate) const ROWS_MODE: &str = "NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES";
 /// What each file begins with, whatever the one before left behind.
 ///
 /// Unique keys are checked: without, MariaDB finds a row that is there twice only at the commit, and then loses all.
@@ -82,6 +86,8 @@ pub(super) struct Feeder {
     wire: Wire,
     /// The files were written for a server of another series, whose settings this one need not know.
     is_foreign: bool,
+    /// The triggers that were created, by their statement and database.
+    triggers: HashSet<blake3::Hash>,
 }
 
 impl Feeder {
@@ -91,6 +97,7 @@ impl Feeder {
             .map(|wire| Self {
                 wire,
                 is_foreign: false,
+                triggers: HashSet::new(),
             })
             .map_err(|error| lost(&error))
     }
@@ -160,6 +167,7 @@ impl Feeder {
                     }
                 }
                 Manner::Rows => self.execute(&statement).await?,
+                Manner::Definitions { .. } if self.has_created(&written, &statement, into) => None,
                 Manner::Definitions { known, .. } => {
                     let session = written.session(&statement, known);
                     let own = written.spaced_ends(&statement, known);
@@ -181,6 +189,18 @@ impl Feeder {
             complaints.push(complain(code, format!("ERROR {code}: {message}")));
         }
         Ok(complaints)
+    }
+
+    /// Whether a statement is the same that created a trigger before; it counts as such from now on. mydumper 0.10 asks
+    /// for the triggers of a table as LIKE has it: what stands on `t11` it writes with what stands on `t_1`, too.
+    fn has_created(&mut self, written: &Written, statement: &[u8], into: Option<&str>) -> bool {
+        let is_trigger = written
+            .object(statement)
+            .is_some_and(|object| object.starts_with("trigger "));
+        is_trigger
+            && !self
+                .triggers
+                .insert(trigger_id(into.unwrap_or_default(), statement))
     }
 
     /// A definition, in the session that it was written in where that is known, else in the first that takes it.
@@ -216,7 +236,7 @@ impl Feeder {
         match manner {
             Manner::Table | Manner::Rows => {
                 own.push("SET SESSION autocommit=0".to_owned());
-                own.push("SET SESSION sql_mode='NO_AUTO_VALUE_ON_ZERO'".to_owned());
+                own.push(format!("SET SESSION sql_mode='{ROWS_MODE}'"));
             }
             Manner::Definitions { at, .. } => {
                 own.push("SET SESSION autocommit=1".to_owned());
@@ -284,6 +304,13 @@ fn is_unsettled(written: &Written, statement: &[u8], manner: Manner<'_>) -> bool
         && written
             .object(statement)
             .is_some_and(|object| known.unsettled.contains(&object))
+}
+
+/// By which a trigger is known again: its database and its statement.
+pub(crate) fn trigger_id(database: &str, statement: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(database.as_bytes()).update(&[0]).update(statement);
+    hasher.finalize()
 }
 
 /// Whether a statement sets what those behind it are read in.

@@ -164,6 +164,7 @@ impl<'a> Definer<'a> {
         for unit in &mut units {
             self.fit(unit);
         }
+        self.leave_doubles(&mut units);
         units.retain(|unit| !unit.statements.is_empty());
         Ok(units)
     }

@@ -13,6 +13,7 @@ use crate::introducers::{Introducer, Introducers};
 use crate::log::Progress;
 use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
+use crate::prove::feed::ROWS_MODE;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile};
 use crate::prove::sequences::makes_sequence;
 use crate::prove::written::Written;
@@ -433,7 +434,7 @@ fn rows_prelude(database: &str) -> Vec<u8> {
     // Unique keys are checked: MariaDB would find a row that is there twice only when it is too late to tell which.
     format!(
         "\nSET NAMES utf8mb4;\nUSE {};\nSET NAMES binary;\nSET SESSION foreign_key_checks=0, unique_checks=1, \
-         time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO', autocommit=1;\n",
+         time_zone='+00:00', sql_mode='{ROWS_MODE}', autocommit=1;\n",
         quoted_name(database)
     )
     .into_bytes()

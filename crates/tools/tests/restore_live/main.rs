@@ -143,6 +143,11 @@ async fn every_kind_of_table_and_name_comes_back() {
     source.sql(
         "USE shop;\nDELIMITER //\n\
          CREATE PROCEDURE talk()\nBEGIN\n  -- it's a \"comment\"; within\n  SELECT 'a;b', \"it's\" /* ; */;\n  # done;\nEND//\n\
+         CREATE TABLE t_1 (id INT)//\nCREATE TABLE t11 (id INT)//\n\
+         CREATE TRIGGER on_1 BEFORE INSERT ON t_1 FOR EACH ROW SET NEW.id = NEW.id + 1//\n\
+         CREATE TRIGGER on_11 BEFORE INSERT ON t11 FOR EACH ROW SET NEW.id = NEW.id + 2//\n\
+         SET sql_mode = 'ALLOW_INVALID_DATES'//\nCREATE TABLE days (day DATE DEFAULT '2020-02-31')//\n\
+         INSERT INTO days VALUES ('2020-02-30')//\nSET sql_mode = ''//\n\
          SET NAMES latin1//\nCREATE FUNCTION latin() RETURNS TEXT NO SQL RETURN '\u{e4}\u{f6}'//\n",
     );
     let target = Server::start();

@@ -1,6 +1,8 @@
 //! Statements of a set, fit for what is restored of it.
 
 use super::{Definer, Unit};
+use crate::prove::feed::trigger_id;
+use std::collections::HashSet;
 
 impl Definer<'_> {
     /// Leaves the triggers of tables that are written, and has those of a database of another name come into being
@@ -31,5 +33,22 @@ impl Definer<'_> {
             .into_iter()
             .filter_map(fitted)
             .collect();
+    }
+
+    /// Leaves each trigger once: mydumper 0.10 writes those of `t11` with those of `t_1`, too.
+    pub(super) fn leave_doubles(&self, units: &mut [Unit]) {
+        let mut seen = HashSet::new();
+        for Unit {
+            database, statements, ..
+        } in units
+        {
+            statements.retain(|statement| {
+                let is_trigger = self
+                    .written
+                    .object(statement)
+                    .is_some_and(|object| object.starts_with("trigger "));
+                !is_trigger || seen.insert(trigger_id(database, statement))
+            });
+        }
     }
 }
