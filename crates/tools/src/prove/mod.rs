@@ -160,9 +160,14 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         request.manifest_blake3,
         proof.manifest_blake3.as_deref(),
     ));
-    let layout = lay_out(request, &mut checked, env).await?;
+    let mut layout = lay_out(request, &mut checked, env).await?;
     if let (Early::Counts, true, Some(evidence)) = (early, checked.differences.is_empty(), request.evidence) {
-        checked.differences = early::differences(evidence, &layout, &checked);
+        let known = early::Known::of(evidence);
+        let comparing = off_thread(("read", request.set_dir), READ_WITHIN, &env.cancel, move || {
+            checked.differences = early::differences(&known, &layout, &checked);
+            Ok((layout, checked))
+        });
+        (layout, checked) = comparing.await?;
     }
     proof.warnings.extend(unloaded(request, &layout));
     if !checked.differences.is_empty() {
