@@ -1,9 +1,15 @@
 //! Sets of servers whose objects change meanwhile.
 
-use crate::bench::Bench;
-use crate::prove_sets::{Asked, How, against, client, make_set_by, prove, sql, stand_in};
+use crate::bench::{Bench, limits};
+use crate::prove_sets::{Asked, How, Set, against, client, make_set_by, prove, sql, stand_in};
+use mykeeper_domain::ids::NodeName;
 use mykeeper_domain::job::Consistency;
+use mykeeper_domain::server::Tls;
+use mykeeper_tools::ServerConnection;
+use mykeeper_tools::prove::ProveRequest;
+use mykeeper_tools::restore::{RestoreRequest, Restored, Scope, check_set, look_at_target, restore_set};
 use mykeeper_tools::sandbox::ThrowawayServer;
+use std::path::Path;
 
 const HOW: How = How {
     consistency: Consistency::All,
@@ -70,6 +76,17 @@ async fn what_comes_or_goes_in_mid_dump_fails_no_good_set_and_hides_no_damage() 
         );
     }
 
+    let restored = restored(&bench, &set).await;
+    assert!(restored.is_whole(), "{restored:#?}");
+    assert!(
+        restored.warnings.iter().any(|warning| {
+            warning.starts_with("shop.leaving-schema-triggers.sql: ERROR 1146")
+                && warning.ends_with("what it was to create came or went while the set was made")
+        }),
+        "{:?}",
+        restored.warnings
+    );
+
     let mut damaged = set.copy(&bench.path().join("damaged"));
     damaged.rewrite("shop-schema-post.sql", |text| {
         text.replace("PROCEDURE `stays`", "PROCEDURE `strange`")
@@ -83,4 +100,46 @@ async fn what_comes_or_goes_in_mid_dump_fails_no_good_set_and_hides_no_damage() 
             "shop: procedure strange: expected absent, found present"
         ]
     );
+}
+
+/// Puts the set into another server, as a restore for real does.
+async fn restored(bench: &Bench, set: &Set) -> Restored {
+    let target = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    let connection = ServerConnection {
+        tls: Tls::default(),
+        ..target.connection()
+    };
+    let (node, limits) = (NodeName::new("db1").unwrap(), limits(120));
+    let sandbox = bench.sandbox();
+    let request = ProveRequest {
+        bk_id: set.evidence.backup.id,
+        run_id: None,
+        node: &node,
+        set_dir: &set.dir,
+        evidence: Some(&set.evidence),
+        files: &set.files,
+        manifest_blake3: None,
+        databases: &set.databases,
+        sandbox: &sandbox,
+        myloader: Path::new("myloader"),
+        asserts: &[],
+        limits: &limits,
+    };
+    let scope = Scope::whole(set.databases.clone());
+    let checked = check_set(&request, &scope, &bench.env()).await.unwrap();
+    let found = look_at_target(&connection, &scope.names_there()).await.unwrap();
+    let restore = RestoreRequest {
+        set: request,
+        scope: &scope,
+        overwrite: false,
+        connection: &connection,
+        private_dir: &bench.sub("restore-private"),
+    };
+    let restored = restore_set(&restore, (&checked, &found), &bench.env())
+        .await
+        .unwrap();
+    target.stop().await;
+    restored
 }
