@@ -29,6 +29,7 @@ pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::JobKind;
@@ -40,6 +41,7 @@ use mykeeper_domain::selection::Choice;
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// What came of trying to take a slot.
@@ -94,6 +96,8 @@ pub enum SetState {
     Proven,
     /// Its proof failed.
     Failed,
+    /// Not deleted, and every copy that anyone has looked at differs from what was written.
+    Damaged,
     /// Not proven, and not deleted.
     Unproven,
     /// Marked as deleted.
@@ -431,6 +435,9 @@ pub trait Catalog: Send + Sync {
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError>;
     /// The newest of each node, the newest first.
     async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError>;
+    /// The sets, not deleted, of which a copy differs by what nodes and proofs have found last; those that were written
+    /// last, at most ten thousand.
+    async fn damages(&self) -> Result<HashMap<BackupId, Damage>, CatalogError>;
     /// Sets to be read again, the one whose last look is oldest first, without the first `passed_by` of them.
     async fn due_for_reading(
         &self,

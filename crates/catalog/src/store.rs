@@ -9,6 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
@@ -18,6 +19,7 @@ use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -244,6 +246,10 @@ impl Catalog for Store {
 
     async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError> {
         verifications::of_set(self, id).await
+    }
+
+    async fn damages(&self) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+        verifications::damages(self).await
     }
 
     async fn due_for_reading(

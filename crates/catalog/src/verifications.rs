@@ -9,8 +9,15 @@ use crate::zone::to_wall;
 use chrono::TimeDelta;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::verification::Verification;
 use sqlx::{FromRow, QueryBuilder};
+use std::collections::HashMap;
+
+/// How many sets that differ somewhere are told of.
+const MOST_DAMAGED: i64 = 10_000;
+/// Of so many at a time all looks are read: a hundred differences of each copy.
+const AT_A_TIME: usize = 100;
 
 #[derive(FromRow)]
 struct VerificationRow {
@@ -41,8 +48,20 @@ impl VerificationRow {
 
 pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), CatalogError> {
     const ACTION: &str = "record a verification";
-    let copies = to_json(ACTION, &found.copies)?;
     writing!(store, ACTION, |tx| {
+        let before: Option<VerificationRow> = sqlx::query_as(
+            "SELECT bk_id, node, run_id, state, looked_ms, copies_json FROM mk_verification \
+             WHERE bk_id = ? AND node = ? AND looked_ms <= ?",
+        )
+        .bind(found.bk_id.to_string())
+        .bind(found.node.as_str())
+        .bind(ms(found.looked_at))
+        .fetch_optional(&mut *tx)
+        .await?;
+        let before = before.map(VerificationRow::into_verification).transpose()?;
+        let mut found = found.clone();
+        found.date_differences(before.as_ref());
+        let copies = to_json(ACTION, &found.copies)?;
         sqlx::query("DELETE FROM mk_verification WHERE bk_id = ? AND node = ? AND looked_ms <= ?")
             .bind(found.bk_id.to_string())
             .bind(found.node.as_str())
@@ -81,6 +100,91 @@ pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Verificati
         .await?
     })?;
     rows.into_iter().map(VerificationRow::into_verification).collect()
+}
+
+/// A proof that passed.
+#[derive(FromRow)]
+struct ProvenCopyRow {
+    bk_id: String,
+    node: String,
+    path: String,
+    finished_ms: i64,
+}
+
+impl ProvenCopyRow {
+    fn into_copy(self) -> Result<IntactCopy, CatalogError> {
+        let place = Place {
+            table: "mk_proof",
+            id: &self.bk_id,
+        };
+        Ok(IntactCopy {
+            node: place.parse("node", &self.node)?,
+            looked_at: place.instant("finished_ms", self.finished_ms)?,
+            path: self.path,
+        })
+    }
+}
+
+macro_rules! push_all {
+    ($query:ident, $ids:ident) => {
+        let mut list = $query.separated(", ");
+        for id in $ids {
+            list.push_bind(id.as_str());
+        }
+    };
+}
+
+pub(crate) async fn damages(store: &Store) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+    reading!(store, "list sets that differ", |conn| {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT b.bk_id FROM user_backup b WHERE b.is_deleted = 'N' AND EXISTS \
+             (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs') \
+             ORDER BY b.start_time DESC, b.id DESC LIMIT ?",
+        )
+        .bind(MOST_DAMAGED)
+        .fetch_all(&mut *conn)
+        .await?;
+        let mut damages = HashMap::new();
+        for ids in ids.chunks(AT_A_TIME) {
+            let mut query = QueryBuilder::new(
+                "SELECT bk_id, node, run_id, state, looked_ms, copies_json FROM mk_verification WHERE bk_id IN (",
+            );
+            push_all!(query, ids);
+            query.push(") ORDER BY looked_ms DESC, node");
+            let looks: Vec<VerificationRow> = query.build_query_as().fetch_all(&mut *conn).await?;
+            let mut query = QueryBuilder::new(
+                "SELECT bk_id, node, path, finished_ms FROM mk_proof WHERE passed = 1 AND bk_id IN (",
+            );
+            push_all!(query, ids);
+            query.push(") ORDER BY finished_ms DESC, id");
+            let proven: Vec<ProvenCopyRow> = query.build_query_as().fetch_all(&mut *conn).await?;
+            damages.extend(damages_of(looks, proven)?);
+        }
+        damages
+    })
+}
+
+fn damages_of(
+    looks: Vec<VerificationRow>,
+    proven: Vec<ProvenCopyRow>,
+) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+    let mut looks_of: HashMap<BackupId, Vec<Verification>> = HashMap::new();
+    for row in looks {
+        let look = row.into_verification()?;
+        looks_of.entry(look.bk_id).or_default().push(look);
+    }
+    let mut proven_of: HashMap<String, Vec<IntactCopy>> = HashMap::new();
+    for row in proven {
+        proven_of
+            .entry(row.bk_id.clone())
+            .or_default()
+            .push(row.into_copy()?);
+    }
+    let damages = looks_of.into_iter().filter_map(|(id, looks)| {
+        let proven = proven_of.remove(&id.to_string()).unwrap_or_default();
+        Damage::of(&looks, &proven).map(|damage| (id, damage))
+    });
+    Ok(damages.collect())
 }
 
 pub(crate) async fn due(

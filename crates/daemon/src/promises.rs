@@ -5,9 +5,9 @@ use crate::jobs::humane;
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
-use mykeeper_domain::backup::Deletion;
+use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::promise::{NewestProven, Promise, PromiseState, Standing};
-use mykeeper_domain::verification::Verification;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,21 +66,15 @@ async fn newest_proven(catalog: &dyn Catalog, tag: &str) -> Result<Option<Newest
         ..BackupFilter::default()
     };
     let proven = catalog.backups(&filter).await?;
-    for backup in proven.iter().filter(|backup| backup.deletion == Deletion::None) {
-        if !is_damaged(&catalog.verifications(backup.id).await?) {
-            return Ok(Some(NewestProven {
-                bk_id: backup.id,
-                started_at: backup.started_at,
-            }));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether every copy that the nodes have looked at differed the last time.
-fn is_damaged(verifications: &[Verification]) -> bool {
-    let mut copies = verifications.iter().flat_map(|found| &found.copies).peekable();
-    copies.peek().is_some() && copies.all(|copy| !copy.differences.is_empty())
+    let damages = catalog.damages().await?;
+    let counts = |backup: &&Backup| {
+        let is_damaged = damages.get(&backup.id).is_some_and(Damage::is_of_every_copy);
+        backup.deletion == Deletion::None && !is_damaged
+    };
+    Ok(proven.iter().find(counts).map(|backup| NewestProven {
+        bk_id: backup.id,
+        started_at: backup.started_at,
+    }))
 }
 
 /// Watches the promises of this node for as long as the daemon lives. One that is broken is logged and recorded when

@@ -8,6 +8,7 @@ pub mod checksum;
 pub mod clock;
 mod comparison;
 mod counted;
+pub mod damage;
 pub mod databases;
 pub mod definer;
 pub mod definition;

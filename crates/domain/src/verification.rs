@@ -40,6 +40,10 @@ pub struct LookedAtCopy {
     /// Files that are not the set's and that no restore would read; the first [`MOST_DIFFERENCES`].
     #[serde(default)]
     pub strangers: Vec<String>,
+    /// When the first look ended that found it to differ, of those that came one after the other; `None` where it does
+    /// not, and before it is recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs_since: Option<DateTime<Utc>>,
 }
 
 /// The newest look of one node at one set.
@@ -60,6 +64,21 @@ pub struct Verification {
 }
 
 impl Verification {
+    /// Notes since when each copy differs that does: since the look before, where it did so then.
+    pub fn date_differences(&mut self, before: Option<&Self>) {
+        for copy in &mut self.copies {
+            if copy.differences.is_empty() || copy.differs_since.is_some() {
+                continue;
+            }
+            let earlier = before.and_then(|before| {
+                let same = before.copies.iter().find(|earlier| earlier.path == copy.path)?;
+                let differed = !same.differences.is_empty();
+                differed.then(|| same.differs_since.unwrap_or(before.looked_at))
+            });
+            copy.differs_since = Some(earlier.unwrap_or(self.looked_at));
+        }
+    }
+
     /// What is not as it was written, each with its place; for people.
     pub fn faults(&self) -> Vec<String> {
         let of_copy = |copy: &LookedAtCopy| {

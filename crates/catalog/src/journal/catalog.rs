@@ -9,6 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
@@ -19,6 +20,7 @@ use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -470,6 +472,10 @@ impl Catalog for Journaled {
 
     async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError> {
         self.remote().await?.verifications(id).await
+    }
+
+    async fn damages(&self) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+        self.remote().await?.damages().await
     }
 
     async fn due_for_reading(

@@ -48,7 +48,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use transfers::{transfers_leave_their_marks, verifications_fall_due};
-use verifications::what_was_read_is_passed_by_until_it_is_due_again;
+use verifications::{
+    a_set_is_damaged_when_no_copy_is_left_that_is_as_written,
+    what_was_read_is_passed_by_until_it_is_due_again,
+};
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -385,6 +388,7 @@ async fn acts(catalog: &dyn Catalog) {
     deletion_goes_one_way(catalog).await;
     paths_are_kept_once(catalog).await;
     what_was_read_is_passed_by_until_it_is_due_again(catalog).await;
+    a_set_is_damaged_when_no_copy_is_left_that_is_as_written(catalog).await;
     a_promise_is_told_about_once(catalog).await;
     every_node_knows_what_jobs_prove(catalog).await;
     catalog.close().await;

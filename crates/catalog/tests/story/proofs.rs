@@ -140,7 +140,7 @@ pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
 }
 
 /// What a proof knows of a set.
-fn proven(backup: &Backup, minute: i64) -> Proof {
+pub(super) fn proven(backup: &Backup, minute: i64) -> Proof {
     let from = backup.started_at + minutes(minute);
     Proof {
         bk_id: backup.id,

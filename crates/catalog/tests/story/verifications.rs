@@ -2,6 +2,7 @@
 
 use super::*;
 use mykeeper_catalog::VerificationScope;
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::verification::{LookedAtCopy, Verification, VerificationState};
 
 pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &dyn Catalog) {
@@ -67,6 +68,7 @@ pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &d
             }],
             more_differences: 1,
             strangers: vec!["notes.txt".into()],
+            differs_since: Some(looked_at),
         }],
     };
     let first = found(&own[0], since + minutes(30), VerificationState::Differs);
@@ -102,4 +104,90 @@ pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &d
     );
     catalog.mark_deleted(all[1], "expired", soon).await.unwrap();
     assert_eq!(due(scope(soon, &[], &["read"]), 0).await, [all[2], all[0]]);
+}
+
+pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(catalog: &dyn Catalog) {
+    let since = at("2027-09-01T00:00:00Z");
+    let made = Backup {
+        tag: "damaged".into(),
+        ..backup("db1", since)
+    };
+    insert(catalog, &made).await;
+    let look = |reader: &str, minute: i64, is_intact: bool| Verification {
+        bk_id: made.id,
+        node: node(reader),
+        run_id: None,
+        state: match is_intact {
+            true => VerificationState::AsWritten,
+            false => VerificationState::Differs,
+        },
+        looked_at: since + minutes(minute),
+        copies: vec![LookedAtCopy {
+            path: "/sets/x".into(),
+            files: 7,
+            bytes: 9,
+            differences: (!is_intact)
+                .then(|| Difference {
+                    database: String::new(),
+                    object: "file a.sql".into(),
+                    expected: "present".into(),
+                    found: "missing".into(),
+                })
+                .into_iter()
+                .collect(),
+            more_differences: 0,
+            strangers: vec![],
+            differs_since: None,
+        }],
+    };
+    let damage = async || catalog.damages().await.unwrap().remove(&made.id);
+    let listed = async || {
+        let filter = BackupFilter {
+            tag: Some("damaged".into()),
+            state: Some(SetState::Damaged),
+            limit: 10,
+            ..BackupFilter::default()
+        };
+        let found = catalog.backups(&filter).await.unwrap();
+        found.iter().map(|backup| backup.id).collect::<Vec<_>>()
+    };
+    assert_eq!(damage().await, None);
+    for minute in [10, 20] {
+        catalog
+            .record_verification(&look("db1", minute, false))
+            .await
+            .unwrap();
+    }
+    let found = damage().await.unwrap();
+    assert!(found.is_of_every_copy());
+    assert_eq!(
+        found.since(),
+        Some(since + minutes(10)),
+        "since it was first seen"
+    );
+    assert_eq!(found.copies[0].looked_at, since + minutes(20));
+    assert_eq!(listed().await, [made.id]);
+    // A node that has proven its copy and has not read it since.
+    let elsewhere = Proof {
+        node: node("vault1"),
+        path: "/vault/x".into(),
+        finished_at: since + minutes(5),
+        ..proofs::proven(&made, 1)
+    };
+    catalog.record_proof(&elsewhere).await.unwrap();
+    assert!(damage().await.is_some_and(|damage| !damage.is_of_every_copy()));
+    assert!(listed().await.is_empty());
+    catalog
+        .record_verification(&look("vault1", 30, false))
+        .await
+        .unwrap();
+    assert!(damage().await.as_ref().is_some_and(Damage::is_of_every_copy));
+    catalog.record_verification(&look("db1", 40, true)).await.unwrap();
+    let found = damage().await.unwrap();
+    assert_eq!((found.copies.len(), found.intact.len()), (1, 1));
+    catalog
+        .mark_deleted(made.id, "expired", since + minutes(50))
+        .await
+        .unwrap();
+    assert_eq!(damage().await, None, "what is gone is not damaged");
 }

@@ -210,6 +210,7 @@ fn told(context: &RunContext, dir: &Path, verified: VerifiedCopy) -> LookedAtCop
         more_differences: verified.differences.len().saturating_sub(MOST_DIFFERENCES) as u64,
         differences: verified.differences,
         strangers: verified.strangers,
+        differs_since: None,
     };
     for difference in &copy.differences {
         context.say(format!("{}: {difference}", copy.path));

@@ -1,0 +1,292 @@
+//! What the nodes' looks at a set's copies come to: which copies differ from what was written, and whether one is left
+//! that does not.
+//!
+//! A look is the newest verification of a node, or a proof that passed, which reads every file of the copy that it
+//! restores. A proof stands for its copy until its node has read the set again.
+
+use crate::counted;
+use crate::ids::NodeName;
+use crate::proof::Proof;
+use crate::verification::{LookedAtCopy, Verification, VerificationState};
+use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+/// A copy that was as the set was written when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IntactCopy {
+    /// The machine that read it.
+    pub node: NodeName,
+    /// Its folder.
+    pub path: String,
+    /// When.
+    pub looked_at: DateTime<Utc>,
+}
+
+impl IntactCopy {
+    /// The copy that a proof which passed has restored.
+    pub fn of_proof(proof: &Proof) -> Option<Self> {
+        proof.passed().then(|| Self {
+            node: proof.node.clone(),
+            path: proof.path.clone(),
+            looked_at: proof.finished_at,
+        })
+    }
+}
+
+/// A copy that differed when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DamagedCopy {
+    /// The machine that read it.
+    pub node: NodeName,
+    /// Its folder.
+    pub path: String,
+    /// When the first look ended that found it so.
+    pub since: DateTime<Utc>,
+    /// When the newest did.
+    pub looked_at: DateTime<Utc>,
+    /// The first difference, which names a file.
+    pub difference: String,
+    /// How many more there are.
+    pub more_differences: u64,
+}
+
+impl DamagedCopy {
+    fn of(look: &Verification, copy: &LookedAtCopy) -> Option<Self> {
+        let first = copy.differences.first()?;
+        Some(Self {
+            node: look.node.clone(),
+            path: copy.path.clone(),
+            since: copy.differs_since.unwrap_or(look.looked_at),
+            looked_at: look.looked_at,
+            difference: first.to_string(),
+            more_differences: copy.differences.len() as u64 - 1 + copy.more_differences,
+        })
+    }
+}
+
+/// A set of which at least one copy differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The copies that differ; never empty.
+    pub copies: Vec<DamagedCopy>,
+    /// Those that do not.
+    pub intact: Vec<IntactCopy>,
+}
+
+impl Damage {
+    /// Of the newest looks of each node, and the copies that proofs of the set have restored. `None` where no copy is
+    /// known to differ.
+    pub fn of(looks: &[Verification], proven: &[IntactCopy]) -> Option<Self> {
+        let still_proven: Vec<&IntactCopy> = proven
+            .iter()
+            .filter(|copy| {
+                let mut newer = looks.iter().filter(|look| {
+                    look.node == copy.node
+                        && look.looked_at >= copy.looked_at
+                        && look.state != VerificationState::Unfinished
+                });
+                newer.next().is_none()
+            })
+            .collect();
+        let mut copies = Vec::new();
+        let mut intact: Vec<IntactCopy> = Vec::new();
+        for look in looks {
+            for copy in &look.copies {
+                let is_proven_since = still_proven
+                    .iter()
+                    .any(|proven| proven.node == look.node && proven.path == copy.path);
+                match DamagedCopy::of(look, copy) {
+                    Some(damaged) if !is_proven_since => copies.push(damaged),
+                    Some(_) => {}
+                    None => intact.push(IntactCopy {
+                        node: look.node.clone(),
+                        path: copy.path.clone(),
+                        looked_at: look.looked_at,
+                    }),
+                }
+            }
+        }
+        for proven in still_proven {
+            let is_known = |copy: &IntactCopy| copy.node == proven.node && copy.path == proven.path;
+            if !intact.iter().any(is_known) {
+                intact.push(proven.clone());
+            }
+        }
+        (!copies.is_empty()).then_some(Self { copies, intact })
+    }
+
+    /// Whether every copy that anyone has looked at differs: such a set counts for nothing, whatever was proven of it.
+    pub fn is_of_every_copy(&self) -> bool {
+        self.intact.is_empty()
+    }
+
+    /// When the first of the copies was found to differ.
+    pub fn since(&self) -> Option<DateTime<Utc>> {
+        self.copies.iter().map(|copy| copy.since).min()
+    }
+
+    /// One line for each copy that differs, then one for each that does not, for people.
+    pub fn lines(&self, zone: Tz) -> Vec<String> {
+        let differ = self.copies.iter().map(|copy| {
+            let more = match copy.more_differences {
+                0 => String::new(),
+                more => format!("; and {} more", counted(more, "difference", "differences")),
+            };
+            format!(
+                "{} on {} differs since {}: {}{more}",
+                copy.path,
+                copy.node,
+                time(copy.since, zone),
+                copy.difference
+            )
+        });
+        let intact = self.intact.iter().map(|copy| {
+            format!(
+                "{} on {} was as written at {}",
+                copy.path,
+                copy.node,
+                time(copy.looked_at, zone)
+            )
+        });
+        differ.chain(intact).collect()
+    }
+}
+
+fn time(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::BackupId;
+    use crate::proof::Difference;
+    use chrono::TimeDelta;
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    fn look(node: &str, minutes: i64, copies: &[(&str, bool)]) -> Verification {
+        let differs = copies.iter().any(|(_, is_intact)| !is_intact);
+        Verification {
+            bk_id: BackupId::generate(),
+            node: NodeName::new(node).unwrap(),
+            run_id: None,
+            state: if differs {
+                VerificationState::Differs
+            } else {
+                VerificationState::AsWritten
+            },
+            looked_at: at(minutes),
+            copies: copies
+                .iter()
+                .map(|(path, is_intact)| LookedAtCopy {
+                    path: (*path).to_owned(),
+                    files: 3,
+                    bytes: 4,
+                    differences: (!is_intact)
+                        .then(|| Difference {
+                            database: String::new(),
+                            object: "file shop.sql".into(),
+                            expected: "present".into(),
+                            found: "missing".into(),
+                        })
+                        .into_iter()
+                        .collect(),
+                    more_differences: 0,
+                    strangers: Vec::new(),
+                    differs_since: None,
+                })
+                .collect(),
+        }
+    }
+
+    fn proven(node: &str, path: &str, minutes: i64) -> IntactCopy {
+        IntactCopy {
+            node: NodeName::new(node).unwrap(),
+            path: path.to_owned(),
+            looked_at: at(minutes),
+        }
+    }
+
+    #[test]
+    fn a_set_is_damaged_when_no_copy_is_left_that_was_seen_to_be_whole() {
+        let unfinished = Verification {
+            state: VerificationState::Unfinished,
+            ..look("b", 30, &[])
+        };
+        for (name, looks, proofs, expected) in [
+            ("nobody looked", vec![], vec![], None),
+            ("as written", vec![look("a", 9, &[("/a", true)])], vec![], None),
+            (
+                "the only copy",
+                vec![look("a", 9, &[("/a", false)])],
+                vec![],
+                Some(true),
+            ),
+            (
+                "one of two",
+                vec![look("a", 9, &[("/a", false), ("/b", true)])],
+                vec![],
+                Some(false),
+            ),
+            (
+                "proven before",
+                vec![look("a", 9, &[("/a", false)])],
+                vec![proven("a", "/a", 5)],
+                Some(true),
+            ),
+            (
+                "proven since",
+                vec![look("a", 9, &[("/a", false)])],
+                vec![proven("a", "/a", 10)],
+                None,
+            ),
+            (
+                "another was proven since",
+                vec![look("a", 9, &[("/a", false)])],
+                vec![proven("a", "/b", 10)],
+                Some(false),
+            ),
+            (
+                "proven elsewhere, where nobody has read it since",
+                vec![look("a", 9, &[("/a", false)])],
+                vec![proven("b", "/a", 5)],
+                Some(false),
+            ),
+            (
+                "proven elsewhere, where it differs by now",
+                vec![look("a", 9, &[("/a", false)]), look("b", 8, &[("/v", false)])],
+                vec![proven("b", "/v", 5)],
+                Some(true),
+            ),
+            (
+                "proven elsewhere, where it could not be read to its end",
+                vec![look("a", 9, &[("/a", false)]), unfinished],
+                vec![proven("b", "/v", 5)],
+                Some(false),
+            ),
+        ] {
+            let damage = Damage::of(&looks, &proofs);
+            assert_eq!(
+                damage.as_ref().map(Damage::is_of_every_copy),
+                expected,
+                "{name}: {damage:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_is_named_with_its_place_and_its_time() {
+        let damage = Damage::of(&[look("a", 9, &[("/a", false), ("/b", true)])], &[]).unwrap();
+        assert_eq!(
+            damage.lines(Tz::Asia__Shanghai),
+            [
+                "/a on a differs since 1970-01-01T08:09:00+08:00: file shop.sql: expected present, found missing",
+                "/b on a was as written at 1970-01-01T08:09:00+08:00"
+            ]
+        );
+    }
+}
