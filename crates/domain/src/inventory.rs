@@ -15,6 +15,9 @@ pub struct Inventory {
     /// The accounts that their objects name as definers; empty where nobody asked.
     #[serde(default, skip_serializing_if = "Definers::is_empty")]
     pub definers: Definers,
+    /// The server's `lower_case_table_names`; `None` where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_case_table_names: Option<u8>,
 }
 
 /// One table.
@@ -247,6 +250,7 @@ impl Inventory {
         Self {
             databases,
             definers: self.definers.clone(),
+            lower_case_table_names: self.lower_case_table_names,
         }
     }
 }

@@ -52,12 +52,20 @@ impl Probe {
     /// [`ToolError::Query`].
     pub async fn find(&mut self, databases: &[String]) -> Result<Found, ToolError> {
         let mut found = Found::default();
+        found.inventory.lower_case_table_names = self.lower_case_table_names().await?;
         for some in databases.chunks(DATABASES_PER_QUERY) {
             self.find_schemas(some, &mut found).await?;
             self.find_tables(some, &mut found).await?;
             self.find_programs(some, &mut found).await?;
         }
         Ok(found)
+    }
+
+    /// How the server keeps and compares names; `None` where it tells none of the ways that are known.
+    async fn lower_case_table_names(&mut self) -> Result<Option<u8>, ToolError> {
+        let sql = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
+        let rows = self.raw("ask how names are kept", sql).await?;
+        Ok(rows.first().and_then(|row| text(row, 0).parse().ok()))
     }
 
     async fn find_schemas(&mut self, databases: &[String], found: &mut Found) -> Result<(), ToolError> {

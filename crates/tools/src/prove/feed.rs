@@ -22,6 +22,8 @@ use tokio::sync::mpsc;
 const READ_AHEAD: usize = 3;
 /// The server's number for a syntax error.
 pub(crate) const SYNTAX_ERROR: u16 = 1064;
+/// MariaDB's number for an option of a table or column that the engine does not know.
+const UNKNOWN_OPTION: u16 = 1911;
 /// The modes in which a definition may have been written, tried in turn.
 pub(crate) const MODES: [&str; 3] = ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "ORACLE"];
 /// The mode for rows and tables: a zero is no next number, and a day that no month has (which a source in this mode has
@@ -162,7 +164,7 @@ impl Feeder {
                     self.execute(names.as_bytes()).await?;
                     // Whatever mode the file has set.
                     match self.execute(STAY_WITHIN.as_bytes()).await? {
-                        None => self.execute(&statement).await?,
+                        None => self.create_table(&statement).await?,
                         refused => refused,
                     }
                 }
@@ -189,6 +191,17 @@ impl Feeder {
             complaints.push(complain(code, format!("ERROR {code}: {message}")));
         }
         Ok(complaints)
+    }
+
+    /// A table of an engine that the server does not have is kept in another, which need not know its options.
+    async fn create_table(&mut self, statement: &[u8]) -> Result<Option<(u16, String)>, ToolError> {
+        const NO_HEED: &[u8] = b"SET SESSION sql_mode=CONCAT(@@sql_mode,',IGNORE_BAD_TABLE_OPTIONS')";
+        let answer = self.execute(statement).await?;
+        let is_option = answer.as_ref().is_some_and(|(code, _)| *code == UNKNOWN_OPTION);
+        if !is_option || self.execute(NO_HEED).await?.is_some() {
+            return Ok(answer);
+        }
+        self.execute(statement).await
     }
 
     /// Whether a statement is the same that created a trigger before; it counts as such from now on. mydumper 0.10 asks

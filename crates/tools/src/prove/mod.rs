@@ -11,6 +11,7 @@ pub(crate) mod define;
 mod definers;
 mod early;
 mod elsewhere;
+mod engines;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod feed;
@@ -31,7 +32,7 @@ use crate::error::ToolError;
 use crate::myloader::detect_myloader;
 use crate::pairing::{Taker, wrong_pairing};
 use crate::room::room_of;
-use crate::sandbox::{NOT_STARTED, ThrowawayServer};
+use crate::sandbox::{Likeness, NOT_STARTED, ThrowawayServer};
 use compare::difference;
 use expect::created_database;
 use files::{Checked, check_files, digest_record, judge_manifest};
@@ -177,7 +178,10 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     }
     check_room(request, &checked).await?;
     let myloader = detect_myloader(env.supervisor, request.myloader).await?;
-    let server = ThrowawayServer::start(request.sandbox, env).await?;
+    let likeness = request
+        .evidence
+        .map_or_else(Likeness::default, |evidence| Likeness::to(&evidence.inventory));
+    let server = ThrowawayServer::start_like(&likeness, request.sandbox, env).await?;
     proof.sandbox_version = server.version().to_owned();
     proof.loader_version.clone_from(&myloader.banner);
     if let Some(refusal) = refuse_pairing(request, server.version()) {

@@ -97,6 +97,7 @@ impl Scope {
         Inventory {
             databases: self.databases.iter().filter_map(one).collect(),
             definers: held.definers.clone(),
+            lower_case_table_names: held.lower_case_table_names,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The throwaway server's arguments.
 
 use super::folder::SandboxFolder;
+use super::likeness::Likeness;
 use super::program::ServerProgram;
 use mykeeper_domain::sandbox::Sandbox;
 use std::ffi::OsString;
@@ -9,13 +10,18 @@ use std::path::Path;
 /// One redo log for the template and for the servers cloned from it.
 pub(super) const REDO_LOG_BYTES: u64 = 8 << 20;
 
+/// How names are kept and compared: for the template, too, since MySQL 8 holds a folder to what it was made with.
+pub(super) fn lower_case_argument(likeness: &Likeness) -> String {
+    format!("--lower-case-table-names={}", u8::from(likeness.lower_case))
+}
+
 /// Private, fast, forgetful, and without a will of its own.
 ///
 /// Options that only one product or some versions know are `--loose`: the others warn and go on.
 pub(super) fn server_argv(
     program: &ServerProgram,
     folder: &SandboxFolder,
-    settings: &Sandbox,
+    (settings, likeness): (&Sandbox, &Likeness),
 ) -> Vec<OsString> {
     let with = |option: &str, path: &Path| {
         let mut text = OsString::from(option);
@@ -30,6 +36,7 @@ pub(super) fn server_argv(
         with("--tmpdir=", &folder.tmp()),
         with("--secure-file-priv=", &folder.tmp()),
         format!("--innodb-buffer-pool-size={}", settings.memory_bytes.max(8 << 20)).into(),
+        lower_case_argument(likeness).into(),
     ];
     let fixed = [
         // Reached through its socket alone.

@@ -1,6 +1,7 @@
 //! The folders of throwaway servers: made, cloned from a template, swept, removed.
 
 use super::identity;
+use super::likeness::Likeness;
 use super::program::ServerProgram;
 use super::template;
 use crate::env::ToolEnv;
@@ -86,16 +87,25 @@ impl Drop for SandboxFolder {
     }
 }
 
-/// Removes what is left of earlier servers, makes the template where there is none, and clones it.
+/// A folder that is ready for its server.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) folder: SandboxFolder,
+    /// Whether the template was made just now.
+    pub(super) is_new: bool,
+}
+
+/// Removes what is left of earlier servers, makes the template where there is none, and clones it. With `anew`, one that
+/// is there is made again.
 ///
 /// # Errors
 /// The directory cannot be used, or no template can be made.
 pub(super) async fn prepare(
     settings: &Sandbox,
-    program: &ServerProgram,
+    (program, likeness): (&ServerProgram, &Likeness),
     user: Option<(u32, u32)>,
-    env: &ToolEnv<'_>,
-) -> Result<SandboxFolder, ToolError> {
+    (env, anew): (&ToolEnv<'_>, bool),
+) -> Result<Prepared, ToolError> {
     let directory = settings.directory.clone();
     let lock = blocking(move || {
         check_reachable(&directory, user)?;
@@ -105,8 +115,9 @@ pub(super) async fn prepare(
     })
     .await?;
     let (directory, _lock) = lock;
-    let template = directory.join(template_name(program, user));
-    if !is_template(&template, user)? {
+    let template = directory.join(template_name(program, likeness, user));
+    let mut is_new = false;
+    if anew || !is_template(&template, user)? {
         let building = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
         let mut guard = claim(&building, user)?;
         make_folder(&guard.data(), user)?;
@@ -115,21 +126,41 @@ pub(super) async fn prepare(
             "mykeeper",
             &format!("preparing an empty server of version {}", program.version),
         );
-        let nice = super::niceness(settings);
-        template::make(program, (&guard.data(), &guard.tmp()), (user, nice), env).await?;
-        std::fs::rename(guard.data(), &template).map_err(io_error("rename", &template))?;
+        let how = (user, super::niceness(settings));
+        let folders = (&*guard.data(), &*guard.tmp());
+        template::make((program, likeness), folders, how, env).await?;
+        let (data, place) = (guard.data(), template.clone());
+        blocking(move || lay_down(&data, &place, user)).await?;
         guard.disarm().remove();
         forget_templates(&directory, (&template, user), env.clock.now());
+        is_new = true;
     }
     note_use(&template, env.clock.now());
     let folder = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
-    blocking(move || {
+    let folder = blocking(move || {
         let folder = claim(&folder, user)?;
         make_folder(&folder.tmp(), user)?;
         clone_tree(&template, &folder.data(), user).map_err(io_error("copy", &template))?;
         Ok(folder)
+    });
+    Ok(Prepared {
+        folder: folder.await?,
+        is_new,
     })
-    .await
+}
+
+/// Puts what was made where servers are cloned from, in place of what may be there. Under that name it is whole, also
+/// after a power cut.
+fn lay_down(data: &Path, template: &Path, user: Option<(u32, u32)>) -> Result<(), ToolError> {
+    template::sync(data).map_err(io_error("sync", data))?;
+    if is_template(template, user)? {
+        remove_tree(template).map_err(io_error("remove", template))?;
+    }
+    std::fs::rename(data, template).map_err(io_error("rename", template))?;
+    let directory = template.parent().unwrap_or(template);
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(io_error("sync", directory))
 }
 
 async fn blocking<T: Send + 'static>(
@@ -294,8 +325,8 @@ fn open_existing(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// `mykeeper-sandbox-template-<version>-<uid>`
-fn template_name(program: &ServerProgram, user: Option<(u32, u32)>) -> String {
+/// `mykeeper-sandbox-template-<version>-<uid>`, and `-lower-case` before the user's id where names are kept so.
+fn template_name(program: &ServerProgram, likeness: &Likeness, user: Option<(u32, u32)>) -> String {
     let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
     let version: String = program
         .version
@@ -308,7 +339,8 @@ fn template_name(program: &ServerProgram, user: Option<(u32, u32)>) -> String {
             }
         })
         .collect();
-    format!("{PREFIX}template-{version}-{uid}")
+    let names = if likeness.lower_case { "-lower-case" } else { "" };
+    format!("{PREFIX}template-{version}{names}-{uid}")
 }
 
 /// Whether a template is there. One that another user could have made is refused: its server would be theirs.

@@ -7,20 +7,23 @@
 mod argv;
 mod folder;
 mod identity;
+mod likeness;
 mod program;
 mod template;
 
 use crate::connection::ServerConnection;
 use crate::env::{ToolEnv, run_error};
 use crate::error::ToolError;
-use folder::SandboxFolder;
 pub use folder::sweep_sandboxes;
+use folder::{Prepared, SandboxFolder};
+pub use likeness::Likeness;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_domain::server::{Endpoint, PasswordSource, Tls, TlsMode};
 use mykeeper_supervise::{Activity, Child, ChildSpec, Limits};
+use program::ServerProgram;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection, MySqlConnection};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -46,29 +49,79 @@ pub struct ThrowawayServer {
     child: Option<Child>,
     words: Words,
     version: String,
+    engines: BTreeSet<String>,
     program: String,
     // Removed after the child is gone: fields are dropped in this order.
     folder: SandboxFolder,
 }
 
 impl ThrowawayServer {
-    /// Starts one and waits until it answers, for a minute and a half at most.
+    /// Starts one, like no server in particular.
+    ///
+    /// # Errors
+    /// As [`start_like`](Self::start_like).
+    pub async fn start(settings: &Sandbox, env: &ToolEnv<'_>) -> Result<Self, ToolError> {
+        Self::start_like(&Likeness::default(), settings, env).await
+    }
+
+    /// Starts one and waits until it answers, for a minute and a half at most. One that ends instead is started once
+    /// more, from a template that is made anew: what lies ready may have suffered.
     ///
     /// # Errors
     /// The program is missing, the folder cannot be used, the server ends early or does not answer: with its own last
     /// words.
-    pub async fn start(settings: &Sandbox, env: &ToolEnv<'_>) -> Result<Self, ToolError> {
-        let begun = Instant::now();
+    pub async fn start_like(
+        likeness: &Likeness,
+        settings: &Sandbox,
+        env: &ToolEnv<'_>,
+    ) -> Result<Self, ToolError> {
         let program = program::find_server(&settings.server, env).await?;
         let user = identity::server_user()?;
-        let folder = folder::prepare(settings, &program, user, env).await?;
+        let mut anew = false;
+        loop {
+            let begun = Instant::now();
+            let kind = (&program, likeness);
+            let Prepared { folder, is_new } = folder::prepare(settings, kind, user, (env, anew)).await?;
+            let mut server = Self::spawn((settings, kind), folder, user, env).await?;
+            match server.until_ready(likeness, env).await {
+                Ok(()) => {
+                    let took = begun.elapsed().as_secs_f64();
+                    let version = &server.version;
+                    env.log.line(
+                        "mykeeper",
+                        &format!("the throwaway server ({version}) is ready after {took:.1} s"),
+                    );
+                    return Ok(server);
+                }
+                Err(error) => {
+                    server.tell(env);
+                    let has_ended = server.child.as_ref().is_some_and(Child::has_exited);
+                    server.stop().await;
+                    if is_new || !has_ended || env.cancel.is_cancelled() {
+                        return Err(error);
+                    }
+                    let text =
+                        format!("{error}; it is tried once more from an empty server that is made anew");
+                    env.log.line("mykeeper", &text);
+                    anew = true;
+                }
+            }
+        }
+    }
+
+    async fn spawn(
+        (settings, (program, likeness)): (&Sandbox, (&ServerProgram, &Likeness)),
+        folder: SandboxFolder,
+        user: Option<(u32, u32)>,
+        env: &ToolEnv<'_>,
+    ) -> Result<Self, ToolError> {
         let limits = Limits {
             timeout: None,
             stall: None,
             grace: GRACE,
         };
         let mut spec = ChildSpec::new(&program.path)
-            .args(argv::server_argv(&program, &folder, settings))
+            .args(argv::server_argv(program, &folder, (settings, likeness)))
             .current_dir(folder.path())
             .nice(niceness(settings))
             .limits(limits);
@@ -85,29 +138,14 @@ impl ThrowawayServer {
             )
             .await
             .map_err(|error| run_error(&program.path, program::HINT, &error))?;
-        let mut server = Self {
+        Ok(Self {
             child: Some(child),
             words,
             version: String::new(),
+            engines: BTreeSet::new(),
             program: program.path.display().to_string(),
             folder,
-        };
-        match server.until_ready(env).await {
-            Ok(version) => {
-                let took = begun.elapsed().as_secs_f64();
-                env.log.line(
-                    "mykeeper",
-                    &format!("the throwaway server ({version}) is ready after {took:.1} s"),
-                );
-                server.version = version;
-                Ok(server)
-            }
-            Err(error) => {
-                server.tell(env);
-                server.stop().await;
-                Err(error)
-            }
-        }
+        })
     }
 
     /// Its socket.
@@ -118,6 +156,11 @@ impl ThrowawayServer {
     /// What it answers to `SELECT VERSION()`.
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether it keeps tables of an engine.
+    pub(crate) fn has_engine(&self, engine: &str) -> bool {
+        self.engines.contains(&engine.to_ascii_uppercase())
     }
 
     /// How to connect to it.
@@ -178,7 +221,18 @@ impl ThrowawayServer {
         }
     }
 
-    async fn until_ready(&self, env: &ToolEnv<'_>) -> Result<String, ToolError> {
+    /// Waits until it answers, and learns from it what it is.
+    async fn until_ready(&mut self, likeness: &Likeness, env: &ToolEnv<'_>) -> Result<(), ToolError> {
+        self.version = self.answer(env).await?;
+        let mut connection = self.connect().await?;
+        let is_mariadb = self.version.contains("MariaDB");
+        self.engines = likeness::load_engines(&mut connection, likeness, is_mariadb).await?;
+        drop(connection.close().await);
+        Ok(())
+    }
+
+    /// Its first answer, which is its version.
+    async fn answer(&self, env: &ToolEnv<'_>) -> Result<String, ToolError> {
         let deadline = Instant::now() + READY_WITHIN;
         let asking = async {
             loop {

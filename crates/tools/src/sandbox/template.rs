@@ -1,11 +1,14 @@
 //! The empty data folder that throwaway servers are cloned from: made once per version, ready in a moment.
 
-use super::argv::REDO_LOG_BYTES;
+use super::argv::{REDO_LOG_BYTES, lower_case_argument};
+use super::likeness::Likeness;
 use super::program::{HINT, ServerProgram, install_program};
 use crate::env::{ToolEnv, ended_from_here, run_error};
 use crate::error::ToolError;
 use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ const MADE_WITHIN: Duration = Duration::from_secs(300);
 /// # Errors
 /// The program is missing, or fails: with its last words.
 pub(super) async fn make(
-    server: &ServerProgram,
+    (server, likeness): (&ServerProgram, &Likeness),
     (data, tmp): (&Path, &Path),
     (user, nice): (Option<(u32, u32)>, i32),
     env: &ToolEnv<'_>,
@@ -45,6 +48,7 @@ pub(super) async fn make(
         (install_program(&server.path), args)
     } else {
         let mut args = vec![OsString::from("--no-defaults"), "--initialize-insecure".into()];
+        args.push(lower_case_argument(likeness).into());
         args.extend(folders);
         (server.path.clone(), args)
     };
@@ -94,4 +98,22 @@ pub(super) async fn make(
         });
     }
     Ok(())
+}
+
+/// Has everything below `path` written to the disk, and itself: what is cloned after a power cut must be whole.
+///
+/// # Errors
+/// The disk does not take it.
+pub(super) fn sync(path: &Path) -> io::Result<()> {
+    let folder = File::open(path)?;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    folder.sync_all()
 }

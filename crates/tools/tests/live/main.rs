@@ -11,6 +11,8 @@ mod definers;
 #[cfg(test)]
 mod loader_surroundings;
 #[cfg(test)]
+mod prove_alike;
+#[cfg(test)]
 mod prove_damaged_sets;
 #[cfg(test)]
 mod prove_fairly;

@@ -121,6 +121,36 @@ async fn it_is_nobody_in_particular_stands_back_and_can_be_reached_by_its_owner_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_no_server_starts_from_is_made_anew_once() {
+    let bench = Bench::new();
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    let template = std::fs::read_dir(bench.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.to_string_lossy().contains("template"))
+        .unwrap();
+    // As after a power cut: the name is there, and what was written to the file is not.
+    let tablespace = template.join("ibdata1");
+    let whole = tablespace.metadata().unwrap().len();
+    std::fs::File::options()
+        .write(true)
+        .open(&tablespace)
+        .unwrap()
+        .set_len(4096)
+        .unwrap();
+    bench.log.lines.lock().unwrap().clear();
+    check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
+    let text = bench.log.text();
+    assert!(
+        text.contains("it is tried once more from an empty server that is made anew"),
+        "{text}"
+    );
+    assert_eq!(text.matches("preparing an empty server").count(), 1, "{text}");
+    assert_eq!(tablespace.metadata().unwrap().len(), whole);
+    assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_version_gets_a_template_of_its_own_and_one_long_unused_goes() {
     let bench = Bench::new();
     check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
@@ -227,16 +257,16 @@ async fn a_program_that_is_no_server_is_refused() {
 async fn an_early_end_is_told_with_the_servers_own_words() {
     let bench = Bench::new();
     check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap();
-    let template = std::fs::read_dir(bench.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.to_string_lossy().contains("template"))
-        .unwrap();
-    std::fs::write(template.join("ibdata1"), "no tablespace").unwrap();
-    let error = check_sandbox(&bench.sandbox(), &bench.env()).await.unwrap_err();
+    bench.log.lines.lock().unwrap().clear();
+    let mut settings = bench.sandbox();
+    settings.memory_bytes = 1 << 50;
+    let error = check_sandbox(&settings, &bench.env()).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("it ended") && text.contains("[ERROR]"), "{text}");
-    assert!(bench.log.text().contains("sandbox: "));
+    let log = bench.log.text();
+    assert!(log.contains("sandbox: "));
+    // It was not the template: a second time is enough to know.
+    assert_eq!(log.matches("preparing an empty server").count(), 1, "{log}");
     assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
 }
 

@@ -1,0 +1,89 @@
+//! Sets of servers that keep names or tables in other ways than a throwaway server does by itself.
+
+use crate::bench::Bench;
+use crate::prove_sets::{Asked, How, against, make_set, manifest, prove, sql};
+use mykeeper_domain::inventory::{Inventory, TableInventory};
+use mykeeper_domain::job::Consistency;
+use mykeeper_tools::sandbox::{Likeness, ThrowawayServer};
+
+const HOW: How = How {
+    consistency: Consistency::All,
+    compressed: false,
+};
+/// `SOCKET` is the server's own.
+const OBJECTS: &str = "CREATE DATABASE Shop; USE Shop;
+CREATE TABLE Orders (Id INT PRIMARY KEY, t TEXT); INSERT INTO Orders VALUES (1, 'a'), (2, 'b');
+CREATE TABLE Past (id INT) ENGINE=ARCHIVE; INSERT INTO Past VALUES (1), (2), (3);
+CREATE TABLE Hole (id INT) ENGINE=BLACKHOLE; INSERT INTO Hole VALUES (1);
+INSTALL SONAME 'ha_federatedx';
+CREATE SERVER itself FOREIGN DATA WRAPPER mysql
+  OPTIONS (USER 'root', HOST 'localhost', DATABASE 'shop', SOCKET 'SOCKET');
+CREATE TABLE Remote (id INT, t TEXT) ENGINE=FEDERATED CONNECTION='itself/orders';
+CREATE TRIGGER tr BEFORE INSERT ON Orders FOR EACH ROW SET NEW.t = (SELECT MAX(id) FROM Past);
+CREATE FUNCTION most() RETURNS INT READS SQL DATA RETURN (SELECT MAX(Id) FROM ORDERS);
+CREATE VIEW V_Orders AS SELECT Orders.Id, most() AS m FROM Orders;
+";
+
+/// How the source is: it keeps names in lower case, and has these engines.
+fn source() -> Likeness {
+    let mut inventory = Inventory {
+        lower_case_table_names: Some(1),
+        ..Inventory::default()
+    };
+    let content = inventory.databases.entry("shop".into()).or_default();
+    for engine in ["ARCHIVE", "BLACKHOLE"] {
+        let table = TableInventory {
+            engine: Some(engine.into()),
+            ..TableInventory::default()
+        };
+        content.tables.insert(engine.into(), table);
+    }
+    Likeness::to(&inventory)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_passes_whose_server_kept_names_in_lower_case_and_tables_in_plugins() {
+    let bench = Bench::new();
+    let source = ThrowawayServer::start_like(&source(), &bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    sql(
+        &source,
+        &OBJECTS.replace("SOCKET'", &format!("{}'", source.socket().display())),
+    );
+    let mut set = make_set(&source, &bench.path().join("set"), HOW, false).await;
+    source.stop().await;
+    let inventory = &set.evidence.inventory;
+    assert_eq!(inventory.lower_case_table_names, Some(1));
+    let engines: Vec<&str> = inventory.databases["shop"]
+        .tables
+        .values()
+        .filter_map(|table| table.engine.as_deref())
+        .collect();
+    assert_eq!(engines, ["BLACKHOLE", "InnoDB", "ARCHIVE", "FEDERATED"]);
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(against(&proof), [""; 0], "{}", bench.log.text());
+    let uncompared = "shop: the throwaway server has no engine FEDERATED: of 1 table, first: remote, engine, options and \
+                      partitions are not compared";
+    assert_eq!(proof.warnings, [uncompared], "{}", bench.log.text());
+    assert_eq!(proof.databases[0].rows_compared, 7);
+
+    // An engine whose options no other knows.
+    set.rewrite("shop.remote-schema.sql", |text| {
+        text.replace("ENGINE=FEDERATED", "ENGINE=CONNECT `TABLE_TYPE`='MYSQL'")
+    });
+    set.files = manifest(&set.dir);
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(against(&proof), [""; 0], "{}", bench.log.text());
+
+    // What is known of a server of before names were asked for.
+    set.evidence.inventory.lower_case_table_names = None;
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert!(
+        against(&proof)
+            .iter()
+            .any(|line| line.contains("trigger tr: expected present, found missing")),
+        "{:?}",
+        against(&proof)
+    );
+}
