@@ -73,9 +73,10 @@ pub struct AssertedValue {
     pub database: String,
     /// The statement.
     pub sql: String,
-    /// What it yielded, or why it yielded nothing; `None` where it was not tried: the set does not hold the database.
+    /// What it yielded, or why it yielded nothing; `not run: ` and the server's words where it is no statement that can be
+    /// run there; `None` where it was not tried: the set does not hold the database.
     pub value: Option<String>,
-    /// Whether the value is true, as SQL has it; `None` where it was not tried.
+    /// Whether the value is true, as SQL has it; `None` where it was not tried, or could not be run.
     pub held: Option<bool>,
 }
 

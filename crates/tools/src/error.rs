@@ -89,6 +89,21 @@ pub enum ToolError {
         /// What held it up.
         why: String,
     },
+    /// A statement of the schedule that is to be asserted is no statement, or names what its database never had.
+    #[error(
+        "the assert on database {database} cannot be run, which says nothing of the set: {sql}: {cause}; correct it in \
+         the schedule"
+    )]
+    Assertion {
+        /// The database that was current.
+        database: String,
+        /// The statement.
+        sql: String,
+        /// What the server said.
+        cause: String,
+        /// Whether it cannot be run in any set.
+        is_for_all: bool,
+    },
     /// Ended because the run was.
     #[error("{program} was ended with its run")]
     Cancelled {
@@ -113,7 +128,10 @@ impl ToolError {
             Self::Stalled { .. } | Self::LockBudget { .. } => true,
             Self::Run { cause, .. } | Self::Query { cause, .. } => !tells_of_lasting(cause),
             Self::Io { source, .. } => io_passes(source),
-            Self::NotInstalled { .. } | Self::TimedOut { .. } | Self::Cancelled { .. } => false,
+            Self::NotInstalled { .. }
+            | Self::TimedOut { .. }
+            | Self::Assertion { .. }
+            | Self::Cancelled { .. } => false,
         }
     }
 }

@@ -176,7 +176,9 @@ impl From<CatalogError> for Hindrance {
 impl From<ToolError> for Hindrance {
     fn from(error: ToolError) -> Self {
         match error {
-            ToolError::NotInstalled { .. } | ToolError::Run { .. } => Self::OfAll(error.into()),
+            ToolError::NotInstalled { .. }
+            | ToolError::Run { .. }
+            | ToolError::Assertion { is_for_all: true, .. } => Self::OfAll(error.into()),
             _ => Self::OfSet(error.into()),
         }
     }

@@ -1,16 +1,12 @@
 //! What came back, beside what should have.
 
 use super::expect::{Expected, without_system_noise};
-use super::fault::refusal;
-use super::feed::quoted;
 use super::load::{Loaded, Restore, SYSTEM_DATABASE};
 use super::values::{BrokenView, TableReader};
 use crate::error::ToolError;
 use crate::probe::Probe;
 use mykeeper_domain::inventory::DatabaseInventory;
-use mykeeper_domain::job::Assertion;
-use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference};
-use sqlx::{AssertSqlSafe, Column, Row, TypeInfo, ValueRef};
+use mykeeper_domain::proof::{DatabaseProof, Difference};
 
 /// What is found when nothing is.
 const MISSING: &str = "missing";
@@ -140,96 +136,6 @@ impl Restore<'_> {
         }
         Ok(broken)
     }
-
-    /// Tries the job's statements, each against the database it names; yields them all.
-    ///
-    /// # Errors
-    /// The server is gone.
-    pub(super) async fn assert(&self, asserts: &[Assertion]) -> Result<Vec<AssertedValue>, ToolError> {
-        let mut values = Vec::new();
-        for assertion in asserts {
-            let database = &assertion.database;
-            let mut asserted = AssertedValue {
-                database: database.clone(),
-                sql: assertion.sql.clone(),
-                value: None,
-                held: None,
-            };
-            if self.layout.databases.contains_key(database) {
-                let value = self.value_of(assertion).await?;
-                self.env
-                    .log
-                    .line("mykeeper", &format!("{database}: {}: {value}", assertion.sql));
-                asserted.held = Some(is_true(&value));
-                asserted.value = Some(value);
-            } else {
-                self.env.log.line("mykeeper", &untried(&asserted));
-            }
-            values.push(asserted);
-        }
-        Ok(values)
-    }
-
-    async fn value_of(&self, assertion: &Assertion) -> Result<String, ToolError> {
-        let Assertion { database, sql } = assertion;
-        let mut connection = self.server.connect().await?;
-        let act = format!("try the statement {sql} in database {database} of the throwaway server");
-        let current = format!("USE {}", quoted(&self.target(database)));
-        if let Err(error) = sqlx::raw_sql(AssertSqlSafe(current))
-            .execute(&mut connection)
-            .await
-        {
-            return refusal(&act, error).map(|(_, said)| said);
-        }
-        let rows = match sqlx::raw_sql(AssertSqlSafe(sql.clone()))
-            .fetch_all(&mut connection)
-            .await
-        {
-            Ok(rows) => rows,
-            Err(error) => return refusal(&act, error).map(|(_, said)| said),
-        };
-        let [row] = rows.as_slice() else {
-            return Ok(format!("{} rows", rows.len()));
-        };
-        if row.len() != 1 {
-            return Ok(format!("{} columns", row.len()));
-        }
-        let is_null = row.try_get_raw(0).is_ok_and(|value| value.is_null());
-        if is_null {
-            return Ok("NULL".to_owned());
-        }
-        Ok(match row.try_get_unchecked::<Vec<u8>, _>(0) {
-            Ok(bytes) if row.column(0).type_info().name() == "BIT" => bytes
-                .iter()
-                .fold(0_u128, |value, byte| value << 8 | u128::from(*byte))
-                .to_string(),
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => error.to_string(),
-        })
-    }
-}
-
-/// As SQL has it: a number that is not zero.
-fn is_true(value: &str) -> bool {
-    value
-        .trim()
-        .parse::<f64>()
-        .is_ok_and(|number| number != 0.0 && !number.is_nan())
-}
-
-/// Said of a statement that was not tried.
-pub(super) fn untried(assert: &AssertedValue) -> String {
-    format!(
-        "not asserted, as the set does not hold {}: {}",
-        assert.database, assert.sql
-    )
-}
-
-/// The difference that a statement makes which was tried and did not hold.
-pub(super) fn failed_assert(assert: &AssertedValue) -> Option<Difference> {
-    let found = assert.value.as_deref().unwrap_or_default();
-    let object = format!("assert {}", assert.sql);
-    (assert.held == Some(false)).then(|| difference(&assert.database, &object, "a true value", found))
 }
 
 /// How many tables of `measure` were compared by the digest of their rows, and how many by their number alone.
@@ -262,25 +168,5 @@ pub(super) fn difference(database: &str, object: &str, expected: &str, found: &s
         object: object.to_owned(),
         expected: expected.to_owned(),
         found: found.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn truth_is_what_sql_takes_for_it() {
-        for (value, is) in [
-            ("1", true),
-            ("0", false),
-            ("-0.5", true),
-            ("NULL", false),
-            ("0.00", false),
-            ("yes", false),
-            ("NaN", false),
-        ] {
-            assert_eq!(is_true(value), is, "{value}");
-        }
     }
 }

@@ -6,6 +6,7 @@
 //! myloader; whatever it complains of, or leaves different, is loaded once more by us before the set is blamed
 //! for it. What is defined upon the tables is always loaded by us, when the tables of every database are there.
 
+pub(crate) mod asserts;
 pub(crate) mod compare;
 pub(crate) mod define;
 mod definers;
@@ -189,6 +190,7 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         return Err(refusal);
     }
     let trying = async {
+        asserts::check_syntax(&server, request.asserts).await?;
         Box::pin(restore_and_compare(
             (request, env),
             &server,

@@ -1,11 +1,10 @@
 //! A set in the throwaway server: loaded, compared, and what differs once more.
 
-use super::compare;
 use super::elsewhere::Elsewhere;
 use super::expect::{Expected, expect, fit_to_server, uncompared};
 use super::layout::{DatabaseFiles, Layout};
 use super::load::{Loaded, Restore};
-use super::{ProveRequest, engines, sequences};
+use super::{ProveRequest, asserts, engines, sequences};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::introducers::Introducers;
@@ -62,22 +61,8 @@ pub(super) async fn restore_and_compare(
     proof.load_ms = Some(u64::try_from(load.as_millis()).unwrap_or(u64::MAX));
     proof.warnings.extend(loaded.iter().filter_map(left_out));
     let mut proofs: Vec<DatabaseProof> = found.into_values().collect();
-    proof.asserts = restore.assert(request.asserts).await?;
-    for assert in &proof.asserts {
-        match compare::failed_assert(assert) {
-            Some(difference) => {
-                for found in proofs
-                    .iter_mut()
-                    .filter(|found| found.database == assert.database)
-                {
-                    found.passed = false;
-                    found.differences.push(difference.clone());
-                }
-            }
-            None if assert.held.is_none() => proof.warnings.push(compare::untried(assert)),
-            None => {}
-        }
-    }
+    proof.asserts = restore.assert(&loaded, &expected.databases).await?;
+    asserts::judge(&proof.asserts, &mut proofs, &mut proof.warnings)?;
     for difference in proofs.iter().flat_map(|found| &found.differences) {
         env.log.line("mykeeper", &difference.to_string());
     }

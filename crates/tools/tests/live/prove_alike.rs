@@ -3,7 +3,9 @@
 use crate::bench::Bench;
 use crate::prove_sets::{Asked, How, against, make_set, manifest, prove, sql};
 use mykeeper_domain::inventory::{Inventory, TableInventory};
-use mykeeper_domain::job::Consistency;
+use mykeeper_domain::job::{Assertion, Consistency};
+use mykeeper_domain::proof::Proof;
+use mykeeper_tools::ToolError;
 use mykeeper_tools::sandbox::{Likeness, ThrowawayServer};
 
 const HOW: How = How {
@@ -85,5 +87,119 @@ async fn a_set_passes_whose_server_kept_names_in_lower_case_and_tables_in_plugin
             .any(|line| line.contains("trigger tr: expected present, found missing")),
         "{:?}",
         against(&proof)
+    );
+}
+
+fn asked(bench: &Bench, statements: &[&str]) -> Asked {
+    let mut asked = Asked::of(bench);
+    asked.asserts = statements
+        .iter()
+        .map(|sql| Assertion {
+            database: "shop".into(),
+            sql: (*sql).into(),
+        })
+        .collect();
+    asked
+}
+
+fn told(result: Result<Proof, ToolError>) -> (String, bool) {
+    match result {
+        Err(error @ ToolError::Assertion { is_for_all, .. }) => (error.to_string(), is_for_all),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assert_that_cannot_be_run_speaks_neither_for_a_set_nor_against_it() {
+    let bench = Bench::new();
+    let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    sql(
+        &source,
+        "CREATE DATABASE shop; USE shop; CREATE TABLE orders (id INT PRIMARY KEY, price INT);
+         INSERT INTO orders VALUES (1, 10), (2, 20)",
+    );
+    let mut set = make_set(&source, &bench.path().join("set"), HOW, false).await;
+    source.stop().await;
+    let holds = "SELECT COUNT(*) = 2 FROM orders";
+
+    let typo = asked(&bench, &[holds, "SELECT COUNT(*) FORM orders WHERE"]);
+    let (said, is_for_all) = told(prove(&bench, &set, &typo).await);
+    assert!(is_for_all && said.contains("ERROR 1064"), "{said}");
+    assert!(
+        said.starts_with(
+            "the assert on database shop cannot be run, which says nothing of the set: SELECT COUNT(*) FORM"
+        ) && said.ends_with("; correct it in the schedule"),
+        "{said}"
+    );
+    assert!(
+        !bench.log.text().contains(holds),
+        "it was found before anything was loaded"
+    );
+
+    for (statement, number) in [
+        ("SELECT COUNT(*) FROM ordrs", "ERROR 1146"),
+        ("SELECT MAX(prize) FROM orders", "ERROR 1054"),
+        ("SELECT total(1)", "ERROR 1305"),
+    ] {
+        let (said, is_for_all) = told(prove(&bench, &set, &asked(&bench, &[holds, statement])).await);
+        assert!(!is_for_all && said.contains(number), "{said}");
+    }
+
+    // What holds, what does not, and what the set should hold and does not, beside one that cannot be run.
+    set.evidence
+        .inventory
+        .databases
+        .get_mut("shop")
+        .unwrap()
+        .tables
+        .insert(
+            "audit".into(),
+            TableInventory {
+                rows: Some(1),
+                ..TableInventory::default()
+            },
+        );
+    let mut asked = asked(
+        &bench,
+        &[
+            holds,
+            "SELECT MAX(price) > 20 FROM orders",
+            "SELECT 1 FROM audit",
+            "SELECT 1 FROM ordrs",
+        ],
+    );
+    asked.by_restore = true;
+    let proof = prove(&bench, &set, &asked).await.unwrap();
+    let values: Vec<_> = proof
+        .asserts
+        .iter()
+        .map(|value| (value.held, value.value.as_deref()))
+        .collect();
+    assert_eq!(
+        values,
+        [
+            (Some(true), Some("1")),
+            (Some(false), Some("0")),
+            (Some(false), Some("ERROR 1146: Table 'shop.audit' doesn't exist")),
+            (
+                None,
+                Some("not run: ERROR 1146: Table 'shop.ordrs' doesn't exist")
+            ),
+        ]
+    );
+    let against = against(&proof);
+    assert!(
+        against.contains(
+            &"shop: assert SELECT MAX(price) > 20 FROM orders: expected a true value, found 0".to_owned()
+        ),
+        "{against:?}"
+    );
+    assert_eq!(
+        proof.warnings.last().map(String::as_str),
+        Some(
+            "the assert on shop cannot be run: SELECT 1 FROM ordrs: ERROR 1146: Table 'shop.ordrs' doesn't exist"
+        )
     );
 }
