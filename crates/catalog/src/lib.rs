@@ -431,7 +431,8 @@ pub trait Catalog: Send + Sync {
     /// The links of the proofs with this tag that are numbered one less and one more.
     async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError>;
 
-    /// Writes what a node found when it read what it has of a set; in place of what it found before.
+    /// Writes what a node found when it read what it has of a set; in place of what it found before. With a copy that is
+    /// whole, a set whose last proof failed for its files alone is untried again; as with one that is sent anew.
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError>;
     /// The newest of each node, the newest first.
     async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError>;

@@ -2,6 +2,23 @@
 
 mod record;
 
+/// A set whose last proof failed for the files of a copy alone waits for another once a copy is known to be whole, or has
+/// been replaced, since: `$at`.
+macro_rules! try_again {
+    ($tx:ident, $bk_id:expr, $at:expr) => {
+        sqlx::query(
+            "UPDATE user_backup SET validate_status = 'N/A' WHERE bk_id = ? AND validate_status = 'failed' AND EXISTS \
+             (SELECT 1 FROM mk_proof p WHERE p.bk_id = user_backup.bk_id AND p.copy_differs = 1 \
+             AND p.finished_ms <= ? AND NOT EXISTS \
+             (SELECT 1 FROM mk_proof n WHERE n.bk_id = p.bk_id AND n.finished_ms > p.finished_ms))",
+        )
+        .bind($bk_id.to_string())
+        .bind(crate::row::ms($at))
+        .execute(&mut *$tx)
+        .await?
+    };
+}
+
 use crate::RestoreTime;
 use crate::db::{Store, reading};
 use crate::error::CatalogError;
@@ -11,6 +28,7 @@ use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Link, Proof, ProvenSe
 pub(crate) use record::record;
 use sqlx::FromRow;
 use std::collections::HashMap;
+pub(crate) use try_again;
 
 #[derive(FromRow)]
 struct ProofRow {
@@ -27,6 +45,7 @@ struct ProofRow {
     source_version: Option<String>,
     asserts_json: Option<String>,
     warnings_json: Option<String>,
+    copy_differs: Option<i64>,
     bytes_checked: Option<i64>,
     bytes_loaded: Option<i64>,
     load_ms: Option<i64>,
@@ -108,6 +127,7 @@ impl ProofRow {
             databases,
             asserts: asserts.unwrap_or_default(),
             warnings: warnings.unwrap_or_default(),
+            copy_differs: self.copy_differs.is_some_and(|differs| differs != 0),
             bytes_checked: bytes("bytes_checked", self.bytes_checked)?,
             bytes_loaded: bytes("bytes_loaded", self.bytes_loaded)?,
             load_ms: self
@@ -162,8 +182,8 @@ pub(crate) async fn of_set(
         |conn| {
             let proofs = sqlx::query_as(
             "SELECT id, bk_id, run_id, node, path, sandbox_version, loader_version, started_ms, finished_ms, \
-             dumper_version, source_version, asserts_json, warnings_json, bytes_checked, bytes_loaded, load_ms, \
-             manifest_blake3, evidence_blake3, chain_number, previous_digest, digest \
+             dumper_version, source_version, asserts_json, warnings_json, copy_differs, bytes_checked, bytes_loaded, \
+             load_ms, manifest_blake3, evidence_blake3, chain_number, previous_digest, digest \
              FROM mk_proof WHERE bk_id = ? ORDER BY finished_ms DESC, started_ms DESC, id",
         )
         .bind(id.to_string())

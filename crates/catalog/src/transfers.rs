@@ -3,6 +3,7 @@
 use crate::backups::{self, BackupRow};
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
+use crate::proofs::try_again;
 use crate::row::{Place, ms, signed};
 use crate::zone::to_wall;
 use chrono::{DateTime, Utc};
@@ -241,6 +242,9 @@ pub(crate) async fn finish(
             } else if end.state != RunState::Skipped {
                 set_times!(tx, transfer, end, store.zone);
                 set_delivery!(tx, transfer, end, arrived);
+                if arrived == Some(true) {
+                    try_again!(tx, transfer.bk_id, end.finished_at);
+                }
             }
         }
         ended

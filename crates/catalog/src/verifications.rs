@@ -4,6 +4,7 @@ use crate::VerificationScope;
 use crate::backups::{self, BackupRow};
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
+use crate::proofs::try_again;
 use crate::row::{Place, ms, to_json};
 use crate::zone::to_wall;
 use chrono::TimeDelta;
@@ -84,6 +85,9 @@ pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), Ca
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
+                if found.finds_intact() {
+                    try_again!(tx, found.bk_id, found.looked_at);
+                }
             }
         }
     })

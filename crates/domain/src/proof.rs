@@ -109,6 +109,10 @@ pub struct Proof {
     /// What was not looked at, or went otherwise than it should, without being held against the set; for people.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Whether it failed for the files at `path` alone, which are not those that were written: what another copy holds
+    /// it does not say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub copy_differs: bool,
     /// Bytes of files that were read and digested, as they lie on disk.
     #[serde(default)]
     pub bytes_checked: u64,
@@ -143,14 +147,25 @@ impl Proof {
         !self.databases.is_empty() && self.databases.iter().all(|database| database.passed)
     }
 
+    /// Every reason why it did not pass, for people.
+    pub fn faults(&self) -> Vec<String> {
+        let failed = self.databases.iter().filter(|database| !database.passed);
+        let lines = failed.flat_map(|database| {
+            let error = database.error.iter().map(|error| {
+                if database.database.is_empty() {
+                    error.clone()
+                } else {
+                    format!("{}: {error}", database.database)
+                }
+            });
+            error.chain(database.differences.iter().map(ToString::to_string))
+        });
+        lines.collect()
+    }
+
     /// The first reasons why it did not pass, in one line for people.
     pub fn summary(&self) -> String {
-        let failed: Vec<&DatabaseProof> = self
-            .databases
-            .iter()
-            .filter(|database| !database.passed)
-            .collect();
-        if failed.is_empty() {
+        if self.databases.iter().all(|database| database.passed) {
             let objects: u64 = self.databases.iter().map(|d| d.objects_compared).sum();
             let rows: u64 = self.databases.iter().map(|d| d.rows_compared).sum();
             return format!(
@@ -164,19 +179,7 @@ impl Proof {
                 counted(rows, "row", "rows")
             );
         }
-        let lines: Vec<String> = failed
-            .iter()
-            .flat_map(|database| {
-                let error = database.error.iter().map(|error| {
-                    if database.database.is_empty() {
-                        error.clone()
-                    } else {
-                        format!("{}: {error}", database.database)
-                    }
-                });
-                error.chain(database.differences.iter().map(ToString::to_string))
-            })
-            .collect();
+        let lines = self.faults();
         let more = lines.len().saturating_sub(3);
         let mut text = lines.into_iter().take(3).collect::<Vec<_>>().join("; ");
         if more > 0 {

@@ -46,6 +46,13 @@ pub struct LookedAtCopy {
     pub differs_since: Option<DateTime<Utc>>,
 }
 
+impl LookedAtCopy {
+    /// Every file is as it was written.
+    pub fn is_intact(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
 /// The newest look of one node at one set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
@@ -77,6 +84,11 @@ impl Verification {
             });
             copy.differs_since = Some(earlier.unwrap_or(self.looked_at));
         }
+    }
+
+    /// One of the copies at least is as it was written.
+    pub fn finds_intact(&self) -> bool {
+        self.copies.iter().any(LookedAtCopy::is_intact)
     }
 
     /// What is not as it was written, each with its place; for people.

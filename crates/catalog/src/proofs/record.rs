@@ -51,8 +51,8 @@ macro_rules! insert_proof {
         sqlx::query(
             "INSERT INTO mk_proof (id, bk_id, run_id, node, path, sandbox_version, loader_version, passed, \
              started_ms, finished_ms, dumper_version, source_version, asserts_json, warnings_json, bytes_checked, \
-             bytes_loaded, load_ms, manifest_blake3, evidence_blake3, set_started_ms, chain, chain_number, \
-             previous_digest, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             bytes_loaded, load_ms, manifest_blake3, evidence_blake3, copy_differs, set_started_ms, chain, \
+             chain_number, previous_digest, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind($id.as_str())
         .bind($proof.bk_id.to_string())
@@ -73,6 +73,7 @@ macro_rules! insert_proof {
         .bind($proof.load_ms.map(signed))
         .bind($proof.manifest_blake3.as_deref())
         .bind($proof.evidence_blake3.as_deref())
+        .bind(i64::from($proof.copy_differs))
         .bind($proof.set.as_ref().map(|set| ms(set.started_at)))
         .bind($document.as_ref().and_then(ProofDocument::tag))
         .bind($document.as_ref().and_then(ProofDocument::number).map(signed))
@@ -362,6 +363,7 @@ mod tests {
             databases: (0..databases).map(database).collect(),
             asserts: Vec::new(),
             warnings: Vec::new(),
+            copy_differs: false,
             bytes_checked: 0,
             bytes_loaded: 0,
             load_ms: None,

@@ -49,7 +49,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use transfers::{transfers_leave_their_marks, verifications_fall_due};
 use verifications::{
-    a_set_is_damaged_when_no_copy_is_left_that_is_as_written,
+    a_set_is_damaged_when_no_copy_is_left_that_is_as_written, a_whole_copy_frees_what_failed_for_another,
     what_was_read_is_passed_by_until_it_is_due_again,
 };
 
@@ -389,6 +389,7 @@ async fn acts(catalog: &dyn Catalog) {
     paths_are_kept_once(catalog).await;
     what_was_read_is_passed_by_until_it_is_due_again(catalog).await;
     a_set_is_damaged_when_no_copy_is_left_that_is_as_written(catalog).await;
+    a_whole_copy_frees_what_failed_for_another(catalog).await;
     a_promise_is_told_about_once(catalog).await;
     every_node_knows_what_jobs_prove(catalog).await;
     catalog.close().await;

@@ -1,5 +1,6 @@
 //! Sets are read again, and what was found is kept.
 
+use super::proofs::proven;
 use super::*;
 use mykeeper_catalog::VerificationScope;
 use mykeeper_domain::damage::Damage;
@@ -190,4 +191,72 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
         .await
         .unwrap();
     assert_eq!(damage().await, None, "what is gone is not damaged");
+}
+
+pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Catalog) {
+    let since = at("2027-08-02T00:00:00Z");
+    let set = Backup {
+        tag: "freed".into(),
+        ..backup("reader", since)
+    };
+    insert(catalog, &set).await;
+    let status = async || catalog.backup(set.id).await.unwrap().unwrap().validate_status;
+    let fail = async |minute, copy_differs| {
+        let mut proof = proven(&set, minute);
+        proof.databases[0].passed = false;
+        proof.copy_differs = copy_differs;
+        catalog.record_proof(&proof).await.unwrap();
+        let newest = catalog.proofs(set.id).await.unwrap().remove(0);
+        assert_eq!(newest.copy_differs, copy_differs);
+        assert_eq!(status().await, ValidateStatus::Failed);
+    };
+    let look = async |minute, differing: usize| {
+        let copy = |number| LookedAtCopy {
+            path: format!("/copy{number}"),
+            files: 1,
+            bytes: 1,
+            differences: Vec::new(),
+            more_differences: 0,
+            strangers: vec![],
+            differs_since: None,
+        };
+        let mut copies = vec![copy(0), copy(1)];
+        for copy in copies.iter_mut().take(differing) {
+            copy.differences.push(Difference {
+                database: String::new(),
+                object: "file a.sql".into(),
+                expected: "present".into(),
+                found: "missing".into(),
+            });
+        }
+        let found = Verification {
+            bk_id: set.id,
+            node: node("reader"),
+            run_id: None,
+            state: VerificationState::Differs,
+            looked_at: since + minutes(minute),
+            copies,
+        };
+        catalog.record_verification(&found).await.unwrap();
+        status().await
+    };
+    fail(10, false).await;
+    assert_eq!(look(20, 0).await, ValidateStatus::Failed, "its rows are to blame");
+    fail(30, true).await;
+    assert_eq!(look(25, 0).await, ValidateStatus::Failed, "that was before");
+    assert_eq!(look(40, 2).await, ValidateStatus::Failed, "no copy is whole");
+    assert_eq!(look(41, 1).await, ValidateStatus::NotTried);
+    fail(50, true).await;
+    let sent = transfer(&set, 1, TransferPurpose::Send, since + minutes(60));
+    catalog.start_transfer(&sent, "/vault").await.unwrap();
+    let arrived = end(RunState::Succeeded, None, since + minutes(61));
+    catalog.finish_transfer(sent.id, &arrived, None).await.unwrap();
+    assert_eq!(status().await, ValidateStatus::NotTried, "it has been sent anew");
+    fail(70, true).await;
+    fail(80, false).await;
+    assert_eq!(
+        look(90, 1).await,
+        ValidateStatus::Failed,
+        "the newest proof counts"
+    );
 }

@@ -26,6 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// Lines of what went wrong that stand in the reason of a run.
+const SHOWN: usize = 3;
+
 /// What a run works with.
 pub struct RunContext {
     /// Outside systems.
@@ -204,6 +207,15 @@ impl RunContext {
     /// A line of ours in the run's log.
     pub fn say(&self, text: impl AsRef<str>) {
         self.log.line("mykeeper", text.as_ref());
+    }
+
+    /// Of what went wrong the first lines, for the run's reason. Where there are more, each of the others is a line of its
+    /// log: nothing is said twice, since the log ends with the reason.
+    pub fn tell_first(&self, lines: &[String]) -> String {
+        for line in lines.iter().skip(SHOWN) {
+            self.say(line);
+        }
+        first_few(lines)
     }
 
     /// Time.
@@ -388,6 +400,16 @@ impl RunContext {
         tracing::warn!(target: crate::engine::RUN_EVENTS, run = %self.run, job = %self.job.name, attempt = number, reason = %error.reason, "an attempt failed");
         self.wait(delay).await
     }
+}
+
+/// The first of many lines, for people.
+pub(crate) fn first_few(lines: &[String]) -> String {
+    let more = match lines.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more in the run's log"),
+    };
+    let shown = &lines[..lines.len().min(SHOWN)];
+    format!("{}{more}", shown.join("; "))
 }
 
 /// A duration for people.

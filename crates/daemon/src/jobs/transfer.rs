@@ -12,8 +12,11 @@ use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, DestinationName};
 use mykeeper_tools::rsync::{Delivery, SendRequest, detect_rsync, send_set};
 use sending::Sending;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// Said of a copy that is damaged.
+const SENT_NEXT: &str = "the next run of this job sends it again";
 /// How many sets one run of a transfer job takes from the catalog at a time.
 const BATCH: u32 = 1_000;
 
@@ -34,30 +37,35 @@ pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
         tags: &[],
     };
     let mut round = read_due(context, &asked).await;
-    for (backup, _) in &round.damaged {
-        if let Err(error) = compare_damaged(context, backup, &task.destination).await {
+    for damaged in &mut round.damaged {
+        match compare_damaged(context, &damaged.backup, &task.destination).await {
+            Ok(true) => SENT_NEXT.clone_into(&mut damaged.next_step),
+            Ok(false) => {}
             // The run was ended: what has been found is told all the same.
-            round.ended_by.get_or_insert(error);
-            break;
+            Err(error) => {
+                round.ended_by.get_or_insert(error);
+                break;
+            }
         }
     }
     round.join(sent)
 }
 
-/// Where a copy of the set differs from it, rather than the set from its manifest, it is to be sent again.
+/// Where a copy of the set differs from it, rather than the set from its manifest, it is to be sent again: `true`.
 async fn compare_damaged(
     context: &RunContext,
     backup: &Backup,
     destination: &DestinationName,
-) -> Result<(), JobError> {
+) -> Result<bool, JobError> {
     let has_arrived = backup.transfer_to.contains(destination) && backup.is_transferred();
     let Some(set_dir) = original_here(context, backup).await?.filter(|_| has_arrived) else {
-        return Ok(());
+        return Ok(false);
     };
     match compare_copy(context, backup, destination, set_dir).await {
         Err(error) if error.state == RunState::Cancelled => Err(error),
         // That the set is damaged is what the run fails with.
-        Ok(_) | Err(_) => Ok(()),
+        Ok(found) => Ok(found.is_some_and(|error| error.state == RunState::Failed)),
+        Err(_) => Ok(false),
     }
 }
 
@@ -65,10 +73,11 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     let environment = &context.environment;
     let mut failures = Vec::new();
     let mut notes = Vec::new();
-    let mut sent = 0;
+    let mut compared = None;
+    let mut sent = BTreeSet::new();
     if let Some(every) = task.verify_every {
         match verify_one(context, &task.destination, every).await {
-            Ok(note) => notes.extend(note),
+            Ok(found) => compared = found,
             Err(error) if error.state == RunState::Cancelled => return Err(error),
             // What waits to be sent is not held up by it.
             Err(error) => notes.push(format!("no copy was compared: {}", error.reason)),
@@ -92,7 +101,7 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     for backup in pending {
         let id = backup.id;
         match send_with_retries(context, &backup, &task.destination).await {
-            Ok(Sent::Arrived) => sent += 1,
+            Ok(Sent::Arrived) => drop(sent.insert(id)),
             // The run that made it is sending it, most likely; that one answers for it.
             Ok(Sent::ByAnother) => {
                 context.say(format!(
@@ -107,12 +116,20 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
             }
         }
     }
+    notes.extend(compared.map(|(id, found)| match found.state {
+        RunState::Failed if sent.contains(&id) => format!("{}; it has been sent again", found.reason),
+        RunState::Failed => format!("{}; {SENT_NEXT}", found.reason),
+        _ => found.reason,
+    }));
     if let Some((id, error)) = failures.first() {
-        let reason = format!(
+        let mut reason = format!(
             "{} of {waiting} sets were not sent; set {id}: {}",
             failures.len(),
             error.reason
         );
+        for note in notes {
+            reason.push_str(&format!("; {note}"));
+        }
         return Err(JobError {
             reason,
             retry: false,
@@ -120,12 +137,12 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         }
         .about(*id));
     }
-    let summary = match sent {
+    let summary = match sent.len() {
         0 => format!("nothing waits to be sent to {}", task.destination),
         1 => format!("1 set sent to {}", task.destination),
         many => format!("{many} sets sent to {}", task.destination),
     };
-    if fetched as u32 == BATCH && sent > 0 {
+    if fetched as u32 == BATCH && !sent.is_empty() {
         context.say("more sets may wait; the next run takes them");
     }
     if notes.is_empty() {
@@ -159,12 +176,12 @@ async fn part_lost(context: &RunContext, sets: Vec<Backup>) -> Result<(Vec<Backu
     Ok((here, lost))
 }
 
-/// Compares the copy that has gone longest without it, when that is due. Gives what is worth a look.
+/// Compares the copy that has gone longest without it, when that is due. Gives what is worth a look, and of which set.
 async fn verify_one(
     context: &RunContext,
     destination: &DestinationName,
     every: std::time::Duration,
-) -> Result<Option<String>, JobError> {
+) -> Result<Option<(BackupId, JobError)>, JobError> {
     let environment = &context.environment;
     let every = chrono::TimeDelta::from_std(every).unwrap_or(chrono::TimeDelta::MAX);
     let Some(before) = context.clock().now().checked_sub_signed(every) else {
@@ -185,16 +202,18 @@ async fn verify_one(
     let Some((backup, set_dir)) = found else {
         return Ok(None);
     };
-    compare_copy(context, &backup, destination, set_dir).await
+    let found = compare_copy(context, &backup, destination, set_dir).await?;
+    Ok(found.map(|error| (backup.id, error)))
 }
 
-/// Compares one copy with its set by checksum. Gives what is worth a look; a copy that differs counts as not arrived.
+/// Compares one copy with its set by checksum. Gives what is worth a look; a copy that differs (`Failed`) counts as not
+/// arrived.
 async fn compare_copy(
     context: &RunContext,
     backup: &Backup,
     destination: &DestinationName,
     set_dir: PathBuf,
-) -> Result<Option<String>, JobError> {
+) -> Result<Option<JobError>, JobError> {
     let sending = Sending::prepare(context, backup, destination, set_dir)?;
     let Some(lease) = sending.lease(context).await? else {
         return Ok(None);
@@ -210,10 +229,7 @@ async fn compare_copy(
             Ok(None)
         }
         Err(error) if error.state == RunState::Cancelled => Err(error),
-        Err(error) => {
-            context.say(&error.reason);
-            Ok(Some(error.reason))
-        }
+        Err(error) => Ok(Some(error)),
     }
 }
 

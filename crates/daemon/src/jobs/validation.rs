@@ -3,11 +3,12 @@
 mod untried;
 
 use super::verify::round::{Asked, read_due};
-use super::{JobError, JobReport, JobResult, RunContext, humane};
+use super::verify::{Looked, kept, look_further, others};
+use super::{JobError, JobReport, JobResult, RunContext, first_few, humane};
 use crate::error::DaemonError;
 use crate::limits::Limited;
 use crate::locate::places;
-use crate::set_lease::SetLease;
+use crate::set_lease::{SetLease, keep_folder};
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{BackupPath, CatalogError};
 use mykeeper_config::Settings;
@@ -15,10 +16,10 @@ use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
-use mykeeper_domain::run::RunState;
 use mykeeper_domain::selection::Choice;
+use mykeeper_domain::verification::{LookedAtCopy, Verification};
 use mykeeper_tools::ToolError;
-use mykeeper_tools::prove::{ProveRequest, prove_set};
+use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, prove_set};
 use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -240,53 +241,101 @@ impl SetHere {
             self.dir.display()
         ));
         let result = tokio::select! {
-            result = Box::pin(self.restore_and_compare(context, &task.asserts)) => result,
+            result = Box::pin(self.prove_somewhere(context, &task.asserts)) => result,
             // Whoever took it proves the set: the throwaway server goes with the future.
             () = self.lease.lost() => Err(Hindrance::OfSet(JobError::fatal(format!(
                 "the proof of set {id} is given up: its lease ran out, and another run has taken the set"
             )))),
         };
         let outcome = match result {
-            Ok(proof) => record(context, &proof)
+            Ok(outcome) => record(context, &outcome.proof)
                 .await
-                .map(|()| proof)
+                .map(|()| outcome)
                 .map_err(Hindrance::OfAll),
             Err(hindrance) => Err(hindrance),
         };
         self.lease.release().await;
-        let proof = match outcome {
-            Ok(proof) => proof,
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
             Err(Hindrance::OfSet(error)) => return Ok(Err(error.about(id))),
             Err(Hindrance::OfAll(error)) => return Err(error.about(id)),
         };
         forget(context, id).await;
-        Ok(Ok(Self::verdict(context, task, &proof)))
+        Ok(Ok(verdict(context, task, &outcome)))
     }
 
-    fn verdict(context: &RunContext, task: &ValidationTask, proof: &Proof) -> JobResult {
-        let id = proof.bk_id;
-        if proof.passed() {
-            let summary = format!("set {id} is proven: {}", proof.summary());
-            return Ok(match too_long(proof, task.max_restore_time) {
-                None => JobReport::done(summary, Some(id)),
-                Some(warning) => JobReport::warned(format!("{summary}; {warning}"), Some(id)),
-            });
+    /// Proves the set in the first place that has it; where the files there are not those that were written, in the next
+    /// one that has them all.
+    async fn prove_somewhere(
+        &self,
+        context: &RunContext,
+        asserts: &[Assertion],
+    ) -> Result<Outcome, Hindrance> {
+        let proof = self.prove_in(context, &self.dir, asserts).await?;
+        if !proof.copy_differs {
+            return Ok(Outcome { proof, looked: None });
         }
-        for difference in proof.databases.iter().flat_map(|database| &database.differences) {
-            context.say(difference.to_string());
+        let files = context.environment.catalog.files(self.backup.id).await?.len() as u64;
+        let manifest = u64::from(self.backup.manifest_blake3.is_some());
+        let read = read_by(context, &proof, files + manifest);
+        let looked = look_further(context, &self.backup, Some(read), context.cancel.clone())
+            .await
+            .map_err(Hindrance::OfSet)?;
+        let (mut proof, looked) = match looked.intact() {
+            Some(dir) => {
+                context.say(format!(
+                    "set {} is not as it was written in {}: going on in {}",
+                    self.backup.id,
+                    self.dir.display(),
+                    dir.display()
+                ));
+                let _folder_lock = keep_folder(&context.environment, &dir).await;
+                (self.prove_in(context, &dir, asserts).await?, looked)
+            }
+            None => (proof, self.settle(context, looked).await?),
+        };
+        if proof.copy_differs && looked.intact().is_some() {
+            return Err(Hindrance::OfSet(JobError::passing(format!(
+                "the files in {} changed while they were read",
+                proof.path
+            ))));
         }
-        let reason = format!("set {id} did not come back as it was: {}", proof.summary());
-        Err(JobError {
-            state: RunState::Failed,
-            reason,
-            retry: false,
-            bk_id: Some(id),
+        for copy in looked.found.copies.iter().filter(|copy| !copy.is_intact()) {
+            if copy.path != proof.path {
+                let faults: Vec<String> = copy.differences.iter().map(ToString::to_string).collect();
+                proof.warnings.push(format!(
+                    "the copy in {} is not as the set was written, and was not restored: {}",
+                    copy.path,
+                    first_few(&faults)
+                ));
+            }
+        }
+        Ok(Outcome {
+            proof,
+            looked: Some(looked),
         })
     }
 
-    async fn restore_and_compare(
+    /// Whether the set has failed, as far as files go: not where another copy of it may be whole.
+    async fn settle(&self, context: &RunContext, looked: Looked) -> Result<Looked, Hindrance> {
+        let others = others(context, self.backup.id).await.map_err(Hindrance::OfAll)?;
+        let is_elsewhere = others.iter().any(Verification::finds_intact);
+        let why = match looked.cut_off_by {
+            None if !is_elsewhere => return Ok(looked),
+            None => String::new(),
+            Some(error) => format!("; {}", error.reason),
+        };
+        Err(Hindrance::OfSet(JobError::fatal(format!(
+            "it is not as it was written: {}{why}; {}",
+            context.tell_first(&looked.found.faults()),
+            looked.next_step
+        ))))
+    }
+
+    async fn prove_in(
         &self,
         context: &RunContext,
+        dir: &Path,
         asserts: &[Assertion],
     ) -> Result<Proof, Hindrance> {
         let catalog = &context.environment.catalog;
@@ -297,7 +346,7 @@ impl SetHere {
             bk_id: self.backup.id,
             run_id: Some(context.run),
             node: &context.environment.node,
-            set_dir: Path::new(&self.dir),
+            set_dir: dir,
             evidence: evidence.as_ref(),
             files: &files,
             manifest_blake3: self.backup.manifest_blake3.as_deref(),
@@ -318,6 +367,60 @@ impl SetHere {
         proof.set = Some(set);
         Ok(proof)
     }
+}
+
+/// What a proof has come to, and what the files of other copies are like where that was looked at.
+struct Outcome {
+    proof: Proof,
+    looked: Option<Looked>,
+}
+
+/// A run that has found a copy which is not as it was written has failed, whatever its set has come to.
+fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> JobResult {
+    let Outcome { proof, looked } = outcome;
+    let id = proof.bk_id;
+    let slow = too_long(proof, task.max_restore_time);
+    let damage = looked.as_ref().map(|looked| {
+        let faults = context.tell_first(&looked.found.faults());
+        format!("{faults}; {}", looked.next_step)
+    });
+    let reason = match (proof.passed(), damage) {
+        (true, None) => {
+            let summary = format!("set {id} is proven: {}", proof.summary());
+            return Ok(match slow {
+                None => JobReport::done(summary, Some(id)),
+                Some(warning) => JobReport::warned(format!("{summary}; {warning}"), Some(id)),
+            });
+        }
+        (true, Some(damage)) => {
+            let slow = slow.map_or_else(String::new, |warning| format!("; {warning}"));
+            format!(
+                "set {id} is proven in {}, but not every copy of it is as it was written: {damage}{slow}",
+                proof.path
+            )
+        }
+        (false, Some(damage)) if proof.copy_differs => {
+            format!("set {id} has failed: no copy of it here is as it was written: {damage}")
+        }
+        (false, damage) => {
+            let damage = damage.map_or_else(String::new, |damage| format!("; {damage}"));
+            let summary = context.tell_first(&proof.faults());
+            format!("set {id} did not come back as it was: {summary}{damage}")
+        }
+    };
+    Err(JobError::fatal(reason).about(id))
+}
+
+/// What a proof has read of the files at its place, which differ.
+fn read_by(context: &RunContext, proof: &Proof, files: u64) -> LookedAtCopy {
+    let differences = proof.databases.iter().flat_map(|database| &database.differences);
+    let verified = VerifiedCopy {
+        differences: differences.cloned().collect(),
+        strangers: Vec::new(),
+        files,
+        bytes: proof.bytes_checked,
+    };
+    kept(context, Path::new(&proof.path), verified)
 }
 
 /// What is said of a set that took longer to come back than it may.

@@ -5,8 +5,9 @@ pub(super) mod round;
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::locate::{original, places};
+use crate::repair::next_step;
 use crate::set_lease::SetLease;
-use mykeeper_domain::backup::{Backup, Deletion, du_size};
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
 use mykeeper_domain::verification::{LookedAtCopy, MOST_DIFFERENCES, Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::ToolEnv;
@@ -14,8 +15,8 @@ use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, verify_copy};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
-/// Differences that stand in the reason of a run; all are in its log.
-const SHOWN: usize = 3;
+/// Said of a set that may pass now.
+const FREED: &str = "; its last proof failed for its files alone: the next validation run tries it again";
 
 /// The places where the set lies on this machine: the copies first, its own folder last. A copy that is on its way is
 /// none yet: its manifest comes last.
@@ -43,7 +44,13 @@ pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<V
 /// Reads the copies of one set.
 pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
     let looked = look_at(context, id, context.cancel.clone()).await?;
-    let Some(Looked { found, cut_off_by }) = looked else {
+    let Some(Looked {
+        found,
+        cut_off_by,
+        next_step,
+        is_freed,
+    }) = looked
+    else {
         return Err(
             JobError::fatal(format!("set {id} is being verified by another run, or removed")).about(id),
         );
@@ -55,7 +62,11 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
     }
     let faults = found.faults();
     if !faults.is_empty() {
-        let reason = format!("set {id} is not as it was written: {}", first_few(&faults));
+        let freed = if is_freed { FREED } else { "" };
+        let reason = format!(
+            "set {id} is not as it was written: {}; {next_step}{freed}",
+            context.tell_first(&faults)
+        );
         return Err(match cut_off_by {
             None => JobError::fatal(reason).about(id),
             Some(error) => JobError {
@@ -73,22 +84,13 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
         counted(read, "file", "files"),
         du_size(bytes)
     );
+    let summary = if is_freed { summary + FREED } else { summary };
     let strangers = found.strangers();
     if strangers.is_empty() {
         return Ok(JobReport::done(summary, Some(id)));
     }
-    let summary = format!("{summary}; {}", first_few(&strangers));
+    let summary = format!("{summary}; {}", context.tell_first(&strangers));
     Ok(JobReport::warned(summary, Some(id)))
-}
-
-/// The first of many lines, for people.
-pub(super) fn first_few(lines: &[String]) -> String {
-    let more = match lines.len().saturating_sub(SHOWN) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    let shown = &lines[..lines.len().min(SHOWN)];
-    format!("{}{more}", shown.join("; "))
 }
 
 /// What one look at a set has come to.
@@ -97,6 +99,18 @@ pub(super) struct Looked {
     pub found: Verification,
     /// Why others were not; only where one that was read differs.
     pub cut_off_by: Option<JobError>,
+    /// What to do about one that differs, for people; empty where none does.
+    pub next_step: String,
+    /// Whether the set, whose last proof failed for its files, will be proven again.
+    pub is_freed: bool,
+}
+
+impl Looked {
+    /// The first copy that is as the set was written.
+    pub(super) fn intact(&self) -> Option<PathBuf> {
+        let copy = self.found.copies.iter().find(|copy| copy.is_intact())?;
+        Some(PathBuf::from(&copy.path))
+    }
 }
 
 /// Reads the copies of one set that lie on this machine, until `stop`, and records what was found. `None` where another
@@ -117,18 +131,48 @@ pub(super) async fn look_at(
     // Read after the lease is ours: retention marks first and looks at leases then.
     let result = match environment.catalog.backup(id).await {
         Ok(Some(backup)) if backup.deletion == Deletion::None => {
-            read_copies(context, &backup, stop).await.map(Some)
+            look_further(context, &backup, None, stop).await.map(Some)
         }
         Ok(_) => Ok(None),
         Err(error) => Err(error.into()),
     };
-    let recorded = match &result {
-        Ok(Some(looked)) if !looked.found.copies.is_empty() => record(context, &looked.found).await,
-        _ => Ok(()),
-    };
     lease.release().await;
-    let result = result.and_then(|looked| recorded.map(|()| looked));
     result.map_err(|error| error.about(id))
+}
+
+/// The same for one that the caller has a lease on; `known` is a copy that has been read already.
+///
+/// # Errors
+/// As of [`look_at`].
+pub(super) async fn look_further(
+    context: &RunContext,
+    backup: &Backup,
+    known: Option<LookedAtCopy>,
+    stop: CancellationToken,
+) -> Result<Looked, JobError> {
+    let mut looked = read_copies(context, backup, known, stop).await?;
+    if looked.found.copies.is_empty() {
+        return Ok(looked);
+    }
+    record(context, &looked.found).await?;
+    let catalog = &context.environment.catalog;
+    if looked.found.state == VerificationState::Differs {
+        let others = others(context, backup.id).await?;
+        looked.next_step = next_step(&context.settings, backup, &looked.found, &others);
+    }
+    looked.is_freed = backup.validate_status == ValidateStatus::Failed
+        && catalog
+            .backup(backup.id)
+            .await?
+            .is_some_and(|now| now.validate_status == ValidateStatus::NotTried);
+    Ok(looked)
+}
+
+/// What other nodes last found of a set.
+pub(super) async fn others(context: &RunContext, id: BackupId) -> Result<Vec<Verification>, JobError> {
+    let mut others = context.environment.catalog.verifications(id).await?;
+    others.retain(|found| found.node != context.environment.node);
+    Ok(others)
 }
 
 /// Writes what was found.
@@ -146,17 +190,26 @@ pub(super) async fn record(context: &RunContext, found: &Verification) -> Result
 async fn read_copies(
     context: &RunContext,
     backup: &Backup,
+    known: Option<LookedAtCopy>,
     stop: CancellationToken,
 ) -> Result<Looked, JobError> {
     let (environment, id) = (&context.environment, backup.id);
     let files = environment.catalog.files(id).await?;
+    let dirs = copies_here(environment, backup).await;
     let tools = ToolEnv {
         cancel: stop,
         ..context.tools()
     };
-    let mut copies = Vec::new();
-    let mut cut_off_by = None;
-    for dir in copies_here(environment, backup).await? {
+    let mut copies = Vec::from_iter(known);
+    let (dirs, mut cut_off_by) = match dirs {
+        Ok(dirs) => (dirs, None),
+        Err(error) if copies.is_empty() => return Err(error),
+        Err(error) => (Vec::new(), Some(error.about(id))),
+    };
+    for dir in dirs {
+        if copies.iter().any(|copy| Path::new(&copy.path) == dir) {
+            continue;
+        }
         context.say(format!("reading set {id} in {}", dir.display()));
         let limits = context.limits();
         let set = ProveRequest {
@@ -174,14 +227,14 @@ async fn read_copies(
             limits: &limits,
         };
         match verify_copy(&set, &tools).await {
-            Ok(verified) => copies.push(told(context, &dir, verified)),
+            Ok(verified) => copies.push(kept(context, &dir, verified)),
             Err(error) => {
                 cut_off_by = Some(JobError::from(error).about(id));
                 break;
             }
         }
     }
-    let differs = copies.iter().any(|copy| !copy.differences.is_empty());
+    let differs = copies.iter().any(|copy| !copy.is_intact());
     // What was read before and is as it was written says nothing of the rest; what differs does.
     if let Some(error) = cut_off_by.take_if(|_| !differs) {
         return Err(error);
@@ -198,26 +251,32 @@ async fn read_copies(
         looked_at: context.clock().now(),
         copies,
     };
-    Ok(Looked { found, cut_off_by })
+    Ok(Looked {
+        found,
+        cut_off_by,
+        next_step: String::new(),
+        is_freed: false,
+    })
 }
 
-/// What is kept of a copy; all of it goes to the run's log.
-fn told(context: &RunContext, dir: &Path, verified: VerifiedCopy) -> LookedAtCopy {
+/// What is kept of a copy; the rest goes to the run's log.
+pub(super) fn kept(context: &RunContext, dir: &Path, verified: VerifiedCopy) -> LookedAtCopy {
+    let more = verified.differences.len().saturating_sub(MOST_DIFFERENCES) as u64;
+    for difference in verified.differences.iter().skip(MOST_DIFFERENCES) {
+        context.say(format!("{}: {difference}", dir.display()));
+    }
+    for stranger in verified.strangers.iter().skip(MOST_DIFFERENCES) {
+        context.say(format!("{}: file {stranger} is not the set's", dir.display()));
+    }
     let mut copy = LookedAtCopy {
         path: dir.display().to_string(),
         files: verified.files,
         bytes: verified.bytes,
-        more_differences: verified.differences.len().saturating_sub(MOST_DIFFERENCES) as u64,
+        more_differences: more,
         differences: verified.differences,
         strangers: verified.strangers,
         differs_since: None,
     };
-    for difference in &copy.differences {
-        context.say(format!("{}: {difference}", copy.path));
-    }
-    for stranger in &copy.strangers {
-        context.say(format!("{}: file {stranger} is not the set's", copy.path));
-    }
     copy.differences.truncate(MOST_DIFFERENCES);
     copy.strangers.truncate(MOST_DIFFERENCES);
     copy

@@ -42,6 +42,7 @@ impl Stage {
             source_version: None,
             asserts: vec![],
             warnings: vec![],
+            copy_differs: false,
             bytes_checked: 0,
             bytes_loaded: 0,
             load_ms: None,

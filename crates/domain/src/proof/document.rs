@@ -309,6 +309,7 @@ mod tests {
             databases: Vec::new(),
             asserts: Vec::new(),
             warnings: vec!["\u{1}\u{7f}".into()],
+            copy_differs: false,
             bytes_checked: 1,
             bytes_loaded: 2,
             load_ms: Some(3),

@@ -4,6 +4,7 @@ mod accounting;
 mod away;
 mod backups;
 mod commands;
+mod copies;
 mod crash;
 mod dump_faults;
 mod import;

@@ -147,11 +147,13 @@ fn a_copy_that_was_damaged_later_is_noticed_and_sent_again() {
         .set_modified(kept)
         .unwrap();
     // As old and as large as before: only its content tells. A copy is due a second after it arrived.
-    wait_until(LIMIT, "the transfer job notices", || {
+    let noticed = wait_until(LIMIT, "the transfer job notices", || {
         let finished = workspace.mykeeper(&["run", "catch-up"]);
-        finished.said().contains("shop.orders.sql.gz").then_some(())
+        finished.said().contains("shop.orders.sql.gz").then_some(finished)
     });
-    workspace.mykeeper(&["run", "catch-up"]);
+    noticed
+        .assert_code(4)
+        .assert_says("is damaged: not as in the set are shop.orders.sql.gz; it has been sent again");
     assert_same_files(&workspace, &vault, &bk_id);
     assert!(text(&workspace.backups()[0], "transfer_complete").ends_with("Y"));
 }

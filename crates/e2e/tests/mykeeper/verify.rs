@@ -6,15 +6,15 @@ use mykeeper_e2e::*;
 use std::path::{Path, PathBuf};
 
 /// Three sets of `shop`, each with its copy in a folder of this machine; a transfer job that reads them.
-struct Stage {
-    workspace: Workspace,
+pub(crate) struct Stage {
+    pub(crate) workspace: Workspace,
     _source: MariaDb,
     /// bk_ids, the oldest first.
-    sets: Vec<String>,
+    pub(crate) sets: Vec<String>,
 }
 
 impl Stage {
-    fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         let source = MariaDb::with_sample();
         let workspace = Workspace::new();
         let vault = workspace.at("vault");
@@ -38,19 +38,19 @@ impl Stage {
         }
     }
 
-    fn original(&self, number: usize) -> PathBuf {
+    pub(crate) fn original(&self, number: usize) -> PathBuf {
         find_set(&self.workspace.sets(), &self.sets[number])
     }
 
-    fn copy(&self, number: usize) -> PathBuf {
+    pub(crate) fn copy(&self, number: usize) -> PathBuf {
         find_set(&self.workspace.at("vault"), &self.sets[number])
     }
 
-    fn run(&self, job: &str) -> Finished {
+    pub(crate) fn run(&self, job: &str) -> Finished {
         self.workspace.mykeeper(&["run", job])
     }
 
-    fn verified(&self, number: usize) -> serde_json::Value {
+    pub(crate) fn verified(&self, number: usize) -> serde_json::Value {
         let shown = self.workspace.mykeeper(&["show", &self.sets[number], "--json"]);
         shown.json()["verifications"][0].clone()
     }
@@ -99,7 +99,7 @@ verify = true
 verify_every = "1ms"
 "#;
 
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
@@ -117,7 +117,9 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
     run.assert_code(1)
         .assert_says(&format!("set {} is not as it was written", stage.sets[1]))
         .assert_says(&format!("{data}, BLAKE3"))
+        .assert_says("the next run of this job sends it again")
         .assert_says("3 sets were read");
+    assert_eq!(run.said().matches(data).count(), 1, "once: {run}");
     assert_eq!(stage.looked_at(), [0, 1, 2], "the oldest first, and none held up");
     let good = stage.verified(0);
     assert_eq!(good["state"], "as-written", "{good:#}");
@@ -177,7 +179,7 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
 }
 
 #[test]
-fn a_proof_fails_where_manifest_or_evidence_are_not_those_of_the_catalog() {
+fn a_run_fails_where_manifest_or_evidence_of_a_copy_are_not_those_of_the_catalog() {
     let stage = Stage::new(JOBS);
     // Who changes the evidence may make the manifest agree with it.
     let evidence = stage.copy(2).join("mykeeper.evidence.json");

@@ -34,6 +34,7 @@ use crate::myloader::detect_myloader;
 use crate::pairing::{Taker, wrong_pairing};
 use crate::room::room_of;
 use crate::sandbox::{Likeness, NOT_STARTED, ThrowawayServer};
+use chrono::{DateTime, Utc};
 use compare::difference;
 use expect::created_database;
 use files::{Checked, check_files, digest_record, judge_manifest};
@@ -145,6 +146,7 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         databases: Vec::new(),
         asserts: Vec::new(),
         warnings: Vec::new(),
+        copy_differs: false,
         bytes_checked: 0,
         bytes_loaded: 0,
         load_ms: None,
@@ -162,6 +164,8 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         request.manifest_blake3,
         proof.manifest_blake3.as_deref(),
     ));
+    // What its rows are is the same wherever the files are those that were written; these are not.
+    proof.copy_differs = !checked.differences.is_empty();
     let mut layout = lay_out(request, &mut checked, env).await?;
     if let (Early::Counts, true, Some(evidence)) = (early, checked.differences.is_empty(), request.evidence) {
         let known = early::Known::of(evidence);
@@ -173,7 +177,7 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     }
     proof.warnings.extend(unloaded(request, &layout));
     if !checked.differences.is_empty() {
-        proof.databases = failed_files(checked.differences, &proof, env);
+        proof.databases = failed_files(checked.differences, &proof, env.clock.now());
         proof.finished_at = env.clock.now();
         return Ok(proof);
     }
@@ -392,11 +396,14 @@ pub(crate) fn learn_names(creates: Vec<(String, String, SetFile)>, known: &mut K
 }
 
 /// One failed proof for each database that a file is held against; the whole set where it is of none.
-fn failed_files(differences: Vec<Difference>, proof: &Proof, env: &ToolEnv<'_>) -> Vec<DatabaseProof> {
+fn failed_files(
+    differences: Vec<Difference>,
+    proof: &Proof,
+    finished_at: DateTime<Utc>,
+) -> Vec<DatabaseProof> {
     let mut by_database: BTreeMap<String, Vec<Difference>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for difference in differences {
-        env.log.line("mykeeper", &difference.to_string());
         if seen.insert(difference.to_string()) {
             by_database
                 .entry(difference.database.clone())
@@ -416,7 +423,7 @@ fn failed_files(differences: Vec<Difference>, proof: &Proof, env: &ToolEnv<'_>) 
             tables_exact: 0,
             tables_counted: 0,
             started_at: proof.started_at,
-            finished_at: env.clock.now(),
+            finished_at,
         })
         .collect()
 }

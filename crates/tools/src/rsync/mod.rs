@@ -8,6 +8,7 @@
 mod argv;
 mod check;
 mod exit;
+mod fetch;
 mod look;
 mod original;
 mod output;
@@ -15,6 +16,7 @@ mod private;
 mod send;
 
 pub use check::{CheckRequest, check_destination};
+pub use fetch::{Fetch, fetch_command, shell_word};
 pub use send::{Comparison, Delivery, SendOutcome, SendRequest, send_set, verify_set};
 
 use crate::env::{ToolEnv, ended_from_here, run_error};

@@ -136,7 +136,7 @@ impl<'a> Sending<'a> {
         let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {
             Ok(Comparison::Equal) => Ok(()),
             Ok(Comparison::CopyDiffers(differing)) => Err(JobError::fatal(format!(
-                "the copy of set {} at {} is damaged and will be sent again: {} differ",
+                "the copy of set {} at {} is damaged: not as in the set are {}",
                 self.backup.id,
                 self.target(),
                 differing.join(", ")

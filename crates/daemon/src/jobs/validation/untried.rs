@@ -3,8 +3,7 @@
 //! Each is noted under a name of its own beside the leases of this node; nobody works under it, and it runs out by
 //! itself.
 
-use crate::jobs::verify::first_few;
-use crate::jobs::{JobError, JobReport, JobResult, RunContext};
+use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::BackupId;

@@ -1,7 +1,7 @@
 //! The sets of this machine read one after another, as many as a run has time for.
 
-use super::{copies_here, first_few, look_at, record};
-use crate::jobs::{JobError, JobReport, JobResult, RunContext, humane};
+use super::{FREED, Looked, copies_here, look_at, record};
+use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few, humane};
 use crate::locate::places;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{BackupPath, VerificationScope};
@@ -36,8 +36,8 @@ pub(in crate::jobs) struct Asked<'a> {
 pub(in crate::jobs) struct Round {
     read: usize,
     bytes: u64,
-    /// Sets that are not as they were written, with each place and file.
-    pub damaged: Vec<(Backup, Vec<String>)>,
+    /// Sets that are not as they were written.
+    pub damaged: Vec<Damaged>,
     /// What is worth a look.
     notes: Vec<String>,
     /// Sets that were read, or passed by, in this round.
@@ -46,6 +46,16 @@ pub(in crate::jobs) struct Round {
     is_cut_off: bool,
     /// What ended it before its time: what was found until then is not lost with it.
     pub ended_by: Option<JobError>,
+}
+
+/// A set that is not as it was written.
+#[derive(Debug)]
+pub(in crate::jobs) struct Damaged {
+    pub backup: Backup,
+    /// Places and files, for people.
+    pub faults: String,
+    /// What to do about it.
+    pub next_step: String,
 }
 
 impl Round {
@@ -64,7 +74,7 @@ impl Round {
         } else {
             ""
         };
-        if let Some((first, _)) = self.damaged.first() {
+        if let Some(Damaged { backup: first, .. }) = self.damaged.first() {
             let reason = format!("{}; {read}{more}", first_few(&self.damages()));
             return Err(match (before, self.ended_by) {
                 (Ok(report), None) => {
@@ -108,17 +118,17 @@ impl Round {
     fn damages(&self) -> Vec<String> {
         self.damaged
             .iter()
-            .map(|(backup, faults)| {
+            .map(|damaged| {
                 format!(
-                    "set {} is not as it was written: {}",
-                    backup.id,
-                    first_few(faults)
+                    "set {} is not as it was written: {}; {}",
+                    damaged.backup.id, damaged.faults, damaged.next_step
                 )
             })
             .collect()
     }
 
-    fn enter(&mut self, backup: Backup, found: &Verification) {
+    fn enter(&mut self, context: &RunContext, backup: Backup, looked: &Looked) {
+        let found = &looked.found;
         self.read += 1;
         self.bytes += found.copies.iter().map(|copy| copy.bytes).sum::<u64>();
         let strangers = found.strangers();
@@ -127,8 +137,15 @@ impl Round {
                 .push(format!("set {}: {}", backup.id, first_few(&strangers)));
         }
         let faults = found.faults();
+        if looked.is_freed {
+            context.say(format!("set {}{FREED}", backup.id));
+        }
         if !faults.is_empty() {
-            self.damaged.push((backup, faults));
+            self.damaged.push(Damaged {
+                backup,
+                faults: context.tell_first(&faults),
+                next_step: looked.next_step.clone(),
+            });
         }
     }
 }
@@ -289,7 +306,7 @@ async fn read_one(
     };
     match looked {
         Ok(Some(looked)) if !looked.found.copies.is_empty() => {
-            round.enter(backup, &looked.found);
+            round.enter(context, backup, &looked);
             match looked.cut_off_by {
                 None => Ok(Next::Recorded),
                 Some(error) if context.cancel.is_cancelled() => Err(error),
@@ -373,10 +390,11 @@ mod tests {
         let id = backup.id;
         let round = Round {
             read: 1,
-            damaged: vec![(
+            damaged: vec![Damaged {
                 backup,
-                vec!["file a.sql: expected present, found missing".to_owned()],
-            )],
+                faults: "file a.sql: expected present, found missing".to_owned(),
+                next_step: "fetch it".to_owned(),
+            }],
             ended_by,
             ..Round::default()
         };
@@ -391,7 +409,7 @@ mod tests {
         let error = round.join(done()).unwrap_err();
         assert_eq!((error.bk_id, error.retry), (Some(id), false));
         for part in [
-            "a.sql: expected present, found missing",
+            "a.sql: expected present, found missing; fetch it",
             "the catalog is away",
             "no set waits",
         ] {
