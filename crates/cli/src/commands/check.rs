@@ -1,5 +1,6 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
+mod asserts;
 mod pairing;
 mod promises;
 mod room;
@@ -9,6 +10,7 @@ use crate::failure::{Failure, Status};
 use crate::output::describe_backlog;
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog_to_look, gather, missing_file, supervisor};
+use asserts::Present;
 use mykeeper_catalog::{Catalog, is_shared, journal_backlog};
 use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::backup::UNSEEN;
@@ -159,12 +161,13 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     look_into_journal(settings, findings).await;
     let mydumper = try_tools(settings, &supervisor, findings).await;
     let catalog = room::earlier_sets(settings).await;
-    let mut versions = Vec::new();
+    let (mut versions, mut present) = (Vec::new(), Present::new());
     for server in settings.servers.values() {
         let known = (mydumper.as_ref(), catalog.as_deref());
-        let version = try_server(settings, server, known, findings).await;
+        let version = try_server(settings, server, (known, &mut present), findings).await;
         versions.extend(version.map(|version| (server.name.to_string(), version)));
     }
+    asserts::find_untried(settings, &present, catalog.as_deref(), findings).await;
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
         catalog.close().await;
@@ -307,7 +310,7 @@ type Known<'a> = (Option<&'a MydumperInfo>, Option<&'a dyn Catalog>);
 async fn try_server(
     settings: &Settings,
     server: &Server,
-    known: Known<'_>,
+    (known, seen): (Known<'_>, &mut Present),
     findings: &mut Findings,
 ) -> Option<String> {
     let what = format!("server {}", server.name);
@@ -335,19 +338,21 @@ async fn try_server(
         }
     };
     let version = probe.server_version().await.ok();
-    if let Err(error) = try_server_jobs(settings, server, (known, &mut probe), findings).await {
-        findings.add(what, Grade::Failed, error.to_string());
+    match try_server_jobs(settings, server, (known, &mut probe), findings).await {
+        Ok(present) => drop(seen.insert(server.name.clone(), present)),
+        Err(error) => findings.add(what, Grade::Failed, error.to_string()),
     }
     probe.close().await;
     version
 }
 
+/// Yields the databases that the account sees.
 async fn try_server_jobs(
     settings: &Settings,
     server: &Server,
     ((mydumper, catalog), probe): (Known<'_>, &mut Probe),
     findings: &mut Findings,
-) -> Result<(), mykeeper_tools::ToolError> {
+) -> Result<Vec<String>, mykeeper_tools::ToolError> {
     let version = probe.server_version().await?;
     findings.add(
         format!("server {}", server.name),
@@ -421,7 +426,8 @@ async fn try_server_jobs(
             );
         }
     }
-    Ok(())
+    asserts::try_statements(settings, server, (&present, probe), findings).await?;
+    Ok(present)
 }
 
 /// Writes and removes a file, as a set would be written.

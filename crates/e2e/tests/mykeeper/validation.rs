@@ -155,26 +155,68 @@ fn a_set_that_has_moved_is_found_through_user_backup_path() {
 }
 
 #[test]
-fn an_assertion_that_does_not_hold_fails_the_set() {
+fn an_assertion_fails_the_set_only_where_it_can_be_run() {
     let source = MariaDb::with_sample();
     let workspace = Workspace::new();
     workspace.write_keeper(&workspace.server("shop", &source, "pw"));
-    workspace.write_schedule(&format!(
-        "{}[validation.prove]\ncron = \"{}\"\nassert = [{{ database = \"shop\", sql = \"SELECT COUNT(*) > 90000 FROM orders\" }}]\n",
-        backup_job("nightly", r#"["shop"]"#, ""),
-        crate::NEVER
-    ));
+    let assert = |statements: &[(&str, &str)]| {
+        let all: Vec<String> = statements
+            .iter()
+            .map(|(database, sql)| format!("{{ database = \"{database}\", sql = \"{sql}\" }}"))
+            .collect();
+        workspace.write_schedule(&format!(
+            "{}[validation.prove]\ncron = \"{}\"\nassert = [{}]\n",
+            backup_job("nightly", r#"["shop"]"#, ""),
+            crate::NEVER,
+            all.join(", ")
+        ));
+    };
+    let status = || {
+        workspace
+            .catalog()
+            .value("SELECT validate_status FROM user_backup")
+    };
+    let (misspelt, too_many) = (
+        "SELECT COUNT(*) FROM ordrs",
+        "SELECT COUNT(*) > 90000 FROM orders",
+    );
+    assert(&[
+        ("shop", too_many),
+        ("shop", misspelt),
+        ("shop", "SELECT COUNT(*) FORM orders WHERE"),
+        ("shop_old", "SELECT 1"),
+    ]);
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(3)
+        .assert_says("ok      job prove on server shop: 2 asserts can be run")
+        .assert_says(&format!(
+            "FAILED  job prove on server shop: its assert on shop cannot be run there: {misspelt}"
+        ))
+        .assert_says("FORM orders WHERE: ERROR 1064")
+        .assert_says("warning job prove: its assert on shop_old is never tried");
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     workspace
         .mykeeper(&["run", "prove"])
         .assert_code(1)
+        .assert_says("the assert on database shop cannot be run")
+        .assert_says("ERROR 1064");
+    assert_eq!(status(), "N/A");
+
+    assert(&[("shop", misspelt), ("shop_old", "SELECT 1")]);
+    workspace
+        .mykeeper(&["run", "prove"])
+        .assert_code(1)
+        .assert_says(misspelt)
+        .assert_says("Table 'shop.ordrs' doesn't exist");
+    assert_eq!(status(), "N/A");
+
+    assert(&[("shop", too_many), ("shop_old", "SELECT 1")]);
+    workspace
+        .mykeeper(&["run", "prove"])
+        .assert_code(1)
         .assert_says("90000");
-    assert_eq!(
-        workspace
-            .catalog()
-            .value("SELECT validate_status FROM user_backup"),
-        "failed"
-    );
+    assert_eq!(status(), "failed");
 }
 
 /// Changes the embedded catalog, beside the binary.

@@ -9,6 +9,7 @@ mod inventory;
 mod missing;
 mod privileges;
 mod sessions;
+mod statements;
 
 pub(crate) use checksums::Changes;
 pub(crate) use columns::{LostColumn, lost_columns};
@@ -21,6 +22,7 @@ pub use inventory::Found;
 pub use missing::{MissingGroup, group_missing, sees_every_database};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
 pub(crate) use sessions::{Session, Standing};
+pub use statements::Verdict;
 
 use crate::connection::ServerConnection;
 use crate::error::ToolError;

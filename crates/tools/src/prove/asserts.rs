@@ -89,6 +89,11 @@ pub(crate) async fn prepare(connection: &mut MySqlConnection, sql: &str) -> Resu
     connection.prepare(sql).await.map(drop)
 }
 
+/// Whether a server that refuses a statement so does not understand it, or misses what it names.
+pub(crate) fn is_mistake(code: u16) -> bool {
+    [UNKNOWN_COLUMN, NO_TABLE, NO_ROUTINE].contains(&code) || OF_THE_STATEMENT.contains(&code)
+}
+
 fn cannot_run(assertion: &Assertion, cause: &str, is_for_all: bool) -> ToolError {
     ToolError::Assertion {
         database: assertion.database.clone(),

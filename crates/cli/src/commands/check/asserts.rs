@@ -1,0 +1,136 @@
+//! Whether what validation jobs assert can be run, and is of any set.
+
+use super::{Findings, Grade, backup_tasks};
+use mykeeper_catalog::{BackupFilter, Catalog};
+use mykeeper_config::Settings;
+use mykeeper_domain::JobName;
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::counted;
+use mykeeper_domain::ids::ServerName;
+use mykeeper_domain::job::{Assertion, BackupTask, Task, ValidationTask};
+use mykeeper_domain::server::Server;
+use mykeeper_tools::ToolError;
+use mykeeper_tools::probe::{Probe, Verdict};
+use std::collections::BTreeMap;
+
+/// So many of the newest sets are looked at.
+const LOOKED_AT: u32 = 10_000;
+
+/// The databases that an account sees on each server that answered.
+pub(super) type Present = BTreeMap<ServerName, Vec<String>>;
+
+fn validation_tasks(settings: &Settings) -> impl Iterator<Item = (&JobName, &ValidationTask)> {
+    settings.jobs.values().filter_map(|job| match &job.task {
+        Task::Validation(task) => Some((&job.name, task)),
+        _ => None,
+    })
+}
+
+fn asks_for(task: &ValidationTask, tag: &str) -> bool {
+    task.tags.is_empty() || task.tags.iter().any(|asked| asked == tag)
+}
+
+/// Has a server look at the statements on databases that it has, of the jobs that prove its sets. None is carried out.
+///
+/// # Errors
+/// The connection is gone.
+pub(super) async fn try_statements(
+    settings: &Settings,
+    server: &Server,
+    (present, probe): (&[String], &mut Probe),
+    findings: &mut Findings,
+) -> Result<(), ToolError> {
+    for (job, task) in validation_tasks(settings).filter(|(_, task)| asks_for(task, &server.tag)) {
+        let what = format!("job {job} on server {}", server.name);
+        let mut fit = 0;
+        for Assertion { database, sql } in task
+            .asserts
+            .iter()
+            .filter(|assertion| present.contains(&assertion.database))
+        {
+            match probe.look_at_statement(database, sql).await? {
+                Verdict::Fits => fit += 1,
+                Verdict::Mistaken(said) => findings.add(
+                    &what,
+                    Grade::Failed,
+                    format!(
+                        "its assert on {database} cannot be run there: {sql}: {said}; correct `assert` in the schedule"
+                    ),
+                ),
+                Verdict::Forbidden => {}
+                Verdict::Unknown(said) => findings.add(
+                    &what,
+                    Grade::Warning,
+                    format!("whether its assert on {database} can be run is not known: {sql}: {said}"),
+                ),
+            }
+        }
+        if fit > 0 {
+            let detail = format!("{} can be run", counted(fit, "assert", "asserts"));
+            findings.add(&what, Grade::Ok, detail);
+        }
+    }
+    Ok(())
+}
+
+/// Warns of statements on databases that no set of their job holds.
+pub(super) async fn find_untried(
+    settings: &Settings,
+    present: &Present,
+    catalog: Option<&dyn Catalog>,
+    findings: &mut Findings,
+) {
+    let mut open: Vec<(&JobName, &ValidationTask, &Assertion)> = validation_tasks(settings)
+        .flat_map(|(job, task)| task.asserts.iter().map(move |assertion| (job, task, assertion)))
+        .filter(|(_, task, assertion)| !is_dumped(settings, task, (&assertion.database, present)))
+        .collect();
+    if open.is_empty() {
+        return;
+    }
+    match catalog {
+        Some(catalog) => {
+            let filter = BackupFilter {
+                present_only: true,
+                limit: LOOKED_AT,
+                ..BackupFilter::default()
+            };
+            // What is wrong with the catalog is said elsewhere.
+            let Ok(sets) = catalog.backups(&filter).await else {
+                return;
+            };
+            open.retain(|(_, task, assertion)| !sets.iter().any(|set| holds(set, task, &assertion.database)));
+        }
+        // Sets may be made elsewhere.
+        None if backup_tasks(settings).next().is_none() => return,
+        None => {}
+    }
+    for (job, _, Assertion { database, sql }) in open {
+        findings.add(
+            format!("job {job}"),
+            Grade::Warning,
+            format!(
+                "its assert on {database} is never tried, as none of the sets that it proves holds that database: {sql}; \
+                 correct `database`, or the job's `tags`"
+            ),
+        );
+    }
+}
+
+/// Whether a backup job of this machine dumps the database into sets that the validation job proves.
+fn is_dumped(settings: &Settings, task: &ValidationTask, (database, present): (&str, &Present)) -> bool {
+    let dumps = |backup: &BackupTask| {
+        let is_asked = settings
+            .servers
+            .get(&backup.server)
+            .is_some_and(|server| asks_for(task, &server.tag));
+        let is_there = present
+            .get(&backup.server)
+            .is_none_or(|present| present.iter().any(|name| name == database));
+        is_asked && is_there && !backup.databases.select([database]).is_empty()
+    };
+    backup_tasks(settings).any(|(_, backup)| dumps(backup))
+}
+
+fn holds(set: &Backup, task: &ValidationTask, database: &str) -> bool {
+    asks_for(task, &set.tag) && set.databases.iter().any(|held| held == database)
+}
