@@ -141,14 +141,13 @@ fn read_lock(section: &mut Section<'_>, options: &[MydumperOption]) -> LockPolic
     }
     if let Some(limit) = section
         .take("long_query_limit")
-        .and_then(|entry| entry.positive_duration())
+        .and_then(|entry| entry.positive_duration("every query would be one that takes too long"))
     {
         lock.long_query_limit = limit;
     }
-    if let Some(wait) = section
-        .take("long_query_wait")
-        .and_then(|entry| entry.positive_duration())
-    {
+    if let Some(wait) = section.take("long_query_wait").and_then(|entry| {
+        entry.positive_duration("no query would be waited for; long_queries = \"fail\" is for that")
+    }) {
         lock.long_query_wait = wait;
     }
     lock

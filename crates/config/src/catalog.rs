@@ -40,7 +40,7 @@ pub(crate) fn read(
         });
     };
     let entry = section.take("url");
-    let password = password::read_source(&mut section, base);
+    let (password, password_entry) = password::read_source_at(&mut section, base);
     let timezone = section
         .take("timezone")
         .and_then(|entry| entry.zone())
@@ -49,8 +49,9 @@ pub(crate) fn read(
         None => embedded(),
         Some(entry) => read_url(entry, state_dir),
     };
-    if password != PasswordSource::None && url.as_ref().is_some_and(|url| url.starts_with("sqlite:")) {
-        section.spot().mistake(
+    let is_embedded = url.as_ref().is_some_and(|url| url.starts_with("sqlite:"));
+    if let (Some(entry), true) = (&password_entry, is_embedded) {
+        entry.key_spot.mistake(
             complaint("an SQLite catalog has no password")
                 .help("take the password_file or password_credential out"),
         );

@@ -7,7 +7,6 @@ use crate::password;
 use crate::section::{Entry, Section, no_hint};
 use mykeeper_domain::DestinationName;
 use mykeeper_domain::destination::{Destination, DestinationUrl, SshOptions};
-use mykeeper_domain::server::PasswordSource;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +32,7 @@ fn read(entry: &Entry<'_>, base: &Path) -> Option<Destination> {
             "url = \"rsync://user@host/module/path\", \"user@host:/path\" or \"/local/path\"",
         )
         .and_then(|entry| read_url(&entry));
-    let password = password::read_source(&mut section, base);
+    let (password, password_entry) = password::read_source_at(&mut section, base);
     let source_address = section.take("source_address");
     let address = match &source_address {
         None => Some(None),
@@ -65,10 +64,10 @@ fn read(entry: &Entry<'_>, base: &Path) -> Option<Destination> {
             .key_spot
             .mistake(complaint("a local folder is not reached from an address").help("take it out"));
     }
-    if password != PasswordSource::None
-        && let Some(DestinationUrl::Ssh { .. } | DestinationUrl::Local { .. }) = &url
+    if let (Some(entry), Some(DestinationUrl::Ssh { .. } | DestinationUrl::Local { .. })) =
+        (&password_entry, &url)
     {
-        section.spot().mistake(
+        entry.key_spot.mistake(
             complaint("only an rsync daemon asks for a password").help(if is_ssh {
                 "take it out; ssh logs in with a key: ssh = { identity_file = \"/etc/mykeeper/id_ed25519\" }"
             } else {

@@ -78,9 +78,13 @@ pub(crate) fn read_common(section: &mut Section<'_>, kind: JobKind, zone: Tz) ->
     let zone = section.take("timezone").map_or(Some(zone), |entry| entry.zone());
     let schedule = cron.and_then(|entry| read_cron(&entry, zone.unwrap_or(Tz::UTC)));
     let timeout_entry = section.take("timeout");
-    let timeout = timeout_entry.as_ref().and_then(Entry::positive_duration);
+    let timeout = timeout_entry
+        .as_ref()
+        .and_then(|entry| entry.positive_duration("every run would be ended as soon as it begins"));
     let stall_entry = section.take("stall");
-    let stall = stall_entry.as_ref().and_then(Entry::positive_duration);
+    let stall = stall_entry
+        .as_ref()
+        .and_then(|entry| entry.positive_duration("every tool would be ended as soon as it begins"));
     if let (Some(timeout), Some(stall), Some(entry)) = (timeout, stall, &stall_entry)
         && stall >= timeout
     {

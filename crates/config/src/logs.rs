@@ -23,10 +23,7 @@ pub(crate) fn read(section: Option<Section<'_>>) -> LogSettings {
 }
 
 fn read_keep(entry: &Entry<'_>) -> Option<Duration> {
-    if entry.text()? == "forever" {
-        return None;
-    }
-    let keep = entry.duration()?;
+    let keep = entry.duration_or("forever")??;
     if keep < LEAST {
         entry.spot.mistake(
             complaint("the log of a run that is under way could go")

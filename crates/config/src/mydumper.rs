@@ -267,7 +267,7 @@ pub(crate) fn parse_option(text: &str) -> Result<MydumperOption, Complaint> {
         Some((name, value)) => (name, Some(value)),
         None => (text, None),
     };
-    check_form(name)?;
+    check_form(name, value)?;
     if let Some((_, instead)) = OURS.iter().find(|(names, _)| names.contains(&name)) {
         return Err(complaint(format!(
             "mykeeper decides about mydumper's option {name:?} itself"
@@ -291,9 +291,9 @@ pub(crate) fn parse_option(text: &str) -> Result<MydumperOption, Complaint> {
     })
 }
 
-fn check_form(name: &str) -> Result<(), Complaint> {
+fn check_form(name: &str, value: Option<&str>) -> Result<(), Complaint> {
     if let Some(long) = name.strip_prefix("--") {
-        let shown: String = long.split_whitespace().take(1).collect();
+        let shown = as_one_word(long, value);
         return Err(complaint("options are written without dashes").help(format!("write {shown:?}")));
     }
     // Not quoted: what follows a short option may be a password.
@@ -303,13 +303,27 @@ fn check_form(name: &str) -> Result<(), Complaint> {
         );
     }
     if name.contains(char::is_whitespace) {
-        return Err(complaint("there is a space in this option's name")
-            .help("write one option in one text, its value after \"=\": \"threads=8\""));
+        let shown = as_one_word(name, value);
+        return Err(complaint("there is a space in this option's name").help(format!(
+            "write one option in one text, its value right after \"=\": {shown:?}"
+        )));
     }
     if name.is_empty() {
         return Err(complaint("there is no option's name in this").help(EXPECTED));
     }
     Ok(())
+}
+
+/// How an option is written that has dashes, or spaces, where none belong. What is no number is not shown: it may be a
+/// password.
+fn as_one_word(name: &str, value: Option<&str>) -> String {
+    let mut words = name.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    match value.map(str::trim).or_else(|| words.next()) {
+        Some(value) if value.parse::<u64>().is_ok() => format!("{name}={value}"),
+        Some(_) => format!("{name}=..."),
+        None => name.to_owned(),
+    }
 }
 
 fn check_value(name: &str, value: Option<&str>, takes: Takes) -> Result<(), Complaint> {
@@ -336,6 +350,8 @@ fn check_value(name: &str, value: Option<&str>, takes: Takes) -> Result<(), Comp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::Document;
+    use crate::section::Section;
 
     #[test]
     fn options_of_both_generations_are_known() {
@@ -366,6 +382,25 @@ mod tests {
             (option.name.as_str(), option.value.as_deref()),
             ("where", Some("a = 'b=c'"))
         );
+    }
+
+    #[test]
+    fn an_option_with_dashes_or_spaces_is_shown_as_it_should_be_written() {
+        for (text, right) in [
+            ("--threads=2", "write \"threads=2\""),
+            ("--threads 2", "write \"threads=2\""),
+            ("--compress", "write \"compress\""),
+            ("threads = 2", "right after \"=\": \"threads=2\""),
+            ("threads 2", "right after \"=\": \"threads=2\""),
+            ("--password=geheim", "write \"password=...\""),
+        ] {
+            let document = Document::new("x.toml".into(), format!("key = [{text:?}]\n"));
+            let tree = document.parse();
+            drop(read(&Section::top(&document, &tree).take("key").unwrap()));
+            drop(tree);
+            let help = document.into_found().remove(0).help.unwrap();
+            assert!(help.contains(right), "{text}: {help}");
+        }
     }
 
     #[test]

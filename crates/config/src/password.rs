@@ -1,21 +1,34 @@
 //! Where passwords come from: a file or a credential, never a key.
 
 use crate::document::complaint;
-use crate::section::Section;
+use crate::section::{Entry, Section};
 use mykeeper_domain::server::PasswordSource;
 use rustix::fs::OFlags;
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Reads `password_file` and `password_credential` of a section.
 pub(crate) fn read_source(section: &mut Section<'_>, base: &Path) -> PasswordSource {
+    read_source_at(section, base).0
+}
+
+/// As [`read_source`], with the key that it stands under.
+pub(crate) fn read_source_at<'d>(
+    section: &mut Section<'d>,
+    base: &Path,
+) -> (PasswordSource, Option<Entry<'d>>) {
     let file = section.take("password_file");
     let credential = section.take("password_credential");
+    let entry = file.clone().or_else(|| credential.clone());
+    (read_either(file, credential, base), entry)
+}
+
+fn read_either(file: Option<Entry<'_>>, credential: Option<Entry<'_>>, base: &Path) -> PasswordSource {
     if let (Some(_), Some(credential)) = (&file, &credential) {
         credential.key_spot.mistake(
             complaint("the password is to come from two places")
@@ -45,13 +58,12 @@ pub(crate) fn read_source(section: &mut Section<'_>, base: &Path) -> PasswordSou
 #[derive(Debug, Error)]
 pub enum PasswordError {
     /// It cannot be opened or read.
-    #[error("read the password file {}", path.display())]
+    #[error("read the password file {}: {}", path.display(), why_unread(path, cause))]
     Read {
         /// Which file.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A folder, pipe or device.
     #[error("read the password file {}: it is not a regular file", path.display())]
@@ -132,9 +144,9 @@ pub fn read_password(
             (directory.join(name), 0o070)
         }
     };
-    let failed = |source| PasswordError::Read {
+    let failed = |cause| PasswordError::Read {
         path: path.clone(),
-        source,
+        cause,
     };
     // Without NONBLOCK the open itself would wait forever at a pipe.
     let file = OpenOptions::new()
@@ -166,9 +178,9 @@ fn first_line(file: File, path: &Path) -> Result<SecretString, PasswordError> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
     file.take(MAX_BYTES as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|source| PasswordError::Read {
+        .map_err(|cause| PasswordError::Read {
             path: path.to_owned(),
-            source,
+            cause,
         })?;
     let is_cut = bytes.len() > MAX_BYTES;
     let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -184,6 +196,25 @@ fn first_line(file: File, path: &Path) -> Result<SecretString, PasswordError> {
         _ => Err(PasswordError::NoText {
             path: path.to_owned(),
         }),
+    }
+}
+
+/// The cause, and what to do about it.
+fn why_unread(path: &Path, cause: &std::io::Error) -> String {
+    match cause.kind() {
+        ErrorKind::NotFound => {
+            "it is not there; write the password into its first line, for its owner alone (mode 0600), or name another"
+                .to_owned()
+        }
+        ErrorKind::PermissionDenied => {
+            let user = rustix::process::geteuid().as_raw();
+            format!(
+                "user {user}, as which this runs, may not read it; run: chown {user} {}, and let that user enter its \
+                 folder",
+                shell_word(path)
+            )
+        }
+        _ => cause.to_string(),
     }
 }
 
@@ -308,7 +339,22 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = exposed(&PasswordSource::File("/nowhere/x.password".into()), None).unwrap_err();
-        assert_eq!(error, "read the password file /nowhere/x.password");
+        assert_eq!(
+            error,
+            "read the password file /nowhere/x.password: it is not there; write the password into its first line, for \
+             its owner alone (mode 0600), or name another"
+        );
+        let denied = PasswordError::Read {
+            path: "/etc/mykeeper/x.password".into(),
+            cause: ErrorKind::PermissionDenied.into(),
+        };
+        let user = rustix::process::geteuid().as_raw();
+        assert!(
+            denied
+                .to_string()
+                .contains(&format!("user {user}, as which this runs"))
+        );
+        assert!(denied.to_string().contains("chown"), "{denied}");
     }
 
     #[test]

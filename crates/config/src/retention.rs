@@ -63,7 +63,7 @@ fn read_keep(entry: &Entry<'_>) -> Option<KeepPolicy> {
     };
     if let Some(within) = section.take("within") {
         is_empty = false;
-        keep.within = within.positive_duration();
+        keep.within = within.positive_duration("it would keep no set");
     }
     section.finish(no_hint);
     if is_empty {

@@ -74,9 +74,9 @@ fn read<'d>(entry: &Entry<'d>, base: &Path, host_address: &str) -> Option<Read<'
     let tls = section
         .take("tls")
         .map_or_else(|| Some(Tls::default()), |entry| read_tls(&entry, base));
-    let proven_within = section
-        .take("proven_within")
-        .map_or(Some(None), |entry| entry.positive_duration().map(Some));
+    let proven_within = section.take("proven_within").map_or(Some(None), |entry| {
+        entry.positive_duration("no set is proven in no time").map(Some)
+    });
     section.finish(|key| {
         (key == "databases")
             .then(|| "`databases` belongs into [backup.NAME] of the schedule file".to_owned())

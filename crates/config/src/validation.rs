@@ -16,7 +16,9 @@ const SELECT: [(&str, Select); 3] = [
 /// Reads the keys that only a validation job has.
 pub(crate) fn read(section: &mut Section<'_>) -> Option<Task> {
     let select = section.take("select").and_then(|entry| entry.choice(&SELECT));
-    let within = section.take("within").and_then(|entry| entry.positive_duration());
+    let within = section
+        .take("within")
+        .and_then(|entry| entry.positive_duration("no set is so young"));
     let tags = section
         .take("tags")
         .map_or_else(|| Some(Vec::new()), |entry| read_tags(&entry));
@@ -25,7 +27,7 @@ pub(crate) fn read(section: &mut Section<'_>) -> Option<Task> {
         .map_or_else(|| Some(Vec::new()), |entry| read_asserts(&entry));
     let max_restore_time = section
         .take("max_restore_time")
-        .and_then(|entry| entry.positive_duration());
+        .and_then(|entry| entry.positive_duration("every set takes longer"));
     let (verify_every, verify) = verify::read(section, true)?;
     Some(Task::Validation(ValidationTask {
         select: select.unwrap_or(Select::Newest),

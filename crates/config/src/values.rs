@@ -133,8 +133,22 @@ impl<'d> Entry<'d> {
     /// `"1h 30m"`, zero allowed.
     pub(crate) fn duration(&self) -> Option<Duration> {
         let text = self.text_like("a duration in quotes, such as \"30m\"")?;
+        self.duration_of(text, DURATION_HELP)
+    }
+
+    /// As [`duration`](Self::duration), or a word in its place: `None`.
+    pub(crate) fn duration_or(&self, word: &str) -> Option<Option<Duration>> {
+        match self.text_like(&format!("a duration in quotes, such as \"30m\", or \"{word}\""))? {
+            text if text == word => Some(None),
+            text => self
+                .duration_of(text, &format!("{DURATION_HELP}; or \"{word}\""))
+                .map(Some),
+        }
+    }
+
+    fn duration_of(&self, text: &str, help: &str) -> Option<Duration> {
         let wrong = |message: String| {
-            self.spot.mistake(complaint(message).help(DURATION_HELP));
+            self.spot.mistake(complaint(message).help(help));
             None
         };
         match humantime::parse_duration(text) {
@@ -147,17 +161,12 @@ impl<'d> Entry<'d> {
         }
     }
 
-    /// `"1h 30m"`, more than nothing.
-    pub(crate) fn positive_duration(&self) -> Option<Duration> {
+    /// `"1h 30m"`, more than nothing; `zero` is what would come of that.
+    pub(crate) fn positive_duration(&self, zero: &str) -> Option<Duration> {
         let duration = self.duration()?;
         if duration.is_zero() {
-            self.spot.mistake(
-                complaint(format!(
-                    "{} cannot be zero: nothing would ever get done",
-                    self.what()
-                ))
-                .help(DURATION_HELP),
-            );
+            let message = format!("{} cannot be zero: {zero}", self.what());
+            self.spot.mistake(complaint(message).help(DURATION_HELP));
             return None;
         }
         Some(duration)
@@ -192,6 +201,11 @@ impl<'d> Entry<'d> {
     fn size_of(&self, amount: &str, help: &str) -> Option<u64> {
         // A size that a double cannot count exactly is no size of a disk or a memory either.
         const MOST: u64 = 1 << 53;
+        if amount.trim().bytes().all(|byte| byte.is_ascii_digit()) {
+            self.spot
+                .mistake(complaint(format!("{:?} has no unit", amount.trim())).help(help));
+            return None;
+        }
         match amount.trim().parse::<ByteSize>() {
             Ok(size) if size.as_u64() <= MOST => Some(size.as_u64()),
             _ => {
@@ -383,10 +397,15 @@ mod tests {
             assert!(error.contains(message), "{error}");
         }
         assert!(
-            read("\"0s\"", |entry| entry.positive_duration())
+            read("\"0s\"", |entry| entry.positive_duration("no set is so young"))
                 .unwrap_err()
-                .contains("cannot be zero")
+                .contains("cannot be zero: no set is so young")
         );
+        assert_eq!(read("\"never\"", |entry| entry.duration_or("never")), Ok(None));
+        for written in ["\"nevr\"", "7", "\"7\""] {
+            let error = read(written, |entry| entry.duration_or("never")).unwrap_err();
+            assert!(error.contains("or \"never\""), "{error}");
+        }
     }
 
     #[test]
@@ -399,6 +418,13 @@ mod tests {
                 .unwrap_err()
                 .contains("counts bits")
         );
+        for written in ["\"64\"", "\"0\""] {
+            let error = read(written, |entry| entry.size()).unwrap_err();
+            assert!(
+                error.contains("has no unit") && error.contains("\"1 GiB\""),
+                "{error}"
+            );
+        }
         assert!(
             read("\"much\"", |entry| entry.size())
                 .unwrap_err()

@@ -3,7 +3,6 @@
 use crate::document::complaint;
 use crate::section::{Entry, Section};
 use std::time::Duration;
-use toml::de::DeValue;
 
 const DEFAULT_VERIFY_EVERY: Duration = Duration::from_secs(7 * 86_400);
 
@@ -32,10 +31,9 @@ pub(crate) fn read(section: &mut Section<'_>, only_reads: bool) -> Option<(Optio
 }
 
 fn read_every(entry: &Entry<'_>) -> Option<Option<Duration>> {
-    if matches!(entry.value, DeValue::String(text) if text == "never") {
+    let Some(every) = entry.duration_or("never")? else {
         return Some(None);
-    }
-    let every = entry.duration()?;
+    };
     if every.is_zero() {
         entry.spot.mistake(
             complaint("copies cannot be compared without a pause").help("write \"7d\", or \"never\""),
