@@ -4,8 +4,9 @@
 //! One permit is held at a time, and only while the work that it is for goes on: nobody waits for a permit with
 //! another in hand, so that no two can wait for each other.
 
-use crate::jobs::{JobError, RunContext, humane};
+use crate::jobs::{JobError, RunContext};
 use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
+use mykeeper_domain::humane;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{DestinationName, ServerName};
 use std::fmt;

@@ -1,12 +1,12 @@
 //! `proven_within`: how each server's promise stands, noticed whether anything runs or not.
 
 use crate::environment::Environment;
-use crate::jobs::humane;
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::damage::Damage;
+use mykeeper_domain::humane;
 use mykeeper_domain::promise::{NewestProven, Promise, PromiseState, Standing};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ pub mod definition;
 pub mod destination;
 pub mod event;
 pub mod evidence;
+mod humane;
 pub mod ids;
 pub mod inventory;
 pub mod job;
@@ -35,4 +36,5 @@ pub mod verification;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use counted::counted;
+pub use humane::humane;
 pub use ids::{AttemptId, BackupId, DestinationName, InvalidName, JobName, NodeName, RunId, ServerName};

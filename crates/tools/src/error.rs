@@ -1,6 +1,7 @@
 //! What can go wrong with an outside tool.
 
 use crate::passing::{io_passes, tells_of_lasting};
+pub(crate) use mykeeper_domain::humane;
 use std::path::PathBuf;
 use std::time::Duration;
 use thiserror::Error;
@@ -134,25 +135,4 @@ impl ToolError {
             | Self::Cancelled { .. } => false,
         }
     }
-}
-
-/// A duration for people: `6h`, `1m 30s`.
-pub(crate) fn humane(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (hours, minutes, rest) = (seconds / 3600, seconds % 3600 / 60, seconds % 60);
-    let mut parts = Vec::new();
-    if hours > 0 {
-        parts.push(format!("{hours}h"));
-    }
-    if minutes > 0 {
-        parts.push(format!("{minutes}m"));
-    }
-    if rest > 0 || parts.is_empty() {
-        parts.push(if seconds == 0 {
-            format!("{}ms", duration.as_millis())
-        } else {
-            format!("{rest}s")
-        });
-    }
-    parts.join(" ")
 }

@@ -166,8 +166,8 @@ fn as_table(runs: &[Run], (liveness, succession): (&Liveness, &Succession), zone
                 run.job.to_string(),
                 run.kind.to_string(),
                 local(run.started_at.unwrap_or(run.requested_at), zone),
-                late.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
-                elapsed.map(mykeeper_daemon::jobs::humane).unwrap_or_default(),
+                late.map(mykeeper_domain::humane).unwrap_or_default(),
+                elapsed.map(mykeeper_domain::humane).unwrap_or_default(),
                 state,
                 succession.told(run, reason),
             ]

@@ -1,12 +1,13 @@
 //! One run from its first line to its last: begun, bounded, judged, recorded.
 
 use super::{END_WITHIN, Engine, FinishedRun, LAST_LINE, LATE, RUN_EVENTS, Work};
-use crate::jobs::{JobError, JobReport, JobResult, Resumed, RunContext, humane};
+use crate::jobs::{JobError, JobReport, JobResult, Resumed, RunContext};
 use crate::recovery::close_attempts;
 use crate::resume::resumed_of;
 use crate::run_log::RunLogFile;
 use crate::state_dir::HeldLock;
 use chrono::{DateTime, Utc};
+use mykeeper_domain::humane;
 use mykeeper_domain::job::{Job, JobKind};
 use mykeeper_domain::run::{Run, RunEnd, RunState};
 use mykeeper_tools::RunLog;

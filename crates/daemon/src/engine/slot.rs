@@ -3,11 +3,11 @@
 use super::marks::{ClaimingMark, OwnMark, WaitingMark};
 use super::{Engine, JOB_REMOVED, work_of_job};
 use crate::error::DaemonError;
-use crate::jobs::humane;
 use crate::state_dir::{LockAttempt, LockOwner};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::Claim;
 use mykeeper_domain::JobName;
+use mykeeper_domain::humane;
 use mykeeper_domain::job::{Job, Overlap};
 use mykeeper_domain::run::{Run, RunState, Trigger};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 mod as_pybackup;
 mod draft;
 
-use super::{JobError, JobReport, JobResult, RunContext, humane};
+use super::{JobError, JobReport, JobResult, RunContext};
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::limits::Limited;
 use crate::locate::day_folder;
@@ -13,6 +13,7 @@ use crate::space::before_dump;
 use draft::{Drafting, draft_backup};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup};
 use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::humane;
 use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::retry::RetryPolicy;

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use mykeeper_catalog::CatalogError;
 use mykeeper_config::{PasswordError, Settings};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::humane;
 use mykeeper_domain::job::Job;
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::run::{Attempt, RunEnd, RunState};
@@ -410,26 +411,6 @@ pub(crate) fn first_few(lines: &[String]) -> String {
     };
     let shown = &lines[..lines.len().min(SHOWN)];
     format!("{}{more}", shown.join("; "))
-}
-
-/// A duration for people.
-pub fn humane(duration: Duration) -> String {
-    if duration.as_secs() == 0 {
-        return format!("{} ms", duration.as_millis());
-    }
-    let seconds = duration.as_secs();
-    let (days, hours, minutes, rest) = (
-        seconds / 86_400,
-        seconds % 86_400 / 3600,
-        seconds % 3600 / 60,
-        seconds % 60,
-    );
-    [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 /// Does what the job is for.

@@ -4,7 +4,7 @@ mod untried;
 
 use super::verify::round::{Asked, read_due};
 use super::verify::{Looked, kept, look_further, others};
-use super::{JobError, JobReport, JobResult, RunContext, first_few, humane};
+use super::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::error::DaemonError;
 use crate::limits::Limited;
 use crate::locate::places;
@@ -14,6 +14,7 @@ use mykeeper_catalog::{BackupPath, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::humane;
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::selection::Choice;

@@ -26,8 +26,7 @@ impl Stage {
     #[track_caller]
     fn mend(&self, told: &Finished) -> String {
         let said = told.assert_says("to mend it: ").said();
-        let (_, rest) = said
-            .split_once("to mend it: ").unwrap();
+        let (_, rest) = said.split_once("to mend it: ").unwrap();
         let (command, _) = rest.split_once("; then look again").unwrap();
         let program = Binary::find().path().display().to_string();
         let config = self.workspace.config().display().to_string();

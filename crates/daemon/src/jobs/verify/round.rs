@@ -1,12 +1,13 @@
 //! The sets of this machine read one after another, as many as a run has time for.
 
 use super::{FREED, Looked, copies_here, look_at, record};
-use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few, humane};
+use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::locate::places;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{BackupPath, VerificationScope};
 use mykeeper_domain::backup::{Backup, du_size};
 use mykeeper_domain::destination::DestinationUrl;
+use mykeeper_domain::humane;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::verification::{Verification, VerificationState};
 use mykeeper_domain::{BackupId, DestinationName, counted};
