@@ -26,17 +26,14 @@ pub enum KeptForRoot {
 }
 
 impl Room {
-    /// `9.8 GiB of 100 GiB are free in /data, 5 GiB of them for root alone`
+    /// `9.8 GiB of 100 GiB are free in /data (4.8 GiB in df, which leaves out what is kept for root)`
     fn describe(&self, place: &Path) -> String {
         let root = match self.kept_for_root {
-            KeptForRoot::Counted(0) | KeptForRoot::NotCounted(0) => String::new(),
-            KeptForRoot::Counted(bytes) => {
-                format!(
-                    ", {} of them for root alone, as which this runs",
-                    size_text(bytes.min(self.free_bytes))
-                )
-            }
-            KeptForRoot::NotCounted(bytes) => format!(", without {} for root alone", size_text(bytes)),
+            KeptForRoot::Counted(0) | KeptForRoot::NotCounted(_) => String::new(),
+            KeptForRoot::Counted(bytes) => format!(
+                " ({} in df, which leaves out what is kept for root)",
+                size_text(self.free_bytes.saturating_sub(bytes))
+            ),
         };
         format!(
             "{} of {} are free in {}{root}",
@@ -296,17 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_for_root_is_named_and_not_counted_for_others() {
+    fn what_differs_from_df_is_explained() {
         for (kept_for_root, told) in [
             (KeptForRoot::Counted(0), "are free in /data"),
             (
                 KeptForRoot::Counted(5 * GIB),
-                "are free in /data, 5 GiB of them for root alone, as which this runs",
+                "are free in /data (4 GiB in df, which leaves out what is kept for root)",
             ),
-            (
-                KeptForRoot::NotCounted(5 * GIB),
-                "are free in /data, without 5 GiB for root alone",
-            ),
+            (KeptForRoot::NotCounted(5 * GIB), "are free in /data"),
         ] {
             let room = Room {
                 kept_for_root,

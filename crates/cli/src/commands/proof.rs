@@ -136,7 +136,15 @@ fn write_file(path: &Path, document: &Value) -> anyhow::Result<()> {
             file.write_all(b"\n")?;
             file.sync_all()
         });
-    written.map_err(|error| Failure::unavailable(format!("cannot write {}: {error}", path.display())))
+    written.map_err(|error| {
+        let cause = match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                "it is there already, and no proof is written over another file; name a new one, or remove that".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        Failure::unavailable(format!("cannot write {}: {cause}", path.display()))
+    })
 }
 
 fn verify(files: &[PathBuf], json: bool) -> anyhow::Result<Status> {

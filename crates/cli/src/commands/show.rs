@@ -7,9 +7,9 @@ use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
-use mykeeper_daemon::jobs::humane;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
 use mykeeper_domain::evidence::Evidence;
+use mykeeper_domain::humane;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::transfer::Transfer;
@@ -339,8 +339,10 @@ fn describe_proof(proof: &Proof, zone: Tz) -> String {
             counted(database.rows_compared, "row", "rows"),
             match (database.tables_exact, database.tables_counted) {
                 (0, 0) => String::new(),
-                (exact, only_counted) => format!(
-                    "; {} compared row by row, {only_counted} only counted",
+                (_, 0) => ", compared row by row".to_owned(),
+                (0, _) => ", compared by their number".to_owned(),
+                (exact, by_number) => format!(
+                    "; {} compared row by row, {by_number} by the number of rows",
                     counted(exact, "table", "tables")
                 ),
             }
@@ -380,6 +382,7 @@ fn proof_facts(proof: &Proof) -> Vec<String> {
         let held = match assert.held {
             Some(true) => "holds",
             Some(false) => "does not hold",
+            None if assert.value.is_some() => "cannot be run",
             None => "was not tried",
         };
         let value = assert.value.as_ref().map(|value| format!(": {value}"));

@@ -70,6 +70,10 @@ fn a_proof_is_a_document_that_shows_when_it_was_edited() {
             .mykeeper(&["proof", id, "--output", file])
             .assert_code(0);
     }
+    workspace
+        .mykeeper(&["proof", &ids[0], "--output", &files[0]])
+        .assert_code(3)
+        .assert_says("it is there already, and no proof is written over another file");
     let first: serde_json::Value = serde_json::from_slice(&std::fs::read(&files[0]).unwrap()).unwrap();
     let second: serde_json::Value = serde_json::from_slice(&std::fs::read(&files[1]).unwrap()).unwrap();
     assert_eq!(second["chain"]["number"], 2);
