@@ -48,10 +48,8 @@ async fn a_late_start_is_told_and_jitter_is_no_lateness() {
 
 #[tokio::test]
 async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
-    let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let mut scheduler = stage.scheduler(&stage.engine());
-    scheduler.decide_missed().await.unwrap();
+    let (stage, clock, mut scheduler) =
+        Stage::settled("cron = \"0 * * * *\"\nmissed = \"skip\"", "2026-11-20T12:00:00Z").await;
     clock.advance(TimeDelta::hours(10));
     let find = async |since| {
         let environment = &stage.environment;
@@ -117,10 +115,8 @@ async fn a_slot_without_a_row_is_found_and_one_that_shares_a_row_is_not() {
 
 #[tokio::test]
 async fn what_is_open_of_a_removed_job_is_recorded_though_the_clock_was_ahead() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
-    let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let mut scheduler = stage.scheduler(&stage.engine());
-    scheduler.decide_missed().await.unwrap();
+    let (stage, clock, mut scheduler) =
+        Stage::settled("cron = \"0 * * * *\"\nmissed = \"skip\"", "2026-11-20T12:00:00Z").await;
     clock.advance(TimeDelta::minutes(90));
     scheduler.decide_missed().await.unwrap();
     // For a while the clock is two days ahead, and a slot of then is decided.

@@ -172,10 +172,8 @@ async fn missed_slots_run_once_and_each_has_its_row() {
 
 #[tokio::test]
 async fn missed_slots_are_skipped_where_the_job_says_so() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
-    let stage = Stage::new("cron = \"0 * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let mut scheduler = stage.scheduler(&stage.engine());
-    scheduler.decide_missed().await.unwrap();
+    let (stage, clock, mut scheduler) =
+        Stage::settled("cron = \"0 * * * *\"\nmissed = \"skip\"", "2026-11-20T12:00:00Z").await;
     clock.advance(TimeDelta::hours(3));
     scheduler.decide_missed().await.unwrap();
     let runs = stage.runs().await;
@@ -188,10 +186,8 @@ async fn missed_slots_are_skipped_where_the_job_says_so() {
 
 #[tokio::test]
 async fn months_of_missed_slots_are_decided_one_by_one() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
-    let stage = Stage::new("cron = \"* * * * *\"\nmissed = \"skip\"", clock.clone()).await;
-    let mut scheduler = stage.scheduler(&stage.engine());
-    scheduler.decide_missed().await.unwrap();
+    let (stage, clock, mut scheduler) =
+        Stage::settled("cron = \"* * * * *\"\nmissed = \"skip\"", "2026-11-20T12:00:00Z").await;
     clock.advance(TimeDelta::minutes(5000));
     scheduler.decide_missed().await.unwrap();
     let slots: Vec<DateTime<Utc>> = stage.runs().await.iter().filter_map(|run| run.slot_at).collect();
@@ -281,10 +277,7 @@ async fn the_scheduler_fires_each_second_once() {
 
 #[tokio::test]
 async fn a_job_that_was_removed_and_comes_back_has_missed_nothing() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T12:00:00Z")));
-    let stage = Stage::new("cron = \"0 * * * *\"", clock.clone()).await;
-    let mut scheduler = stage.scheduler(&stage.engine());
-    scheduler.decide_missed().await.unwrap();
+    let (stage, clock, mut scheduler) = Stage::settled("cron = \"0 * * * *\"", "2026-11-20T12:00:00Z").await;
     let environment = &stage.environment;
     environment
         .catalog

@@ -333,10 +333,7 @@ async fn a_run_that_another_process_does_again_already_is_not_run_without_a_row(
 
 #[tokio::test]
 async fn a_run_that_catches_up_does_the_interrupted_one_again_too() {
-    let clock = Arc::new(ManualClock::at(at("2026-11-20T03:00:00Z")));
-    let stage = Stage::new(NIGHTLY, clock.clone()).await;
-    let mut scheduler = stage.scheduler(&stage.engine());
-    scheduler.decide_missed().await.unwrap();
+    let (stage, clock, _) = Stage::settled(NIGHTLY, "2026-11-20T03:00:00Z").await;
     let lost = left(&stage, RunState::Running);
     stage.environment.catalog.claim_slot(&lost).await.unwrap();
     clock.set(at("2026-11-21T05:00:00Z"));

@@ -10,7 +10,7 @@ use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::{Engine, Environment};
 use mykeeper_domain::job::Job;
 use mykeeper_domain::run::{Run, RunState, Trigger};
-use mykeeper_domain::{Clock, JobName, RunId};
+use mykeeper_domain::{Clock, JobName, ManualClock, RunId};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +31,15 @@ impl Stage {
         let settings = settings(&dir, job);
         let environment = environment(settings, clock).await;
         Self { dir, environment }
+    }
+
+    /// At this time, every slot of the job before then being decided: with its clock and its scheduler.
+    pub(crate) async fn settled(job: &str, now: &str) -> (Self, Arc<ManualClock>, Scheduler) {
+        let clock = Arc::new(ManualClock::at(at(now)));
+        let stage = Self::new(job, clock.clone()).await;
+        let mut scheduler = stage.scheduler(&stage.engine());
+        scheduler.decide_missed().await.unwrap();
+        (stage, clock, scheduler)
     }
 
     pub(crate) fn engine(&self) -> Engine {
