@@ -249,6 +249,10 @@ pub(crate) struct RestoreArgs {
     /// Drop and replace the databases, or with --table the tables, that are there already.
     #[arg(long)]
     pub(crate) overwrite: bool,
+    /// Where the set is taken from: "original" (its own folder), "destination" (a copy), or a folder that is the set's or
+    /// holds it. Default: the first of all that is as it was written, copies first.
+    #[arg(long, value_name = "PATH|original|destination")]
+    pub(crate) from: Option<PathBuf>,
     /// Show what would be written.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -324,6 +324,20 @@ pub struct RetentionTask {
     pub require: Require,
 }
 
+/// Which of its copies a set is restored from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RestoreFrom {
+    /// The first that is whole: copies at destinations and of `user_backup_path`, then the set's own folder.
+    #[default]
+    Any,
+    /// The set's own folder.
+    Original,
+    /// One of the copies.
+    Destination,
+    /// This folder, or the set's within it.
+    Folder(PathBuf),
+}
+
 /// `mykeeper restore`: no section of the schedule file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreTask {
@@ -339,4 +353,6 @@ pub struct RestoreTask {
     pub tables: Vec<String>,
     /// Whether databases or tables that are there with content are dropped and replaced.
     pub overwrite: bool,
+    /// Where the set is taken from.
+    pub from: RestoreFrom,
 }

@@ -11,12 +11,13 @@ use crate::surroundings::{environment_to_look, settings_said};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::restore::{
-    Fate, Obstacle, PlannedDatabase, Position, Prepared, RestorePlan, Seen, Whose, prepare, restore,
+    CheckedSource, Fate, Obstacle, PlannedDatabase, Position, Prepared, RestorePlan, Seen, Whose,
+    passed_over, prepare, restore,
 };
 use mykeeper_daemon::{Environment, FinishedRun};
 use mykeeper_domain::ServerName;
 use mykeeper_domain::backup::du_size;
-use mykeeper_domain::job::{RestoreTask, Task};
+use mykeeper_domain::job::{RestoreFrom, RestoreTask, Task};
 use mykeeper_domain::run::RunState;
 use mykeeper_tools::ToolEnv;
 use mykeeper_tools::restore::Restored;
@@ -36,8 +37,9 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
         new_name: args.new_name.clone(),
         tables: args.table.clone(),
         overwrite: args.overwrite,
+        from: asked_source(args.from.as_deref())?,
     };
-    let prepared = Box::pin(prepare(&environment, &task))
+    let mut prepared = Box::pin(prepare(&environment, &task))
         .await
         .map_err(|obstacle| match obstacle {
             Obstacle::Asked(_) => Failure::usage(obstacle),
@@ -57,15 +59,19 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
                 prepared.plan.refusals.join("\n  ")
             )))
         } else {
-            rehearse(&environment, &prepared, json).await
+            rehearse(&environment, &mut prepared, json).await
         };
         environment.catalog.close().await;
         return checked;
     }
-    let plan = prepared.plan;
+    let mut plan = prepared.plan;
     let seen = Seen::default();
     let (finished, caught) = run_restore(environment, task, &seen).await?;
-    let restored = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let sight = seen.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let restored = sight.map(|sight| {
+        plan.path = sight.path;
+        sight.restored
+    });
     if json {
         print_json(&report(&plan, &finished, restored.as_ref()))?;
         return match finished.state {
@@ -82,6 +88,20 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
         }
     }
     Ok(status)
+}
+
+/// `original`, `destination`, or a folder.
+fn asked_source(from: Option<&Path>) -> anyhow::Result<RestoreFrom> {
+    Ok(match from.map(|from| (from, from.to_str())) {
+        None => RestoreFrom::Any,
+        Some((_, Some("original"))) => RestoreFrom::Original,
+        Some((_, Some("destination"))) => RestoreFrom::Destination,
+        Some((folder, _)) => RestoreFrom::Folder(
+            folder
+                .canonicalize()
+                .map_err(|error| Failure::usage(format!("--from {}: {error}", folder.display())))?,
+        ),
+    })
 }
 
 /// Where a set stands in a binary log, and what goes on from there.
@@ -132,7 +152,7 @@ fn find_server(settings: &Settings, name: &str) -> anyhow::Result<ServerName> {
 }
 
 /// Everything but the writing.
-async fn rehearse(environment: &Environment, prepared: &Prepared, json: bool) -> anyhow::Result<Status> {
+async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool) -> anyhow::Result<Status> {
     let log = TerminalLog::new(false);
     let env = ToolEnv {
         supervisor: &environment.supervisor,
@@ -140,36 +160,44 @@ async fn rehearse(environment: &Environment, prepared: &Prepared, json: bool) ->
         log: &log,
         clock: environment.clock.as_ref(),
     };
-    let checked = prepared.check(environment, &env).await;
+    let source = prepared.check(environment, &env).await;
     log.finish();
-    let checked = checked?;
+    let source = source?;
+    let faults = source.faults();
+    let CheckedSource { set, damaged } = source;
+    let mut notes = set.as_ref().map_or_else(Vec::new, |set| set.notes.clone());
+    if set.is_some() && !faults.is_empty() {
+        notes.push(passed_over(prepared.plan.bk_id, &faults));
+    }
     if json {
         print_json(&serde_json::json!({
             "plan": prepared.plan,
             "dry_run": true,
-            "checked_bytes": checked.bytes,
-            "notes": checked.notes,
-            "differences": checked.differences,
+            "checked_bytes": set.as_ref().map(|set| set.bytes),
+            "notes": notes,
+            "differences": damaged.last().filter(|_| set.is_none()).map_or(&[][..], |last| &last.differences),
+            "damaged": damaged,
         }))?;
     }
-    if !checked.differences.is_empty() {
-        let lines: Vec<String> = checked.differences.iter().map(ToString::to_string).collect();
+    let Some(set) = set else {
         return Err(Failure::job(format!(
-            "set {} is damaged and would not be restored: {}",
+            "set {} is damaged and would not be restored: {}; {}",
             prepared.plan.bk_id,
-            lines.join("\n  ")
+            faults.join("\n  "),
+            prepared.other_ways()
         )));
-    }
+    };
     if !json {
-        for note in &checked.notes {
+        for note in &notes {
             print(&format!("note: {note}"))?;
         }
         print(&format!(
-            "every file is as it was written ({}); nothing was written",
-            du_size(checked.bytes)
+            "every file in {} is as it was written ({}); nothing was written",
+            prepared.plan.path.display(),
+            du_size(set.bytes)
         ))?;
     }
-    Ok(if prepared.plan.left_out.is_empty() && checked.notes.is_empty() {
+    Ok(if prepared.plan.left_out.is_empty() && notes.is_empty() {
         Status::Done
     } else {
         Status::Warnings

@@ -3,12 +3,13 @@
 mod choice;
 mod plan;
 mod position;
+mod source;
 
-use super::{JobError, JobReport, JobResult, RunContext};
+use super::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::environment::Environment;
 use crate::limits::Limited;
-use crate::locate::places;
-use crate::set_lease::{SetLease, keep_folder};
+use crate::removal::Hold;
+use crate::set_lease::SetLease;
 use choice::{choose, refusals};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -24,8 +25,7 @@ use mykeeper_supervise::Limits;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::prove::ProveRequest;
 use mykeeper_tools::restore::{
-    CheckedSet, DataDir, RestoreRequest, Restored, Scope, Target, check_set, look_at_target, restore_set,
-    survey_set,
+    DataDir, RestoreRequest, Restored, Scope, Target, look_at_target, restore_set, survey_set,
 };
 use mykeeper_tools::room::room_of;
 use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
@@ -33,14 +33,15 @@ pub use plan::{Fate, PlannedDatabase, RestorePlan};
 use plan::{census, other_objects};
 use position::positions;
 pub use position::{Position, Whose};
+pub use source::CheckedSource;
+use source::{next_whole, not_here, wanted_places};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// How the word about room begins where it is not known.
 const ROOM_UNKNOWN: &str = "whether there is room for it cannot be known";
-/// Lines of a report in one message.
-const SHOWN: usize = 3;
 
 /// Why there is nothing to plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +77,17 @@ impl From<Obstacle> for JobError {
     }
 }
 
-/// What a restore has found, for whoever asked for it.
-pub type Seen = Arc<Mutex<Option<Restored>>>;
+/// What a restore has found.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// What is in the server.
+    pub restored: Restored,
+    /// Where the set was taken from.
+    pub path: PathBuf,
+}
+
+/// The same, for whoever asked for it.
+pub type Seen = Arc<Mutex<Option<Sight>>>;
 
 /// A plan with all that it is made of.
 pub struct Prepared {
@@ -90,6 +100,9 @@ pub struct Prepared {
     connection: ServerConnection,
     target: Target,
     settings: Arc<Settings>,
+    /// Where else the set may lie.
+    places: VecDeque<PathBuf>,
+    folder_lock: Option<Hold>,
 }
 
 /// Finds the set, looks at the server, and says what would be written. Writes nothing.
@@ -113,14 +126,11 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         .ok_or_else(|| Obstacle::Asked(format!("the catalog knows no set {id}")))?;
     may_be_restored(&backup)?;
     let paths = catalog.paths().await?;
-    let places = places(&backup, &paths, &settings, &environment.node);
-    let path = environment
-        .whereabouts(&settings)
-        .first_whole(&backup, &places)
-        .await
-        .map_err(|error| Obstacle::Missing(error.to_string()))?
-        .cloned()
-        .ok_or_else(|| not_here(id, &places))?;
+    let mut places = wanted_places(task, &backup, &paths, &settings);
+    let all: Vec<PathBuf> = places.iter().cloned().collect();
+    let path = next_whole(environment, &backup, &mut places)
+        .await?
+        .ok_or_else(|| not_here(&settings, &backup, &all))?;
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
     let (scope, left_out) = choose(&backup, evidence.as_ref(), task)?;
     let connection = environment
@@ -146,6 +156,8 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         connection,
         target,
         settings,
+        places,
+        folder_lock: None,
     };
     prepared.plan.databases = prepared.databases(environment, task).await?;
     prepared.plan.space = prepared.space(task).await?;
@@ -170,18 +182,6 @@ fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
         )));
     }
     Ok(())
-}
-
-fn not_here(id: BackupId, places: &[PathBuf]) -> Obstacle {
-    let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-    Obstacle::Missing(format!(
-        "set {id} is not on this machine, or still on its way; looked at: {}; add its place with \"mykeeper paths add\"",
-        if shown.is_empty() {
-            "no place is known".to_owned()
-        } else {
-            shown.join(", ")
-        }
-    ))
 }
 
 impl Prepared {
@@ -303,15 +303,6 @@ impl Prepared {
             limits,
         }
     }
-
-    /// Reads every file that would be loaded, and compares it with the manifest.
-    ///
-    /// # Errors
-    /// The set's folder cannot be read, or `env` was cancelled.
-    pub async fn check(&self, environment: &Environment, env: &ToolEnv<'_>) -> Result<CheckedSet, ToolError> {
-        let limits = Limits::default();
-        check_set(&self.set(environment, None, &limits), &self.scope, env).await
-    }
 }
 
 /// The task of a run that no one else looks into.
@@ -340,7 +331,6 @@ pub async fn restore(context: &RunContext, task: &RestoreTask, seen: &Seen) -> J
 async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResult {
     let environment = &context.environment;
     let mut prepared = prepare(environment, task).await?;
-    let _folder_lock = keep_folder(environment, &prepared.plan.path).await;
     let id = task.set;
     if prepared.plan.space.starts_with(ROOM_UNKNOWN) {
         context.say(format!("warning: {}", prepared.plan.space));
@@ -349,12 +339,17 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
         "checking the files of set {id} in {}",
         prepared.plan.path.display()
     ));
-    let checked = prepared.check(environment, &context.tools()).await?;
-    if !checked.differences.is_empty() {
+    let source = prepared.check(environment, &context.tools()).await?;
+    let faults = source.faults();
+    let Some(mut checked) = source.set else {
         return Err(JobError::fatal(format!(
-            "set {id} is damaged, and nothing was written: {}",
-            told(context, &checked.differences)
+            "set {id} is damaged, and nothing was written: {}; {}",
+            context.tell_first(&faults),
+            prepared.other_ways()
         )));
+    };
+    if !faults.is_empty() {
+        checked.notes.push(passed_over(id, &faults));
     }
     for note in &checked.notes {
         context.say(format!("note: {note}"));
@@ -389,14 +384,25 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
         &context.tools(),
     ))
     .await?;
+    let noted = checked.notes.len();
     let found_later = std::mem::replace(&mut restored.warnings, checked.notes);
     restored.warnings.extend(found_later);
-    let result = conclude(context, &prepared.plan, &restored);
-    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(restored);
+    let result = conclude(context, &prepared.plan, &restored, noted);
+    let path = prepared.plan.path.clone();
+    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight { restored, path });
     result
 }
 
-fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored) -> JobResult {
+/// What is said of copies that were not taken.
+pub fn passed_over(id: BackupId, faults: &[String]) -> String {
+    format!(
+        "another copy is damaged and was passed over: {}; \"mykeeper verify --bk-id {id}\" tells what mends it",
+        first_few(faults)
+    )
+}
+
+/// `noted` of the warnings have been said before.
+fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted: usize) -> JobResult {
     let (id, into) = (plan.bk_id, &plan.into);
     let refusals: Vec<&String> = restored
         .databases
@@ -409,13 +415,14 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored) -> Jo
         .flat_map(|database| &database.differences)
         .collect();
     if !restored.is_whole() {
-        let reason = format!("set {id} is in server {into}, but not as it was: {}", {
-            let all = refusals
-                .iter()
-                .map(ToString::to_string)
-                .chain(differences.iter().map(ToString::to_string));
-            told(context, &all.collect::<Vec<_>>())
-        });
+        let refusals = refusals.iter().map(ToString::to_string);
+        let lines: Vec<String> = refusals
+            .chain(differences.iter().map(ToString::to_string))
+            .collect();
+        let reason = format!(
+            "set {id} is in server {into}, but not as it was: {}",
+            context.tell_first(&lines)
+        );
         return Err(JobError {
             state: RunState::Failed,
             reason,
@@ -423,7 +430,7 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored) -> Jo
             bk_id: Some(id),
         });
     }
-    for warning in restored.warnings.iter().chain(&plan.left_out) {
+    for warning in restored.warnings.iter().skip(noted).chain(&plan.left_out) {
         context.say(format!("warning: {warning}"));
     }
     let objects: u64 = restored.databases.iter().map(|database| database.objects).sum();
@@ -441,18 +448,4 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored) -> Jo
             Some(id),
         )),
     }
-}
-
-/// Says each in the log; yields the first ones in one line.
-fn told<T: ToString>(context: &RunContext, lines: &[T]) -> String {
-    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
-    for line in &lines {
-        context.say(line);
-    }
-    let more = lines.len().saturating_sub(SHOWN);
-    let mut text = lines.into_iter().take(SHOWN).collect::<Vec<_>>().join("; ");
-    if more > 0 {
-        text.push_str(&format!("; and {more} more"));
-    }
-    text
 }

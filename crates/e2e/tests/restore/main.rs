@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
+mod copies;
 mod parts;
 
 use mykeeper_e2e::*;
@@ -40,6 +41,20 @@ impl Stage {
     }
 
     fn with(more_sql: &str, databases: &str, consistency: &str) -> Self {
+        Self::made(more_sql, (databases, consistency), "", |_| String::new())
+    }
+
+    /// Its set is sent to the destination `vault`, which the keeper's file is told of.
+    fn sent(databases: &str, destination: impl FnOnce(&Workspace) -> String) -> Self {
+        Self::made("", (databases, "all"), "transfer_to = \"vault\"\n", destination)
+    }
+
+    fn made(
+        more_sql: &str,
+        (databases, consistency): (&str, &str),
+        more_of_job: &str,
+        more: impl FnOnce(&Workspace) -> String,
+    ) -> Self {
         let workspace = Workspace::new();
         let source = MariaDb::with_sample();
         if !more_sql.is_empty() {
@@ -55,11 +70,12 @@ impl Stage {
             target.port(),
             file.display()
         ));
+        keeper.push_str(&more(&workspace));
         workspace.write_keeper(&keeper);
         workspace.write_schedule(&format!(
             "[backup.nightly]\ncron = \"0 4 1 1 *\"\nserver = \"shop\"\ndatabases = {databases}\n\
              consistency = \"{consistency}\"\ndirectory = \"{{sets}}\"\n\
-             mydumper = [\"compress\", \"triggers\", \"routines\", \"events\", \"threads=2\"]\n"
+             mydumper = [\"compress\", \"triggers\", \"routines\", \"events\", \"threads=2\"]\n{more_of_job}"
         ));
         let made = workspace.mykeeper(&["run", "nightly", "--json"]);
         assert!(matches!(made.status.code(), Some(0 | 4)), "{made}");

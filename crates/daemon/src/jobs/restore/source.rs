@@ -1,0 +1,224 @@
+//! Which copy of a set is restored: the first that is whole, of those that were asked for.
+
+use super::{Obstacle, Prepared};
+use crate::environment::Environment;
+use crate::locate::{original, places, relative_path};
+use crate::repair::fetching;
+use crate::set_lease::keep_folder;
+use mykeeper_catalog::BackupPath;
+use mykeeper_config::Settings;
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::job::{RestoreFrom, RestoreTask};
+use mykeeper_domain::proof::Difference;
+use mykeeper_supervise::Limits;
+use mykeeper_tools::restore::{CheckedSet, check_set};
+use mykeeper_tools::rsync::shell_word;
+use mykeeper_tools::{ToolEnv, ToolError};
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+/// Where fetched sets are put, in the folder of throwaway servers.
+const FETCHED: &str = "fetched-sets";
+
+/// What the files of the places are like that were looked at.
+#[derive(Clone, Debug)]
+pub struct CheckedSource {
+    /// Those of the plan's path, which may be loaded; `None`: there is no place whose files are as they were written.
+    pub set: Option<CheckedSet>,
+    /// The places that were looked at before it.
+    pub damaged: Vec<DamagedPlace>,
+}
+
+/// A place whose files are not loaded.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamagedPlace {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Each names a file.
+    pub differences: Vec<Difference>,
+    /// Why it could not be read.
+    pub error: Option<String>,
+}
+
+impl CheckedSource {
+    /// What is wrong with them, each line with its place; for people.
+    pub fn faults(&self) -> Vec<String> {
+        let of_place = |place: &DamagedPlace| {
+            let lines = place.differences.iter();
+            let path = place.path.display();
+            let lines = lines.map(|difference| format!("{path}: {difference}"));
+            lines.chain(place.error.clone()).collect::<Vec<_>>()
+        };
+        self.damaged.iter().flat_map(of_place).collect()
+    }
+}
+
+/// The places that were asked for, the first to be tried first.
+pub(super) fn wanted_places(
+    task: &RestoreTask,
+    backup: &Backup,
+    paths: &[BackupPath],
+    settings: &Settings,
+) -> VecDeque<PathBuf> {
+    let own = original(backup, &settings.node);
+    let all = places(backup, paths, settings, &settings.node);
+    let all: Vec<PathBuf> = match &task.from {
+        RestoreFrom::Any => all,
+        RestoreFrom::Original => own.into_iter().collect(),
+        RestoreFrom::Destination => all
+            .into_iter()
+            .filter(|place| Some(place) != own.as_ref())
+            .collect(),
+        RestoreFrom::Folder(folder) => {
+            let id = backup.id.to_string();
+            match folder.file_name().and_then(|name| name.to_str()) == Some(id.as_str()) {
+                true => vec![folder.clone()],
+                false => vec![
+                    folder.join(relative_path(backup, settings.catalog.timezone)),
+                    folder.join(id),
+                ],
+            }
+        }
+    };
+    let mut wanted = VecDeque::new();
+    for place in all {
+        if !wanted.contains(&place) {
+            wanted.push_back(place);
+        }
+    }
+    wanted
+}
+
+/// Takes places away until one has the set, as far as that shows without reading it.
+///
+/// # Errors
+/// None has it, and one of their file systems does not answer.
+pub(super) async fn next_whole(
+    environment: &Environment,
+    backup: &Backup,
+    places: &mut VecDeque<PathBuf>,
+) -> Result<Option<PathBuf>, Obstacle> {
+    let settings = environment.settings();
+    let whereabouts = environment.whereabouts(&settings);
+    let mut unknown = None;
+    while let Some(place) = places.pop_front() {
+        match whereabouts.is_whole(backup, &place).await {
+            Ok(true) => return Ok(Some(place)),
+            Ok(false) => {}
+            Err(error) => unknown = Some(Obstacle::Missing(error.to_string())),
+        }
+    }
+    unknown.map_or(Ok(None), Err)
+}
+
+pub(super) fn not_here(settings: &Settings, backup: &Backup, places: &[PathBuf]) -> Obstacle {
+    let id = backup.id;
+    let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    let shown = match shown.as_slice() {
+        [] => "no place is known".to_owned(),
+        shown => shown.join(", "),
+    };
+    let way = fetch_and_tell(settings, backup)
+        .unwrap_or_else(|| "add its place with \"mykeeper paths add\", or name it with --from".to_owned());
+    Obstacle::Missing(format!(
+        "set {id} is not on this machine, or still on its way; looked at: {shown}; {way}"
+    ))
+}
+
+/// For people: the line that brings the copy at a destination on another machine here, and adds its place.
+fn fetch_and_tell(settings: &Settings, backup: &Backup) -> Option<String> {
+    let root = settings.sandbox.directory.join(FETCHED);
+    let folder = root.join(relative_path(backup, settings.catalog.timezone));
+    let fetch = fetching(settings, backup, &folder)?;
+    Some(format!(
+        "its copy is fetched and its place made known by: {fetch} && mykeeper paths add --bk-server {} --remote-server {} \
+         --tag {} --real-path {}",
+        shell_word(&backup.bk_server),
+        shell_word(settings.node.as_str()),
+        shell_word(&backup.tag),
+        shell_word(&root.display().to_string())
+    ))
+}
+
+impl Prepared {
+    /// Reads every file that would be loaded, and compares it with the manifest; where one is not as it was written, in
+    /// the next place that has the set. The plan's path is the last that was looked at.
+    ///
+    /// # Errors
+    /// The set's only folder cannot be read, or `env` was cancelled.
+    pub async fn check(
+        &mut self,
+        environment: &Environment,
+        env: &ToolEnv<'_>,
+    ) -> Result<CheckedSource, ToolError> {
+        let limits = Limits::default();
+        let mut damaged: Vec<DamagedPlace> = Vec::new();
+        let mut unread = None;
+        loop {
+            let path = self.plan.path.clone();
+            self.folder_lock = keep_folder(environment, &path).await;
+            let read = check_set(&self.set(environment, None, &limits), &self.scope, env).await;
+            match read {
+                Ok(checked) if checked.differences.is_empty() => {
+                    let set = Some(checked);
+                    return Ok(CheckedSource { set, damaged });
+                }
+                Ok(checked) => damaged.push(DamagedPlace {
+                    path: path.clone(),
+                    differences: checked.differences,
+                    error: None,
+                }),
+                Err(error) if is_of_the_run(&error) => return Err(error),
+                Err(error) => {
+                    damaged.push(DamagedPlace {
+                        path: path.clone(),
+                        differences: Vec::new(),
+                        error: Some(error.to_string()),
+                    });
+                    unread = Some(error);
+                }
+            }
+            match next_whole(environment, &self.backup, &mut self.places).await {
+                Ok(Some(next)) => {
+                    let (id, next_shown) = (self.backup.id, next.display());
+                    let text = format!(
+                        "set {id} is not as it was written in {}: going on in {next_shown}",
+                        path.display()
+                    );
+                    env.log.line("mykeeper", &text);
+                    self.plan.path = next;
+                }
+                Ok(None) => break,
+                Err(obstacle) => {
+                    if let Some(last) = damaged.last_mut() {
+                        last.error.get_or_insert(obstacle.to_string());
+                    }
+                    break;
+                }
+            }
+        }
+        match unread {
+            Some(error) if damaged.len() == 1 => Err(error),
+            _ => Ok(CheckedSource { set: None, damaged }),
+        }
+    }
+
+    /// What to do where no place has the set as it was written; for people.
+    pub fn other_ways(&self) -> String {
+        fetch_and_tell(&self.settings, &self.backup).unwrap_or_else(|| {
+            format!(
+                "\"mykeeper verify --bk-id {}\" tells what mends it; another folder that has it is named with --from",
+                self.backup.id
+            )
+        })
+    }
+}
+
+/// Whether the run was ended, and not a folder that cannot be read.
+fn is_of_the_run(error: &ToolError) -> bool {
+    matches!(
+        error,
+        ToolError::Cancelled { .. } | ToolError::TimedOut { .. } | ToolError::Stalled { .. }
+    )
+}
