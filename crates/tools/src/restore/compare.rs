@@ -20,32 +20,68 @@ use std::collections::BTreeMap;
 /// has, no set decides.
 const FOR_WANT_OF_RIGHTS: [u16; 4] = [1142, 1143, 1356, 1449];
 
-/// Compares all databases.
+/// What the server holds before there are events, and what it is held against.
+pub(super) struct ReadBack {
+    pub(super) loaded: Loaded,
+    expected: Expected,
+    /// By database of the set.
+    databases: BTreeMap<String, ReadDatabase>,
+    warnings: Vec<String>,
+}
+
+/// One database, read back.
+struct ReadDatabase {
+    /// With what its rows are.
+    found: DatabaseInventory,
+    /// Tables, and what CHECK TABLE has to say.
+    faults: Vec<(String, String)>,
+    broken_views: Vec<BrokenView>,
+}
+
+/// Reads the rows of all databases.
 ///
 /// # Errors
 /// The server is gone, or the run was ended.
-pub(super) async fn compare(
+pub(super) async fn read_back(
     request: &RestoreRequest<'_>,
     layout: &Layout,
     loaded: Loaded,
     env: &ToolEnv<'_>,
-) -> Result<Restored, ToolError> {
-    let comparing = compare_all(request, layout, loaded, env);
+) -> Result<ReadBack, ToolError> {
     tokio::select! {
-        restored = comparing => restored,
-        () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: "the comparison".to_owned() }),
+        read = read_all(request, layout, loaded, env) => read,
+        () = env.cancel.cancelled() => Err(ended()),
     }
 }
 
-async fn compare_all(
+fn ended() -> ToolError {
+    ToolError::Cancelled {
+        program: "the comparison".to_owned(),
+    }
+}
+
+async fn read_all(
     request: &RestoreRequest<'_>,
     layout: &Layout,
     mut loaded: Loaded,
     env: &ToolEnv<'_>,
-) -> Result<Restored, ToolError> {
+) -> Result<ReadBack, ToolError> {
+    let scope = request.scope;
     let mut expected = expect((request.set.evidence, request.set.set_dir), layout, &env.cancel).await?;
     let mut warnings = std::mem::take(&mut loaded.warnings);
-    let mut found = look(request, &mut expected, &mut warnings).await?;
+    let mut probe = Probe::connect(request.connection).await?;
+    let version = probe.server_version().await?;
+    if let Some(what) = fit_to_server(&mut expected, request.set.evidence, &version)
+        && let Some(evidence) = request.set.evidence
+    {
+        let source = &evidence.backup.server_version;
+        warnings.push(format!(
+            "{what} are not compared: they were written by {source}, and the server is {version}"
+        ));
+    }
+    let found = look(&mut probe, scope, &scope.databases, &expected).await;
+    probe.close().await;
+    let mut found = found?;
     let reader = TableReader {
         connection: request.connection,
         log: env.log,
@@ -58,25 +94,68 @@ async fn compare_all(
             .get(database)
             .map_or(0, DatabaseFiles::plain_bytes)
     };
-    let total_bytes = Some(request.scope.databases.iter().map(size).sum());
+    let total_bytes = Some(scope.databases.iter().map(size).sum());
     let mut done_bytes = 0;
-    let mut databases = Vec::new();
-    for database in &request.scope.databases {
+    let mut databases = BTreeMap::new();
+    for database in &scope.databases {
         env.log.progress(Progress {
             phase: "compare",
             done_bytes,
             total_bytes,
         });
-        let comparison = Comparison {
-            scope: request.scope,
-            expected: &expected,
-            reader: &reader,
-        };
-        let there = found.remove(request.scope.there(database));
-        let (result, more) = comparison.of(database, &mut loaded, there).await?;
+        let there = scope.there(database);
+        if let Some(found) = found.remove(there) {
+            let held = expected.databases.get(database).cloned().unwrap_or_default();
+            let measure = scope.part_of(database, &held);
+            let mut found = scope.part_of(database, &found);
+            let faults = reader.read(there, &measure, &mut found).await?;
+            let broken_views = reader.try_views(there, &found).await?;
+            let read = ReadDatabase {
+                found,
+                faults: faults.into_iter().collect(),
+                broken_views,
+            };
+            databases.insert(database.clone(), read);
+        }
+        done_bytes += size(database);
+    }
+    Ok(ReadBack {
+        loaded,
+        expected,
+        databases,
+        warnings,
+    })
+}
+
+/// Compares all databases, with their events.
+///
+/// # Errors
+/// The server is gone, or the run was ended.
+pub(super) async fn compare(
+    request: &RestoreRequest<'_>,
+    mut read: ReadBack,
+    env: &ToolEnv<'_>,
+) -> Result<Restored, ToolError> {
+    tokio::select! {
+        looked = look_at_events(request, &mut read) => looked?,
+        () = env.cancel.cancelled() => return Err(ended()),
+    }
+    let ReadBack {
+        mut loaded,
+        expected,
+        databases: mut read,
+        mut warnings,
+    } = read;
+    warnings.append(&mut loaded.warnings);
+    let comparison = Comparison {
+        scope: request.scope,
+        expected: &expected,
+    };
+    let mut databases = Vec::new();
+    for database in &request.scope.databases {
+        let (result, more) = comparison.of(database, &mut loaded, read.remove(database));
         warnings.extend(more);
         databases.push(result);
-        done_bytes += size(database);
     }
     Ok(Restored {
         databases,
@@ -85,34 +164,54 @@ async fn compare_all(
     })
 }
 
-/// What the server has, by its own names of databases.
-async fn look(
-    request: &RestoreRequest<'_>,
-    expected: &mut Expected,
-    warnings: &mut Vec<String>,
-) -> Result<BTreeMap<String, DatabaseInventory>, ToolError> {
+/// What events there are now: all else has been looked at before one could change it.
+async fn look_at_events(request: &RestoreRequest<'_>, read: &mut ReadBack) -> Result<(), ToolError> {
     let scope = request.scope;
-    let mut probe = Probe::connect(request.connection).await?;
-    let version = probe.server_version().await?;
-    if let Some(what) = fit_to_server(expected, request.set.evidence, &version)
-        && let Some(evidence) = request.set.evidence
-    {
-        let source = &evidence.backup.server_version;
-        warnings.push(format!(
-            "{what} are not compared: they were written by {source}, and the server is {version}"
-        ));
+    let names: Vec<String> = read.loaded.with_events.iter().cloned().collect();
+    if names.is_empty() {
+        return Ok(());
     }
+    let mut probe = Probe::connect(request.connection).await?;
+    let now = look(&mut probe, scope, &names, &read.expected).await;
+    probe.close().await;
+    let mut now = now?;
+    for database in &names {
+        let (Some(read), Some(now)) = (read.databases.get_mut(database), now.remove(scope.there(database)))
+        else {
+            continue;
+        };
+        read.found.events = now.events;
+        let definitions = now.definitions.into_iter();
+        let of_events = definitions.filter(|(object, _)| object.starts_with("event "));
+        read.found.definitions.extend(of_events);
+        let checksums = now.dumper_checksums.into_iter();
+        read.found
+            .dumper_checksums
+            .extend(checksums.filter(|(what, _)| what == "events"));
+    }
+    Ok(())
+}
+
+/// What the server has of `databases` of the set, by its own names of them.
+async fn look(
+    probe: &mut Probe,
+    scope: &Scope,
+    databases: &[String],
+    expected: &Expected,
+) -> Result<BTreeMap<String, DatabaseInventory>, ToolError> {
+    let there: Vec<String> = databases
+        .iter()
+        .map(|database| scope.there(database).to_owned())
+        .collect();
     let old_names = scope
         .renamed
         .iter()
         .map(|(old, new)| (new.clone(), old.clone()))
         .collect();
-    let mut found = probe.inventory(&scope.names_there()).await;
-    if let Ok(inventory) = &mut found {
-        probe.define_renamed(inventory, &old_names).await?;
-    }
-    let mut found = found?.databases;
-    for database in &scope.databases {
+    let mut found = probe.inventory(&there).await?;
+    probe.define_renamed(&mut found, &old_names).await?;
+    let mut found = found.databases;
+    for database in databases {
         let there = scope.there(database);
         if let (Some(measure), Some(found)) = (expected.databases.get(database), found.get_mut(there)) {
             let measure = scope.part_of(database, measure);
@@ -121,7 +220,6 @@ async fn look(
                 .await?;
         }
     }
-    probe.close().await;
     for (old, new) in &scope.renamed {
         let definitions = found.get_mut(new).map(|found| &mut found.definitions);
         for fact in definitions
@@ -140,17 +238,16 @@ async fn look(
 struct Comparison<'a> {
     scope: &'a Scope,
     expected: &'a Expected,
-    reader: &'a TableReader<'a>,
 }
 
 impl Comparison<'_> {
     /// Compares one database; yields with it what is worth a look.
-    async fn of(
+    fn of(
         &self,
         database: &str,
         loaded: &mut Loaded,
-        found: Option<DatabaseInventory>,
-    ) -> Result<(RestoredDatabase, Vec<String>), ToolError> {
+        read: Option<ReadDatabase>,
+    ) -> (RestoredDatabase, Vec<String>) {
         let (scope, coverage) = (self.scope, self.expected.coverage);
         let there = scope.there(database);
         let complaints = loaded.complaints.remove(database).unwrap_or_default();
@@ -161,15 +258,15 @@ impl Comparison<'_> {
             ..Default::default()
         };
         let mut warnings = Vec::new();
-        let Some(found) = found else {
+        let Some(read) = read else {
             result
                 .differences
                 .push(difference(there, "database", ("present", "missing")));
-            return Ok((result, warnings));
+            return (result, warnings);
         };
+        let found = read.found;
         let held = self.expected.databases.get(database).cloned().unwrap_or_default();
         let mut measure = scope.part_of(database, &held);
-        let mut found = scope.part_of(database, &found);
         if loaded.kept.contains(database) {
             // It was there before, and is as it was; triggers take its collation for their own strings.
             if !measure.collation.is_empty() && measure.collation != found.collation {
@@ -200,15 +297,14 @@ impl Comparison<'_> {
             }
         }
         measure.forget_definitions(coverage);
-        let faults = self.reader.read(there, &measure, &mut found).await?;
         result.differences = measure.differences(there, &found, coverage);
-        for (table, fault) in faults {
+        for (table, fault) in read.faults {
             let object = format!("table {table}, CHECK TABLE");
             result
                 .differences
                 .push(difference(there, &object, ("OK", &fault)));
         }
-        for BrokenView { view, code, cause } in self.reader.try_views(there, &found).await? {
+        for BrokenView { view, code, cause } in read.broken_views {
             if FOR_WANT_OF_RIGHTS.contains(&code) {
                 warnings.push(format!("{there}: view {view} cannot be selected from: {cause}"));
             } else {
@@ -220,7 +316,7 @@ impl Comparison<'_> {
         }
         result.objects = count_objects(&measure);
         result.rows = found.tables.values().filter_map(|table| table.rows).sum();
-        Ok((result, warnings))
+        (result, warnings)
     }
 }
 

@@ -97,19 +97,31 @@ impl<'a> Definer<'a> {
         })
     }
 
+    /// All but events.
+    ///
     /// # Errors
     /// The server or the client is gone, or the run was ended.
     pub(super) async fn run(&self, loaded: &mut Loaded) -> Result<(), ToolError> {
         let is_event = event_pattern()?;
         let mut definers: BTreeMap<String, u64> = BTreeMap::new();
-        // A view may call a function: these come first. Events may begin at once, and come last.
-        let pattern = is_event.clone();
+        // A view may call a function: these come first.
         let programs = self
-            .programs(move |statement| !pattern.is_match(statement))
+            .programs(move |statement| !is_event.is_match(statement))
             .await?;
         let outcome = self.define(&programs).await?;
         note(&programs, &outcome, (loaded, &mut definers));
         self.define_views((loaded, &mut definers)).await?;
+        tell_definers(definers, loaded);
+        Ok(())
+    }
+
+    /// Events: they may begin at once, and change what is there.
+    ///
+    /// # Errors
+    /// As of [`Self::run`].
+    pub(super) async fn run_events(&self, loaded: &mut Loaded) -> Result<(), ToolError> {
+        let is_event = event_pattern()?;
+        let mut definers: BTreeMap<String, u64> = BTreeMap::new();
         let pattern = is_event.clone();
         let events = self
             .programs(move |statement| is_setting(statement) || pattern.is_match(statement))
@@ -143,12 +155,8 @@ impl<'a> Definer<'a> {
             }
         }
         note(&events, &outcome, (loaded, &mut definers));
-        for (definer, count) in definers {
-            loaded.warnings.push(format!(
-                "{count} definitions name the definer {definer}, which the server does not have: they fail when used \
-                 until there is such an account"
-            ));
-        }
+        tell_definers(definers, loaded);
+        loaded.with_events = events.into_iter().map(|unit| unit.database).collect();
         Ok(())
     }
 
@@ -359,6 +367,16 @@ impl<'a> Definer<'a> {
             },
         );
         Ok(Some((place, complaint)))
+    }
+}
+
+/// What is said of definitions whose definers are not there.
+fn tell_definers(definers: BTreeMap<String, u64>, loaded: &mut Loaded) {
+    for (definer, count) in definers {
+        loaded.warnings.push(format!(
+            "{count} definitions name the definer {definer}, which the server does not have: they fail when used \
+             until there is such an account"
+        ));
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Loaded {
     pub(super) warnings: Vec<String>,
     /// Databases of the set that stay as they were, but for the tables that are written.
     pub(super) kept: BTreeSet<String>,
+    /// Databases of the set of which events were made.
+    pub(super) with_events: BTreeSet<String>,
     /// Bytes of statements.
     pub(super) bytes: u64,
 }
@@ -90,6 +92,8 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// All but events.
+    ///
     /// # Errors
     /// The server refused a database, a table or rows; the run was ended.
     pub(super) async fn run(&self) -> Result<Loaded, ToolError> {
@@ -105,7 +109,6 @@ impl<'a> Load<'a> {
         Definer::new(self.client, (self.layout, self.request), self.env)?
             .run(&mut loaded)
             .await?;
-        self.standing.all_whole();
         self.note_bytes(self.total);
         let (count, first) = &*self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if *count > 0 {
@@ -114,6 +117,18 @@ impl<'a> Load<'a> {
             ));
         }
         Ok(loaded)
+    }
+
+    /// Makes events, once nothing looks at rows any more.
+    ///
+    /// # Errors
+    /// The server or the client is gone; the run was ended.
+    pub(super) async fn make_events(&self, loaded: &mut Loaded) -> Result<(), ToolError> {
+        Definer::new(self.client, (self.layout, self.request), self.env)?
+            .run_events(loaded)
+            .await?;
+        self.standing.all_whole();
+        Ok(())
     }
 
     fn note_bytes(&self, bytes: u64) {

@@ -1,9 +1,9 @@
 //! Puts a set into a real server, and compares what is there then with the set's evidence.
 //!
 //! In this order, each for all databases: every file is read and compared with its manifest before anything is
-//! written; databases are made; tables; rows, several tables at a time; routines and triggers; views; events, which
-//! may begin at once. The server's own client loads them: see [`client`]. The binary log stays on, so that replicas
-//! follow.
+//! written; databases are made; tables; rows, several tables at a time; routines and triggers; views; then rows are read
+//! back, before events are made, which may begin at once and change them; and definitions are compared. The server's own
+//! client loads them: see [`client`]. The binary log stays on, so that replicas follow.
 
 mod check;
 mod client;
@@ -108,14 +108,19 @@ pub async fn restore_set(
     let client = Client::new(program, server, request.private_dir, request.set.limits, env)?;
     let standing = Standing::new(&checked.layout, request.scope);
     let load = Load::new(request, (checked, target), (&client, &standing), env);
-    let loaded = match load.run().await {
-        Ok(loaded) => loaded,
+    let writing = async {
+        let loaded = load.run().await?;
+        let mut read = compare::read_back(request, &checked.layout, loaded, env).await?;
+        load.make_events(&mut read.loaded).await?;
+        Ok(read)
+    };
+    match writing.await {
+        Ok(read) => compare::compare(request, read, env).await,
         Err(error) => {
             for line in standing.lines() {
                 env.log.line("mykeeper", &line);
             }
-            return Err(error);
+            Err(error)
         }
-    };
-    compare::compare(request, &checked.layout, loaded, env).await
+    }
 }
