@@ -5,6 +5,7 @@ use crate::inventory::{Coverage, Inventory};
 use crate::job::Consistency;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// One mydumper's part of the set: the whole of it, or one database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,15 @@ pub struct PartEvidence {
     pub lock_held_ms: Option<u64>,
 }
 
+/// The binary log of a server, and where its replicas reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BinaryLog {
+    /// The folder of its files on the server's machine; `None` where it keeps none.
+    pub folder: Option<PathBuf>,
+    /// The port that it listens on; `None` where it listens on none.
+    pub port: Option<u16>,
+}
+
 /// The evidence of a set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -50,4 +60,7 @@ pub struct Evidence {
     pub parts: Vec<PartEvidence>,
     /// When the inventory was taken.
     pub taken_at: DateTime<Utc>,
+    /// What the server says of its binary log; `None` where it was not asked, or did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary_log: Option<BinaryLog>,
 }

@@ -199,6 +199,7 @@ pub(super) fn our_own() -> (Backup, Manifest, Evidence) {
         inventory: Inventory::default(),
         parts: vec![],
         taken_at: backup.started_at,
+        binary_log: None,
     };
     (backup, manifest, evidence)
 }

@@ -221,6 +221,7 @@ fn evidence(backup: &Backup, tables: usize) -> Evidence {
             lock_held_ms: Some(1_250),
         }],
         taken_at: backup.started_at,
+        binary_log: None,
     }
 }
 

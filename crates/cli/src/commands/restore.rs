@@ -11,7 +11,7 @@ use crate::surroundings::{environment_to_look, settings_said};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::restore::{
-    CheckedSource, Fate, Obstacle, PlannedDatabase, Position, Prepared, RestorePlan, Seen, Whose,
+    CheckedSource, Fate, Obstacle, PlannedDatabase, Prepared, RestorePlan, Seen,
     passed_over, prepare, restore,
 };
 use mykeeper_daemon::{Environment, FinishedRun};
@@ -81,13 +81,7 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
             _ => conclude(&finished, caught, false),
         };
     }
-    let status = conclude(&finished, caught, false)?;
-    if restored.is_some() {
-        for position in &plan.continue_from {
-            print(&to_go_on(position))?;
-        }
-    }
-    Ok(status)
+    conclude(&finished, caught, false)
 }
 
 /// `original`, `destination`, or a folder.
@@ -102,35 +96,6 @@ fn asked_source(from: Option<&Path>) -> anyhow::Result<RestoreFrom> {
                 .map_err(|error| Failure::usage(format!("--from {}: {error}", folder.display())))?,
         ),
     })
-}
-
-/// Where a set stands in a binary log, and what goes on from there.
-fn to_go_on(position: &Position) -> String {
-    let gtid = position
-        .gtid
-        .as_ref()
-        .map_or_else(String::new, |gtid| format!(", GTID {gtid}"));
-    let (whose, whom) = match position.of {
-        Whose::Server => ("of the server that the set is of", "that server"),
-        Whose::Primary => (
-            "of the server that it replicated then",
-            "the server that it replicated",
-        ),
-    };
-    let mut text = format!(
-        "{}: as of {}, position {}{gtid}, in the binary log {whose}\n  what was written since: {}",
-        position.databases.join(", "),
-        position.file,
-        position.position,
-        position.command
-    );
-    if !position.follow.is_empty() {
-        text.push_str(&format!(
-            "\n  to follow {whom} from there, with the user of a replica besides: {};",
-            position.follow.join("; ")
-        ));
-    }
-    text
 }
 
 fn find_server(settings: &Settings, name: &str) -> anyhow::Result<ServerName> {

@@ -298,6 +298,7 @@ async fn record_set(
         inventory: dump.inventory,
         parts: dump.parts,
         taken_at: backup.finished_at,
+        binary_log: dump.binary_log,
     };
     let mut manifest = Manifest {
         version: FORMAT_VERSION,

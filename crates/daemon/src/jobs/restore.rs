@@ -19,6 +19,7 @@ use mykeeper_domain::job::RestoreTask;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::run::RunState;
+use mykeeper_domain::server::Endpoint;
 use mykeeper_domain::space::{load_need, size_text};
 use mykeeper_domain::{BackupId, RunId, counted};
 use mykeeper_supervise::Limits;
@@ -147,7 +148,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             left_out,
             refusals: refusals(&target, (&scope, evidence.as_ref()), task),
             space: String::new(),
-            continue_from: positions(&backup, evidence.as_ref(), &scope),
+            continue_from: positions(&backup, evidence.as_ref(), &scope, port_of(&settings, &backup)),
         },
         backup,
         files,
@@ -162,6 +163,15 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
     prepared.plan.databases = prepared.databases(environment, task).await?;
     prepared.plan.space = prepared.space(task).await?;
     Ok(prepared)
+}
+
+/// The port of the server that a set is of, as the configuration has it.
+fn port_of(settings: &Settings, backup: &Backup) -> Option<u16> {
+    let server = settings.servers.values().find(|server| server.tag == backup.tag)?;
+    match server.endpoint {
+        Endpoint::Tcp { port, .. } => Some(port),
+        Endpoint::Socket(_) => None,
+    }
 }
 
 fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
@@ -387,6 +397,9 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
     let noted = checked.notes.len();
     let found_later = std::mem::replace(&mut restored.warnings, checked.notes);
     restored.warnings.extend(found_later);
+    for position in &prepared.plan.continue_from {
+        position.to_string().lines().for_each(|line| context.say(line));
+    }
     let result = conclude(context, &prepared.plan, &restored, noted);
     let path = prepared.plan.path.clone();
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight { restored, path });

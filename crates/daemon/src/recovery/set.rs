@@ -199,6 +199,7 @@ fn unfinished_set(
         inventory: Inventory::default(),
         parts: Vec::new(),
         taken_at: now,
+        binary_log: None,
     };
     (backup, manifest, evidence)
 }

@@ -175,6 +175,7 @@ impl Stage {
             inventory: Inventory::default(),
             parts: Vec::new(),
             taken_at: started_at,
+            binary_log: None,
         };
         write_set_record(&dir, &mut manifest, &evidence, ())
             .await

@@ -116,6 +116,7 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
         .restore(&tables)
         .assert_code(4)
         .assert_says("2 databases, 3 objects and 20200 rows as they were")
+        .assert_says("it shows the changes of all databases")
         .assert_says("shop: its default collation is latin1_swedish_ci");
     let of_source = tables_of(&stage.source, "shop");
     let of_target = || tables_of(&stage.target, "shop");
@@ -192,6 +193,16 @@ fn a_restored_server_follows_from_the_position_that_is_printed() {
     let report = restored.json();
     let positions = report["plan"]["continue_from"].as_array().unwrap();
     assert_eq!(positions.len(), 2, "{restored}");
+    // The command names the log where it lies, and the run's log tells all of it.
+    let command = positions[0]["command"].as_str().unwrap();
+    let log = std::path::Path::new(command.rsplit(' ').next().unwrap());
+    assert!(log.is_absolute() && log.exists(), "{command}");
+    let run = stage.workspace.only_run_of("restore into spare");
+    stage
+        .workspace
+        .mykeeper(&["run-log", run["id"].as_str().unwrap()])
+        .assert_says(command)
+        .assert_says("START SLAVE");
     let of_primary = &positions[1];
     assert_eq!(
         (
@@ -205,10 +216,11 @@ fn a_restored_server_follows_from_the_position_that_is_printed() {
     let statements = positions[0]["follow"].as_array().unwrap();
     for statement in statements.iter().map(|statement| statement.as_str().unwrap()) {
         let statement = if statement.starts_with("CHANGE MASTER TO") {
-            let port = stage.source.port();
+            let port = format!("MASTER_PORT = {},", stage.source.port());
+            assert!(statement.contains(&port), "{statement}");
             // An address of documents is nobody's.
             let statement = statement.replace("'192.0.2.7'", "'127.0.0.1'");
-            format!("{statement}, MASTER_PORT = {port}, MASTER_USER = 'replica', MASTER_PASSWORD = 'follows'")
+            format!("{statement}, MASTER_USER = 'replica', MASTER_PASSWORD = 'follows'")
         } else {
             statement.to_owned()
         };

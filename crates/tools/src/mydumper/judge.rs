@@ -435,6 +435,7 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
         master_status: first(|part| part.master_status.as_ref()).unwrap_or_default(),
         slave_status: first(|part| part.slave_status.as_ref()).unwrap_or_else(|| NOT_A_SLAVE.to_owned()),
         server_version: before.version,
+        binary_log: before.binary_log,
         command: String::new(),
         ended: runs.into_iter().find_map(|run| run.ended),
         warnings: before

@@ -18,7 +18,7 @@ use crate::room::KeptBack;
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::counted;
 use mykeeper_domain::definer::Definer;
-use mykeeper_domain::evidence::PartEvidence;
+use mykeeper_domain::evidence::{BinaryLog, PartEvidence};
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::manifest::FileEntry;
@@ -77,6 +77,8 @@ pub struct DumpResult {
     pub slave_status: String,
     /// `SELECT VERSION()`.
     pub server_version: String,
+    /// What the server says of its binary log.
+    pub binary_log: Option<BinaryLog>,
     /// As run, one line for each part. No secret is ever in it.
     pub command: String,
     /// Why it was ended from here or could not go on: time, stall, cancellation, a full disk.
@@ -88,6 +90,7 @@ pub struct DumpResult {
 /// What the server told before the dump.
 pub(super) struct Before {
     pub(super) version: String,
+    pub(super) binary_log: Option<BinaryLog>,
     pub(super) present: Vec<String>,
     pub(super) can_encrypt: bool,
     pub(super) found: Found,
@@ -203,6 +206,7 @@ async fn ask(
     options: &DumpOptions,
 ) -> Result<Before, ToolError> {
     let version = probe.server_version().await?;
+    let binary_log = probe.binary_log().await.ok();
     let present = probe.databases().await?;
     let absent: Vec<&str> = request
         .databases
@@ -261,6 +265,7 @@ async fn ask(
     );
     Ok(Before {
         version,
+        binary_log,
         present,
         can_encrypt,
         found,

@@ -182,6 +182,7 @@ mod tests {
             master_status: String::new(),
             slave_status: String::new(),
             server_version: String::new(),
+            binary_log: None,
             command: String::new(),
             ended: None,
             warnings: Vec::new(),

@@ -26,12 +26,14 @@ pub use statements::Verdict;
 
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
+use mykeeper_domain::evidence::BinaryLog;
 use mykeeper_domain::server::{Endpoint, PasswordSource, TlsMode};
 use secrecy::ExposeSecret;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Connection, Row};
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
@@ -128,6 +130,24 @@ impl Probe {
             .rows("read the version", "SELECT VERSION()".to_owned(), &[])
             .await?;
         Ok(rows.first().map(|row| text(row, 0)).unwrap_or_default())
+    }
+
+    /// Where the server keeps its binary log, and its port.
+    ///
+    /// # Errors
+    /// [`ToolError::Query`].
+    pub(crate) async fn binary_log(&mut self) -> Result<BinaryLog, ToolError> {
+        const SQL: &str =
+            "SELECT CONCAT(@@GLOBAL.port, ''), CONCAT(COALESCE(@@GLOBAL.log_bin_basename, ''), '')";
+        let rows = self
+            .raw("ask where the binary log lies", SQL.to_owned())
+            .await?;
+        let told = |column| rows.first().map(|row| text(row, column)).unwrap_or_default();
+        let folder = Path::new(&told(1)).parent().map(Path::to_owned);
+        Ok(BinaryLog {
+            folder: folder.filter(|folder| folder.is_absolute()),
+            port: told(0).parse().ok().filter(|port| *port > 0),
+        })
     }
 
     /// All databases that the account can see, virtual ones too, in the server's order.

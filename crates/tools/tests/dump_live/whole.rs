@@ -338,6 +338,7 @@ fn support_record(
         inventory: result.inventory.clone(),
         parts: result.parts.clone(),
         taken_at: now,
+        binary_log: None,
     };
     let manifest = mykeeper_domain::manifest::Manifest {
         version: FORMAT_VERSION,

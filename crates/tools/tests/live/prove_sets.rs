@@ -192,6 +192,7 @@ pub(crate) async fn make_set_by(
         inventory,
         parts: dumped.parts,
         taken_at: SystemClock.now(),
+        binary_log: None,
     };
     Set {
         dir: dir.to_owned(),

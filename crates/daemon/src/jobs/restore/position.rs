@@ -3,11 +3,15 @@
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_tools::restore::{Scope, is_system_database};
+use mykeeper_tools::rsync::shell_word;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
 
 /// In a command, for what no set knows.
 const UNKNOWN_HOST: &str = "HOST";
+const UNKNOWN_PORT: &str = "PORT";
 
 /// Whose binary log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -32,15 +36,71 @@ pub struct Position {
     pub position: u64,
     /// The GTID, where the server has one.
     pub gtid: Option<String>,
-    /// A command that shows what has been written since.
+    /// The folder of the log's files on its server's machine, where the set knows it.
+    pub folder: Option<PathBuf>,
+    /// A command that shows what has been written since, as far as this file goes.
     pub command: String,
+    /// What the command shows besides, or leaves out; `None`: neither.
+    pub caveat: Option<String>,
     /// Statements that make the restored server follow from there. Empty where it cannot: it has only some of the
     /// databases, or not all as of one point.
     pub follow: Vec<String>,
 }
 
-/// Where each part of what is restored stands.
-pub(super) fn positions(backup: &Backup, evidence: Option<&Evidence>, scope: &Scope) -> Vec<Position> {
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whose, whom) = match self.of {
+            Whose::Server => ("of the server that the set is of", "that server"),
+            Whose::Primary => (
+                "of the server that it replicated then",
+                "the server that it replicated",
+            ),
+        };
+        write!(
+            f,
+            "{}: as of {}, position {}",
+            self.databases.join(", "),
+            self.file,
+            self.position
+        )?;
+        if let Some(gtid) = &self.gtid {
+            write!(f, ", GTID {gtid}")?;
+        }
+        let at = match &self.folder {
+            Some(folder) => format!("on its machine, with the files after it in {}", folder.display()),
+            None => "in the folder of its binary log (SELECT @@log_bin_basename), with the files after it"
+                .to_owned(),
+        };
+        write!(
+            f,
+            ", in the binary log {whose}\n  what was written since, {at}: {}",
+            self.command
+        )?;
+        if let Some(caveat) = &self.caveat {
+            write!(f, "\n  {caveat}")?;
+        }
+        if !self.follow.is_empty() {
+            let statements = self.follow.join("; ");
+            write!(
+                f,
+                "\n  to follow {whom} from there, with the user of a replica besides: {statements};"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Where each part of what is restored stands. `port` is that of the set's server, where the set itself does not know it.
+pub(super) fn positions(
+    backup: &Backup,
+    evidence: Option<&Evidence>,
+    scope: &Scope,
+    port: Option<u16>,
+) -> Vec<Position> {
+    let log = evidence
+        .and_then(|evidence| evidence.binary_log.clone())
+        .unwrap_or_default();
+    let port = log.port.or(port);
     let mut by_status: BTreeMap<(Whose, &str), Vec<String>> = BTreeMap::new();
     let mut enter = |of, status, databases: &[String]| {
         let wanted = databases.iter().filter(|name| scope.databases.contains(name));
@@ -73,14 +133,21 @@ pub(super) fn positions(backup: &Backup, evidence: Option<&Evidence>, scope: &Sc
         .filter(|(_, databases)| !databases.is_empty())
         .filter_map(|((of, status), databases)| {
             let (file, position, gtid) = parse(status)?;
-            let command = product.command((&file, position), &databases, (scope, is_whole));
+            let folder = log.folder.clone().filter(|_| of == Whose::Server);
+            let path = folder
+                .as_ref()
+                .map_or_else(|| file.clone(), |folder| folder.join(&file).display().to_string());
+            let command = product.command((&path, position), &databases, (scope, is_whole));
+            let caveat = caveat(&databases, scope, is_whole);
             Some(Position {
                 databases,
                 of,
                 file,
                 position,
                 gtid,
+                folder,
                 command,
+                caveat,
                 follow: Vec::new(),
             })
         })
@@ -88,11 +155,11 @@ pub(super) fn positions(backup: &Backup, evidence: Option<&Evidence>, scope: &Sc
     for of in [Whose::Server, Whose::Primary] {
         let mut these: Vec<&mut Position> = points.iter_mut().filter(|point| point.of == of).collect();
         if let (true, [point]) = (is_whole, these.as_mut_slice()) {
-            let host = match of {
-                Whose::Server => backup.bk_server.as_str(),
-                Whose::Primary => UNKNOWN_HOST,
+            let address = match of {
+                Whose::Server => (backup.bk_server.as_str(), port),
+                Whose::Primary => (UNKNOWN_HOST, None),
             };
-            point.follow = product.follow(point, host);
+            point.follow = product.follow(point, address);
         }
     }
     points
@@ -107,6 +174,32 @@ fn is_whole(backup: &Backup, evidence: Option<&Evidence>, scope: &Scope) -> bool
     scope.renamed.is_empty()
         && scope.tables.is_empty()
         && all.all(|name| is_system_database(name) || scope.databases.contains(name))
+}
+
+/// What of others' changes the command shows with those of what was restored.
+fn caveat(databases: &[String], scope: &Scope, is_whole: bool) -> Option<String> {
+    let tables: Vec<String> = databases
+        .iter()
+        .filter_map(|database| Some((scope.there(database), scope.tables_of(database)?)))
+        .flat_map(|(there, tables)| tables.iter().map(move |table| format!("{there}.{table}")))
+        .collect();
+    match databases {
+        _ if is_whole => None,
+        [_] if !tables.is_empty() => Some(format!(
+            "it shows the changes of all tables of that database: there is no filter for tables, so take out by hand what is \
+             not of {}",
+            tables.join(", ")
+        )),
+        [_] => Some(
+            "--database takes a statement by the database that was current (USE) when it was run, and a change of rows by \
+             that of its table: look for statements that name another database"
+                .to_owned(),
+        ),
+        several => Some(format!(
+            "it shows the changes of all databases: run it once for each of {}, with --database=NAME",
+            several.join(", ")
+        )),
+    }
 }
 
 /// `file,position[,gtid]`; a GTID of MySQL holds commas itself.
@@ -166,11 +259,11 @@ impl Product {
             }
             command.push_str(&format!(" --database={}", shell_word(there)));
         }
-        format!("{command} {file}")
+        format!("{command} {}", shell_word(file))
     }
 
     /// What a replica is told.
-    fn follow(self, point: &Position, host: &str) -> Vec<String> {
+    fn follow(self, point: &Position, (host, port): (&str, Option<u16>)) -> Vec<String> {
         let (change, prefix, start) = match self {
             Self::MariaDb | Self::OldMySql => ("CHANGE MASTER TO", "MASTER", "START SLAVE"),
             Self::MySql => ("CHANGE REPLICATION SOURCE TO", "SOURCE", "START REPLICA"),
@@ -190,19 +283,13 @@ impl Product {
                 point.file, point.position
             ),
         };
-        statements.push(format!("{change} {prefix}_HOST = '{host}', {place}"));
+        let port = port.map_or_else(|| UNKNOWN_PORT.to_owned(), |port| port.to_string());
+        statements.push(format!(
+            "{change} {prefix}_HOST = '{host}', {prefix}_PORT = {port}, {place}"
+        ));
         statements.push(start.to_owned());
         statements
     }
-}
-
-/// As a shell takes it for one word.
-fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.,:/@%+=-".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
@@ -217,7 +304,9 @@ mod tests {
             file: "bin.000007".into(),
             position: 4711,
             gtid: gtid.map(str::to_owned),
-            command: String::new(),
+            folder: Some("/var/lib/mysql".into()),
+            command: "show it".into(),
+            caveat: None,
             follow: Vec::new(),
         }
     }
@@ -235,30 +324,30 @@ mod tests {
         );
         assert_eq!(Product::of("5.7.44-log"), Product::OldMySql);
         assert_eq!(
-            mariadb.follow(&point(Some("0-1-5")), "db1"),
+            mariadb.follow(&point(Some("0-1-5")), ("db1", Some(3307))),
             [
                 "SET GLOBAL gtid_slave_pos = '0-1-5'",
-                "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_USE_GTID = slave_pos",
+                "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USE_GTID = slave_pos",
                 "START SLAVE"
             ]
         );
         assert_eq!(
-            mariadb.follow(&point(None), "db1")[0],
-            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_LOG_FILE = 'bin.000007', MASTER_LOG_POS = 4711"
+            mariadb.follow(&point(None), ("db1", Some(3307)))[0],
+            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_LOG_FILE = 'bin.000007', MASTER_LOG_POS = 4711"
         );
         assert_eq!(
             new.follow(
                 &point(Some("3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1")),
-                "db1"
+                ("db1", Some(3307))
             )[..2],
             [
                 "SET GLOBAL gtid_purged = '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1'",
-                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db1', SOURCE_AUTO_POSITION = 1"
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db1', SOURCE_PORT = 3307, SOURCE_AUTO_POSITION = 1"
             ]
         );
         assert_eq!(
-            old.follow(&point(Some("u:1")), "db1")[1],
-            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_AUTO_POSITION = 1"
+            old.follow(&point(Some("u:1")), ("db1", Some(3307)))[1],
+            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_AUTO_POSITION = 1"
         );
     }
 
@@ -274,12 +363,29 @@ mod tests {
             "mariadb-binlog --start-position=4 --database='日志 库' bin.1"
         );
         scope.renamed.insert("日志 库".into(), "copy".into());
-        scope.tables.insert("日志 库".into(), BTreeSet::new());
         assert_eq!(
             command(&scope, false),
             "mariadb-binlog --start-position=4 --rewrite-db='日志 库->copy' --database=copy bin.1"
         );
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
+        let said = |is_whole| caveat(&scope.databases, &scope, is_whole);
+        assert_eq!(said(true), None);
+        assert!(said(false).unwrap().contains("--database takes a statement by"));
+        scope
+            .tables
+            .insert("日志 库".into(), BTreeSet::from(["orders".to_owned()]));
+        let said = caveat(&scope.databases, &scope, false).unwrap();
+        assert!(
+            said.ends_with("take out by hand what is not of copy.orders"),
+            "{said}"
+        );
+        let mut point = point(None);
+        assert!(
+            point
+                .to_string()
+                .contains("with the files after it in /var/lib/mysql: show it")
+        );
+        point.folder = None;
+        assert!(point.to_string().contains("@@log_bin_basename"));
     }
 
     #[test]
