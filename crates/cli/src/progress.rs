@@ -77,7 +77,7 @@ impl RunLog for TerminalLog {
             if let Some((_, old)) = held.take() {
                 old.finish_and_clear();
             }
-            let bar = ProgressBar::new(0);
+            let bar = ProgressBar::new(progress.total_bytes.unwrap_or(0));
             let template = if progress.total_bytes.is_some() {
                 "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left"
             } else {

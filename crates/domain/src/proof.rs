@@ -182,6 +182,9 @@ impl Proof {
         let lines = self.faults();
         let more = lines.len().saturating_sub(3);
         let mut text = lines.into_iter().take(3).collect::<Vec<_>>().join("; ");
+        if self.copy_differs {
+            text = format!("in {}: {text}", self.path);
+        }
         if more > 0 {
             text.push_str(&format!("; and {more} more"));
         }

@@ -11,8 +11,8 @@ use crate::surroundings::{environment_to_look, settings_said};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::restore::{
-    CheckedSource, Fate, Obstacle, PlannedDatabase, Prepared, RestorePlan, Seen,
-    passed_over, prepare, restore,
+    CheckedSource, Fate, Obstacle, PlannedDatabase, Prepared, RestorePlan, Seen, passed_over, prepare,
+    restore,
 };
 use mykeeper_daemon::{Environment, FinishedRun};
 use mykeeper_domain::ServerName;
@@ -200,16 +200,17 @@ fn report(plan: &RestorePlan, finished: &FinishedRun, restored: Option<&Restored
     })
 }
 
-/// What happens to a database of the server.
+/// What will happen to a database of the server.
 fn becomes(database: &PlannedDatabase) -> String {
     let there = database.there_now.as_str();
     let mut text = match (&database.only_tables, database.fate) {
-        (None, Fate::Replaced) if there.is_empty() => "dropped (it is empty) and created".to_owned(),
-        (None, Fate::Replaced) => format!("dropped ({there}) and created"),
-        (None, Fate::Created | Fate::Added) => "created".to_owned(),
-        (Some(tables), Fate::Added) if there.is_empty() => format!("gets {}", tables.join(", ")),
-        (Some(tables), Fate::Added) => format!("gets {} ({there} dropped before)", tables.join(", ")),
-        (Some(tables), _) => format!("created with {} alone", tables.join(", ")),
+        (_, Fate::Refused) => format!("stays: {there} there, which takes --overwrite"),
+        (None, Fate::Replaced) if there.is_empty() => "will be dropped (it is empty) and created".to_owned(),
+        (None, Fate::Replaced) => format!("will be dropped ({there}) and created"),
+        (None, Fate::Created | Fate::Added) => "will be created".to_owned(),
+        (Some(tables), Fate::Added) if there.is_empty() => format!("will get {}", tables.join(", ")),
+        (Some(tables), Fate::Added) => format!("will get {} ({there} dropped before)", tables.join(", ")),
+        (Some(tables), _) => format!("will be created with {} alone", tables.join(", ")),
     };
     if let Some(new_name) = &database.new_name {
         text.push_str(&format!(", as {new_name}"));

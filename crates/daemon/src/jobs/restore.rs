@@ -167,7 +167,10 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
 
 /// The port of the server that a set is of, as the configuration has it.
 fn port_of(settings: &Settings, backup: &Backup) -> Option<u16> {
-    let server = settings.servers.values().find(|server| server.tag == backup.tag)?;
+    let server = settings
+        .servers
+        .values()
+        .find(|server| server.tag == backup.tag)?;
     match server.endpoint {
         Endpoint::Tcp { port, .. } => Some(port),
         Endpoint::Socket(_) => None,
@@ -269,6 +272,7 @@ impl Prepared {
                 .map(|held| self.scope.part_of(name, held));
             let there = self.target.existing.get(self.scope.there(name));
             let part = there.map(|there| self.scope.part_of(name, there));
+            let there_now = part.as_ref().map(census).unwrap_or_default();
             let tables = self.scope.tables_of(name);
             let is_renamed = self.scope.there(name) != name;
             PlannedDatabase {
@@ -276,11 +280,12 @@ impl Prepared {
                 new_name: is_renamed.then(|| self.scope.there(name).to_owned()),
                 only_tables: tables.map(|tables| tables.iter().cloned().collect()),
                 fate: match (there.is_some(), tables.is_some()) {
+                    (true, _) if !task.overwrite && !there_now.is_empty() => Fate::Refused,
                     (true, true) => Fate::Added,
                     (true, false) if task.overwrite => Fate::Replaced,
                     _ => Fate::Created,
                 },
-                there_now: part.as_ref().map(census).unwrap_or_default(),
+                there_now,
                 tables: held.as_ref().map(|held| held.tables.len() as u64),
                 rows: held
                     .as_ref()

@@ -12,13 +12,13 @@ use crate::set_lease::{SetLease, keep_folder};
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{BackupPath, CatalogError};
 use mykeeper_config::Settings;
-use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::humane;
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::selection::Choice;
 use mykeeper_domain::verification::{LookedAtCopy, Verification};
+use mykeeper_domain::{BackupId, JobName};
 use mykeeper_tools::ToolError;
 use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, prove_set};
 use std::borrow::Borrow;
@@ -274,7 +274,11 @@ impl SetHere {
     ) -> Result<Outcome, Hindrance> {
         let proof = self.prove_in(context, &self.dir, asserts).await?;
         if !proof.copy_differs {
-            return Ok(Outcome { proof, looked: None });
+            return Ok(Outcome {
+                proof,
+                looked: None,
+                job: self.backup.job.clone(),
+            });
         }
         let files = context.environment.catalog.files(self.backup.id).await?.len() as u64;
         let manifest = u64::from(self.backup.manifest_blake3.is_some());
@@ -314,6 +318,7 @@ impl SetHere {
         Ok(Outcome {
             proof,
             looked: Some(looked),
+            job: self.backup.job.clone(),
         })
     }
 
@@ -374,11 +379,13 @@ impl SetHere {
 struct Outcome {
     proof: Proof,
     looked: Option<Looked>,
+    /// What made the set.
+    job: Option<JobName>,
 }
 
 /// A run that has found a copy which is not as it was written has failed, whatever its set has come to.
 fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> JobResult {
-    let Outcome { proof, looked } = outcome;
+    let Outcome { proof, looked, job } = outcome;
     let id = proof.bk_id;
     let slow = too_long(proof, task.max_restore_time);
     let damage = looked.as_ref().map(|looked| {
@@ -406,7 +413,17 @@ fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> Jo
         (false, damage) => {
             let damage = damage.map_or_else(String::new, |damage| format!("; {damage}"));
             let summary = context.tell_first(&proof.faults());
-            format!("set {id} did not come back as it was: {summary}{damage}")
+            let differs = proof
+                .databases
+                .iter()
+                .any(|database| !database.differences.is_empty());
+            let next = match job {
+                Some(job) if differs => {
+                    format!("; keep the sets before it, and make another: mykeeper run {job}")
+                }
+                _ => String::new(),
+            };
+            format!("set {id} did not come back as it was: {summary}{damage}{next}")
         }
     };
     Err(JobError::fatal(reason).about(id))

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
 use crate::text;
+use crate::validation::change;
 use crate::verify::{Stage, flip};
 use mykeeper_e2e::*;
 use std::process::Command;
@@ -105,6 +106,23 @@ fn a_set_fails_for_its_files_only_where_every_copy_differs_and_is_tried_again_wh
     let whole = std::fs::read(own.join(DATA)).unwrap();
     flip(&vault.join(DATA));
     std::fs::remove_file(own.join(DATA)).unwrap();
+    // Where another node has one that is whole, the set is not to blame.
+    let catalog = stage.workspace.catalog();
+    change(
+        &catalog,
+        &format!(
+            "INSERT INTO mk_verification (bk_id, node, state, looked_ms, copies_json) VALUES ('{}', 'other', 'as-written', \
+             1767225600000, '[{{\"path\":\"/there\",\"files\":1,\"bytes\":1,\"differences\":[]}}]')",
+            stage.sets[0]
+        ),
+    );
+    stage
+        .workspace
+        .mykeeper(&["validate", "--bk-id", &stage.sets[0]])
+        .assert_code(1)
+        .assert_says("on other it was as written in /there at 2026-01-01 00:00 UTC");
+    assert_eq!(stage.status(0), "N/A");
+    change(&catalog, "DELETE FROM mk_verification WHERE node = 'other'");
     let run = stage.run("prove");
     run.assert_code(1)
         .assert_says("no copy of it here is as it was written")

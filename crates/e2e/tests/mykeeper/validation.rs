@@ -220,7 +220,7 @@ fn an_assertion_fails_the_set_only_where_it_can_be_run() {
 }
 
 /// Changes the embedded catalog, beside the binary.
-fn change(catalog: &CatalogView<'_>, statement: &str) {
+pub(crate) fn change(catalog: &CatalogView<'_>, statement: &str) {
     let path = match catalog {
         CatalogView::Sqlite(path) => Some(path),
         CatalogView::MariaDb(..) => None,

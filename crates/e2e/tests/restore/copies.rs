@@ -39,7 +39,14 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
     assert!(copied.unwrap().success());
     let copy = elsewhere.join(&stage.bk_id);
     let root = stage.workspace.at("elsewhere").display().to_string();
-    let add = ["--bk-server", "192.0.2.7", "--remote-server", "b1", "--tag", "shop"];
+    let add = [
+        "--bk-server",
+        "192.0.2.7",
+        "--remote-server",
+        "b1",
+        "--tag",
+        "shop",
+    ];
     let add = [&["paths", "add", "--real-path", &root][..], &add].concat();
     stage.workspace.mykeeper(&add).assert_code(0);
     flip(&copy.join(DATA));
@@ -93,7 +100,12 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
     stage.restore(&["--overwrite"]).assert_code(3);
     for folder in [brought.as_path(), brought.parent().unwrap()] {
         stage
-            .restore(&["--overwrite", "--dry-run", "--from", &folder.display().to_string()])
+            .restore(&[
+                "--overwrite",
+                "--dry-run",
+                "--from",
+                &folder.display().to_string(),
+            ])
             .assert_code(0)
             .assert_says(&brought.display().to_string());
     }

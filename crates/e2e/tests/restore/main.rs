@@ -4,6 +4,7 @@
 
 mod copies;
 mod parts;
+mod rights;
 
 use mykeeper_e2e::*;
 use rustix::process::Signal;
@@ -114,6 +115,17 @@ impl Stage {
             fingerprint(&self.target, databases),
             fingerprint(&self.source, databases)
         );
+    }
+
+    /// Does as an administrator what a refusal says is to be done.
+    fn grant_as_told(&self, refused: &Finished) {
+        let said = refused.said();
+        let lines = said
+            .lines()
+            .filter(|line| line.contains("have an administrator run"));
+        for line in lines {
+            self.target.sql(line.rsplit(": ").next().unwrap());
+        }
     }
 
     fn nothing_is_left(&self) {
@@ -377,18 +389,30 @@ fn what_does_not_come_back_as_it_was_is_told() {
     assert_eq!(stage.target.value("SELECT odd.g()"), "a\\");
     assert_eq!(stage.target.value("SHOW EVENTS FROM odd"), "odd");
 
-    // A trigger that the account may not make: all else comes, and the run fails.
+    // What the account may not is said before anything is dropped.
     stage
         .target
         .sql("DROP USER restorer@localhost, restorer@'127.0.0.1', restorer@'%'");
     stage
         .target
         .account("restorer", &stage.secret, "ALL PRIVILEGES ON odd.*");
+    stage.target.sql("DELETE FROM odd.t WHERE id = 1");
+    let refused = stage.restore(&["--overwrite"]);
+    refused
+        .assert_code(2)
+        .assert_says("may not define in the name of others")
+        .assert_says("nothing was written");
+    assert_eq!(stage.target.value("SELECT COUNT(*) FROM odd.t"), "1");
+    stage.grant_as_told(&refused);
+    // A view on what the account may not read: all else comes, and the run fails.
+    stage
+        .target
+        .sql("CREATE DATABASE crm; CREATE TABLE crm.people (id INT)");
     let failed = stage.restore(&["--overwrite"]);
     failed
         .assert_code(1)
         .assert_says("but not as it was")
-        .assert_says("view z");
+        .assert_says("view people");
     assert_eq!(stage.target.value("SELECT COUNT(*) FROM odd.t"), "2");
 }
 

@@ -107,7 +107,7 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
     let tables = ["--table", "shop.orders", "--table", "shop.eu.order lines.2017"];
     let dry = stage.restore(&[&tables[..], &["--dry-run"]].concat());
     dry.assert_code(4)
-        .assert_says("gets orders")
+        .assert_says("will get orders")
         .assert_says("created with order lines.2017 alone")
         .assert_says("table orders refers by foreign key to what is not restored with it: customers");
     assert_eq!(stage.target.value("SHOW TABLES FROM shop"), "mine");

@@ -20,6 +20,7 @@ pub(crate) use definitions::{
 pub(crate) use holders::InTheWay;
 pub use inventory::Found;
 pub use missing::{MissingGroup, group_missing, sees_every_database};
+pub(crate) use privileges::{DatabaseNeed, RestoreNeed, missing_for_restore};
 pub use privileges::{Flavor, MissingPrivilege, PrivilegeNeed, ServerVersion, missing_privileges};
 pub(crate) use sessions::{Session, Standing};
 pub use statements::Verdict;
@@ -139,9 +140,7 @@ impl Probe {
     pub(crate) async fn binary_log(&mut self) -> Result<BinaryLog, ToolError> {
         const SQL: &str =
             "SELECT CONCAT(@@GLOBAL.port, ''), CONCAT(COALESCE(@@GLOBAL.log_bin_basename, ''), '')";
-        let rows = self
-            .raw("ask where the binary log lies", SQL.to_owned())
-            .await?;
+        let rows = self.raw("ask where the binary log lies", SQL.to_owned()).await?;
         let told = |column| rows.first().map(|row| text(row, column)).unwrap_or_default();
         let folder = Path::new(&told(1)).parent().map(Path::to_owned);
         Ok(BinaryLog {

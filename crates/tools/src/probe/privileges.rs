@@ -5,9 +5,11 @@
 //! and exits 0; without TRIGGER or SHOW VIEW and the like objects are not to be seen at all.
 
 mod grants;
+mod restore;
 
 pub(super) use grants::without_digest;
 use grants::{Grant, Grants, account_of};
+pub(crate) use restore::{DatabaseNeed, RestoreNeed, missing_for_restore};
 
 /// Whose server it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -176,8 +176,10 @@ async fn look_at_events(request: &RestoreRequest<'_>, read: &mut ReadBack) -> Re
     probe.close().await;
     let mut now = now?;
     for database in &names {
-        let (Some(read), Some(now)) = (read.databases.get_mut(database), now.remove(scope.there(database)))
-        else {
+        let (Some(read), Some(now)) = (
+            read.databases.get_mut(database),
+            now.remove(scope.there(database)),
+        ) else {
             continue;
         };
         read.found.events = now.events;

@@ -183,7 +183,10 @@ impl<'a> Load<'a> {
         match (refusal, names.get(count)) {
             (None, None) => Ok(()),
             (refusal, name) => Err(self.refused(
-                &format!("make database {}", name.map_or("", |name| name)),
+                &format!(
+                    "make database {}",
+                    name.map_or("", |name| self.request.scope.there(name))
+                ),
                 refusal,
             )),
         }

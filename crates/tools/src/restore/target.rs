@@ -1,9 +1,11 @@
 //! The server that a set is put into, before anything is written there.
 
+use super::scope::Scope;
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
+use crate::probe::{DatabaseNeed, RestoreNeed, missing_for_restore};
 use crate::probe::{Probe, text};
-use mykeeper_domain::inventory::DatabaseInventory;
+use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::server::Endpoint;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -34,6 +36,10 @@ pub struct Target {
     pub data_dir: DataDir,
     /// Whether it can encrypt connections.
     pub(super) can_encrypt: bool,
+    /// `SHOW GRANTS` of the account; empty where it cannot be asked.
+    grants: Vec<String>,
+    /// Whether it takes functions and triggers of an account that is no administrator's only.
+    distrusts: bool,
 }
 
 /// The folder of a server's data, as seen from this machine.
@@ -52,6 +58,34 @@ impl Default for DataDir {
 }
 
 impl Target {
+    /// Why its account cannot write what is wanted of a set, as far as grants and the set's inventory tell; each with what an
+    /// administrator may run.
+    pub fn missing_rights(&self, scope: &Scope, held: &Inventory, overwrite: bool) -> Vec<String> {
+        let mut need = RestoreNeed::default();
+        let mut makes_code = false;
+        let mut defines = false;
+        for database in &scope.databases {
+            let there = scope.there(database);
+            let part = held.databases.get(database).cloned().unwrap_or_default();
+            makes_code |= !part.functions.is_empty() || !part.triggers.is_empty();
+            let one = DatabaseNeed {
+                name: there.to_owned(),
+                drops: overwrite && self.existing.contains_key(there),
+                views: !part.views.is_empty(),
+                triggers: !part.triggers.is_empty(),
+                routines: !part.procedures.is_empty() || !part.functions.is_empty(),
+                events: !part.events.is_empty(),
+            };
+            defines |= one.views || one.triggers || one.routines || one.events;
+            need.databases.push(one);
+        }
+        if defines {
+            need.definers = held.definers.keys().cloned().collect();
+        }
+        need.distrusted = makes_code && self.distrusts;
+        missing_for_restore(&self.grants, &need, &self.version)
+    }
+
     /// A MariaDB rather than a MySQL.
     pub(super) fn is_mariadb(&self) -> bool {
         self.version.to_ascii_lowercase().contains("mariadb")
@@ -151,6 +185,14 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
         }
     }
     let existing = probe.inventory(wanted).await?.databases;
+    let grants = probe.grants().await.unwrap_or_default();
+    let asked = probe
+        .raw(
+            "ask whose functions the binary log trusts",
+            "SELECT CONCAT(@@GLOBAL.log_bin AND NOT @@GLOBAL.log_bin_trust_function_creators, '')".to_owned(),
+        )
+        .await;
+    let distrusts = asked.is_ok_and(|rows| rows.first().is_some_and(|row| text(row, 0) == "1"));
     Ok(Target {
         version,
         ignores_case,
@@ -158,6 +200,8 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
         other_spellings,
         data_dir: data_dir(probe, endpoint).await,
         can_encrypt,
+        grants,
+        distrusts,
     })
 }
 

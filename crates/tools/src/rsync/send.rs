@@ -121,7 +121,7 @@ async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutc
         env.log.line(
             "mykeeper",
             &format!(
-                "sent again, as they differ at the destination: {}{more}",
+                "sending again what differs at the destination: {}{more}",
                 named.join(", ")
             ),
         );

@@ -206,6 +206,15 @@ pub(super) fn refusals(
         .and_then(|evidence| mismatch(target, (scope, evidence), task))
         .into_iter()
         .collect();
+    let held = evidence.map_or_else(Default::default, |evidence| {
+        scope.part_of_all(&evidence.inventory)
+    });
+    let missing = target.missing_rights(scope, &held, task.overwrite);
+    refusals.extend(
+        missing
+            .into_iter()
+            .map(|missing| format!("server {into}: {missing}")),
+    );
     for (wanted, other) in &target.other_spellings {
         refusals.push(format!(
             "server {into} takes {wanted} for its database {other}, as it does not tell small letters from capitals"

@@ -16,6 +16,8 @@ pub enum Fate {
     Replaced,
     /// It is there and stays, but for the tables that are written.
     Added,
+    /// It is there, or tables of it are, and nothing is written: that takes `--overwrite`.
+    Refused,
 }
 
 /// One database that is to be written.

@@ -92,6 +92,14 @@ impl<'a> Sending<'a> {
             .await
     }
 
+    /// What to do about a damaged original; for people.
+    fn original_mended(&self) -> String {
+        format!(
+            "\"mykeeper verify --bk-id {}\" names every file and what mends it",
+            self.backup.id
+        )
+    }
+
     async fn send_once(&self, context: &RunContext, info: &RsyncInfo, number: u32) -> Result<(), JobError> {
         let _permit = self.permit(context).await?;
         let transfer = self.begin(context, TransferPurpose::Send, number).await?;
@@ -101,7 +109,7 @@ impl<'a> Sending<'a> {
         let (result, sent_bytes) = match send_set(request, &context.tools()).await {
             Ok(Delivery::Arrived(outcome)) => (Ok(()), Some(outcome.sent_bytes)),
             Ok(Delivery::OriginalDamaged(problem)) => {
-                let error = JobError::fatal(problem);
+                let error = JobError::fatal(format!("{problem}; {}", self.original_mended()));
                 // What has arrived before, here or elsewhere, is still there: the row must not cost the set that.
                 let state = if self.backup.is_transferred() {
                     RunState::Skipped
@@ -145,9 +153,10 @@ impl<'a> Sending<'a> {
             Ok(Comparison::OriginalDamaged(problem)) => Err(JobError {
                 state: RunState::Warned,
                 ..JobError::fatal(format!(
-                    "the copy of set {} at {} was left alone: {problem}",
+                    "the copy of set {} at {} was left alone: {problem}; {}",
                     self.backup.id,
-                    self.target()
+                    self.target(),
+                    self.original_mended()
                 ))
             }),
             Err(error) => {
