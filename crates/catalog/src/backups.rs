@@ -11,16 +11,16 @@ use crate::{BackupFilter, SetState, verifications};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::damage::Damage;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use row::consistency_word;
 pub(crate) use row::{BackupRow, columns, into_list};
 use sqlx::QueryBuilder;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Rows that are looked at where SQL does not narrow them to the end.
-const MOST_NARROWED: u32 = 10_000;
+const MOST_NARROWED: i64 = 10_000;
 /// What each statement of half a megabyte adds to the time that writing a set may take.
 const LIMIT_PER_BATCH: Duration = Duration::from_secs(5);
 
@@ -198,74 +198,116 @@ macro_rules! started_since {
     };
 }
 
-pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = reading!(store, "list sets", |conn| {
-        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_backup b WHERE 1 = 1"));
+/// Adds the conditions of a filter but that on what is deleted.
+macro_rules! narrowed {
+    ($query:ident, $filter:ident, $zone:expr) => {
         // The seed's columns take large letters for small ones and ignore spaces at the end; a filter does not.
-        if let Some(tag) = &filter.tag {
-            query.push(" AND b.tag = ").push_bind(tag.as_str());
-            query
+        if let Some(tag) = &$filter.tag {
+            $query.push(" AND b.tag = ").push_bind(tag.as_str());
+            $query
                 .push(" AND HEX(b.tag) = HEX(")
                 .push_bind(tag.as_str())
                 .push(")");
         }
-        if let Some(server) = &filter.server {
-            query.push(" AND b.bk_server = ").push_bind(server.as_str());
-            query
+        if let Some(server) = &$filter.server {
+            $query.push(" AND b.bk_server = ").push_bind(server.as_str());
+            $query
                 .push(" AND HEX(b.bk_server) = HEX(")
                 .push_bind(server.as_str())
                 .push(")");
         }
-        if let Some(node) = &filter.node {
-            query.push(" AND b.node = ").push_bind(node.as_str());
+        if let Some(node) = &$filter.node {
+            $query.push(" AND b.node = ").push_bind(node.as_str());
         }
-        if let Some(since) = filter.since {
-            started_since!(query, since, store.zone);
+        if let Some(job) = &$filter.job {
+            $query.push(" AND b.job = ").push_bind(job.as_str());
         }
-        if let Some(state) = filter.state {
-            query.push(match state {
-                SetState::Complete => " AND b.is_complete LIKE '%Y%' AND b.is_complete NOT LIKE '%N%'",
-                SetState::Incomplete => {
-                    " AND (b.is_complete IS NULL OR b.is_complete NOT LIKE '%Y%' OR b.is_complete LIKE '%N%')"
-                }
-                SetState::Transferred => " AND b.transfer_complete LIKE '%Y'",
-                SetState::Validated => " AND b.validate_status = 'passed'",
-                SetState::Proven => {
-                    " AND b.validate_status = 'passed' \
-                     AND EXISTS (SELECT 1 FROM mk_proof p WHERE p.bk_id = b.bk_id AND p.passed = 1)"
-                }
-                SetState::Failed => " AND b.validate_status = 'failed'",
-                // Narrowed below: whether another copy is intact is one rule, and not SQL's.
-                SetState::Damaged => {
-                    " AND b.is_deleted = 'N' \
-                     AND EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs')"
-                }
-                SetState::Unproven => {
-                    " AND (b.validate_status IS NULL OR b.validate_status <> 'passed') AND b.is_deleted <> 'Y'"
-                }
-                SetState::Deleted => " AND b.is_deleted = 'Y'",
-            });
+        if let Some(prefix) = &$filter.id_prefix {
+            // Nothing in it is a wildcard: it is the beginning of a UUID.
+            $query.push(" AND b.bk_id LIKE ").push_bind(format!("{prefix}%"));
         }
+        if let Some(since) = $filter.since {
+            started_since!($query, since, $zone);
+        }
+        if let Some(state) = $filter.state {
+            $query.push(condition(state));
+        }
+    };
+}
+
+fn condition(state: SetState) -> &'static str {
+    match state {
+        SetState::Complete => " AND b.is_complete LIKE '%Y%' AND b.is_complete NOT LIKE '%N%'",
+        SetState::Incomplete => {
+            " AND (b.is_complete IS NULL OR b.is_complete NOT LIKE '%Y%' OR b.is_complete LIKE '%N%')"
+        }
+        SetState::Transferred => " AND b.transfer_complete LIKE '%Y'",
+        SetState::Validated => " AND b.validate_status = 'passed'",
+        SetState::Proven => {
+            " AND b.validate_status = 'passed' \
+             AND EXISTS (SELECT 1 FROM mk_proof p WHERE p.bk_id = b.bk_id AND p.passed = 1)"
+        }
+        SetState::Failed => " AND b.validate_status = 'failed'",
+        SetState::Damaged => {
+            " AND b.is_deleted = 'N' \
+             AND EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs')"
+        }
+        SetState::Unproven => {
+            " AND (b.validate_status IS NULL OR b.validate_status <> 'passed') AND b.is_deleted <> 'Y'"
+        }
+        SetState::Deleted => " AND b.is_deleted = 'Y'",
+    }
+}
+
+/// The sets that count for nothing, where a state asks about them: whether another copy is intact is one rule, and not
+/// SQL's.
+async fn damaged(store: &Store, state: Option<SetState>) -> Result<HashSet<BackupId>, CatalogError> {
+    if !matches!(
+        state,
+        Some(SetState::Damaged | SetState::Validated | SetState::Proven)
+    ) {
+        return Ok(HashSet::new());
+    }
+    let damages = verifications::damages(store).await?.into_iter();
+    Ok(damages
+        .filter(|(_, damage)| damage.is_of_every_copy())
+        .map(|(id, _)| id)
+        .collect())
+}
+
+pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
+    let damaged = damaged(store, filter.state).await?;
+    let wants_damaged = filter.state == Some(SetState::Damaged);
+    let limit = match wants_damaged {
+        true => MOST_NARROWED,
+        false => i64::from(filter.limit) + signed(damaged.len() as u64),
+    };
+    let rows: Vec<BackupRow> = reading!(store, "list sets", |conn| {
+        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_backup b WHERE 1 = 1"));
+        narrowed!(query, filter, store.zone);
         if filter.present_only {
             query.push(" AND b.is_deleted = 'N'");
         }
         query
             .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
-            .push_bind(i64::from(match filter.state {
-                Some(SetState::Damaged) => MOST_NARROWED,
-                _ => filter.limit,
-            }));
+            .push_bind(limit);
         query.build_query_as().fetch_all(&mut *conn).await?
     })?;
     let mut backups = into_list(rows, store.zone);
-    if filter.state == Some(SetState::Damaged) {
-        let damages = verifications::damages(store).await?;
-        backups.retain(|backup| damages.get(&backup.id).is_some_and(Damage::is_of_every_copy));
-        backups.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
-    }
+    backups.retain(|backup| damaged.contains(&backup.id) == wants_damaged);
     // Within the hour that the wall clock shows twice.
     backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
+    backups.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
     Ok(backups)
+}
+
+pub(crate) async fn count_deleted(store: &Store, filter: &BackupFilter) -> Result<u64, CatalogError> {
+    let count: i64 = reading!(store, "count deleted sets", |conn| {
+        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM user_backup b WHERE b.is_deleted = 'Y'");
+        narrowed!(query, filter, store.zone);
+        query.build_query_scalar().fetch_one(&mut *conn).await?
+    })?;
+    Ok(u64::try_from(count).unwrap_or(0))
 }
 
 pub(crate) async fn candidates(

@@ -50,8 +50,7 @@ pub(crate) async fn know(
     let JobDefinition {
         job, kind, schedule, ..
     } = definition;
-    let choice = definition.choice.as_ref();
-    let choice = choice.map(|choice| to_json(ACTION, choice)).transpose()?;
+    let choice = choice_of(ACTION, definition)?;
     writing!(store, ACTION, |tx| {
         let known: Option<JobRow> = sqlx::query_as(
             "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job WHERE node = ? AND job = ?",
@@ -200,31 +199,54 @@ pub(crate) async fn known(store: &Store, node: &NodeName) -> Result<Vec<JobRecor
     rows.into_iter().map(|row| row.into_record(node)).collect()
 }
 
-/// One job, unless it is forgotten.
-pub(crate) async fn known_one(
+#[derive(FromRow)]
+struct DefinedRow {
+    #[sqlx(flatten)]
+    row: JobRow,
+    task_json: Option<String>,
+}
+
+/// One job, unless it is forgotten, or was defined to choose otherwise when it was last noted.
+pub(crate) async fn known_as(
     store: &Store,
     node: &NodeName,
-    job: &JobName,
+    definition: &JobDefinition,
 ) -> Result<Option<JobRecord>, CatalogError> {
-    let row: Option<JobRow> = reading!(store, "read a known job", |conn| {
+    const ACTION: &str = "read a known job";
+    let choice = choice_of(ACTION, definition)?;
+    let row: Option<DefinedRow> = reading!(store, ACTION, |conn| {
         sqlx::query_as(
-            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job \
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule, task_json FROM mk_job \
              WHERE node = ? AND job = ? AND forgotten_ms IS NULL AND since_ms IS NOT NULL",
         )
         .bind(node.as_str())
-        .bind(job.as_str())
+        .bind(definition.job.as_str())
         .fetch_optional(&mut *conn)
         .await?
     })?;
-    row.map(|row| row.into_record(node)).transpose()
+    row.filter(|known| known.task_json == choice)
+        .map(|known| known.row.into_record(node))
+        .transpose()
+}
+
+fn choice_of(action: &'static str, definition: &JobDefinition) -> Result<Option<String>, CatalogError> {
+    let choice = definition.choice.as_ref();
+    choice.map(|choice| to_json(action, choice)).transpose()
 }
 
 /// Takes over what another catalog knows of a job at `now`; a slot that was decided here meanwhile stays decided,
 /// unless a clock that was ahead did it.
-pub(crate) async fn adopt(store: &Store, record: &JobRecord, now: DateTime<Utc>) -> Result<(), CatalogError> {
-    writing!(store, "copy a job", |tx| {
-        let known: Option<JobRow> = sqlx::query_as(
-            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule FROM mk_job WHERE node = ? AND job = ?",
+pub(crate) async fn adopt(
+    store: &Store,
+    (record, definition): (&JobRecord, &JobDefinition),
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    const ACTION: &str = "copy a job";
+    let choice = choice_of(ACTION, definition)?;
+    writing!(store, ACTION, |tx| {
+        let known: Option<DefinedRow> = sqlx::query_as(
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule, task_json FROM mk_job \
+             WHERE node = ? AND job = ?",
         )
         .bind(record.node.as_str())
         .bind(record.job.as_str())
@@ -234,10 +256,11 @@ pub(crate) async fn adopt(store: &Store, record: &JobRecord, now: DateTime<Utc>)
         let last = record.last_slot_at.map(ms).max(
             known
                 .as_ref()
-                .and_then(|row| row.last_slot_ms.filter(|last| *last <= ms(now))),
+                .and_then(|known| known.row.last_slot_ms.filter(|last| *last <= ms(now))),
         );
-        let is_same = known.as_ref().is_some_and(|row| {
-            row.forgotten_ms.is_none()
+        let is_same = known.as_ref().is_some_and(|DefinedRow { row, task_json }| {
+            *task_json == choice
+                && row.forgotten_ms.is_none()
                 && row.since_ms == Some(since)
                 && row.last_slot_ms == last
                 && row.kind == record.kind.as_str()
@@ -245,16 +268,18 @@ pub(crate) async fn adopt(store: &Store, record: &JobRecord, now: DateTime<Utc>)
         });
         if !is_same {
             let statement = if known.is_some() {
-                "UPDATE mk_job SET kind = ?, since_ms = ?, last_slot_ms = ?, schedule = ?, forgotten_ms = NULL \
-                 WHERE node = ? AND job = ?"
+                "UPDATE mk_job SET kind = ?, since_ms = ?, last_slot_ms = ?, schedule = ?, task_json = ?, \
+                 forgotten_ms = NULL WHERE node = ? AND job = ?"
             } else {
-                "INSERT INTO mk_job (kind, since_ms, last_slot_ms, schedule, node, job) VALUES (?, ?, ?, ?, ?, ?)"
+                "INSERT INTO mk_job (kind, since_ms, last_slot_ms, schedule, task_json, node, job) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)"
             };
             sqlx::query(statement)
                 .bind(record.kind.as_str())
                 .bind(since)
                 .bind(last)
                 .bind(record.schedule.as_str())
+                .bind(choice.as_deref())
                 .bind(record.node.as_str())
                 .bind(record.job.as_str())
                 .execute(&mut *tx)

@@ -5,6 +5,7 @@ mod backups;
 mod contents;
 mod db;
 mod error;
+mod filter;
 mod jobs;
 mod journal;
 mod leases;
@@ -23,6 +24,7 @@ mod verifications;
 mod zone;
 
 pub use error::CatalogError;
+pub use filter::{BackupFilter, RunFilter, SetState, VerificationScope};
 pub use journal::{journal_backlog, open_copy, open_journaled};
 pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
 
@@ -36,7 +38,7 @@ use mykeeper_domain::job::JobKind;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
-use mykeeper_domain::run::{Attempt, Run, RunEnd, RunState};
+use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::selection::Choice;
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
@@ -60,85 +62,6 @@ pub struct DecidedSlot {
     pub slot_at: DateTime<Utc>,
     /// Every slot after this instant is decided by the same row.
     pub covers_after: Option<DateTime<Utc>>,
-}
-
-/// Which runs to list. Newest first.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    /// Of this job.
-    pub job: Option<JobName>,
-    /// Of this node.
-    pub node: Option<NodeName>,
-    /// Of this kind.
-    pub kind: Option<JobKind>,
-    /// In one of these states; empty: any.
-    pub states: Vec<RunState>,
-    /// Requested at or after.
-    pub since: Option<DateTime<Utc>>,
-    /// Doing this one again.
-    pub retry_of: Option<RunId>,
-    /// At most so many; 0 is none.
-    pub limit: u32,
-}
-
-/// What a set can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetState {
-    /// Every part of it is there.
-    Complete,
-    /// Some part of it is not.
-    Incomplete,
-    /// Its last transfer succeeded.
-    Transferred,
-    /// Proven restorable, by whomever.
-    Validated,
-    /// The same, with a proof of ours that says so: pybackup calls a set passed whose loader exited with 0.
-    Proven,
-    /// Its proof failed.
-    Failed,
-    /// Not deleted, and every copy that anyone has looked at differs from what was written.
-    Damaged,
-    /// Not proven, and not deleted.
-    Unproven,
-    /// Marked as deleted.
-    Deleted,
-}
-
-/// Which sets to list. Newest first.
-#[derive(Clone, Debug, Default)]
-pub struct BackupFilter {
-    /// With this tag.
-    pub tag: Option<String>,
-    /// With this `bk_server`.
-    pub server: Option<String>,
-    /// Made by this node.
-    pub node: Option<NodeName>,
-    /// Started at or after.
-    pub since: Option<DateTime<Utc>>,
-    /// Only sets that are not marked deleted; those whose removal has begun are among them.
-    pub present_only: bool,
-    /// Only sets in this state.
-    pub state: Option<SetState>,
-    /// At most so many; 0 is none.
-    pub limit: u32,
-}
-
-/// Which sets a node reads again: complete ones, not deleted, that it made, or that pybackup did, or whose copies may
-/// lie on it.
-#[derive(Clone, Debug)]
-pub struct VerificationScope {
-    /// The node.
-    pub node: NodeName,
-    /// Copies of sets with one of these tags lie on it.
-    pub tags_here: Vec<String>,
-    /// These destinations lie on it.
-    pub destinations: Vec<DestinationName>,
-    /// With one of these tags alone; empty: any.
-    pub tags: Vec<String>,
-    /// Started at or after, or a few hours before.
-    pub since: Option<DateTime<Utc>>,
-    /// Whose last look ended before this instant, or that were never looked at.
-    pub before: DateTime<Utc>,
 }
 
 /// One row of `user_backup_path`: where the sets of a server lie on a backup host.
@@ -178,10 +101,23 @@ pub struct RestoreTime {
     pub load: std::time::Duration,
     /// Decompressed.
     pub bytes_loaded: u64,
+    /// What it holds, as `backuped_db` has it.
+    pub databases: String,
     /// When the set was started.
     pub set_started_at: DateTime<Utc>,
     /// When the proof ended.
     pub proven_at: DateTime<Utc>,
+}
+
+/// A proof as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedProof {
+    /// As its columns and those of its databases have it.
+    pub proof: Proof,
+    /// The verdict as its own column has it.
+    pub passed: bool,
+    /// The text that its digest is of (see `mykeeper_domain::proof::document`), where it has one.
+    pub document: Option<String>,
 }
 
 /// A job as this node knows it; keeps slots from being missed silently.
@@ -377,6 +313,8 @@ pub trait Catalog: Send + Sync {
     }
     /// Several sets.
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError>;
+    /// How many sets that a filter finds are marked deleted, whatever its `present_only` and `limit` say.
+    async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError>;
     /// The files of a set, sorted by path.
     async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError>;
     /// The evidence of a set; `None` for one that pybackup made.
@@ -424,10 +362,16 @@ pub trait Catalog: Send + Sync {
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError>;
     /// The proofs of a set, newest first.
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError>;
-    /// The same, each with the text that its digest is of (see `mykeeper_domain::proof::document`), where it has one.
-    async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError>;
-    /// How long the sets with this tag took to come back: proofs that passed, the last recorded first, at most so many.
-    async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError>;
+    /// The same, each with its document.
+    async fn proof_documents(&self, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError>;
+    /// How long the sets of a job with this tag took to come back, `None` being those that no job of ours made: proofs
+    /// that passed, the last recorded first, at most so many.
+    async fn restore_times(
+        &self,
+        tag: &str,
+        job: Option<&JobName>,
+        limit: u32,
+    ) -> Result<Vec<RestoreTime>, CatalogError>;
     /// The links of the proofs with this tag that are numbered one less and one more.
     async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError>;
 
@@ -468,6 +412,10 @@ pub trait Catalog: Send + Sync {
     async fn forget_promise(&self, node: &NodeName, tag: &str) -> Result<(), CatalogError>;
     /// What has happened at or after `since` on any node, oldest first, at most so many.
     async fn events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError>;
+    /// The same, newest first.
+    async fn newest_events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError>;
+    /// Forgets what `node` noticed before that instant; gives how many events that were.
+    async fn prune_events(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError>;
 
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
     async fn acquire_lease(

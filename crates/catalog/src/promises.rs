@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use mykeeper_domain::NodeName;
 use mykeeper_domain::event::Event;
 use mykeeper_domain::promise::{Promise, PromiseState};
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
 #[derive(FromRow)]
 struct PromiseRow {
@@ -149,15 +149,45 @@ pub(crate) async fn events(
     since: DateTime<Utc>,
     limit: u32,
 ) -> Result<Vec<Event>, CatalogError> {
+    listed(store, "ORDER BY at_ms, id", (since, limit)).await
+}
+
+pub(crate) async fn newest_events(
+    store: &Store,
+    since: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<Event>, CatalogError> {
+    listed(store, "ORDER BY at_ms DESC, id", (since, limit)).await
+}
+
+async fn listed(
+    store: &Store,
+    order: &'static str,
+    (since, limit): (DateTime<Utc>, u32),
+) -> Result<Vec<Event>, CatalogError> {
     let rows: Vec<EventRow> = reading!(store, "list events", |conn| {
-        sqlx::query_as(
-            "SELECT id, at_ms, node, kind, subject, message, detail_json FROM mk_event WHERE at_ms >= ? \
-             ORDER BY at_ms, id LIMIT ?",
-        )
-        .bind(ms(since))
-        .bind(i64::from(limit))
-        .fetch_all(&mut *conn)
-        .await?
+        let mut query = QueryBuilder::new(
+            "SELECT id, at_ms, node, kind, subject, message, detail_json FROM mk_event WHERE at_ms >= ",
+        );
+        query.push_bind(ms(since));
+        query.push(" ").push(order).push(" LIMIT ");
+        query.push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(&mut *conn).await?
     })?;
     rows.into_iter().map(EventRow::into_event).collect()
+}
+
+pub(crate) async fn prune_events(
+    store: &Store,
+    node: &NodeName,
+    before: DateTime<Utc>,
+) -> Result<u64, CatalogError> {
+    writing!(store, "prune events", |tx| {
+        sqlx::query("DELETE FROM mk_event WHERE node = ? AND at_ms < ?")
+            .bind(node.as_str())
+            .bind(ms(before))
+            .execute(&mut *tx)
+            .await?
+            .rows_affected()
+    })
 }

@@ -19,14 +19,14 @@ macro_rules! try_again {
     };
 }
 
-use crate::RestoreTime;
 use crate::db::{Store, reading};
 use crate::error::CatalogError;
 use crate::row::{Place, signed};
-use mykeeper_domain::BackupId;
+use crate::{RecordedProof, RestoreTime};
 use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Link, Proof, ProvenSet};
+use mykeeper_domain::{BackupId, JobName};
 pub(crate) use record::record;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 use std::collections::HashMap;
 pub(crate) use try_again;
 
@@ -54,6 +54,8 @@ struct ProofRow {
     chain_number: Option<i64>,
     previous_digest: Option<String>,
     digest: Option<String>,
+    chain_id: Option<String>,
+    passed: i64,
 }
 
 #[derive(FromRow)]
@@ -85,6 +87,7 @@ struct TimeRow {
     bytes_loaded: Option<i64>,
     set_started_ms: i64,
     finished_ms: i64,
+    backuped_db: Option<String>,
 }
 
 impl ProofRow {
@@ -101,6 +104,7 @@ impl ProofRow {
         let bytes = |column, bytes: Option<i64>| place.count(column, bytes.unwrap_or(0));
         let link = match (self.chain_number, self.digest) {
             (Some(number), Some(digest)) => Some(Link {
+                chain: self.chain_id,
                 number: place.count("chain_number", number)?,
                 previous: self.previous_digest,
                 digest,
@@ -172,10 +176,7 @@ impl DatabaseRow {
 }
 
 /// The proofs of a set, newest first, each with the text that its digest is of.
-pub(crate) async fn of_set(
-    store: &Store,
-    id: BackupId,
-) -> Result<Vec<(Proof, Option<String>)>, CatalogError> {
+pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError> {
     let (proofs, databases, documents): (Vec<ProofRow>, Vec<DatabaseRow>, Vec<DocumentRow>) = reading!(
         store,
         "list the proofs of a set",
@@ -183,7 +184,7 @@ pub(crate) async fn of_set(
             let proofs = sqlx::query_as(
             "SELECT id, bk_id, run_id, node, path, sandbox_version, loader_version, started_ms, finished_ms, \
              dumper_version, source_version, asserts_json, warnings_json, copy_differs, bytes_checked, bytes_loaded, \
-             load_ms, manifest_blake3, evidence_blake3, chain_number, previous_digest, digest \
+             load_ms, manifest_blake3, evidence_blake3, chain_number, previous_digest, digest, chain_id, passed \
              FROM mk_proof WHERE bk_id = ? ORDER BY finished_ms DESC, started_ms DESC, id",
         )
         .bind(id.to_string())
@@ -222,8 +223,12 @@ pub(crate) async fn of_set(
         .into_iter()
         .map(|row| {
             let databases = by_proof.remove(&row.id).unwrap_or_default();
-            let text = texts.remove(&row.id);
-            Ok((row.into_proof(databases, text.as_deref())?, text))
+            let document = texts.remove(&row.id);
+            Ok(RecordedProof {
+                passed: row.passed != 0,
+                proof: row.into_proof(databases, document.as_deref())?,
+                document,
+            })
         })
         .collect()
 }
@@ -232,18 +237,24 @@ pub(crate) async fn of_set(
 pub(crate) async fn restore_times(
     store: &Store,
     tag: &str,
+    job: Option<&JobName>,
     limit: u32,
 ) -> Result<Vec<RestoreTime>, CatalogError> {
     let rows: Vec<TimeRow> = reading!(store, "list how long sets took to come back", |conn| {
-        sqlx::query_as(
-            "SELECT bk_id, load_ms, bytes_loaded, set_started_ms, finished_ms FROM mk_proof \
-             WHERE chain = ? AND passed = 1 AND load_ms IS NOT NULL AND set_started_ms IS NOT NULL \
-             ORDER BY chain_number DESC LIMIT ?",
-        )
-        .bind(tag)
-        .bind(i64::from(limit))
-        .fetch_all(&mut *conn)
-        .await?
+        let mut query = QueryBuilder::new(
+            "SELECT p.bk_id, p.load_ms, p.bytes_loaded, p.set_started_ms, p.finished_ms, b.backuped_db \
+             FROM mk_proof p JOIN user_backup b ON b.bk_id = p.bk_id \
+             WHERE p.passed = 1 AND p.load_ms IS NOT NULL AND p.set_started_ms IS NOT NULL AND p.chain = ",
+        );
+        query.push_bind(tag);
+        match job {
+            Some(job) => query.push(" AND b.job = ").push_bind(job.as_str()),
+            None => query.push(" AND b.job IS NULL"),
+        };
+        query
+            .push(" ORDER BY p.chain_number DESC LIMIT ")
+            .push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(&mut *conn).await?
     })?;
     rows.into_iter()
         .map(|row| {
@@ -255,6 +266,7 @@ pub(crate) async fn restore_times(
                 bk_id: place.parse("bk_id", &row.bk_id)?,
                 load: std::time::Duration::from_millis(place.count("load_ms", row.load_ms)?),
                 bytes_loaded: place.count("bytes_loaded", row.bytes_loaded.unwrap_or(0))?,
+                databases: row.backuped_db.clone().unwrap_or_default(),
                 set_started_at: place.instant("set_started_ms", row.set_started_ms)?,
                 proven_at: place.instant("finished_ms", row.finished_ms)?,
             })
@@ -264,12 +276,12 @@ pub(crate) async fn restore_times(
 
 /// The links of a server's proofs numbered one less and one more than `number`.
 pub(crate) async fn neighbours(store: &Store, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError> {
-    let rows: Vec<(i64, Option<String>, String)> = reading!(
+    let rows: Vec<(Option<String>, i64, Option<String>, String)> = reading!(
         store,
         "list the neighbours of a proof",
         |conn| {
             sqlx::query_as(
-            "SELECT chain_number, previous_digest, digest FROM mk_proof WHERE chain = ? AND chain_number IN (?, ?) \
+            "SELECT chain_id, chain_number, previous_digest, digest FROM mk_proof WHERE chain = ? AND chain_number IN (?, ?) \
              AND digest IS NOT NULL ORDER BY chain_number",
         )
         .bind(tag)
@@ -284,8 +296,9 @@ pub(crate) async fn neighbours(store: &Store, tag: &str, number: u64) -> Result<
         id: tag,
     };
     rows.into_iter()
-        .map(|(number, previous, digest)| {
+        .map(|(chain, number, previous, digest)| {
             Ok(Link {
+                chain,
                 number: place.count("chain_number", number)?,
                 previous,
                 digest,

@@ -3,8 +3,9 @@
 use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
-    MigrationStatus, PromiseRecord, RestoreTime, RunFilter, Validator, VerificationScope, attempts, backups,
-    contents, jobs, leases, migrate, paths, promises, proofs, runs, slots, transfers, verifications,
+    MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator, VerificationScope,
+    attempts, backups, contents, jobs, leases, migrate, paths, promises, proofs, runs, slots, transfers,
+    verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -163,6 +164,10 @@ impl Catalog for Store {
         backups::list(self, filter).await
     }
 
+    async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError> {
+        backups::count_deleted(self, filter).await
+    }
+
     async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError> {
         contents::files(self, id).await
     }
@@ -225,15 +230,20 @@ impl Catalog for Store {
 
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
         let proofs = proofs::of_set(self, id).await?;
-        Ok(proofs.into_iter().map(|(proof, _)| proof).collect())
+        Ok(proofs.into_iter().map(|recorded| recorded.proof).collect())
     }
 
-    async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError> {
+    async fn proof_documents(&self, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError> {
         proofs::of_set(self, id).await
     }
 
-    async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError> {
-        proofs::restore_times(self, tag, limit).await
+    async fn restore_times(
+        &self,
+        tag: &str,
+        job: Option<&JobName>,
+        limit: u32,
+    ) -> Result<Vec<RestoreTime>, CatalogError> {
+        proofs::restore_times(self, tag, job, limit).await
     }
 
     async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError> {
@@ -289,6 +299,14 @@ impl Catalog for Store {
 
     async fn events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError> {
         promises::events(self, since, limit).await
+    }
+
+    async fn newest_events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError> {
+        promises::newest_events(self, since, limit).await
+    }
+
+    async fn prune_events(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
+        promises::prune_events(self, node, before).await
     }
 
     async fn acquire_lease(

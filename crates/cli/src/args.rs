@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Backups(BackupsArgs),
     /// One set with its files, databases, transfers and proofs.
     Show {
-        /// Its bk_id.
+        /// Its bk_id, the first characters of it, "newest", or "newest:NAME" of a server or a job.
         bk_id: String,
         /// Print every file, not the first ten.
         #[arg(long)]
@@ -73,7 +73,7 @@ pub(crate) enum Command {
         /// The set's own folder, or a folder with sets in it.
         #[arg(long, value_name = "DIR")]
         backup_dir: PathBuf,
-        /// The set's bk_id.
+        /// The set's bk_id, or what "mykeeper show" takes for one.
         #[arg(long, value_name = "ID")]
         bk_id: Option<String>,
         /// Which destination; not needed when there is only one.
@@ -82,13 +82,13 @@ pub(crate) enum Command {
     },
     /// Prove one set now: restore it into a throwaway server and compare.
     Validate {
-        /// The set's bk_id; default: the newest that waits for its proof.
+        /// The set's bk_id, or what "mykeeper show" takes for one; default: the newest that waits for its proof.
         #[arg(long, value_name = "ID")]
         bk_id: Option<String>,
     },
     /// Read every copy of a set that lies on this machine, and name each file that is not as it was written.
     Verify {
-        /// The set's bk_id; default: the newest complete one that lies here.
+        /// The set's bk_id, or what "mykeeper show" takes for one; default: the newest complete one that lies here.
         #[arg(long, value_name = "ID")]
         bk_id: Option<String>,
     },
@@ -153,6 +153,9 @@ pub(crate) struct RunsArgs {
     /// Instead: every slot that has passed and has no row, and why. Exit status 4 where there is one.
     #[arg(long, conflicts_with = "state")]
     pub(crate) missing: bool,
+    /// Instead: what has come of the promises of servers (proven_within), on every node.
+    #[arg(long, conflicts_with_all = ["state", "missing", "job"])]
+    pub(crate) events: bool,
     /// At most so many, the newest.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub(crate) limit: u32,
@@ -166,13 +169,16 @@ pub(crate) struct BackupsArgs {
     /// Only this server: its name in the configuration, or its address.
     #[arg(long)]
     pub(crate) server: Option<String>,
-    /// Only sets started since then: a time (2026-11-22) or a span (36h, 7d).
+    /// Only sets started since then: a time (2026-11-22, in this machine's zone) or a span (36h, 7d).
     #[arg(long)]
     pub(crate) since: Option<String>,
-    /// Only sets in this state: complete, incomplete, transferred, validated, failed, unproven (each with its reason),
-    /// deleted.
+    /// Only sets in this state: complete, incomplete, transferred, validated, failed, damaged (every copy that was
+    /// read differs), unproven (each with its reason), deleted.
     #[arg(long, value_name = "STATE")]
     pub(crate) state: Option<BackupState>,
+    /// Those that are marked deleted, too.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// At most so many, the newest.
     #[arg(long, default_value_t = 50, value_name = "N")]
     pub(crate) limit: u32,
@@ -185,6 +191,7 @@ pub(crate) enum BackupState {
     Transferred,
     Validated,
     Failed,
+    Damaged,
     Unproven,
     Deleted,
 }
@@ -215,7 +222,7 @@ pub(crate) struct MarkDeletedArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ProofArgs {
-    /// The set's bk_id.
+    /// The set's bk_id, or what "mykeeper show" takes for one.
     #[arg(required_unless_present = "verify")]
     pub(crate) bk_id: Option<String>,
     /// Every proof of the set, as a list, the newest first.
@@ -232,7 +239,7 @@ pub(crate) struct ProofArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArgs {
-    /// The set's bk_id.
+    /// The set's bk_id, or what "mykeeper show" takes for one.
     pub(crate) bk_id: String,
     /// The server, by its name in the configuration.
     #[arg(long, value_name = "SERVER")]

@@ -63,15 +63,29 @@ pub(crate) fn local(instant: DateTime<Utc>, zone: chrono_tz::Tz) -> String {
         .to_string()
 }
 
-/// `since`: a time, or a span back from now.
-pub(crate) fn parse_since(text: &str, now: DateTime<Utc>) -> anyhow::Result<DateTime<Utc>> {
+/// An instant in a sentence, which names the zone.
+pub(crate) fn when(instant: DateTime<Utc>, zone: chrono_tz::Tz) -> String {
+    format!("{} {zone}", local(instant, zone))
+}
+
+/// `since`: a time, a day of `zone`, or a span back from now.
+pub(crate) fn parse_since(
+    text: &str,
+    now: DateTime<Utc>,
+    zone: chrono_tz::Tz,
+) -> anyhow::Result<DateTime<Utc>> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.with_timezone(&Utc));
     }
     if let Ok(day) = text.parse::<chrono::NaiveDate>()
         && let Some(midnight) = day.and_hms_opt(0, 0, 0)
     {
-        return Ok(midnight.and_utc());
+        // A day that begins in a gap of the clock begins right after it.
+        let after = (0..=24).find_map(|quarters| {
+            let wall = midnight + chrono::TimeDelta::minutes(quarters * 15);
+            wall.and_local_timezone(zone).earliest()
+        });
+        return Ok(after.map_or_else(|| midnight.and_utc(), |begin| begin.with_timezone(&Utc)));
     }
     humantime::parse_duration(text)
         .ok()
@@ -85,13 +99,13 @@ pub(crate) fn parse_since(text: &str, now: DateTime<Utc>) -> anyhow::Result<Date
 }
 
 /// What waits for the catalog, for people.
-pub(crate) fn describe_backlog(backlog: &Backlog) -> String {
+pub(crate) fn describe_backlog(backlog: &Backlog, zone: chrono_tz::Tz) -> String {
     let mut parts = Vec::new();
     if let (count @ 1.., Some(since)) = (backlog.waiting, backlog.since) {
         parts.push(format!(
             "{} since {} for the catalog; the daemon, or the next run, writes them there when it is back",
             counted(count, "record waits", "records wait"),
-            since.format("%Y-%m-%d %H:%M:%S UTC")
+            when(since, zone)
         ));
     }
     if let (count @ 1.., Some(refusal)) = (backlog.refused, &backlog.refusal) {
@@ -111,4 +125,29 @@ pub(crate) fn describe_backlog(backlog: &Backlog) -> String {
         parts.push("no record waits for the catalog".to_owned());
     }
     parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_begins_at_midnight_of_the_zone() {
+        let now = DateTime::UNIX_EPOCH;
+        let since = |text: &str, zone| parse_since(text, now, zone).unwrap().to_rfc3339();
+        assert_eq!(
+            since("2026-11-22", chrono_tz::Asia::Shanghai),
+            "2026-11-21T16:00:00+00:00"
+        );
+        // Midnight is skipped there.
+        assert_eq!(
+            since("2026-09-06", chrono_tz::America::Santiago),
+            "2026-09-06T04:00:00+00:00"
+        );
+        assert_eq!(
+            since("2026-11-22T04:00:00Z", chrono_tz::Asia::Shanghai),
+            "2026-11-22T04:00:00+00:00"
+        );
+        assert!(parse_since("yesterdayish", now, chrono_tz::UTC).is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::commands::catalog::NO_TABLES_YET;
 use crate::failure::{Failure, Status};
-use crate::output::{describe_backlog, say};
+use crate::output::{describe_backlog, say, when};
 use anyhow::Context;
 use chrono_tz::Tz;
 use mykeeper_catalog::{
@@ -53,8 +53,8 @@ pub(crate) fn gather() -> Surroundings {
     }
 }
 
-/// The zone of this host's clock on the wall, which is that of pybackup's times: `$TZ`, else what the host is set to.
-/// UTC where neither tells.
+/// The zone of this host's clock on the wall, which is that of pybackup's times and of all times that people are shown:
+/// `$TZ`, else what the host is set to. UTC where neither tells.
 pub(crate) fn local_zone() -> Tz {
     let named = variable("TZ").and_then(|zone| zone.into_string().ok());
     let parse = |name: String| name.trim_start_matches(':').parse().ok();
@@ -212,7 +212,7 @@ pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<
             return Ok(Look {
                 catalog,
                 away: None,
-                waiting: (backlog.waiting > 0).then(|| describe_backlog(&backlog)),
+                waiting: (backlog.waiting > 0).then(|| describe_backlog(&backlog, local_zone())),
             });
         }
         Err(error) => error,
@@ -229,7 +229,7 @@ pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<
     let since = journal_backlog(&settings.state_dir)
         .await?
         .since
-        .map(|since| format!(" since {} or longer", since.format("%Y-%m-%d %H:%M:%S UTC")))
+        .map(|since| format!(" since {} or longer", when(since, local_zone())))
         .unwrap_or_default();
     Ok(Look {
         catalog,

@@ -30,3 +30,4 @@ pub mod unrecorded;
 pub use engine::{Engine, FinishedRun};
 pub use environment::Environment;
 pub use error::DaemonError;
+pub use missed::parse_definition;

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
-use crate::log_pruning::{PRUNED_EVERY, prune_logs};
+use crate::log_pruning::{PRUNED_EVERY, prune_events, prune_logs};
 use crate::promises;
 use crate::recovery::{SETTLED_EVERY, recover, settle};
 use crate::resume::retry_interrupted;
@@ -155,6 +155,9 @@ async fn prune_now_and_then(engine: Engine) {
             Ok(0) => {}
             Ok(logs) => tracing::info!("{} of runs removed", counted(logs, "old log", "old logs")),
             Err(error) => tracing::warn!(%error, "old logs are left"),
+        }
+        if let Err(error) = prune_events(engine.environment()).await {
+            tracing::debug!(%error, "old events are left until the catalog answers");
         }
         tokio::time::sleep(PRUNED_EVERY).await;
     }

@@ -2,6 +2,7 @@
 
 use crate::environment::Environment;
 use crate::error::DaemonError;
+use chrono::TimeDelta;
 use std::fs;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
@@ -33,6 +34,24 @@ pub async fn prune_logs(environment: &Environment) -> Result<usize, DaemonError>
         path: shelves,
         source,
     })
+}
+
+/// Forgets the events that this node noticed longer ago than `[logs] keep` says. Gives how many.
+///
+/// # Errors
+/// The catalog does not answer.
+pub(crate) async fn prune_events(environment: &Environment) -> Result<u64, DaemonError> {
+    let keep = environment.settings().logs.keep;
+    let before = keep
+        .and_then(|keep| TimeDelta::from_std(keep).ok())
+        .and_then(|keep| environment.clock.now().checked_sub_signed(keep));
+    match before {
+        None => Ok(0),
+        Some(before) => Ok(environment
+            .catalog
+            .prune_events(&environment.node, before)
+            .await?),
+    }
 }
 
 fn prune(shelves: &Path, before: SystemTime) -> Result<usize, Error> {

@@ -171,7 +171,7 @@ pub(crate) fn definition(job: &Job) -> JobDefinition {
 }
 
 /// The way back; `None` for what was cut, or written by another version.
-pub(crate) fn parse_definition(text: &str) -> Option<Schedule> {
+pub fn parse_definition(text: &str) -> Option<Schedule> {
     let (expression, zone) = text.rsplit_once(' ')?;
     Schedule::parse(expression, zone.parse().ok()?).ok()
 }

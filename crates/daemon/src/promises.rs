@@ -2,12 +2,14 @@
 
 use crate::environment::Environment;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
-use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::damage::Damage;
+use mykeeper_domain::JobName;
+use mykeeper_domain::backup::Deletion;
 use mykeeper_domain::humane;
-use mykeeper_domain::promise::{NewestProven, Promise, PromiseState, Standing};
+use mykeeper_domain::job::Task;
+use mykeeper_domain::promise::{JobProofs, NewestProven, Promise, PromiseState, Standing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,40 +40,65 @@ pub async fn standings(
         .into_iter()
         .map(|record| (record.tag, record.noted_at))
         .collect();
+    let known = catalog.known_jobs(&settings.node).await?;
     let mut standings = Vec::new();
     for promise in promises {
-        let newest = newest_proven(catalog, &promise.tag).await?;
-        standings.push(promise.judge(newest, noted.get(&promise.tag).copied(), now));
+        let mut proofs = Vec::new();
+        for job in jobs_of(settings, &promise) {
+            let known = known.iter().find(|record| Some(&record.job) == job);
+            proofs.push(JobProofs {
+                job: job.cloned(),
+                newest: newest_proven(catalog, &promise.tag, job).await?,
+                known_since: known.map(|record| record.since),
+            });
+        }
+        standings.push(promise.judge(&proofs, noted.get(&promise.tag).copied(), now));
     }
     Ok(standings)
 }
 
 /// One sentence about it, for people.
-pub fn describe(standing: &Standing) -> String {
-    standing.sentence(&humane(Duration::from_secs(standing.within_seconds)))
+pub fn describe(standing: &Standing, zone: Tz) -> String {
+    standing.sentence(&humane(Duration::from_secs(standing.within_seconds)), zone)
 }
 
-fn promised(settings: &Settings) -> impl Iterator<Item = Promise> {
+/// The promises of this node's servers.
+pub fn promised(settings: &Settings) -> impl Iterator<Item = Promise> {
     settings.servers.values().filter_map(|server| server.promise())
 }
 
-/// The newest proven set of a server that is there: one that is removed can give nothing back, and one that differs
-/// wherever it was last read gives back something else.
-async fn newest_proven(catalog: &dyn Catalog, tag: &str) -> Result<Option<NewestProven>, CatalogError> {
+/// The backup jobs of a server that the schedule has, each of which has its own databases; without one, `None` for all sets
+/// of the server.
+fn jobs_of<'a>(settings: &'a Settings, promise: &Promise) -> Vec<Option<&'a JobName>> {
+    let jobs: Vec<_> = settings
+        .jobs
+        .values()
+        .filter(|job| matches!(&job.task, Task::Backup(task) if task.server == promise.server))
+        .map(|job| Some(&job.name))
+        .collect();
+    match jobs.is_empty() {
+        true => vec![None],
+        false => jobs,
+    }
+}
+
+/// The newest proven set of a job, or of a server, that is there: one that is removed can give nothing back.
+async fn newest_proven(
+    catalog: &dyn Catalog,
+    tag: &str,
+    job: Option<&JobName>,
+) -> Result<Option<NewestProven>, CatalogError> {
     let filter = BackupFilter {
         tag: Some(tag.to_owned()),
+        job: job.cloned(),
         state: Some(SetState::Proven),
         present_only: true,
         limit: NEWEST,
         ..BackupFilter::default()
     };
     let proven = catalog.backups(&filter).await?;
-    let damages = catalog.damages().await?;
-    let counts = |backup: &&Backup| {
-        let is_damaged = damages.get(&backup.id).is_some_and(Damage::is_of_every_copy);
-        backup.deletion == Deletion::None && !is_damaged
-    };
-    Ok(proven.iter().find(counts).map(|backup| NewestProven {
+    let newest = proven.iter().find(|backup| backup.deletion == Deletion::None);
+    Ok(newest.map(|backup| NewestProven {
         bk_id: backup.id,
         started_at: backup.started_at,
     }))
@@ -124,7 +151,7 @@ async fn look(environment: &Environment) -> Result<Duration, CatalogError> {
         if before.map_or(PromiseState::Kept, |record| record.state) == standing.state {
             continue;
         }
-        let message = describe(&standing);
+        let message = describe(&standing, Tz::UTC);
         let event = standing.event(node, &message, now);
         if !catalog.turn_promise(node, standing.state, &event).await? {
             continue;

@@ -2,6 +2,8 @@
 
 use crate::disk::Disk;
 use crate::jobs::validation::queue_here;
+use crate::jobs::validation::untried::{PREFIX, Untried};
+use crate::jobs::verify::BY_HAND;
 use crate::locate::{Whereabouts, places};
 use crate::missed::parse_definition;
 use crate::set_lease::{holder_of, set_of_lease};
@@ -15,7 +17,7 @@ use mykeeper_domain::schedule::Schedule;
 use mykeeper_domain::selection::{Choice, Criteria, Refusal, Select};
 use mykeeper_domain::unproven::{LastTry, PassedOver, Unproven};
 use mykeeper_domain::{BackupId, JobName, NodeName};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many sets that wait are counted.
 const LOOKED_AT: u32 = 10_000;
@@ -30,6 +32,8 @@ pub struct Inquiry<'a> {
     pub settings: &'a Settings,
     /// File systems that may not answer.
     pub disk: &'a Disk,
+    /// Whether a daemon runs on this node.
+    pub daemon_lives: bool,
     /// The present instant.
     pub now: DateTime<Utc>,
 }
@@ -65,7 +69,7 @@ pub async fn reasons(
                         board = Some(Board::read(inquiry).await?);
                     }
                     match &board {
-                        Some(board) => board.wait_of(inquiry, backup).await,
+                        Some(board) => board.wait_of(inquiry, backup).await?,
                         None => Unproven::NoJob,
                     }
                 }
@@ -132,6 +136,8 @@ struct Line {
     choice: Choice,
     next_at: Option<DateTime<Utc>>,
     sets: Vec<BackupId>,
+    /// Those of them that could not be tried: they come last.
+    untried: HashSet<BackupId>,
     is_ours: bool,
 }
 
@@ -140,6 +146,7 @@ struct Board {
     lines: Vec<Line>,
     tries: Vec<Run>,
     paths: Vec<BackupPath>,
+    daemon_lives: bool,
 }
 
 impl Board {
@@ -148,11 +155,19 @@ impl Board {
             catalog,
             settings,
             now,
+            daemon_lives,
             ..
         } = inquiry;
         let candidates = catalog.validation_candidates(None, LOOKED_AT).await?;
         let paths = catalog.paths().await?;
-        let ids = |sets: Vec<&Backup>| sets.into_iter().map(|backup| backup.id).collect::<Vec<_>>();
+        let noted = catalog.leases(PREFIX, *now).await?;
+        let ids = |mut sets: Vec<&Backup>, node: &NodeName| {
+            let untried = Untried::of_node(node, &noted);
+            untried.put_last(&mut sets);
+            let sets: Vec<BackupId> = sets.into_iter().map(|backup| backup.id).collect();
+            let untried = sets.iter().copied().filter(|id| untried.holds(*id)).collect();
+            (sets, untried)
+        };
         let mut lines = Vec::new();
         // Of this node what its files say: a daemon need not have read them yet.
         for job in settings.jobs.values() {
@@ -161,12 +176,14 @@ impl Board {
             };
             let choice = task.choice();
             let (sets, _) = queue_here(&candidates, &choice, (settings, &paths), *now, |_| 0);
+            let (sets, untried) = ids(sets, &settings.node);
             lines.push(Line {
                 node: settings.node.clone(),
                 job: job.name.clone(),
                 choice,
                 next_at: job.schedule.next_after(*now),
-                sets: ids(sets),
+                sets,
+                untried,
                 is_ours: true,
             });
         }
@@ -175,8 +192,10 @@ impl Board {
                 continue;
             };
             let schedule: Option<Schedule> = parse_definition(&validator.schedule);
+            let (sets, untried) = ids(choice.queue(&candidates, *now, |_| 0), &validator.node);
             lines.push(Line {
-                sets: ids(choice.queue(&candidates, *now, |_| 0)),
+                sets,
+                untried,
                 node: validator.node,
                 job: validator.job,
                 choice,
@@ -200,10 +219,11 @@ impl Board {
             lines,
             tries: catalog.runs(&tries).await?,
             paths,
+            daemon_lives: *daemon_lives,
         })
     }
 
-    async fn wait_of(&self, inquiry: &Inquiry<'_>, backup: &Backup) -> Unproven {
+    async fn wait_of(&self, inquiry: &Inquiry<'_>, backup: &Backup) -> Result<Unproven, CatalogError> {
         let mut passed_over = Vec::new();
         let mut waits: Vec<(u64, &Line)> = Vec::new();
         let is_here = self.is_here(inquiry, backup).await;
@@ -219,20 +239,21 @@ impl Board {
             }
         }
         waits.sort_by_key(|(before, line)| (*before, line.next_at, !line.is_ours));
-        match waits.first() {
+        Ok(match waits.first() {
             Some((before, line)) => Unproven::Waits {
                 node: line.node.clone(),
                 job: line.job.clone(),
                 before: *before,
                 next_at: line.next_at,
-                last_try: self.last_try(backup.id),
+                no_daemon: line.is_ours && !self.daemon_lives,
+                last_try: self.last_try(inquiry, backup.id).await?,
             },
             None if self.lines.is_empty() => Unproven::NoJob,
             None if passed_over.len() == self.lines.len() => Unproven::NotAskedFor { jobs: passed_over },
             None => Unproven::NotHere {
                 node: inquiry.settings.node.clone(),
             },
-        }
+        })
     }
 
     /// A disk that does not answer may well hold it.
@@ -246,24 +267,38 @@ impl Board {
         !matches!(whereabouts.first_whole(backup, &places).await, Ok(None))
     }
 
-    fn last_try(&self, id: BackupId) -> Option<LastTry> {
-        let run = self.tries.iter().find(|run| run.bk_id == Some(id))?;
-        Some(LastTry {
+    /// The last proof of it that came to no verdict. What read the set alone, in runs of the same kind, is none.
+    async fn last_try(&self, inquiry: &Inquiry<'_>, id: BackupId) -> Result<Option<LastTry>, CatalogError> {
+        let mut tries = self
+            .tries
+            .iter()
+            .filter(|run| run.bk_id == Some(id) && run.job.as_str() != BY_HAND)
+            .peekable();
+        if tries.peek().is_none() {
+            return Ok(None);
+        }
+        let looks = inquiry.catalog.verifications(id).await?;
+        let has_read = |run: &Run| looks.iter().any(|look| look.run_id == Some(run.id));
+        Ok(tries.find(|run| !has_read(run)).map(|run| LastTry {
             node: run.node.clone(),
             run: run.id,
             state: run.state,
             at: run.finished_at.unwrap_or(run.requested_at),
             reason: run.reason.clone(),
-        })
+        }))
     }
 }
 
 impl Line {
     /// How many sets are taken before this one.
     fn before(&self, id: BackupId) -> u64 {
+        let place = self.sets.iter().position(|set| *set == id);
         let count = match self.choice.select {
-            Select::Newest | Select::Oldest => self.sets.iter().position(|set| *set == id),
-            Select::Random => Some(self.sets.len().saturating_sub(1)),
+            // Any of those that could be tried, then any of the others.
+            Select::Random if !self.untried.contains(&id) => {
+                place.map(|_| (self.sets.len() - self.untried.len()).saturating_sub(1))
+            }
+            Select::Newest | Select::Oldest | Select::Random => place,
         };
         count.unwrap_or(self.sets.len()) as u64
     }

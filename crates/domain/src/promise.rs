@@ -1,9 +1,11 @@
 //! `proven_within`: of each server's sets, one that is proven is never older than so long.
 
 use crate::event::{Event, EventKind};
-use crate::ids::{BackupId, NodeName, ServerName};
+use crate::ids::{BackupId, JobName, NodeName, ServerName};
 use crate::run::words;
+use crate::schedule::Schedule;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -27,17 +29,43 @@ pub struct Promise {
     pub server: ServerName,
     /// What the catalog calls it.
     pub tag: String,
-    /// No older is its newest proven set, counted from the start of its dump.
+    /// No older is the newest proven set of each of its backup jobs, counted from the start of its dump.
     pub within: Duration,
 }
 
-/// The newest proven set of a server.
+/// The newest proven set of a server, or of one of its jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewestProven {
     /// The set.
     pub bk_id: BackupId,
     /// When its dump began: what it holds is of this moment.
     pub started_at: DateTime<Utc>,
+}
+
+/// What is known of the sets of one backup job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobProofs {
+    /// The job; `None` where the schedule has none of this server, and any set of the server counts.
+    pub job: Option<JobName>,
+    /// Its newest proven set; `None` where there is none.
+    pub newest: Option<NewestProven>,
+    /// When a daemon first knew the job; `None` where none has.
+    pub known_since: Option<DateTime<Utc>>,
+}
+
+/// How a promise stands for one backup job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStanding {
+    /// As in [`JobProofs`].
+    pub job: Option<JobName>,
+    /// As in [`JobProofs`].
+    pub newest: Option<NewestProven>,
+    /// From when it counts; `None` where no set is proven and no daemon has noted promise and job yet.
+    pub counts_from: Option<DateTime<Utc>>,
+    /// Whether it holds.
+    pub state: PromiseState,
+    /// When it was broken, or will be if no newer set is proven.
+    pub breaks_at: DateTime<Utc>,
 }
 
 /// How a promise stands.
@@ -49,71 +77,127 @@ pub struct Standing {
     pub tag: String,
     /// `proven_within`, in seconds.
     pub within_seconds: u64,
-    /// Whether it holds.
+    /// Whether it holds: for every job.
     pub state: PromiseState,
-    /// The newest proven set; `None` where there is none.
+    /// The newest proven set of the server; `None` where there is none.
     pub newest: Option<NewestProven>,
     /// When the promise was first noted, from which it counts where no set is proven; `None` where no daemon has yet.
     pub noted_at: Option<DateTime<Utc>>,
-    /// When it was broken, or will be if no newer set is proven.
+    /// When it was broken first, or will be if no newer set is proven.
     pub breaks_at: DateTime<Utc>,
+    /// Each backup job of the server, the one that breaks it first coming first.
+    #[serde(default)]
+    pub jobs: Vec<JobStanding>,
 }
 
 impl Promise {
-    /// How it stands at `now`. A server that has no proven set is given as long as one that has one, from when the
-    /// promise was first noted.
-    pub fn judge(
-        &self,
-        newest: Option<NewestProven>,
-        noted_at: Option<DateTime<Utc>>,
-        now: DateTime<Utc>,
-    ) -> Standing {
-        let from = newest.map(|newest| newest.started_at).or(noted_at).unwrap_or(now);
-        let breaks_at = TimeDelta::from_std(self.within)
-            .ok()
-            .and_then(|within| from.checked_add_signed(within))
-            .unwrap_or(DateTime::<Utc>::MAX_UTC);
+    /// How it stands at `now`, for each of `jobs`. One that has no proven set is given as long as one that has one, from
+    /// when promise and job were first noted.
+    pub fn judge(&self, jobs: &[JobProofs], noted_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Standing {
+        let mut jobs: Vec<JobStanding> = jobs
+            .iter()
+            .map(|proofs| {
+                let first_known =
+                    noted_at.map(|noted| proofs.known_since.map_or(noted, |since| since.max(noted)));
+                let counts_from = proofs.newest.map(|newest| newest.started_at).or(first_known);
+                let breaks_at = self.breaks_at(counts_from.unwrap_or(now));
+                JobStanding {
+                    job: proofs.job.clone(),
+                    newest: proofs.newest,
+                    counts_from,
+                    state: match now < breaks_at {
+                        true => PromiseState::Kept,
+                        false => PromiseState::Broken,
+                    },
+                    breaks_at,
+                }
+            })
+            .collect();
+        jobs.sort_by_key(|job| job.breaks_at);
+        let newest = jobs.iter().filter_map(|job| job.newest);
         Standing {
             server: self.server.clone(),
             tag: self.tag.clone(),
             within_seconds: self.within.as_secs(),
-            state: if now < breaks_at {
-                PromiseState::Kept
-            } else {
-                PromiseState::Broken
-            },
-            newest,
+            state: jobs.first().map_or(PromiseState::Kept, |first| first.state),
+            newest: newest.max_by_key(|newest| newest.started_at),
             noted_at,
-            breaks_at,
+            breaks_at: jobs.first().map_or_else(
+                || self.breaks_at(noted_at.unwrap_or(now)),
+                |first| first.breaks_at,
+            ),
+            jobs,
+        }
+    }
+
+    fn breaks_at(&self, from: DateTime<Utc>) -> DateTime<Utc> {
+        TimeDelta::from_std(self.within)
+            .ok()
+            .and_then(|within| from.checked_add_signed(within))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
+/// The longest that a job's newest proven set gets where all goes well, by the schedules alone: from a slot until the
+/// first slot of a validation job after the slot that comes next. Looked at over so many slots from `now` on; `None` where
+/// nothing fires.
+pub fn longest_age(backup: &Schedule, proofs: &[&Schedule], now: DateTime<Utc>) -> Option<TimeDelta> {
+    const SLOTS: usize = 500;
+    let slots: Vec<DateTime<Utc>> =
+        std::iter::successors(backup.next_after(now), |slot| backup.next_after(*slot))
+            .take(SLOTS)
+            .collect();
+    let ages = slots.windows(2).filter_map(|pair| {
+        let [slot, next] = pair else { return None };
+        let proven_at = proofs.iter().filter_map(|proof| proof.next_after(*next)).min()?;
+        Some(proven_at - *slot)
+    });
+    ages.max()
+}
+
+impl JobStanding {
+    fn sentence(&self, zone: Tz) -> String {
+        let of = |job: &Option<JobName>| {
+            job.as_ref()
+                .map_or_else(|| "of it".to_owned(), |job| format!("of job {job}"))
+        };
+        match (&self.newest, self.counts_from) {
+            (Some(newest), _) => format!(
+                "the newest proven set {}, {}, is of {}",
+                of(&self.job),
+                newest.bk_id,
+                time(newest.started_at, zone)
+            ),
+            (None, Some(noted)) => format!(
+                "no set {} is proven, and the promise was first noted at {}",
+                of(&self.job),
+                time(noted, zone)
+            ),
+            (None, None) => format!("no set {} is proven", of(&self.job)),
         }
     }
 }
 
 impl Standing {
     /// One sentence for people. `within` is the promise as a person would write it.
-    pub fn sentence(&self, within: &str) -> String {
-        let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let found = match (&self.newest, self.noted_at) {
-            (Some(newest), _) => format!(
-                "its newest proven set, {}, is of {}",
-                newest.bk_id,
-                time(newest.started_at)
-            ),
-            (None, Some(noted)) => format!(
-                "no set of it is proven, and the promise was first noted at {}",
-                time(noted)
-            ),
-            (None, None) => "no set of it is proven; it counts from when a daemon first notes it".to_owned(),
-        };
+    pub fn sentence(&self, within: &str, zone: Tz) -> String {
+        let head = format!("proven_within = \"{within}\" of server {}", self.server);
+        let decisive = self
+            .jobs
+            .iter()
+            .enumerate()
+            .filter(|(at, job)| *at == 0 || job.state == PromiseState::Broken)
+            .map(|(_, job)| job.sentence(zone));
+        let found = decisive.collect::<Vec<_>>().join("; ");
         let stands = match self.state {
-            PromiseState::Kept => "holds until",
             PromiseState::Broken => "is broken since",
+            PromiseState::Kept => "holds until",
         };
-        format!(
-            "proven_within = \"{within}\" of server {} {stands} {}: {found}",
-            self.server,
-            time(self.breaks_at)
-        )
+        // Nothing has begun yet that could end.
+        if self.jobs.iter().all(|job| job.counts_from.is_none()) {
+            return format!("{head} counts from when a daemon first notes it: {found}");
+        }
+        format!("{head} {stands} {}: {found}", time(self.breaks_at, zone))
     }
 
     /// What is recorded of its change.
@@ -131,6 +215,10 @@ impl Standing {
             detail: serde_json::to_value(self).unwrap_or_default(),
         }
     }
+}
+
+fn time(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]
@@ -151,6 +239,11 @@ mod tests {
                 started_at: at(text),
             })
         };
+        let of = |job: &str, newest| JobProofs {
+            job: Some(JobName::new(job).unwrap()),
+            newest,
+            known_since: None,
+        };
         let noted = Some(at("2026-11-20T00:00:00Z"));
         let now = at("2026-11-21T12:00:00Z");
         for (newest, noted_at, now, state) in [
@@ -167,11 +260,37 @@ mod tests {
             ),
             (newest("2026-11-21T00:00:00Z"), None, now, PromiseState::Kept),
         ] {
-            let standing = promise.judge(newest, noted_at, now);
+            let standing = promise.judge(&[of("nightly", newest)], noted_at, now);
             assert_eq!(standing.state, state, "{standing:?}");
         }
-        let broken = promise.judge(newest("2026-11-19T00:00:00Z"), noted, now);
-        let sentence = broken.sentence("36h");
+        // One job's sets do not stand for those of another.
+        let jobs = [
+            of("shop", newest("2026-11-21T11:00:00Z")),
+            of("eu", newest("2026-11-19T00:00:00Z")),
+        ];
+        let standing = promise.judge(&jobs, noted, now);
+        let sentence = standing.sentence("36h", Tz::UTC);
+        assert_eq!(standing.state, PromiseState::Broken);
+        assert_eq!(standing.newest, jobs[0].newest);
+        assert!(
+            sentence.contains("of job eu") && !sentence.contains("of job shop"),
+            "{sentence}"
+        );
+        // A job that came later is given its time.
+        let late = JobProofs {
+            known_since: Some(now),
+            ..of("late", None)
+        };
+        assert_eq!(promise.judge(&[late], noted, now).state, PromiseState::Kept);
+        let begun = promise
+            .judge(&[of("shop", None)], None, now)
+            .sentence("36h", Tz::UTC);
+        assert!(
+            begun.contains("counts from when a daemon first notes it"),
+            "{begun}"
+        );
+        let broken = promise.judge(&[of("nightly", newest("2026-11-19T00:00:00Z"))], noted, now);
+        let sentence = broken.sentence("36h", Tz::UTC);
         assert!(
             sentence
                 .starts_with("proven_within = \"36h\" of server shop is broken since 2026-11-20T12:00:00Z"),
@@ -181,5 +300,21 @@ mod tests {
         assert_eq!(event.detail["state"], "broken");
         assert_eq!(event.detail["newest"]["started_at"], "2026-11-19T00:00:00Z");
         assert_eq!(event.detail["within_seconds"], 129_600);
+    }
+
+    #[test]
+    fn a_set_is_as_old_as_the_slot_before_when_the_next_one_is_proven() {
+        let schedule = |cron: &str| Schedule::parse(cron, Tz::UTC).unwrap();
+        let now = "2026-11-20T00:00:00Z".parse().unwrap();
+        let hours = |backup: &str, proofs: &[&str]| {
+            let proofs: Vec<Schedule> = proofs.iter().map(|cron| schedule(cron)).collect();
+            let proofs: Vec<&Schedule> = proofs.iter().collect();
+            longest_age(&schedule(backup), &proofs, now).map(|age| age.num_hours())
+        };
+        assert_eq!(hours("0 4 * * *", &["0 5 * * *"]), Some(25));
+        assert_eq!(hours("0 4 * * *", &["0 3 * * *"]), Some(47));
+        assert_eq!(hours("0 4 * * *", &["0 3 * * *", "0 6 * * *"]), Some(26));
+        assert_eq!(hours("0 4 * * 1-5", &["0 5 * * *"]), Some(73));
+        assert_eq!(hours("0 4 * * *", &[]), None);
     }
 }

@@ -5,6 +5,7 @@ use crate::ids::{DestinationName, JobName, NodeName, RunId};
 use crate::run::RunState;
 use crate::selection::Refusal;
 use chrono::{DateTime, SecondsFormat, Utc};
+use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
@@ -93,23 +94,45 @@ pub enum Unproven {
         before: u64,
         /// The job's next slot: it takes one set in each.
         next_at: Option<DateTime<Utc>>,
+        /// No daemon runs on that machine, as far as this one can tell: nothing fires there until one does.
+        no_daemon: bool,
         /// The last try, where there was one.
         last_try: Option<LastTry>,
     },
 }
 
+impl Unproven {
+    /// For people, with times in `zone`.
+    pub fn shown(&self, zone: Tz) -> impl fmt::Display {
+        Shown { reason: self, zone }
+    }
+}
+
+/// In UTC.
 impl fmt::Display for Unproven {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotComplete { reason } => {
+        self.shown(Tz::UTC).fmt(f)
+    }
+}
+
+struct Shown<'a> {
+    reason: &'a Unproven,
+    zone: Tz,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |at: DateTime<Utc>| time(at, self.zone);
+        match self.reason {
+            Unproven::NotComplete { reason } => {
                 write!(f, "it is not complete{}", because(reason.as_deref()))
             }
-            Self::BeingRemoved => f.write_str("it is being removed"),
-            Self::NotArrived { destinations } => {
+            Unproven::BeingRemoved => f.write_str("it is being removed"),
+            Unproven::NotArrived { destinations } => {
                 let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
                 write!(f, "it has not arrived at {}", names.join(", "))
             }
-            Self::Failed { at, reason } => match at {
+            Unproven::Failed { at, reason } => match at {
                 Some(at) => write!(
                     f,
                     "its proof failed at {}{}",
@@ -118,27 +141,28 @@ impl fmt::Display for Unproven {
                 ),
                 None => write!(f, "its proof failed{}", because(reason.as_deref())),
             },
-            Self::Proving { node, since, .. } => match since {
+            Unproven::Proving { node, since, .. } => match since {
                 Some(since) => write!(f, "it is being proven by {node} since {}", time(*since)),
                 None => write!(f, "it is being proven by {node}"),
             },
-            Self::NoJob => f.write_str("no node has a validation job"),
-            Self::NotAskedFor { jobs } => {
+            Unproven::NoJob => f.write_str("no node has a validation job"),
+            Unproven::NotAskedFor { jobs } => {
                 let jobs: Vec<String> = jobs
                     .iter()
                     .map(|passed| format!("{} on {}: {}", passed.job, passed.node, passed.refusal))
                     .collect();
                 write!(f, "no validation job asks for it ({})", jobs.join("; "))
             }
-            Self::NotHere { node } => write!(
+            Unproven::NotHere { node } => write!(
                 f,
                 "no validation job has it: it does not lie on {node} (\"mykeeper paths add\" tells where it does)"
             ),
-            Self::Waits {
+            Unproven::Waits {
                 node,
                 job,
                 before,
                 next_at,
+                no_daemon,
                 last_try,
             } => {
                 match before {
@@ -151,6 +175,9 @@ impl fmt::Display for Unproven {
                 }
                 if let Some(at) = next_at {
                     write!(f, "; next slot at {}", time(*at))?;
+                }
+                if *no_daemon {
+                    write!(f, "; no daemon runs on {node}, so that nothing fires there")?;
                 }
                 match last_try {
                     Some(last) => write!(
@@ -172,6 +199,6 @@ fn because(reason: Option<&str>) -> String {
     reason.map_or_else(String::new, |reason| format!(": {reason}"))
 }
 
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+fn time(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -2,7 +2,7 @@
 
 use crate::mariadb::MariaDb;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Column, ConnectOptions, Row, TypeInfo, ValueRef};
+use sqlx::{Column, ConnectOptions, Connection, Row, TypeInfo, ValueRef};
 use std::path::{Path, PathBuf};
 
 /// Either kind of catalog.
@@ -37,6 +37,20 @@ impl<'a> CatalogView<'a> {
         }
     }
 
+    /// Changes it, as somebody would who is not mykeeper.
+    pub fn edit(&self, statement: &str) {
+        match self {
+            Self::MariaDb(server, database) => drop(server.query(&format!("USE `{database}`; {statement}"))),
+            Self::Sqlite(path) => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let edited = runtime.expect("a runtime").block_on(sqlite_edit(path, statement));
+                edited.unwrap_or_else(|error| {
+                    panic!("an edit failed on {}: {error}\n{statement}", path.display())
+                });
+            }
+        }
+    }
+
     /// The first column of every row.
     pub fn column(&self, query: &str) -> Vec<String> {
         self.query(query)
@@ -49,6 +63,14 @@ impl<'a> CatalogView<'a> {
     pub fn value(&self, query: &str) -> String {
         self.column(query).into_iter().next().unwrap_or_default()
     }
+}
+
+async fn sqlite_edit(path: &Path, statement: &str) -> Result<(), sqlx::Error> {
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
+    sqlx::query(sqlx::AssertSqlSafe(statement.to_owned()))
+        .execute(&mut connection)
+        .await?;
+    connection.close().await
 }
 
 async fn sqlite_rows(path: &Path, query: &str) -> Result<Vec<Vec<String>>, sqlx::Error> {

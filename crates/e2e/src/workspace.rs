@@ -178,9 +178,9 @@ impl Workspace {
         runs.remove(0)
     }
 
-    /// The sets that the catalog knows, newest first.
+    /// The sets that the catalog knows, deleted ones too, newest first.
     pub fn backups(&self) -> Vec<serde_json::Value> {
-        let finished = self.mykeeper(&["backups", "--json"]);
+        let finished = self.mykeeper(&["backups", "--all", "--json"]);
         finished.assert_code(0);
         list(finished.json(), "backups")
     }

@@ -1,10 +1,10 @@
 //! The trait over a shared catalog with its journal.
 
-use super::{CLOSE_WITHIN, Entry, Journaled, MIGRATED_WITHIN};
-use crate::db::Store;
+use super::{Entry, Journaled, MIGRATED_WITHIN};
 use crate::{
     Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    Lease, MigrationStatus, PromiseRecord, RestoreTime, RunFilter, Validator, VerificationScope, jobs,
+    Lease, MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator,
+    VerificationScope,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,7 +12,6 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
-use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
@@ -22,29 +21,9 @@ use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
-
-impl Journaled {
-    /// The shared catalog, for what no copy can answer.
-    async fn remote(&self) -> Result<&Store, CatalogError> {
-        self.shared.reached().await
-    }
-
-    /// A write whose answer is nothing.
-    async fn note<'a>(
-        &'a self,
-        apply: impl Fn(&'a Store) -> super::Answer<'a, ()> + Send + Sync,
-        entry: impl FnOnce() -> Entry + Send,
-    ) -> Result<(), CatalogError> {
-        self.shared
-            .write(apply, entry)
-            .await
-            .map(|written| written.answer)
-    }
-}
 
 #[async_trait]
 impl Catalog for Journaled {
@@ -79,40 +58,7 @@ impl Catalog for Journaled {
         definition: &JobDefinition,
         now: DateTime<Utc>,
     ) -> Result<JobRecord, CatalogError> {
-        let shared = &self.shared;
-        if !shared.waits().await {
-            let known = match shared.reached().await {
-                Ok(remote) => remote.know_job(node, definition, now).await,
-                Err(error) => Err(error),
-            };
-            match known {
-                Ok(record) => {
-                    shared.note_back();
-                    if let Err(error) = jobs::adopt(&shared.local, &record, now).await {
-                        tracing::warn!(%error, job = %record.job, "this machine's copy of the catalog lacks a job");
-                    }
-                    return Ok(record);
-                }
-                Err(error) if error.is_away() => shared.note_away(&error),
-                Err(error) => return Err(error),
-            }
-        }
-        // What is known already needs no note: there may be a thousand jobs.
-        let known = jobs::known_one(&shared.local, node, &definition.job).await?;
-        let is_told = |record: &JobRecord| {
-            record.kind == definition.kind && record.last_slot_at.max(Some(record.since)) <= Some(now)
-        };
-        if let Some(record) = known.filter(is_told) {
-            return Ok(record);
-        }
-        let entry = Entry::KnowJob {
-            node: node.clone(),
-            definition: definition.clone(),
-            now,
-        };
-        shared
-            .defer(&entry, || shared.local.know_job(node, definition, now), |_| true)
-            .await
+        self.write_job(node, definition, now).await
     }
 
     async fn reschedule_job(
@@ -153,35 +99,7 @@ impl Catalog for Journaled {
     }
 
     async fn claim_slot(&self, run: &Run) -> Result<Claim, CatalogError> {
-        let shared = &self.shared;
-        if !shared.waits().await {
-            let claimed = match shared.reached().await {
-                Ok(remote) => remote.claim_slot(run).await,
-                Err(error) => Err(error),
-            };
-            match claimed {
-                // Only what is ours is copied: the run of another would never end here.
-                Ok(claim) => {
-                    shared.note_back();
-                    if claim == Claim::Won
-                        && let Err(error) = shared.local.claim_slot(run).await
-                    {
-                        tracing::warn!(%error, run = %run.id, "this machine's copy of the catalog lacks a run");
-                    }
-                    return Ok(claim);
-                }
-                Err(error) if error.is_away() => shared.note_away(&error),
-                Err(error) => return Err(error),
-            }
-        }
-        let entry = Entry::ClaimSlot { run: run.clone() };
-        shared
-            .defer(
-                &entry,
-                || shared.local.claim_slot(run),
-                |claim| *claim == Claim::Won,
-            )
-            .await
+        self.write_claim(run).await
     }
 
     async fn skip_slots(&self, runs: &[Run]) -> Result<u64, CatalogError> {
@@ -199,20 +117,8 @@ impl Catalog for Journaled {
         self.remote().await?.decided_slots(of, span, limit).await
     }
 
-    /// Never noted: it is only worth a look while it is true.
     async fn note_run(&self, id: RunId, note: Option<&str>) -> Result<bool, CatalogError> {
-        let shared = &self.shared;
-        if !shared.waits().await {
-            let noted = match shared.reached().await {
-                Ok(remote) => remote.note_run(id, note).await,
-                Err(error) => Err(error),
-            };
-            match noted {
-                Err(error) if error.is_away() => shared.note_away(&error),
-                answer => return answer,
-            }
-        }
-        shared.local.note_run(id, note).await
+        self.write_note(id, note).await
     }
 
     async fn insert_run(&self, run: &Run) -> Result<(), CatalogError> {
@@ -306,30 +212,7 @@ impl Catalog for Journaled {
         manifest: &Manifest,
         evidence: &Evidence,
     ) -> Result<bool, CatalogError> {
-        let entry = || Entry::InsertBackup {
-            backup: Box::new(backup.clone()),
-            manifest: manifest.clone(),
-            evidence: Box::new(evidence.clone()),
-        };
-        let (no_files, no_objects) = (
-            Manifest {
-                files: Vec::new(),
-                ..manifest.clone()
-            },
-            Evidence {
-                inventory: Inventory::default(),
-                ..evidence.clone()
-            },
-        );
-        let apply = |store| {
-            if self.shared.is_copy(store) {
-                store.insert_backup(backup, &no_files, &no_objects)
-            } else {
-                store.insert_backup(backup, manifest, evidence)
-            }
-        };
-        let written = self.shared.write(apply, entry).await?;
-        Ok(written.answer)
+        self.write_set(backup, manifest, evidence).await
     }
 
     async fn backup(&self, id: BackupId) -> Result<Option<Backup>, CatalogError> {
@@ -342,6 +225,10 @@ impl Catalog for Journaled {
 
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
         self.remote().await?.backups(filter).await
+    }
+
+    async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError> {
+        self.remote().await?.count_deleted(filter).await
     }
 
     async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError> {
@@ -423,32 +310,24 @@ impl Catalog for Journaled {
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
-        let entry = || Entry::RecordProof {
-            proof: Box::new(proof.clone()),
-        };
-        self.note(
-            |store| {
-                if self.shared.is_copy(store) {
-                    Box::pin(std::future::ready(Ok(())))
-                } else {
-                    store.record_proof(proof)
-                }
-            },
-            entry,
-        )
-        .await
+        self.write_proof(proof).await
     }
 
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
         self.remote().await?.proofs(id).await
     }
 
-    async fn proof_documents(&self, id: BackupId) -> Result<Vec<(Proof, Option<String>)>, CatalogError> {
+    async fn proof_documents(&self, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError> {
         self.remote().await?.proof_documents(id).await
     }
 
-    async fn restore_times(&self, tag: &str, limit: u32) -> Result<Vec<RestoreTime>, CatalogError> {
-        self.remote().await?.restore_times(tag, limit).await
+    async fn restore_times(
+        &self,
+        tag: &str,
+        job: Option<&JobName>,
+        limit: u32,
+    ) -> Result<Vec<RestoreTime>, CatalogError> {
+        self.remote().await?.restore_times(tag, job, limit).await
     }
 
     async fn neighbours(&self, tag: &str, number: u64) -> Result<Vec<Link>, CatalogError> {
@@ -456,18 +335,7 @@ impl Catalog for Journaled {
     }
 
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError> {
-        let entry = || Entry::RecordVerification { found: found.clone() };
-        self.note(
-            |store| {
-                if self.shared.is_copy(store) {
-                    Box::pin(std::future::ready(Ok(())))
-                } else {
-                    store.record_verification(found)
-                }
-            },
-            entry,
-        )
-        .await
+        self.write_verification(found).await
     }
 
     async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError> {
@@ -519,6 +387,14 @@ impl Catalog for Journaled {
         self.remote().await?.events(since, limit).await
     }
 
+    async fn newest_events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError> {
+        self.remote().await?.newest_events(since, limit).await
+    }
+
+    async fn prune_events(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
+        self.remote().await?.prune_events(node, before).await
+    }
+
     async fn acquire_lease(
         &self,
         name: &str,
@@ -526,17 +402,7 @@ impl Catalog for Journaled {
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<bool, CatalogError> {
-        let entry = || Entry::AcquireLease {
-            name: name.to_owned(),
-            holder: holder.to_owned(),
-            now,
-            until,
-        };
-        let written = self
-            .shared
-            .write(|store| store.acquire_lease(name, holder, now, until), entry)
-            .await?;
-        Ok(written.answer)
+        self.write_lease((name, holder), now, until).await
     }
 
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {
@@ -548,30 +414,15 @@ impl Catalog for Journaled {
     }
 
     async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError> {
-        let mut leases = self.remote().await?.leases(prefix, now).await?;
-        // One that was taken while the catalog was away may still wait in the journal: the copy knows it.
-        leases.extend(self.shared.local.leases(prefix, now).await?);
-        leases.sort_unstable();
-        leases.dedup_by(|one, other| one.name == other.name);
-        Ok(leases)
+        self.all_leases(prefix, now).await
     }
 
-    /// Never noted: a set is removed only after every node can see that it is.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {
-        let marked = self.remote().await?.mark_deleting(id, reason).await?;
-        // Whoever takes a lease while the journal waits looks at the copy for the mark.
-        if marked && let Err(error) = self.shared.local.mark_deleting(id, reason).await {
-            tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
-        }
-        Ok(marked)
+        self.write_mark(id, Some(reason)).await
     }
 
     async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError> {
-        let unmarked = self.remote().await?.unmark_deleting(id).await?;
-        if unmarked && let Err(error) = self.shared.local.unmark_deleting(id).await {
-            tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
-        }
-        Ok(unmarked)
+        self.write_mark(id, None).await
     }
 
     async fn mark_deleted(
@@ -606,17 +457,6 @@ impl Catalog for Journaled {
     }
 
     async fn close(&self) {
-        let drainer = self.drainer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(drainer);
-        if self.shared.waits().await {
-            let drained = tokio::time::timeout(CLOSE_WITHIN, self.shared.drain()).await;
-            if !matches!(drained, Ok(Ok(super::drain::Drained::Empty))) {
-                tracing::warn!(
-                    "records wait in the journal for the catalog; the next start carries them out"
-                );
-            }
-        }
-        self.shared.remote.close().await;
-        self.shared.local.close().await;
+        self.close_both().await;
     }
 }

@@ -15,6 +15,7 @@ mod drain;
 mod entry;
 mod log;
 mod prune;
+mod writes;
 
 use crate::db::Store;
 use crate::error::CatalogError;
@@ -138,6 +139,16 @@ impl Shared {
         apply: impl Fn(&'a Store) -> Answer<'a, T> + Send + Sync,
         entry: impl FnOnce() -> Entry + Send,
     ) -> Result<Written<T>, CatalogError> {
+        self.write_kept(apply, entry, |_| true).await
+    }
+
+    /// The same; neither copied nor noted where the answer says that nothing of ours was written.
+    async fn write_kept<'a, T>(
+        &'a self,
+        apply: impl Fn(&'a Store) -> Answer<'a, T> + Send + Sync,
+        entry: impl FnOnce() -> Entry + Send,
+        is_kept: impl Fn(&T) -> bool + Send + Sync,
+    ) -> Result<Written<T>, CatalogError> {
         if !self.waits().await {
             let applied = match self.reached().await {
                 Ok(remote) => apply(remote).await,
@@ -146,7 +157,9 @@ impl Shared {
             match applied {
                 Ok(answer) => {
                     self.note_back();
-                    if let Err(error) = apply(&self.local).await {
+                    if is_kept(&answer)
+                        && let Err(error) = apply(&self.local).await
+                    {
                         tracing::warn!(%error, "this machine's copy of its records in the catalog lacks one");
                     }
                     return Ok(Written {
@@ -159,7 +172,7 @@ impl Shared {
             }
         }
         let entry = entry();
-        let answer = self.defer(&entry, || apply(&self.local), |_| true).await?;
+        let answer = self.defer(&entry, || apply(&self.local), is_kept).await?;
         Ok(Written {
             answer,
             is_deferred: true,

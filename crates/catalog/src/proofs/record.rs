@@ -52,7 +52,8 @@ macro_rules! insert_proof {
             "INSERT INTO mk_proof (id, bk_id, run_id, node, path, sandbox_version, loader_version, passed, \
              started_ms, finished_ms, dumper_version, source_version, asserts_json, warnings_json, bytes_checked, \
              bytes_loaded, load_ms, manifest_blake3, evidence_blake3, copy_differs, set_started_ms, chain, \
-             chain_number, previous_digest, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             chain_number, previous_digest, digest, chain_id) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind($id.as_str())
         .bind($proof.bk_id.to_string())
@@ -79,6 +80,7 @@ macro_rules! insert_proof {
         .bind($document.as_ref().and_then(ProofDocument::number).map(signed))
         .bind($document.as_ref().and_then(ProofDocument::previous))
         .bind($document.as_ref().map(|document| document.claimed.as_str()))
+        .bind($document.as_ref().and_then(ProofDocument::chain))
         .execute(&mut *$tx)
         .await
     };
@@ -185,14 +187,17 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The number and the digest of the last proof of a server; nothing where it has none yet.
+/// Chain, number and digest of the last proof of a server.
+type Last = (Option<String>, i64, String);
+
+/// The last proof of a server; nothing where it has none yet.
 macro_rules! last_of_chain {
     ($tx:ident, $proof:ident) => {
         match &$proof.set {
             None => None,
             Some(set) => {
-                sqlx::query_as::<_, (i64, String)>(
-                    "SELECT chain_number, digest FROM mk_proof WHERE chain = ? \
+                sqlx::query_as::<_, Last>(
+                    "SELECT chain_id, chain_number, digest FROM mk_proof WHERE chain = ? \
                      ORDER BY chain_number DESC LIMIT 1",
                 )
                 .bind(set.tag.as_str())
@@ -203,10 +208,15 @@ macro_rules! last_of_chain {
     };
 }
 
-fn next_document(proof: &Proof, last: Option<(i64, String)>) -> Option<ProofDocument> {
-    let (number, previous) = last.unzip();
-    let number = u64::try_from(number.unwrap_or(0)).unwrap_or(0) + 1;
-    ProofDocument::new(proof, number, previous.as_deref())
+/// The first of a chain gives it its identity.
+fn next_document(proof: &Proof, last: Option<Last>) -> Option<ProofDocument> {
+    match last {
+        None => ProofDocument::new(proof, Some(&Uuid::new_v4().to_string()), 1, None),
+        Some((chain, number, digest)) => {
+            let number = u64::try_from(number).unwrap_or(0) + 1;
+            ProofDocument::new(proof, chain.as_deref(), number, Some(&digest))
+        }
+    }
 }
 
 /// The proof without what no server would take in one row: the run's log has all of it.

@@ -2,7 +2,7 @@
 
 use super::*;
 use mykeeper_catalog::{Backlog, journal_backlog, open_journaled};
-use mykeeper_domain::{ManualClock, SystemClock};
+use mykeeper_domain::SystemClock;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use throwaway::MariaDb;
@@ -13,7 +13,7 @@ pub(crate) async fn journaled(settings: &OpenCatalog, folder: &Path) -> Arc<dyn 
         .unwrap()
 }
 
-fn shared(server: &MariaDb, user: &str) -> OpenCatalog {
+pub(super) fn shared(server: &MariaDb, user: &str) -> OpenCatalog {
     OpenCatalog {
         url: server.url(user, "story"),
         password: None,
@@ -23,16 +23,16 @@ fn shared(server: &MariaDb, user: &str) -> OpenCatalog {
 }
 
 /// Everything that a node writes in the course of one backup: job, slot, run, attempt, set, transfer, proof.
-struct Night {
-    run: Run,
-    attempt: Attempt,
-    backup: Backup,
-    transfer: Transfer,
-    proof: Proof,
+pub(super) struct Night {
+    pub(super) run: Run,
+    pub(super) attempt: Attempt,
+    pub(super) backup: Backup,
+    pub(super) transfer: Transfer,
+    pub(super) proof: Proof,
 }
 
 impl Night {
-    fn new(day: i64) -> Self {
+    pub(super) fn new(day: i64) -> Self {
         let slot = noon() + TimeDelta::days(day);
         let backup = backup("n1", slot);
         let run = Run {
@@ -100,7 +100,7 @@ impl Night {
     }
 
     /// Writes the steps from `from` up to `to`, and asks what the daemon asks on its way.
-    async fn write(&self, catalog: &dyn Catalog, (from, to): (usize, usize)) {
+    pub(super) async fn write(&self, catalog: &dyn Catalog, (from, to): (usize, usize)) {
         for step in from..to {
             self.step(catalog, step).await;
         }
@@ -187,10 +187,10 @@ impl Night {
     }
 }
 
-const STEPS: usize = 9;
+pub(super) const STEPS: usize = 9;
 
 /// Every row of the tables that a night leaves something in, in text, without numbers that the engine gives out.
-async fn all_rows(server: &MariaDb, database: &str) -> Vec<String> {
+pub(super) async fn all_rows(server: &MariaDb, database: &str) -> Vec<String> {
     let mut session = server.session(database).await;
     let mut all = Vec::new();
     for (table, columns) in [
@@ -230,7 +230,7 @@ async fn all_rows(server: &MariaDb, database: &str) -> Vec<String> {
     all
 }
 
-async fn prepared() -> MariaDb {
+pub(super) async fn prepared() -> MariaDb {
     let server = MariaDb::start().await;
     server
         .sql(
@@ -250,7 +250,7 @@ async fn prepared() -> MariaDb {
 }
 
 /// Waits until nothing waits any more.
-async fn drained(folder: &Path) {
+pub(super) async fn drained(folder: &Path) {
     let begun = Instant::now();
     loop {
         let backlog = journal_backlog(folder).await.unwrap();
@@ -264,7 +264,7 @@ async fn drained(folder: &Path) {
 }
 
 /// The same nights, written straight to a catalog that was never away.
-async fn control(server: &MariaDb, nights: &[Night]) -> Vec<String> {
+pub(super) async fn control(server: &MariaDb, nights: &[Night]) -> Vec<String> {
     let settings = OpenCatalog {
         url: server.url("root", "control"),
         ..shared(server, "root")
@@ -425,139 +425,4 @@ async fn two_processes_share_one_journal() {
     drained(folder.path()).await;
     daemon.close().await;
     assert_eq!(all_rows(&server, "story").await, control(&server, &nights).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_concerns_other_nodes_is_not_answered_from_memory() {
-    let mut server = prepared().await;
-    let folder = tempfile::tempdir().unwrap();
-    let catalog = journaled(&shared(&server, "root"), folder.path()).await;
-    let night = Night::new(0);
-    night.write(catalog.as_ref(), (0, STEPS)).await;
-    server.kill();
-    let id = night.backup.id;
-    assert!(catalog.mark_deleting(id, "policy").await.unwrap_err().is_away());
-    assert!(catalog.leases("set:", noon()).await.unwrap_err().is_away());
-    assert!(
-        catalog
-            .validation_candidates(None, 5)
-            .await
-            .unwrap_err()
-            .is_away()
-    );
-    assert!(
-        catalog.backup(id).await.unwrap().is_some(),
-        "its own set is known"
-    );
-    let unknown = BackupId::from(AttemptId::generate().as_uuid());
-    assert!(catalog.backup(unknown).await.unwrap_err().is_away());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slot_that_another_has_taken_meanwhile_keeps_both_runs() {
-    let mut server = prepared().await;
-    let folder = tempfile::tempdir().unwrap();
-    let settings = shared(&server, "root");
-    let catalog = journaled(&settings, folder.path()).await;
-    server.kill();
-    let (ours, theirs) = (Night::new(0), Night::new(0));
-    ours.write(catalog.as_ref(), (0, STEPS)).await;
-    catalog.close().await;
-    server.run().await;
-    let other = open(&settings).await.unwrap();
-    theirs.write(other.as_ref(), (0, STEPS)).await;
-    let catalog = journaled(&settings, folder.path()).await;
-    drained(folder.path()).await;
-    let run = catalog.run(ours.run.id).await.unwrap().unwrap();
-    assert_eq!((run.state, run.slot_at), (RunState::Succeeded, None));
-    let run = catalog.run(theirs.run.id).await.unwrap().unwrap();
-    assert_eq!(run.slot_at, Some(noon()));
-    assert!(catalog.backup(ours.backup.id).await.unwrap().is_some());
-    catalog.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_catalog_refuses_is_kept_and_told_and_does_not_hold_up_the_rest() {
-    let mut server = prepared().await;
-    let folder = tempfile::tempdir().unwrap();
-    let settings = shared(&server, "root");
-    let catalog = journaled(&settings, folder.path()).await;
-    server.kill();
-    let night = Night::new(0);
-    night.write(catalog.as_ref(), (0, STEPS)).await;
-    catalog.close().await;
-    // Of a later version, say: nothing that this one can carry out.
-    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("journal.db"));
-    let mut journal = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&file)
-        .await
-        .unwrap();
-    for statement in [
-        "UPDATE journal SET seq = seq + 1000",
-        "INSERT INTO journal (seq, noted_ms, entry) VALUES (1, 0, '{\"write\": \"of-tomorrow\"}')",
-    ] {
-        sqlx::query(statement).execute(&mut journal).await.unwrap();
-    }
-    sqlx::Connection::close(journal).await.unwrap();
-    server.run().await;
-    let catalog = journaled(&settings, folder.path()).await;
-    let begun = Instant::now();
-    let backlog = loop {
-        let backlog = catalog.backlog().await.unwrap();
-        if backlog.waiting == 0 {
-            break backlog;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{backlog:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    assert_eq!(backlog.refused, 1, "{backlog:?}");
-    assert!(backlog.refusal.unwrap().contains("of-tomorrow"));
-    catalog.close().await;
-    assert_eq!(all_rows(&server, "story").await, control(&server, &[night]).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_copy_forgets_what_has_long_been_over_and_keeps_the_jobs() {
-    let server = prepared().await;
-    let folder = tempfile::tempdir().unwrap();
-    let settings = shared(&server, "root");
-    let (old, new) = (Night::new(0), Night::new(29));
-    let catalog = journaled(&settings, folder.path()).await;
-    for night in [&old, &new] {
-        night.write(catalog.as_ref(), (0, STEPS)).await;
-    }
-    catalog.close().await;
-    let clock = Arc::new(ManualClock::at(noon() + TimeDelta::days(30)));
-    let catalog = open_journaled(&settings, folder.path(), clock).await.unwrap();
-    catalog.migrate().await.unwrap();
-    let file = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.path().join("journal.db"));
-    let mut copy = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&file)
-        .await
-        .unwrap();
-    let begun = Instant::now();
-    loop {
-        let runs: Vec<String> = sqlx::query_scalar("SELECT id FROM mk_run")
-            .fetch_all(&mut copy)
-            .await
-            .unwrap();
-        assert!(runs.contains(&new.run.id.to_string()), "{runs:?}");
-        if runs.len() == 1 {
-            break;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{runs:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    for (table, left) in [
-        ("mk_job", 1),
-        ("mk_slot", 1),
-        ("mk_attempt", 1),
-        ("user_backup", 1),
-        ("mk_evidence_zstd", 0),
-    ] {
-        let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}")))
-            .fetch_one(&mut copy)
-            .await
-            .unwrap();
-        assert_eq!(count, left, "{table}");
-    }
-    catalog.close().await;
 }

@@ -7,6 +7,7 @@
 )]
 
 mod away;
+mod journal;
 mod promises;
 mod proofs;
 mod runs;

@@ -4,7 +4,7 @@ use super::*;
 use mykeeper_catalog::PromiseRecord;
 use mykeeper_domain::ServerName;
 use mykeeper_domain::event::EventKind;
-use mykeeper_domain::promise::{Promise, PromiseState};
+use mykeeper_domain::promise::{JobProofs, Promise, PromiseState};
 use mykeeper_domain::selection::{Choice, Select};
 use std::time::Duration;
 
@@ -32,7 +32,12 @@ pub(super) async fn a_promise_is_told_about_once(catalog: &dyn Catalog) {
         "noted once"
     );
     let at = noon() + minutes(60);
-    let broken = promised.judge(None, Some(noon()), at);
+    let nothing = JobProofs {
+        job: None,
+        newest: None,
+        known_since: None,
+    };
+    let broken = promised.judge(&[nothing], Some(noon()), at);
     let event = broken.event(&db1, "it is broken", at);
     let turn = async || {
         let turned = catalog.turn_promise(&db1, PromiseState::Broken, &event).await;
@@ -54,10 +59,18 @@ pub(super) async fn a_promise_is_told_about_once(catalog: &dyn Catalog) {
     catalog.forget_promise(&db1, &promised.tag).await.unwrap();
     assert_eq!(catalog.promises(&db1).await.unwrap(), []);
     assert_eq!(
-        catalog.events(noon(), 10).await.unwrap(),
+        catalog.newest_events(noon(), 10).await.unwrap(),
         [event],
         "what was, was"
     );
+    for (whose, before, pruned) in [
+        ("db2", at + minutes(1), 0),
+        ("db1", at, 0),
+        ("db1", at + minutes(1), 1),
+    ] {
+        assert_eq!(catalog.prune_events(&node(whose), before).await.unwrap(), pruned);
+    }
+    assert_eq!(catalog.events(noon(), 10).await.unwrap(), []);
 }
 
 pub(super) async fn every_node_knows_what_jobs_prove(catalog: &dyn Catalog) {

@@ -201,7 +201,8 @@ pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
         ..proven(&sets[0], 1)
     };
     catalog.record_proof(&old).await.unwrap();
-    assert_eq!(catalog.proof_documents(sets[0].id).await.unwrap(), [(old, None)]);
+    let recorded = catalog.proof_documents(sets[0].id).await.unwrap();
+    assert_eq!((&recorded[0].proof, &recorded[0].document), (&old, &None));
     // All at once, each told twice.
     let proofs: Vec<Proof> = sets.iter().map(|backup| proven(backup, 10)).collect();
     let recording = proofs
@@ -214,7 +215,8 @@ pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
     let mut documents = Vec::new();
     for (backup, proof) in sets.iter().zip(&proofs) {
         let found = catalog.proof_documents(backup.id).await.unwrap();
-        let (read, text) = &found[0];
+        let (read, text) = (&found[0].proof, &found[0].document);
+        assert!(found[0].passed);
         let link = read.link.clone().unwrap();
         let unlinked = Proof {
             link: None,
@@ -230,6 +232,12 @@ pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
         assert!(!document.agrees_with(&edited), "a changed column shows");
         documents.push((link.number.to_string(), document));
     }
+    let chains: std::collections::BTreeSet<_> =
+        documents.iter().map(|(_, document)| document.chain()).collect();
+    assert!(
+        chains.len() == 1 && !chains.contains(&None),
+        "one chain, with an identity: {chains:?}"
+    );
     let mut numbers: Vec<_> = documents.iter().map(|(number, _)| number.clone()).collect();
     numbers.sort();
     assert_eq!(
@@ -247,14 +255,21 @@ pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
     assert_eq!(third.1.previous(), Some(neighbours[0].digest.as_str()));
     assert_eq!(neighbours[1].previous.as_ref(), Some(&third.1.claimed));
 
-    let times = catalog.restore_times("chained", 4).await.unwrap();
+    let made_by = sets[0].job.as_ref();
+    let times = catalog.restore_times("chained", made_by, 4).await.unwrap();
     assert_eq!(times.len(), 4);
     assert!(
         times
             .iter()
             .all(|time| time.load.as_secs() == 60 && time.bytes_loaded == 1 << 41)
     );
-    assert_eq!(catalog.restore_times("another", 4).await.unwrap(), []);
+    for (tag, job) in [
+        ("another", made_by),
+        ("chained", None),
+        ("chained", Some(&job("another"))),
+    ] {
+        assert_eq!(catalog.restore_times(tag, job, 4).await.unwrap(), []);
+    }
 }
 
 pub(super) async fn leases_run_out(catalog: &dyn Catalog) {

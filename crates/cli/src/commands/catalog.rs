@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Status, with_hint};
 use crate::output::{coloured, describe_backlog, print, print_json, say, table};
 use crate::surroundings::{
-    connect_catalog, connect_catalog_to_look, empty_catalog, load_settings, missing_file,
+    connect_catalog, connect_catalog_to_look, empty_catalog, load_settings, local_zone, missing_file,
     open_catalog_to_look, warn_of_lost,
 };
 use mykeeper_catalog::{Backlog, Catalog, MigrationStatus, is_shared, journal_backlog};
@@ -44,7 +44,7 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
         Err(error) => {
             // What waits is most of interest when the catalog cannot be had.
             if is_shared(&settings.catalog.url) {
-                say(&describe_backlog(&journal));
+                say(&describe_backlog(&journal, local_zone()));
             }
             let hint = "dumps and transfers go on meanwhile; start the server, or look at [catalog] url and the way there";
             return Err(with_hint(error, hint));
@@ -61,7 +61,7 @@ pub(crate) async fn status(config: &Path, json: bool) -> anyhow::Result<Status> 
             show(&status, json)?;
         }
         if is_shared(&settings.catalog.url) {
-            print(&describe_backlog(&journal))?;
+            print(&describe_backlog(&journal, local_zone()))?;
         }
     }
     if !unrecorded.is_empty() {

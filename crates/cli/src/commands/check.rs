@@ -1,17 +1,18 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
 mod asserts;
+mod damage;
+mod node;
 mod pairing;
 mod promises;
 mod room;
 
 use super::catalog::{NO_TABLES_YET, find_unrecorded};
 use crate::failure::{Failure, Status};
-use crate::output::describe_backlog;
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog_to_look, gather, missing_file, supervisor};
 use asserts::Present;
-use mykeeper_catalog::{Catalog, is_shared, journal_backlog};
+use mykeeper_catalog::Catalog;
 use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::backup::UNSEEN;
 use mykeeper_daemon::jobs::password_problem;
@@ -157,8 +158,11 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
             .map(|state| (state, format!("{} is writable", settings.state_dir.display())))
             .map_err(|error| error.to_string()),
     );
+    if let Some(state) = state.as_ref().filter(|_| !settings.jobs.is_empty()) {
+        node::look_for_daemon(settings, state, findings);
+    }
     try_catalog(settings, findings).await;
-    look_into_journal(settings, findings).await;
+    node::look_into_journal(settings, findings).await;
     let mydumper = try_tools(settings, &supervisor, findings).await;
     let catalog = room::earlier_sets(settings).await;
     let (mut versions, mut present) = (Vec::new(), Present::new());
@@ -168,8 +172,10 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         versions.extend(version.map(|version| (server.name.to_string(), version)));
     }
     asserts::find_untried(settings, &present, catalog.as_deref(), findings).await;
+    promises::look_at_schedule(settings, catalog.as_deref(), findings).await;
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
+        damage::look_for_damage(catalog.as_ref(), findings).await;
         catalog.close().await;
     }
     for (name, task) in backup_tasks(settings) {
@@ -250,26 +256,6 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
             Grade::Ok,
             format!("{} ({}), version {}", status.url, status.engine, status.applied),
         ),
-    }
-}
-
-/// What waits on this machine for a catalog that was away.
-async fn look_into_journal(settings: &Settings, findings: &mut Findings) {
-    if !is_shared(&settings.catalog.url) {
-        return;
-    }
-    match journal_backlog(&settings.state_dir).await {
-        Err(error) => findings.add("journal", Grade::Failed, error.to_string()),
-        Ok(backlog) => {
-            let grade = if backlog.refused > 0 {
-                Grade::Failed
-            } else if backlog.waiting > 0 {
-                Grade::Warning
-            } else {
-                Grade::Ok
-            };
-            findings.add("journal", grade, describe_backlog(&backlog));
-        }
     }
 }
 

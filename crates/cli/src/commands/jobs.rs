@@ -2,9 +2,10 @@
 
 use crate::failure::{Failure, Status};
 use crate::liveness::Liveness;
-use crate::output::{describe_backlog, local, print, print_json, say, table};
-use crate::surroundings::{gather, open_catalog_or_copy};
+use crate::output::{describe_backlog, local, print, print_json, say, table, when};
+use crate::surroundings::{gather, local_zone, open_catalog_or_copy};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use mykeeper_catalog::{Backlog, is_shared};
 use mykeeper_config::{ConfigErrors, Settings};
 use mykeeper_daemon::promises::{describe, standings};
@@ -57,7 +58,7 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         status,
     } = known;
     let liveness = Liveness::look(&settings, &last_runs);
-    let now = SystemClock.now();
+    let (now, zone) = (SystemClock.now(), local_zone());
     let jobs: Vec<JobView> = settings
         .jobs
         .values()
@@ -86,25 +87,26 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
             promises: promises.clone(),
         })?;
     } else {
-        let zones: Vec<_> = settings.jobs.values().map(|job| job.schedule.zone()).collect();
         let rows = jobs
             .iter()
-            .zip(zones)
-            .map(|(job, zone)| {
+            .map(|job| {
                 let unknown = if away.is_none() { "never" } else { "unknown" };
                 row(job, zone, (&liveness, unknown))
             })
             .collect();
-        print(&table(
-            &["JOB", "KIND", "CRON", "ZONE", "NEXT", "LAST RUN", "REASON"],
-            rows,
-        ))?;
+        let next = match &daemon {
+            Some(_) => format!("NEXT ({zone})"),
+            None => format!("NEXT, IF A DAEMON RUNS ({zone})"),
+        };
+        let last = format!("LAST RUN ({zone})");
+        let header = ["JOB", "KIND", "CRON", "CRON'S ZONE", &next, &last, "REASON"];
+        print(&table(&header, rows))?;
         match &daemon {
-            None => say("no daemon runs on this state_dir: nothing will fire"),
-            Some(daemon) => print(&describe_daemon(daemon))?,
+            None => print(&no_daemon(&settings))?,
+            Some(daemon) => print(&describe_daemon(daemon, zone))?,
         }
         for standing in promises.iter().flatten() {
-            print(&describe(standing))?;
+            print(&describe(standing, zone))?;
         }
     }
     let is_broken = |standing: &Standing| standing.state == PromiseState::Broken;
@@ -181,23 +183,31 @@ async fn look(settings: &Settings) -> anyhow::Result<Known> {
     })
 }
 
-fn describe_daemon(daemon: &DaemonStatus) -> String {
+/// That nothing happens by itself.
+pub(crate) fn no_daemon(settings: &Settings) -> String {
+    format!(
+        "no daemon runs on {}: nothing will fire until \"mykeeper daemon\" does",
+        settings.state_dir.display()
+    )
+}
+
+fn describe_daemon(daemon: &DaemonStatus, zone: Tz) -> String {
     let head = format!(
         "daemon {} (pid {}) {} since {}",
         daemon.version,
         daemon.pid,
         daemon.state,
-        daemon.started_at.format("%Y-%m-%d %H:%M:%S UTC")
+        when(daemon.started_at, zone)
     );
     let head = if daemon.journal == Backlog::default() {
         head
     } else {
-        format!("{head}\n{}", describe_backlog(&daemon.journal))
+        format!("{head}\n{}", describe_backlog(&daemon.journal, zone))
     };
     match &daemon.last_reload {
         Some(reload) if !reload.accepted => format!(
             "{head}\nthe reload at {} was refused; the daemon goes on with the files it had:\n{}",
-            reload.at.format("%Y-%m-%d %H:%M:%S UTC"),
+            when(reload.at, zone),
             reload.message
         ),
         _ => head,
@@ -228,7 +238,7 @@ fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
             })
             .collect();
         print(&table(&["JOB", "KIND", "CRON", "ZONE"], rows))?;
-        print(&describe_daemon(daemon))?;
+        print(&describe_daemon(daemon, local_zone()))?;
     }
     Err(Failure::usage(errors))
 }

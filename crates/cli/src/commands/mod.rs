@@ -20,6 +20,7 @@ pub(crate) mod show;
 pub(crate) mod transfer;
 pub(crate) mod validate;
 pub(crate) mod verify;
+pub(crate) mod wanted_set;
 
 use crate::failure::Failure;
 use mykeeper_config::Settings;

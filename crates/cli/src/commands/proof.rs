@@ -1,11 +1,13 @@
 //! `mykeeper proof`: a proof as one document, and whether documents are as they were made.
 
-use super::parse_bk_id;
+use super::wanted_set::WantedSet;
 use crate::args::ProofArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{print, print_json, say};
-use crate::surroundings::{load_settings, open_catalog_to_look};
+use crate::output::{print, print_json, say, when};
+use crate::surroundings::{load_settings, local_zone, open_catalog_to_look};
 use anyhow::Context;
+use mykeeper_catalog::RecordedProof;
+use mykeeper_domain::backup::{Backup, ValidateStatus};
 use mykeeper_domain::proof::document::check_chain;
 use mykeeper_domain::proof::{Link, Proof, ProofDocument};
 use mykeeper_domain::{BackupId, counted};
@@ -18,20 +20,26 @@ const LONGEST_BYTES: u64 = 256 << 20;
 
 pub(crate) async fn run(config: &Path, args: &ProofArgs, json: bool) -> anyhow::Result<Status> {
     match &args.bk_id {
-        Some(bk_id) => write(config, bk_id, args).await,
+        Some(bk_id) => write(config, &WantedSet::parse(bk_id)?, args).await,
         None => verify(&args.verify, json),
     }
 }
 
-async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<Status> {
-    let id = parse_bk_id(bk_id)?;
+async fn write(config: &Path, wanted: &WantedSet, args: &ProofArgs) -> anyhow::Result<Status> {
     let settings = load_settings(config)?.settings;
     let catalog = open_catalog_to_look(&settings).await?;
-    let is_known = catalog.backup(id).await?.is_some();
+    let id = wanted.find(catalog.as_ref(), &settings).await?;
+    let backup = catalog.backup(id).await?;
     let recorded = catalog.proof_documents(id).await?;
     let wanted = if args.all { recorded.len() } else { 1 };
     let mut faults = Vec::new();
-    for (proof, _) in recorded.iter().take(wanted) {
+    faults.extend(
+        backup
+            .as_ref()
+            .zip(recorded.first())
+            .and_then(|(backup, newest)| misreported(backup, newest)),
+    );
+    for RecordedProof { proof, .. } in recorded.iter().take(wanted) {
         if let (Some(link), Some(set)) = (&proof.link, &proof.set) {
             let neighbours = catalog.neighbours(&set.tag, link.number).await?;
             faults.extend(unchained(id, link, &neighbours));
@@ -39,20 +47,20 @@ async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<S
     }
     catalog.close().await;
     if recorded.is_empty() {
-        return Err(Failure::unavailable(match is_known {
-            true => format!("set {id} has no proof yet; \"mykeeper validate --bk-id {id}\" makes one"),
-            false => format!("the catalog knows no set {id}; \"mykeeper backups\" lists them"),
+        return Err(Failure::unavailable(match backup {
+            Some(_) => format!("set {id} has no proof yet; \"mykeeper validate --bk-id {id}\" makes one"),
+            None => format!("the catalog knows no set {id}; \"mykeeper backups\" lists them"),
         }));
     }
     let mut documents = Vec::new();
-    for (proof, text) in recorded.iter().take(wanted) {
-        match document_of(id, proof, text.as_deref())? {
+    for recorded in recorded.iter().take(wanted) {
+        match document_of(id, recorded)? {
             Some((document, fault)) => {
                 faults.extend(fault);
                 documents.push(document.to_json());
             }
-            None if args.all => say(&no_document(id, proof)),
-            None => return Err(Failure::unavailable(no_document(id, proof))),
+            None if args.all => say(&no_document(id, &recorded.proof)),
+            None => return Err(Failure::unavailable(no_document(id, &recorded.proof))),
         }
     }
     let whole = match documents.pop() {
@@ -67,6 +75,23 @@ async fn write(config: &Path, bk_id: &str, args: &ProofArgs) -> anyhow::Result<S
         return Ok(Status::Done);
     }
     Err(Failure::job(faults.join("\n")))
+}
+
+/// What the set's own row says otherwise than its newest proof.
+fn misreported(backup: &Backup, newest: &RecordedProof) -> Option<String> {
+    let verdict = match newest.proof.passed() {
+        true => ValidateStatus::Passed,
+        false => ValidateStatus::Failed,
+    };
+    // One that failed for its files alone waits for its proof again once a copy is whole.
+    let waits_again = backup.validate_status == ValidateStatus::NotTried && !newest.proof.passed();
+    (backup.validate_status != verdict && !waits_again).then(|| {
+        format!(
+            "validate_status of set {} in user_backup is {}, and its newest proof has {verdict}: it was edited, or a \
+             pybackup beside this mykeeper has tested the set since",
+            backup.id, backup.validate_status
+        )
+    })
 }
 
 /// What does not fit to the proofs before and after it in the catalog.
@@ -89,17 +114,17 @@ fn no_document(id: BackupId, proof: &Proof) -> String {
     format!(
         "the proof of set {id} of {} was recorded by a mykeeper that kept no documents; \"mykeeper validate --bk-id {id}\" \
          proves it again",
-        proof.finished_at.format("%Y-%m-%d %H:%M:%S UTC")
+        when(proof.finished_at, local_zone())
     )
 }
 
 /// The document as it was recorded, and what is wrong with it; nothing where there is none.
 fn document_of(
     id: BackupId,
-    proof: &Proof,
-    text: Option<&str>,
+    recorded: &RecordedProof,
 ) -> anyhow::Result<Option<(ProofDocument, Option<String>)>> {
-    let (Some(link), Some(text)) = (&proof.link, text) else {
+    let proof = &recorded.proof;
+    let (Some(link), Some(text)) = (&proof.link, recorded.document.as_deref()) else {
         return Ok(None);
     };
     let document = ProofDocument::from_record(text, &link.digest).map_err(|cause| {
@@ -113,7 +138,7 @@ fn document_of(
             document.digest(),
             link.digest
         ))
-    } else if !document.agrees_with(proof) {
+    } else if !document.agrees_with(proof) || document.passed() != Some(recorded.passed) {
         Some(format!(
             "the proof of set {id} was edited in the catalog: mk_proof or mk_proof_database say otherwise than the \
              document that was recorded with them, which is what was written now"

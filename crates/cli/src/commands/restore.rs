@@ -1,8 +1,8 @@
 //! `mykeeper restore`: puts a set into a server.
 
-use super::parse_bk_id;
 use super::run::{conclude, to_its_end};
 use super::validate::by_hand;
+use super::wanted_set::WantedSet;
 use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, table};
@@ -26,10 +26,13 @@ use std::sync::{Arc, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow::Result<Status> {
-    let set = parse_bk_id(&args.bk_id)?;
+    let wanted = WantedSet::parse(&args.bk_id)?;
     // Without a catalog no set is known: there is nothing to restore, and none is made for that.
     let environment = environment_to_look(settings_said(config)?).await?;
     let into = find_server(&environment.settings(), &args.into)?;
+    let set = wanted
+        .find(environment.catalog.as_ref(), &environment.settings())
+        .await?;
     let task = RestoreTask {
         set,
         into,

@@ -4,7 +4,7 @@ use super::find_job;
 use super::run::{Shown, foreground};
 use crate::failure::{Failure, Status, with_hint};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::{environment, environment_to_look, settings_said};
+use crate::surroundings::{environment, environment_to_look, local_zone, settings_said};
 use mykeeper_daemon::jobs::retention::{Plan, plan};
 use mykeeper_domain::counted;
 use mykeeper_domain::job::Task;
@@ -50,7 +50,7 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
             "given_back": plan.given_back().map(|backup| backup.id).collect::<Vec<_>>() }),
         )?;
     } else {
-        print(&as_table(&plan, job.schedule.zone()))?;
+        print(&as_table(&plan, local_zone()))?;
         let condemned = plan.condemned().count();
         print(&format!(
             "{}, {}; nothing was changed",
@@ -88,6 +88,7 @@ fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
             vec![
                 backup.id.to_string(),
                 backup.tag.clone(),
+                backup.job.as_ref().map(ToString::to_string).unwrap_or_default(),
                 local(backup.started_at, zone),
                 backup.size_text.clone(),
                 verdict,
@@ -96,5 +97,8 @@ fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
         })
         .collect();
     let started = format!("STARTED ({zone})");
-    table(&["BK_ID", "TAG", &started, "SIZE", "VERDICT", "BECAUSE"], rows)
+    table(
+        &["BK_ID", "TAG", "JOB", &started, "SIZE", "VERDICT", "BECAUSE"],
+        rows,
+    )
 }

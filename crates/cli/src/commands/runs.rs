@@ -5,12 +5,13 @@ use crate::failure::{Failure, Status};
 use crate::liveness::Liveness;
 use crate::output::{local, parse_since, print, print_json, table};
 use crate::succession::Succession;
-use crate::surroundings::{load_settings, open_catalog_or_copy};
+use crate::surroundings::{load_settings, local_zone, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_daemon::missing::{Wanted, find_missing};
 use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_domain::event::Event;
 use mykeeper_domain::run::{Attempt, Run, RunState};
 use mykeeper_domain::{Clock, JobName, RunId, SystemClock};
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         since: args
             .since
             .as_deref()
-            .map(|since| parse_since(since, SystemClock.now()))
+            .map(|since| parse_since(since, SystemClock.now(), local_zone()))
             .transpose()?,
         limit: args.limit,
         ..Default::default()
@@ -96,6 +97,18 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         catalog.close().await;
         return status;
     }
+    if args.events {
+        if let Some(away) = &look.away {
+            catalog.close().await;
+            return Err(Failure::unavailable(format!(
+                "what has come of promises is for the catalog alone to say, and {away}"
+            )));
+        }
+        let since = filter.since.unwrap_or(chrono::DateTime::UNIX_EPOCH);
+        let events = catalog.newest_events(since, args.limit).await;
+        catalog.close().await;
+        return show_events(&events?, json);
+    }
     let runs = catalog.runs(&filter).await?;
     let liveness = Liveness::look(&settings, &runs);
     let succession = Succession::of(catalog.as_ref(), &runs).await?;
@@ -111,10 +124,33 @@ pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::
         }
         print_json(&views)?;
     } else {
-        print(&as_table(&runs, looked, settings.catalog.timezone))?;
+        print(&as_table(&runs, looked, local_zone()))?;
     }
     catalog.close().await;
     Ok(status)
+}
+
+fn show_events(events: &[Event], json: bool) -> anyhow::Result<Status> {
+    if json {
+        print_json(&events)?;
+        return Ok(Status::Done);
+    }
+    let zone = local_zone();
+    let rows = events.iter().map(|event| {
+        vec![
+            local(event.at, zone),
+            event.node.to_string(),
+            event.kind.to_string(),
+            event.subject.clone(),
+            event.message.clone(),
+        ]
+    });
+    let at = format!("AT ({zone})");
+    print(&table(
+        &[&at, "NODE", "EVENT", "ABOUT", "MESSAGE"],
+        rows.collect(),
+    ))?;
+    Ok(Status::Done)
 }
 
 async fn missing(
@@ -130,7 +166,7 @@ async fn missing(
     } else if found.total == 0 {
         print("no slot is missing")?;
     } else {
-        let zone = settings.catalog.timezone;
+        let zone = local_zone();
         let rows = found
             .missing
             .iter()

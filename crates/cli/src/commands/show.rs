@@ -1,13 +1,14 @@
 //! `mykeeper show`
 
-use super::backups::{as_json, reasons, with_reason};
-use super::parse_bk_id;
+use super::backups::{as_json, reasons, validity, with_damage, with_reason};
+use super::wanted_set::WantedSet;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
+use crate::surroundings::{Look, load_settings, local_zone, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
+use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::humane;
 use mykeeper_domain::manifest::FileEntry;
@@ -27,11 +28,13 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// `show --json`
 #[derive(Serialize)]
 struct SetView {
-    /// With `unproven`: why it is not proven.
+    /// With `unproven`: why it is not proven; `damaged` and `damage`: which copies differ.
     backup: serde_json::Value,
     /// The same for people.
     #[serde(skip)]
     unproven: Option<String>,
+    #[serde(skip)]
+    damage: Option<Damage>,
     evidence: Option<Evidence>,
     files: Vec<FileEntry>,
     transfers: Vec<Transfer>,
@@ -42,17 +45,20 @@ struct SetView {
 }
 
 pub(crate) async fn run(config: &Path, bk_id: &str, all_files: bool, json: bool) -> anyhow::Result<Status> {
-    let id = parse_bk_id(bk_id)?;
+    let wanted = WantedSet::parse(bk_id)?;
     let settings = load_settings(config)?.settings;
     let look = open_catalog_or_copy(&settings).await?;
-    let found = view(&look, &settings, id).await;
+    let found = match wanted.find(look.catalog.as_ref(), &settings).await {
+        Ok(id) => view(&look, &settings, id).await,
+        Err(error) => Err(error),
+    };
     look.catalog.close().await;
     let (backup, view) = found?;
     let status = look.status(&settings.node, "its proofs");
     if json {
         print_json(&view)?;
     } else {
-        print(&describe((&backup, &view), settings.catalog.timezone, all_files))?;
+        print(&describe((&backup, &view), local_zone(), all_files))?;
     }
     Ok(status)
 }
@@ -78,14 +84,21 @@ async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<
         (own_record(&backup).await, None)
     };
     let (proofs, verifications) = looks.unzip();
+    let proven: Vec<IntactCopy> = proofs.iter().flatten().filter_map(IntactCopy::of_proof).collect();
+    let damage = Damage::of(verifications.as_deref().unwrap_or_default(), &proven)
+        .filter(|_| backup.deletion != Deletion::Deleted);
     let unproven = match is_whole {
         true => reasons(catalog.as_ref(), settings, std::slice::from_ref(&backup)).await?,
         false => HashMap::new(),
     };
     let unproven = unproven.get(&id);
     let view = SetView {
-        backup: with_reason(as_json(&backup, is_whole)?, unproven)?,
-        unproven: unproven.map(ToString::to_string),
+        backup: with_damage(
+            with_reason(as_json(&backup, is_whole)?, unproven)?,
+            damage.as_ref(),
+        )?,
+        unproven: unproven.map(|reason| reason.shown(local_zone()).to_string()),
+        damage,
         evidence,
         files,
         transfers: catalog.transfers(id).await?,
@@ -126,6 +139,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
             lines.push(format!("{name:<10} {value}"));
         }
     };
+    line("times", format!("of {zone}"));
     line("server", format!("{} ({})", backup.tag, backup.bk_server));
     line(
         "job",
@@ -139,7 +153,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
     line(
         "dumped",
         format!(
-            "{} to {} ({zone})",
+            "{} to {}",
             local(backup.started_at, zone),
             local(backup.finished_at, zone)
         ),
@@ -186,10 +200,13 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
     line(
         "validated",
         match &view.proofs {
-            Some(_) => backup.validate_status.to_string(),
+            Some(_) => validity(backup, view.damage.as_ref()),
             None => "not known while the catalog is away".to_owned(),
         },
     );
+    for found in view.damage.iter().flat_map(|damage| damage.lines(zone)) {
+        line("copy", found);
+    }
     line("unproven", view.unproven.clone().unwrap_or_default());
     if let Some(at) = backup.rebuilt_at {
         line(

@@ -1,8 +1,8 @@
 //! `mykeeper transfer`: sends a finished set by hand.
 
-use super::parse_bk_id;
 use super::run::{Shown, foreground};
 use super::validate::by_hand;
+use super::wanted_set::{WantedSet, find_in};
 use crate::failure::{Failure, Status};
 use crate::surroundings::{environment_or_journal, settings_said};
 use mykeeper_config::Settings;
@@ -22,7 +22,7 @@ pub(crate) async fn run(
     to: Option<&str>,
     json: bool,
 ) -> anyhow::Result<Status> {
-    let id = bk_id.map(parse_bk_id).transpose()?;
+    let wanted = bk_id.map(WantedSet::parse).transpose()?;
     let dir = backup_dir
         .canonicalize()
         .map_err(|error| Failure::usage(format!("--backup-dir {}: {error}", backup_dir.display())))?;
@@ -35,6 +35,7 @@ pub(crate) async fn run(
     let settings = settings_said(config)?;
     let destination = choose_destination(&settings, to)?;
     let environment = environment_or_journal(settings).await?;
+    let id = find_in(&environment, wanted).await?;
     let task = TransferTask {
         destination: destination.clone(),
         verify_every: None,

@@ -1,7 +1,7 @@
 //! `mykeeper validate`: proves one set now.
 
-use super::parse_bk_id;
 use super::run::{Shown, foreground};
+use super::wanted_set::{WantedSet, find_in};
 use crate::failure::Status;
 use crate::surroundings::{environment, settings_said};
 use mykeeper_daemon::engine::Work;
@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
-    let id = bk_id.map(parse_bk_id).transpose()?;
+    let wanted = bk_id.map(WantedSet::parse).transpose()?;
     let environment = environment(settings_said(config)?).await?;
+    let id = find_in(&environment, wanted).await?;
     // What the schedule asks for holds for a proof by hand too.
     let settings = environment.settings();
     let scheduled = settings.jobs.values().filter_map(|job| match &job.task {

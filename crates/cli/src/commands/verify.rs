@@ -1,14 +1,14 @@
 //! `mykeeper verify`: reads the copies of a set that lie on this machine.
 
-use super::parse_bk_id;
 use super::run::{Shown, foreground};
 use super::validate::by_hand;
+use super::wanted_set::{WantedSet, find_in};
 use crate::failure::{Failure, Status};
 use crate::surroundings::{environment, settings_said};
 use mykeeper_catalog::{BackupFilter, SetState};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::engine::Work;
-use mykeeper_daemon::jobs::verify::{copies_here, verify};
+use mykeeper_daemon::jobs::verify::{BY_HAND, copies_here, verify};
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Task, ValidationTask};
 use mykeeper_domain::selection::Select;
@@ -19,9 +19,10 @@ use std::sync::Arc;
 const LOOKED_AT: u32 = 100;
 
 pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyhow::Result<Status> {
-    let wanted = bk_id.map(parse_bk_id).transpose()?;
+    let wanted = bk_id.map(WantedSet::parse).transpose()?;
     let environment = environment(settings_said(config)?).await?;
     let catalog = &environment.catalog;
+    let wanted = find_in(&environment, wanted).await?;
     let candidates = match wanted {
         Some(id) => catalog.backup(id).await?.into_iter().collect(),
         None => {
@@ -52,7 +53,7 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
         max_restore_time: None,
         verify_every: None,
     };
-    let job = by_hand("verify by hand", Task::Validation(task))?;
+    let job = by_hand(BY_HAND, Task::Validation(task))?;
     let id = backup.id;
     let work: Work = Box::new(move |context| Box::pin(async move { verify(context, id).await }));
     foreground(

@@ -1,6 +1,6 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
-mod untried;
+pub(crate) mod untried;
 
 use super::verify::round::{Asked, read_due};
 use super::verify::{Looked, kept, look_further, others};

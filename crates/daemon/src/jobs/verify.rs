@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Said of a set that may pass now.
 const FREED: &str = "; its last proof failed for its files alone: the next validation run tries it again";
+/// The name of a run that a person asks for: of the kind of a proof, and none.
+pub const BY_HAND: &str = "verify by hand";
 
 /// The places where the set lies on this machine: the copies first, its own folder last. A copy that is on its way is
 /// none yet: its manifest comes last.

@@ -5,7 +5,7 @@
 //!   "format": "mykeeper-proof", "version": 1, "passed": true,
 //!   "set":   { "bk_id": "...", "tag": "shop", "inventory": [{ "database": "shop", "rows": 5 }] },
 //!   "proof": { "databases": [{ "database": "shop", "differences": [] }], "asserts": [], "load_ms": 1400 },
-//!   "chain": { "tag": "shop", "number": 7, "previous": "BLAKE3 of number 6" },
+//!   "chain": { "tag": "shop", "id": "a UUID", "number": 7, "previous": "BLAKE3 of number 6" },
 //!   "digest": "BLAKE3 of all of the above"
 //! }
 //! ```
@@ -17,7 +17,8 @@
 //! what Python writes with `json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)`.
 //!
 //! `chain.number` counts the proofs of one server, known by its tag, from 1. `previous` is the digest of the one
-//! numbered before, and `null` for the first.
+//! numbered before, and `null` for the first. `id` was made up at random with number 1: a catalog that is made again
+//! begins another chain. A chain that began before there were such has none.
 
 use super::{Proof, ProvenSet};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -32,6 +33,9 @@ pub const VERSION: u64 = 1;
 /// The place of a proof in the chain of its server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
+    /// The chain, made up with its first proof; `None` for one that began before that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
     /// 1 for the first.
     pub number: u64,
     /// The digest of the proof before it; `None` for the first.
@@ -51,15 +55,19 @@ pub struct ProofDocument {
 impl ProofDocument {
     /// The document of a proof that is given this place. Instants are cut to milliseconds, which is what the catalog
     /// keeps. `None` for a proof that does not know its set.
-    pub fn new(proof: &Proof, number: u64, previous: Option<&str>) -> Option<Self> {
+    pub fn new(proof: &Proof, chain: Option<&str>, number: u64, previous: Option<&str>) -> Option<Self> {
         let mut proof = in_milliseconds(proof);
         proof.link = None;
         let set = proof.set.take()?;
+        let mut place = serde_json::json!({ "tag": set.tag, "number": number, "previous": previous });
+        if let Some(chain) = chain {
+            place["id"] = chain.into();
+        }
         let body = serde_json::json!({
             "format": FORMAT,
             "version": VERSION,
             "passed": proof.passed(),
-            "chain": { "tag": set.tag, "number": number, "previous": previous },
+            "chain": place,
             "set": set,
             "proof": proof,
         });
@@ -131,6 +139,22 @@ impl ProofDocument {
         self.body.pointer("/chain/tag")?.as_str()
     }
 
+    /// Which chain of that server's; `None` for one that began before chains had identities.
+    pub fn chain(&self) -> Option<&str> {
+        self.body.pointer("/chain/id")?.as_str()
+    }
+
+    /// The verdict that it states.
+    pub fn passed(&self) -> Option<bool> {
+        self.body.get("passed")?.as_bool()
+    }
+
+    /// Whether the verdict that it states is that of its databases.
+    fn is_consistent(&self) -> bool {
+        let proof = serde_json::from_value::<Proof>(self.body["proof"].clone());
+        proof.is_ok_and(|proof| Some(proof.passed()) == self.passed())
+    }
+
     /// Its number among the proofs of the server.
     pub fn number(&self) -> Option<u64> {
         self.body.pointer("/chain/number")?.as_u64()
@@ -149,7 +173,13 @@ impl ProofDocument {
     /// Whether the catalog's columns, which give `proof`, still say what the document says.
     pub fn agrees_with(&self, proof: &Proof) -> bool {
         let Some(link) = &proof.link else { return false };
-        Self::new(proof, link.number, link.previous.as_deref()).is_some_and(|made| {
+        let made = Self::new(
+            proof,
+            link.chain.as_deref(),
+            link.number,
+            link.previous.as_deref(),
+        );
+        made.is_some_and(|made| {
             let parsed = |value: &Value| serde_json::from_value::<Proof>(value["proof"].clone()).ok();
             let set = |value: &Value| serde_json::from_value::<ProvenSet>(value["set"].clone()).ok();
             made.body["chain"] == self.body["chain"]
@@ -224,13 +254,21 @@ fn in_milliseconds(proof: &Proof) -> Proof {
 pub fn check_chain(documents: &[(String, ProofDocument)]) -> (Vec<String>, Vec<String>) {
     let (mut faults, mut gaps) = (Vec::new(), Vec::new());
     let mut ordered: Vec<&(String, ProofDocument)> = documents.iter().collect();
-    ordered.sort_by_key(|(_, document)| (document.tag().map(str::to_owned), document.number()));
+    ordered.sort_by_key(|(_, document)| {
+        let chain = document.chain().map(str::to_owned);
+        (document.tag().map(str::to_owned), chain, document.number())
+    });
     for (name, document) in &ordered {
         if !document.is_intact() {
             faults.push(format!(
                 "{name}: it was edited: its digest should be {}, and it says {}",
                 document.digest(),
                 document.claimed
+            ));
+        }
+        if !document.is_consistent() {
+            faults.push(format!(
+                "{name}: it was edited: it says another verdict than its databases"
             ));
         }
         if document.number() == Some(1) && document.previous().is_some() {
@@ -244,6 +282,13 @@ pub fn check_chain(documents: &[(String, ProofDocument)]) -> (Vec<String>, Vec<S
             continue;
         };
         if before.tag() != document.tag() {
+            continue;
+        }
+        if before.chain() != document.chain() {
+            gaps.push(format!(
+                "{name}: it is of another chain of the same server than {before_name}, begun where a catalog was made \
+                 again: nothing binds one to the other"
+            ));
             continue;
         }
         let (Some(first), Some(second)) = (before.number(), document.number()) else {
@@ -273,8 +318,13 @@ pub fn check_chain(documents: &[(String, ProofDocument)]) -> (Vec<String>, Vec<S
 mod tests {
     use super::*;
     use crate::ids::{BackupId, NodeName};
+    use crate::proof::DatabaseProof;
 
     fn document(number: u64, previous: Option<&str>) -> ProofDocument {
+        chained(None, number, previous)
+    }
+
+    fn chained(chain: Option<&str>, number: u64, previous: Option<&str>) -> ProofDocument {
         let at = DateTime::from_timestamp(1_800_000_000, 123_456_789).unwrap();
         let id: BackupId = "0198a000-0000-7000-8000-000000000001".parse().unwrap();
         let set = ProvenSet {
@@ -306,7 +356,18 @@ mod tests {
             loader_version: "0.10".into(),
             dumper_version: None,
             source_version: None,
-            databases: Vec::new(),
+            databases: vec![DatabaseProof {
+                database: "shop".into(),
+                passed: false,
+                differences: Vec::new(),
+                error: Some("it did not come back".into()),
+                objects_compared: 1,
+                rows_compared: 1,
+                tables_exact: 0,
+                tables_counted: 0,
+                started_at: at,
+                finished_at: at,
+            }],
             asserts: Vec::new(),
             warnings: vec!["\u{1}\u{7f}".into()],
             copy_differs: false,
@@ -320,12 +381,12 @@ mod tests {
             set: Some(set),
             link: None,
         };
-        ProofDocument::new(&proof, number, previous).unwrap()
+        ProofDocument::new(&proof, chain, number, previous).unwrap()
     }
 
     fn edited(document: &ProofDocument, is_redigested: bool) -> ProofDocument {
         let mut value = document.to_json();
-        value["passed"] = Value::Bool(true);
+        value["proof"]["bytes_checked"] = 7.into();
         let mut edited = ProofDocument::parse(value).unwrap();
         if is_redigested {
             edited.claimed = edited.digest();
@@ -398,5 +459,32 @@ mod tests {
             faults.len() == 1 && faults[0].contains("number 2 of the same chain"),
             "{faults:?}"
         );
+    }
+
+    #[test]
+    fn a_verdict_that_is_not_that_of_the_databases_shows_in_whatever_digest_it_is() {
+        let mut value = document(1, None).to_json();
+        value["passed"] = Value::Bool(true);
+        let mut lie = ProofDocument::parse(value).unwrap();
+        lie.claimed = lie.digest();
+        let (faults, gaps) = check_chain(&[("a".to_owned(), lie)]);
+        assert!(gaps.is_empty() && faults.len() == 1, "{faults:?}");
+        assert!(faults[0].contains("another verdict"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_chain_that_begins_again_is_a_gap_and_no_lie() {
+        let old = document(1, None);
+        let first = chained(Some("b"), 1, None);
+        let second = chained(Some("b"), 2, Some(&first.claimed));
+        let named = [("old", &old), ("first", &first), ("second", &second)]
+            .map(|(name, document)| (name.to_owned(), document.clone()));
+        let (faults, gaps) = check_chain(&named);
+        assert!(faults.is_empty(), "{faults:?}");
+        assert!(
+            gaps.len() == 1 && gaps[0].starts_with("first: it is of another chain"),
+            "{gaps:?}"
+        );
+        assert!(first.canonical().starts_with(r#"{"chain":{"id":"b","number":1,"#));
     }
 }

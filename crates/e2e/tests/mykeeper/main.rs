@@ -5,6 +5,7 @@ mod away;
 mod backups;
 mod commands;
 mod copies;
+mod counts;
 mod crash;
 mod dump_faults;
 mod import;

@@ -1,11 +1,18 @@
-//! How the promises of servers stand.
+//! How the promises of servers stand, and whether the schedule can keep them.
 
-use super::{Findings, Grade};
+use super::{Findings, Grade, backup_tasks};
+use crate::surroundings::local_zone;
+use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::Catalog;
 use mykeeper_config::Settings;
-use mykeeper_daemon::promises::{describe, standings};
-use mykeeper_domain::promise::PromiseState;
+use mykeeper_daemon::parse_definition;
+use mykeeper_daemon::promises::{describe, promised, standings};
+use mykeeper_domain::humane;
+use mykeeper_domain::job::Task;
+use mykeeper_domain::promise::{Promise, PromiseState, longest_age};
+use mykeeper_domain::schedule::Schedule;
 use mykeeper_domain::{Clock, SystemClock};
+use std::time::Duration;
 
 /// Where the catalog has no tables yet, or older ones, that is said elsewhere.
 pub(super) async fn look_at_promises(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
@@ -24,9 +31,104 @@ pub(super) async fn look_at_promises(settings: &Settings, catalog: &dyn Catalog,
                 findings.add(
                     format!("promise of server {}", standing.server),
                     grade,
-                    describe(&standing),
+                    describe(&standing, local_zone()),
                 );
             }
         }
     }
+}
+
+/// A validation job of any node: its sets' tags, and when it fires.
+struct Prover {
+    tags: Vec<String>,
+    schedule: Option<Schedule>,
+}
+
+/// Names each promise that the schedule cannot keep. Without a catalog only the jobs of this node are known.
+pub(super) async fn look_at_schedule(
+    settings: &Settings,
+    catalog: Option<&dyn Catalog>,
+    findings: &mut Findings,
+) {
+    let provers = provers(settings, catalog).await;
+    for promise in promised(settings) {
+        for fault in faults(settings, &promise, &provers, SystemClock.now()) {
+            findings.add(
+                format!("promise of server {}", promise.server),
+                Grade::Warning,
+                fault,
+            );
+        }
+    }
+}
+
+async fn provers(settings: &Settings, catalog: Option<&dyn Catalog>) -> Vec<Prover> {
+    let mut provers: Vec<Prover> = settings
+        .jobs
+        .values()
+        .filter_map(|job| match &job.task {
+            Task::Validation(task) => Some(Prover {
+                tags: task.tags.clone(),
+                schedule: Some(job.schedule.clone()),
+            }),
+            _ => None,
+        })
+        .collect();
+    let known = match catalog {
+        Some(catalog) => catalog.validators().await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    // One that an older program has noted may choose anything, at any time.
+    let others = known.into_iter().filter(|known| known.node != settings.node);
+    provers.extend(others.map(|known| Prover {
+        tags: known.choice.map(|choice| choice.tags).unwrap_or_default(),
+        schedule: parse_definition(&known.schedule),
+    }));
+    provers
+}
+
+fn faults(settings: &Settings, promise: &Promise, provers: &[Prover], now: DateTime<Utc>) -> Vec<String> {
+    let within = humane(promise.within);
+    let head = format!("proven_within = \"{within}\" cannot be kept");
+    let backups: Vec<_> = backup_tasks(settings)
+        .filter(|(_, task)| task.server == promise.server)
+        .filter_map(|(name, _)| settings.jobs.get(name))
+        .collect();
+    let mut faults = Vec::new();
+    if backups.is_empty() {
+        faults.push(format!(
+            "{head} by this schedule: no backup job of {} is of server {}; add one, or take the promise away",
+            settings.schedule_file.display(),
+            promise.server
+        ));
+    }
+    let choosing: Vec<&Prover> = provers
+        .iter()
+        .filter(|prover| prover.tags.is_empty() || prover.tags.contains(&promise.tag))
+        .collect();
+    if choosing.is_empty() {
+        faults.push(format!(
+            "{head}: no validation job of any node asks for sets with the tag {:?}; add one to {}",
+            promise.tag,
+            settings.schedule_file.display()
+        ));
+        return faults;
+    }
+    let schedules: Option<Vec<&Schedule>> = choosing.iter().map(|prover| prover.schedule.as_ref()).collect();
+    // One whose schedule is not known may fire often enough.
+    let Some(schedules) = schedules else { return faults };
+    for job in backups {
+        let Some(age) = longest_age(&job.schedule, &schedules, now) else {
+            continue;
+        };
+        if TimeDelta::from_std(promise.within).is_ok_and(|within| age > within) {
+            let age = humane(Duration::from_secs(age.num_seconds().unsigned_abs()));
+            faults.push(format!(
+                "{head}: by the schedule the newest proven set of job {} gets as old as {age} before the next one is \
+                 proven, without the time that dump and proof take; promise more, or let backups or proofs fire more often",
+                job.name
+            ));
+        }
+    }
+    faults
 }

@@ -5,10 +5,11 @@
 
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::CatalogError;
-use mykeeper_domain::BackupId;
+use mykeeper_catalog::{CatalogError, Lease};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::run::RunState;
+use mykeeper_domain::{BackupId, NodeName};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -17,9 +18,12 @@ const REMEMBERED: TimeDelta = TimeDelta::days(7);
 /// What stands in the way of so many may stand in the way of all, each of which is read before it shows.
 const MOST: usize = 5;
 
+/// What its notes of all nodes begin with.
+pub(crate) const PREFIX: &str = "untried:";
+
 /// What could not be tried, before and in this run.
 #[derive(Debug, Default)]
-pub(super) struct Untried {
+pub(crate) struct Untried {
     /// Until when it is remembered of which set.
     before: BTreeMap<BackupId, DateTime<Utc>>,
     now: Vec<(BackupId, JobError)>,
@@ -29,24 +33,35 @@ impl Untried {
     /// # Errors
     /// The catalog does not answer.
     pub(super) async fn remembered(context: &RunContext) -> Result<Self, CatalogError> {
-        let prefix = prefix(context);
+        let node = &context.environment.node;
         let leases = context
             .environment
             .catalog
-            .leases(&prefix, context.clock().now())
+            .leases(&prefix(node), context.clock().now())
             .await?;
+        Ok(Self::of_node(node, &leases))
+    }
+
+    /// What one node has noted.
+    pub(crate) fn of_node(node: &NodeName, leases: &[Lease]) -> Self {
+        let prefix = prefix(node);
         let before = leases
-            .into_iter()
+            .iter()
             .filter_map(|lease| Some((lease.name.strip_prefix(&prefix)?.parse().ok()?, lease.until)));
-        Ok(Self {
+        Self {
             before: before.collect(),
             now: Vec::new(),
-        })
+        }
     }
 
     /// Puts those behind all others, the one that was tried last at the end.
-    pub(super) fn put_last(&self, candidates: &mut [Backup]) {
-        candidates.sort_by_key(|backup| self.before.get(&backup.id));
+    pub(crate) fn put_last<B: Borrow<Backup>>(&self, candidates: &mut [B]) {
+        candidates.sort_by_key(|backup| self.before.get(&backup.borrow().id));
+    }
+
+    /// Whether it could not be tried before.
+    pub(crate) fn holds(&self, id: BackupId) -> bool {
+        self.before.contains_key(&id)
     }
 
     /// Enters one of this run.
@@ -115,8 +130,8 @@ fn told((id, error): &(BackupId, JobError)) -> String {
     format!("set {id} could not be tried: {}", error.reason)
 }
 
-fn prefix(context: &RunContext) -> String {
-    format!("untried:{}:", context.environment.node)
+fn prefix(node: &NodeName) -> String {
+    format!("{PREFIX}{node}:")
 }
 
 /// Notes that a set could not be tried. Without the note it is tried in its turn.
@@ -125,7 +140,7 @@ async fn note(context: &RunContext, id: BackupId) {
     let until = now
         .checked_add_signed(REMEMBERED)
         .unwrap_or(DateTime::<Utc>::MAX_UTC);
-    let name = format!("{}{id}", prefix(context));
+    let name = format!("{}{id}", prefix(&context.environment.node));
     let holder = context.environment.node.to_string();
     let noted = context
         .environment
@@ -139,7 +154,7 @@ async fn note(context: &RunContext, id: BackupId) {
 
 /// Forgets it: the set has a verdict.
 pub(super) async fn forget(context: &RunContext, id: BackupId) {
-    let name = format!("{}{id}", prefix(context));
+    let name = format!("{}{id}", prefix(&context.environment.node));
     let holder = context.environment.node.to_string();
     if let Err(error) = context.environment.catalog.release_lease(&name, &holder).await {
         tracing::warn!(set = %id, %error, "a note of a set that could not be tried stays");

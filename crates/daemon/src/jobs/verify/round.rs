@@ -96,7 +96,13 @@ impl Round {
         }
         let report = match (before, self.ended_by) {
             (Ok(report), None) => report,
-            (Ok(_), Some(error)) => return Err(error),
+            // What it was reading is no set that a proof failed of.
+            (Ok(report), Some(error)) => {
+                return Err(JobError {
+                    bk_id: report.bk_id,
+                    ..error
+                });
+            }
             (Err(error), ended_by) => {
                 return Err(JobError {
                     reason: format!("{}{}", error.reason, also(ended_by.as_ref())),

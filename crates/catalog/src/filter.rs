@@ -1,0 +1,89 @@
+//! What a list is asked for.
+
+use chrono::{DateTime, Utc};
+use mykeeper_domain::job::JobKind;
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::{DestinationName, JobName, NodeName, RunId};
+
+/// Which runs to list. Newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this job.
+    pub job: Option<JobName>,
+    /// Of this node.
+    pub node: Option<NodeName>,
+    /// Of this kind.
+    pub kind: Option<JobKind>,
+    /// In one of these states; empty: any.
+    pub states: Vec<RunState>,
+    /// Requested at or after.
+    pub since: Option<DateTime<Utc>>,
+    /// Doing this one again.
+    pub retry_of: Option<RunId>,
+    /// At most so many; 0 is none.
+    pub limit: u32,
+}
+
+/// What a set can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetState {
+    /// Every part of it is there.
+    Complete,
+    /// Some part of it is not.
+    Incomplete,
+    /// Its last transfer succeeded.
+    Transferred,
+    /// Proven restorable, by whomever, and not damaged.
+    Validated,
+    /// The same, with a proof of ours that says so: pybackup calls a set passed whose loader exited with 0.
+    Proven,
+    /// Its proof failed.
+    Failed,
+    /// Not deleted, and every copy that anyone has looked at differs from what was written.
+    Damaged,
+    /// Not proven, and not deleted.
+    Unproven,
+    /// Marked as deleted.
+    Deleted,
+}
+
+/// Which sets to list. Newest first.
+#[derive(Clone, Debug, Default)]
+pub struct BackupFilter {
+    /// With this tag.
+    pub tag: Option<String>,
+    /// With this `bk_server`.
+    pub server: Option<String>,
+    /// Made by this node.
+    pub node: Option<NodeName>,
+    /// Made by this job, of any node.
+    pub job: Option<JobName>,
+    /// Whose `bk_id` begins so; hexadecimal digits and dashes.
+    pub id_prefix: Option<String>,
+    /// Started at or after.
+    pub since: Option<DateTime<Utc>>,
+    /// Only sets that are not marked deleted; those whose removal has begun are among them.
+    pub present_only: bool,
+    /// Only sets in this state.
+    pub state: Option<SetState>,
+    /// At most so many; 0 is none.
+    pub limit: u32,
+}
+
+/// Which sets a node reads again: complete ones, not deleted, that it made, or that pybackup did, or whose copies may
+/// lie on it.
+#[derive(Clone, Debug)]
+pub struct VerificationScope {
+    /// The node.
+    pub node: NodeName,
+    /// Copies of sets with one of these tags lie on it.
+    pub tags_here: Vec<String>,
+    /// These destinations lie on it.
+    pub destinations: Vec<DestinationName>,
+    /// With one of these tags alone; empty: any.
+    pub tags: Vec<String>,
+    /// Started at or after, or a few hours before.
+    pub since: Option<DateTime<Utc>>,
+    /// Whose last look ended before this instant, or that were never looked at.
+    pub before: DateTime<Utc>,
+}

@@ -1,0 +1,94 @@
+//! Sets that are not as they were written.
+
+use super::{Findings, Grade};
+use crate::output::when;
+use crate::surroundings::local_zone;
+use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
+use mykeeper_domain::BackupId;
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::Damage;
+use std::collections::HashMap;
+
+/// So many of either kind are named, the newest.
+const NAMED: usize = 5;
+
+/// Where the catalog cannot tell, that is said elsewhere.
+pub(super) async fn look_for_damage(catalog: &dyn Catalog, findings: &mut Findings) {
+    if let Err(error) = find(catalog, findings).await {
+        findings.add(
+            "damaged sets",
+            Grade::Warning,
+            format!("whether there are any cannot be told: {error}"),
+        );
+    }
+}
+
+async fn find(catalog: &dyn Catalog, findings: &mut Findings) -> Result<(), CatalogError> {
+    let damages = catalog.damages().await?;
+    let filter = BackupFilter {
+        state: Some(SetState::Damaged),
+        limit: u32::try_from(damages.len()).unwrap_or(u32::MAX),
+        ..BackupFilter::default()
+    };
+    let damaged = catalog.backups(&filter).await?;
+    for backup in damaged.iter().take(NAMED) {
+        if let Some(damage) = damages.get(&backup.id) {
+            let again = backup.job.as_ref().map_or_else(String::new, |job| {
+                format!("\"mykeeper run {job}\" makes another; ")
+            });
+            findings.add(
+                format!("set {}", backup.id),
+                Grade::Warning,
+                format!(
+                    "of {}, started at {}: no copy is known to be as it was written ({}); {again}once its files are \
+                     mended, \"mykeeper verify --bk-id {}\" reads them again",
+                    backup.tag,
+                    when(backup.started_at, local_zone()),
+                    damage.lines(local_zone()).join("; "),
+                    backup.id
+                ),
+            );
+        }
+    }
+    if let Some(more @ 1..) = damaged.len().checked_sub(NAMED) {
+        findings.add(
+            "damaged sets",
+            Grade::Warning,
+            format!("{more} more: \"mykeeper backups --state damaged\" lists them"),
+        );
+    }
+    for (backup, damage) in partly_damaged(catalog, &damages).await? {
+        findings.add(
+            format!("set {}", backup.id),
+            Grade::Warning,
+            format!(
+                "of {}, started at {}: {}; copy it anew from the one that is as written, then \
+                 \"mykeeper verify --bk-id {}\" reads it again",
+                backup.tag,
+                when(backup.started_at, local_zone()),
+                damage.lines(local_zone()).join("; "),
+                backup.id
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// The sets of which one copy differs and another does not, those first that were found last.
+async fn partly_damaged<'a>(
+    catalog: &dyn Catalog,
+    damages: &'a HashMap<BackupId, Damage>,
+) -> Result<Vec<(Backup, &'a Damage)>, CatalogError> {
+    let mut partly: Vec<_> = damages
+        .iter()
+        .filter(|(_, damage)| !damage.is_of_every_copy())
+        .collect();
+    partly.sort_by_key(|(id, damage)| std::cmp::Reverse((damage.since(), **id)));
+    let mut found = Vec::new();
+    for (id, damage) in partly.into_iter().take(NAMED) {
+        if let Some(backup) = catalog.backup(*id).await? {
+            found.push((backup, damage));
+        }
+    }
+    Ok(found)
+}
