@@ -171,18 +171,14 @@ impl Restore<'_> {
         loaded: &BTreeMap<String, Loaded>,
         measures: &BTreeMap<String, DatabaseInventory>,
     ) -> Result<Vec<AssertedValue>, ToolError> {
-        let none = DatabaseInventory::default();
+        // A server of another series is compared by less than the evidence knows.
+        let evidence = self.request.evidence;
+        let known = evidence.map_or(measures, |evidence| &evidence.inventory.databases);
         let mut values = Vec::new();
         for assertion in self.request.asserts {
             let Assertion { database, sql } = assertion;
             let (value, held) = if self.layout.databases.contains_key(database) {
-                // A server of another series is compared by less than the evidence knows.
-                let known = self
-                    .request
-                    .evidence
-                    .map(|evidence| &evidence.inventory.databases);
-                let known = known.unwrap_or(measures).get(database).unwrap_or(&none);
-                match self.answer(assertion, (known, loaded.get(database))).await? {
+                match self.answer(assertion, (known, loaded)).await? {
                     Answer::Value(value) => (Some(value.clone()), Some(is_true(&value))),
                     Answer::Refused(said) => (Some(said), Some(false)),
                     Answer::Mistaken(said) => (Some(format!("{NOT_RUN}{said}")), None),
@@ -209,7 +205,7 @@ impl Restore<'_> {
     async fn answer(
         &self,
         assertion: &Assertion,
-        (known, loaded): (&DatabaseInventory, Option<&Loaded>),
+        (known, loaded): (&BTreeMap<String, DatabaseInventory>, &BTreeMap<String, Loaded>),
     ) -> Result<Answer, ToolError> {
         let Assertion { database, sql } = assertion;
         let mut connection = self.server.connect().await?;
@@ -230,7 +226,12 @@ impl Restore<'_> {
             Err(error) => {
                 let (code, said) = refusal(&act, error)?;
                 let text = format!("ERROR {code}: {said}");
-                let blame = Blame { sql, known, loaded };
+                let blame = Blame {
+                    assertion,
+                    known,
+                    loaded,
+                    target: &|database| self.target(database),
+                };
                 Ok(match blame.is_of_the_statement(code, &said)? {
                     true => Answer::Mistaken(text),
                     false => Answer::Refused(text),
@@ -263,10 +264,12 @@ fn value_of(rows: &[sqlx::mysql::MySqlRow]) -> String {
 
 /// Who is to blame for a statement that was refused.
 struct Blame<'a> {
-    sql: &'a str,
+    assertion: &'a Assertion,
     /// What the set should hold.
-    known: &'a DatabaseInventory,
-    loaded: Option<&'a Loaded>,
+    known: &'a BTreeMap<String, DatabaseInventory>,
+    loaded: &'a BTreeMap<String, Loaded>,
+    /// What a database is called in the throwaway server.
+    target: &'a (dyn Fn(&str) -> String + Sync),
 }
 
 impl Blame<'_> {
@@ -283,42 +286,58 @@ impl Blame<'_> {
             Ok(name.map_or(String::new(), |name| name.as_str().to_owned()))
         };
         Ok(match code {
-            NO_TABLE => !self.should_have_table(&named(r"'(?:[^']*?\.)?([^']*)'")?),
+            NO_TABLE => !self.should_have_table(&named("'(.*)' doesn't")?),
             UNKNOWN_COLUMN => !self.should_have_column(&named(r"'(?:[^']*\.)?([^'.]*)'")?),
-            NO_ROUTINE => {
-                !self.should_have_routine(&named(r"(?i)(?:FUNCTION|PROCEDURE) (?:\S*?\.)?(\S+) does")?)
-            }
+            NO_ROUTINE => !self.should_have_routine(&named("(?i)(?:FUNCTION|PROCEDURE) (.*) does")?),
             code => OF_THE_STATEMENT.contains(&code),
+        })
+    }
+
+    /// The databases that a name may be of, each with what follows its own.
+    fn parts<'n>(
+        &self,
+        name: &'n str,
+    ) -> impl Iterator<Item = (&String, &DatabaseInventory, &'n str)> + use<'_, 'n> {
+        self.known.iter().filter_map(move |(database, content)| {
+            let rest = name.strip_prefix(&(self.target)(database))?.strip_prefix('.')?;
+            Some((database, content, rest))
         })
     }
 
     /// A view that stands on what the set does not hold was not to come back.
     fn should_have_table(&self, name: &str) -> bool {
-        let is_excused = self
-            .loaded
-            .is_some_and(|loaded| loaded.excused_views.contains(name));
-        let known = self.known;
-        !is_excused
-            && (known.tables.contains_key(name)
-                || known.views.contains(name)
-                || known.sequences.contains(name))
+        self.parts(name).any(|(database, content, table)| {
+            let is_excused = self
+                .loaded
+                .get(database)
+                .is_some_and(|loaded| loaded.excused_views.contains(table));
+            let is_known = content.tables.contains_key(table)
+                || content.views.contains(table)
+                || content.sequences.contains(table);
+            is_known && !is_excused
+        })
     }
 
     /// In one of the tables that the statement speaks of.
     fn should_have_column(&self, name: &str) -> bool {
-        let sql = self.sql.to_lowercase();
+        let sql = self.assertion.sql.to_lowercase();
         let fact = format!("column `{}`", name.replace('`', "``")).to_lowercase();
-        let definitions = self.known.definitions.iter();
-        definitions
+        let databases = self.known.iter().filter(|(database, _)| {
+            **database == self.assertion.database || sql.contains(&database.to_lowercase())
+        });
+        databases
+            .flat_map(|(_, content)| &content.definitions)
             .filter_map(|(object, definition)| Some((object.strip_prefix("table ")?, definition)))
             .filter(|(table, _)| sql.contains(&table.to_lowercase()))
             .any(|(_, definition)| definition.0.keys().any(|known| known.to_lowercase() == fact))
     }
 
     fn should_have_routine(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        let mut routines = self.known.functions.iter().chain(&self.known.procedures);
-        routines.any(|routine| routine.to_lowercase() == name)
+        self.parts(name).any(|(_, content, routine)| {
+            let mut routines = content.functions.iter().chain(&content.procedures);
+            let routine = routine.to_lowercase();
+            routines.any(|known| known.to_lowercase() == routine)
+        })
     }
 }
 
@@ -351,21 +370,38 @@ mod tests {
 
     #[test]
     fn a_refusal_is_held_against_the_set_only_for_what_it_should_hold() {
-        let mut known = DatabaseInventory::default();
-        known.tables.insert("订 单.x".into(), Default::default());
-        known.views.extend(["v_orders".into(), "v_crm".into()]);
-        known.functions.insert("Price".into());
+        let mut shop = DatabaseInventory::default();
+        shop.tables.insert("订 单.x".into(), Default::default());
+        shop.tables.insert("people".into(), Default::default());
+        shop.views.extend(["v_orders".into(), "v_crm".into()]);
+        shop.functions.insert("Price".into());
         let facts = [("column `price`".to_owned(), "int(11)".to_owned())];
-        known
-            .definitions
+        shop.definitions
             .insert("table Orders".into(), facts.into_iter().collect());
-        let loaded = Loaded {
+        let known = BTreeMap::from([("shop".to_owned(), shop)]);
+        let excused = Loaded {
             excused_views: ["v_crm".to_owned()].into(),
             ..Loaded::default()
         };
-        let cases = [
+        let loaded = BTreeMap::from([("shop".to_owned(), excused)]);
+        let is_mistake = |sql: &str, code, said| {
+            let assertion = Assertion {
+                database: "shop".into(),
+                sql: sql.into(),
+            };
+            let blame = Blame {
+                assertion: &assertion,
+                known: &known,
+                loaded: &loaded,
+                target: &str::to_owned,
+            };
+            blame.is_of_the_statement(code, said).unwrap()
+        };
+        for (code, said, is) in [
             (1064, "You have an error in your SQL syntax; check ...", true),
             (1146, "Table 'shop.ordrs' doesn't exist", true),
+            (1146, "Table 'crm.people' doesn't exist", true),
+            (1146, "Table 'shop.people' doesn't exist", false),
             (1146, "Table 'shop.订 单.x' doesn't exist", false),
             (1146, "Table 'shop.v_orders' doesn't exist", false),
             (1146, "Table 'shop.v_crm' doesn't exist", true),
@@ -373,30 +409,13 @@ mod tests {
             (1054, "Unknown column 'o.Price' in 'WHERE'", false),
             (1305, "FUNCTION shop.price does not exist", false),
             (1305, "FUNCTION shop.prize does not exist", true),
+            (1305, "FUNCTION crm.price does not exist", true),
             (1242, "Subquery returns more than 1 row", false),
             (1356, "View 'shop.v_orders' references invalid table(s)", false),
-        ];
-        for (code, said, is_mistake) in cases {
-            let blame = Blame {
-                sql: "SELECT price FROM orders",
-                known: &known,
-                loaded: Some(&loaded),
-            };
-            assert_eq!(
-                blame.is_of_the_statement(code, said).unwrap(),
-                is_mistake,
-                "{said}"
-            );
+        ] {
+            assert_eq!(is_mistake("SELECT price FROM orders", code, said), is, "{said}");
         }
-        let elsewhere = Blame {
-            sql: "SELECT price FROM customers",
-            known: &known,
-            loaded: None,
-        };
-        assert!(
-            elsewhere
-                .is_of_the_statement(1054, "Unknown column 'price' in 'SELECT'")
-                .unwrap()
-        );
+        let said = "Unknown column 'price' in 'SELECT'";
+        assert!(is_mistake("SELECT price FROM customers", 1054, said));
     }
 }

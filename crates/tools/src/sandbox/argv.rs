@@ -10,9 +10,10 @@ use std::path::Path;
 /// One redo log for the template and for the servers cloned from it.
 pub(super) const REDO_LOG_BYTES: u64 = 8 << 20;
 
-/// How names are kept and compared: for the template, too, since MySQL 8 holds a folder to what it was made with.
-pub(super) fn lower_case_argument(likeness: &Likeness) -> String {
-    format!("--lower-case-table-names={}", u8::from(likeness.lower_case))
+/// How names are kept and compared, where it is not as they are: for the template, too, since MySQL 8 holds a folder to
+/// what it was made with.
+pub(super) fn lower_case_argument(likeness: &Likeness) -> Option<OsString> {
+    likeness.lower_case.then(|| "--lower-case-table-names=1".into())
 }
 
 /// Private, fast, forgetful, and without a will of its own.
@@ -36,7 +37,6 @@ pub(super) fn server_argv(
         with("--tmpdir=", &folder.tmp()),
         with("--secure-file-priv=", &folder.tmp()),
         format!("--innodb-buffer-pool-size={}", settings.memory_bytes.max(8 << 20)).into(),
-        lower_case_argument(likeness).into(),
     ];
     let fixed = [
         // Reached through its socket alone.
@@ -71,6 +71,7 @@ pub(super) fn server_argv(
         "--max-connections=200",
     ];
     args.extend(fixed.map(OsString::from));
+    args.extend(lower_case_argument(likeness));
     if program.is_mariadb() {
         args.push("--innodb-log-file-size=268435456".into());
     }

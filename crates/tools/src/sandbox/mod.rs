@@ -224,10 +224,18 @@ impl ThrowawayServer {
     /// Waits until it answers, and learns from it what it is.
     async fn until_ready(&mut self, likeness: &Likeness, env: &ToolEnv<'_>) -> Result<(), ToolError> {
         self.version = self.answer(env).await?;
-        let mut connection = self.connect().await?;
         let is_mariadb = self.version.contains("MariaDB");
-        self.engines = likeness::load_engines(&mut connection, likeness, is_mariadb).await?;
-        drop(connection.close().await);
+        let learning = async {
+            let mut connection = self.connect().await?;
+            let engines = likeness::load_engines(&mut connection, likeness, is_mariadb).await?;
+            drop(connection.close().await);
+            Ok(engines)
+        };
+        self.engines = tokio::time::timeout(READY_WITHIN, learning)
+            .await
+            .unwrap_or_else(|_| {
+                Err(self.no_start(&format!("it did not tell its engines within {READY_WITHIN:?}")))
+            })?;
         Ok(())
     }
 

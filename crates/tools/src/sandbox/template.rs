@@ -48,7 +48,7 @@ pub(super) async fn make(
         (install_program(&server.path), args)
     } else {
         let mut args = vec![OsString::from("--no-defaults"), "--initialize-insecure".into()];
-        args.push(lower_case_argument(likeness).into());
+        args.extend(lower_case_argument(likeness));
         args.extend(folders);
         (server.path.clone(), args)
     };
