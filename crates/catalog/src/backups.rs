@@ -32,8 +32,8 @@ macro_rules! insert_row {
              master_status, slave_status, tool_version, server_version, pybackup_version, bk_command, tag, \
              is_deleted, validate_status, node, job, run_id, bk_bytes, databases_json, reason, consistency, \
              transfer_to, started_ms, finished_ms, transfer_started_ms, transfer_finished_ms, deletion, \
-             deletion_reason, manifest_blake3, lock_waited_ms, lock_held_ms, rebuilt_ms, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-             ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             deletion_reason, manifest_blake3, lock_waited_ms, lock_held_ms, rebuilt_ms, original_gone_ms, transfer_elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+             ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind($backup.id.to_string())
         .bind($backup.bk_server.as_str())
@@ -75,6 +75,7 @@ macro_rules! insert_row {
         .bind($backup.lock_waited_ms.map(signed))
         .bind($backup.lock_held_ms.map(signed))
         .bind($backup.rebuilt_at.map(ms))
+        .bind($backup.original_gone_at.map(ms))
         .bind(
             $backup
                 .transfer_started_at
@@ -363,6 +364,27 @@ pub(crate) async fn unmark_deleting(store: &Store, id: BackupId) -> Result<bool,
             "UPDATE user_backup SET deletion = 'none', deletion_reason = NULL \
              WHERE bk_id = ? AND is_deleted <> 'Y' AND deletion = 'deleting'",
         )
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected()
+            > 0
+    })
+}
+
+pub(crate) async fn mark_original_gone(
+    store: &Store,
+    id: BackupId,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, CatalogError> {
+    writing!(store, "note that a set's original is gone", |tx| {
+        sqlx::query(
+            "UPDATE user_backup SET deletion = 'none', deletion_reason = ?, \
+             original_gone_ms = COALESCE(original_gone_ms, ?) WHERE bk_id = ? AND is_deleted <> 'Y'",
+        )
+        .bind(reason)
+        .bind(ms(now))
         .bind(id.to_string())
         .execute(&mut *tx)
         .await?

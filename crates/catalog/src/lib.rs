@@ -434,6 +434,14 @@ pub trait Catalog: Send + Sync {
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;
     /// `deleting` back to `none`: nothing of it was removed. False when it is not marked so.
     async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError>;
+    /// Notes that a set's original is no longer there, while a copy lies at a destination: its mark for deletion goes, it is
+    /// not deleted, and is no more sent or held against its original. False when it is deleted, or not known.
+    async fn mark_original_gone(
+        &self,
+        id: BackupId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError>;
     /// Sets `is_deleted` to `Y`. False when there is no such set.
     async fn mark_deleted(
         &self,

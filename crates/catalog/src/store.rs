@@ -335,6 +335,15 @@ impl Catalog for Store {
         backups::unmark_deleting(self, id).await
     }
 
+    async fn mark_original_gone(
+        &self,
+        id: BackupId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        backups::mark_original_gone(self, id, reason, now).await
+    }
+
     async fn mark_deleted(
         &self,
         id: BackupId,

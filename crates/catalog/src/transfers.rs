@@ -291,7 +291,7 @@ pub(crate) async fn pending(
             backups::columns!(),
             " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
              WHERE d.node = ? AND d.destination = ? AND d.arrived = 0 \
-             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' \
+             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
              ORDER BY b.start_time, b.id LIMIT ?"
         ))
         .bind(node.as_str())
@@ -316,7 +316,7 @@ pub(crate) async fn due_verifications(
             backups::columns!(),
             " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
              WHERE d.node = ? AND d.destination = ? AND d.arrived = 1 AND d.ended_ms < ? \
-             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' \
+             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
              ORDER BY d.ended_ms, b.id LIMIT ?"
         ))
         .bind(node.as_str())

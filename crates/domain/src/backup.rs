@@ -112,6 +112,10 @@ pub struct Backup {
     /// For how long it held them.
     #[serde(default)]
     pub lock_held_ms: Option<u64>,
+    /// When its original was removed, or was found to be gone, while a copy of it lay at a destination. The set itself is
+    /// not deleted then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_gone_at: Option<DateTime<Utc>>,
     /// When its row was made again from the set's own record, which knows nothing of proofs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt_at: Option<DateTime<Utc>>,

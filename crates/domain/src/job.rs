@@ -311,11 +311,23 @@ pub enum Require {
     Complete,
 }
 
+/// Where in its directory a retention job looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetentionDepth {
+    /// At any depth.
+    #[default]
+    Any,
+    /// `<directory>/<YYYY-MM-DD>/<bk_id>` alone.
+    Day,
+}
+
 /// `[retention.NAME]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetentionTask {
     /// Only sets in this folder are looked at.
     pub directory: PathBuf,
+    /// How deep in it.
+    pub depth: RetentionDepth,
     /// What is kept.
     pub keep: KeepPolicy,
     /// See [`RetentionAction`].

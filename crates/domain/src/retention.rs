@@ -1,40 +1,18 @@
 //! Which sets are kept, which are condemned, and by which rule.
 
+mod rules;
+
+pub use rules::{KeepCount, KeepPolicy};
+
 use crate::backup::{Backup, Deletion, ValidateStatus};
 use crate::ids::BackupId;
 use crate::job::Require;
-use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
+use rules::Counters;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
-
-/// How many of a kind are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum KeepCount {
-    /// The newest so many.
-    Newest(u32),
-    /// Every one.
-    All,
-}
-
-/// The `keep` table of a retention job. A set is kept when any rule keeps it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeepPolicy {
-    /// The newest sets.
-    pub last: Option<KeepCount>,
-    /// Sets started within so long.
-    pub within: Option<Duration>,
-    /// The newest set of each of the last days that have one.
-    pub daily: Option<KeepCount>,
-    /// So with ISO weeks.
-    pub weekly: Option<KeepCount>,
-    /// So with months.
-    pub monthly: Option<KeepCount>,
-    /// So with years.
-    pub yearly: Option<KeepCount>,
-}
 
 /// What retention needs to know besides the sets.
 #[derive(Clone, Debug)]
@@ -53,6 +31,10 @@ pub struct Context {
     pub untouched: BTreeSet<BackupId>,
     /// Sets of which something has been taken away: no rule can bring them back.
     pub begun: BTreeSet<BackupId>,
+    /// Sets of which every copy that anyone has read since differs from what was written.
+    pub damaged: BTreeSet<BackupId>,
+    /// The days whose folders the sets lie in, where each lies in one: `<directory>/<YYYY-MM-DD>/<bk_id>`.
+    pub days: BTreeMap<BackupId, NaiveDate>,
 }
 
 /// Clocks are put right by less. A set from later than this was made while a clock was wrong.
@@ -64,6 +46,15 @@ impl Context {
         self.now
             .checked_add_signed(AHEAD)
             .is_some_and(|latest| backup.started_at > latest)
+    }
+
+    /// Complete, no failed proof, and not known to be damaged.
+    fn is_good(&self, backup: &Backup) -> bool {
+        is_good(backup) && !self.damaged.contains(&backup.id)
+    }
+
+    fn meets(&self, backup: &Backup, require: Require) -> bool {
+        self.is_good(backup) && meets(backup, require)
     }
 
     /// Whether something of it may have been taken away.
@@ -97,6 +88,12 @@ pub enum KeepReason {
     Monthly,
     /// `keep.yearly`
     Yearly,
+    /// `keep.month_days`
+    MonthDays,
+    /// `keep.all_but_day`
+    AllButDay,
+    /// It is damaged, and no newer one of its group is proven: something may be saved from it yet.
+    Damaged,
     /// There is no newer good one: it may be all there is, whether it is good itself or not.
     NoNewerGoodSet,
 }
@@ -117,6 +114,11 @@ impl fmt::Display for KeepReason {
             Self::Weekly => "keep.weekly",
             Self::Monthly => "keep.monthly",
             Self::Yearly => "keep.yearly",
+            Self::MonthDays => "keep.month_days",
+            Self::AllButDay => "keep.all_but_day",
+            Self::Damaged => {
+                "damaged wherever it was read; it counts for no rule, and stays until a newer set of this job is proven"
+            }
             Self::NoNewerGoodSet => "no newer good set of this job",
         })
     }
@@ -132,6 +134,8 @@ pub enum CondemnReason {
     IncompleteAndSuperseded,
     /// Its proof failed, and there is a newer good one.
     FailedProofAndSuperseded,
+    /// It is damaged wherever it was read, and a newer one is proven.
+    DamagedAndSuperseded,
     /// An earlier pass has begun to remove it.
     RemovalBegun,
     /// Its folder is no longer on this disk, and it was sent nowhere.
@@ -144,6 +148,7 @@ impl fmt::Display for CondemnReason {
             Self::NoRuleKeepsIt => "no rule keeps it",
             Self::IncompleteAndSuperseded => "not complete, and a newer good set exists",
             Self::FailedProofAndSuperseded => "its proof failed, and a newer good set exists",
+            Self::DamagedAndSuperseded => "damaged wherever it was read, and a newer proven set exists",
             Self::RemovalBegun => "its removal had begun",
             Self::GoneFromDisk => "its folder is gone from disk, and it was sent nowhere",
         })
@@ -183,6 +188,7 @@ impl Decision {
 }
 
 /// Whether a set that was planned to stay can still stand in for those that go: by the catalog it is all that it was.
+/// What has been found of its copies since is asked apart from this.
 pub fn still_serves(planned: &Backup, found: Option<&Backup>) -> bool {
     found.is_some_and(|found| {
         is_good(found)
@@ -207,8 +213,8 @@ fn meets(backup: &Backup, require: Require) -> bool {
 
 /// Judges every set. Sets compete only with those of the same tag and job; a set that is deleted is left out.
 ///
-/// Newest first within a group, after sets that are half removed. Only good sets (complete, no failed proof) use up the
-/// counts of the policy. A set from the future uses up none and is newer than none: the newest of the others is kept
+/// Newest first within a group, after sets that are half removed. Only good sets (complete, no failed proof, not
+/// damaged) use up the counts of the policy. A set from the future uses up none and is newer than none: the newest of the others is kept
 /// beside it.
 pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<Decision> {
     let mut groups: BTreeMap<(String, Option<String>), Vec<Backup>> = BTreeMap::new();
@@ -230,7 +236,7 @@ pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context)
             continue;
         }
         let gone = context.gone.contains(&backup.id);
-        if meets(&backup, Require::Validated) && (!gone || backup.is_transferred()) {
+        if context.meets(&backup, Require::Validated) && (!gone || backup.is_transferred()) {
             // What may be half removed counts only where nothing whole does.
             let mine = (
                 !context.may_be_half_removed(&backup),
@@ -274,25 +280,35 @@ impl Pinned {
             };
             let whole = |backup: &&Backup| present(backup) && !context.may_be_half_removed(backup);
             // What may be half removed counts only where nothing whole does.
-            let meets_require = group.iter().filter(whole).find(|b| meets(b, context.require));
-            let required =
-                meets_require.or_else(|| group.iter().filter(present).find(|b| meets(b, context.require)));
+            let meets_require = group
+                .iter()
+                .filter(whole)
+                .find(|b| context.meets(b, context.require));
+            let required = meets_require.or_else(|| {
+                group
+                    .iter()
+                    .filter(present)
+                    .find(|b| context.meets(b, context.require))
+            });
             pinned.required.extend(required.map(|b| b.id));
             if meets_require.is_none() {
-                let good = group.iter().filter(whole).find(|b| is_good(b));
+                let good = group.iter().filter(whole).find(|b| context.is_good(b));
                 pinned.last_resort.extend(good.map(|b| b.id));
             }
             // Ends with those that are not from the future.
-            let proven = group.iter().filter(whole).find(|b| meets(b, Require::Validated));
+            let proven = group
+                .iter()
+                .filter(whole)
+                .find(|b| context.meets(b, Require::Validated));
             pinned.proven_at = proven.map(|b| b.started_at);
         }
         pinned
     }
 
     /// Whether it may be the last that was proven, for all that a rebuilt catalog knows.
-    fn may_have_been_proven(&self, backup: &Backup) -> bool {
+    fn may_have_been_proven(&self, backup: &Backup, context: &Context) -> bool {
         backup.rebuilt_at.is_some()
-            && is_good(backup)
+            && context.is_good(backup)
             && backup.validate_status == ValidateStatus::NotTried
             && self
                 .proven_at
@@ -309,7 +325,7 @@ fn judge_group(
     group.sort_by_key(|backup| std::cmp::Reverse((backup.started_at, backup.id)));
     let pinned = Pinned::of(&group, context);
     let mut counters = Counters::new(policy, context);
-    let mut newer_good = false;
+    let (mut newer_good, mut newer_proven) = (false, false);
     group
         .into_iter()
         .map(|backup| {
@@ -325,20 +341,28 @@ fn judge_group(
                 reasons.push(KeepReason::NewestProven);
             }
             let removal_begun = context.may_be_half_removed(&backup);
-            let is_unproven = !removal_begun && pinned.may_have_been_proven(&backup);
+            let is_unproven = !removal_begun && pinned.may_have_been_proven(&backup, context);
             if is_unproven {
                 reasons.push(KeepReason::UnprovenSinceRebuild);
             }
             let future = context.is_future(&backup);
-            if is_good(&backup) && !removal_begun && !gone && !future {
+            let good = context.is_good(&backup);
+            // What is said of it besides being damaged is reason enough.
+            let damaged = is_good(&backup) && !good;
+            if good && !removal_begun && !gone && !future {
                 reasons.extend(counters.rules_that_keep(&backup));
-            } else if is_good(&backup) && !removal_begun && (backup.is_transferred() || !gone) {
+            } else if good && !removal_begun && (backup.is_transferred() || !gone) {
                 // Its copy lies at its destination, or it is from the future: the rules hold for it, and it uses up
                 // none of their counts here.
                 reasons.extend(counters.clone().rules_that_keep(&backup));
-            } else if !newer_good && !removal_begun && !gone {
+            } else if damaged && !newer_proven && !removal_begun {
+                reasons.push(KeepReason::Damaged);
+            } else if !damaged && !newer_good && !removal_begun && !gone {
                 // It may be all there is; and the latest failure is what people look at.
                 reasons.push(KeepReason::NoNewerGoodSet);
+            }
+            if !good && policy.failed && !removal_begun && !gone {
+                reasons.extend(counters.clone().rules_that_keep(&backup));
             }
             // Also where a rule keeps it: others go since it stays, and whoever removes them looks whether it does.
             if pinned.last_resort.contains(&backup.id) {
@@ -355,88 +379,19 @@ fn judge_group(
                 Verdict::Condemn(CondemnReason::RemovalBegun)
             } else if !backup.is_complete() {
                 Verdict::Condemn(CondemnReason::IncompleteAndSuperseded)
+            } else if damaged {
+                Verdict::Condemn(CondemnReason::DamagedAndSuperseded)
             } else if !is_good(&backup) {
                 Verdict::Condemn(CondemnReason::FailedProofAndSuperseded)
             } else {
                 Verdict::Condemn(CondemnReason::NoRuleKeepsIt)
             };
-            newer_good |= is_good(&backup) && !gone && !removal_begun && !future;
+            let counts = !gone && !removal_begun && !future;
+            newer_good |= good && counts;
+            newer_proven |= counts && context.meets(&backup, Require::Validated);
             Decision { backup, verdict }
         })
         .collect()
-}
-
-/// Counts down each rule of the policy, newest set first.
-#[derive(Clone)]
-struct Counters<'a> {
-    context: &'a Context,
-    within: Option<TimeDelta>,
-    last: Option<KeepCount>,
-    last_used: u32,
-    periods: Vec<(KeepReason, KeepCount, Option<i64>, u32)>,
-}
-
-impl<'a> Counters<'a> {
-    fn new(policy: &KeepPolicy, context: &'a Context) -> Self {
-        let periods = [
-            (KeepReason::Daily, policy.daily),
-            (KeepReason::Weekly, policy.weekly),
-            (KeepReason::Monthly, policy.monthly),
-            (KeepReason::Yearly, policy.yearly),
-        ];
-        Self {
-            context,
-            within: policy
-                .within
-                .map(|within| TimeDelta::from_std(within).unwrap_or(TimeDelta::MAX)),
-            last: policy.last,
-            last_used: 0,
-            periods: periods
-                .into_iter()
-                .filter_map(|(reason, count)| count.map(|count| (reason, count, None, 0)))
-                .collect(),
-        }
-    }
-
-    fn rules_that_keep(&mut self, backup: &Backup) -> Vec<KeepReason> {
-        let mut reasons = Vec::new();
-        if let Some(count) = self.last
-            && within_count(count, self.last_used)
-        {
-            self.last_used += 1;
-            reasons.push(KeepReason::Last);
-        }
-        if self
-            .within
-            .is_some_and(|within| self.context.now - backup.started_at <= within)
-        {
-            reasons.push(KeepReason::Within);
-        }
-        let day = backup.started_at.with_timezone(&self.context.zone).date_naive();
-        for (reason, count, current, used) in &mut self.periods {
-            let period = match reason {
-                KeepReason::Daily => i64::from(day.num_days_from_ce()),
-                KeepReason::Weekly => {
-                    i64::from(day.iso_week().year()) * 100 + i64::from(day.iso_week().week())
-                }
-                KeepReason::Monthly => i64::from(day.year()) * 100 + i64::from(day.month()),
-                _ => i64::from(day.year()),
-            };
-            if *current != Some(period) && within_count(*count, *used) {
-                *current = Some(period);
-                *used += 1;
-                reasons.push(*reason);
-            }
-        }
-        reasons
-    }
-}
-
-fn within_count(count: KeepCount, used: u32) -> bool {
-    match count {
-        KeepCount::All => true,
-        KeepCount::Newest(limit) => used < limit,
-    }
 }
 
 #[cfg(test)]

@@ -47,9 +47,10 @@ impl PartialEq for Schedule {
 impl Schedule {
     /// Reads five fields (minute first), six (second first) or a nickname such as `@daily`.
     ///
-    /// Day of month and day of week are joined as crontab(5) joins them: either may match when both are given.
+    /// Day of month and day of week are joined as crontab(5) joins them: either may match when both are given, unless
+    /// one of them begins with a star (`*/2`): then both must.
     pub fn parse(expression: &str, zone: Tz) -> Result<Self, ScheduleError> {
-        let cron = parser()
+        let cron = parser(has_starred_day(expression))
             .parse(expression)
             .map_err(|error| ScheduleError::Unreadable {
                 expression: expression.to_owned(),
@@ -157,11 +158,24 @@ impl Schedule {
     }
 }
 
-fn parser() -> CronParser {
+fn parser(joins_days: bool) -> CronParser {
     CronParser::builder()
         .seconds(Seconds::Optional)
         .year(Year::Disallowed)
+        .dom_and_dow(joins_days)
         .build()
+}
+
+/// Whether the day of the month or the day of the week begins with a star: cron takes a field for one that restricts
+/// nothing by its first letter alone, also where a step follows.
+fn has_starred_day(expression: &str) -> bool {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    match fields.as_slice() {
+        [_, _, month_day, _, weekday] | [_, _, _, month_day, _, weekday] => {
+            month_day.starts_with('*') || weekday.starts_with('*')
+        }
+        _ => false,
+    }
 }
 
 /// The fields, and what may stand in each.
@@ -191,7 +205,7 @@ fn explain(expression: &str, error: &CronError) -> String {
         if let Some(place) = alone.get_mut(*index) {
             *place = field;
         }
-        !is_nickname && parser().parse(&alone.join(" ")).is_err()
+        !is_nickname && parser(false).parse(&alone.join(" ")).is_err()
     });
     match wrong {
         Some((_, (field, (name, range)))) => {
@@ -267,6 +281,40 @@ mod tests {
             Schedule::parse("0 0 30 2 *", Tz::UTC),
             Err(ScheduleError::NeverFires(_))
         ));
+    }
+
+    #[test]
+    fn a_day_that_begins_with_a_star_must_match_beside_the_other() {
+        // October 2026: Fridays are 2, 9, 16, 23, 30. cron looks at a field's first letter alone.
+        for (expression, expected) in [
+            (
+                "0 12 */2 * FRI",
+                vec!["2026-10-09T12:00:00Z", "2026-10-23T12:00:00Z"],
+            ),
+            (
+                "0 0 12 */2 * FRI",
+                vec!["2026-10-09T12:00:00Z", "2026-10-23T12:00:00Z"],
+            ),
+            ("0 12 13 * */5", vec!["2026-10-11T12:00:00Z"]),
+            (
+                "0 12 20-21 * TUE",
+                vec![
+                    "2026-10-13T12:00:00Z",
+                    "2026-10-20T12:00:00Z",
+                    "2026-10-21T12:00:00Z",
+                ],
+            ),
+        ] {
+            let to = match expression.contains("*/5") {
+                true => "2026-10-12T00:00:00Z",
+                false => "2026-10-24T00:00:00Z",
+            };
+            let from = match expression.contains("*/5") {
+                true => "2026-10-10T00:00:00Z",
+                false => "2026-10-08T00:00:00Z",
+            };
+            assert_eq!(slots(expression, Tz::UTC, from, to), expected, "{expression}");
+        }
     }
 
     #[test]

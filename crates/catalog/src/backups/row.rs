@@ -22,7 +22,7 @@ macro_rules! columns {
          b.pybackup_version, b.bk_command, b.tag, b.is_deleted, b.validate_status, b.node, b.job, b.run_id, \
          b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
          b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3, b.lock_waited_ms, \
-         b.lock_held_ms, b.rebuilt_ms"
+         b.lock_held_ms, b.rebuilt_ms, b.original_gone_ms"
     };
 }
 pub(crate) use columns;
@@ -73,6 +73,7 @@ pub(crate) struct BackupRow {
     lock_waited_ms: Option<i64>,
     lock_held_ms: Option<i64>,
     rebuilt_ms: Option<i64>,
+    original_gone_ms: Option<i64>,
 }
 
 pub(super) fn consistency_word(consistency: Consistency) -> &'static str {
@@ -196,6 +197,7 @@ impl BackupRow {
                 .map(|held| place.count("lock_held_ms", held))
                 .transpose()?,
             rebuilt_at: place.instant_some("rebuilt_ms", self.rebuilt_ms)?,
+            original_gone_at: place.instant_some("original_gone_ms", self.original_gone_ms)?,
             bk_server: self.bk_server.unwrap_or_default(),
             tag: self.tag.unwrap_or_default(),
         })

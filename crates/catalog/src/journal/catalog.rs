@@ -425,6 +425,25 @@ impl Catalog for Journaled {
         self.write_mark(id, None).await
     }
 
+    async fn mark_original_gone(
+        &self,
+        id: BackupId,
+        reason: &str,
+        now: DateTime<Utc>,
+    ) -> Result<bool, CatalogError> {
+        let entry = || Entry::MarkOriginalGone {
+            id,
+            reason: reason.to_owned(),
+            now,
+        };
+        let written = self
+            .shared
+            .write(|store| store.mark_original_gone(id, reason, now), entry)
+            .await?;
+        // The copy may not know a set of another node.
+        Ok(written.answer || written.is_deferred)
+    }
+
     async fn mark_deleted(
         &self,
         id: BackupId,

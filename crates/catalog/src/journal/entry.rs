@@ -93,6 +93,11 @@ pub(super) enum Entry {
         reason: String,
         now: DateTime<Utc>,
     },
+    MarkOriginalGone {
+        id: BackupId,
+        reason: String,
+        now: DateTime<Utc>,
+    },
 }
 
 impl Entry {
@@ -154,6 +159,9 @@ impl Entry {
                 .await
                 .map(drop)?,
             Self::ReleaseLease { name, holder } => catalog.release_lease(name, holder).await?,
+            Self::MarkOriginalGone { id, reason, now } => {
+                catalog.mark_original_gone(*id, reason, *now).await.map(drop)?;
+            }
             Self::MarkDeleted { id, reason, now } => {
                 catalog.mark_deleted(*id, reason, *now).await.map(drop)?;
             }

@@ -37,8 +37,8 @@ use promises::{a_promise_is_told_about_once, every_node_knows_what_jobs_prove};
 use proofs::{leases_run_out, proofs_decide, proofs_of_a_server_are_chained};
 use runs::{a_run_is_done_again_once_and_says_what_it_waits_for, runs_and_attempts_end_once, runs_are_found};
 use sets::{
-    a_set_is_written_once_and_reads_as_it_was, deletion_goes_one_way, paths_are_kept_once, sets_are_found,
-    sets_are_listed_by_their_state,
+    a_set_is_written_once_and_reads_as_it_was, a_set_whose_original_is_gone_is_not_deleted,
+    deletion_goes_one_way, paths_are_kept_once, sets_are_found, sets_are_listed_by_their_state,
 };
 use slots::{
     a_slot_that_a_clock_ahead_let_pass_is_taken_over, definition, each_slot_is_won_once,
@@ -155,6 +155,7 @@ fn backup(node_name: &str, started_at: DateTime<Utc>) -> Backup {
         manifest_blake3: Some("ab".repeat(32)),
         lock_waited_ms: Some(40),
         lock_held_ms: Some(1_250),
+        original_gone_at: None,
         rebuilt_at: Some(at("2026-11-23T01:02:03.004Z")),
         selected_by: Some("shop.orders,shop.a.b".into()),
     }
@@ -387,6 +388,7 @@ async fn acts(catalog: &dyn Catalog) {
     proofs_of_a_server_are_chained(catalog).await;
     leases_run_out(catalog).await;
     sets_are_listed_by_their_state(catalog).await;
+    a_set_whose_original_is_gone_is_not_deleted(catalog).await;
     deletion_goes_one_way(catalog).await;
     paths_are_kept_once(catalog).await;
     what_was_read_is_passed_by_until_it_is_due_again(catalog).await;

@@ -180,6 +180,47 @@ pub(super) async fn sets_are_listed_by_their_state(catalog: &dyn Catalog) {
     }
 }
 
+pub(super) async fn a_set_whose_original_is_gone_is_not_deleted(catalog: &dyn Catalog) {
+    let set = backup("n12", noon());
+    insert(catalog, &set).await;
+    let waits = async || {
+        catalog
+            .pending_transfers(&node("n12"), &vault(), 9)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(waits().await, 1);
+    assert!(catalog.mark_deleting(set.id, "x").await.unwrap());
+    assert!(
+        catalog
+            .mark_original_gone(set.id, "no rule", noon())
+            .await
+            .unwrap()
+    );
+    // Told again, later: it went when it went.
+    assert!(
+        catalog
+            .mark_original_gone(set.id, "no rule", noon() + minutes(9))
+            .await
+            .unwrap()
+    );
+    let row = catalog.backup(set.id).await.unwrap().unwrap();
+    assert_eq!(
+        (row.deletion, row.original_gone_at),
+        (Deletion::None, Some(noon()))
+    );
+    assert_eq!(waits().await, 0, "there is nothing to send any more");
+    assert!(catalog.mark_deleted(set.id, "gone", noon()).await.unwrap());
+    assert!(!catalog.mark_original_gone(set.id, "x", noon()).await.unwrap());
+    assert!(
+        !catalog
+            .mark_original_gone(BackupId::generate(), "x", noon())
+            .await
+            .unwrap()
+    );
+}
+
 pub(super) async fn deletion_goes_one_way(catalog: &dyn Catalog) {
     let set = backup("n10", noon());
     assert!(!catalog.mark_deleting(set.id, "x").await.unwrap());

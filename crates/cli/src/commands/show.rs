@@ -221,6 +221,16 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
             other => format!("{other}: {}", backup.deletion_reason.clone().unwrap_or_default()),
         },
     );
+    if let Some(at) = backup.original_gone_at {
+        line(
+            "original",
+            format!(
+                "gone since {}: {}",
+                local(at, zone),
+                backup.deletion_reason.clone().unwrap_or_default()
+            ),
+        );
+    }
     lines.push(String::new());
     lines.push(databases_table(backup, view));
     if !view.transfers.is_empty() {

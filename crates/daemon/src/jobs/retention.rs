@@ -4,6 +4,7 @@
 //! the set is judged anew, and the mark taken back when a rule keeps it.
 
 mod carry_out;
+mod places;
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::environment::Environment;
@@ -12,17 +13,21 @@ use crate::locate::{original, places};
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Removal, condemn, give_back, tidy};
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, KeepReason, Verdict, plan_retention, still_serves,
 };
+use mykeeper_domain::verification::VerificationState;
 use mykeeper_domain::{BackupId, counted};
+use places::{day_of, is_of_here, lies_below};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What a pass would do.
 #[derive(Clone, Debug)]
@@ -33,6 +38,8 @@ pub struct Plan {
     pub places: BTreeMap<BackupId, Vec<PathBuf>>,
     /// How far an earlier pass has got with each set, where it has begun or the set is gone.
     pub standings: BTreeMap<BackupId, Standing>,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
     /// What is worth a look.
     pub warnings: Vec<String>,
 }
@@ -104,13 +111,13 @@ pub async fn plan(
         ..Default::default()
     };
     let paths = catalog.paths().await?;
-    let mut located = BTreeMap::new();
+    let (mut located, mut days) = (BTreeMap::new(), BTreeMap::new());
     let mut sets = Vec::new();
     let mut standings = BTreeMap::new();
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
     for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
-        below.retain(|place| lies_below(place, &task.directory));
+        below.retain(|place| lies_below(place, task));
         // Of several places the one that has most speaks for the set.
         let looked_at = below.clone();
         let standing = environment
@@ -120,11 +127,15 @@ pub async fn plan(
             })
             .await?;
         let is_there = standing.is_some_and(|standing| standing != Standing::Gone);
-        // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
-        // host, and of a set that pybackup made, it is not known whether it is on this machine at all.
         let own = original(&backup, &environment.node).filter(|place| below.contains(place));
-        let is_own = backup.node.is_some() || is_of_here(&backup, settings);
-        if !is_there && (own.is_none() || !is_own) {
+        // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for.
+        let is_told = backup.original_gone_at.is_some()
+            && own.is_some()
+            && below.len() == 1
+            && (!is_there || task.action == RetentionAction::Mark);
+        // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
+        // host, and of a set that another machine's pybackup made, it is not known whether it is on this one at all.
+        if is_told || !is_there && (own.is_none() || !is_of_here(&backup, settings)) {
             continue;
         }
         match standing {
@@ -140,6 +151,9 @@ pub async fn plan(
         }
         if let Some(standing) = standing.filter(|standing| *standing != Standing::Whole) {
             standings.insert(backup.id, standing);
+        }
+        if let Some(day) = day_of(&below, &task.directory) {
+            days.insert(backup.id, day);
         }
         located.insert(backup.id, below);
         sets.push(backup);
@@ -167,38 +181,29 @@ pub async fn plan(
         ));
         gone.clear();
     }
+    let damages = catalog.damages().await?;
+    let damaged = damages
+        .into_iter()
+        .filter(|(_, damage)| Damage::is_of_every_copy(damage));
+    let now = environment.clock.now();
     let context = Context {
-        now: environment.clock.now(),
+        now,
         zone,
         require: task.require,
         busy: sets_in_use(environment).await?,
         gone,
         untouched,
         begun,
+        damaged: damaged.map(|(id, _)| id).collect(),
+        days,
     };
     Ok(Plan {
         decisions: plan_retention(sets, &task.keep, &context),
         places: located,
         standings,
+        made_at: now,
         warnings,
     })
-}
-
-/// Whether a set is of a server that this machine backs up.
-fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
-    settings
-        .servers
-        .values()
-        .any(|server| server.tag == backup.tag || server.address == backup.bk_server)
-}
-
-/// Whether `place` is two folders below `directory`, or more, without `..`.
-fn lies_below(place: &Path, directory: &Path) -> bool {
-    place.starts_with(directory)
-        && place != directory
-        && !place
-            .components()
-            .any(|part| matches!(part, std::path::Component::ParentDir))
 }
 
 /// One run of a retention job.
@@ -296,6 +301,15 @@ async fn find_changed(
         if !still_serves(pinned, found.as_ref()) {
             return Ok(Some(format!(
                 "set {id}, which was to stay, is no longer what it was to the catalog"
+            )));
+        }
+        let looks = context.environment.catalog.verifications(id).await?;
+        if looks
+            .iter()
+            .any(|look| look.state == VerificationState::Differs && look.looked_at >= plan.made_at)
+        {
+            return Ok(Some(format!(
+                "set {id}, which was to stay, has been found to differ from what was written"
             )));
         }
         let planned = plan.standings.get(&id).copied().unwrap_or(Standing::Whole);
@@ -405,21 +419,4 @@ fn describe(plan: &Plan, decision: &Decision) -> String {
         line.push_str(&format!("; {resumption}"));
     }
     line
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_lies_below_the_directory_is_looked_at() {
-        for (place, below) in [
-            ("/data/2026-11-22/x", true),
-            ("/data", false),
-            ("/database/2026-11-22/x", false),
-            ("/data/../etc/x", false),
-        ] {
-            assert_eq!(lies_below(Path::new(place), Path::new("/data")), below, "{place}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use mykeeper_config::Surroundings;
 use mykeeper_daemon::jobs::retention::plan;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::{Engine, Environment, FinishedRun};
-use mykeeper_domain::backup::{Backup, Deletion, LOCAL_BACKUP, ValidateStatus};
+use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, Job, JobKind, Task};
@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 mod long_pass;
 mod rebuilt;
+mod shared;
 
 /// A file of each set.
 const ORDERS: &str = "shop/shop.orders.sql";
@@ -40,12 +41,24 @@ impl Stage {
     }
 
     async fn requiring(require: &str, keep: &str, action: &str) -> Self {
+        Self::set_up("", (require, keep, action)).await
+    }
+
+    async fn with_servers(servers: &str, keep: &str, action: &str) -> Self {
+        Self::set_up(servers, ("complete", keep, action)).await
+    }
+
+    async fn set_up(servers: &str, (require, keep, action): (&str, &str, &str)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let keeper = dir.path().join("mykeeper.toml");
         let state = dir.path().join("state");
-        std::fs::write(&keeper, format!("node = \"n1\"\nstate_dir = {state:?}\n")).unwrap();
+        std::fs::write(
+            &keeper,
+            format!("node = \"n1\"\nstate_dir = {state:?}\n{servers}"),
+        )
+        .unwrap();
         let text = format!(
             "[retention.prune]\ncron = \"@daily\"\ndirectory = {data:?}\nkeep = {keep}\naction = \"{action}\"\n\
              require = \"{require}\"\n"
@@ -122,38 +135,12 @@ impl Stage {
             id,
             node: Some(self.environment.node.clone()),
             job: Some(JobName::new("nightly").unwrap()),
-            run_id: None,
-            bk_server: "10.0.0.1".into(),
-            tag: "shop".into(),
             started_at,
             finished_at: started_at,
-            elapsed_seconds: 0,
-            databases: vec!["shop".into()],
-            complete: vec![true],
-            reason: None,
             size_bytes: Some(2),
-            size_text: "1K".into(),
             dir: dir.clone(),
             consistency: Some(Consistency::All),
-            transfer_to: Vec::new(),
-            transfer_started_at: None,
-            transfer_finished_at: None,
-            transfer_complete: LOCAL_BACKUP.into(),
-            remote_dest: LOCAL_BACKUP.into(),
-            master_status: String::new(),
-            slave_status: String::new(),
-            tool_version: String::new(),
-            server_version: String::new(),
-            pybackup_version: String::new(),
-            command: String::new(),
-            deletion: Deletion::None,
-            deletion_reason: None,
-            validate_status: ValidateStatus::NotTried,
-            manifest_blake3: None,
-            lock_waited_ms: None,
-            lock_held_ms: None,
-            rebuilt_at: None,
-            selected_by: None,
+            ..serde_json::from_str(include_str!("../../../domain/fixtures/set.json")).unwrap()
         };
         let mut manifest = Manifest {
             version: FORMAT_VERSION,

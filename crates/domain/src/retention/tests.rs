@@ -1,48 +1,20 @@
+mod properties;
+mod whole_months;
+
 use super::*;
-use crate::backup::LOCAL_BACKUP;
-use proptest::prelude::*;
+use std::time::Duration;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
 fn set(started_at: DateTime<Utc>) -> Backup {
+    let set: Backup = serde_json::from_str(include_str!("../../fixtures/set.json")).unwrap();
     Backup {
         id: BackupId::generate(),
-        node: None,
-        job: None,
-        run_id: None,
-        bk_server: "10.0.0.1".into(),
-        tag: "shop".into(),
         started_at,
         finished_at: started_at,
-        elapsed_seconds: 0,
-        databases: vec!["shop".into()],
-        complete: vec![true],
-        reason: None,
-        size_bytes: Some(1),
-        size_text: "1K".into(),
-        dir: "/data".into(),
-        consistency: None,
-        transfer_to: vec![],
-        transfer_started_at: None,
-        transfer_finished_at: None,
-        transfer_complete: LOCAL_BACKUP.into(),
-        remote_dest: LOCAL_BACKUP.into(),
-        master_status: String::new(),
-        slave_status: String::new(),
-        tool_version: String::new(),
-        server_version: String::new(),
-        pybackup_version: String::new(),
-        command: String::new(),
-        deletion: Deletion::None,
-        deletion_reason: None,
-        validate_status: ValidateStatus::NotTried,
-        manifest_blake3: None,
-        lock_waited_ms: None,
-        lock_held_ms: None,
-        rebuilt_at: None,
-        selected_by: None,
+        ..set
     }
 }
 
@@ -61,6 +33,8 @@ fn context(require: Require) -> Context {
         gone: BTreeSet::new(),
         untouched: BTreeSet::new(),
         begun: BTreeSet::new(),
+        damaged: BTreeSet::new(),
+        days: BTreeMap::new(),
     }
 }
 
@@ -343,174 +317,106 @@ fn what_a_rebuilt_catalog_does_not_know_as_proven_is_not_given_up_before_a_new_p
     assert_eq!(kept(sets, &policy, &context), ["11-22"]);
 }
 
-/// Some policies of which nothing can be expected, and one that keeps nothing by itself.
-fn zero_policies() -> impl Strategy<Value = KeepPolicy> {
-    let count = || {
-        prop::option::of(prop::sample::select(vec![
-            KeepCount::Newest(0),
-            KeepCount::Newest(1),
-            KeepCount::All,
-        ]))
+#[test]
+fn a_damaged_set_costs_no_intact_one_its_place() {
+    let mut sets = nightly(5);
+    for set in [0, 2, 3] {
+        sets[set].validate_status = ValidateStatus::Passed;
+    }
+    let mut context = context(Require::Validated);
+    context.damaged.insert(sets[0].id);
+    let policy = KeepPolicy {
+        last: Some(KeepCount::Newest(1)),
+        ..KeepPolicy::default()
     };
-    let within = prop::option::of((0..100_000_u64).prop_map(Duration::from_secs));
-    (count(), within, count(), count(), count(), count()).prop_map(
-        |(last, within, daily, weekly, monthly, yearly)| KeepPolicy {
-            last,
-            within,
-            daily,
-            weekly,
-            monthly,
-            yearly,
-        },
-    )
+    let verdicts = |context: &Context| -> Vec<Verdict> {
+        let plan = plan_retention(sets.clone(), &policy, context);
+        assert!(
+            plan.iter()
+                .all(|decision| !decision.is_pinned() || !context.damaged.contains(&decision.backup.id))
+        );
+        plan.into_iter().map(|decision| decision.verdict).collect()
+    };
+    let no_rule = Verdict::Condemn(CondemnReason::NoRuleKeepsIt);
+    // The newest is neither the last nor the one that is proven, and stays: nothing newer is proven.
+    let of_newest = verdicts(&context);
+    assert_eq!(of_newest[0], Verdict::Keep(vec![KeepReason::Damaged]));
+    assert_eq!(of_newest[1], Verdict::Keep(vec![KeepReason::Last]));
+    assert_eq!(
+        of_newest[2],
+        Verdict::Keep(vec![KeepReason::NewestThatMeetsRequire, KeepReason::NewestProven])
+    );
+    assert_eq!(of_newest[3..], [no_rule.clone(), no_rule]);
+    // An older one goes, since one that is newer is proven and intact.
+    context.damaged = BTreeSet::from([sets[3].id]);
+    assert_eq!(
+        verdicts(&context)[3],
+        Verdict::Condemn(CondemnReason::DamagedAndSuperseded)
+    );
+    // Where all are damaged, all that may be all there is stay.
+    context.damaged = sets.iter().map(|set| set.id).collect();
+    assert!(
+        verdicts(&context)
+            .iter()
+            .all(|verdict| *verdict == Verdict::Keep(vec![KeepReason::Damaged]))
+    );
 }
 
-/// One set of whatever a wrong clock, a failure or a crash makes of it; and what is known of its folder.
-fn any_set() -> impl Strategy<Value = (Backup, u8)> {
-    let hours = prop_oneof![-2_000..2_000_i64, -400_000..600_000_i64, Just(-493_000), Just(0)];
-    (hours, any::<bool>(), 0..3_usize, any::<bool>(), 0..3_u8, 0..6_u8).prop_map(
-        |(hours, complete, validated, transferred, tag, state)| {
-            let mut backup = set(at("2026-11-22T04:00:00Z") + TimeDelta::hours(hours));
-            backup.complete = vec![complete];
-            backup.validate_status = ValidateStatus::ALL[validated];
-            backup.transfer_complete = if transferred { "N,Y".into() } else { "N".into() };
-            backup.tag = format!("server {tag}");
-            if state >= 3 {
-                backup.deletion = Deletion::Deleting;
-            }
-            (backup, state)
-        },
-    )
+#[test]
+fn days_of_the_month_are_kept_by_start_and_by_folder() {
+    let sets = nightly(60);
+    let mut context = context(Require::Complete);
+    // Of the second by its start, of the first by its folder: the script began before midnight.
+    let late = sets
+        .iter()
+        .find(|set| set.started_at == at("2026-10-02T04:00:00Z"))
+        .unwrap();
+    context.days.insert(late.id, "2026-10-01".parse().unwrap());
+    let policy = KeepPolicy {
+        month_days: BTreeSet::from([1, 15]),
+        ..KeepPolicy::default()
+    };
+    assert_eq!(
+        kept(sets, &policy, &context),
+        ["11-22", "11-15", "11-01", "10-15", "10-02", "10-01"]
+    );
 }
 
-proptest! {
-    #[test]
-    fn whatever_clock_and_policy_the_newest_that_meets_require_stays(
-        sets in prop::collection::vec(any_set(), 1..30),
-        policy in zero_policies(),
-        now_hours in prop_oneof![Just(0_i64), Just(-493_000), -400_000..600_000_i64],
-        require in prop::sample::select(vec![Require::Complete, Require::Transferred, Require::Validated]),
-    ) {
-        let mut context = context(require);
-        context.now += TimeDelta::hours(now_hours);
-        for (set, state) in &sets {
-            match state {
-                3 => drop(context.untouched.insert(set.id)),
-                4 => drop(context.begun.insert(set.id)),
-                5 => drop(context.busy.insert(set.id)),
-                _ => {}
-            }
-        }
-        let sets: Vec<Backup> = sets.into_iter().map(|(set, _)| set).collect();
-        let plan = plan_retention(sets.clone(), &policy, &context);
-        prop_assert_eq!(plan.len(), sets.len());
-        let kept: BTreeSet<BackupId> = plan
-            .iter()
-            .filter(|decision| matches!(decision.verdict, Verdict::Keep(_)))
-            .map(|decision| decision.backup.id)
-            .collect();
-        for tag in ["server 0", "server 1", "server 2"] {
-            let whole = |set: &&Backup| {
-                set.tag == tag
-                    && !context.begun.contains(&set.id)
-                    && (set.deletion == Deletion::None || context.untouched.contains(&set.id))
-            };
-            let newest = |wanted: &dyn Fn(&Backup) -> bool| {
-                sets.iter().filter(whole).filter(|set| wanted(set)).map(|set| (set.started_at, set.id)).max()
-            };
-            let not_ahead = |set: &Backup| set.started_at <= context.now + TimeDelta::days(1);
-            let pinned = [
-                newest(&|set| meets(set, require)),
-                newest(&|set| meets(set, require) && not_ahead(set)),
-                newest(&|set| meets(set, Require::Validated)),
-                newest(&|set| meets(set, Require::Validated) && not_ahead(set)),
-            ];
-            for (_, id) in pinned.into_iter().flatten() {
-                prop_assert!(kept.contains(&id));
-            }
-            if let Some(good) = newest(&is_good) {
-                prop_assert!(
-                    sets.iter().filter(whole).any(|set| is_good(set) && kept.contains(&set.id)),
-                    "not one good set is left, {good:?} was there"
-                );
-            }
-        }
-        for decision in &plan {
-            let id = decision.backup.id;
-            if context.busy.contains(&id) {
-                prop_assert!(matches!(decision.verdict, Verdict::Keep(_)));
-            } else if context.begun.contains(&id) {
-                prop_assert_eq!(&decision.verdict, &Verdict::Condemn(CondemnReason::RemovalBegun));
-            }
-        }
-    }
+#[test]
+fn all_but_one_day_are_kept_by_their_folders() {
+    let sets = nightly(6);
+    let mut context = context(Require::Complete);
+    context.days = sets
+        .iter()
+        .map(|set| (set.id, set.started_at.date_naive()))
+        .collect();
+    // One that lies in no day's folder is of no day.
+    context.days.remove(&sets[3].id);
+    let policy = |days| KeepPolicy {
+        all_but_day: Some(days),
+        ..KeepPolicy::default()
+    };
+    assert_eq!(kept(sets.clone(), &policy(3), &context).len(), 6);
+    assert_eq!(
+        kept(sets.clone(), &policy(2), &context),
+        ["11-22", "11-21", "11-19", "11-18", "11-17"]
+    );
+    // Today's newest stays whatever is said.
+    assert_eq!(kept(sets, &policy(0), &context).len(), 6);
+}
 
-    #[test]
-    fn a_catalog_that_has_forgotten_its_proofs_does_not_cost_a_server_its_last_proven_set(
-        sets in prop::collection::vec((any_set(), any::<bool>()), 1..30),
-        policy in zero_policies(),
-        now_hours in prop_oneof![Just(0_i64), -4_000..4_000_i64],
-        require in prop::sample::select(vec![Require::Complete, Require::Transferred, Require::Validated]),
-    ) {
-        let mut context = context(require);
-        context.now += TimeDelta::hours(now_hours);
-        // What was true before the catalog was lost; and some are proven anew, as far as they can be.
-        let known: Vec<Backup> = sets.iter().map(|((set, _), _)| set.clone()).collect();
-        let rebuilt: Vec<Backup> = sets
-            .into_iter()
-            .map(|((mut set, _), proven_anew)| {
-                set.deletion = Deletion::None;
-                set.rebuilt_at = Some(context.now);
-                if !proven_anew || set.validate_status == ValidateStatus::Failed {
-                    set.validate_status = ValidateStatus::NotTried;
-                }
-                set
-            })
-            .collect();
-        let plan = plan_retention(rebuilt.clone(), &policy, &context);
-        let kept: BTreeSet<BackupId> = plan
-            .iter()
-            .filter(|decision| matches!(decision.verdict, Verdict::Keep(_)))
-            .map(|decision| decision.backup.id)
-            .collect();
-        for set in known.iter().filter(|set| meets(set, Require::Validated)) {
-            let newer_is_proven = rebuilt.iter().any(|other| {
-                other.tag == set.tag && other.started_at >= set.started_at
-                    && meets(other, Require::Validated) && kept.contains(&other.id)
-            });
-            prop_assert!(kept.contains(&set.id) || newer_is_proven, "{} is gone", set.started_at);
-        }
-    }
-
-    #[test]
-    fn the_newest_that_meets_require_is_never_condemned(
-        flags in prop::collection::vec((any::<bool>(), 0..3_usize, any::<bool>(), 0..4000_i64), 1..40),
-        last in 0..3_u32,
-        days_ahead in -4000..4000_i64,
-        require in prop::sample::select(vec![Require::Complete, Require::Transferred, Require::Validated]),
-    ) {
-        let sets: Vec<Backup> = flags
-            .iter()
-            .map(|(complete, validated, transferred, age)| {
-                let mut backup = set(at("2026-11-22T04:00:00Z") - TimeDelta::hours(*age));
-                backup.complete = vec![*complete];
-                backup.validate_status = ValidateStatus::ALL[*validated];
-                backup.transfer_complete = if *transferred { "N,Y".into() } else { "N".into() };
-                backup
-            })
-            .collect();
-        let mut context = context(require);
-        context.now += TimeDelta::days(days_ahead);
-        let policy = KeepPolicy { last: Some(KeepCount::Newest(last)), ..KeepPolicy::default() };
-        let newest = |require| sets.iter().filter(|b| meets(b, require)).map(|b| (b.started_at, b.id)).max();
-        let expected: Vec<BackupId> =
-            [newest(require), newest(Require::Validated)].into_iter().flatten().map(|(_, id)| id).collect();
-        let plan = plan_retention(sets.clone(), &policy, &context);
-        prop_assert_eq!(plan.len(), sets.len());
-        for decision in plan {
-            if expected.contains(&decision.backup.id) {
-                prop_assert!(matches!(decision.verdict, Verdict::Keep(_)));
-            }
-        }
-    }
+#[test]
+fn failed_sets_stay_as_long_as_good_ones_where_that_is_asked_for() {
+    let mut sets = nightly(4);
+    sets[1].complete = vec![false];
+    sets[2].validate_status = ValidateStatus::Failed;
+    sets[3].complete = vec![false];
+    let mut policy = KeepPolicy {
+        within: Some(Duration::from_secs(60 * 3600)),
+        ..KeepPolicy::default()
+    };
+    let context = context(Require::Complete);
+    assert_eq!(kept(sets.clone(), &policy, &context), ["11-22"]);
+    policy.failed = true;
+    assert_eq!(kept(sets, &policy, &context), ["11-22", "11-21", "11-20"]);
 }

@@ -74,7 +74,10 @@ fn remains_have_a_mark(audited: &Audited<'_>, rows: &[Row], findings: &mut Findi
 }
 
 fn rows(audited: &Audited<'_>) -> Vec<Row> {
-    let query = "SELECT bk_id, bk_dir, COALESCE(is_complete, ''), is_deleted, deletion, validate_status, transfer_complete, \
+    // What is looked at is the original: where it is gone and a copy stays, the set is deleted here.
+    let query = "SELECT bk_id, bk_dir, COALESCE(is_complete, ''), \
+                 CASE WHEN original_gone_ms IS NULL THEN is_deleted ELSE 'Y' END, \
+                 CASE WHEN original_gone_ms IS NULL THEN deletion ELSE 'deleted' END, validate_status, transfer_complete, \
                  COALESCE(manifest_blake3, ''), COALESCE(backuped_db, '') FROM user_backup";
     let rows = audited.catalog.query(query).into_iter();
     rows.map(|row| Row {

@@ -85,8 +85,12 @@ fn story(workspace: &Workspace, catalog_section: &str, catalog: &CatalogView) {
     });
     wait_until(
         STORY,
-        "an older set is removed when a newer one is proven",
-        || (catalog.value("SELECT COUNT(*) FROM user_backup WHERE is_deleted = 'Y'") != "0").then_some(()),
+        "the original of an older set is removed when a newer one is proven",
+        || {
+            let sql =
+                "SELECT COUNT(*) FROM user_backup WHERE original_gone_ms IS NOT NULL AND is_deleted = 'N'";
+            (catalog.value(sql) != "0").then_some(())
+        },
     );
     wait_until(STORY, "a retention pass is recorded", || {
         let sql = "SELECT COUNT(*) FROM mk_run WHERE job = 'prune' AND state = 'succeeded'";

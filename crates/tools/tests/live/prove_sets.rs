@@ -111,6 +111,7 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         manifest_blake3: None,
         lock_waited_ms: None,
         lock_held_ms: None,
+        original_gone_at: None,
         rebuilt_at: None,
         selected_by: None,
     }

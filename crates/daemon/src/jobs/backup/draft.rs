@@ -138,6 +138,7 @@ pub(super) fn draft_backup(
         manifest_blake3: None,
         lock_waited_ms: whole(dump.parts.iter().map(|part| part.lock_waited_ms)),
         lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
+        original_gone_at: None,
         rebuilt_at: None,
     }
 }

@@ -2,12 +2,16 @@
 
 use super::{Plan, what_waits};
 use crate::jobs::{JobError, RunContext};
+use crate::locate::original;
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
 };
 use crate::set_lease::sets_in_use;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::transfer::TransferPurpose;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,14 +59,49 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         return Err(JobError::passing(reason));
     }
     let now = context.clock().now();
-    environment
-        .persist("mark a set as deleted", &context.cancel, |catalog| {
-            let why = why.clone();
-            async move { catalog.mark_deleted(id, &why, now).await }
-        })
-        .await?;
+    if leaves_a_copy(context, removal).await? {
+        context.say(format!(
+            "the original of set {id} is gone; the set is not marked as deleted, since its copy stays where it was sent to"
+        ));
+        environment
+            .persist("note that a set's original is gone", &context.cancel, |catalog| {
+                let why = format!("its original is gone: {why}");
+                async move { catalog.mark_original_gone(id, &why, now).await }
+            })
+            .await?;
+    } else {
+        environment
+            .persist("mark a set as deleted", &context.cancel, |catalog| {
+                let why = why.clone();
+                async move { catalog.mark_deleted(id, &why, now).await }
+            })
+            .await?;
+    }
     drop(held);
     Ok(true)
+}
+
+/// Whether what goes is the original alone, and a copy has arrived elsewhere: `is_deleted` says that a set is nowhere any
+/// more, and those who look after the copy, and prove it, leave sets alone that are.
+async fn leaves_a_copy(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
+    let (backup, environment) = (removal.backup, &context.environment);
+    let own = original(backup, &environment.node);
+    if removal.places.iter().any(|place| Some(place) != own.as_ref()) {
+        return Ok(false);
+    }
+    if backup.is_transferred() {
+        return Ok(true);
+    }
+    // Of several destinations the last may have failed, and an earlier one have the copy.
+    let mut arrived = BTreeSet::new();
+    for transfer in environment.catalog.transfers(backup.id).await? {
+        match (transfer.purpose, transfer.state) {
+            (TransferPurpose::Send, RunState::Succeeded) => drop(arrived.insert(transfer.destination)),
+            (TransferPurpose::Verify, RunState::Failed) => drop(arrived.remove(&transfer.destination)),
+            _ => {}
+        }
+    }
+    Ok(!arrived.is_empty())
 }
 
 /// Shared with the thread that removes: a run that is ended meanwhile lets go of its part, and the thread goes on.

@@ -1,0 +1,108 @@
+//! Which places are a retention job's, and which sets this machine's.
+
+use chrono::NaiveDate;
+use mykeeper_catalog::is_shared;
+use mykeeper_config::Settings;
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::job::{RetentionDepth, RetentionTask};
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
+
+/// Whether this machine made a set, so that it should lie where the catalog says. Of pybackup's rows and of a node
+/// called as many are, by the address of the server alone, where that is one: a tag may be that of many hosts, and
+/// `N/A` is that of all that have none.
+pub(super) fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
+    let names_one = |node: &str| !(node.starts_with("localhost") && is_shared(&settings.catalog.url));
+    if backup.node.as_ref().is_some_and(|node| names_one(node.as_str())) {
+        return true;
+    }
+    is_an_address(&backup.bk_server)
+        && settings
+            .servers
+            .values()
+            .any(|server| server.address == backup.bk_server)
+}
+
+/// Whether it tells one host from others.
+fn is_an_address(text: &str) -> bool {
+    let is_nobodys = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    !text.trim().is_empty()
+        && text != "N/A"
+        && !text.starts_with("localhost")
+        && !text.parse().is_ok_and(is_nobodys)
+}
+
+/// Whether `place` lies in the job's directory, as deep as the job looks, without `..`.
+pub(super) fn lies_below(place: &Path, task: &RetentionTask) -> bool {
+    let directory = &task.directory;
+    place.starts_with(directory)
+        && place != directory
+        && !place
+            .components()
+            .any(|part| matches!(part, Component::ParentDir))
+        && (task.depth == RetentionDepth::Any || day_of_place(place, directory).is_some())
+}
+
+/// The day whose folder all of `places` lie in.
+pub(super) fn day_of(places: &[PathBuf], directory: &Path) -> Option<NaiveDate> {
+    let mut days = places.iter().map(|place| day_of_place(place, directory));
+    let first = days.next()??;
+    days.all(|day| day == Some(first)).then_some(first)
+}
+
+/// `<directory>/<YYYY-MM-DD>/<bk_id>`
+fn day_of_place(place: &Path, directory: &Path) -> Option<NaiveDate> {
+    let folder = place.parent()?;
+    let name = folder.file_name()?.to_str()?;
+    // Ten letters: a day may be read from fewer.
+    let is_in_directory = folder.parent() == Some(directory) && name.len() == 10;
+    is_in_directory.then(|| name.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_in_the_directory_is_looked_at() {
+        let task = |depth| RetentionTask {
+            directory: "/data".into(),
+            depth,
+            keep: Default::default(),
+            action: Default::default(),
+            require: Default::default(),
+        };
+        for (place, any, day) in [
+            ("/data/2026-11-22/x", true, true),
+            ("/data/shop/2026-11-22/x", true, false),
+            ("/data/2026-11-22/shop/x", true, false),
+            ("/data/2026-13-22/x", true, false),
+            ("/data/2026-1-2/x", true, false),
+            ("/data/x", true, false),
+            ("/data", false, false),
+            ("/database/2026-11-22/x", false, false),
+            ("/data/../etc/x", false, false),
+        ] {
+            let place = Path::new(place);
+            assert_eq!(lies_below(place, &task(RetentionDepth::Any)), any, "{place:?}");
+            assert_eq!(lies_below(place, &task(RetentionDepth::Day)), day, "{place:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_many_hosts_have_is_none() {
+        for address in [
+            "",
+            " ",
+            "N/A",
+            "127.0.0.1",
+            "::1",
+            "0.0.0.0",
+            "localhost",
+            "localhost.localdomain",
+        ] {
+            assert!(!is_an_address(address), "{address}");
+        }
+        assert!(is_an_address("106.3.130.84") && is_an_address("db1.internal"));
+    }
+}
