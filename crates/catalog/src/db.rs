@@ -36,6 +36,8 @@ pub(crate) struct Store {
     pub(crate) url: String,
     /// What the seed's DATETIME columns are in.
     pub(crate) zone: Tz,
+    /// Whose runs are written: the identity of a `state_dir`. `None` for an embedded catalog, which lies in one.
+    pub(crate) keeper: Option<String>,
     /// How long one transaction may take, unless it is known to be a long one.
     pub(crate) limit: Duration,
 }

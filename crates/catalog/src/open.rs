@@ -96,6 +96,7 @@ pub fn open_empty(settings: &OpenCatalog) -> Arc<dyn Catalog> {
         url: settings.url.clone(),
         zone: settings.timezone,
         limit: STATEMENT_LIMIT,
+        keeper: None,
     })
 }
 
@@ -148,6 +149,7 @@ pub(crate) async fn sqlite(settings: &OpenCatalog) -> Result<Store, CatalogError
         url,
         zone: settings.timezone,
         limit: STATEMENT_LIMIT,
+        keeper: None,
     };
     // Two processes that switch a new file to WAL at once can find it locked whatever the busy timeout says.
     let mut tries = 0_u64;
@@ -254,6 +256,7 @@ pub(crate) fn mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
         url,
         zone: settings.timezone,
         limit: STATEMENT_LIMIT,
+        keeper: None,
     })
 }
 

@@ -116,9 +116,12 @@ pub(crate) fn text(path: Option<&Path>) -> Option<String> {
 
 /// Writes rows of `mk_run`, all in one statement; never none of them.
 macro_rules! insert_runs {
-    ($tx:ident, $runs:expr) => {{
-        let mut query =
-            sqlx::QueryBuilder::new(concat!("INSERT INTO mk_run (", $crate::runs::columns!(""), ") "));
+    ($tx:ident, $store:expr, $runs:expr) => {{
+        let mut query = sqlx::QueryBuilder::new(concat!(
+            "INSERT INTO mk_run (",
+            $crate::runs::columns!(""),
+            ", keeper) "
+        ));
         query.push_values($runs, |mut row, run: &Run| {
             row.push_bind(run.id.to_string())
                 .push_bind(run.node.as_str())
@@ -136,7 +139,8 @@ macro_rules! insert_runs {
                 .push_bind(run.planned_at.map(ms))
                 .push_bind(run.covers.map(|covers| ms(covers.after)))
                 .push_bind(run.covers.map(|covers| $crate::row::signed(covers.slots)))
-                .push_bind(run.retry_of.map(|id| id.to_string()));
+                .push_bind(run.retry_of.map(|id| id.to_string()))
+                .push_bind($store.keeper.as_deref());
         });
         query.build().execute(&mut *$tx).await
     }};
@@ -171,7 +175,7 @@ pub(crate) use {columns, insert_runs, remember_job};
 
 pub(crate) async fn insert(store: &Store, run: &Run) -> Result<(), CatalogError> {
     writing!(store, "write a run", |tx| {
-        match insert_runs!(tx, std::iter::once(run)) {
+        match insert_runs!(tx, store, std::iter::once(run)) {
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
@@ -293,9 +297,17 @@ pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Run
         sqlx::query_as(concat!(
             "SELECT ",
             columns!(""),
-            " FROM mk_run WHERE state IN ('queued', 'running') AND node = ? ORDER BY requested_ms, id"
+            " FROM mk_run WHERE state IN ('queued', 'running') AND node = ? ",
+            // No run takes so long as a week: whose state_dir is gone has nobody else who would end it.
+            "AND (? IS NULL OR keeper IS NULL OR keeper = ? OR requested_ms < (SELECT own.requested_ms FROM mk_run own ",
+            "WHERE own.node = ? AND own.keeper = ? ORDER BY own.requested_ms DESC LIMIT 1) - 691200000) ",
+            "ORDER BY requested_ms, id"
         ))
         .bind(node.as_str())
+        .bind(store.keeper.as_deref())
+        .bind(store.keeper.as_deref())
+        .bind(node.as_str())
+        .bind(store.keeper.as_deref())
         .fetch_all(&mut *conn)
         .await?
     })?;

@@ -51,7 +51,7 @@ impl HolderRow {
 
 /// Gives the slot, and the earlier ones that its holder stood for, to `$run`. The holder's row stays, without a slot.
 macro_rules! take_over {
-    ($tx:ident, $run:ident, $slot_at:ident, $holder:ident) => {{
+    ($tx:ident, $store:ident, $run:ident, $slot_at:ident, $holder:ident) => {{
         let taken_over =
             sqlx::query("UPDATE mk_slot SET run_id = ? WHERE node = ? AND job = ? AND slot_ms = ? AND run_id = ?")
                 .bind($run.id.to_string())
@@ -76,7 +76,7 @@ macro_rules! take_over {
         .bind(&$holder.run_id)
         .execute(&mut *$tx)
         .await?;
-        insert_runs!($tx, std::iter::once($run))?;
+        insert_runs!($tx, $store, std::iter::once($run))?;
         sqlx::query("UPDATE mk_run SET covers_after_ms = ?, covers_slots = ? WHERE id = ? AND covers_after_ms IS NULL")
             .bind($holder.covers_after_ms)
             .bind($holder.covers_slots)
@@ -119,7 +119,7 @@ pub(crate) async fn claim(store: &Store, run: &Run) -> Result<Claim, CatalogErro
                     // The same claim again: its first answer was lost on the way.
                     Some(holder) if holder.run_id == run.id.to_string() => Claim::Won,
                     Some(holder) if holder.is_of_a_clock_ahead(run) => {
-                        take_over!(tx, run, slot_at, holder);
+                        take_over!(tx, store, run, slot_at, holder);
                         advance_job!(tx, run, ms(slot_at));
                         Claim::Won
                     }
@@ -128,7 +128,7 @@ pub(crate) async fn claim(store: &Store, run: &Run) -> Result<Claim, CatalogErro
             }
             taken => {
                 taken?;
-                insert_runs!(tx, std::iter::once(run))?;
+                insert_runs!(tx, store, std::iter::once(run))?;
                 remember_job!(tx, run);
                 advance_job!(tx, run, ms(slot_at));
                 Claim::Won
@@ -196,7 +196,7 @@ pub(crate) async fn skip(store: &Store, runs: &[Run]) -> Result<u64, CatalogErro
                     written?;
                 }
             }
-            insert_runs!(tx, open.iter().map(|(run, _)| *run))?;
+            insert_runs!(tx, store, open.iter().map(|(run, _)| *run))?;
             remember_job!(tx, first);
             advance_job!(tx, first, most);
         }

@@ -270,9 +270,14 @@ pub(crate) async fn unfinished(store: &Store, node: &NodeName) -> Result<Vec<Tra
         sqlx::query_as(concat!(
             "SELECT ",
             columns!(),
-            " FROM mk_transfer WHERE node = ? AND state IN ('queued', 'running') ORDER BY started_ms, id"
+            " FROM mk_transfer WHERE node = ? AND state IN ('queued', 'running') ",
+            // That of a run which another keeper answers for is that one's.
+            "AND (? IS NULL OR NOT EXISTS (SELECT 1 FROM mk_run r WHERE r.id = mk_transfer.run_id ",
+            "AND r.keeper <> ? AND r.state IN ('queued', 'running'))) ORDER BY started_ms, id"
         ))
         .bind(node.as_str())
+        .bind(store.keeper.as_deref())
+        .bind(store.keeper.as_deref())
         .fetch_all(&mut *conn)
         .await?
     })?;

@@ -51,6 +51,7 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
     let state_dir = read_state_dir(&mut top, surroundings);
     let schedule = top.take("schedule").and_then(|entry| entry.path_beside(&base));
     let catalog = catalog::read(top.section("catalog"), &base, state_dir.as_deref());
+    warn_of_shared_name(&top, node.as_ref(), catalog.as_ref());
     let server_entries = top.named("servers");
     let destination_entries = top.named("destinations");
     let addresses = [
@@ -124,6 +125,21 @@ fn read_node(top: &mut Section<'_>, surroundings: &Surroundings) -> Option<NodeN
                 .missing(complaint("this machine's name cannot be told").help("write node = \"its name\""));
             None
         }
+    }
+}
+
+/// By its node's name a shared catalog tells whose a set is.
+fn warn_of_shared_name(top: &Section<'_>, node: Option<&NodeName>, catalog: Option<&CatalogSettings>) {
+    let is_anybodys = node.is_some_and(|node| node.as_str().starts_with("localhost"));
+    let is_shared = catalog.is_some_and(|catalog| !catalog.url.starts_with("sqlite:"));
+    if let Some(node) = node.filter(|_| is_anybodys && is_shared) {
+        top.spot().warning(
+            complaint(format!(
+                "`node` is {:?}, and so may be that of other hosts that share the catalog",
+                node.as_str()
+            ))
+            .help("write node = \"db1\", a name that no other host has, before the first set is made"),
+        );
     }
 }
 

@@ -13,6 +13,7 @@
 mod catalog;
 mod drain;
 mod entry;
+mod keeper;
 mod log;
 mod prune;
 mod writes;
@@ -54,8 +55,10 @@ pub async fn open_journaled(
     folder: &Path,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Catalog>, CatalogError> {
+    let keeper = Some(keeper::identity(folder).await?);
     let remote = Store {
         limit: ANSWERS_WITHIN,
+        keeper: keeper.clone(),
         ..mysql(settings)?
     };
     let journal = folder.join("journal.db");
@@ -66,6 +69,7 @@ pub async fn open_journaled(
         create: true,
     })
     .await?;
+    let local = Store { keeper, ..local };
     migrate::migrate(&local).await?;
     log::create(&local).await?;
     let journaled = Arc::new(Shared {

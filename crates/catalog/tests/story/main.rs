@@ -8,6 +8,7 @@
 
 mod away;
 mod journal;
+mod keepers;
 mod promises;
 mod proofs;
 mod runs;

@@ -371,6 +371,42 @@ fn keys_in_the_wrong_place_are_shown_the_right_one() {
 }
 
 #[test]
+fn rules_of_days_are_days() {
+    for (by, expected) in [
+        ("month_days = [0]", "a whole number from 1 to 31"),
+        ("month_days = [1, 32]", "a whole number from 1 to 31"),
+        ("month_days = []", "`month_days` names no day"),
+        ("month_days = 1", "`month_days` is a number"),
+        ("all_but_day = 0", "a whole number from 1 to"),
+        ("failed = true", "`keep` keeps nothing"),
+        ("last = 3, failed = 1", "`failed` is a number"),
+        ("monht_days = [1]", "did you mean `month_days`?"),
+    ] {
+        let lines = Files::new(KEEPER, &format!("{BACKUP}{}", RETENTION.replace("last = 3", by))).lines();
+        assert!(
+            lines.iter().any(|line| line.contains(expected)),
+            "{by}: {lines:#?}"
+        );
+    }
+    retention("keep", "depth = 'deep'\nkeep", "\"day\"");
+    let sound = RETENTION.replace("last = 3", "month_days = [1, 31], all_but_day = 2, failed = true");
+    is_sound(KEEPER, &format!("{BACKUP}{sound}depth = 'day'\n"));
+}
+
+#[test]
+fn a_name_that_many_hosts_have_is_told_where_they_share_a_catalog() {
+    let keeper = |node: &str, url: &str| format!("node = '{node}'\ncatalog = {{ url = '{url}' }}\n{KEEPER}");
+    let shared = "mysql://u@h/c";
+    one(
+        &keeper("localhost.localdomain", shared),
+        BACKUP,
+        "so may be that of other hosts",
+    );
+    is_sound(&keeper("db1", shared), BACKUP);
+    is_sound(&keeper("localhost", "sqlite:catalog.db"), BACKUP);
+}
+
+#[test]
 fn names_that_break_files_are_refused() {
     let more = "[servers.\"a/b\"]\nhost = 'h'\nuser = 'u'\n";
     one(
