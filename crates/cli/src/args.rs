@@ -204,6 +204,9 @@ pub(crate) struct ImportArgs {
     /// A crontab: /var/spool/cron/crontabs/root, /etc/cron.d/backup. The scripts that it calls are read; none is run.
     #[arg(long, value_name = "FILE")]
     pub(crate) crontab: Vec<PathBuf>,
+    /// The zone of the crontab and of pybackup's times, Asia/Shanghai. Default: this host's.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) timezone: Option<chrono_tz::Tz>,
     /// The folder to write to; nothing in it is overwritten. Default: that of --config.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,

@@ -8,6 +8,7 @@ mod output;
 mod progress;
 mod succession;
 mod surroundings;
+mod zone;
 
 use args::{CatalogAction, Cli, Command, ConfigAction};
 use clap::Parser;

@@ -3,6 +3,7 @@
 use crate::commands::catalog::NO_TABLES_YET;
 use crate::failure::{Failure, Status};
 use crate::output::{describe_backlog, say, when};
+use crate::zone::zone_of_host;
 use anyhow::Context;
 use chrono_tz::Tz;
 use mykeeper_catalog::{
@@ -53,15 +54,18 @@ pub(crate) fn gather() -> Surroundings {
     }
 }
 
-/// The zone of this host's clock on the wall, which is that of pybackup's times and of all times that people are shown:
-/// `$TZ`, else what the host is set to. UTC where neither tells.
-pub(crate) fn local_zone() -> Tz {
+/// The zone of this host's clock on the wall, which is that of pybackup's times.
+///
+/// # Errors
+/// A sentence: it is none that has a name.
+pub(crate) fn host_zone() -> Result<Tz, String> {
     let named = variable("TZ").and_then(|zone| zone.into_string().ok());
-    let parse = |name: String| name.trim_start_matches(':').parse().ok();
-    named
-        .and_then(parse)
-        .or_else(|| iana_time_zone::get_timezone().ok().and_then(parse))
-        .unwrap_or(Tz::UTC)
+    zone_of_host(Path::new("/"), named.as_deref())
+}
+
+/// The zone of all times that people are shown: this host's. UTC where that cannot be told, as is shown beside them.
+pub(crate) fn local_zone() -> Tz {
+    host_zone().unwrap_or(Tz::UTC)
 }
 
 /// The folders of `$PATH`.

@@ -3,8 +3,8 @@
 use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
-use crate::surroundings::{gather, local_zone};
-use mykeeper_config::pybackup::{ImportFrom, Imported, Remark, import, read_pybackup_conf};
+use crate::surroundings::{gather, host_zone};
+use mykeeper_config::pybackup::{CronReport, ImportFrom, Imported, Remark, import, read_pybackup_conf};
 use mykeeper_domain::counted;
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
@@ -29,11 +29,15 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
     for warning in &conf.warnings {
         say(&warning.to_string());
     }
+    let zone = match args.timezone {
+        Some(zone) => zone,
+        None => host_zone().map_err(|problem| Failure::usage(format!("{problem}, or give --timezone")))?,
+    };
     let users = users();
     let imported = import(ImportFrom {
         conf: &conf.conf,
         crontabs: &crontabs,
-        zone: local_zone(),
+        zone,
         is_user: &|name| users.contains(name),
         files: &|path| read_text(path).ok(),
     });
@@ -214,6 +218,7 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
             "jobs": imported.jobs,
             "untranslated": told(&gaps),
             "left_out": told(&notes),
+            "crontab": imported.lines.iter().map(line_told).collect::<Vec<_>>(),
         }))?;
         return Ok(status);
     }
@@ -235,7 +240,24 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
             print(&format!("  {remark}"))?;
         }
     }
+    if !imported.lines.is_empty() {
+        print("\nthe lines of the crontab:")?;
+    }
+    for line in &imported.lines {
+        print(&format!(
+            "  {}: {}: {}",
+            line.place,
+            line.fate.as_str(),
+            line.text
+        ))?;
+    }
     let keeper = out.join("mykeeper.toml");
     print(&format!("\nnext: mykeeper --config {} check", keeper.display()))?;
     Ok(status)
+}
+
+fn line_told(line: &CronReport) -> serde_json::Value {
+    serde_json::json!({
+        "file": line.place.file, "line": line.place.line, "fate": line.fate.as_str(), "text": line.text,
+    })
 }

@@ -4,7 +4,7 @@ use super::Call;
 use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::say;
-use crate::surroundings::{environment_or_journal, gather, load_settings, local_zone, search_path};
+use crate::surroundings::{environment_or_journal, gather, load_settings, host_zone, search_path};
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
 };
@@ -106,11 +106,12 @@ pub(super) fn settings(
     no_history: bool,
 ) -> anyhow::Result<Settings> {
     let keeper = keeper(call);
+    let timezone = host_zone().map_err(Failure::usage)?;
     let from = DropIn {
         conf,
         keeper: keeper.as_ref(),
         surroundings: &gather(),
-        timezone: local_zone(),
+        timezone,
         words,
         no_history,
     };

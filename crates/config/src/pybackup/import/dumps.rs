@@ -41,6 +41,10 @@ impl Dump {
         let place = &found.place;
         let gap = |text: &str| Remark::gap(place.clone(), text.to_owned());
         let note = |text: &str| Remark::note(place.clone(), text.to_owned());
+        if let Some(gap) = found.is_conditional() {
+            remarks.push(gap);
+            return None;
+        }
         if let Some(program) = &found.program {
             other_conf(from.conf, program, place, remarks);
         }

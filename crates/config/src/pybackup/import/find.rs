@@ -1,6 +1,9 @@
 //! `find` where it looks for sets that are to go.
 
+use super::script::removes_folders;
 use super::word::{Word, program_shown};
+use chrono::{Datelike, NaiveDate};
+use std::collections::BTreeSet;
 
 /// A `find`, as far as it names folders of days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub(super) struct Find {
     pub(super) older_minutes: Option<u64>,
     /// Whether it removes what it finds.
     pub(super) removes: bool,
+    /// `-delete`, which removes of folders the empty ones alone.
+    deletes: bool,
     /// What is not told of here.
     pub(super) strange: Vec<String>,
     /// For people.
@@ -59,9 +64,19 @@ impl Find {
                         None => find.strange.push(format!("{text} {value}")),
                     }
                 }
-                "-maxdepth" | "-mindepth" => drop(value()),
+                "-maxdepth" | "-mindepth" => {
+                    let value = value();
+                    let is_of_days = match value.parse::<u32>() {
+                        Ok(depth) if text == "-maxdepth" => depth > 0,
+                        Ok(depth) => depth <= 1,
+                        Err(_) => false,
+                    };
+                    if !is_of_days {
+                        find.strange.push(format!("{text} {value}"));
+                    }
+                }
                 "-print" | "-print0" | "-daystart" | "-depth" | "-a" | "-and" => {}
-                "-delete" => find.removes = true,
+                "-delete" => (find.removes, find.deletes) = (true, true),
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
                     let mut command = Vec::new();
                     for word in words.by_ref() {
@@ -69,17 +84,19 @@ impl Find {
                         if text == ";" || text == "+" {
                             break;
                         }
-                        command.push(text);
+                        command.push(word.clone());
                     }
-                    match command
-                        .first()
-                        .is_some_and(|program| program.rsplit('/').next() == Some("rm"))
-                    {
-                        true => find.removes = true,
-                        false => {
-                            let program = command.first().map_or("", |program| program_shown(program));
-                            find.strange.push(format!("{text} {program} ..."));
+                    let program = command.first().map(Word::shown).unwrap_or_default();
+                    match program.rsplit('/').next() == Some("rm") {
+                        true if removes_folders(&command) => find.removes = true,
+                        // No folder goes.
+                        true => {
+                            find.removes = true;
+                            find.kind = Some("f".to_owned());
                         }
+                        false => find
+                            .strange
+                            .push(format!("{text} {} ...", program_shown(&program))),
                     }
                 }
                 _ => find.strange.push(word.shown()),
@@ -92,25 +109,29 @@ impl Find {
     /// Whether it can be about folders of days: not about files, nor about names that no day has.
     pub(super) fn is_of_days(&self) -> bool {
         let is_of_folders = self.kind.as_deref().is_none_or(|kind| kind == "d");
-        is_of_folders && self.names.iter().all(|name| may_be_a_day(name))
+        is_of_folders && self.names.iter().all(|name| days_called(name) != Called::None)
     }
 
-    /// The years that its names are of, where they are of some alone: `2017*`.
-    pub(super) fn years(&self) -> Vec<&str> {
-        let year = |name: &'_ String| {
-            name.get(..4)
-                .is_some_and(|year| year.bytes().all(|byte| byte.is_ascii_digit()))
-        };
-        self.names
-            .iter()
-            .filter(|name| year(name))
-            .map(|name| &name[..4])
-            .collect()
+    /// Its names, where they are those of some days alone: `2017*`.
+    pub(super) fn of_some_days(&self) -> Option<String> {
+        let some = self.names.iter().filter(|name| days_called(name) != Called::All);
+        let some: Vec<&str> = some.map(String::as_str).collect();
+        (!some.is_empty()).then(|| some.join(" and "))
     }
 
-    /// Whether it leaves the first of each month.
-    pub(super) fn spares_the_first(&self) -> bool {
-        self.not_names.iter().any(|name| is_of_the_first(name))
+    /// `-delete` by name or kind: it removes empty folders, and no set is one.
+    pub(super) fn removes_nothing(&self) -> bool {
+        self.deletes && (self.kind.is_some() || !self.names.is_empty())
+    }
+
+    /// The days of each month that it leaves.
+    pub(super) fn spared(&self) -> BTreeSet<u32> {
+        let days = self.not_names.iter().map(|name| days_called(name));
+        days.flat_map(|called| match called {
+            Called::OfEachMonth(days) => days,
+            _ => BTreeSet::new(),
+        })
+        .collect()
     }
 
     /// What it spares besides, which no rule here tells of.
@@ -118,8 +139,89 @@ impl Find {
         let others = self
             .not_names
             .iter()
-            .filter(|name| !is_of_the_first(name) && may_be_a_day(name));
+            .filter(|name| matches!(days_called(name), Called::Some | Called::All));
         others.map(String::as_str).collect()
+    }
+}
+
+/// Which folders of days have a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Called {
+    None,
+    All,
+    /// In each month these.
+    OfEachMonth(BTreeSet<u32>),
+    Some,
+}
+
+/// Found by trying: every day of some years, among them those that scripts were written in.
+fn days_called(pattern: &str) -> Called {
+    let days = (2010..=2040).flat_map(|year| {
+        let days = (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day));
+        days.collect::<Vec<_>>()
+    });
+    let days: Vec<(NaiveDate, bool)> = days
+        .map(|day| (day, matches(pattern.as_bytes(), day.to_string().as_bytes())))
+        .collect();
+    let of_month: BTreeSet<u32> = days
+        .iter()
+        .filter(|(_, is)| *is)
+        .map(|(day, _)| day.day())
+        .collect();
+    let is_of_each = days.iter().all(|(day, is)| *is == of_month.contains(&day.day()));
+    match (of_month.len(), is_of_each) {
+        (0, _) => Called::None,
+        (31, true) => Called::All,
+        (_, true) => Called::OfEachMonth(of_month),
+        _ => Called::Some,
+    }
+}
+
+/// As `find` matches names: `*`, `?`, `[0-9]`, `[!0]`, `\x`.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    let (mut at, mut in_name) = (0, 0);
+    // After the last star: where the pattern goes on, and how much of the name it has taken.
+    let mut star: Option<(usize, usize)> = None;
+    while in_name < name.len() {
+        if pattern.get(at) == Some(&b'*') {
+            star = Some((at + 1, in_name));
+            at += 1;
+        } else if let Some(next) = matches_one(&pattern[at..], name[in_name]) {
+            at += next;
+            in_name += 1;
+        } else if let Some((after, taken)) = star {
+            star = Some((after, taken + 1));
+            (at, in_name) = (after, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[at..].iter().all(|letter| *letter == b'*')
+}
+
+/// How much of the pattern stands for this letter.
+fn matches_one(pattern: &[u8], letter: u8) -> Option<usize> {
+    match pattern {
+        [b'?', ..] => Some(1),
+        [b'\\', quoted, ..] => (*quoted == letter).then_some(2),
+        [b'[', rest @ ..] => {
+            let (is_not, set) = match rest {
+                [b'!' | b'^', set @ ..] => (1, set),
+                set => (0, set),
+            };
+            let end = set.iter().skip(1).position(|one| *one == b']')? + 1;
+            let mut is_in = false;
+            let mut at = 0;
+            while at < end {
+                let is_range = at + 2 < end && set[at + 1] == b'-';
+                let last = if is_range { set[at + 2] } else { set[at] };
+                is_in |= (set[at]..=last).contains(&letter);
+                at += if is_range { 3 } else { 1 };
+            }
+            (is_in != (is_not == 1)).then_some(end + 2 + is_not)
+        }
+        [one, ..] => (*one == letter).then_some(1),
+        [] => None,
     }
 }
 
@@ -153,18 +255,6 @@ fn older(test: &str, value: &str) -> Option<u64> {
     }
 }
 
-fn is_of_the_first(name: &str) -> bool {
-    name.ends_with("-01")
-        && name[..name.len() - 3]
-            .chars()
-            .all(|one| "*?-0123456789[]".contains(one))
-}
-
-fn may_be_a_day(name: &str) -> bool {
-    name.chars()
-        .all(|one| "*?-[]_".contains(one) || one.is_ascii_digit())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,10 +271,15 @@ mod tests {
         );
         assert_eq!(find.folders, [Word::of("/data2/backup/db_backup/101.37.164.13")]);
         assert_eq!(find.older_minutes, Some(32 * MINUTES_OF_A_DAY));
-        assert!(find.removes && find.is_of_days() && find.spares_the_first());
+        assert!(find.removes && find.is_of_days() && !find.removes_nothing());
+        assert_eq!(find.spared(), BTreeSet::from([1]));
         assert_eq!(
-            (find.years(), find.spares_others().len(), find.strange.len()),
-            (vec!["2017"], 0, 0)
+            (
+                find.of_some_days().as_deref(),
+                find.spares_others().len(),
+                find.strange.len()
+            ),
+            (Some("2017*"), 0, 0)
         );
     }
 
@@ -195,7 +290,41 @@ mod tests {
         assert!(read("/x -maxdepth 1 -mtime +7 -exec rm -rf {} +").removes);
         assert!(!read("/x -mtime +7").removes);
         assert_eq!(read("/x -mtime 7 -user y").strange, ["-mtime 7", "-user", "y"]);
-        assert_eq!(read("/x ! -name *-15 -mtime +7").spares_others(), ["*-15"]);
+        assert_eq!(read("/x ! -name *-15 -mtime +7").spared(), BTreeSet::from([15]));
+        assert_eq!(read("/x ! -name *-01-* -mtime +7").spares_others(), ["*-01-*"]);
+        assert_eq!(
+            read("/x -mindepth 2 -maxdepth 0").strange,
+            ["-mindepth 2", "-maxdepth 0"]
+        );
+        assert!(read("/x -mindepth 1 -maxdepth 1").strange.is_empty());
+        // No folder goes by these.
+        assert!(!read("/x -mtime +7 -exec rm -f {} ;").is_of_days());
+        assert!(read("/x -type d -mtime +7 -delete").removes_nothing());
+        assert!(!read("/x -mtime +7 -delete").removes_nothing());
         assert_eq!(read("/x -mmin +90 -exec mv {} /y ;").strange, ["-exec mv ..."]);
+    }
+
+    #[test]
+    fn names_are_those_of_all_days_of_some_or_of_none() {
+        let each_month = |days: &[u32]| Called::OfEachMonth(days.iter().copied().collect());
+        for (pattern, expected) in [
+            ("*", Called::All),
+            ("20*", Called::All),
+            ("20??-??-??", Called::All),
+            ("[0-9][0-9][0-9][0-9]-*", Called::All),
+            ("2*[!x]", Called::All),
+            ("*-01", each_month(&[1])),
+            ("????-??-[03]1", each_month(&[1, 31])),
+            ("*-1[05]", each_month(&[10, 15])),
+            ("\\2*-01", each_month(&[1])),
+            ("2017*", Called::Some),
+            ("*-01-*", Called::Some),
+            ("*.log", Called::None),
+            ("20?????", Called::None),
+            ("[", Called::None),
+            ("", Called::None),
+        ] {
+            assert_eq!(days_called(pattern), expected, "{pattern}");
+        }
     }
 }

@@ -8,6 +8,7 @@ mod find;
 mod keeper;
 mod page;
 mod removals;
+mod report;
 mod schedule;
 mod script;
 mod shell;
@@ -19,6 +20,7 @@ use chrono_tz::Tz;
 use crontab::{CronLine, read_crontab};
 use dumps::Dump;
 use mykeeper_domain::schedule::Schedule;
+use report::OtherLine;
 use script::{Act, Found, Reading};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
@@ -92,6 +94,42 @@ pub struct PasswordFile {
     pub password: SecretString,
 }
 
+/// What has become of a line of a crontab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronReport {
+    /// The line.
+    pub place: Place,
+    /// See [`Fate`].
+    pub fate: Fate,
+    /// One line, for people. Holds no password.
+    pub text: String,
+}
+
+/// How much of a line of a crontab is in the schedule now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// All of what it does with backups.
+    Translated,
+    /// Some of it; the remarks tell what is not.
+    InPart,
+    /// It has nothing to do with backups.
+    LeftAlone,
+    /// It may have, and nothing of it is.
+    NotUnderstood,
+}
+
+impl Fate {
+    /// As it is called in the report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Translated => "translated",
+            Self::InPart => "translated in part",
+            Self::LeftAlone => "left alone",
+            Self::NotUnderstood => "not understood",
+        }
+    }
+}
+
 /// What comes of it.
 #[derive(Clone, Debug)]
 pub struct Imported {
@@ -103,7 +141,9 @@ pub struct Imported {
     pub passwords: Vec<PasswordFile>,
     /// In the order of the files and their lines, what could not be translated first.
     pub remarks: Vec<Remark>,
-    /// How many jobs there are.
+    /// Every line of the crontabs that is a job or cannot be read, in their order.
+    pub lines: Vec<CronReport>,
+    /// How many jobs run.
     pub jobs: usize,
 }
 
@@ -115,14 +155,19 @@ struct Entry {
     /// Where it is not the host's.
     zone: Option<Tz>,
     found: Vec<Found>,
+    /// What was met on the way.
+    remarks: Vec<Remark>,
+    /// The first program that it runs.
+    program: Option<String>,
 }
 
 /// Reads everything and writes both files.
 pub fn import(from: ImportFrom<'_>) -> Imported {
     let mut remarks = Vec::new();
     let mut entries = Vec::new();
+    let mut lines = Vec::new();
     for (file, text) in from.crontabs {
-        read_entries(&from, (file, text), &mut entries, &mut remarks);
+        read_entries(&from, (file, text), &mut entries, &mut lines);
     }
     let mut dumps: Vec<Dump> = Vec::new();
     for entry in &entries {
@@ -133,46 +178,46 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         }
     }
     // A line that only removes is about sets when it looks where sets are made.
-    entries.retain(|entry| {
+    let (entries, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| {
         let removes_alone = entry
             .found
             .iter()
             .all(|found| matches!(found.act, Act::Remove(_)));
         !removes_alone || removals::looks_into(entry, &dumps)
     });
+    let others = others.into_iter();
+    lines.extend(others.map(|entry| OtherLine::left_alone(entry.place, entry.program)));
     let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
     let (mut schedule, jobs) = schedule::write(&from, &entries, &dumps, &mut remarks);
-    hide(&mut remarks, &passwords);
+    let mut lines = report::lines(lines, &entries, &jobs, &remarks);
+    remarks.extend(entries.into_iter().flat_map(|entry| entry.remarks));
+    remarks.extend(
+        lines
+            .iter_mut()
+            .flat_map(|line| std::mem::take(&mut line.remarks)),
+    );
+    hide(remarks.iter_mut().map(|remark| &mut remark.text), &passwords);
     remarks.sort_by(|one, other| (!one.is_gap, &one.place).cmp(&(!other.is_gap, &other.place)));
     remarks.dedup();
-    schedule.gap();
-    for (is_gap, title) in [
-        (true, "Could not be translated:"),
-        (false, "Left out, or otherwise than it was:"),
-    ] {
-        let of_kind: Vec<&Remark> = remarks.iter().filter(|remark| remark.is_gap == is_gap).collect();
-        if !of_kind.is_empty() {
-            schedule.gap();
-            schedule.remark(title);
-            of_kind
-                .iter()
-                .for_each(|remark| schedule.remark(&format!("  {remark}")));
-        }
-    }
+    let mut lines: Vec<CronReport> = lines.into_iter().map(|line| line.report).collect();
+    hide(lines.iter_mut().map(|line| &mut line.text), &passwords);
+    report::write(&mut schedule, &remarks, &lines);
     Imported {
         keeper,
         schedule: format!("{}\n", schedule.into_text().trim_end()),
         passwords,
         remarks,
-        jobs,
+        lines,
+        jobs: jobs.iter().filter(|job| job.runs).count(),
     }
 }
 
+/// Sorts the lines of a crontab into those that have to do with backups and those that have not, or cannot be read.
 fn read_entries(
     from: &ImportFrom<'_>,
     file: (&Path, &str),
     entries: &mut Vec<Entry>,
-    remarks: &mut Vec<Remark>,
+    others: &mut Vec<OtherLine>,
 ) {
     let (path, text) = file;
     let at = |line: usize| Place {
@@ -180,45 +225,55 @@ fn read_entries(
         line,
     };
     let (lines, unreadable) = read_crontab(text, from.is_user);
-    let speaks_of_backups = |text: &str| text.to_lowercase().contains("backup");
-    for line in unreadable
-        .into_iter()
-        .filter(|line| speaks_of_backups(&line.text))
-    {
-        remarks.push(Remark::gap(
+    for line in unreadable {
+        let gap = "this line of the crontab cannot be read".to_owned();
+        others.push(OtherLine::not_understood(
             at(line.line),
-            "this line of the crontab cannot be read".to_owned(),
+            vec![Remark::gap(at(line.line), gap)],
         ));
     }
     for line in lines {
         let place = at(line.line);
         let mut reading = Reading::new(from.files);
         reading.line(&line.command, &place);
-        if reading.found.is_empty() {
-            if speaks_of_backups(&line.command) {
-                let text = "nothing of pybackup's is found in what this line runs, or it cannot be read; if it makes, \
-                            checks or removes backups, write a job for it"
-                    .to_owned();
-                remarks.push(Remark::gap(place, text));
-            }
-            continue;
-        }
         let acts_on_sets = reading
             .found
             .iter()
             .any(|found| !matches!(found.act, Act::Remove(_)));
-        if acts_on_sets {
-            remarks.append(&mut reading.remarks);
+        if reading.found.is_empty() || !acts_on_sets && !reading.tools.is_empty() {
+            others.push(OtherLine::of(place, &line.command, reading));
+            continue;
         }
+        let mut remarks = match acts_on_sets {
+            true => reading.remarks,
+            false => Vec::new(),
+        };
         match read_time(from, &line) {
-            Ok(zone) => entries.push(Entry {
-                place,
-                when: line.when,
-                zone,
-                found: reading.found,
-            }),
-            Err(problem) if acts_on_sets => remarks.push(Remark::gap(place, problem)),
-            Err(_) => {}
+            Ok(zone) => {
+                if let Some(name) = line.zone.filter(|_| zone.is_some()) {
+                    let text = format!(
+                        "CRON_TZ={name} is heeded by cronie alone: Debian's cron runs this line in the host's zone; \
+                         where that is what runs it, take `timezone` from its jobs"
+                    );
+                    remarks.push(Remark::gap(place.clone(), text));
+                }
+                entries.push(Entry {
+                    place,
+                    when: line.when,
+                    zone,
+                    found: reading.found,
+                    remarks,
+                    program: reading.program,
+                });
+            }
+            Err(problem) => {
+                remarks.push(Remark::gap(place.clone(), problem));
+                // One that only removes may remove anything.
+                match acts_on_sets {
+                    true => others.push(OtherLine::not_understood(place, remarks)),
+                    false => others.push(OtherLine::left_alone(place, reading.program)),
+                }
+            }
         }
     }
 }
@@ -238,11 +293,11 @@ fn read_time(from: &ImportFrom<'_>, line: &CronLine) -> Result<Option<Tz>, Strin
 }
 
 /// No password is told, wherever somebody has written it.
-fn hide(remarks: &mut [Remark], passwords: &[PasswordFile]) {
-    for remark in remarks {
+fn hide<'t>(texts: impl Iterator<Item = &'t mut String>, passwords: &[PasswordFile]) {
+    for text in texts {
         for secret in passwords.iter().map(|file| file.password.expose_secret()) {
-            if secret.chars().count() >= 4 && remark.text.contains(secret) {
-                remark.text = remark.text.replace(secret, PASSWORD_SHOWN);
+            if secret.chars().count() >= 4 && text.contains(secret) {
+                *text = text.replace(secret, PASSWORD_SHOWN);
             }
         }
     }

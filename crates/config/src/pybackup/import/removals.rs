@@ -3,71 +3,53 @@
 use super::dumps::Dump;
 use super::find::Find;
 use super::page::{Page, quoted};
-use super::script::Act;
+use super::script::{Act, Found};
 use super::word::{DAY_FORMAT, Word, tidy};
 use super::{Entry, Place, Remark};
-use std::collections::BTreeMap;
+use mykeeper_domain::counted;
+use std::collections::BTreeSet;
 
 const DAY: u64 = 24 * 60;
+
+/// What is kept of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    /// What is younger, in minutes, and the sets of these days of each month.
+    Younger(u64, BTreeSet<u32>),
+    /// All but the folder of the day so many days ago.
+    AllButDay(u32),
+}
 
 /// What one line of a crontab removes from one folder.
 pub(super) struct Removal {
     /// The folder in which the days lie.
     pub(super) directory: String,
-    /// Sets that are younger are kept: minutes.
-    pub(super) younger: u64,
-    /// So many are kept at least.
-    pub(super) last: Option<u32>,
-    /// One of each month is kept for ever.
-    pub(super) monthly: bool,
+    rule: Rule,
     /// Whether it removes them; otherwise it only marks them.
-    pub(super) removes: bool,
+    removes: bool,
     /// Where this stands.
-    pub(super) places: Vec<Place>,
+    places: Vec<Place>,
+    /// What the script leaves and the job would not.
+    doubt: Option<String>,
 }
 
 impl Removal {
-    /// Two rules for one folder keep what either keeps.
-    fn join(&mut self, other: Self) {
-        self.younger = self.younger.max(other.younger);
-        self.last = self.last.max(other.last);
-        self.monthly |= other.monthly;
-        self.removes |= other.removes;
-        self.places.extend(other.places);
-    }
-
-    /// Says above the job why it is commented out, and returns what a person is left to do.
-    pub(super) fn warn(&self, page: &mut Page, name: &str, entry: &Entry) -> Remark {
-        let directory = &self.directory;
-        let does = if self.removes {
-            "deletes"
-        } else {
-            "marks as deleted"
-        };
+    /// Whether the job touches nothing that the script does not; otherwise that is said above it, which is commented
+    /// out, and among the remarks.
+    pub(super) fn warn(&self, page: &mut Page, name: &str, entry: &Entry) -> Option<Remark> {
+        let doubt = self.doubt.as_ref()?;
+        page.gap();
+        page.remark(&format!("Commented out, since {doubt}."));
+        page.remark("What to do: take the \"# \" away from the lines below where that is wanted, and read");
         page.remark(&format!(
-            "Commented out, since a job of mykeeper {does} other sets than the script does:"
-        ));
-        page.remark(&format!("- It judges every set below {directory}"));
-        page.remark("  that the catalog knows, whatever made it and however old it is, not only");
-        page.remark("  the folders that the script names; by when the set was started, not by its folder's name or time.");
-        page.remark("- A set of this server's tag whose folder is not here, and that was sent nowhere, is marked as deleted,");
-        page.remark("  also one that another host made under the same tag.");
-        if self.monthly {
-            page.remark(
-                "- Of each month it keeps the newest set of each server and job, not that of the first day.",
-            );
-        }
-        page.remark("What to do: give each server a tag of its own in mykeeper.toml, take the \"# \" away from the lines below,");
-        page.remark(&format!(
-            "read \"mykeeper retention {name} --dry-run\", and only then start the daemon."
+            "\"mykeeper retention {name} --dry-run\" before the daemon runs."
         ));
         let place = self.places.first().unwrap_or(&entry.place);
         let text = format!(
-            "[retention.{name}] is written commented out: it {does} every set below {directory} that its rules do not \
-             keep, not only the folders that are named here; give each server a tag of its own, uncomment it, and read \
+            "[retention.{name}] is written commented out, since {doubt}; uncomment it where that is wanted, and read \
              \"mykeeper retention {name} --dry-run\" before the daemon runs"
         );
-        Remark::gap(place.clone(), text)
+        Some(Remark::gap(place.clone(), text))
     }
 
     /// The job's own keys. `require` is what the newest set has to be that is never removed.
@@ -77,17 +59,24 @@ impl Removal {
         places.dedup();
         let source = places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ");
         page.key("directory", quoted(&self.directory), &source);
-        let mut rules = Vec::new();
-        if let Some(last) = self.last {
-            rules.push(format!("last = {last}"));
-        }
-        rules.push(match self.younger % DAY {
-            0 => format!("within = \"{}d\"", self.younger / DAY),
-            _ => format!("within = \"{}m\"", self.younger),
-        });
-        if self.monthly {
-            rules.push("monthly = \"all\"".to_owned());
-        }
+        page.key("depth", quoted("day"), "<directory>/<YYYY-MM-DD>/<bk_id> alone");
+        let mut rules = match &self.rule {
+            // A day's folder is as old as the newest set in it.
+            Rule::Younger(minutes, spared) => {
+                let minutes = minutes + DAY;
+                let mut rules = vec![match minutes % DAY {
+                    0 => format!("within = \"{}d\"", minutes / DAY),
+                    _ => format!("within = \"{minutes}m\""),
+                }];
+                if !spared.is_empty() {
+                    let days: Vec<String> = spared.iter().map(ToString::to_string).collect();
+                    rules.push(format!("month_days = [{}]", days.join(", ")));
+                }
+                rules
+            }
+            Rule::AllButDay(days_ago) => vec![format!("all_but_day = {days_ago}")],
+        };
+        rules.push("failed = true".to_owned());
         page.key("keep", format!("{{ {} }}", rules.join(", ")), &source);
         let action = if self.removes { "delete" } else { "mark" };
         page.key("action", quoted(action), &source);
@@ -120,43 +109,63 @@ pub(super) fn looks_into(entry: &Entry, dumps: &[Dump]) -> bool {
     })
 }
 
-/// What a line removes and marks, each folder once.
+/// What a line removes and marks, each rule of each folder once.
 pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> Vec<Removal> {
-    let mut removals: BTreeMap<String, Removal> = BTreeMap::new();
-    let mut marks: Vec<(Place, Word)> = Vec::new();
+    let mut removals: Vec<Removal> = Vec::new();
+    let mut marks: Vec<(&Found, Word)> = Vec::new();
     for found in &entry.found {
         match &found.act {
             Act::Remove(word) => {
-                for removal in of_word(word, (&found.place, true), dumps, remarks) {
-                    add(&mut removals, removal);
-                }
+                let of_word = of_word(word, (&found.place, true), dumps, remarks);
+                add(&mut removals, unconditional(found, of_word, remarks));
             }
             Act::Mark(words) => marks.extend(
                 words
                     .iter()
-                    .map(|word| (found.place.clone(), word.below(found.folder.as_ref()))),
+                    .map(|word| (found, word.below(found.folder.as_ref()))),
             ),
             _ => {}
         }
     }
     let is_removed = !removals.is_empty();
-    for (place, word) in marks {
+    for (found, word) in marks {
         // What is removed here is marked, too: mykeeper's own removal does both.
         let is_unknown = word.found().is_none() && word.day_folder().is_none();
         if is_unknown && is_removed {
             continue;
         }
-        for removal in of_word(&word, (&place, false), dumps, remarks) {
-            add(&mut removals, removal);
-        }
+        let of_word = of_word(&word, (&found.place, false), dumps, remarks);
+        add(&mut removals, unconditional(found, of_word, remarks));
     }
-    removals.into_values().collect()
+    removals.sort_by(|one, other| one.directory.cmp(&other.directory));
+    removals
 }
 
-fn add(removals: &mut BTreeMap<String, Removal>, removal: Removal) {
-    match removals.get_mut(&removal.directory) {
-        Some(before) => before.join(removal),
-        None => drop(removals.insert(removal.directory.clone(), removal)),
+/// Of what is done under a condition it is only told.
+fn unconditional(found: &Found, removals: Vec<Removal>, remarks: &mut Vec<Remark>) -> Vec<Removal> {
+    match found.is_conditional() {
+        Some(gap) if !removals.is_empty() => {
+            remarks.push(gap);
+            Vec::new()
+        }
+        Some(_) => Vec::new(),
+        None => removals,
+    }
+}
+
+fn add(removals: &mut Vec<Removal>, new: Vec<Removal>) {
+    for removal in new {
+        let same = removals
+            .iter_mut()
+            .find(|before| before.directory == removal.directory && before.rule == removal.rule);
+        match same {
+            Some(before) => {
+                before.removes |= removal.removes;
+                before.places.extend(removal.places);
+                before.doubt = before.doubt.take().or(removal.doubt);
+            }
+            None => removals.push(removal),
+        }
     }
 }
 
@@ -188,13 +197,19 @@ fn of_word(
             }
             return gap("which is today's".to_owned());
         }
+        let text = format!(
+            "this {act} the folder of one day, {} before the run, and so does the job: what either has left on a day on \
+             which it did not run stays; keep = {{ within = \"{}d\" }} in its place takes all that is older",
+            counted(u64::from(day.days_ago), "day", "days"),
+            day.days_ago
+        );
+        remarks.push(Remark::note(place.clone(), text));
         return vec![Removal {
             directory,
-            younger: u64::from(day.days_ago) * DAY,
-            last: Some(day.days_ago),
-            monthly: false,
+            rule: Rule::AllButDay(day.days_ago),
             removes,
             places: vec![place.clone()],
+            doubt: None,
         }];
     }
     match word.text() {
@@ -219,6 +234,8 @@ fn of_find(find: &Find, (place, removes): (&Place, bool), remarks: &mut Vec<Rema
     let spared = find.spares_others();
     let problem = if !find.strange.is_empty() {
         Some(format!("of which {:?} is not understood", find.strange.join(" ")))
+    } else if find.removes_nothing() {
+        Some("and -delete removes of folders the empty ones alone".to_owned())
     } else if !spared.is_empty() {
         Some(format!("which spares {:?}, and no rule does", spared.join(" ")))
     } else if find.older_minutes.is_none() {
@@ -241,38 +258,21 @@ fn of_find(find: &Find, (place, removes): (&Place, bool), remarks: &mut Vec<Rema
         return Vec::new();
     }
     let younger = find.older_minutes.unwrap_or_default();
-    if younger.is_multiple_of(DAY) && find.shown.contains("-mtime") {
-        let text = format!(
-            "-mtime +{} leaves what is younger than {} whole days, and so does the job",
-            younger / DAY - 1,
-            younger / DAY
-        );
-        remarks.push(Remark::note(place.clone(), text));
-    }
-    let years = find.years();
-    if !years.is_empty() {
-        let text = format!(
-            "this {act} folders of {} alone, the job those of every year: look at what it would do, mykeeper retention \
-             JOB --dry-run, before the daemon runs",
-            years.join(" and ")
-        );
-        remarks.push(Remark::gap(place.clone(), text));
-    }
-    if find.spares_the_first() {
-        let text = "the folder of the first of each month is spared here; the job keeps the newest set of each month, \
-                    which is another one where more than that of the first is still there";
-        remarks.push(Remark::note(place.clone(), text.to_owned()));
-    }
+    let text = "this goes by the time of a day's folder, which is that of the newest set in it, and the job by when each \
+                set was started: it keeps a day longer";
+    remarks.push(Remark::note(place.clone(), text.to_owned()));
+    let doubt = find.of_some_days().map(|names| {
+        format!("the script {act} folders called {names} alone, and the job those of every day")
+    });
     find.folders
         .iter()
         .filter_map(Word::text)
         .map(|directory| Removal {
             directory: tidy(&directory),
-            younger,
-            last: None,
-            monthly: find.spares_the_first(),
+            rule: Rule::Younger(younger, find.spared()),
             removes,
             places: vec![place.clone()],
+            doubt: doubt.clone(),
         })
         .collect()
 }

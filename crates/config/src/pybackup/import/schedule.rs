@@ -3,18 +3,18 @@
 use super::dumps::{Dump, at, at_said};
 use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
-use super::{Entry, ImportFrom, Remark, keeper, removals};
+use super::{Entry, ImportFrom, Place, Remark, keeper, removals};
 
 /// pybackup tries sets of the last month.
 const WITHIN: &str = "31d";
 
-/// Writes the file but for the remarks at its end; how many jobs there are.
+/// Writes the file but for the remarks at its end; which jobs there are.
 pub(super) fn write(
     from: &ImportFrom<'_>,
     entries: &[Entry],
     dumps: &[Dump],
     remarks: &mut Vec<Remark>,
-) -> (Page, usize) {
+) -> (Page, Vec<Written>) {
     let mut page = Page::default();
     page.remark("schedule.toml: what happens when. What exists stands in mykeeper.toml.");
     page.remark("\"mykeeper config example\" tells of every key; \"mykeeper jobs --next 5\" of the times that come of it.");
@@ -27,7 +27,7 @@ pub(super) fn write(
     let mut jobs = Jobs {
         from,
         page,
-        count: 0,
+        written: Vec::new(),
         names: Vec::new(),
     };
     if from.crontabs.is_empty() {
@@ -50,10 +50,15 @@ pub(super) fn write(
     for entry in entries {
         for removal in removals::read(entry, dumps, remarks) {
             let name = jobs.name("prune");
-            jobs.page.gap();
-            remarks.push(removal.warn(&mut jobs.page, &name, entry));
-            jobs.page.comment_out(true);
-            jobs.head("retention", &name, entry);
+            let doubt = removal.warn(&mut jobs.page, &name, entry);
+            jobs.page.comment_out(doubt.is_some());
+            match doubt {
+                Some(doubt) => {
+                    remarks.push(doubt);
+                    jobs.head("retention", &name, entry);
+                }
+                None => jobs.begin("retention", &name, entry),
+            }
             let sends = dumps
                 .iter()
                 .any(|dump| dump.sends && dump.directory == removal.directory);
@@ -68,13 +73,23 @@ pub(super) fn write(
             jobs.page.comment_out(false);
         }
     }
-    (jobs.page, jobs.count)
+    (jobs.page, jobs.written)
+}
+
+/// A job of the file.
+pub(super) struct Written {
+    /// The line of the crontab that it comes from.
+    pub(super) entry: Place,
+    /// `retention.prune`
+    pub(super) name: String,
+    /// Whether it runs; otherwise it is commented out.
+    pub(super) runs: bool,
 }
 
 struct Jobs<'a> {
     from: &'a ImportFrom<'a>,
     page: Page,
-    count: usize,
+    written: Vec<Written>,
     /// Names that are taken, whatever the kind, also by jobs that are commented out.
     names: Vec<String>,
 }
@@ -93,12 +108,19 @@ impl Jobs<'_> {
     /// A job that runs.
     fn begin(&mut self, kind: &str, name: &str, entry: &Entry) {
         self.head(kind, name, entry);
-        self.count += 1;
+        if let Some(written) = self.written.last_mut() {
+            written.runs = true;
+        }
     }
 
     /// `[kind.name]` with its time.
     fn head(&mut self, kind: &str, name: &str, entry: &Entry) {
         self.page.section(&format!("{kind}.{name}"), &entry.place);
+        self.written.push(Written {
+            entry: entry.place.clone(),
+            name: format!("{kind}.{name}"),
+            runs: false,
+        });
         self.page.key("cron", quoted(&entry.when), &entry.place);
         if let Some(zone) = entry.zone {
             self.page.key(
@@ -112,6 +134,11 @@ impl Jobs<'_> {
     fn write_other(&mut self, entry: &Entry, found: &Found, remarks: &mut Vec<Remark>) {
         let conf = self.from.conf;
         let gap = |text: &str| Remark::gap(found.place.clone(), text.to_owned());
+        if matches!(found.act, Act::Validate(_) | Act::Send)
+            && let Some(gap) = found.is_conditional()
+        {
+            return remarks.push(gap);
+        }
         match &found.act {
             Act::Validate(words) => {
                 if words.iter().any(|word| word.shown().starts_with("--bk")) {

@@ -1,9 +1,12 @@
 //! What a line of a crontab does about backups, through the scripts that it calls.
 
+mod scope;
+
 use super::find::Find;
-use super::shell::{Part, RawCommand, RawWord, plain, read_shell};
-use super::word::{Piece, Word, output_shown, program_shown, read_date, variable_shown};
+use super::shell::{RawCommand, read_shell};
+use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark};
+use scope::Scope;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +14,6 @@ use std::path::{Path, PathBuf};
 const DEEPEST: usize = 5;
 /// Commands that one line of a crontab may come to: scripts that call themselves end here.
 const MOST_COMMANDS: usize = 10_000;
-/// Commands within the words of commands.
-const MOST_OUTPUTS: usize = 20;
 
 /// Programs that run another, whose words follow.
 const WRAPPERS: [&str; 17] = [
@@ -44,6 +45,36 @@ const HARMLESS: [&str; 52] = [
     "pwd", "logger", "break", "continue", "wait", "shift", "let", "read", "hostname", "id", "expr", "case",
 ];
 
+/// Programs that make backups of a server.
+const BACKUP_TOOLS: [&str; 12] = [
+    "mysqldump",
+    "mariadb-dump",
+    "mysqlpump",
+    "mydumper",
+    "xtrabackup",
+    "innobackupex",
+    "mariabackup",
+    "mariadb-backup",
+    "mysqlbackup",
+    "mysqlhotcopy",
+    "mysqlsh",
+    "mylvmbackup",
+];
+
+/// Where programs lie that come with the system: none of them is a script of this host's own.
+const SYSTEM_FOLDERS: [&str; 8] = [
+    "/bin/",
+    "/sbin/",
+    "/usr/bin/",
+    "/usr/sbin/",
+    "/usr/lib/",
+    "/usr/libexec/",
+    "/lib/",
+    "/etc/cron.",
+];
+/// Programs that run a script in a language that is not read here.
+const INTERPRETERS: [&str; 7] = ["python", "perl", "php", "ruby", "node", "lua", "tclsh"];
+
 /// What a command does.
 #[derive(Clone, Debug)]
 pub(super) enum Act {
@@ -68,6 +99,30 @@ pub(super) struct Found {
     pub(super) folder: Option<Word>,
     /// Where pybackup lies, when the command calls it.
     pub(super) program: Option<PathBuf>,
+    /// Where what stands that it is done under, and that no job has.
+    pub(super) condition: Option<Place>,
+}
+
+impl Found {
+    /// What is said of it where it is done under a condition: no job has one.
+    pub(super) fn is_conditional(&self) -> Option<Remark> {
+        let condition = self.condition.as_ref()?;
+        let what = match &self.act {
+            Act::Dump(_) => "this set is made",
+            Act::Validate(_) => "this is tried",
+            Act::Send => "this is sent",
+            Act::Mark(_) => "this is marked",
+            Act::Remove(_) => "this is removed",
+        };
+        let at = match condition.file == self.place.file {
+            true => format!("line {}", condition.line),
+            false => condition.to_string(),
+        };
+        let text = format!(
+            "{what} only where the condition at {at} holds, and a job has no conditions: no job is written for it"
+        );
+        Some(Remark::gap(self.place.clone(), text))
+    }
 }
 
 /// Reads a line and the scripts behind it.
@@ -76,16 +131,16 @@ pub(super) struct Reading<'f> {
     pub(super) files: &'f dyn Fn(&Path) -> Option<String>,
     pub(super) found: Vec<Found>,
     pub(super) remarks: Vec<Remark>,
+    /// Programs that make backups and are none of pybackup's.
+    pub(super) tools: Vec<(Place, String)>,
+    /// Scripts that cannot be read.
+    pub(super) unread: Vec<(Place, String)>,
+    /// The first program of all.
+    pub(super) program: Option<String>,
     depth: usize,
     commands: usize,
-}
-
-/// What a script knows where a command stands.
-struct Scope {
-    file: PathBuf,
-    folder: Option<Word>,
-    variables: BTreeMap<String, Word>,
-    arguments: Vec<Word>,
+    /// What the script as a whole is called under.
+    condition: Option<Place>,
 }
 
 impl<'f> Reading<'f> {
@@ -94,8 +149,12 @@ impl<'f> Reading<'f> {
             files,
             found: Vec::new(),
             remarks: Vec::new(),
+            tools: Vec::new(),
+            unread: Vec::new(),
+            program: None,
             depth: 0,
             commands: 0,
+            condition: None,
         }
     }
 
@@ -106,6 +165,7 @@ impl<'f> Reading<'f> {
             folder: None,
             variables: BTreeMap::new(),
             arguments: Vec::new(),
+            left_under: Vec::new(),
         };
         self.run(&read_shell(command, place.line), &mut scope);
     }
@@ -121,30 +181,45 @@ impl<'f> Reading<'f> {
             if self.commands > MOST_COMMANDS {
                 return;
             }
-            let words = scope.evaluate(raw);
+            let before = self.condition.clone();
+            self.condition = before.clone().or_else(|| scope.condition_of(raw));
+            let words = scope.evaluate(raw, self.condition.is_some());
             let found = piped.take();
-            if words.is_empty() {
-                continue;
+            if !words.is_empty() {
+                piped = self.evaluated((raw, &words), found, place, scope);
             }
-            if base(&words[0]) == "xargs" {
-                let removes = words.iter().any(|word| base(word) == "rm");
-                match found {
-                    Some(find) if removes => self.remove(find, place, scope),
-                    _ => self.strange("xargs", place),
-                }
-                continue;
-            }
-            if base(&words[0]) == "find" {
+            self.condition = before;
+        }
+    }
+
+    /// One command. Gives what it hands on, where that is what `find` finds.
+    fn evaluated(
+        &mut self,
+        (raw, words): (&RawCommand, &[Word]),
+        found: Option<Find>,
+        place: Place,
+        scope: &mut Scope,
+    ) -> Option<Find> {
+        let program = base(&words[0]);
+        self.program
+            .get_or_insert_with(|| program_shown(&program).to_owned());
+        match program.as_str() {
+            "xargs" => match found {
+                Some(find) if removes_folders(words) => self.remove(find, place, scope),
+                _ => self.strange("xargs", place),
+            },
+            "find" => {
                 let find = Find::read(&words[1..]);
                 if find.removes {
                     self.remove(find, place, scope);
                 } else if raw.is_piped {
-                    piped = Some(find);
+                    return Some(find);
                 }
-                continue;
             }
-            self.command(&words, place, scope);
+            "exit" | "return" => scope.leave(raw, program == "return"),
+            _ => self.command(words, place, scope),
         }
+        None
     }
 
     fn remove(&mut self, find: Find, place: Place, scope: &Scope) {
@@ -162,6 +237,7 @@ impl<'f> Reading<'f> {
             act,
             folder: scope.folder.clone(),
             program,
+            condition: self.condition.clone(),
         });
     }
 
@@ -175,13 +251,26 @@ impl<'f> Reading<'f> {
             return self.pybackup(&words[at..], place, scope);
         }
         match program.as_str() {
-            "cd" | "pushd" => scope.folder = words.get(1).map(|to| to.below(scope.folder.as_ref())),
+            "cd" | "pushd" => {
+                let to = words.get(1).map(|to| to.below(scope.folder.as_ref()));
+                scope.folder = match self.condition {
+                    None => to,
+                    Some(_) => Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
+                };
+            }
             "for" => scope.assign_loop(&words[1..]),
             "export" | "local" | "readonly" | "declare" | "typeset" => {}
             "source" | "." => self.source(&words[1..], place, scope),
-            "rm" => self.rm(&words[1..], &place, scope),
+            "rm" => self.rm(words, &place, scope),
             _ if is_wrapper || SHELLS.contains(&program.as_str()) => self.shell(words, place, scope),
             _ if HARMLESS.contains(&program.as_str()) => {}
+            _ if BACKUP_TOOLS.contains(&program.as_str()) => {
+                self.tools.push((place.clone(), program.clone()));
+                let text = format!(
+                    "what {program:?} does here is no job of mykeeper's: write [backup.NAME] for its sets"
+                );
+                self.remarks.push(Remark::gap(place, text));
+            }
             _ => self.script(words, place, scope),
         }
     }
@@ -208,18 +297,10 @@ impl<'f> Reading<'f> {
     }
 
     fn rm(&mut self, words: &[Word], place: &Place, scope: &Scope) {
-        let options: Vec<String> = words
-            .iter()
-            .filter_map(Word::text)
-            .filter(|text| text.starts_with('-'))
-            .collect();
-        let is_recursive = options.iter().any(|option| {
-            option == "--recursive" || !option.starts_with("--") && option.contains(['r', 'R'])
-        });
-        if !is_recursive {
+        if !removes_folders(words) {
             return;
         }
-        for word in words {
+        for word in &words[1..] {
             if !word.shown().starts_with('-') {
                 self.act(
                     Act::Remove(word.below(scope.folder.as_ref())),
@@ -295,6 +376,7 @@ impl<'f> Reading<'f> {
 
     fn script(&mut self, words: &[Word], place: Place, scope: &Scope) {
         let Some((path, text)) = self.script_text(&words[0], scope) else {
+            self.note_unread(words, &place);
             return self.strange(&unknown_program(&words[0]), place);
         };
         let mut inner = Scope {
@@ -304,10 +386,31 @@ impl<'f> Reading<'f> {
             arguments: std::iter::once(Word::of(path.display().to_string()))
                 .chain(words[1..].iter().cloned())
                 .collect(),
+            left_under: Vec::new(),
         };
         self.depth += 1;
         self.run(&read_shell(&text, 1), &mut inner);
         self.depth -= 1;
+    }
+
+    /// A script of the host's own that cannot be read may do anything.
+    fn note_unread(&mut self, words: &[Word], place: &Place) {
+        let program = base(&words[0]);
+        let is_interpreter = INTERPRETERS.iter().any(|name| program.starts_with(name));
+        let shown = match words.get(1).filter(|_| is_interpreter) {
+            Some(script) if !script.shown().starts_with('-') => unknown_program(script),
+            _ => unknown_program(&words[0]),
+        };
+        let is_systems = !shown.contains('/') && !shown.starts_with('$')
+            || SYSTEM_FOLDERS.iter().any(|folder| shown.starts_with(folder));
+        if !is_systems || shown.ends_with(".sh") {
+            let name = if shown.starts_with('$') {
+                &shown
+            } else {
+                program_shown(&shown)
+            };
+            self.unread.push((place.clone(), name.to_owned()));
+        }
     }
 
     /// The program's name alone: its words may hold a password.
@@ -322,6 +425,17 @@ impl<'f> Reading<'f> {
         };
         self.remarks.push(Remark::gap(place, text));
     }
+}
+
+/// Whether `rm` among these words removes folders with what is in them.
+pub(super) fn removes_folders(words: &[Word]) -> bool {
+    let Some(at) = words.iter().position(|word| base(word) == "rm") else {
+        return false;
+    };
+    words[at..].iter().filter_map(Word::text).any(|option| {
+        option == "--recursive"
+            || option.starts_with('-') && !option.starts_with("--") && option.contains(['r', 'R'])
+    })
 }
 
 /// `--backup-dir=X`, `--backup-dir X`, and what a shell makes of several names.
@@ -349,124 +463,5 @@ fn unknown_program(word: &Word) -> String {
         Some(Piece::Unknown(shown)) => shown.clone(),
         Some(Piece::Text(text)) => text.clone(),
         _ => String::new(),
-    }
-}
-
-impl Scope {
-    /// The command's words with everything put in that is known; the assignments before it are made.
-    fn evaluate(&mut self, raw: &RawCommand) -> Vec<Word> {
-        let mut words = raw.words.as_slice();
-        while let Some((first, rest)) = words.split_first() {
-            if !self.assign(first) {
-                break;
-            }
-            words = rest;
-        }
-        let evaluated: Vec<Word> = words.iter().map(|word| self.word(word)).collect();
-        let program = evaluated.first().and_then(Word::text).unwrap_or_default();
-        if matches!(
-            program.as_str(),
-            "export" | "local" | "readonly" | "declare" | "typeset"
-        ) {
-            for word in words.iter().skip(1) {
-                self.assign(word);
-            }
-        }
-        evaluated
-    }
-
-    /// `NAME=value`
-    fn assign(&mut self, word: &RawWord) -> bool {
-        let Some(Part::Text(first)) = word.first() else {
-            return false;
-        };
-        let Some((name, value)) = first.split_once('=') else {
-            return false;
-        };
-        let is_name = !name.is_empty()
-            && !name.starts_with(|one: char| one.is_ascii_digit())
-            && name.chars().all(|one| one == '_' || one.is_ascii_alphanumeric());
-        if !is_name {
-            return false;
-        }
-        let mut raw = vec![Part::Text(value.to_owned())];
-        raw.extend_from_slice(&word[1..]);
-        let value = self.word(&raw);
-        self.variables.insert(name.to_owned(), value);
-        true
-    }
-
-    /// `for NAME in WORDS`
-    fn assign_loop(&mut self, words: &[Word]) {
-        let (Some(name), Some(items)) = (words.first().and_then(Word::text), words.get(2..)) else {
-            return;
-        };
-        let value = match items {
-            [one] => one.clone(),
-            _ => Word(vec![Piece::Unknown(format!("${name}"))]),
-        };
-        self.variables.insert(name, value);
-    }
-
-    fn word(&self, raw: &RawWord) -> Word {
-        let mut word = Word::default();
-        for part in raw {
-            match part {
-                Part::Text(text) if text.is_empty() => {}
-                Part::Text(text) => word.push(Piece::Text(text.clone())),
-                Part::Variable(name) => match self.variable(name) {
-                    Some(value) => value.0.into_iter().for_each(|piece| word.push(piece)),
-                    None => word.push(Piece::Unknown(variable_shown(name))),
-                },
-                Part::Output(text) => self.output(text).0.into_iter().for_each(|piece| word.push(piece)),
-            }
-        }
-        word
-    }
-
-    fn variable(&self, name: &str) -> Option<Word> {
-        if let Ok(at) = name.parse::<usize>() {
-            return self.arguments.get(at).cloned();
-        }
-        match name {
-            "PWD" => self.folder.clone(),
-            _ => self.variables.get(name).cloned(),
-        }
-    }
-
-    fn output(&self, text: &str) -> Word {
-        if let Some(day) = read_date(text).filter(|day| !day.format.is_empty()) {
-            return Word(vec![Piece::Day(day)]);
-        }
-        let unknown = || Word(vec![Piece::Unknown(output_shown(text))]);
-        if text.matches(['`', '(']).count() > MOST_OUTPUTS {
-            return unknown();
-        }
-        let commands = read_shell(text, 1);
-        if let [command] = commands.as_slice() {
-            let words: Vec<Word> = command.words.iter().map(|word| self.word(word)).collect();
-            match words.first().map(base).as_deref() {
-                Some("find") => return Word(vec![Piece::Found(Box::new(Find::read(&words[1..])))]),
-                Some("pwd") => return self.folder.clone().unwrap_or_default(),
-                Some("echo") if words.len() == 2 => return words[1].clone(),
-                _ => {}
-            }
-        }
-        self.own_folder(&commands).unwrap_or_else(unknown)
-    }
-
-    /// `dirname $0`, also within `cd ... && pwd`.
-    fn own_folder(&self, commands: &[RawCommand]) -> Option<Word> {
-        let script = self.arguments.first()?.text()?;
-        let words = &commands.first()?.words;
-        let asks = match words.first().and_then(plain)?.as_str() {
-            "dirname" => {
-                matches!(words.get(1)?.as_slice(), [Part::Variable(name)] if name == "0" || name.starts_with("BASH_SOURCE"))
-            }
-            "cd" => matches!(words.get(1)?.as_slice(), [Part::Output(inner)] if inner.contains("dirname")),
-            _ => false,
-        };
-        let folder = Path::new(&script).parent()?;
-        asks.then(|| Word::of(folder.display().to_string()))
     }
 }

@@ -1,6 +1,11 @@
 //! Shell scripts, read as far as backup scripts go: commands, their words, what is quoted, what is a variable.
 //!
-//! Nothing is run. Control flow is read over: what stands in a branch counts as if it were taken.
+//! Nothing is run. Of each command it is told under which conditions it stands (`blocks.rs`).
+
+mod blocks;
+
+use blocks::Blocks;
+use std::rc::Rc;
 
 /// A part of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +30,44 @@ pub(super) struct RawCommand {
     pub(super) words: Vec<RawWord>,
     /// Whether the next command reads what this one writes.
     pub(super) is_piped: bool,
+    /// `! command`
+    pub(super) is_negated: bool,
+    /// What must hold for it to be run.
+    pub(super) under: Vec<Rc<Condition>>,
+    /// The function that it is part of.
+    pub(super) function: Option<String>,
+}
+
+/// What a command is run under: a test, or a command before it, and how that ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// Where it stands, from 1.
+    pub(super) line: usize,
+    /// The test's last command; none of it where the test is more than one, or none at all: `case`, a group.
+    pub(super) test: Vec<RawWord>,
+    /// Whether the test has to succeed, or to fail.
+    pub(super) holds: bool,
+    /// It is in a function that nobody calls.
+    pub(super) is_never: bool,
 }
 
 /// Words that say when a command runs, and are none themselves.
 const KEYWORDS: [&str; 13] = [
     "if", "then", "else", "elif", "fi", "do", "done", "while", "until", "!", "{", "}", "esac",
 ];
+
+/// How a command ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// `;`, `&`, the line.
+    Plain,
+    /// `|`
+    Pipe,
+    /// `&&`
+    And,
+    /// `||`
+    Or,
+}
 
 /// Reads a script. `first` is the number of its first line.
 pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
@@ -44,6 +81,7 @@ pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
         heredocs: Vec::new(),
         is_heredoc: false,
         functions: Vec::new(),
+        blocks: Blocks::default(),
     };
     reader.read();
     let Reader {
@@ -51,6 +89,7 @@ pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
         functions,
         ..
     } = reader;
+    blocks::call_functions(&mut commands, &functions);
     commands.retain(|command| {
         let program = command.words.first().and_then(plain);
         program.is_none_or(|program| program != "function" && !functions.contains(&program))
@@ -73,6 +112,7 @@ struct Reader<'t> {
     is_heredoc: bool,
     /// Names of functions.
     functions: Vec<String>,
+    blocks: Blocks,
 }
 
 impl Reader<'_> {
@@ -96,7 +136,7 @@ impl Reader<'_> {
         while let Some(next) = self.next() {
             match next {
                 '\n' => {
-                    self.end_command(false);
+                    self.end_command(End::Plain);
                     self.skip_heredocs();
                 }
                 ' ' | '\t' | '\r' => self.end_word(),
@@ -106,20 +146,30 @@ impl Reader<'_> {
                     }
                 }
                 '(' if self.is_function() => {}
-                ';' | '(' | ')' => self.end_command(false),
+                ';' => {
+                    self.end_command(End::Plain);
+                    if self.take(';') || self.take('&') {
+                        self.blocks.end_arm();
+                    }
+                }
+                '(' => {
+                    self.end_command(End::Plain);
+                    self.blocks.open_group();
+                }
+                ')' => self.close(),
                 '&' => {
                     if self.take('>') {
                         self.take('>');
                         self.end_word();
                         self.redirects = true;
                     } else {
-                        self.take('&');
-                        self.end_command(false);
+                        let is_and = self.take('&');
+                        self.end_command(if is_and { End::And } else { End::Plain });
                     }
                 }
                 '|' => {
                     let is_or = self.take('|');
-                    self.end_command(!is_or);
+                    self.end_command(if is_or { End::Or } else { End::Pipe });
                 }
                 '>' | '<' => self.redirect(next),
                 '\\' => match self.next() {
@@ -138,7 +188,30 @@ impl Reader<'_> {
                 _ => self.push(next),
             }
         }
-        self.end_command(false);
+        self.end_command(End::Plain);
+    }
+
+    /// `)`: of a pattern of `case`, or of a group.
+    fn close(&mut self) {
+        if self.is_case() {
+            let line = self.command.line;
+            self.command = RawCommand::default();
+            self.word = None;
+            self.blocks.open_case(line);
+            self.blocks.begin_arm();
+        } else if self.blocks.awaits_pattern() {
+            self.command = RawCommand::default();
+            self.word = None;
+            self.blocks.begin_arm();
+        } else {
+            self.end_command(End::Plain);
+            self.blocks.close_group();
+        }
+    }
+
+    /// `case WORD in`, with whatever follows it.
+    fn is_case(&self) -> bool {
+        self.command.words.first().and_then(plain).as_deref() == Some("case")
     }
 
     /// `name() {`: takes the definition's head out. What the function does counts where it is defined.
@@ -154,6 +227,7 @@ impl Reader<'_> {
         self.next();
         self.word = None;
         self.command.words.clear();
+        self.blocks.name_function(name.clone());
         self.functions.push(name);
         true
     }
@@ -303,21 +377,54 @@ impl Reader<'_> {
             }
             return;
         }
-        let is_keyword = self.command.words.is_empty()
-            && plain(&word).is_some_and(|text| KEYWORDS.contains(&text.as_str()));
-        if !is_keyword {
-            self.command.words.push(word);
+        let keyword = self
+            .command
+            .words
+            .is_empty()
+            .then(|| plain(&word))
+            .flatten()
+            .filter(|text| KEYWORDS.contains(&text.as_str()));
+        match keyword.as_deref() {
+            Some("!") => self.command.is_negated = true,
+            Some(keyword) => self.blocks.keyword(keyword, self.command.line),
+            None => self.command.words.push(word),
         }
     }
 
-    fn end_command(&mut self, is_piped: bool) {
+    fn end_command(&mut self, end: End) {
         self.end_word();
         self.redirects = false;
         let mut command = std::mem::take(&mut self.command);
-        command.is_piped = is_piped;
-        if !command.words.is_empty() {
-            self.commands.push(command);
+        command.is_piped = end == End::Pipe;
+        if command.words.is_empty() {
+            self.blocks.end_nothing(end);
+            return;
         }
+        if self.blocks.awaits_pattern() {
+            // `a|b)`
+            return;
+        }
+        match command.words.first().and_then(plain).as_deref() {
+            Some("case") => {
+                self.blocks.tell(&mut command);
+                self.blocks.open_case(command.line);
+            }
+            Some("for" | "select") => {
+                self.blocks.tell(&mut command);
+                self.blocks.open_for(command.line);
+            }
+            Some("function") => {
+                if let Some(name) = command.words.get(1).and_then(plain) {
+                    self.functions.push(name.clone());
+                    self.blocks.name_function(name);
+                }
+                if command.words.last().and_then(plain).as_deref() == Some("{") {
+                    self.blocks.open_group();
+                }
+            }
+            _ => self.blocks.place(&mut command, end),
+        }
+        self.commands.push(command);
     }
 }
 
@@ -374,6 +481,55 @@ mod tests {
             ),
         ] {
             assert_eq!(shown(text), expected, "{text}");
+        }
+    }
+
+    /// `command`, and after a slash each condition: its line, whether it has to fail, its test.
+    fn conditions(text: &str) -> Vec<String> {
+        let one = |condition: &Rc<Condition>| {
+            let test: Vec<String> = condition.test.iter().filter_map(plain).collect();
+            let sign = if condition.holds { "" } else { "!" };
+            format!("/{}{sign}{}", condition.line, test.join(" "))
+        };
+        read_shell(text, 1)
+            .iter()
+            .map(|command| {
+                let program = command.words.first().and_then(plain).unwrap_or_default();
+                let under: String = command.under.iter().map(one).collect();
+                format!("{program}{under}")
+            })
+            .collect()
+    }
+
+    #[test]
+    fn each_command_knows_its_conditions() {
+        for (text, expected) in [
+            ("a && b || c; d", vec!["a", "b/1a", "c/1!", "d"]),
+            ("a ||\n b\nc & d", vec!["a", "b/1!a", "c", "d"]),
+            ("a | b && c", vec!["a", "b", "c/1b"]),
+            (
+                "if a; then\n b\nelif c; then\n d\nelse\n e\nfi\nf",
+                vec!["a", "b/1a", "c", "d/3", "e/5", "f"],
+            ),
+            ("if ! a; then b; else c; fi", vec!["a", "b/1!a", "c/1a"]),
+            ("if a; b; then c; fi", vec!["a", "b", "c/1"]),
+            ("while a; do b; done; c", vec!["a", "b/1", "c"]),
+            ("for i in x y; do b; done && c", vec!["for", "b", "c/1"]),
+            ("a && { b; c; }; d", vec!["a", "b/1a", "c/1a", "d"]),
+            ("a || (b; c) || d\ne", vec!["a", "b/1!a", "c/1!a", "d/1!", "e"]),
+            ("a && for i in x; do b; done; c", vec!["a", "for/1a", "b/1a", "c"]),
+            (
+                "case $1 in\n x) a;;\n y|z)\n b\n ;;\nesac\nc",
+                vec!["case", "a/1", "b/1", "c"],
+            ),
+            ("case $1 in x) a;; esac; b", vec!["a/1", "b"]),
+            ("f() { a; }\nf\nb", vec!["a", "b"]),
+            ("f() { a; }\nb && f", vec!["a/2b", "b"]),
+            ("function f {\n a\n}\ng() { f; }\nb || g", vec!["a/5!b", "b"]),
+            ("f() { a; }\nb", vec!["a/1", "b"]),
+            ("fi; } done ) esac ;; a", vec!["a"]),
+        ] {
+            assert_eq!(conditions(text), expected, "{text}");
         }
     }
 

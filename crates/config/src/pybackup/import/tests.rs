@@ -136,50 +136,74 @@ fn what_is_removed_is_kept_for_as_long_as_it_was() {
     for (script, expected) in [
         (
             "find /b -maxdepth 1 -type d -mtime +7 | xargs rm -rf\n",
-            "{ within = \"8d\" }",
+            "{ within = \"9d\", failed = true }",
         ),
         (
             "for d in `find /b/ -mtime +14`; do rm -rf $d; done\n",
-            "{ within = \"15d\" }",
+            "{ within = \"16d\", failed = true }",
         ),
-        ("find /b -name '20*' -mmin +90 -delete\n", "{ within = \"90m\" }"),
+        (
+            "find /b -name '20*' -mmin +90 -exec rm -r {} +\n",
+            "{ within = \"1530m\", failed = true }",
+        ),
+        (
+            "find /b -mtime +7 -delete\n",
+            "{ within = \"9d\", failed = true }",
+        ),
         (
             "find /b ! -name '????-??-01' -mtime +1 -exec rm -rf {} +\n",
-            "{ within = \"2d\", monthly = \"all\" }",
+            "{ within = \"3d\", month_days = [1], failed = true }",
         ),
         (
             "OLD=$(date -d '-7 days' +%F); rm -rf /b/${OLD}/\n",
-            "{ last = 7, within = \"7d\" }",
+            "{ all_but_day = 7, failed = true }",
         ),
         (
             "cd /b && rm -r `date +%Y-%m-%d --date=yesterday`\n",
-            "{ last = 1, within = \"1d\" }",
+            "{ all_but_day = 1, failed = true }",
         ),
-        // What either keeps is kept.
         (
-            "rm -rf /b/$(date -d '3 days ago' +%F)\nfind /b ! -name '*-01' -mtime +1 -exec rm -r {} \\;\n",
-            "{ last = 3, within = \"3d\", monthly = \"all\" }",
+            "find /b ! -name '*-15' ! -name '*-01' -mtime +6 -exec rm -rf {} +\n",
+            "{ within = \"8d\", month_days = [1, 15], failed = true }",
         ),
     ] {
         let imported = Host::of_script(&format!("{DUMP}{script}"));
-        let keep = format!("\n# keep = {expected} ");
-        assert!(imported.schedule.contains(&keep), "{script}{}", imported.schedule);
+        assert_eq!(imported.jobs, 2, "{script}{}", imported.schedule);
+        for key in [
+            format!("\nkeep = {expected} "),
+            "\naction = \"delete\"".to_owned(),
+            "\ndepth = \"day\"".to_owned(),
+        ] {
+            assert!(imported.schedule.contains(&key), "{script}{}", imported.schedule);
+        }
         assert!(
-            imported.schedule.contains("\n# action = \"delete\""),
-            "{script}{}",
-            imported.schedule
+            imported.remarks.iter().all(|remark| !remark.is_gap),
+            "{:#?}",
+            remarks(&imported)
         );
-        is_left_to_a_person(&imported);
     }
     let marked = Host::of_script(&format!(
         "{DUMP}x=$(find /b -mtime +7)\npybackup mark-del --backup-dir=$x\n"
     ));
     assert!(
-        marked.schedule.contains("\n# action = \"mark\""),
+        marked.schedule.contains("\naction = \"mark\""),
         "{}",
         marked.schedule
     );
-    is_left_to_a_person(&marked);
+    // Each rule is a job of its own, and what is marked and removed by one rule is one job.
+    let two = Host::of_script(&format!(
+        "{DUMP}x=$(find /b -mtime +7)\npybackup mark-del --backup-dir=$x\nfind /b -mtime +7 -exec rm -r {{}} +\n\
+         rm -rf /b/$(date -d '3 days ago' +%F)\n"
+    ));
+    assert_eq!(two.jobs, 3, "{}", two.schedule);
+    assert!(!two.schedule.contains("\"mark\""), "{}", two.schedule);
+    // What the job cannot tell apart is left to a person.
+    for script in [
+        "find /b -name '2017*' -mtime +7 -exec rm -r {} +\n",
+        "find /b -name '*-1*' -mtime +7 -exec rm -r {} +\n",
+    ] {
+        is_left_to_a_person(&Host::of_script(&format!("{DUMP}{script}")));
+    }
 }
 
 /// Of a backup job and a retention job the first alone runs, and the second is told of.
@@ -201,13 +225,18 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         ("rm -rf /b/$(date -d '2 days ago' +%Y%m%d)\n", true),
         ("find /b -exec rm -rf {} \\;\n", true),
         ("find $x -mtime +7 -exec rm -rf {} \\;\n", true),
-        ("find /b ! -name '*-15' -mtime +7 -delete\n", true),
+        ("find /b ! -name '*-01-*' -mtime +7 -delete\n", true),
+        ("find /b -name '20*' -mtime +7 -delete\n", true),
+        ("find /b -type d -mtime +7 -delete\n", true),
+        ("find /b -mindepth 3 -mtime +7 -exec rm -r {} +\n", true),
         ("find /b -size +1G -mtime +7 -delete\n", true),
         ("pybackup mark-del --backup-dir=$x\n", true),
         ("find /b -name '*.log' -mtime +7 -delete\n", false),
         ("find /b -type f -mtime +7 -delete\n", false),
         ("rm -rf /tmp/x /tmp/y; rm /b/x\n", false),
         ("find /b -mtime +7\n", false),
+        ("find /b -mtime +7 -exec rm -f {} +\n", false),
+        ("find /b -mtime +7 | xargs rm -f\n", true),
     ] {
         let imported = Host::of_script(&format!("{DUMP}{script}"));
         assert!(
@@ -230,8 +259,113 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         scripts: Vec::new(),
     }
     .import();
-    is_left_to_a_person(&imported);
-    assert!(imported.schedule.contains("# directory = \"/b\"") && !imported.schedule.contains("/var/log"));
+    assert_eq!(imported.jobs, 2);
+    assert!(imported.schedule.contains("\ndirectory = \"/b\"") && !imported.schedule.contains("/var/log"));
+    let fates: Vec<(usize, Fate)> = imported
+        .lines
+        .iter()
+        .map(|line| (line.place.line, line.fate))
+        .collect();
+    assert_eq!(
+        fates,
+        [(1, Fate::LeftAlone), (2, Fate::Translated), (3, Fate::Translated)]
+    );
+}
+
+#[test]
+fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
+    const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F`\n";
+    const REMOVAL: &str = "rm -rf /b/`date -d '3 days ago' +%F`\n";
+    for (script, line) in [
+        (format!("if [ `date +%u` = 7 ]; then\n{DUMP}fi\n"), 2),
+        (format!("case `hostname` in\ndb1)\n{DUMP};;\nesac\n"), 3),
+        (format!("[ `date +%u` = 7 ] &&\n{DUMP}"), 2),
+        (format!("[ -f /no-backup ] && exit 0\n{DUMP}"), 2),
+        (format!("if test -e /x; then exit; fi\n{DUMP}"), 2),
+        (format!("while sleep 60; do\n{DUMP}done\n"), 2),
+        (format!("make() {{\n{DUMP}}}\n[ \"$1\" = x ] && make\n"), 2),
+        (
+            "grep -q x /y && sh -c 'pybackup mydumper outputdir=/b'\n".to_owned(),
+            1,
+        ),
+        (format!("mount /b ||\n{DUMP}"), 2),
+        (format!("if mountpoint -q /b; then :; else\n{DUMP}fi\n"), 2),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(imported.jobs, 0, "{script}{}", imported.schedule);
+        let told =
+            |remark: &Remark| remark.is_gap && remark.place.line == line && remark.text.contains("condition");
+        assert!(
+            imported.remarks.iter().any(told),
+            "{script}{:#?}",
+            remarks(&imported)
+        );
+        assert_eq!(imported.lines[0].fate, Fate::NotUnderstood);
+    }
+    // The dump is made each time, and what comes after it only where that worked.
+    for (script, jobs) in [
+        (format!("{DUMP}if [ $? -eq 0 ]; then\n{REMOVAL}fi\n"), 1),
+        (format!("{} &&\n{REMOVAL}", DUMP.trim_end()), 1),
+        (format!("{DUMP}[ $? = 0 ] || exit 1\n{REMOVAL}"), 1),
+        (
+            format!("DIR=/b\nif [ -e /x ]; then DIR=/c; fi\n{DUMP}rm -rf $DIR/`date -d '3 days ago' +%F`\n"),
+            1,
+        ),
+        // What any script takes care of is no condition.
+        (
+            format!(
+                "cd /b || exit 1\n[ -d /b ] || {{ echo no /b; exit 1; }}\nmkdir -p /b/x && cd /b/x &&\n{DUMP}{REMOVAL}"
+            ),
+            2,
+        ),
+        (
+            format!("die() {{ echo $1; exit 1; }}\nusage() {{ exit 2; }}\ncd /b || die x\n{DUMP}{REMOVAL}"),
+            2,
+        ),
+        (
+            format!("n=`ps -ef | grep pybackup | wc -l`\nif [ $n -gt 0 ]; then exit; fi\n{DUMP}{REMOVAL}"),
+            2,
+        ),
+        (
+            format!("pgrep -f pybackup && exit\nif ! pgrep x; then\n{DUMP}fi\n{REMOVAL}"),
+            2,
+        ),
+        (format!("{} || {DUMP}{REMOVAL}", DUMP.trim_end()), 2),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(
+            imported.jobs,
+            jobs,
+            "{script}{}{:#?}",
+            imported.schedule,
+            remarks(&imported)
+        );
+        let has_gaps = imported.remarks.iter().any(|remark| remark.is_gap);
+        assert_eq!(has_gaps, jobs == 1, "{script}{:#?}", remarks(&imported));
+    }
+}
+
+#[test]
+fn every_line_of_a_crontab_is_told_of() {
+    let imported = Host {
+        conf: CONF,
+        crontab: "0 1 * * * mysqldump -uroot -pS3cret --all-databases | gzip > /x.gz\n\
+                  0 2 * * * /opt/nightly.sh\n0 3 * * * python3 /opt/keep.py\n0 4 * * * /x.sh\n\
+                  5 * * * * /usr/sbin/ntpdate pool\n6 * * * * /opt/report.sh\nnonsense\n\
+                  7 * * * * PASS=S3cret /usr/bin/curl -u x:S3cret\n8 3 * * * /opt/xtra.sh\n\
+                  CRON_TZ=Europe/Berlin\n0 9 * * * pybackup mydumper outputdir=/c\n",
+        scripts: vec![
+            (
+                "/x.sh",
+                "pybackup mydumper outputdir=/b/`date +%F`\nmysqldump x\n",
+            ),
+            ("/opt/report.sh", "mysql -e 'select 1' | mail -s x y\n"),
+            ("/opt/xtra.sh", "cd /x\nxtrabackup --backup --password=S3cret\n"),
+        ],
+    }
+    .import();
+    insta::assert_snapshot!(imported.schedule);
+    assert!(!imported.schedule.contains("S3cret"));
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! The zone of a host's clock on the wall.
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+use std::path::{Path, PathBuf};
+
+/// A compiled zone is a few kilobytes.
+const MOST_BYTES: u64 = 1 << 20;
+
+const WHAT_TO_DO: &str = "set TZ to its name, as in TZ=Asia/Shanghai, or make /etc/localtime a link into \
+                          /usr/share/zoneinfo";
+
+/// The zone that programs on this host show times in: `$TZ`, else what `/etc/localtime` below `root` is a link to, or
+/// a copy of. Where it is a copy and nothing to compare it with is there, what `/etc/timezone` or
+/// `/etc/sysconfig/clock` name. A host with none of these shows UTC.
+///
+/// # Errors
+/// A sentence that says what to do: it is none that has a name.
+pub(crate) fn zone_of_host(root: &Path, variable: Option<&str>) -> Result<Tz, String> {
+    if let Some(named) = variable {
+        let file = named.trim_start_matches(':');
+        return match named_by_path(Path::new(file)).or_else(|| file.parse().ok()) {
+            Some(zone) => Ok(zone),
+            None if Path::new(file) == Path::new("/etc/localtime") => of_files(root),
+            None => Err(format!(
+                "TZ={named} is no time zone that has a name; {WHAT_TO_DO}"
+            )),
+        };
+    }
+    of_files(root)
+}
+
+fn of_files(root: &Path) -> Result<Tz, String> {
+    let localtime = root.join("etc/localtime");
+    let target = std::fs::canonicalize(&localtime).or_else(|_| std::fs::read_link(&localtime));
+    if let Some(zone) = target.ok().and_then(|target| named_by_path(&target)) {
+        return Ok(zone);
+    }
+    let said = said_by_files(root);
+    let Some(bytes) = bytes_of(&localtime) else {
+        return match localtime.symlink_metadata() {
+            Ok(_) => said.ok_or_else(|| format!("/etc/localtime cannot be read; {WHAT_TO_DO}")),
+            // So does the C library.
+            Err(_) => Ok(said.unwrap_or(Tz::UTC)),
+        };
+    };
+    let is_it = |zone: &Tz| bytes_of(&zoneinfo(root).join(zone.name())).is_some_and(|other| other == bytes);
+    if let Some(zone) = said.filter(|zone| is_it(zone) || !zoneinfo(root).is_dir()) {
+        return Ok(zone);
+    }
+    TZ_VARIANTS.into_iter().find(is_it).ok_or_else(|| {
+        format!("which zone /etc/localtime is of cannot be told: it is a copy of none below /usr/share/zoneinfo; {WHAT_TO_DO}")
+    })
+}
+
+fn zoneinfo(root: &Path) -> PathBuf {
+    root.join("usr/share/zoneinfo")
+}
+
+/// `/usr/share/zoneinfo/Asia/Shanghai`, also in its folder `posix`.
+fn named_by_path(path: &Path) -> Option<Tz> {
+    let (_, name) = path.to_str()?.split_once("/zoneinfo/")?;
+    let name = name
+        .strip_prefix("posix/")
+        .or(name.strip_prefix("right/"))
+        .unwrap_or(name);
+    name.parse().ok()
+}
+
+/// Debian's `/etc/timezone`, Red Hat's `/etc/sysconfig/clock`.
+fn said_by_files(root: &Path) -> Option<Tz> {
+    let text = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_default();
+    let debian = text("etc/timezone").trim().parse().ok();
+    let clock = text("etc/sysconfig/clock");
+    let mut values = clock.lines().filter_map(|line| {
+        line.trim()
+            .strip_prefix("ZONE=")
+            .or(line.trim().strip_prefix("TIMEZONE="))
+    });
+    debian.or_else(|| values.find_map(|value| value.trim_matches(['"', '\'']).parse().ok()))
+}
+
+fn bytes_of(file: &Path) -> Option<Vec<u8>> {
+    let metadata = std::fs::metadata(file).ok()?;
+    let is_zone = metadata.is_file() && metadata.len() <= MOST_BYTES;
+    is_zone.then(|| std::fs::read(file).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Host(tempfile::TempDir);
+
+    impl Host {
+        fn new() -> Self {
+            let host = Self(tempfile::tempdir().unwrap());
+            for (zone, bytes) in [("Asia/Shanghai", "TZif east"), ("Europe/Berlin", "TZif west")] {
+                host.write(&format!("usr/share/zoneinfo/{zone}"), bytes);
+            }
+            std::fs::create_dir_all(host.0.path().join("etc/sysconfig")).unwrap();
+            host
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let path = self.0.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+
+        fn zone(&self, variable: Option<&str>) -> Result<Tz, String> {
+            zone_of_host(self.0.path(), variable)
+        }
+    }
+
+    #[test]
+    fn a_link_a_copy_and_what_distributions_write_name_the_zone() {
+        let host = Host::new();
+        assert_eq!(
+            host.zone(None),
+            Ok(Tz::UTC),
+            "with nothing the C library shows UTC"
+        );
+        host.write(
+            "etc/sysconfig/clock",
+            "# written by hand\nZONE=\"Europe/Berlin\"\nUTC=true\n",
+        );
+        assert_eq!(host.zone(None), Ok(Tz::Europe__Berlin));
+        host.write("etc/timezone", "Asia/Shanghai\n");
+        assert_eq!(host.zone(None), Ok(Tz::Asia__Shanghai));
+        // A copy counts, whatever an old file says.
+        host.write("etc/localtime", "TZif west");
+        assert_eq!(host.zone(None), Ok(Tz::Europe__Berlin));
+        std::fs::remove_dir_all(host.0.path().join("usr")).unwrap();
+        assert_eq!(
+            host.zone(None),
+            Ok(Tz::Asia__Shanghai),
+            "there is nothing to compare it with"
+        );
+        let localtime = host.0.path().join("etc/localtime");
+        std::fs::remove_file(&localtime).unwrap();
+        std::os::unix::fs::symlink("../usr/share/zoneinfo/posix/America/Lima", localtime).unwrap();
+        assert_eq!(host.zone(None), Ok(Tz::America__Lima));
+        assert_eq!(host.zone(Some(":Europe/Berlin")), Ok(Tz::Europe__Berlin));
+        assert_eq!(
+            host.zone(Some("/usr/share/zoneinfo/Europe/Berlin")),
+            Ok(Tz::Europe__Berlin)
+        );
+        assert_eq!(host.zone(Some(":/etc/localtime")), Ok(Tz::America__Lima));
+    }
+
+    #[test]
+    fn a_zone_without_a_name_is_none() {
+        let host = Host::new();
+        host.write("etc/localtime", "TZif of nobody");
+        let error = host.zone(None).unwrap_err();
+        assert!(error.contains("TZ=Asia/Shanghai"), "{error}");
+        assert!(host.zone(Some("CST-8")).unwrap_err().contains("TZ=CST-8"));
+    }
+}

@@ -1,0 +1,332 @@
+//! Where a command stands: within `if`, `while`, `case`, a group, a function, after `&&` and `||`.
+
+use super::{Condition, End, RawCommand, plain};
+use std::rc::Rc;
+
+/// Functions that call functions.
+const DEEPEST_CALLS: usize = 8;
+/// More are no backup script's.
+const MOST_FUNCTIONS: usize = 100;
+/// Deeper ones are no script of anybody's; what stands in them has the conditions of those above.
+const DEEPEST_BLOCKS: usize = 200;
+
+#[derive(PartialEq, Eq)]
+enum Kind {
+    /// `if`, `while`, `until`: what is read before `then` or `do`.
+    Test,
+    /// After that.
+    Body,
+    /// `for`
+    For,
+    /// `case`, where a pattern may come next.
+    Patterns,
+    /// `case`, after a pattern.
+    Arm,
+    /// `{ ... }`, `( ... )`
+    Group,
+}
+
+struct Block {
+    kind: Kind,
+    /// `while`, `until`: how often what it holds is run is not told by its test.
+    is_loop: bool,
+    line: usize,
+    /// What the block as a whole stands under besides the blocks around it.
+    outer: Vec<Rc<Condition>>,
+    /// What its body stands under.
+    own: Option<Rc<Condition>>,
+    /// The commands of its test.
+    test: Vec<RawCommand>,
+    function: Option<String>,
+}
+
+/// The blocks that are open, and what came before in the list of commands that is being read.
+#[derive(Default)]
+pub(super) struct Blocks {
+    open: Vec<Block>,
+    /// What `&&` and `||` put the next command under.
+    chain: Vec<Rc<Condition>>,
+    /// Whether the list goes on, also on the next line.
+    goes_on: bool,
+    /// How many commands of the list have been tests.
+    tests: usize,
+    /// The function whose body comes next.
+    function: Option<String>,
+}
+
+impl Blocks {
+    fn push(&mut self, kind: Kind, line: usize) {
+        if self.open.len() >= DEEPEST_BLOCKS {
+            return;
+        }
+        self.open.push(Block {
+            kind,
+            is_loop: false,
+            line,
+            outer: std::mem::take(&mut self.chain),
+            own: None,
+            test: Vec::new(),
+            function: None,
+        });
+        (self.goes_on, self.tests) = (false, 0);
+    }
+
+    /// Closes the innermost block of these kinds, and those that were left open within it.
+    fn pop(&mut self, kinds: &[Kind]) {
+        let Some(at) = self.open.iter().rposition(|block| kinds.contains(&block.kind)) else {
+            return;
+        };
+        if let Some(block) = self.open.drain(at..).next() {
+            self.chain = block.outer;
+            (self.goes_on, self.tests) = (false, 1);
+        }
+    }
+
+    fn top(&mut self, kind: &Kind) -> Option<&mut Block> {
+        self.open.last_mut().filter(|block| block.kind == *kind)
+    }
+
+    /// A word that opens or closes something.
+    pub(super) fn keyword(&mut self, word: &str, line: usize) {
+        match word {
+            "if" | "while" | "until" => {
+                self.push(Kind::Test, line);
+                if let Some(block) = self.top(&Kind::Test) {
+                    block.is_loop = word != "if";
+                }
+            }
+            "then" => self.begin_body(),
+            "do" => self.begin_body(),
+            "elif" | "else" => self.begin_other(word == "elif", line),
+            "fi" => self.pop(&[Kind::Body, Kind::Test]),
+            "done" => self.pop(&[Kind::Body, Kind::For, Kind::Test]),
+            "esac" => self.pop(&[Kind::Patterns, Kind::Arm]),
+            "{" => self.open_group(),
+            "}" => self.close_group(),
+            _ => {}
+        }
+    }
+
+    fn begin_body(&mut self) {
+        self.forget_list();
+        let Some(block) = self.top(&Kind::Test) else {
+            return;
+        };
+        block.kind = Kind::Body;
+        // Nothing is known of a test that is several commands, or that comes after another that failed.
+        let first = match block.test.as_slice() {
+            [only] if block.own.is_none() && !block.is_loop => Some(only.clone()),
+            _ => None,
+        };
+        let is_negated = first.as_ref().is_some_and(|first| first.is_negated);
+        block.own = Some(Rc::new(Condition {
+            line: block.line,
+            test: first.map(|first| first.words).unwrap_or_default(),
+            holds: !is_negated,
+            is_never: false,
+        }));
+        block.test.clear();
+    }
+
+    fn begin_other(&mut self, is_test: bool, line: usize) {
+        self.forget_list();
+        let Some(block) = self.top(&Kind::Body) else {
+            return;
+        };
+        block.line = line;
+        let before = block.own.take().unwrap_or_default();
+        block.own = Some(Rc::new(match is_test {
+            // Its test is made where another failed; what it puts its body under is not one command.
+            true => Condition {
+                line,
+                holds: true,
+                ..Condition::default()
+            },
+            false => Condition {
+                line: if before.test.is_empty() { line } else { before.line },
+                test: before.test.clone(),
+                holds: before.test.is_empty() || !before.holds,
+                is_never: false,
+            },
+        }));
+        if is_test {
+            block.kind = Kind::Test;
+        }
+    }
+
+    fn forget_list(&mut self) {
+        self.chain.clear();
+        (self.goes_on, self.tests) = (false, 0);
+    }
+
+    /// `for NAME in WORDS`, up to its `done`.
+    pub(super) fn open_for(&mut self, line: usize) {
+        self.push(Kind::For, line);
+    }
+
+    /// `{` or `(`; the body of a function where its name has been read.
+    pub(super) fn open_group(&mut self) {
+        let function = self.function.take();
+        self.push(Kind::Group, 0);
+        if let Some(block) = self.top(&Kind::Group) {
+            block.function = function;
+        }
+    }
+
+    pub(super) fn close_group(&mut self) {
+        self.pop(&[Kind::Group]);
+    }
+
+    pub(super) fn open_case(&mut self, line: usize) {
+        self.push(Kind::Patterns, line);
+        if let Some(block) = self.top(&Kind::Patterns) {
+            let condition = Condition {
+                line,
+                holds: true,
+                ..Condition::default()
+            };
+            block.own = Some(Rc::new(condition));
+        }
+    }
+
+    pub(super) fn awaits_pattern(&self) -> bool {
+        self.open.last().is_some_and(|block| block.kind == Kind::Patterns)
+    }
+
+    pub(super) fn begin_arm(&mut self) {
+        self.forget_list();
+        if let Some(block) = self.top(&Kind::Patterns) {
+            block.kind = Kind::Arm;
+        }
+    }
+
+    pub(super) fn end_arm(&mut self) {
+        self.forget_list();
+        if let Some(block) = self.top(&Kind::Arm) {
+            block.kind = Kind::Patterns;
+        }
+    }
+
+    /// The next group is the body of this function.
+    pub(super) fn name_function(&mut self, name: String) {
+        self.function = Some(name);
+    }
+
+    /// Tells a command where it stands.
+    pub(super) fn tell(&self, command: &mut RawCommand) {
+        for block in &self.open {
+            command.under.extend(block.outer.iter().cloned());
+            // What is tested after a test that failed is tested for its own sake.
+            command
+                .under
+                .extend(block.own.iter().filter(|_| block.kind != Kind::Test).cloned());
+        }
+        command.under.extend(self.chain.iter().cloned());
+        command.function = self.open.iter().rev().find_map(|block| block.function.clone());
+    }
+
+    /// Tells a command where it stands, and what it puts the next one under.
+    pub(super) fn place(&mut self, command: &mut RawCommand, end: End) {
+        self.tell(command);
+        if let Some(block) = self.top(&Kind::Test)
+            && end != End::Pipe
+        {
+            block.test.push(command.clone());
+        }
+        match end {
+            End::Plain => self.forget_list(),
+            // The rest of the pipe stands where this does.
+            End::Pipe => self.goes_on = true,
+            End::And | End::Or => self.join(command.line, Some(command), end),
+        }
+    }
+
+    /// The end of a command that had no words: of a block, or of a line that is empty.
+    pub(super) fn end_nothing(&mut self, end: End) {
+        match end {
+            End::Plain if self.goes_on => {}
+            End::Plain => self.forget_list(),
+            End::Pipe => self.goes_on = true,
+            End::And | End::Or => self.join(0, None, end),
+        }
+    }
+
+    fn join(&mut self, line: usize, command: Option<&RawCommand>, end: End) {
+        // The line of a block's end is not kept; that of the list's first command is.
+        let line = match (line, self.chain.first()) {
+            (0, Some(first)) => first.line,
+            (0, None) => 1,
+            (line, _) => line,
+        };
+        // After `a && b || c` it is not one command that has failed.
+        let known = command.filter(|_| end == End::And || self.tests == 0);
+        let is_negated = known.is_some_and(|command| command.is_negated);
+        let condition = Condition {
+            line,
+            test: known.map(|command| command.words.clone()).unwrap_or_default(),
+            holds: (end == End::And) != is_negated,
+            is_never: false,
+        };
+        if end == End::Or {
+            self.chain.clear();
+        }
+        self.chain.push(Rc::new(condition));
+        self.tests += 1;
+        self.goes_on = true;
+    }
+}
+
+/// What stands in a function stands under what it is called under; a function that nobody calls is not run.
+pub(super) fn call_functions(commands: &mut [RawCommand], functions: &[String]) {
+    for _ in 0..DEEPEST_CALLS.min(functions.len()) {
+        let mut has_changed = false;
+        for name in functions.iter().take(MOST_FUNCTIONS) {
+            has_changed |= call_function(commands, name);
+        }
+        if !has_changed {
+            return;
+        }
+    }
+}
+
+/// Whether that has told anything new.
+fn call_function(commands: &mut [RawCommand], name: &str) -> bool {
+    let calls = |command: &&RawCommand| {
+        command.words.first().and_then(plain).as_deref() == Some(name)
+            && command.function.as_deref() != Some(name)
+    };
+    let mut called = commands.iter().filter(calls).map(|call| &call.under);
+    let under = match called
+        .clone()
+        .find(|under| under.is_empty())
+        .or_else(|| called.next())
+    {
+        Some(under) => under.clone(),
+        None => {
+            let first = commands
+                .iter()
+                .find(|command| command.function.as_deref() == Some(name));
+            let line = first.map_or(0, |command| command.line);
+            let is_never = true;
+            vec![Rc::new(Condition {
+                line,
+                is_never,
+                holds: true,
+                ..Condition::default()
+            })]
+        }
+    };
+    let mut has_changed = false;
+    for command in commands
+        .iter_mut()
+        .filter(|command| command.function.as_deref() == Some(name))
+    {
+        for condition in &under {
+            if !command.under.contains(condition) {
+                command.under.push(Rc::clone(condition));
+                has_changed = true;
+            }
+        }
+    }
+    has_changed
+}
