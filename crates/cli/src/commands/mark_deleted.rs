@@ -15,9 +15,7 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
     for id in &args.bk_id {
         ids.insert(parse_bk_id(id)?);
     }
-    for dir in &args.backup_dir {
-        ids.extend(ids_in(dir)?);
-    }
+    let unread = collect(&args.backup_dir, ids_in, &mut ids)?;
     if ids.is_empty() {
         let dirs: Vec<String> = args
             .backup_dir
@@ -30,7 +28,58 @@ pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> an
         )));
     }
     let catalog = open_catalog(&load_settings(config)?.settings).await?;
-    mark(catalog.as_ref(), ids, "marked by hand", json).await
+    let marked = mark(catalog.as_ref(), ids, "marked by hand", json).await;
+    unread.conclude(marked)
+}
+
+/// Folders that were named and cannot be looked into.
+pub(crate) struct Unread(Vec<String>);
+
+impl Unread {
+    /// The end of a command that has marked the others.
+    pub(crate) fn conclude(self, marked: anyhow::Result<Status>) -> anyhow::Result<Status> {
+        if self.0.is_empty() {
+            return marked;
+        }
+        for problem in &self.0 {
+            say(&format!("warning: {problem}"));
+        }
+        marked?;
+        Err(Failure::job(format!(
+            "{} of the folders that are named cannot be looked into, and no set in them is marked; the others are: {}",
+            self.0.len(),
+            self.0.join("; ")
+        )))
+    }
+}
+
+/// The sets of every folder that can be looked into.
+///
+/// # Errors
+/// None of them can.
+pub(crate) fn collect(
+    dirs: &[PathBuf],
+    ids_in: impl Fn(&Path) -> anyhow::Result<BTreeSet<BackupId>>,
+    ids: &mut BTreeSet<BackupId>,
+) -> anyhow::Result<Unread> {
+    let mut unread = Vec::new();
+    let mut is_read = !ids.is_empty();
+    for dir in dirs {
+        match ids_in(dir) {
+            Ok(found) => {
+                ids.extend(found);
+                is_read = true;
+            }
+            Err(error) => unread.push(error.to_string()),
+        }
+    }
+    if !is_read && !unread.is_empty() {
+        return Err(Failure::usage(format!(
+            "{}; nothing is marked",
+            unread.join("; ")
+        )));
+    }
+    Ok(Unread(unread))
 }
 
 /// Marks each, and says which the catalog does not know.

@@ -91,10 +91,11 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
     match failures.into_iter().next() {
         None => Ok(finished(&backup, &dumped, &sent)),
         Some(error) => {
-            let reason = format!(
-                "{dumped}; its transfer failed and is left to a transfer job: {}",
-                error.reason
-            );
+            let left_to = match &task.as_pybackup {
+                None => "and is left to a transfer job".to_owned(),
+                Some(_) => as_pybackup::send_again(&backup),
+            };
+            let reason = format!("{dumped}; its transfer failed {left_to}: {}", error.reason);
             Err(JobError {
                 reason,
                 retry: false,

@@ -1,6 +1,7 @@
 //! What pybackup did wrong, each done right.
 
 use crate::Host;
+use crate::host::Running;
 use mykeeper_e2e::{Binary, LIMIT, SecretWatch, secret_text, wait_until};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -15,6 +16,7 @@ case "$*" in
 esac
 here="${0%/*}/.."
 [ -e "$here/hang" ] && exec sleep 1000
+[ -e "$here/flood" ] && { i=0; while [ $i -lt 5000 ]; do i=$((i+1)); echo "** Message: line $i" >&2; done; }
 case "$*" in
     *--database=test\ *|*--database=test) [ -e "$here/fail" ] && { /usr/bin/mydumper "$@"; exit 1; } ;;
 esac
@@ -27,12 +29,65 @@ fn what_fails_leaves_a_row_and_a_status_that_say_so() {
     let stand_in = host.at("home/bin/mydumper");
     std::fs::write(&stand_in, STAND_IN).unwrap();
     std::fs::set_permissions(&stand_in, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (refused, set) = a_destination_refuses(&host);
     one_database_fails(&host);
+    nothing_that_is_said_is_lost(&host);
     a_run_is_cut_off(&host);
     old_logs_go(&host);
     no_rsync_section(&host);
     two_runs_share_a_directory(&host);
     mistakes_touch_nothing(&host);
+    it_was_tried_four_times(&host, refused, &set);
+}
+
+/// A transfer that goes on beside all that follows: nobody listens. Gives the set's bk_id once it is made.
+fn a_destination_refuses(host: &Host) -> (Running, String) {
+    let conf = host.at("data/backup_db/pybackup.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, text.replace(&host.dest(), "platform@127.0.0.1:9/vault/x")).unwrap();
+    let running = host.start(
+        "/data/backup_db",
+        "./pybackup mydumper database=yourdb outputdir=/data/backup_db/2026-01-09",
+    );
+    let id = wait_until(LIMIT, "the set is made", || {
+        let id = host
+            .catalog()
+            .value("SELECT bk_id FROM user_backup WHERE backuped_db = 'yourdb'");
+        (!id.is_empty()).then_some(id)
+    });
+    (running, id)
+}
+
+/// Once, and three times more; what is left to do is told in pybackup's own words.
+fn it_was_tried_four_times(host: &Host, refused: Running, id: &str) {
+    refused.finish().assert_code(1).assert_says(&format!(
+        "pybackup only-rsync --backup-dir=/data/backup_db/2026-01-09 --bk-id={id}"
+    ));
+    let sql = format!("SELECT transfer_complete FROM user_backup WHERE bk_id = '{id}'");
+    assert_eq!(host.catalog().value(&sql), "N,N,N,N");
+    // The same words, once the way is free.
+    let conf = host.at("data/backup_db/pybackup.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, text.replace("platform@127.0.0.1:9/vault/x", &host.dest())).unwrap();
+    let again = format!("./pybackup only-rsync --backup-dir=/data/backup_db/2026-01-09 --bk-id={id}");
+    host.run("/data/backup_db", &again).assert_code(0);
+    assert_eq!(host.catalog().value(&sql), "N,N,N,N,Y");
+}
+
+/// All that a tool says is in the log, up to its last line.
+fn nothing_that_is_said_is_lost(host: &Host) {
+    std::fs::write(host.at("home/flood"), "").unwrap();
+    host.run(
+        HOME,
+        "./pybackup.py mydumper database=fandb outputdir=/data4/recover/pybackup/2026-01-01 --no-rsync logfile=/data4/flood.log",
+    )
+    .assert_code(0);
+    std::fs::remove_file(host.at("home/flood")).unwrap();
+    let log = std::fs::read_to_string(host.at("data4/flood.log")).unwrap();
+    let lines = (1..=5000)
+        .filter(|line| log.contains(&format!("line {line}\n")))
+        .count();
+    assert_eq!(lines, 5000);
 }
 
 /// Size and position are read all the same, the others go their way, and the status is not 0.
@@ -218,7 +273,8 @@ fn mistakes_touch_nothing(host: &Host) {
 fn a_consistent_set_gives_each_database_its_own_files_and_fails_with_any_of_them() {
     let Some(host) = Host::or_skip() else { return };
     // Names that begin as others do, and one whose dot would match anything.
-    for database in ["test_2", "test.eu", "testxeu"] {
+    // And one that is called as the file of the whole set is.
+    for database in ["test_2", "test.eu", "testxeu", "metadata"] {
         host.server.sql(&format!(
             "CREATE DATABASE `{database}`; USE `{database}`; CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (7)"
         ));
@@ -246,7 +302,7 @@ fn a_consistent_set_gives_each_database_its_own_files_and_fails_with_any_of_them
     );
     assert_eq!(
         row["backuped_db"],
-        "fandb,mysql,test,test.eu,testxeu,test_2,yourdb"
+        "fandb,metadata,mysql,test,test.eu,testxeu,test_2,yourdb"
     );
     let set = host.at("data4/recover/pybackup/2026-01-01").join(&row["bk_id"]);
     for database in row["backuped_db"].split(',') {
@@ -294,6 +350,52 @@ fn a_consistent_set_gives_each_database_its_own_files_and_fails_with_any_of_them
     host.run(HOME, &validate).assert_code(1).assert_says("test.eu");
     assert_eq!(host.newest_row()["validate_status"], "failed");
     assert_eq!(proven("failed"), "test.eu");
+}
+
+/// `MYKEEPER_TEST_MYDUMPER=/path/to/mydumper`: one of 0.16 or later, beside the installed one.
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test may be run with another mydumper"
+)]
+fn a_newer_mydumper_is_called_in_its_own_words_and_its_sets_come_back() {
+    let Some(newer) = std::env::var_os("MYKEEPER_TEST_MYDUMPER") else {
+        eprintln!("SKIPPED: MYKEEPER_TEST_MYDUMPER names no mydumper of 0.16 or later");
+        return;
+    };
+    let Some(host) = Host::or_skip() else { return };
+    std::os::unix::fs::symlink(newer, host.at("home/bin/mydumper")).unwrap();
+    for (day, tdb) in [("2026-02-01", ""), ("2026-02-02", "db_consistency=True")] {
+        host.write_conf("data4/recover/pybackup", tdb, "");
+        let line = format!(
+            "./pybackup.py mydumper outputdir=/data4/recover/pybackup/{day} verbose=3 compress threads=2 triggers events \
+             routines use-savepoints"
+        );
+        let ended = host.run(HOME, &line);
+        assert!(matches!(ended.code, Some(0 | 4)), "{}", ended.said);
+        let row = host.newest_row();
+        assert_eq!(
+            row["backuped_db"],
+            "fandb,test,union_log_ad_201710_db,union_log_ad_201711_db"
+        );
+        assert!(
+            !row["is_complete"].contains('N') && row["transfer_complete"] == "Y",
+            "{row:#?}"
+        );
+        assert!(row["master_status"].starts_with("mysql-bin."), "{row:#?}");
+        assert!(!row["tool_version"].contains(" 0.10"), "{row:#?}");
+        let copies = format!("{}/106.3.130.84/", host.vault.vault().display());
+        host.server.sql(&format!(
+            "SET NAMES utf8mb4; DELETE FROM catalogdb.user_backup_path; INSERT INTO catalogdb.user_backup_path \
+             (bk_server, remote_server, real_path, tag) VALUES ('a', 'b', '{copies}', '国内平台从1')"
+        ));
+        let validate = format!(
+            "./pybackup.py validate-backup --log-file=validate.log --bk_id={}",
+            row["bk_id"]
+        );
+        host.run(HOME, &validate).assert_code(0);
+        assert_eq!(host.newest_row()["validate_status"], "passed");
+    }
 }
 
 #[test]

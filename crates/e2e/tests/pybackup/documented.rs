@@ -344,4 +344,21 @@ fn marked(host: &Host) {
     .assert_code(0);
     assert_eq!(deleted(), "3");
     assert_eq!(host.newest_row()["is_deleted"], "Y");
+    // A folder that is gone costs the others nothing, and is told of.
+    let day = "/data4/recover/pybackup/2017-12-20";
+    let dump = format!("./pybackup.py mydumper database=fandb outputdir={day} --no-rsync");
+    host.run(all, &dump).assert_code(0);
+    host.run(
+        "/",
+        &format!("{all}/pybackup.py mark-del --backup-dir=/data4/gone --backup-dir={day}"),
+    )
+    .assert_code(1)
+    .assert_says("/data4/gone");
+    assert_eq!(deleted(), "4");
+    host.run(
+        "/",
+        &format!("{all}/pybackup.py mark-del --backup-dir=/data4/gone"),
+    )
+    .assert_code(2)
+    .assert_says("nothing is marked");
 }

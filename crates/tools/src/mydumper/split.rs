@@ -16,8 +16,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const METADATA: &str = "metadata";
+/// What it is called while folders are made, where one of them has its name.
+const METADATA_ASIDE: &str = ".metadata.aside";
 
-/// Moves each file into its database's folder and enters that into `dump`. `metadata` is copied into each and stays.
+/// Moves each file into its database's folder and enters that into `dump`. `metadata` is copied into each and stays,
+/// unless a database is called so.
 ///
 /// # Errors
 /// [`ToolError::Io`]: a folder cannot be made, or a file not be moved. `dump` tells where each file is then.
@@ -97,6 +100,16 @@ fn carry_out(
     databases: &[String],
 ) -> Result<(), ToolError> {
     let io = |action: &'static str, path: PathBuf| move |source| ToolError::Io { action, path, source };
+    // A folder for a database of that name and the file cannot lie side by side: the copies take its place.
+    let is_in_the_way = databases.iter().any(|database| database == METADATA);
+    let original = match is_in_the_way && files.iter().any(|file| file.path == METADATA) {
+        true => {
+            let (from, aside) = (set_dir.join(METADATA), set_dir.join(METADATA_ASIDE));
+            std::fs::rename(&from, &aside).map_err(io("move", from))?;
+            aside
+        }
+        false => set_dir.join(METADATA),
+    };
     for database in databases {
         let folder = set_dir.join(database);
         DirBuilder::new()
@@ -118,11 +131,15 @@ fn carry_out(
     for database in databases {
         let path = format!("{database}/{METADATA}");
         let copy = set_dir.join(&path);
-        std::fs::copy(set_dir.join(METADATA), &copy).map_err(io("write", copy))?;
+        std::fs::copy(&original, &copy).map_err(io("write", copy))?;
         files.push(FileEntry {
             path,
             ..metadata.clone()
         });
+    }
+    if is_in_the_way {
+        files.retain(|file| file.path != METADATA);
+        std::fs::remove_file(&original).map_err(io("remove", original))?;
     }
     Ok(())
 }

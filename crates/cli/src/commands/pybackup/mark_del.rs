@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::settings::settings;
-use crate::commands::mark_deleted::mark;
+use crate::commands::mark_deleted::{collect, mark};
 use crate::commands::parse_bk_id;
 use crate::failure::{Failure, Status};
 use crate::output::print;
@@ -22,18 +22,17 @@ pub(super) async fn run(
     for id in bk_ids {
         ids.insert(parse_bk_id(id)?);
     }
-    for dir in backup_dirs {
-        ids.extend(ids_in(dir)?);
-    }
+    let unread = collect(backup_dirs, ids_in, &mut ids)?;
     if ids.is_empty() {
         // On most days `find` finds nothing that is old enough.
         print("no set is named; nothing is marked")?;
-        return Ok(Status::Done);
+        return unread.conclude(Ok(Status::Done));
     }
     let conf = conf(&[ConfPart::Catalog])?;
     let settings = settings(call, &conf, None, false)?;
     let catalog = open_catalog(&settings).await?;
-    mark(catalog.as_ref(), ids, "marked by mark-del", false).await
+    let marked = mark(catalog.as_ref(), ids, "marked by mark-del", false).await;
+    unread.conclude(marked)
 }
 
 /// The folder itself, or the folders in it, as far as their names are bk_ids. Not what is deeper: a root in place of a

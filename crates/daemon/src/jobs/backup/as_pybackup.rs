@@ -3,6 +3,7 @@
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::jobs::{JobError, RunContext};
 use mykeeper_domain::BackupId;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{AsPybackup, BackupTask, Consistency, MydumperOption};
 use mykeeper_domain::run::RunState;
 use mykeeper_tools::mydumper::{
@@ -69,6 +70,16 @@ pub(super) async fn lay_out(context: &RunContext, task: &BackupTask, set_dir: &P
             part.reasons.push(error.to_string());
         }
     }
+}
+
+/// What is left to do where a set has not arrived, in the words of the command that made it: no job of a schedule knows
+/// of such sets.
+pub(super) fn send_again(backup: &Backup) -> String {
+    format!(
+        "and is left to you (pybackup only-rsync --backup-dir={} --bk-id={})",
+        backup.dir.display(),
+        backup.id
+    )
 }
 
 /// `bk_command`: as pybackup writes it, with the databases at its end where it does not name them.
