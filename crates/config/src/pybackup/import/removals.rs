@@ -59,7 +59,7 @@ impl Removal {
         places.dedup();
         let source = places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ");
         page.key("directory", quoted(&self.directory), &source);
-        page.key("depth", quoted("day"), "<directory>/<YYYY-MM-DD>/<bk_id> alone");
+        page.key("depth", quoted("day"), &source);
         let mut rules = match &self.rule {
             // A day's folder is as old as the newest set in it.
             Rule::Younger(minutes, spared) => {
