@@ -19,7 +19,7 @@ use mykeeper_domain::{NodeName, SystemClock};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What children may know of our environment: nothing but this.
 const HANDED_DOWN: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
@@ -65,7 +65,9 @@ pub(crate) fn host_zone() -> Result<Tz, String> {
 
 /// The zone of all times that people are shown: this host's. UTC where that cannot be told, as is shown beside them.
 pub(crate) fn local_zone() -> Tz {
-    host_zone().unwrap_or(Tz::UTC)
+    // Asked for each time that is shown, and a copy of a zone is held against all there are.
+    static FOUND: OnceLock<Tz> = OnceLock::new();
+    *FOUND.get_or_init(|| host_zone().unwrap_or(Tz::UTC))
 }
 
 /// The folders of `$PATH`.

@@ -4,7 +4,7 @@ use super::Call;
 use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::say;
-use crate::surroundings::{environment_or_journal, gather, load_settings, host_zone, search_path};
+use crate::surroundings::{environment_or_journal, gather, host_zone, load_settings, search_path};
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
 };
