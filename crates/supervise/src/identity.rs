@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 use crate::process_table::Process;
@@ -44,6 +45,33 @@ impl ProcessIdentity {
         boot_id().is_ok_and(|boot_id| boot_id == self.boot_id)
             && Process::read(self.pid)
                 .is_ok_and(|now| now.start_time_ticks == self.start_time_ticks && !now.dead)
+    }
+
+    /// Stops this very process, all its threads, until [`ProcessIdentity::resume`]. Ending its tree lets it go on first.
+    ///
+    /// # Errors
+    /// It is gone, or is not ours.
+    pub fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on where [`ProcessIdentity::pause`] has stopped it.
+    ///
+    /// # Errors
+    /// It is gone, or is not ours.
+    pub fn resume(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// What is opened before it is looked at cannot become another process meanwhile.
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        let handle = pidfd_open(pid.ok_or_else(gone)?, PidfdFlags::empty())?;
+        if !self.is_alive() {
+            return Err(gone());
+        }
+        Ok(pidfd_send_signal(handle, signal)?)
     }
 
     /// Ends this process, its group, its descendants and, also when the process itself is gone, whatever else it
