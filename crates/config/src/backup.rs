@@ -2,6 +2,7 @@
 
 use crate::document::complaint;
 use crate::mydumper;
+use crate::packing;
 use crate::schedule::{NamedFolder, Reading};
 use crate::section::{Entry, Section};
 use mykeeper_domain::checksum::ChecksumLimit;
@@ -69,9 +70,10 @@ pub(crate) fn read<'d>(
         || Some(Vec::new()),
         |entry| read_destinations(&entry, job, directory.as_ref(), reading),
     );
-    let mydumper = section
+    let mut mydumper = section
         .take("mydumper")
         .map_or_else(|| Some(mydumper::defaults()), |entry| mydumper::read(&entry));
+    let (packing, chunk) = packing::read(section, mydumper.get_or_insert_default());
     let reserve = section
         .take("reserve")
         .map_or(Some(Some(DEFAULT_RESERVE)), |entry| entry.size_or_off());
@@ -89,6 +91,8 @@ pub(crate) fn read<'d>(
         reserve: reserve?,
         checksum: checksum?,
         lock,
+        packing,
+        chunk,
         as_pybackup: None,
     }))
 }

@@ -224,7 +224,7 @@ const EXPECTED: &str = "a list of mydumper's long options: [\"compress\", \"thre
 
 /// What a job that does not say gets: everything that belongs to a database.
 pub(crate) fn defaults() -> Vec<MydumperOption> {
-    ["compress", "triggers", "events", "routines"]
+    ["triggers", "events", "routines"]
         .map(|name| MydumperOption {
             name: name.to_owned(),
             value: None,

@@ -7,6 +7,7 @@ use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::server::Server;
 use mykeeper_domain::space::{Need, PastSet, Volume, dump_need};
 use mykeeper_domain::{JobName, NodeName};
+use mykeeper_tools::mydumper::PACKED_BY;
 use mykeeper_tools::probe::Probe;
 use mykeeper_tools::room::room_of;
 
@@ -113,7 +114,7 @@ pub async fn estimate(
             }
         },
     };
-    let need = dump_need(&past, volume.as_ref(), is_compressed(&dump.task.mydumper));
+    let need = dump_need(&past, volume.as_ref(), is_compressed(dump.task));
     (need, unknown)
 }
 
@@ -131,7 +132,7 @@ async fn past_sets(dump: &Dump<'_>, catalog: &dyn Catalog) -> Result<Vec<PastSet
     let is_like_this = |backup: &Backup| {
         let has = |name| given_in(&backup.command, name);
         backup.job.as_ref() == Some(dump.job)
-            && has("compress") == is_compressed(&task.mydumper)
+            && (has("compress") || backup.command.contains(PACKED_BY)) == is_compressed(task)
             && has("no-data") == is_given(&task.mydumper, "no-data")
     };
     let sets: Vec<Backup> = catalog.backups(&filter).await?;
@@ -161,8 +162,8 @@ fn is_given(options: &[MydumperOption], name: &str) -> bool {
     options.iter().any(|option| option.name == name)
 }
 
-fn is_compressed(options: &[MydumperOption]) -> bool {
-    is_given(options, "compress")
+fn is_compressed(task: &BackupTask) -> bool {
+    task.packing.is_some() || is_given(&task.mydumper, "compress")
 }
 
 fn is_partial(options: &[MydumperOption]) -> bool {

@@ -3,6 +3,7 @@
 use crate::checksum::ChecksumLimit;
 use crate::databases::DatabaseSelection;
 use crate::ids::{BackupId, DestinationName, JobName, ServerName};
+use crate::packing::Packing;
 use crate::retention::KeepPolicy;
 use crate::retry::RetryPolicy;
 use crate::schedule::Schedule;
@@ -223,6 +224,10 @@ pub struct BackupTask {
     pub checksum: ChecksumLimit,
     /// See [`LockPolicy`].
     pub lock: LockPolicy,
+    /// How mykeeper compresses the files as they finish; `None`: they are as mydumper writes them.
+    pub packing: Option<Packing>,
+    /// About how many bytes of a table's rows go into one file; `None`: as mydumper's options say.
+    pub chunk: Option<u64>,
     /// See [`AsPybackup`]; `None` for every job of a schedule.
     pub as_pybackup: Option<AsPybackup>,
 }

@@ -20,6 +20,7 @@ pub mod ids;
 pub mod inventory;
 pub mod job;
 pub mod manifest;
+pub mod packing;
 pub mod promise;
 pub mod proof;
 pub mod retention;

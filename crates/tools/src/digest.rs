@@ -172,26 +172,23 @@ pub fn digest_file_until(
     let after = Stamp::of(&handle.metadata().map_err(io_error("stat"))?);
     let is_whole = bad_sector.is_none();
     let mut fault = bad_sector.or(unpacked.err()).map(|error| unreadable(&error));
-    if fault.is_none() && content.is_sql && !content.rows.at_boundary() {
-        fault = Some("it ends in the middle of a statement".to_owned());
+    if fault.is_none() && content.is_cut() {
+        fault = Some(CUT.to_owned());
     }
     if before != after {
-        fault = Some("it changed while it was read".to_owned());
+        fault = Some(CHANGED.to_owned());
     }
-    let content_of_rows = content.finish_rows().filter(|_| fault.is_none());
-    Ok(FileDigest {
-        stamp: before,
-        blake3: match is_whole {
-            true => raw.into_inner().hasher.finalize().to_hex().to_string(),
-            false => String::new(),
-        },
-        plain_bytes: content.bytes,
-        rows: content.rows.rows(),
-        content: content_of_rows,
-        fault,
-        text: content.text,
-    })
+    let blake3 = match is_whole {
+        true => raw.into_inner().hasher.finalize().to_hex().to_string(),
+        false => String::new(),
+    };
+    Ok(content.digest(before, blake3, fault))
 }
+
+/// What is wrong with a file whose last statement has no end.
+pub(crate) const CUT: &str = "it ends in the middle of a statement";
+/// What is wrong with a file that is not what it was when its reading began.
+pub(crate) const CHANGED: &str = "it changed while it was read";
 
 /// The disk itself does not yield what was written to this file. A mount that is away says something else.
 fn is_bad_sector(error: &io::Error) -> bool {
@@ -206,8 +203,8 @@ fn unreadable(error: &io::Error) -> String {
     }
 }
 
-/// What becomes of the plain content.
-struct Content {
+/// What is told by a file's plain content, as its bytes stream by.
+pub(crate) struct Content {
     bytes: u64,
     rows: RowCounter,
     values: Option<ContentReader>,
@@ -217,7 +214,8 @@ struct Content {
 }
 
 impl Content {
-    fn new(name: &str, keep_bytes: usize) -> Self {
+    /// Of a file of this name, whose text is kept up to so many bytes.
+    pub(crate) fn new(name: &str, keep_bytes: usize) -> Self {
         let is_sql = is_data_sql(Compression::strip(name));
         Self {
             bytes: 0,
@@ -226,6 +224,46 @@ impl Content {
             is_sql,
             text: (keep_bytes > 0).then(Vec::new),
             keep_bytes,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn feed(&mut self, piece: &[u8]) {
+        self.bytes += piece.len() as u64;
+        if self.is_sql {
+            self.rows.feed(piece);
+        }
+        if let Some(values) = &mut self.values {
+            values.feed(piece);
+        }
+        if let Some(text) = &mut self.text {
+            text.extend_from_slice(piece);
+            if text.len() > self.keep_bytes {
+                self.text = None;
+            }
+        }
+    }
+
+    /// Rows so far.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows.rows()
+    }
+
+    /// Whether a statement has begun and not ended.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_sql && !self.rows.at_boundary()
+    }
+
+    /// The digest of the file that has this content.
+    pub(crate) fn digest(mut self, stamp: Stamp, blake3: String, fault: Option<String>) -> FileDigest {
+        FileDigest {
+            stamp,
+            blake3,
+            plain_bytes: self.bytes,
+            rows: self.rows.rows(),
+            content: self.finish_rows().filter(|_| fault.is_none()),
+            fault,
+            text: self.text,
         }
     }
 
@@ -238,25 +276,11 @@ impl Content {
     fn take_all(&mut self, mut reader: impl Read) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            let length = match reader.read(&mut buffer) {
+            match reader.read(&mut buffer) {
                 Ok(0) => return Ok(()),
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Ok(length) => self.feed(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
-            };
-            let piece = &buffer[..length];
-            self.bytes += length as u64;
-            if self.is_sql {
-                self.rows.feed(piece);
-            }
-            if let Some(values) = &mut self.values {
-                values.feed(piece);
-            }
-            if let Some(text) = &mut self.text {
-                text.extend_from_slice(piece);
-                if text.len() > self.keep_bytes {
-                    self.text = None;
-                }
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod mydumper;
 pub mod myloader;
 pub mod pairing;
 mod passing;
+pub mod pipeline;
 pub mod probe;
 pub mod prove;
 pub mod restore;

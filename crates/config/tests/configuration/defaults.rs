@@ -6,6 +6,7 @@ use mykeeper_domain::destination::{DestinationUrl, SshOptions};
 use mykeeper_domain::job::{
     Consistency, LockPolicy, LongQueries, Missed, Overlap, Require, RetentionAction, Task,
 };
+use mykeeper_domain::packing::{PackFormat, Packing};
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::selection::Select;
 use mykeeper_domain::server::{Endpoint, PasswordSource, Tls, TlsMode};
@@ -171,7 +172,9 @@ fn each_kind_of_job_has_its_defaults() {
     assert_eq!(backup.consistency, Consistency::All);
     assert_eq!(backup.directory, PathBuf::from("/data/sets"));
     let options: Vec<_> = backup.mydumper.iter().map(ToString::to_string).collect();
-    assert_eq!(options, ["compress", "triggers", "events", "routines"]);
+    assert_eq!(options, ["triggers", "events", "routines"]);
+    assert_eq!(backup.packing, Some(Packing::of(PackFormat::Gzip)));
+    assert_eq!(backup.chunk, Some(64 << 20));
     let Task::Transfer(transfer) = &settings.jobs["catch-up"].task else {
         panic!()
     };

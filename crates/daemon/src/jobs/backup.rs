@@ -278,6 +278,9 @@ async fn dump(
         limits: context.limits(),
         lock: task.lock,
         checksum: task.checksum,
+        packing: task.packing,
+        chunk_bytes: task.chunk,
+        keep_free_bytes: task.reserve.unwrap_or_default(),
     };
     let mut dump = run_dump(&request, &context.tools()).await?;
     as_pybackup::lay_out(context, task, set_dir, &mut dump).await;

@@ -5,13 +5,17 @@
 
 mod folder;
 mod last_look;
+mod reading;
 
 pub(crate) use folder::watch;
-use folder::{is_handled_early, list, serves, text_bytes};
+use folder::{is_handled_early, list};
+pub(crate) use reading::Packers;
 
-use crate::digest::{FileDigest, Stamp, digest_file_until};
+use super::pressure::Pressure;
+use crate::digest::{Compression, FileDigest, Stamp};
 use crate::error::ToolError;
-use crate::log::{Progress, RunLog};
+use crate::log::RunLog;
+use crate::pipeline::{Handled, PARTIAL};
 use crate::room;
 use futures::StreamExt;
 use inotify::{EventMask, EventStream};
@@ -22,18 +26,17 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Files read at the same time; mydumper should have the other cores.
-const READERS: usize = 2;
 /// Files known to be finished and not yet read; more are found again at the end.
 const MAX_WAITING: usize = 100_000;
 /// Notices are ready at once; someone else may go on writing to the folder.
 const REST_PAUSE: Duration = Duration::from_millis(20);
 const REST_LIMIT: Duration = Duration::from_secs(2);
 const TICK: Duration = Duration::from_secs(1);
-/// One look at a file.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
+/// Looks at the room, where each finished file makes one worth while.
+const LEAST_BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// Less is as good as nothing: 0.10 with compression spins for ever when there is none.
 const LEAST_FREE_BYTES: u64 = 1024 * 1024;
 /// Ticks without space and without growth until the dump is given up.
@@ -57,6 +60,8 @@ pub(crate) struct Collected {
     pub(crate) full: Option<Room>,
     /// Why the folder could not be looked at to the end.
     pub(crate) fault: Option<String>,
+    /// Files that were to be compressed and are not, and why the first of them is not.
+    pub(crate) left_plain: Option<(usize, String)>,
 }
 
 /// One look at the folder.
@@ -77,8 +82,17 @@ pub(crate) struct Collector<'a> {
     base_bytes: u64,
     waiting: VecDeque<String>,
     queued: HashSet<String>,
-    reading: JoinSet<(String, Option<Stamp>, Result<FileDigest, ToolError>)>,
+    reading: JoinSet<(String, Stamp, Result<Handled, ToolError>)>,
     in_flight: HashSet<(u64, u64)>,
+    /// Files whose inode another had that is in flight: looked at again when that one is done.
+    deferred: Vec<String>,
+    packers: Option<Packers>,
+    pressure: Option<Pressure<'a>>,
+    /// Bytes of files that are read now.
+    packing_bytes: u64,
+    /// A file has finished since the last look at the room.
+    wants_look: bool,
+    last_look_at: Instant,
     known: HashMap<(u64, u64), FileDigest>,
     open: BTreeSet<String>,
     gone: BTreeSet<String>,
@@ -109,6 +123,12 @@ impl<'a> Collector<'a> {
             queued: HashSet::new(),
             reading: JoinSet::new(),
             in_flight: HashSet::new(),
+            deferred: Vec::new(),
+            packers: None,
+            pressure: None,
+            packing_bytes: 0,
+            wants_look: false,
+            last_look_at: Instant::now(),
             known: HashMap::new(),
             open: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -119,6 +139,13 @@ impl<'a> Collector<'a> {
             seen_bytes: 0,
             full_ticks: 0,
         }
+    }
+
+    /// Compresses the files as they finish, and holds mydumper up where that is not fast enough.
+    pub(crate) fn packing(mut self, packers: Packers, pressure: Pressure<'a>) -> Self {
+        self.packers = Some(packers);
+        self.pressure = Some(pressure);
+        self
     }
 
     /// Handles files until `done`, then those that are left. `give_up` is cancelled when the file system is full, and
@@ -150,10 +177,19 @@ impl<'a> Collector<'a> {
                         give_up.cancel();
                     }
                 }
+                () = sleep_until(self.pressure.as_ref().and_then(Pressure::due)) => {
+                    if let Some(pressure) = &mut self.pressure {
+                        pressure.keep_up(&self.activity, Instant::now());
+                    }
+                }
                 _ = tick.tick() => self.take_sample(),
             }
             self.read_more(&give_up).await;
+            if self.wants_look && self.last_look_at.elapsed() >= LEAST_BETWEEN_LOOKS {
+                self.take_sample();
+            }
         }
+        self.pressure = None;
         self.hear_the_rest().await;
         let mut collected = self.finish(&give_up).await;
         collected.full = full;
@@ -175,89 +211,49 @@ impl<'a> Collector<'a> {
         let Some(name) = name.and_then(OsStr::to_str) else {
             return;
         };
-        self.activity.touch();
-        if mask.contains(EventMask::CREATE) {
-            self.open.insert(name.to_owned());
-            self.gone.remove(name);
+        if self.is_ours(name) {
             return;
         }
+        self.activity.touch();
+        let settling = self
+            .packers
+            .as_mut()
+            .and_then(|packers| packers.settling.as_mut());
+        if mask.contains(EventMask::CREATE) {
+            let settled = settling.and_then(|settling| settling.begun(name));
+            self.open.insert(name.to_owned());
+            self.gone.remove(name);
+            if let Some(settled) = settled {
+                self.queue(settled);
+            }
+            return;
+        }
+        let is_finished = mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO);
+        let is_settled = settling.is_none_or(|settling| {
+            if mask.contains(EventMask::MOVED_FROM) {
+                settling.left(name);
+            }
+            !is_finished || settling.closed(name)
+        });
         self.open.remove(name);
         if mask.contains(EventMask::DELETE) {
             self.gone.insert(name.to_owned());
         }
-        let is_finished = mask.intersects(EventMask::CLOSE_WRITE | EventMask::MOVED_TO);
-        if is_finished
-            && is_handled_early(name)
-            && self.waiting.len() < MAX_WAITING
-            && self.queued.insert(name.to_owned())
-        {
-            self.waiting.push_back(name.to_owned());
+        if is_finished && is_settled && is_handled_early(name) {
+            self.queue(name.to_owned());
         }
     }
 
-    /// Starts readers as long as there are files and room for readers.
-    async fn read_more(&mut self, give_up: &CancellationToken) {
-        while self.reading.len() < READERS {
-            let Some(name) = self.waiting.pop_front() else {
-                return;
-            };
-            self.queued.remove(&name);
-            self.read(name, give_up.clone()).await;
-        }
+    /// Whether mykeeper itself writes a file of this name.
+    fn is_ours(&self, name: &str) -> bool {
+        self.packers.is_some() && (name.ends_with(PARTIAL) || Compression::of(name) != Compression::Plain)
     }
 
-    async fn read(&mut self, name: String, give_up: CancellationToken) {
-        let path = self.dir.join(&name);
-        // Gone again: an empty table's file. One of a file system that does not answer is looked for at the end.
-        let looking = tokio::fs::symlink_metadata(&path);
-        let Ok(Ok(metadata)) = tokio::time::timeout(LOOK_LIMIT, looking).await else {
-            return;
-        };
-        if !metadata.is_file() {
-            return;
+    fn queue(&mut self, name: String) {
+        self.wants_look |= self.pressure.is_some();
+        if self.waiting.len() < MAX_WAITING && self.queued.insert(name.clone()) {
+            self.waiting.push_back(name);
         }
-        let stamp = Stamp::of(&metadata);
-        let is_known = self
-            .known
-            .get(&stamp.inode)
-            .is_some_and(|known| known.stamp == stamp && serves(known, &name));
-        if is_known || !self.in_flight.insert(stamp.inode) {
-            return;
-        }
-        let keep = text_bytes(&name);
-        self.reading.spawn_blocking(move || {
-            let result = digest_file_until(&path, &name, keep, &give_up);
-            (name, Some(stamp), result)
-        });
-    }
-
-    fn keep(&mut self, name: &str, stamp: Option<Stamp>, result: Result<FileDigest, ToolError>) {
-        if let Some(stamp) = stamp {
-            self.in_flight.remove(&stamp.inode);
-        }
-        match result {
-            Ok(digest) => {
-                if digest.plain_bytes > 0 {
-                    self.had_rows.insert(name.to_owned());
-                }
-                self.finished_bytes += digest.stamp.size_bytes;
-                if let Some(before) = self.known.insert(digest.stamp.inode, digest) {
-                    self.finished_bytes -= before.stamp.size_bytes;
-                }
-                self.report();
-            }
-            // Gone between its end and now, or unreadable: the last look decides.
-            Err(error) => tracing::debug!(file = name, %error, "file of a dump not read yet"),
-        }
-    }
-
-    fn report(&self) {
-        let done_bytes = self.base_bytes + self.seen_bytes.max(self.finished_bytes);
-        self.log.progress(Progress {
-            phase: "dump",
-            done_bytes,
-            total_bytes: None,
-        });
     }
 
     /// Looks at the room and at the files that are being written, off this thread: a file system may hang.
@@ -265,6 +261,8 @@ impl<'a> Collector<'a> {
         if self.sample.is_some() {
             return;
         }
+        self.wants_look = false;
+        self.last_look_at = Instant::now();
         let dir = self.dir.clone();
         let open: Vec<String> = self.open.iter().cloned().collect();
         let list_all = std::mem::take(&mut self.overflowed);
@@ -300,6 +298,7 @@ impl<'a> Collector<'a> {
     fn judge_room(&mut self, room: Option<Room>, open_bytes: u64) -> Option<Room> {
         let bytes = self.finished_bytes + open_bytes;
         let grows = bytes > self.seen_bytes;
+        self.weigh_room(room.as_ref());
         if grows {
             self.activity.touch();
         }
@@ -318,10 +317,17 @@ impl<'a> Collector<'a> {
     }
 }
 
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::NoLog;
+    use crate::log::{NoLog, Progress};
     use std::fs;
 
     async fn until(mut condition: impl FnMut() -> bool) {

@@ -11,6 +11,7 @@ use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
 use crate::error::ToolError;
 use crate::probe::{Flavor, LostColumn, Probe, ServerVersion, TableTraits, Traits};
 use mykeeper_domain::checksum::SourceChecksum;
+use mykeeper_domain::counted;
 use mykeeper_domain::evidence::PartEvidence;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::job::Consistency;
@@ -437,15 +438,27 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
         server_version: before.version,
         binary_log: before.binary_log,
         command: String::new(),
-        ended: runs.into_iter().find_map(|run| run.ended),
         warnings: before
             .warnings
             .into_iter()
             .chain(judged.warnings)
+            .chain(left_plain(&runs))
             .chain(worth_a_look(&parts))
             .collect(),
         parts,
+        ended: runs.into_iter().find_map(|run| run.ended),
     }
+}
+
+/// Files that were to be compressed and are not.
+fn left_plain(runs: &[PartRun]) -> Option<String> {
+    let mut left = runs.iter().filter_map(|run| run.collected.left_plain.as_ref());
+    let (mut files, why) = left.next().cloned()?;
+    files += left.map(|(files, _)| files).sum::<usize>();
+    let lie = counted(files, "file of the set lies", "files of the set lie");
+    Some(format!(
+        "{lie} there as mydumper wrote them, not compressed: {why}"
+    ))
 }
 
 #[cfg(test)]

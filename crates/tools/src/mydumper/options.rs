@@ -1,5 +1,9 @@
 //! The job's own options for mydumper: which are let through, and what they mean for what a set must hold.
 
+mod chunks;
+
+pub(super) use chunks::CHUNK_OPTION;
+
 use super::detect::MydumperInfo;
 use super::plan::by_name;
 use super::renamed::advice_on;

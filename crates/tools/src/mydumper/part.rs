@@ -1,29 +1,37 @@
 //! The mydumpers of a dump, one after another.
 
-use super::collect::{Collected, Collector, is_exhausted, watch};
+mod folder;
+
+use super::collect::{Collected, Collector, Packers, is_exhausted, watch};
 use super::detect::INSTALL_HINT;
 use super::heard::{Heard, locked};
 use super::lockup;
 use super::long_queries;
 use super::option_file::OptionFile;
-use super::options::DumpOptions;
+use super::options::{CHUNK_OPTION, DumpOptions};
 use super::plan::{DumpPlan, PartPlan};
 use super::presence::{Presence, Watched};
+use super::pressure::{LockSeen, Pressure};
 use super::run::{DumpEnv, DumpRequest, PROGRAM};
 use super::said::Said;
 use crate::blocking::{ANSWERS_WITHIN, off_thread};
 use crate::env::{ended_from_here, run_error};
 use crate::error::ToolError;
+use crate::pipeline::Crew;
 use crate::room::room_of;
+use folder::{clear, make_folder};
 use mykeeper_domain::space::Room;
 use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
 use std::ffi::OsString;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// Begins the line of a set's command that says how mykeeper has compressed its files.
+pub const PACKED_BY: &str = "# compressed by mykeeper: ";
 
 /// How often a mydumper is started that locks itself up.
 const LOCKUP_TRIES: u32 = 5;
@@ -43,6 +51,16 @@ pub(super) struct PartRun {
     pub(super) left: Vec<String>,
     /// As it was run, the last time if more than once.
     pub(super) args: Vec<String>,
+}
+
+/// What one mydumper is run with besides its plan.
+#[derive(Clone)]
+struct Course<'a> {
+    limits: Limits,
+    /// Of the parts before it, for the progress of the whole.
+    bytes: u64,
+    watched: Watched,
+    options: &'a DumpOptions,
 }
 
 /// One after another; when one was ended from here, those behind it are not started.
@@ -74,7 +92,13 @@ pub(super) async fn run_parts(
                 stall: limits.stall,
                 is_silent: options.is_silent(),
             };
-            run_unlocked(request, env, (part, option_file), (limits, bytes, watched)).await
+            let course = Course {
+                limits,
+                bytes,
+                watched,
+                options,
+            };
+            run_unlocked(request, env, (part, option_file), course).await
         };
         match outcome.await {
             Ok(run) => {
@@ -83,7 +107,10 @@ pub(super) async fn run_parts(
                     .digests
                     .values()
                     .flatten()
-                    .map(|file| file.stamp.size_bytes)
+                    .map(|file| match request.packing {
+                        Some(_) => file.plain_bytes,
+                        None => file.stamp.size_bytes,
+                    })
                     .sum::<u64>();
                 runs.push(run);
             }
@@ -126,19 +153,16 @@ async fn run_unlocked(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
     (part, option_file): (&PartPlan, &OptionFile),
-    (limits, bytes, watched): (Limits, u64, Watched),
+    course: Course<'_>,
 ) -> Result<PartRun, ToolError> {
     let began = Instant::now();
     let mut part = part.clone();
     for tries_left in (0..LOCKUP_TRIES).rev() {
-        let limits = left(&limits, began.elapsed());
-        let run = Box::pin(run_part(
-            request,
-            env,
-            (&part, option_file),
-            (limits, bytes, watched),
-        ))
-        .await?;
+        let course = Course {
+            limits: left(&course.limits, began.elapsed()),
+            ..course.clone()
+        };
+        let run = Box::pin(run_part(request, env, (&part, option_file), course)).await?;
         if !run.locked_up || tries_left == 0 || env.cancel.is_cancelled() {
             return Ok(run);
         }
@@ -164,59 +188,26 @@ async fn run_unlocked(
     })
 }
 
-/// Removes the files of a dump that has not begun; the folder stays. mydumper makes no folders, so one that is there is
-/// not ours to remove.
-fn clear(dir: &Path) -> Result<(), ToolError> {
-    let io = |action| {
-        move |source| ToolError::Io {
-            action,
-            path: dir.to_owned(),
-            source,
-        }
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(io("read"))? {
-        let entry = entry.map_err(io("read"))?;
-        if entry.file_type().map_err(io("read"))?.is_dir() {
-            return Err(ToolError::Failed {
-                message: format!(
-                    "mydumper cannot be started again: there is a folder {} that it did not make",
-                    entry.path().display()
-                ),
-                passing: false,
-            });
-        }
-        paths.push(entry.path());
-    }
-    for path in paths {
-        std::fs::remove_file(&path).map_err(|source| ToolError::Io {
-            action: "remove",
-            path,
-            source,
-        })?;
-    }
-    Ok(())
-}
-
-/// One that is there stays as it is.
-fn make_folder(dir: &Path) -> Result<(), ToolError> {
-    match DirBuilder::new().mode(0o750).create(dir) {
-        Err(_) if dir.is_dir() => Ok(()),
-        made => made.map_err(|source| ToolError::Io {
-            action: "create",
-            path: dir.to_owned(),
-            source,
-        }),
-    }
-}
-
 async fn run_part(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
     (part, option_file): (&PartPlan, &OptionFile),
-    (limits, bytes, watched): (Limits, u64, Watched),
+    course: Course<'_>,
 ) -> Result<PartRun, ToolError> {
+    let Course {
+        limits,
+        bytes,
+        watched,
+        options,
+    } = course;
     let dir = part_dir(request, part);
+    let is_whole = Arc::new(AtomicBool::new(false));
+    let packers = packers(request, options, is_whole.clone())?;
+    let lock_seen = match (watched.takes_lock, watched.is_silent) {
+        (false, _) => LockSeen::NotTaken,
+        (true, false) => LockSeen::Told,
+        (true, true) => LockSeen::Unknown,
+    };
     let (there, is_own) = (dir.clone(), !part.dir.is_empty());
     let events = off_thread(("watch", &dir), ANSWERS_WITHIN, &env.cancel, move || {
         if is_own {
@@ -229,7 +220,16 @@ async fn run_part(
     let (announce, identity) = tokio::sync::watch::channel(None);
     let mut presence = Presence::before_start(request.connection, env.log, &heard, identity.clone()).await;
     let activity = Activity::new();
-    let collector = Collector::new((&dir, events), activity.clone(), env.log, bytes);
+    let mut collector = Collector::new((&dir, events), activity.clone(), env.log, bytes);
+    if let Some(packers) = packers {
+        let pressure = Pressure::new(
+            identity.clone(),
+            (&heard, lock_seen),
+            env.log,
+            request.keep_free_bytes,
+        );
+        collector = collector.packing(packers, pressure);
+    }
     let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
     let spec = ChildSpec::new(&request.info.program)
         .announce_to(announce)
@@ -268,6 +268,10 @@ async fn run_part(
                 run.await
             }
         };
+        let is_success = finished
+            .as_ref()
+            .is_ok_and(|finished| finished.exit == Exit::Success);
+        is_whole.store(is_success, Ordering::Release);
         done.cancel();
         finished
     };
@@ -348,6 +352,20 @@ async fn run_part(
         left,
         args: part.args.clone(),
     })
+}
+
+/// Who compresses the files, where mykeeper does.
+fn packers(
+    request: &DumpRequest<'_>,
+    options: &DumpOptions,
+    is_whole: Arc<AtomicBool>,
+) -> Result<Option<Packers>, ToolError> {
+    let Some(packing) = request.packing else {
+        return Ok(None);
+    };
+    let crew = Crew::start(packing, options.threads())?;
+    let cuts = request.info.is_classic() && options.has(CHUNK_OPTION);
+    Ok(Some(Packers::new(crew, cuts, is_whole)))
 }
 
 fn say_lock(env: &DumpEnv<'_>, waited: Option<Duration>, held: Option<Duration>) {
@@ -448,24 +466,7 @@ pub(super) fn command_text(
                 .collect::<Vec<_>>()
                 .join(" ")
         })
+        .chain(request.packing.map(|packing| format!("{PACKED_BY}{packing}")))
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_that_mydumper_did_not_make_is_not_cleared() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("metadata.partial"), "").unwrap();
-        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
-        let error = clear(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("lost+found that it did not make"), "{error}");
-        assert!(dir.path().join("metadata.partial").exists());
-        std::fs::remove_dir(dir.path().join("lost+found")).unwrap();
-        clear(dir.path()).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
 }

@@ -22,6 +22,7 @@ use mykeeper_domain::evidence::{BinaryLog, PartEvidence};
 use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::manifest::FileEntry;
+use mykeeper_domain::packing::Packing;
 use mykeeper_supervise::Limits;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,6 +57,13 @@ pub struct DumpRequest<'a> {
     pub lock: LockPolicy,
     /// Of which tables the server is asked for a checksum.
     pub checksum: ChecksumLimit,
+    /// How the files are compressed as they finish; `None`: they stay as mydumper writes them.
+    pub packing: Option<Packing>,
+    /// About how many bytes of a table's rows go into one file; `None`: what the options say.
+    pub chunk_bytes: Option<u64>,
+    /// Bytes of the set's file system that the plain files which wait to be compressed leave free, as far as that can
+    /// be had: mydumper is held up.
+    pub keep_free_bytes: u64,
 }
 
 /// How far a dump got, and what it is worth.
@@ -112,7 +120,9 @@ pub(super) struct Before {
 /// Only where nothing was started: a mistake in the options, a server that cannot be reached, a database that is not
 /// there, a folder that cannot be written, mydumper missing. All else is told in the result.
 pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<DumpResult, ToolError> {
-    let options = DumpOptions::read(request.info, request.options)?.narrowed(request.tables);
+    let options = DumpOptions::read(request.info, request.options)?
+        .narrowed(request.tables)
+        .chunked(request.info, request.chunk_bytes);
     let mut before = tokio::select! {
         biased;
         () = env.cancel.cancelled() => {

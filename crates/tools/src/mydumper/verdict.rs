@@ -261,6 +261,15 @@ impl<'a> PartFiles<'a> {
             if name == "metadata.partial" {
                 continue;
             }
+            if let Some(other) = self
+                .present
+                .get(Compression::strip(name))
+                .filter(|other| *other != name)
+            {
+                verdict.reasons.push(format!(
+                    "{name} lies there beside {other}: it was written again after it had been finished"
+                ));
+            }
             match digest {
                 Err(error) => verdict.reasons.push(format!("{name}: {error}")),
                 Ok(FileDigest {

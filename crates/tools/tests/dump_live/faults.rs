@@ -22,7 +22,7 @@ const BIG: &str = "CREATE DATABASE big; USE big;
     CREATE TABLE z_late (id INT PRIMARY KEY); INSERT INTO z_late VALUES (1);";
 
 /// A file system of its own, unmounted with its value.
-struct Mount(tempfile::TempDir);
+pub(crate) struct Mount(tempfile::TempDir);
 
 impl Mount {
     /// `None` where the tests are not run by root: says that this one is skipped. Root's are not.
@@ -30,7 +30,7 @@ impl Mount {
         clippy::print_stderr,
         reason = "whoever reads a test's output must see that nothing was tested"
     )]
-    fn tmpfs(options: &str) -> Option<Self> {
+    pub(crate) fn tmpfs(options: &str) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: only root can mount a file system");
             return None;
@@ -48,7 +48,7 @@ impl Mount {
         Some(Self(dir))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod damage;
 mod faults;
 mod locks;
+mod packed;
 mod strays;
 #[path = "../support/mod.rs"]
 mod support;

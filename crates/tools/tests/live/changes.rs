@@ -14,6 +14,7 @@ use std::path::Path;
 const HOW: How = How {
     consistency: Consistency::All,
     compressed: false,
+    packing: None,
 };
 const OBJECTS: &str = "CREATE DATABASE shop; USE shop;
 CREATE TABLE orders (id INT PRIMARY KEY, note TEXT); INSERT INTO orders VALUES (1, 'a'), (2, 'b');

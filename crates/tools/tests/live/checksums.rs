@@ -11,6 +11,7 @@ use std::time::Duration;
 const HOW: How = How {
     consistency: Consistency::All,
     compressed: false,
+    packing: None,
 };
 const TABLES: &str = "CREATE DATABASE shop; USE shop;
 CREATE TABLE orders (id INT PRIMARY KEY AUTO_INCREMENT, note TEXT, price DECIMAL(10,2), at TIMESTAMP(3) NULL);

@@ -28,6 +28,7 @@ async fn definers_come_back_with_their_rights_and_without_their_passwords() {
     let how = How {
         consistency: Consistency::All,
         compressed: false,
+        packing: None,
     };
     let mut set = make_set(&source, &bench.path().join("set"), how, false).await;
     source.stop().await;

@@ -24,6 +24,7 @@ async fn set_of(bench: &Bench, content: &str) -> Set {
     let how = How {
         consistency: Consistency::All,
         compressed: false,
+        packing: None,
     };
     let set = make_set(&source, &bench.path().join("set"), how, false).await;
     source.stop().await;

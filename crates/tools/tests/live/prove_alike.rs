@@ -11,6 +11,7 @@ use mykeeper_tools::sandbox::{Likeness, ThrowawayServer};
 const HOW: How = How {
     consistency: Consistency::All,
     compressed: false,
+    packing: None,
 };
 /// `SOCKET` is the server's own.
 const OBJECTS: &str = "CREATE DATABASE Shop; USE Shop;

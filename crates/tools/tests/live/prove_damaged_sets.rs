@@ -15,6 +15,7 @@ async fn shop_set(bench: &Bench) -> Set {
     let how = How {
         consistency: Consistency::All,
         compressed: true,
+        packing: None,
     };
     let set = make_set(&source, &bench.path().join("set"), how, false).await;
     source.stop().await;

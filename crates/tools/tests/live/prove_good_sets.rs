@@ -3,27 +3,31 @@
 use crate::bench::Bench;
 use crate::prove_sets::{AWKWARD, Asked, How, SHOP, against, make_set, manifest, prove, rows, sql};
 use mykeeper_domain::job::{Assertion, Consistency};
+use mykeeper_domain::packing::{PackFormat, Packing};
 use mykeeper_tools::sandbox::ThrowawayServer;
 use std::os::unix::fs::PermissionsExt;
 
 const NOTHING: [&str; 0] = [];
 
-async fn awkward_sets_pass(consistency: Consistency, compressed: bool) {
+/// Dumped so, compressed by nobody.
+const PLAIN: How = How {
+    consistency: Consistency::All,
+    compressed: false,
+    packing: None,
+};
+const PLAIN_EACH: How = How {
+    consistency: Consistency::PerDatabase,
+    ..PLAIN
+};
+
+async fn awkward_sets_pass(how: How) {
+    let consistency = how.consistency;
     let bench = Bench::new();
     let source = ThrowawayServer::start(&bench.sandbox(), &bench.env())
         .await
         .unwrap();
     sql(&source, AWKWARD);
-    let set = make_set(
-        &source,
-        &bench.path().join("set"),
-        How {
-            consistency,
-            compressed,
-        },
-        true,
-    )
-    .await;
+    let set = make_set(&source, &bench.path().join("set"), how, true).await;
     source.stop().await;
     let mut asked = Asked::of(&bench);
     asked.asserts = vec![
@@ -62,22 +66,39 @@ async fn awkward_sets_pass(consistency: Consistency, compressed: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn awkward_sets_of_one_folder_pass() {
-    awkward_sets_pass(Consistency::All, false).await;
+    awkward_sets_pass(PLAIN).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn awkward_sets_of_one_folder_pass_compressed() {
-    awkward_sets_pass(Consistency::All, true).await;
+async fn awkward_sets_of_one_folder_pass_packed_by_gzip() {
+    awkward_sets_pass(How {
+        packing: Some(Packing::of(PackFormat::Gzip)),
+        ..PLAIN
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn awkward_sets_of_a_folder_each_pass() {
-    awkward_sets_pass(Consistency::PerDatabase, false).await;
+    awkward_sets_pass(PLAIN_EACH).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn awkward_sets_of_a_folder_each_pass_compressed() {
-    awkward_sets_pass(Consistency::PerDatabase, true).await;
+    awkward_sets_pass(How {
+        compressed: true,
+        ..PLAIN_EACH
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn awkward_sets_of_a_folder_each_pass_packed_by_zstd() {
+    awkward_sets_pass(How {
+        packing: Some(Packing::of(PackFormat::Zstd)),
+        ..PLAIN_EACH
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +115,7 @@ async fn a_view_on_a_database_that_was_never_asked_for_is_left_out() {
     let how = How {
         consistency: Consistency::PerDatabase,
         compressed: true,
+        packing: None,
     };
     let mut set = make_set(&source, &bench.path().join("set"), how, false).await;
     source.stop().await;
@@ -142,6 +164,7 @@ async fn the_loader_stands_back_as_far_as_its_server() {
     let how = How {
         consistency: Consistency::All,
         compressed: false,
+        packing: None,
     };
     let set = make_set(&source, &bench.path().join("set"), how, false).await;
     source.stop().await;

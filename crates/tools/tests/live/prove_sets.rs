@@ -8,6 +8,7 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::ids::{BackupId, NodeName};
 use mykeeper_domain::job::{Assertion, Consistency, LockPolicy, MydumperOption};
 use mykeeper_domain::manifest::{FORMAT_VERSION, FileEntry};
+use mykeeper_domain::packing::Packing;
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_supervise::Limits;
@@ -41,7 +42,10 @@ pub(crate) struct Set {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct How {
     pub(crate) consistency: Consistency,
+    /// By mydumper.
     pub(crate) compressed: bool,
+    /// By mykeeper.
+    pub(crate) packing: Option<Packing>,
 }
 
 pub(crate) fn sql(server: &ThrowawayServer, text: &str) {
@@ -169,6 +173,9 @@ pub(crate) async fn make_set_by(
         limits: limits(300),
         lock: LockPolicy::default(),
         checksum: ChecksumLimit::DEFAULT,
+        packing: how.packing,
+        chunk_bytes: how.packing.map(|_| 1 << 20),
+        keep_free_bytes: 0,
     };
     let env = DumpEnv {
         supervisor: &bench.supervisor,

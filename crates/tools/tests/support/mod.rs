@@ -9,6 +9,7 @@ use mykeeper_domain::SystemClock;
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::job::{Consistency, LockPolicy, MydumperOption};
+use mykeeper_domain::packing::Packing;
 use mykeeper_domain::server::{Endpoint, PasswordSource, Tls};
 use mykeeper_supervise::{Limits, ShimCommand, Supervisor};
 use mykeeper_tools::mydumper::{DumpEnv, DumpRequest, DumpResult, MydumperInfo, detect_mydumper, run_dump};
@@ -242,6 +243,8 @@ pub(crate) struct Dump {
     pub(crate) limits: Limits,
     pub(crate) lock: LockPolicy,
     pub(crate) checksum: ChecksumLimit,
+    pub(crate) packing: Option<Packing>,
+    pub(crate) chunk_bytes: Option<u64>,
     pub(crate) cancel: CancellationToken,
     pub(crate) log: Log,
 }
@@ -267,6 +270,8 @@ impl Dump {
             },
             lock: LockPolicy::default(),
             checksum: ChecksumLimit::DEFAULT,
+            packing: None,
+            chunk_bytes: None,
             cancel: CancellationToken::new(),
             log: Log::default(),
         }
@@ -299,6 +304,9 @@ impl Dump {
             limits: self.limits.clone(),
             lock: self.lock,
             checksum: self.checksum,
+            packing: self.packing,
+            chunk_bytes: self.chunk_bytes,
+            keep_free_bytes: 0,
         };
         let env = DumpEnv {
             supervisor: &supervisor,

@@ -128,6 +128,8 @@ fn task(
         reserve: Some(RESERVE),
         checksum: ChecksumLimit::default(),
         lock: LockPolicy::default(),
+        packing: None,
+        chunk: None,
         as_pybackup: Some(AsPybackup {
             command: words.command.clone(),
             selected_by,

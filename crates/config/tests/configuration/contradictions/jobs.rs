@@ -182,6 +182,62 @@ fn either_mydumper_or_the_job_goes_about_long_queries() {
 }
 
 #[test]
+fn either_mydumper_or_mykeeper_compresses() {
+    let with = |more: &str| format!("{BACKUP}{more}");
+    for compression in ["gzip", "zstd", "none"] {
+        one(
+            KEEPER,
+            &with(&format!(
+                "compression = '{compression}'\nmydumper = ['compress']\n"
+            )),
+            "mydumper's option \"compress\" and `compression` both say how files are compressed (take \"compress\" out",
+        );
+        is_sound(
+            KEEPER,
+            &with(&format!(
+                "compression = '{compression}'\nmydumper = ['triggers']\n"
+            )),
+        );
+    }
+    is_sound(
+        KEEPER,
+        &with("compression = 'mydumper'\nmydumper = ['compress']\n"),
+    );
+    is_sound(
+        KEEPER,
+        &with("compression = 'mydumper'\nmydumper = ['compress=ZSTD']\nchunk = '1 GiB'\n"),
+    );
+    one(KEEPER, &with("compression = 'gzipp'\n"), "did you mean \"gzip\"?");
+    is_sound(KEEPER, &with("compression = 'zstd'\nlevel = 19\nchunk = 'off'\n"));
+    one(
+        KEEPER,
+        &with("compression = 'gzip'\nlevel = 13\n"),
+        "a whole number from 1 to 12",
+    );
+    for neither in ["compression = 'none'\n", "mydumper = ['compress']\n"] {
+        one(
+            KEEPER,
+            &with(&format!("{neither}level = 3\n")),
+            "`level` is of compression = \"gzip\" or \"zstd\", and neither compresses here",
+        );
+    }
+    one(
+        KEEPER,
+        &with("chunk = '512 KiB'\n"),
+        "`chunk` is smaller than 1 MiB",
+    );
+    for cut in ["rows=1000", "chunk-filesize=10"] {
+        is_sound(KEEPER, &with(&format!("mydumper = ['{cut}']\n")));
+        is_sound(KEEPER, &with(&format!("chunk = 'off'\nmydumper = ['{cut}']\n")));
+        one(
+            KEEPER,
+            &with(&format!("chunk = '64 MiB'\nmydumper = ['{cut}']\n")),
+            "and `chunk` both say how tables are cut",
+        );
+    }
+}
+
+#[test]
 fn checksums_are_asked_of_all_tables_of_small_ones_or_of_none() {
     let with = |more: &str| format!("{BACKUP}{more}");
     for limit in ["all", "off", "64 MiB", "0 B"] {

@@ -1,9 +1,10 @@
 //! The end of a dump's folder: what is not known as it is now is read now.
 
-use super::folder::{list, serves, text_bytes};
-use super::{Collected, Collector, READERS};
-use crate::digest::{FileDigest, digest_file_until};
+use super::folder::{list, serves};
+use super::reading::{is_packable, spawn_reader};
+use super::{Collected, Collector};
 use crate::error::ToolError;
+use crate::pipeline::Handled;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -43,34 +44,45 @@ impl Collector<'_> {
                 return collected;
             }
         };
+        // Of a dump that has failed nothing more is packed: what is there is told as it lies.
+        let packers = self.packers.as_ref().filter(|packers| packers.is_whole());
+        let is_to_be_packed = |name: &str| packers.is_some() && is_packable(name);
         let mut unread: VecDeque<String> = VecDeque::new();
         for (name, stamp) in files {
             match self
                 .known
                 .get(&stamp.inode)
                 .filter(|known| known.stamp == stamp && serves(known, &name))
+                .filter(|known| known.fault.is_some() || !is_to_be_packed(&name))
             {
                 Some(known) => drop(collected.digests.insert(name, Ok(known.clone()))),
                 None => unread.push_back(name),
             }
         }
-        let mut readers: JoinSet<(String, Result<FileDigest, ToolError>)> = JoinSet::new();
+        let mut done_bytes = self.finished_bytes;
+        let mut readers: JoinSet<(String, (), Result<Handled, ToolError>)> = JoinSet::new();
         loop {
             while !give_up.is_cancelled()
-                && readers.len() < READERS
+                && readers.len() < self.readers()
                 && let Some(name) = unread.pop_front()
             {
-                let (path, stop) = (self.dir.join(&name), give_up.clone());
-                readers.spawn_blocking(move || {
-                    let result = digest_file_until(&path, &name, text_bytes(&name), &stop);
-                    (name, result)
-                });
+                let packers = packers.map(|packers| (packers, true));
+                spawn_reader(&mut readers, (&self.dir, name, ()), packers, give_up.clone());
             }
             match unless_away(give_up, readers.join_next()).await {
-                Some(Some(Ok((name, result)))) => {
-                    collected
-                        .digests
-                        .insert(name, result.map_err(|error| error.to_string()));
+                Some(Some(Ok((name, (), result)))) => {
+                    let (name, digest) = match result {
+                        Ok(handled) => {
+                            if let Some(why) = handled.left_plain {
+                                collected.left_plain.get_or_insert((0, why)).0 += 1;
+                            }
+                            done_bytes += self.written_bytes(&handled.digest);
+                            self.report_bytes(done_bytes);
+                            (handled.name, Ok(handled.digest))
+                        }
+                        Err(error) => (name, Err(error.to_string())),
+                    };
+                    collected.digests.insert(name, digest);
                 }
                 Some(Some(Err(error))) => collected.fault = Some(format!("cannot read a file: {error}")),
                 Some(None) => break,

@@ -1,0 +1,194 @@
+//! The reading of finished files: digested where they lie, or packed.
+
+use super::Collector;
+use super::folder::{serves, text_bytes};
+use crate::digest::{FileDigest, Stamp, digest_file_until};
+use crate::error::ToolError;
+use crate::log::Progress;
+use crate::mydumper::pressure::Backlog;
+use crate::pipeline::{Crew, Handled, PackJob, Settling};
+use mykeeper_domain::space::Room;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Files read at the same time; mydumper should have the other cores.
+const READERS: usize = 2;
+/// What mydumper 0.10 begins a file of rows with. Where it cuts tables, a last file of one row comes without it: who
+/// loads that alone would take its times for those of another zone.
+const HEAD: &[u8] = b"/*!40101 SET NAMES binary*/;\n/*!40014 SET FOREIGN_KEY_CHECKS=0*/;\n\
+                      /*!40103 SET TIME_ZONE='+00:00' */;\n";
+/// One look at a file.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Who compresses files as they finish, and which of them wait.
+#[derive(Debug)]
+pub(crate) struct Packers {
+    pub(super) crew: Crew,
+    /// Where this mydumper cuts tables: it may rename what it has closed, and forget a head.
+    pub(super) settling: Option<Settling>,
+    /// mydumper has ended, and well: what is not packed yet is, whatever it holds.
+    pub(super) is_whole: Arc<AtomicBool>,
+}
+
+impl Packers {
+    /// `cuts`: this is mydumper 0.10, and it cuts tables into files. `is_whole` is set before the collector is told that
+    /// mydumper has ended.
+    pub(crate) fn new(crew: Crew, cuts: bool, is_whole: Arc<AtomicBool>) -> Self {
+        Self {
+            crew,
+            settling: cuts.then(Settling::default),
+            is_whole,
+        }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Acquire)
+    }
+}
+
+/// Whether a file is compressed at all: not what mydumper writes of itself.
+pub(super) fn is_packable(name: &str) -> bool {
+    name.ends_with(".sql")
+}
+
+/// Digests the file where it lies, or has it packed.
+pub(super) fn spawn_reader<T: Send + 'static>(
+    readers: &mut JoinSet<(String, T, Result<Handled, ToolError>)>,
+    (dir, name, with): (&Path, String, T),
+    packers: Option<(&Packers, bool)>,
+    stop: CancellationToken,
+) {
+    let keep_text_bytes = text_bytes(&name);
+    match packers {
+        Some((packers, is_over)) if is_packable(&name) => {
+            let packed = packers.crew.pack(PackJob {
+                dir: dir.to_owned(),
+                name: name.clone(),
+                ending: packers.crew.ending(),
+                keep_text_bytes,
+                head: packers.settling.as_ref().map(|_| HEAD),
+                is_over,
+                stop,
+            });
+            readers.spawn(async move { (name, with, packed.await) });
+        }
+        _ => {
+            let path: PathBuf = dir.join(&name);
+            readers.spawn_blocking(move || {
+                let result = digest_file_until(&path, &name, keep_text_bytes, &stop);
+                let result = result.map(|digest| Handled::new(name.clone(), digest));
+                (name, with, result)
+            });
+        }
+    }
+}
+
+impl Collector<'_> {
+    /// How many files are read at the same time.
+    pub(super) fn readers(&self) -> usize {
+        self.packers
+            .as_ref()
+            .map_or(READERS, |packers| packers.crew.threads())
+    }
+
+    /// Starts readers as long as there are files and room for readers.
+    pub(super) async fn read_more(&mut self, give_up: &CancellationToken) {
+        while self.reading.len() < self.readers() {
+            let Some(name) = self.waiting.pop_front() else {
+                return;
+            };
+            self.queued.remove(&name);
+            self.read(name, give_up.clone()).await;
+        }
+    }
+
+    async fn read(&mut self, name: String, give_up: CancellationToken) {
+        // Gone again: an empty table's file. One of a file system that does not answer is looked for at the end.
+        let looking = tokio::fs::symlink_metadata(self.dir.join(&name));
+        let Ok(Ok(metadata)) = tokio::time::timeout(LOOK_LIMIT, looking).await else {
+            return;
+        };
+        if !metadata.is_file() {
+            return;
+        }
+        let stamp = Stamp::of(&metadata);
+        let is_known = self
+            .known
+            .get(&stamp.inode)
+            .is_some_and(|known| known.stamp == stamp && serves(known, &name));
+        if is_known {
+            return;
+        }
+        if !self.in_flight.insert(stamp.inode) {
+            // The same file under another name; or the number of one that has just been packed and removed.
+            if self.packers.is_some() {
+                self.deferred.push(name);
+            }
+            return;
+        }
+        self.packing_bytes += stamp.size_bytes;
+        let packers = self.packers.as_ref().map(|packers| (packers, false));
+        spawn_reader(&mut self.reading, (&self.dir, name, stamp), packers, give_up);
+    }
+
+    pub(super) fn keep(&mut self, name: &str, stamp: Stamp, result: Result<Handled, ToolError>) {
+        self.in_flight.remove(&stamp.inode);
+        self.packing_bytes = self.packing_bytes.saturating_sub(stamp.size_bytes);
+        self.wants_look |= self.pressure.is_some();
+        for deferred in std::mem::take(&mut self.deferred) {
+            self.queue(deferred);
+        }
+        match result {
+            Ok(handled) => self.know(name, handled.digest),
+            // Gone between its end and now, or unreadable: the last look decides.
+            Err(error) => tracing::debug!(file = name, %error, "file of a dump not read yet"),
+        }
+    }
+
+    /// Whether mydumper is held up.
+    pub(super) fn weigh_room(&mut self, room: Option<&Room>) {
+        let backlog = Backlog {
+            packing_bytes: self.packing_bytes,
+            files: self.waiting.len() + self.reading.len(),
+        };
+        if let (Some(room), Some(pressure)) = (room, &mut self.pressure) {
+            pressure.weigh(room, backlog, Instant::now());
+        }
+    }
+
+    fn know(&mut self, name: &str, digest: FileDigest) {
+        if digest.plain_bytes > 0 {
+            self.had_rows.insert(name.to_owned());
+        }
+        self.finished_bytes += self.written_bytes(&digest);
+        if let Some(before) = self.known.insert(digest.stamp.inode, digest) {
+            self.finished_bytes = self.finished_bytes.saturating_sub(self.written_bytes(&before));
+        }
+        self.report();
+    }
+
+    /// What mydumper has written of it.
+    pub(super) fn written_bytes(&self, digest: &FileDigest) -> u64 {
+        match self.packers {
+            Some(_) => digest.plain_bytes,
+            None => digest.stamp.size_bytes,
+        }
+    }
+
+    pub(super) fn report(&self) {
+        self.report_bytes(self.seen_bytes.max(self.finished_bytes));
+    }
+
+    pub(super) fn report_bytes(&self, bytes: u64) {
+        self.log.progress(Progress {
+            phase: "dump",
+            done_bytes: self.base_bytes + bytes,
+            total_bytes: None,
+        });
+    }
+}
