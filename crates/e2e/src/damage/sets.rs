@@ -17,11 +17,11 @@ use std::process::Command;
 /// How a set lies on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layout {
-    /// One folder, compressed.
+    /// One folder, compressed by mykeeper.
     Packed,
     /// One folder.
     Plain,
-    /// A folder for each database, compressed.
+    /// A folder for each database, compressed by mydumper.
     PackedEach,
     /// A folder for each database.
     PlainEach,
@@ -60,10 +60,14 @@ impl Layout {
     /// The backup job that makes one.
     fn schedule(self) -> String {
         let consistency = if self.has_folders() { "per-database" } else { "all" };
-        let compress = if self.is_packed() { "\"compress\", " } else { "" };
+        let compression = match self {
+            Self::Packed => "gzip",
+            Self::PackedEach => "mydumper",
+            Self::Plain | Self::PlainEach => "none",
+        };
         format!(
             "[backup.{}]\ncron = \"0 0 29 2 *\"\nserver = \"shop\"\ndatabases = [\"!mysql\"]\ndirectory = \"{{sets}}\"\n\
-             consistency = \"{consistency}\"\nmydumper = [{compress}\"threads=1\", \"statement-size=50000\", \"triggers\", \"events\", \"routines\"]\n\
+             consistency = \"{consistency}\"\ncompression = \"{compression}\"\nmydumper = [\"threads=1\", \"statement-size=50000\", \"triggers\", \"events\", \"routines\"]\n\
              retry = {{ attempts = 1, delay = \"1s\" }}\n\n",
             self.job()
         )

@@ -50,10 +50,10 @@ pub(super) const DAMAGES: &[Damage] = &[
         table_dropped,
     ),
     made("dump-disk-full", "no room for the rest of a packed set", || {
-        disk_full("\"compress\", ")
+        disk_full("mydumper")
     }),
     made("dump-disk-full-plain", "no room for the rest of a set", || {
-        disk_full("")
+        disk_full("none")
     }),
     made("loader-killed", "myloader killed while it loads", loader_killed),
     made(
@@ -80,7 +80,7 @@ impl Stage {
             "{server}{}",
             tools.replace("{here}", &workspace.path().display().to_string())
         ));
-        workspace.write_schedule(&job("{sets}", "\"compress\", "));
+        workspace.write_schedule(&job("{sets}", "gzip"));
         Self {
             source,
             link,
@@ -116,10 +116,10 @@ impl Stage {
     }
 }
 
-fn job(sets: &str, compress: &str) -> String {
+fn job(sets: &str, compression: &str) -> String {
     format!(
         "[backup.nightly]\ncron = \"0 0 29 2 *\"\nserver = \"shop\"\ndatabases = [\"!mysql\"]\ndirectory = \"{sets}\"\n\
-         mydumper = [{compress}\"threads=1\", \"triggers\", \"events\", \"routines\"]\nreserve = \"off\"\nstall = \"20s\"\n\
+         compression = \"{compression}\"\nmydumper = [\"threads=1\", \"triggers\", \"events\", \"routines\"]\nreserve = \"off\"\nstall = \"20s\"\n\
          retry = {{ attempts = 1, delay = \"1s\" }}\n\n"
     )
 }
@@ -208,7 +208,7 @@ fn table_dropped() -> Outcome {
     }
 }
 
-fn disk_full(compress: &str) -> Outcome {
+fn disk_full(compression: &str) -> Outcome {
     if !is_root() {
         return Outcome::Skipped("only root can mount a file system that can be full".to_owned());
     }
@@ -218,7 +218,7 @@ fn disk_full(compress: &str) -> Outcome {
     };
     stage
         .workspace
-        .write_schedule(&job(&disk.path().display().to_string(), compress));
+        .write_schedule(&job(&disk.path().display().to_string(), compression));
     let running = stage.workspace.start_mykeeper(&["run", "nightly"]);
     let outcome = stage.judge(running);
     drop(disk);

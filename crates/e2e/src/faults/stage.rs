@@ -29,7 +29,7 @@ databases   = ["!mysql"]
 directory   = "{sets}"
 reserve     = "1 MiB"
 transfer_to = "vault"
-mydumper    = ["compress", "threads=1", "triggers", "events", "routines"]
+mydumper    = ["threads=1", "triggers", "events", "routines"]
 timeout     = "40s"
 stall       = "8s"
 retry       = { attempts = 3, delay = "1s" }

@@ -14,7 +14,7 @@ fn a_full_disk_ends_the_run_with_its_reason() {
         return;
     };
     let place = disk.path().display().to_string();
-    let plain = "reserve = \"off\"\nmydumper = [\"threads=1\"]";
+    let plain = "reserve = \"off\"\ncompression = \"none\"\nmydumper = [\"threads=1\"]";
     // Digests hardly compress: more than 2 MB come of it, packed or not.
     workspace.write_schedule(&format!(
         "{}{}",

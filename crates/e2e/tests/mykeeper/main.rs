@@ -31,7 +31,7 @@ const NEVER: &str = "0 0 29 2 *";
 
 /// Every option of mydumper that the tests use, on one thread: with several, mydumper 0.10 now and then locks up
 /// at its start, which only the tests about that should meet.
-const DUMP: &str = r#"mydumper = ["compress", "threads=1", "triggers", "events", "routines"]"#;
+const DUMP: &str = r#"mydumper = ["threads=1", "triggers", "events", "routines"]"#;
 
 /// A backup job of everything but the system's own databases, never retried, that only a person runs.
 fn backup_job(name: &str, databases: &str, more: &str) -> String {

@@ -11,7 +11,7 @@ server      = "shop"
 databases   = ["!mysql"]
 directory   = "{sets}"
 transfer_to = "vault"
-mydumper    = ["compress", "threads=2", "triggers", "events", "routines", "use-savepoints"]
+mydumper    = ["threads=2", "triggers", "events", "routines", "use-savepoints"]
 stall       = "8s"
 retry       = { attempts = 5, delay = "1s" }
 
