@@ -1,15 +1,18 @@
 //! What a dump is worth: the server asked again, the parts judged, the result put together.
 
-use super::checksums::{Bracket, Source, by_dumper, take_after, untaken};
+mod after;
+
+pub(super) use after::{After, ask_after};
+
+use super::checksums::by_dumper;
 use super::contents::table_contents;
-use super::locked_tables::emptiness_after;
 use super::options::DumpOptions;
 use super::part::PartRun;
 use super::plan::{DumpPlan, PartPlan};
-use super::run::{Before, DumpEnv, DumpRequest, DumpResult, PROGRAM, define};
+use super::run::{Before, DumpEnv, DumpRequest, DumpResult};
 use super::verdict::{Emptiness, PartFacts, PartFiles, TableName, Verdict};
 use crate::error::ToolError;
-use crate::probe::{Flavor, LostColumn, Probe, ServerVersion, TableTraits, Traits};
+use crate::probe::{Flavor, LostColumn, ServerVersion, TableTraits, Traits};
 use mykeeper_domain::checksum::SourceChecksum;
 use mykeeper_domain::counted;
 use mykeeper_domain::evidence::PartEvidence;
@@ -105,33 +108,25 @@ impl Dumped {
     }
 }
 
-/// Asks the server again, and judges. Of a dump that was ended from here it is not asked: nothing can come of it, and
-/// who ended it waits.
+/// Judges. Of a dump that was ended from here what the server has said meanwhile does not count: nothing can come of it.
 pub(super) async fn judge(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
-    mut dumped: Dumped,
+    (mut dumped, after): (Dumped, Option<Result<After, ToolError>>),
 ) -> Result<DumpResult, ToolError> {
     let mut warnings = Vec::new();
-    let mut after = None;
     let mut checksums = BTreeMap::new();
-    if dumped.runs.iter().all(|run| run.ended.is_none()) {
-        let asked = tokio::select! {
-            biased;
-            () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: PROGRAM.to_owned() }),
-            asked = ask_after(request, (!dumped.options.changes_definitions(), &mut warnings)) => asked,
-        };
-        match asked {
-            Ok((mut later, probe)) => {
-                dumped.options.scope(&mut later);
-                dumped.stable = dumped.stable.stable_part(&later);
-                after = Some(probe);
-                checksums = take_checksums((request, env), dumped.before.bracket.take(), &mut warnings).await;
-            }
-            Err(error) => warnings.push(format!(
-                "the server could not be asked again after the dump: {error}"
-            )),
+    let mut answers = false;
+    match after.filter(|_| dumped.runs.iter().all(|run| run.ended.is_none())) {
+        Some(Ok(after)) => {
+            dumped.stable = dumped.stable.stable_part(&after.inventory);
+            (checksums, warnings) = (after.checksums, after.warnings);
+            answers = true;
         }
+        Some(Err(error)) => warnings.push(format!(
+            "the server could not be asked again after the dump: {error}"
+        )),
+        None => {}
     }
     // A set may have 100,000 files.
     let (dumped, unsure) = off_thread(move || {
@@ -143,13 +138,12 @@ pub(super) async fn judge(
         before: dumped.before.emptiness.clone(),
         ..Emptiness::default()
     };
-    if let Some(mut probe) = after {
+    if answers && !unsure.is_empty() {
         emptiness.after = tokio::select! {
             biased;
             () = env.cancel.cancelled() => BTreeMap::new(),
-            answers = emptiness_after(&mut probe, &unsure) => answers.unwrap_or_default(),
+            answers = after::ask_emptiness(request, &unsure) => answers.unwrap_or_default(),
         };
-        probe.close().await;
     }
     let per_database = request.consistency == Consistency::PerDatabase;
     off_thread(move || {
@@ -162,40 +156,6 @@ pub(super) async fn judge(
         result(dumped, judged)
     })
     .await
-}
-
-/// The server's checksums once more; none of a dump that is being ended.
-async fn take_checksums(
-    (request, env): (&DumpRequest<'_>, &DumpEnv<'_>),
-    bracket: Option<Bracket>,
-    warnings: &mut Vec<String>,
-) -> BTreeMap<TableName, SourceChecksum> {
-    let Some(bracket) = bracket else {
-        return BTreeMap::new();
-    };
-    let source = Source {
-        connection: request.connection,
-        cancel: &env.cancel,
-    };
-    take_after(source, bracket).await.unwrap_or_else(|error| {
-        if !matches!(error, ToolError::Cancelled { .. }) {
-            warnings.push(untaken(&error));
-        }
-        BTreeMap::new()
-    })
-}
-
-async fn ask_after(
-    request: &DumpRequest<'_>,
-    (wants_definitions, warnings): (bool, &mut Vec<String>),
-) -> Result<(Inventory, Probe), ToolError> {
-    let mut probe = Probe::connect(request.connection).await?;
-    let mut inventory = probe.inventory(request.databases).await?;
-    if wants_definitions && define(&mut probe, &mut inventory, warnings).await.is_err() {
-        // What it was asked before is worth having, and so is a connection for what is asked next.
-        probe = Probe::connect(request.connection).await?;
-    }
-    Ok((inventory, probe))
 }
 
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ToolError> {

@@ -61,19 +61,23 @@ struct Course<'a> {
     bytes: u64,
     watched: Watched,
     options: &'a DumpOptions,
+    /// Told when this mydumper has ended by itself, where it is the last.
+    over: Option<&'a CancellationToken>,
 }
 
-/// One after another; when one was ended from here, those behind it are not started.
+/// One after another; when one was ended from here, those behind it are not started. `over` is cancelled when the last
+/// has ended by itself: its last files may be yet to be read.
 pub(super) async fn run_parts(
     request: &DumpRequest<'_>,
     env: &DumpEnv<'_>,
     options: &DumpOptions,
-    (plan, option_file): (&DumpPlan, &OptionFile),
+    ((plan, option_file), over): ((&DumpPlan, &OptionFile), &CancellationToken),
 ) -> Result<Vec<PartRun>, ToolError> {
     let started_at = Instant::now();
     let mut runs: Vec<PartRun> = Vec::new();
     let mut bytes = 0;
-    for part in &plan.parts {
+    for (number, part) in plan.parts.iter().enumerate() {
+        let is_last = number + 1 == plan.parts.len();
         if env.cancel.is_cancelled() && !runs.is_empty() || runs.iter().any(|run| run.ended.is_some()) {
             runs.push(PartRun {
                 exit: "not started".to_owned(),
@@ -97,6 +101,7 @@ pub(super) async fn run_parts(
                 bytes,
                 watched,
                 options,
+                over: is_last.then_some(over),
             };
             run_unlocked(request, env, (part, option_file), course).await
         };
@@ -199,6 +204,7 @@ async fn run_part(
         bytes,
         watched,
         options,
+        over,
     } = course;
     let dir = part_dir(request, part);
     let is_whole = Arc::new(AtomicBool::new(false));
@@ -272,6 +278,11 @@ async fn run_part(
             .as_ref()
             .is_ok_and(|finished| finished.exit == Exit::Success);
         is_whole.store(is_success, Ordering::Release);
+        let by_itself =
+            |finished: &mykeeper_supervise::Finished| ended_from_here(PROGRAM, &finished.exit).is_none();
+        if let Some(over) = over.filter(|_| finished.as_ref().is_ok_and(by_itself)) {
+            over.cancel();
+        }
         done.cancel();
         finished
     };

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 
 /// The longest that it takes nothing from its server.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
+/// How often it is told that it is held up.
+const STOPS_TOLD: u32 = 10;
 /// So long it takes something.
 const BREATH: Duration = Duration::from_millis(100);
 /// As much as came between two looks may come until the next, and until a signal takes effect.
@@ -68,6 +70,8 @@ pub(super) struct Pressure<'a> {
     state: State,
     /// That it could not be held up has been told.
     has_warned: bool,
+    /// How often it has been stopped.
+    stops: u32,
 }
 
 /// Whether its lock can be followed.
@@ -98,6 +102,7 @@ impl<'a> Pressure<'a> {
             most_grown_bytes: 0,
             state: State::Runs,
             has_warned: false,
+            stops: 0,
         }
     }
 
@@ -117,7 +122,7 @@ impl<'a> Pressure<'a> {
             (false, true) => self.stop(room, now),
             (true, false) => {
                 self.go_on();
-                self.say("mydumper goes on: there is room again");
+                self.say_at_first("mydumper goes on: there is room again");
             }
             _ => {}
         }
@@ -170,7 +175,8 @@ impl<'a> Pressure<'a> {
             }
         } else if self.signal(ProcessIdentity::pause) {
             self.state = State::Stopped(now);
-            self.say(&format!(
+            self.stops += 1;
+            self.say_at_first(&format!(
                 "mydumper is held up, as {free} are free and files are not compressed as fast as they are written"
             ));
         }
@@ -195,6 +201,20 @@ impl<'a> Pressure<'a> {
                 tracing::debug!(pid = identity.pid, %error, "mydumper cannot be held up or let go on");
                 false
             }
+        }
+    }
+
+    /// Whether it is held up, or takes a breath meanwhile.
+    pub(super) fn holds_up(&self) -> bool {
+        self.state != State::Runs
+    }
+
+    /// It may be so every second of a long dump.
+    fn say_at_first(&self, text: &str) {
+        match self.stops {
+            0..STOPS_TOLD => self.say(text),
+            STOPS_TOLD => self.say(&format!("{text}; this is not told any more")),
+            _ => {}
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::checksums::{self, Asked, Bracket, Source};
 use super::detect::MydumperInfo;
-use super::judge::{Dumped, judge};
+use super::judge::{After, Dumped, ask_after, judge};
 use super::locked_tables::{emptiness_before, explained};
 use super::option_file::OptionFile;
 use super::options::DumpOptions;
-use super::part::{command_text, run_parts};
-use super::plan::{PlanInput, plan_dump};
+use super::part::{PartRun, command_text, run_parts};
+use super::plan::{DumpPlan, PlanInput, plan_dump};
 use super::scope::TableScope;
 use super::verdict::TableName;
 use crate::connection::ServerConnection;
@@ -26,6 +26,7 @@ use mykeeper_domain::packing::Packing;
 use mykeeper_supervise::Limits;
 use std::collections::BTreeMap;
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 pub(super) const PROGRAM: &str = "mydumper";
 
@@ -147,7 +148,8 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
     let option_file = OptionFile::create(request.private_dir, &plan.option_file)?;
     let tables = all_tables(&before.found.inventory).len();
     let kept_back = KeptBack::taken(request.set_dir, tables, &env.cancel).await;
-    let runs = run_parts(request, env, &options, (&plan, &option_file)).await;
+    let bracket = before.bracket.take();
+    let (runs, after) = dump_and_ask(request, env, (&options, bracket), (&plan, &option_file)).await;
     // What follows is the record of what came of it.
     kept_back.give_back().await;
     let runs = runs?;
@@ -160,7 +162,30 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         plan,
         runs,
     };
-    Ok(Box::pin(judge(request, env, dumped)).await?.with_command(command))
+    Ok(Box::pin(judge(request, env, (dumped, after)))
+        .await?
+        .with_command(command))
+}
+
+/// Asks the server again as soon as the last mydumper has ended: what is on it changes while the last files are read
+/// and compressed.
+async fn dump_and_ask(
+    request: &DumpRequest<'_>,
+    env: &DumpEnv<'_>,
+    (options, bracket): (&DumpOptions, Option<Bracket>),
+    plan: (&DumpPlan, &OptionFile),
+) -> (Result<Vec<PartRun>, ToolError>, Option<Result<After, ToolError>>) {
+    let over = CancellationToken::new();
+    let mut running = Box::pin(run_parts(request, env, options, (plan, &over)));
+    tokio::select! {
+        biased;
+        runs = &mut running => (runs, None),
+        () = over.cancelled() => {
+            let asking = Box::pin(ask_after(request, env, (options, bracket)));
+            let (runs, asked) = tokio::join!(running, asking);
+            (runs, Some(asked))
+        }
+    }
 }
 
 async fn ask_before(

@@ -150,7 +150,7 @@ impl Collector<'_> {
         }
     }
 
-    /// Whether mydumper is held up.
+    /// Whether mydumper is to be held up.
     pub(super) fn weigh_room(&mut self, room: Option<&Room>) {
         let backlog = Backlog {
             packing_bytes: self.packing_bytes,
@@ -158,6 +158,10 @@ impl Collector<'_> {
         };
         if let (Some(room), Some(pressure)) = (room, &mut self.pressure) {
             pressure.weigh(room, backlog, Instant::now());
+            // Who is held up says nothing, and is alive.
+            if pressure.holds_up() {
+                self.activity.touch();
+            }
         }
     }
 
