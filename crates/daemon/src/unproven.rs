@@ -303,3 +303,35 @@ impl Line {
         count.unwrap_or(self.sets.len()) as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_that_could_not_be_tried_waits_for_all_others() {
+        let sets: Vec<BackupId> = (0..4).map(|_| BackupId::generate()).collect();
+        let line = |select: Select| Line {
+            node: NodeName::new("n1").unwrap(),
+            job: JobName::new("prove").unwrap(),
+            choice: Choice {
+                select,
+                within: None,
+                tags: Vec::new(),
+            },
+            next_at: None,
+            sets: sets.clone(),
+            untried: HashSet::from([sets[3]]),
+            is_ours: true,
+        };
+        for (select, before) in [
+            (Select::Newest, [0, 1, 2, 3]),
+            // Any of the first three, and only then the last.
+            (Select::Random, [2, 2, 2, 3]),
+        ] {
+            let line = line(select);
+            let found: Vec<u64> = sets.iter().map(|set| line.before(*set)).collect();
+            assert_eq!(found, before, "{select}");
+        }
+    }
+}
