@@ -263,6 +263,9 @@ pub(crate) struct RestoreArgs {
     /// holds it. Default: the first of all that is as it was written, copies first.
     #[arg(long, value_name = "PATH|original|destination")]
     pub(crate) from: Option<PathBuf>,
+    /// Go on although the account lacks rights: what it may not make stays away, and the restore ends as failed.
+    #[arg(long)]
+    pub(crate) despite_missing_rights: bool,
     /// Show what would be written.
     #[arg(long)]
     pub(crate) dry_run: bool,

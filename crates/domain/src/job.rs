@@ -372,4 +372,6 @@ pub struct RestoreTask {
     pub overwrite: bool,
     /// Where the set is taken from.
     pub from: RestoreFrom,
+    /// Whether it is tried although the account is known to lack rights for some of it.
+    pub despite_missing_rights: bool,
 }

@@ -41,6 +41,7 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
         tables: args.table.clone(),
         overwrite: args.overwrite,
         from: asked_source(args.from.as_deref())?,
+        despite_missing_rights: args.despite_missing_rights,
     };
     let mut prepared = Box::pin(prepare(&environment, &task))
         .await
@@ -248,6 +249,9 @@ fn as_text(plan: &RestorePlan) -> String {
     ];
     lines.push(plan.space.clone());
     lines.extend(plan.left_out.iter().map(|line| format!("left out: {line}")));
+    if plan.refusals.is_empty() {
+        lines.extend(plan.missing_rights.iter().cloned());
+    }
     let has_events = plan.databases.iter().any(|one| {
         one.others
             .as_ref()

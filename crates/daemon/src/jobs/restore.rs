@@ -10,7 +10,7 @@ use crate::environment::Environment;
 use crate::limits::Limited;
 use crate::removal::Hold;
 use crate::set_lease::SetLease;
-use choice::{choose, refusals};
+use choice::{choose, missing_rights, refusals};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
@@ -147,6 +147,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             databases: Vec::new(),
             left_out,
             refusals: refusals(&target, (&scope, evidence.as_ref()), task),
+            missing_rights: missing_rights(&target, (&scope, evidence.as_ref()), task),
             space: String::new(),
             continue_from: positions(&backup, evidence.as_ref(), &scope, port_of(&settings, &backup)),
         },

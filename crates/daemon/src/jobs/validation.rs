@@ -332,7 +332,8 @@ impl SetHere {
             Some(error) => format!("; {}", error.reason),
         };
         Err(Hindrance::OfSet(JobError::fatal(format!(
-            "it is not as it was written: {}{why}; {}",
+            "set {} is not as it was written: {}{why}; {}",
+            self.backup.id,
             context.tell_first(&looked.found.faults()),
             looked.next_step
         ))))

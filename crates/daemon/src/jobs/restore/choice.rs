@@ -206,15 +206,9 @@ pub(super) fn refusals(
         .and_then(|evidence| mismatch(target, (scope, evidence), task))
         .into_iter()
         .collect();
-    let held = evidence.map_or_else(Default::default, |evidence| {
-        scope.part_of_all(&evidence.inventory)
-    });
-    let missing = target.missing_rights(scope, &held, task.overwrite);
-    refusals.extend(
-        missing
-            .into_iter()
-            .map(|missing| format!("server {into}: {missing}")),
-    );
+    if !task.despite_missing_rights {
+        refusals.extend(missing_rights(target, (scope, evidence), task));
+    }
     for (wanted, other) in &target.other_spellings {
         refusals.push(format!(
             "server {into} takes {wanted} for its database {other}, as it does not tell small letters from capitals"
@@ -266,6 +260,22 @@ pub(super) fn refusals(
         }
     }
     refusals
+}
+
+/// What the account lacks, each with what an administrator may run.
+pub(super) fn missing_rights(
+    target: &Target,
+    (scope, evidence): (&Scope, Option<&Evidence>),
+    task: &RestoreTask,
+) -> Vec<String> {
+    let held = evidence.map_or_else(Default::default, |evidence| {
+        scope.part_of_all(&evidence.inventory)
+    });
+    let missing = target.missing_rights(scope, &held, task.overwrite);
+    let told = missing
+        .into_iter()
+        .map(|missing| format!("server {}: {missing}", task.into));
+    told.collect()
 }
 
 /// Why the server cannot take what is wanted of the set, as far as its evidence tells.

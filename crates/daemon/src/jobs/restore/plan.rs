@@ -62,6 +62,8 @@ pub struct RestorePlan {
     pub left_out: Vec<String>,
     /// Why it is not done; empty: it may be.
     pub refusals: Vec<String>,
+    /// What the account lacks for it, each with what an administrator may run.
+    pub missing_rights: Vec<String>,
     /// `it needs about 3 GiB: ...; 90 GiB of 100 GiB are free in /var/lib/mysql`, or why that cannot be known.
     pub space: String,
     /// Where the set stands in its server's binary log.
