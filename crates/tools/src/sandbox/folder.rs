@@ -6,18 +6,17 @@ use super::program::ServerProgram;
 use super::template;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
-use chrono::{DateTime, Utc};
 use mykeeper_domain::sandbox::Sandbox;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What every folder of a throwaway server is called, up to its number.
-const PREFIX: &str = "mykeeper-sandbox-";
+pub(super) const PREFIX: &str = "mykeeper-sandbox-";
 /// What is held locked as long as a folder's owner lives.
 const OWNER_FILE: &str = "owner.lock";
 /// The longest path of a socket, less the final NUL.
@@ -107,40 +106,39 @@ pub(super) async fn prepare(
     (env, anew): (&ToolEnv<'_>, bool),
 ) -> Result<Prepared, ToolError> {
     let directory = settings.directory.clone();
-    let lock = blocking(move || {
+    let mut lock = blocking(move || {
         check_reachable(&directory, user)?;
         let lock = lock_directory(&directory)?;
         sweep(&directory, user);
-        Ok((directory, lock))
+        Ok(lock)
     })
     .await?;
-    let (directory, _lock) = lock;
-    let template = directory.join(template_name(program, likeness, user));
+    let directory = &settings.directory;
+    let template = directory.join(template::name(program, likeness, user));
     let mut is_new = false;
-    if anew || !is_template(&template, user)? {
+    if anew || !template::is_there(&template, user)? {
         let building = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
-        let mut guard = claim(&building, user)?;
-        make_folder(&guard.data(), user)?;
-        make_folder(&guard.tmp(), user)?;
+        let building = claim(&building, user)?;
+        make_folder(&building.data(), user)?;
+        make_folder(&building.tmp(), user)?;
         env.log.line(
             "mykeeper",
             &format!("preparing an empty server of version {}", program.version),
         );
         let how = (user, super::niceness(settings));
-        let folders = (&*guard.data(), &*guard.tmp());
+        let folders = (&*building.data(), &*building.tmp());
         template::make((program, likeness), folders, how, env).await?;
-        let (data, place) = (guard.data(), template.clone());
-        blocking(move || lay_down(&data, &place, user)).await?;
-        guard.disarm().remove();
-        forget_templates(&directory, (&template, user), env.clock.now());
+        lock = lay_down(building, (&template, user), lock).await?;
+        template::forget_others(directory, (&template, user), env.clock.now());
         is_new = true;
     }
-    note_use(&template, env.clock.now());
+    template::note_use(&template, env.clock.now());
     let folder = directory.join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
     let folder = blocking(move || {
         let folder = claim(&folder, user)?;
         make_folder(&folder.tmp(), user)?;
         clone_tree(&template, &folder.data(), user).map_err(io_error("copy", &template))?;
+        drop(lock);
         Ok(folder)
     });
     Ok(Prepared {
@@ -149,18 +147,20 @@ pub(super) async fn prepare(
     })
 }
 
-/// Puts what was made where servers are cloned from, in place of what may be there. Under that name it is whole, also
-/// after a power cut.
-fn lay_down(data: &Path, template: &Path, user: Option<(u32, u32)>) -> Result<(), ToolError> {
-    template::sync(data).map_err(io_error("sync", data))?;
-    if is_template(template, user)? {
-        remove_tree(template).map_err(io_error("remove", template))?;
-    }
-    std::fs::rename(data, template).map_err(io_error("rename", template))?;
-    let directory = template.parent().unwrap_or(template);
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(io_error("sync", directory))
+/// Makes a template of what was built, and removes the rest. The thread that does it holds folder and lock: whoever waits
+/// for it may be gone before it has ended.
+async fn lay_down(
+    building: SandboxFolder,
+    (template, user): (&Path, Option<(u32, u32)>),
+    lock: File,
+) -> Result<File, ToolError> {
+    let template = template.to_owned();
+    blocking(move || {
+        template::lay_down(&building.data(), &template, user)?;
+        drop(building);
+        Ok(lock)
+    })
+    .await
 }
 
 async fn blocking<T: Send + 'static>(
@@ -174,7 +174,7 @@ async fn blocking<T: Send + 'static>(
         })?
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ToolError + use<> {
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ToolError + use<> {
     let path = path.to_owned();
     move |source| ToolError::Io { action, path, source }
 }
@@ -325,80 +325,6 @@ fn open_existing(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// `mykeeper-sandbox-template-<version>-<uid>`, and `-lower-case` before the user's id where names are kept so.
-fn template_name(program: &ServerProgram, likeness: &Likeness, user: Option<(u32, u32)>) -> String {
-    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
-    let version: String = program
-        .version
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || ".-+".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    let names = if likeness.lower_case { "-lower-case" } else { "" };
-    format!("{PREFIX}template-{version}{names}-{uid}")
-}
-
-/// Whether a template is there. One that another user could have made is refused: its server would be theirs.
-fn is_template(path: &Path, user: Option<(u32, u32)>) -> Result<bool, ToolError> {
-    let metadata = match path.symlink_metadata() {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(source) => return Err(io_error("open", path)(source)),
-    };
-    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
-    if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
-        return Err(ToolError::Failed {
-            message: format!(
-                "cannot use {}: it must be a folder of user id {uid} that nobody else may enter; remove it",
-                path.display()
-            ),
-            passing: false,
-        });
-    }
-    Ok(true)
-}
-
-/// Says on the template itself when it was last wanted. Where that cannot be said, it goes earlier than it need.
-fn note_use(template: &Path, now: DateTime<Utc>) {
-    let noted = File::open(template).and_then(|folder| folder.set_modified(now.into()));
-    if let Err(error) = noted {
-        tracing::debug!(%error, path = %template.display(), "note of a template's use");
-    }
-}
-
-/// Removes the templates of versions that no server has been started from for a week, as a new version comes. Several
-/// versions may be in use side by side.
-fn forget_templates(directory: &Path, (made, user): (&Path, Option<(u32, u32)>), now: DateTime<Utc>) {
-    const UNUSED_FOR: Duration = Duration::from_secs(7 * 86_400);
-    let Ok(entries) = std::fs::read_dir(directory) else {
-        return;
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let is_template = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_prefix(PREFIX))
-            .is_some_and(|name| name.starts_with("template-"));
-        // Another user's is not ours to remove, nor what is no template.
-        if !is_template || path == made || !self::is_template(&path, user).unwrap_or(false) {
-            continue;
-        }
-        let used = path.metadata().and_then(|metadata| metadata.modified());
-        let is_old = used.is_ok_and(|used| {
-            SystemTime::from(now)
-                .duration_since(used)
-                .is_ok_and(|unused| unused > UNUSED_FOR)
-        });
-        if is_old && let Err(error) = remove_tree(&path) {
-            tracing::warn!(%error, path = %path.display(), "removal of an old template");
-        }
-    }
-}
-
 /// Makes the folder of one server and holds it.
 fn claim(path: &Path, user: Option<(u32, u32)>) -> Result<SandboxFolder, ToolError> {
     make_folder(path, user)?;
@@ -461,7 +387,7 @@ fn clone_tree(from: &Path, to: &Path, user: Option<(u32, u32)>) -> io::Result<()
 }
 
 /// Removes a folder, also one that a server about to die still writes to.
-fn remove_tree(path: &Path) -> io::Result<()> {
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     let mut last = Ok(());
     for _ in 0..5 {
         last = std::fs::remove_dir_all(path);
@@ -472,4 +398,44 @@ fn remove_tree(path: &Path) -> io::Result<()> {
         }
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[tokio::test]
+    async fn a_template_is_laid_down_whole_also_for_one_that_is_gone_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let template = directory.path().join("template");
+        let building = directory
+            .path()
+            .join(format!("{PREFIX}{}", Uuid::new_v4().simple()));
+        for _ in 0..2 {
+            let lock = lock_directory(directory.path()).unwrap();
+            let folder = claim(&building, None).unwrap();
+            make_folder(&folder.data(), None).unwrap();
+            for number in 0..300 {
+                std::fs::write(folder.data().join(number.to_string()), "a").unwrap();
+            }
+            {
+                let mut laying = pin!(lay_down(folder, (&template, None), lock));
+                let asked = laying.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert!(asked.is_pending(), "it was laid down before anyone could be gone");
+            }
+            // Nobody else may sweep there or start from it until that has ended.
+            drop(lock_directory(directory.path()).unwrap());
+            assert!(template::is_there(&template, None).unwrap());
+            let files = std::fs::read_dir(&template).unwrap().count();
+            assert_eq!(files, 301, "the files, and the mark of a whole one");
+            assert!(!building.exists(), "what it was built in is left");
+            // One that is half removed is none, and is replaced.
+            std::fs::remove_file(template.join("mykeeper-template-is-whole")).unwrap();
+            std::fs::remove_file(template.join("7")).unwrap();
+            assert!(!template::is_there(&template, None).unwrap());
+        }
+    }
 }

@@ -1,16 +1,22 @@
 //! The empty data folder that throwaway servers are cloned from: made once per version, ready in a moment.
 
 use super::argv::{REDO_LOG_BYTES, lower_case_argument};
+use super::folder::{PREFIX, io_error, remove_tree};
 use super::likeness::Likeness;
 use super::program::{HINT, ServerProgram, install_program};
 use crate::env::{ToolEnv, ended_from_here, run_error};
 use crate::error::ToolError;
+use chrono::{DateTime, Utc};
 use mykeeper_supervise::{Activity, ChildSpec, Exit, Limits};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+/// A file that is written into one last, and removed first: without it, one was left half made or half removed.
+const WHOLE: &str = "mykeeper-template-is-whole";
 
 /// Making one takes a second or two, on a slow disk a minute.
 const MADE_WITHIN: Duration = Duration::from_secs(300);
@@ -104,7 +110,7 @@ pub(super) async fn make(
 ///
 /// # Errors
 /// The disk does not take it.
-pub(super) fn sync(path: &Path) -> io::Result<()> {
+fn sync(path: &Path) -> io::Result<()> {
     let folder = File::open(path)?;
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
@@ -116,4 +122,119 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
         }
     }
     folder.sync_all()
+}
+
+/// `mykeeper-sandbox-template-<version>-<uid>`, and `-lower-case` before the user's id where names are kept so.
+pub(super) fn name(program: &ServerProgram, likeness: &Likeness, user: Option<(u32, u32)>) -> String {
+    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
+    let version: String = program
+        .version
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || ".-+".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let names = if likeness.lower_case { "-lower-case" } else { "" };
+    format!("{PREFIX}template-{version}{names}-{uid}")
+}
+
+/// Whether a whole template is there.
+///
+/// # Errors
+/// As [`is_own`].
+pub(super) fn is_there(path: &Path, user: Option<(u32, u32)>) -> Result<bool, ToolError> {
+    Ok(is_own(path, user)? && path.join(WHOLE).is_file())
+}
+
+/// Whether there is a template, whole or not.
+///
+/// # Errors
+/// Another user could have made it: its server would be theirs.
+fn is_own(path: &Path, user: Option<(u32, u32)>) -> Result<bool, ToolError> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => return Err(io_error("open", path)(source)),
+    };
+    let uid = user.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid);
+    if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
+        return Err(ToolError::Failed {
+            message: format!(
+                "cannot use {}: it must be a folder of user id {uid} that nobody else may enter; remove it",
+                path.display()
+            ),
+            passing: false,
+        });
+    }
+    Ok(true)
+}
+
+/// Puts what was made where servers are cloned from, in place of what may be there. Under that name it is whole, also
+/// after a power cut.
+///
+/// # Errors
+/// The disk does not take it, or what is there is another's.
+pub(super) fn lay_down(data: &Path, template: &Path, user: Option<(u32, u32)>) -> Result<(), ToolError> {
+    sync(data).map_err(io_error("sync", data))?;
+    let mark = data.join(WHOLE);
+    File::create(&mark)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| File::open(data)?.sync_all())
+        .map_err(io_error("create", &mark))?;
+    if is_own(template, user)? {
+        remove(template).map_err(io_error("remove", template))?;
+    }
+    std::fs::rename(data, template).map_err(io_error("rename", template))?;
+    let directory = template.parent().unwrap_or(template);
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(io_error("sync", directory))
+}
+
+/// So that no part of it is taken for the whole.
+fn remove(template: &Path) -> io::Result<()> {
+    match std::fs::remove_file(template.join(WHOLE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => remove_tree(template),
+    }
+}
+
+/// Says on the template itself when it was last wanted. Where that cannot be said, it goes earlier than it need.
+pub(super) fn note_use(template: &Path, now: DateTime<Utc>) {
+    let noted = File::open(template).and_then(|folder| folder.set_modified(now.into()));
+    if let Err(error) = noted {
+        tracing::debug!(%error, path = %template.display(), "note of a template's use");
+    }
+}
+
+/// Removes the templates of versions that no server has been started from for a week, as a new version comes. Several
+/// versions may be in use side by side.
+pub(super) fn forget_others(directory: &Path, (made, user): (&Path, Option<(u32, u32)>), now: DateTime<Utc>) {
+    const UNUSED_FOR: Duration = Duration::from_secs(7 * 86_400);
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let is_template = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix(PREFIX))
+            .is_some_and(|name| name.starts_with("template-"));
+        // Another user's is not ours to remove, nor what is no template.
+        if !is_template || path == made || !is_own(&path, user).unwrap_or(false) {
+            continue;
+        }
+        let used = path.metadata().and_then(|metadata| metadata.modified());
+        let is_old = used.is_ok_and(|used| {
+            SystemTime::from(now)
+                .duration_since(used)
+                .is_ok_and(|unused| unused > UNUSED_FOR)
+        });
+        if is_old && let Err(error) = remove(&path) {
+            tracing::warn!(%error, path = %path.display(), "removal of an old template");
+        }
+    }
 }
