@@ -1,5 +1,6 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
+mod hindrance;
 pub(crate) mod untried;
 
 use super::verify::round::{Asked, read_due};
@@ -10,7 +11,8 @@ use crate::limits::Limited;
 use crate::locate::places;
 use crate::set_lease::{SetLease, keep_folder};
 use chrono::{DateTime, Utc};
-use mykeeper_catalog::{BackupPath, CatalogError};
+use hindrance::{Hindrance, Tried, Untryable, check_statements};
+use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::humane;
@@ -19,9 +21,9 @@ use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::selection::Choice;
 use mykeeper_domain::verification::{LookedAtCopy, Verification};
 use mykeeper_domain::{BackupId, JobName};
-use mykeeper_tools::ToolError;
 use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, prove_set};
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use untried::{Untried, forget};
@@ -63,11 +65,22 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         });
     let mut untried = Untried::remembered(context).await?;
     untried.put_last(&mut here);
+    if !here.is_empty() {
+        check_statements(context, &task.asserts).await?;
+    }
+    // Of these databases a statement could not be run, nor could it likely be in the next set.
+    let mut hindering: BTreeSet<String> = BTreeSet::new();
     for backup in here {
         let id = backup.id;
+        if let Some(database) = backup.databases.iter().find(|name| hindering.contains(*name)) {
+            context.say(format!(
+                "set {id} is left for another run: it holds {database}, of which an assert could not be run"
+            ));
+            continue;
+        }
         let tried = match SetHere::find(context, backup, (&paths, Wanted::Untried)).await? {
             Found::Here(set) => set.prove(context, task).await?,
-            Found::Unknown(error) => Err(error),
+            Found::Unknown(error) => Err(error.into()),
             Found::Elsewhere => {
                 elsewhere += 1;
                 continue;
@@ -76,7 +89,10 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         };
         match tried {
             Ok(verdict) => return untried.join(verdict),
-            Err(error) => untried.enter(context, id, error.about(id)).await?,
+            Err(Untryable { error, asserted }) => {
+                hindering.extend(asserted);
+                untried.enter(context, id, error.about(id)).await?;
+            }
         }
     }
     if let Some(error) = untried.take() {
@@ -121,8 +137,12 @@ pub async fn prove_one(context: &RunContext, id: BackupId, task: &ValidationTask
         .iter()
         .map(|place| place.display().to_string())
         .collect();
+    check_statements(context, &task.asserts).await?;
     match SetHere::find(context, backup, (&paths, Wanted::ByName)).await? {
-        Found::Here(set) => set.prove(context, task).await??,
+        Found::Here(set) => match set.prove(context, task).await? {
+            Ok(verdict) => verdict,
+            Err(Untryable { error, .. }) => Err(error),
+        },
         Found::Unknown(error) => Err(error.about(id)),
         Found::Taken => Err(JobError::fatal(format!(
             "set {id} is being proven by another run, or removed"
@@ -153,37 +173,6 @@ enum Wanted {
     Untried,
     /// The one that was asked for, whatever was found before.
     ByName,
-}
-
-/// What came of the proof of one set, or why it could not be tried.
-type Tried = Result<JobResult, JobError>;
-
-/// Why a proof did not come to a verdict.
-enum Hindrance {
-    /// In the set, or in what it takes: another set may do.
-    OfSet(JobError),
-    /// In what every set takes.
-    OfAll(JobError),
-}
-
-impl From<CatalogError> for Hindrance {
-    fn from(error: CatalogError) -> Self {
-        match error.is_away() {
-            true => Self::OfAll(error.into()),
-            false => Self::OfSet(error.into()),
-        }
-    }
-}
-
-impl From<ToolError> for Hindrance {
-    fn from(error: ToolError) -> Self {
-        match error {
-            ToolError::NotInstalled { .. }
-            | ToolError::Run { .. }
-            | ToolError::Assertion { is_for_all: true, .. } => Self::OfAll(error.into()),
-            _ => Self::OfSet(error.into()),
-        }
-    }
 }
 
 /// A set that lies on this machine and is ours to prove.
@@ -258,7 +247,13 @@ impl SetHere {
         self.lease.release().await;
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(Hindrance::OfSet(error)) => return Ok(Err(error.about(id))),
+            Err(Hindrance::OfSet(error)) => return Ok(Err(error.about(id).into())),
+            Err(Hindrance::Asserted(error, database)) => {
+                return Ok(Err(Untryable {
+                    error: error.about(id),
+                    asserted: Some(database),
+                }));
+            }
             Err(Hindrance::OfAll(error)) => return Err(error.about(id)),
         };
         forget(context, id).await;

@@ -12,7 +12,7 @@ const FOR_WANT_OF_RIGHTS: [u16; 5] = [1044, 1142, 1143, 1227, 1370];
 pub enum Verdict {
     /// It could be carried out.
     Fits,
-    /// It is no statement, or names what is not there: the server's words.
+    /// It is no statement that can be asserted, or names what is not there: why, in the server's words.
     Mistaken(String),
     /// The account may not know.
     Forbidden,
@@ -36,7 +36,8 @@ impl Probe {
             Err(error) => Err(error),
         };
         let error = match looked {
-            Ok(()) => return Ok(Verdict::Fits),
+            Ok(None) => return Ok(Verdict::Fits),
+            Ok(Some(why)) => return Ok(Verdict::Mistaken(why)),
             Err(error) if self.is_gone() => return Err(error),
             Err(error) => error,
         };

@@ -7,14 +7,18 @@ use super::compare::difference;
 use super::fault::refusal;
 use super::feed::{SYNTAX_ERROR, quoted};
 use super::load::{Loaded, Restore};
+use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::sandbox::ThrowawayServer;
+use futures::TryStreamExt;
 use mykeeper_domain::inventory::DatabaseInventory;
 use mykeeper_domain::job::Assertion;
 use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference};
+use mykeeper_domain::sandbox::Sandbox;
 use regex::Regex;
 use sqlx::{
-    AssertSqlSafe, Column, Connection, Executor, MySqlConnection, Row, SqlSafeStr, TypeInfo, ValueRef,
+    AssertSqlSafe, Column, Connection, Executor, MySqlConnection, Row, SqlSafeStr, Statement, TypeInfo,
+    ValueRef,
 };
 use std::collections::BTreeMap;
 
@@ -83,10 +87,35 @@ pub(super) async fn check_syntax(server: &ThrowawayServer, asserts: &[Assertion]
     Ok(())
 }
 
-/// Has the server look at a statement without carrying it out.
-pub(crate) async fn prepare(connection: &mut MySqlConnection, sql: &str) -> Result<(), sqlx::Error> {
+/// As [`check_syntax`], in a throwaway server of its own: before a set is read, which takes much longer.
+///
+/// # Errors
+/// One of them; the server does not start, or is gone.
+pub async fn check_asserts(
+    asserts: &[Assertion],
+    sandbox: &Sandbox,
+    env: &ToolEnv<'_>,
+) -> Result<(), ToolError> {
+    if asserts.is_empty() {
+        return Ok(());
+    }
+    let server = ThrowawayServer::start(sandbox, env).await?;
+    let checked = tokio::select! {
+        checked = check_syntax(&server, asserts) => checked,
+        () = env.cancel.cancelled() => Err(ToolError::Cancelled { program: "the look at asserts".to_owned() }),
+    };
+    server.stop().await;
+    checked
+}
+
+/// Has the server look at a statement without carrying it out. Yields why it is no assert, whatever it comes to.
+pub(crate) async fn prepare(
+    connection: &mut MySqlConnection,
+    sql: &str,
+) -> Result<Option<String>, sqlx::Error> {
     let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
-    connection.prepare(sql).await.map(drop)
+    let columns = connection.prepare(sql).await?.columns().len();
+    Ok((columns > 1).then(|| format!("it yields {columns} columns, and an assert is of one value")))
 }
 
 /// Whether a server that refuses a statement so does not understand it, or misses what it names.
@@ -217,12 +246,15 @@ impl Restore<'_> {
         {
             return refusal(&act, error).map(|(_, said)| Answer::Refused(said));
         }
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
-            .fetch_all(&mut connection)
-            .await;
-        drop(connection.close().await);
-        match rows {
-            Ok(rows) => Ok(Answer::Value(value_of(&rows))),
+        // What the server has against it, it says again when it is carried out.
+        if let Ok(Some(why)) = prepare(&mut connection, sql).await {
+            return Ok(Answer::Mistaken(why));
+        }
+        let value = first_value(&mut connection, sql).await;
+        // There may be more rows on their way.
+        drop(connection.close_hard().await);
+        match value {
+            Ok(value) => Ok(Answer::Value(value)),
             Err(error) => {
                 let (code, said) = refusal(&act, error)?;
                 let text = format!("ERROR {code}: {said}");
@@ -241,11 +273,19 @@ impl Restore<'_> {
     }
 }
 
-/// The one value of an answer, or what is in its place.
-fn value_of(rows: &[sqlx::mysql::MySqlRow]) -> String {
-    let [row] = rows else {
-        return format!("{} rows", rows.len());
+/// The one value of an answer, or what is in its place. Of many rows no more than two are taken from the server.
+async fn first_value(connection: &mut MySqlConnection, sql: &str) -> Result<String, sqlx::Error> {
+    let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(connection);
+    let Some(row) = rows.try_next().await? else {
+        return Ok("no row".to_owned());
     };
+    Ok(match rows.try_next().await? {
+        None => value_of(&row),
+        Some(_) => "more than one row".to_owned(),
+    })
+}
+
+fn value_of(row: &sqlx::mysql::MySqlRow) -> String {
     if row.len() != 1 {
         return format!("{} columns", row.len());
     }

@@ -34,6 +34,7 @@ use crate::myloader::detect_myloader;
 use crate::pairing::{Taker, wrong_pairing};
 use crate::room::room_of;
 use crate::sandbox::{Likeness, NOT_STARTED, ThrowawayServer};
+pub use asserts::check_asserts;
 use chrono::{DateTime, Utc};
 use compare::difference;
 use expect::created_database;

@@ -306,7 +306,7 @@ async fn what_a_job_asserts_is_tried() {
         [
             "shop: assert SELECT COUNT(*) > 5000 FROM orders: expected a true value, found 0",
             "shop: assert SELECT NULL: expected a true value, found NULL",
-            "shop: assert SELECT id FROM orders LIMIT 2: expected a true value, found 2 rows",
+            "shop: assert SELECT id FROM orders LIMIT 2: expected a true value, found more than one row",
         ]
     );
     assert_eq!(
