@@ -5,7 +5,7 @@
 
 mod table;
 
-pub(crate) use table::{TableTraits, without_format, without_secrets};
+pub(crate) use table::{Options, TableTraits, without_format, without_options, without_secrets};
 
 use super::inventory::{DATABASES_PER_QUERY, of_databases};
 use super::{Probe, optional_text, quoted_name, text};
@@ -384,9 +384,17 @@ fn short(value: String) -> String {
     }
 }
 
+/// What digests begin with.
+const DIGEST: &str = "BLAKE3 ";
+
+/// Whether a fact is no text but its digest.
+pub(crate) fn is_digest(fact: &str) -> bool {
+    fact.starts_with(DIGEST)
+}
+
 fn digest(value: &str) -> String {
     let digest = blake3::hash(value.as_bytes()).to_hex();
-    format!("BLAKE3 {}", digest.get(..32).unwrap_or_default())
+    format!("{DIGEST}{}", digest.get(..32).unwrap_or_default())
 }
 
 /// What stands before the first name in backticks, the name with them, and what follows.

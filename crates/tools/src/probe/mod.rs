@@ -15,7 +15,8 @@ pub(crate) use checksums::Changes;
 pub(crate) use columns::{LostColumn, lost_columns};
 pub(crate) use definers::account_name;
 pub(crate) use definitions::{
-    DATABASE_COLLATION, SPACED_ENDS, TableTraits, Traits, without_format, without_secrets,
+    DATABASE_COLLATION, Options, SPACED_ENDS, TableTraits, Traits, is_digest, without_format,
+    without_options, without_secrets,
 };
 pub(crate) use holders::InTheWay;
 pub use inventory::Found;

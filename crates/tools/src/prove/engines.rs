@@ -1,6 +1,7 @@
 //! Tables of engines that the throwaway server does not have: it keeps them in its own.
 
 use super::expect::Expected;
+use crate::probe::{Options, is_digest, without_options};
 use crate::sandbox::ThrowawayServer;
 use mykeeper_domain::counted;
 use mykeeper_domain::definition::UNKNOWN;
@@ -9,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The facts of a table that name its engine, or are written for it.
 const FACTS: [&str; 2] = ["options", "partitions"];
 
-/// Takes what speaks of such an engine out of what should come back; their columns, keys and rows stay. Yields what is
+/// Takes what speaks of such an engine out of what should come back; their columns, keys and rows stay, without options
+/// that the engine alone knows, which the server has in a remark. Yields what is
 /// said of it, a line for each database, for people.
 pub(super) fn leave_out(expected: &mut Expected, server: &ThrowawayServer) -> Vec<String> {
     leave_out_without(expected, &|engine| server.has_engine(engine))
@@ -27,13 +29,12 @@ fn leave_out_without(expected: &mut Expected, has: &dyn Fn(&str) -> bool) -> Vec
             facts.checksum = None;
             missing.entry(engine).or_default().insert(table);
             let definition = content.definitions.get_mut(&format!("table {table}"));
-            for fact in definition.into_iter().flat_map(|definition| {
-                let facts = &mut definition.0;
-                facts
-                    .iter_mut()
-                    .filter(|(name, _)| FACTS.contains(&name.as_str()))
-            }) {
-                UNKNOWN.clone_into(fact.1);
+            for (name, value) in definition.into_iter().flat_map(|definition| &mut definition.0) {
+                // Whether one that is digested holds such an option cannot be told.
+                *value = match FACTS.contains(&name.as_str()) || is_digest(value) {
+                    true => UNKNOWN.to_owned(),
+                    false => without_options(value, Options::All),
+                };
             }
         }
         for (engine, tables) in missing {

@@ -79,6 +79,38 @@ async fn a_set_passes_whose_server_kept_names_in_lower_case_and_tables_in_plugin
     let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
     assert_eq!(against(&proof), [""; 0], "{}", bench.log.text());
 
+    // One with options of columns and keys, as its own server writes them.
+    let (column, key) = ("int(11) DEFAULT NULL `FLAG`='1'", "(`id`) `CLUSTERING`=YES");
+    set.rewrite("shop.remote-schema.sql", |text| {
+        let with_key = text.replace(
+            "`t` text DEFAULT NULL",
+            &format!("`t` text DEFAULT NULL,\n  KEY `k` {key}"),
+        );
+        with_key.replace("int(11) DEFAULT NULL", column)
+    });
+    set.files = manifest(&set.dir);
+    let content = set.evidence.inventory.databases.get_mut("shop").unwrap();
+    let facts = &mut content.definitions.get_mut("table remote").unwrap().0;
+    facts.insert("column `id`".into(), column.into());
+    facts.insert("key `k`".into(), key.into());
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    assert_eq!(against(&proof), [""; 0], "{}", bench.log.text());
+    let content = set.evidence.inventory.databases.get_mut("shop").unwrap();
+    let facts = &mut content.definitions.get_mut("table remote").unwrap().0;
+    facts.insert("column `id`".into(), column.replace("int(11)", "int(10)"));
+    let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
+    let differs =
+        "shop: table remote, column `id`: expected int(10) DEFAULT NULL, found int(11) DEFAULT NULL";
+    assert_eq!(against(&proof), [differs]);
+    let facts = &mut set
+        .evidence
+        .inventory
+        .databases
+        .get_mut("shop")
+        .unwrap()
+        .definitions;
+    facts.remove("table remote");
+
     // What is known of a server of before names were asked for.
     set.evidence.inventory.lower_case_table_names = None;
     let proof = prove(&bench, &set, &Asked::of(&bench)).await.unwrap();
@@ -147,6 +179,17 @@ async fn an_assert_that_cannot_be_run_speaks_neither_for_a_set_nor_against_it() 
         let (said, is_for_all) = told(prove(&bench, &set, &asked(&bench, &[holds, statement])).await);
         assert!(!is_for_all && said.contains(number), "{said}");
     }
+
+    let (said, is_for_all) = told(prove(&bench, &set, &asked(&bench, &["SELECT * FROM orders"])).await);
+    assert!(
+        !is_for_all && said.contains("it yields 2 columns, and an assert is of one value"),
+        "{said}"
+    );
+    // Rows without end are not waited for.
+    let endless = "SELECT 1 FROM seq_1_to_10000000 AS a, seq_1_to_10000000 AS b";
+    let proof = prove(&bench, &set, &asked(&bench, &[endless])).await.unwrap();
+    assert_eq!(proof.asserts[0].value.as_deref(), Some("more than one row"));
+    assert!(!proof.passed());
 
     // What holds, what does not, and what the set should hold and does not, beside one that cannot be run.
     set.evidence

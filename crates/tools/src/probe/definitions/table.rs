@@ -74,8 +74,9 @@ pub(super) fn parse_create_table(created: &str) -> Option<CreatedTable> {
         }
         let line = line.trim().trim_end_matches(',');
         let (name, rest) = fact_name(line);
+        let rest = &without_options(rest, Options::Ignored);
         let value = match name.strip_prefix("column ") {
-            None => rest.to_owned(),
+            None => rest.clone(),
             Some(column) => {
                 table.traits.see(column, rest);
                 let rest = without_format(rest);
@@ -117,6 +118,74 @@ pub(crate) fn without_format(column: &str) -> String {
         Some((remark, behind)) if !remark.starts_with(['!', 'M', 'T']) => format!("{kind}{size}{behind}"),
         _ => all(),
     }
+}
+
+/// Which of the options of an engine's own that stand behind a column or a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Options {
+    /// Those that the table's engine does not know: the server writes them as a remark.
+    Ignored,
+    All,
+}
+
+/// What is said of a column or a key without options of its engine: `` `FLAG`='1' ``, or in a remark where the engine does
+/// not know them. A server that puts a table into another engine keeps them so, and a dump loses them.
+pub(crate) fn without_options(fact: &str, which: Options) -> String {
+    let mut left = String::with_capacity(fact.len());
+    let mut rest = fact;
+    while let Some(first) = rest.chars().next() {
+        if let Some(behind) = behind_remark(rest) {
+            rest = behind;
+            continue;
+        }
+        if let (Options::All, Some(behind)) = (which, behind_option(rest)) {
+            rest = behind;
+            continue;
+        }
+        let length = match first {
+            '\'' => string_length(rest),
+            '`' => quoted_part(rest).map(|(_, name, _)| name.len()),
+            _ => None,
+        };
+        let (part, behind) = rest.split_at(length.unwrap_or(first.len_utf8()));
+        left.push_str(part);
+        rest = behind;
+    }
+    left
+}
+
+/// What follows `` /* `A`='1' `B`=2 */`` and the space before it.
+fn behind_remark(text: &str) -> Option<&str> {
+    let mut rest = behind_option(text.strip_prefix(" /*")?)?;
+    while let Some(behind) = behind_option(rest) {
+        rest = behind;
+    }
+    rest.strip_prefix(" */")
+}
+
+/// What follows `` `A`='1'`` and the space before it.
+fn behind_option(text: &str) -> Option<&str> {
+    let (space, _, rest) = quoted_part(text)?;
+    let value = rest.strip_prefix('=').filter(|_| space == " ")?;
+    let length = match value.starts_with('\'') {
+        true => string_length(value)?,
+        false => value.find(' ').unwrap_or(value.len()),
+    };
+    value.get(length..)
+}
+
+/// Of a string at the beginning, with its quotes.
+fn string_length(text: &str) -> Option<usize> {
+    let mut bytes = text.bytes().enumerate().skip(1).peekable();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'\'' if bytes.peek().is_some_and(|(_, next)| *next == b'\'') => drop(bytes.next()),
+            b'\'' => return Some(at + 1),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// ``column `a` `` and what follows.
@@ -194,6 +263,46 @@ mod tests {
             ]
         );
         assert_eq!(parse_create_table("CREATE VIEW v AS SELECT 1"), None);
+    }
+
+    #[test]
+    fn options_of_an_engine_are_told_from_what_only_looks_like_them() {
+        for (fact, without_ignored, without_all) in [
+            (
+                "int(11) NOT NULL /* `FLAG`='1' `B`=2 */ after `id`",
+                "int(11) NOT NULL after `id`",
+                "int(11) NOT NULL after `id`",
+            ),
+            (
+                "int(11) NOT NULL `FLAG`='it''s \\' /*' `B`=YES /* `C`='3' */ CHECK (`a` = 1)",
+                "int(11) NOT NULL `FLAG`='it''s \\' /*' `B`=YES CHECK (`a` = 1)",
+                "int(11) NOT NULL CHECK (`a` = 1)",
+            ),
+            (
+                "(`a`,`b`(10)) `CLUSTERING`=YES",
+                "(`a`,`b`(10)) `CLUSTERING`=YES",
+                "(`a`,`b`(10))",
+            ),
+        ] {
+            assert_eq!(without_options(fact, Options::Ignored), without_ignored);
+            assert_eq!(without_options(fact, Options::All), without_all);
+        }
+        for plain in [
+            "text COMMENT ' `A`=1 /* `A`=1 */'",
+            "text DEFAULT ' `A`=''1'' ' COMMENT 'a \\' /* `A`=1 */' after ` /* ``A``=1 */`",
+            "int(11) /* `a */ GENERATED ALWAYS AS (`a` = `b` and `a` = '1') STORED",
+            "varchar(10) /*M!100301 COMPRESSED*/ DEFAULT 'open",
+            "",
+        ] {
+            assert_eq!(without_options(plain, Options::All), plain);
+        }
+        let of = |column: &str| {
+            let created =
+                format!("CREATE TABLE `t` (\n  `c` {column},\n  KEY `k` (`c`) /* `X`=1 */\n) ENGINE=InnoDB");
+            parse_create_table(&created).unwrap()
+        };
+        assert_eq!(of("int(11) /* `FLAG`='1' */"), of("int(11)"));
+        assert_eq!(of("int(11)").definition.0["key `k`"], "(`c`)");
     }
 
     #[test]
