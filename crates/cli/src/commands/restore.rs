@@ -166,11 +166,8 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
             du_size(set.bytes)
         ))?;
     }
-    Ok(if prepared.plan.left_out.is_empty() && notes.is_empty() {
-        Status::Done
-    } else {
-        Status::Warnings
-    })
+    let is_clean = prepared.plan.left_out.is_empty() && prepared.plan.names.is_empty() && notes.is_empty();
+    Ok(if is_clean { Status::Done } else { Status::Warnings })
 }
 
 /// The restore as a run of its own, until its end or a signal.
@@ -252,6 +249,7 @@ fn as_text(plan: &RestorePlan) -> String {
     if plan.refusals.is_empty() {
         lines.extend(plan.missing_rights.iter().cloned());
     }
+    lines.extend(plan.names.iter().map(|line| format!("warning: {line}")));
     let has_events = plan.databases.iter().any(|one| {
         one.others
             .as_ref()

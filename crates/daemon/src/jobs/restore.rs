@@ -146,6 +146,9 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             server_version: target.version.clone(),
             databases: Vec::new(),
             left_out,
+            names: evidence.as_ref().map_or_else(Vec::new, |evidence| {
+                target.letters(&scope, &evidence.inventory).warnings
+            }),
             refusals: refusals(&target, (&scope, evidence.as_ref()), task),
             missing_rights: missing_rights(&target, (&scope, evidence.as_ref()), task),
             space: String::new(),
@@ -449,7 +452,13 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted
             bk_id: Some(id),
         });
     }
-    for warning in restored.warnings.iter().skip(noted).chain(&plan.left_out) {
+    for warning in restored
+        .warnings
+        .iter()
+        .skip(noted)
+        .chain(&plan.left_out)
+        .chain(&plan.names)
+    {
         context.say(format!("warning: {warning}"));
     }
     let objects: u64 = restored.databases.iter().map(|database| database.objects).sum();
@@ -460,7 +469,7 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted
         counted(objects, "object", "objects"),
         counted(rows, "row", "rows")
     );
-    match restored.warnings.len() + plan.left_out.len() {
+    match restored.warnings.len() + plan.left_out.len() + plan.names.len() {
         0 => Ok(JobReport::done(summary, Some(id))),
         more => Ok(JobReport::warned(
             format!("{summary}; {}", counted(more, "warning", "warnings")),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod copies;
+mod letters;
 mod parts;
 mod rights;
 

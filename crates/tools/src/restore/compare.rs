@@ -1,8 +1,9 @@
 //! What the server holds afterwards, beside what the set's evidence says.
 
+use super::letters::as_kept;
 use super::load::Loaded;
 use super::naming::in_database;
-use super::{RestoreRequest, Restored, RestoredDatabase, Scope};
+use super::{RestoreRequest, Restored, RestoredDatabase, Scope, Target};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
@@ -23,6 +24,8 @@ const FOR_WANT_OF_RIGHTS: [u16; 4] = [1142, 1143, 1356, 1449];
 /// What the server holds before there are events, and what it is held against.
 pub(super) struct ReadBack {
     pub(super) loaded: Loaded,
+    /// What is compared, by the names that the server keeps.
+    scope: Scope,
     expected: Expected,
     /// By database of the set.
     databases: BTreeMap<String, ReadDatabase>,
@@ -44,12 +47,12 @@ struct ReadDatabase {
 /// The server is gone, or the run was ended.
 pub(super) async fn read_back(
     request: &RestoreRequest<'_>,
-    layout: &Layout,
+    set: (&Layout, &Target),
     loaded: Loaded,
     env: &ToolEnv<'_>,
 ) -> Result<ReadBack, ToolError> {
     tokio::select! {
-        read = read_all(request, layout, loaded, env) => read,
+        read = read_all(request, set, loaded, env) => read,
         () = env.cancel.cancelled() => Err(ended()),
     }
 }
@@ -62,12 +65,13 @@ fn ended() -> ToolError {
 
 async fn read_all(
     request: &RestoreRequest<'_>,
-    layout: &Layout,
+    (layout, target): (&Layout, &Target),
     mut loaded: Loaded,
     env: &ToolEnv<'_>,
 ) -> Result<ReadBack, ToolError> {
-    let scope = request.scope;
     let mut expected = expect((request.set.evidence, request.set.set_dir), layout, &env.cancel).await?;
+    let scope = as_kept(target.lower_case_table_names, request.scope, &mut expected);
+    let scope = &scope;
     let mut warnings = std::mem::take(&mut loaded.warnings);
     let mut probe = Probe::connect(request.connection).await?;
     let version = probe.server_version().await?;
@@ -121,6 +125,7 @@ async fn read_all(
     }
     Ok(ReadBack {
         loaded,
+        scope: scope.clone(),
         expected,
         databases,
         warnings,
@@ -142,17 +147,18 @@ pub(super) async fn compare(
     }
     let ReadBack {
         mut loaded,
+        scope,
         expected,
         databases: mut read,
         mut warnings,
     } = read;
     warnings.append(&mut loaded.warnings);
     let comparison = Comparison {
-        scope: request.scope,
+        scope: &scope,
         expected: &expected,
     };
     let mut databases = Vec::new();
-    for database in &request.scope.databases {
+    for database in &scope.databases {
         let (result, more) = comparison.of(database, &mut loaded, read.remove(database));
         warnings.extend(more);
         databases.push(result);
@@ -166,7 +172,7 @@ pub(super) async fn compare(
 
 /// What events there are now: all else has been looked at before one could change it.
 async fn look_at_events(request: &RestoreRequest<'_>, read: &mut ReadBack) -> Result<(), ToolError> {
-    let scope = request.scope;
+    let scope = &read.scope;
     let names: Vec<String> = read.loaded.with_events.iter().cloned().collect();
     if names.is_empty() {
         return Ok(());

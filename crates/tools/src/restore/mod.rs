@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod compare;
 mod define;
+mod letters;
 mod load;
 mod naming;
 mod notes;
@@ -18,6 +19,7 @@ mod target;
 mod unit;
 
 pub use check::{CheckedSet, check_set, survey_set};
+pub use letters::Letters;
 pub use scope::Scope;
 pub use target::{DataDir, SYSTEM_DATABASES, Target, is_system_database, look_at_target};
 
@@ -110,7 +112,7 @@ pub async fn restore_set(
     let load = Load::new(request, (checked, target), (&client, &standing), env);
     let writing = async {
         let loaded = load.run().await?;
-        let mut read = compare::read_back(request, &checked.layout, loaded, env).await?;
+        let mut read = compare::read_back(request, (&checked.layout, target), loaded, env).await?;
         load.make_events(&mut read.loaded).await?;
         Ok(read)
     };

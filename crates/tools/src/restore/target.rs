@@ -1,5 +1,6 @@
 //! The server that a set is put into, before anything is written there.
 
+use super::letters::{Letters, letters};
 use super::scope::Scope;
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
@@ -26,8 +27,8 @@ pub fn is_system_database(name: &str) -> bool {
 pub struct Target {
     /// `SELECT VERSION()`.
     pub version: String,
-    /// Whether it folds names to lower case, or takes `Shop` and `shop` for the same.
-    pub ignores_case: bool,
+    /// `lower_case_table_names`: 0, it tells `Shop` from `shop`; 1, it keeps names in small letters; 2, as they were given.
+    pub(super) lower_case_table_names: u8,
     /// Wanted name to what is there under it.
     pub existing: BTreeMap<String, DatabaseInventory>,
     /// Wanted names that stand for a database which is there under another spelling.
@@ -84,6 +85,11 @@ impl Target {
         }
         need.distrusted = makes_code && self.distrusts;
         missing_for_restore(&self.grants, &need, &self.version)
+    }
+
+    /// What becomes of the names of what is wanted of a set, of which `held` is the inventory.
+    pub fn letters(&self, scope: &Scope, held: &Inventory) -> Letters {
+        letters(self.lower_case_table_names, scope, &scope.part_of_all(held))
     }
 
     /// A MariaDB rather than a MySQL.
@@ -171,10 +177,11 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
             "SELECT CONCAT(@@GLOBAL.lower_case_table_names, '')".to_owned(),
         )
         .await?;
-    let ignores_case = rows.first().is_none_or(|row| text(row, 0) != "0");
+    let told = rows.first().and_then(|row| text(row, 0).parse().ok());
+    let lower_case_table_names = told.unwrap_or(1);
     let present = probe.databases().await?;
     let mut other_spellings = BTreeMap::new();
-    if ignores_case {
+    if lower_case_table_names != 0 {
         for name in wanted {
             let other = present
                 .iter()
@@ -195,7 +202,7 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
     let distrusts = asked.is_ok_and(|rows| rows.first().is_some_and(|row| text(row, 0) == "1"));
     Ok(Target {
         version,
-        ignores_case,
+        lower_case_table_names,
         existing,
         other_spellings,
         data_dir: data_dir(probe, endpoint).await,

@@ -209,6 +209,13 @@ pub(super) fn refusals(
     if !task.despite_missing_rights {
         refusals.extend(missing_rights(target, (scope, evidence), task));
     }
+    let collisions = evidence.map(|evidence| target.letters(scope, &evidence.inventory).collisions);
+    for collision in collisions.iter().flatten() {
+        refusals.push(format!(
+            "server {into}: {collision}; restore one of them alone with --database or --table, and the other under \
+             another name with --as"
+        ));
+    }
     for (wanted, other) in &target.other_spellings {
         refusals.push(format!(
             "server {into} takes {wanted} for its database {other}, as it does not tell small letters from capitals"

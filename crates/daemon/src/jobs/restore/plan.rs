@@ -60,6 +60,8 @@ pub struct RestorePlan {
     pub databases: Vec<PlannedDatabase>,
     /// What of the set is not: each with its reason.
     pub left_out: Vec<String>,
+    /// What becomes of names there, where the server takes them otherwise than the set's.
+    pub names: Vec<String>,
     /// Why it is not done; empty: it may be.
     pub refusals: Vec<String>,
     /// What the account lacks for it, each with what an administrator may run.
