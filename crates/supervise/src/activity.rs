@@ -1,7 +1,7 @@
 //! Signs of life besides output.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tokio::time::{Duration, Instant};
 pub struct Activity {
     base: Instant,
     last_ms: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl Activity {
@@ -21,6 +22,7 @@ impl Activity {
         Self {
             base: Instant::now(),
             last_ms: Arc::new(AtomicU64::new(0)),
+            is_over: Arc::new(AtomicBool::new(false)),
         }
     }
 
@@ -34,6 +36,16 @@ impl Activity {
     #[must_use]
     pub fn idle_for(&self) -> Duration {
         self.last().elapsed()
+    }
+
+    /// Whether the child is being ended from here, or has ended: who holds it up must let it go on.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
     }
 
     pub(crate) fn last(&self) -> Instant {

@@ -106,6 +106,8 @@ impl Watch {
             why,
             understood: false,
         });
+        // Before anything is sent: nobody may stop the tree once it has been told to end.
+        self.activity.end();
         self.tether.ask_to_stop().await;
         Instant::now() + self.limits.grace + LEFTOVER_GRACE + SHIM_BOUND
     }
@@ -124,6 +126,7 @@ impl Watch {
             elapsed: self.started_at.elapsed(),
         });
         self.exited.cancel();
+        self.activity.end();
         give_up_at.unwrap_or_else(|| Instant::now() + LEFTOVER_GRACE + SHIM_BOUND)
     }
 

@@ -4,6 +4,7 @@ use crate::content::{ContentReader, FileContent};
 use crate::error::ToolError;
 use crate::sql_rows::RowCounter;
 use flate2::bufread::MultiGzDecoder;
+use mykeeper_supervise::Activity;
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
@@ -87,6 +88,7 @@ struct Hashing<R> {
     inner: R,
     hasher: blake3::Hasher,
     stop: CancellationToken,
+    activity: Activity,
 }
 
 impl<R: Read> Read for Hashing<R> {
@@ -95,6 +97,7 @@ impl<R: Read> Read for Hashing<R> {
             return Err(io::Error::other("it was given up"));
         }
         let read = self.inner.read(buffer)?;
+        self.activity.touch();
         self.hasher.update(&buffer[..read]);
         Ok(read)
     }
@@ -120,6 +123,19 @@ pub fn digest_file_until(
     keep_text_bytes: usize,
     stop: &CancellationToken,
 ) -> Result<FileDigest, ToolError> {
+    digest_file_watched(path, name, keep_text_bytes, (stop, &Activity::new()))
+}
+
+/// As [`digest_file_until`]; `activity` is touched with every piece that is read.
+///
+/// # Errors
+/// As [`digest_file_until`].
+pub(crate) fn digest_file_watched(
+    path: &Path,
+    name: &str,
+    keep_text_bytes: usize,
+    (stop, activity): (&CancellationToken, &Activity),
+) -> Result<FileDigest, ToolError> {
     let io_error = |action| {
         move |source| ToolError::Io {
             action,
@@ -136,6 +152,7 @@ pub fn digest_file_until(
             inner: file,
             hasher: blake3::Hasher::new(),
             stop: stop.clone(),
+            activity: activity.clone(),
         },
     );
     let mut content = Content::new(name, keep_text_bytes);

@@ -9,6 +9,7 @@ mod reading;
 
 pub(crate) use folder::watch;
 use folder::{is_handled_early, list};
+use reading::Failed;
 pub(crate) use reading::Packers;
 
 use super::pressure::Pressure;
@@ -86,6 +87,8 @@ pub(crate) struct Collector<'a> {
     in_flight: HashSet<(u64, u64)>,
     /// Files whose inode another had that is in flight: looked at again when that one is done.
     deferred: Vec<String>,
+    /// Files that could not be read, and are tried again.
+    failed: HashMap<String, Failed>,
     packers: Option<Packers>,
     pressure: Option<Pressure<'a>>,
     /// Bytes of files that are read now.
@@ -124,6 +127,7 @@ impl<'a> Collector<'a> {
             reading: JoinSet::new(),
             in_flight: HashSet::new(),
             deferred: Vec::new(),
+            failed: HashMap::new(),
             packers: None,
             pressure: None,
             packing_bytes: 0,
@@ -179,10 +183,18 @@ impl<'a> Collector<'a> {
                 }
                 () = sleep_until(self.pressure.as_ref().and_then(Pressure::due)) => {
                     if let Some(pressure) = &mut self.pressure {
-                        pressure.keep_up(&self.activity, Instant::now());
+                        pressure.keep_up(Instant::now());
                     }
                 }
-                _ = tick.tick() => self.take_sample(),
+                _ = tick.tick() => {
+                    self.queue_failed();
+                    self.take_sample();
+                }
+            }
+            if let Some(pressure) = &mut self.pressure
+                && (self.activity.is_over() || give_up.is_cancelled())
+            {
+                pressure.disarm();
             }
             self.read_more(&give_up).await;
             if self.wants_look && self.last_look_at.elapsed() >= LEAST_BETWEEN_LOOKS {
@@ -298,7 +310,7 @@ impl<'a> Collector<'a> {
     fn judge_room(&mut self, room: Option<Room>, open_bytes: u64) -> Option<Room> {
         let bytes = self.finished_bytes + open_bytes;
         let grows = bytes > self.seen_bytes;
-        self.weigh_room(room.as_ref());
+        self.weigh_room(room.as_ref(), bytes.saturating_sub(self.seen_bytes));
         if grows {
             self.activity.touch();
         }

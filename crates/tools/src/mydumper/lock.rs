@@ -29,6 +29,12 @@ pub(super) struct LockClock {
     asked_for_last: bool,
     waited: Option<Duration>,
     held: Option<Duration>,
+    /// Since when it has been giving its global lock back, or has said that it has.
+    released_at: Option<Instant>,
+    /// It has asked for the lock against changes of definitions, and not said that it has given it back.
+    has_ddl_lock: bool,
+    /// What it says now it says because it is ended.
+    is_ended: bool,
 }
 
 impl LockClock {
@@ -40,6 +46,9 @@ impl LockClock {
             asked_for_last: false,
             waited: None,
             held: None,
+            released_at: None,
+            has_ddl_lock: false,
+            is_ended: false,
         }
     }
 
@@ -57,11 +66,29 @@ impl LockClock {
         self.held
     }
 
+    /// Since when it has given back, by its own words, every lock that it has told of. It tells before the server knows.
+    pub(super) fn released_at(&self) -> Option<Instant> {
+        self.released_at.filter(|_| !self.has_ddl_lock && !self.is_ended)
+    }
+
     /// Takes one line of mydumper's.
     pub(super) fn hear(&mut self, line: &str, now: Instant) {
         let says = |words: &str| line.contains(words);
         let released =
             says(", unlocking tables") || says("releasing global locks") || says("Finished dump at");
+        let is_released = match self.classic {
+            true => says(", unlocking tables"),
+            false => says("lobal locks released"),
+        };
+        if is_released {
+            self.released_at.get_or_insert(now);
+        } else if says("Releasing DDL lock") {
+            self.has_ddl_lock = false;
+            self.released_at = self.released_at.map(|_| now);
+        } else if says(": Acquiring ") {
+            self.has_ddl_lock |= says("DDL lock");
+            self.released_at = None;
+        }
         if released {
             self.leave(now);
             if self.phase != Phase::Before {
@@ -83,8 +110,9 @@ impl LockClock {
         }
     }
 
-    /// mydumper has ended.
+    /// mydumper has ended, or is ended.
     pub(super) fn end(&mut self, now: Instant) {
+        self.is_ended = true;
         self.leave(now);
         if self.phase != Phase::Before {
             self.phase = Phase::Over;
@@ -160,6 +188,40 @@ mod tests {
             ** Message: 10:00:00.000: Transactions started, unlocking tables\n\
             ** Message: 10:00:00.000: Finished dump at: 2026-11-22 10:00:01\n";
         assert_eq!(times(false, lines), (Some(3), Some(1)));
+    }
+
+    #[test]
+    fn only_a_mydumper_that_has_told_of_no_lock_left_has_released_them() {
+        let released = |classic, lines: &[&str]| {
+            let mut clock = LockClock::new(classic);
+            let now = Instant::now();
+            lines.iter().for_each(|line| clock.hear(line, now));
+            let told = clock.released_at().is_some();
+            clock.end(now);
+            assert_eq!(clock.released_at(), None, "of one that is ended nothing is known");
+            told
+        };
+        let unlocking = "** Message: 21:18:11.413: Transactions started, unlocking tables";
+        assert!(!released(
+            true,
+            &["** Message: 21:18:05.816: Connected to a MySQL server"]
+        ));
+        assert!(released(true, &[unlocking]));
+        let (ddl, global) = (
+            "** Message: x: Acquiring DDL lock",
+            "** Message: x: Acquiring Global lock",
+        );
+        let (releasing, done) = (
+            "** Message: x: releasing global locks",
+            "** Message: x: Global locks released",
+        );
+        assert!(!released(false, &[global, releasing]));
+        assert!(released(false, &[global, releasing, done]));
+        assert!(!released(false, &[ddl, global, done]));
+        assert!(released(
+            false,
+            &[ddl, global, done, "** Message: x: Releasing DDL lock"]
+        ));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The mydumpers of a dump, one after another.
 
 mod folder;
+mod tail;
 
 use super::collect::{Collected, Collector, Packers, is_exhausted, watch};
 use super::detect::INSTALL_HINT;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tail::Tail;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -209,11 +211,7 @@ async fn run_part(
     let dir = part_dir(request, part);
     let is_whole = Arc::new(AtomicBool::new(false));
     let packers = packers(request, options, is_whole.clone())?;
-    let lock_seen = match (watched.takes_lock, watched.is_silent) {
-        (false, _) => LockSeen::NotTaken,
-        (true, false) => LockSeen::Told,
-        (true, true) => LockSeen::Unknown,
-    };
+    let lock_seen = LockSeen::of(request.info.version, &part.args, watched.is_silent);
     let (there, is_own) = (dir.clone(), !part.dir.is_empty());
     let events = off_thread(("watch", &dir), ANSWERS_WITHIN, &env.cancel, move || {
         if is_own {
@@ -237,6 +235,7 @@ async fn run_part(
         collector = collector.packing(packers, pressure);
     }
     let (stop, done) = (env.cancel.child_token(), CancellationToken::new());
+    let tail = Tail::new(&limits, &activity, &done);
     let spec = ChildSpec::new(&request.info.program)
         .announce_to(announce)
         .args(argv(part, option_file, &dir))
@@ -280,13 +279,15 @@ async fn run_part(
         is_whole.store(is_success, Ordering::Release);
         let by_itself =
             |finished: &mykeeper_supervise::Finished| ended_from_here(PROGRAM, &finished.exit).is_none();
-        if let Some(over) = over.filter(|_| finished.as_ref().is_ok_and(by_itself)) {
-            over.cancel();
+        if finished.as_ref().is_ok_and(by_itself) {
+            tail.hold_to_timeout();
+            over.inspect(|over| over.cancel());
         }
         done.cancel();
         finished
     };
-    let (finished, collected) = tokio::join!(run, collector.run(done.clone(), stop.clone()));
+    let collecting = tail.limit(collector.run(done.clone(), stop.clone()), &stop);
+    let (finished, (collected, tail_over)) = tokio::join!(run, collecting);
     locked(&heard).lock.end(Instant::now());
     let (exit, ended) = match finished {
         Ok(finished) => (
@@ -342,6 +343,7 @@ async fn run_part(
         }
         ended => ended,
     };
+    let ended = ended.or(tail_over.filter(|_| !env.cancel.is_cancelled()));
     let ended = match room {
         Some(room) if collected.full.is_some() || !is_success || damaged => Some(no_space(&dir, room)),
         // The run may also be cancelled while the last files are read.

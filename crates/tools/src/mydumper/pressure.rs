@@ -1,15 +1,17 @@
 //! mydumper writes faster than files are compressed. Before the disk is full of plain ones it is held up, until some of
 //! them are packed.
 //!
-//! It is stopped by a signal, and only where it is known to hold no lock that others wait for. Its server goes on writing
+//! It is stopped by a signal, and only where it is known to hold no lock of a table, of all or of definitions that
+//! others wait for: by its version and options it takes but the global one, it said some time ago that it has given that
+//! back, and nobody is ending it. Else it is left to write. What its transactions have read stays known to the server as
+//! being read, as in any dump: ALTER of such a table waits for the end of the dump, and so the longer. Its server goes on writing
 //! to it until the connection is full, and gives up on a client that takes nothing for `net_write_timeout` (60 s where
 //! nobody has set it; mydumper raises it for one connection of several): so it gets a moment to read, again and again.
 
 use super::heard::{Heard, locked};
-use super::lock::Phase;
 use crate::log::RunLog;
 use mykeeper_domain::space::{Room, size_text};
-use mykeeper_supervise::{Activity, ProcessIdentity};
+use mykeeper_supervise::ProcessIdentity;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -17,12 +19,27 @@ use tokio::time::Instant;
 
 /// The longest that it takes nothing from its server.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
+/// mydumper tells that it gives its lock back before it does.
+const RELEASED_WITHIN: Duration = Duration::from_secs(2);
+/// Options by which it takes locks that it says nothing of, or none that it could give back.
+const UNTOLD_LOCKS: [&str; 5] = [
+    "less-locking",
+    "lock-all-tables",
+    "no-locks",
+    "no-trx-tables",
+    "sync-thread-lock-mode",
+];
+/// From then on it may take a lock of definitions; until 0.11 without a word.
+const DDL_LOCKS_FROM: (u32, u32, u32) = (0, 10, 8);
 /// How often it is told that it is held up.
 const STOPS_TOLD: u32 = 10;
 /// So long it takes something.
 const BREATH: Duration = Duration::from_millis(100);
 /// As much as came between two looks may come until the next, and until a signal takes effect.
 const GROWTHS: u64 = 2;
+
+/// The part of the most that has come between two looks that is forgotten with each.
+const GROWTH_FADES: u64 = 16;
 
 /// What there is to be packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,11 +80,10 @@ pub(super) struct Pressure<'a> {
     /// Of its lock it says something, where it takes one.
     lock: LockSeen,
     keep_free_bytes: u64,
-    /// At the last look.
-    free_bytes: Option<u64>,
-    /// The most that was taken between two looks while it ran: it may take as much again before the next.
+    /// The most that it lately wrote between two looks while it ran: it may write as much again before the next.
     most_grown_bytes: u64,
     state: State,
+    is_disarmed: bool,
     /// That it could not be held up has been told.
     has_warned: bool,
     /// How often it has been stopped.
@@ -77,12 +93,23 @@ pub(super) struct Pressure<'a> {
 /// Whether its lock can be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LockSeen {
-    /// It takes none.
-    NotTaken,
-    /// It says when it has given it back.
+    /// It takes the global one alone, and says when it has given it back.
     Told,
-    /// It does not say.
+    /// It takes others too, or does not say.
     Unknown,
+}
+
+impl LockSeen {
+    /// Of a mydumper of this version that is run with `args`, and says enough or not.
+    pub(super) fn of(version: (u32, u32, u32), args: &[String], is_silent: bool) -> Self {
+        let name = |arg: &'_ str| arg.trim_start_matches('-').split('=').next().map(str::to_owned);
+        let is_untold = |arg: &String| name(arg).is_some_and(|name| UNTOLD_LOCKS.contains(&name.as_str()));
+        let may_say_nothing = (DDL_LOCKS_FROM..(0, 11, 0)).contains(&version);
+        match is_silent || may_say_nothing || args.iter().any(is_untold) {
+            true => Self::Unknown,
+            false => Self::Told,
+        }
+    }
 }
 
 impl<'a> Pressure<'a> {
@@ -98,24 +125,20 @@ impl<'a> Pressure<'a> {
             log,
             lock,
             keep_free_bytes,
-            free_bytes: None,
             most_grown_bytes: 0,
             state: State::Runs,
+            is_disarmed: false,
             has_warned: false,
             stops: 0,
         }
     }
 
     /// What is to be done after a look at the room.
-    pub(super) fn weigh(&mut self, room: &Room, backlog: Backlog, now: Instant) {
+    pub(super) fn weigh(&mut self, room: &Room, (backlog, grown_bytes): (Backlog, u64), now: Instant) {
         let is_stopped = self.state != State::Runs;
-        let before = self
-            .free_bytes
-            .replace(room.free_bytes)
-            .unwrap_or(room.free_bytes);
         if !is_stopped {
-            let grown_bytes = before.saturating_sub(room.free_bytes);
-            self.most_grown_bytes = self.most_grown_bytes.max(grown_bytes);
+            let fading = self.most_grown_bytes - self.most_grown_bytes / GROWTH_FADES;
+            self.most_grown_bytes = grown_bytes.max(fading);
         }
         let need = (self.keep_free_bytes, self.most_grown_bytes);
         match (is_stopped, backlog.is_tight(room, need, is_stopped)) {
@@ -137,18 +160,20 @@ impl<'a> Pressure<'a> {
         }
     }
 
-    /// What is due is done. A mydumper that is held up is alive.
-    pub(super) fn keep_up(&mut self, activity: &Activity, now: Instant) {
+    /// It is being ended: it must hear of that, and is not stopped any more.
+    pub(super) fn disarm(&mut self) {
+        self.is_disarmed = true;
+        self.go_on();
+    }
+
+    /// What is due is done.
+    pub(super) fn keep_up(&mut self, now: Instant) {
         match self.state {
-            State::Stopped(since) if now >= since + LONGEST_STOP => {
-                activity.touch();
-                if self.signal(ProcessIdentity::resume) {
-                    self.state = State::Breathes(now + BREATH);
-                }
+            State::Stopped(since) if now >= since + LONGEST_STOP && self.signal(ProcessIdentity::resume) => {
+                self.state = State::Breathes(now + BREATH);
             }
             State::Breathes(until) if now >= until => {
-                activity.touch();
-                self.state = match self.signal(ProcessIdentity::pause) {
+                self.state = match self.may_be_stopped(now) && self.signal(ProcessIdentity::pause) {
                     true => State::Stopped(now),
                     false => State::Runs,
                 };
@@ -159,13 +184,11 @@ impl<'a> Pressure<'a> {
 
     /// Where it is not known to hold no lock, it is left to write.
     fn stop(&mut self, room: &Room, now: Instant) {
-        let may_hold_lock = match self.lock {
-            LockSeen::NotTaken => false,
-            LockSeen::Told => locked(self.heard).lock.phase() != Phase::Over,
-            LockSeen::Unknown => true,
-        };
         let free = size_text(room.free_bytes);
-        if may_hold_lock {
+        if self.is_disarmed {
+            return;
+        }
+        if !self.may_be_stopped(now) {
             if !self.has_warned {
                 self.has_warned = true;
                 self.say(&format!(
@@ -180,6 +203,13 @@ impl<'a> Pressure<'a> {
                 "mydumper is held up, as {free} are free and files are not compressed as fast as they are written"
             ));
         }
+    }
+
+    /// Whether it is known to hold no lock.
+    fn may_be_stopped(&self, now: Instant) -> bool {
+        let released_at = locked(self.heard).lock.released_at();
+        let is_released = released_at.is_some_and(|at| now >= at + RELEASED_WITHIN);
+        !self.is_disarmed && self.lock == LockSeen::Told && is_released
     }
 
     /// It runs, whatever comes.
@@ -202,11 +232,6 @@ impl<'a> Pressure<'a> {
                 false
             }
         }
-    }
-
-    /// Whether it is held up, or takes a breath meanwhile.
-    pub(super) fn holds_up(&self) -> bool {
-        self.state != State::Runs
     }
 
     /// It may be so every second of a long dump.
@@ -264,6 +289,49 @@ mod tests {
         assert!(!nothing_to_pack.is_tight(&room(0), need, true));
     }
 
+    #[test]
+    fn one_that_may_take_locks_it_says_nothing_of_is_never_stopped() {
+        let of = |version, args: &[&str], is_silent| {
+            let args: Vec<String> = args.iter().map(|arg| format!("--{arg}")).collect();
+            LockSeen::of(version, &args, is_silent)
+        };
+        let usual = ["threads=4", "triggers", "trx-consistency-only"];
+        assert_eq!(of((0, 10, 0), &usual, false), LockSeen::Told);
+        assert_eq!(
+            of((1, 0, 1), &["threads=4", "skip-ddl-locks"], false),
+            LockSeen::Told
+        );
+        assert_eq!(of((0, 10, 0), &usual, true), LockSeen::Unknown);
+        assert_eq!(of((0, 10, 9), &usual, false), LockSeen::Unknown);
+        for arg in [
+            "less-locking",
+            "no-trx-tables",
+            "no-locks",
+            "lock-all-tables",
+            "sync-thread-lock-mode=SAFE_NO_LOCK",
+        ] {
+            assert_eq!(
+                of((1, 0, 1), &["threads=4", arg], false),
+                LockSeen::Unknown,
+                "{arg}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_it_once_wrote_at_a_time_is_forgotten_by_and_by() {
+        let (_announce, identity) = watch::channel(None);
+        let heard = Heard::new(true);
+        let mut pressure = Pressure::new(identity, (&heard, LockSeen::Told), &NoLog, 1_000);
+        let now = Instant::now();
+        pressure.weigh(&room(1 << 29), (BACKLOG, 1_000_000), now);
+        assert_eq!(pressure.most_grown_bytes, 1_000_000);
+        for _ in 0..100 {
+            pressure.weigh(&room(1 << 29), (BACKLOG, 500), now);
+        }
+        assert!((500..5_000).contains(&pressure.most_grown_bytes));
+    }
+
     /// `T` when stopped.
     fn state_of(child: &Child) -> char {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
@@ -285,10 +353,10 @@ mod tests {
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let (_announce, identity) = watch::channel(Some(ProcessIdentity::of(child.id()).unwrap()));
         let heard = Heard::new(true);
-        let activity = Activity::new();
         let mut pressure = Pressure::new(identity, (&heard, LockSeen::Told), &NoLog, 1_000);
         let now = Instant::now();
-        pressure.weigh(&room(0), BACKLOG, now);
+        let (backlog, tight) = ((BACKLOG, 0), room(0));
+        pressure.weigh(&tight, backlog, now);
         until_stopped(&child, false);
         assert_eq!(
             pressure.due(),
@@ -302,15 +370,25 @@ mod tests {
         ] {
             locked(&heard).hear(line, now);
         }
-        pressure.weigh(&room(0), BACKLOG, now);
+        pressure.weigh(&tight, backlog, now + RELEASED_WITHIN / 2);
+        assert_eq!(pressure.due(), None, "it says so before it does");
+        let now = now + RELEASED_WITHIN;
+        pressure.weigh(&tight, backlog, now);
         until_stopped(&child, true);
-        pressure.keep_up(&activity, now + LONGEST_STOP);
+        pressure.keep_up(now + LONGEST_STOP);
         until_stopped(&child, false);
-        pressure.keep_up(&activity, now + LONGEST_STOP + BREATH);
+        pressure.keep_up(now + LONGEST_STOP + BREATH);
         until_stopped(&child, true);
-        pressure.weigh(&room(5_000), BACKLOG, now);
+        pressure.weigh(&room(5_000), backlog, now);
         until_stopped(&child, false);
-        pressure.weigh(&room(0), BACKLOG, now);
+        pressure.weigh(&tight, backlog, now);
+        until_stopped(&child, true);
+        pressure.disarm();
+        until_stopped(&child, false);
+        pressure.weigh(&tight, backlog, now);
+        assert_eq!(pressure.due(), None, "it is being ended");
+        pressure.is_disarmed = false;
+        pressure.weigh(&tight, backlog, now);
         until_stopped(&child, true);
         drop(pressure);
         until_stopped(&child, false);

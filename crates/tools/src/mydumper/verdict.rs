@@ -11,6 +11,7 @@ use super::options::DumpOptions;
 use super::said::Said;
 use crate::content::FileContent;
 use crate::digest::{Compression, FileDigest};
+use crate::pipeline::PARTIAL;
 use checksums::DumperChecksums;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use names::{masks, table_of};
@@ -269,6 +270,9 @@ impl<'a> PartFiles<'a> {
                 verdict.reasons.push(format!(
                     "{name} lies there beside {other}: it was written again after it had been finished"
                 ));
+            }
+            if name.ends_with(PARTIAL) {
+                verdict.reasons.push(format!("{name} was begun and not finished"));
             }
             match digest {
                 Err(error) => verdict.reasons.push(format!("{name}: {error}")),

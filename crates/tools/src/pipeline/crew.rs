@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
-/// Degrees below the rest of this program: the server and mydumper come first, and where nobody else wants the processor
-/// it is ours.
+/// Degrees below the rest of this program. The kernel weighs them against threads of its control group alone: mydumper is
+/// one of ours and comes first; a server that is a service of its own shares the processors with all of ours by the
+/// weights of the groups (`CPUWeight=`), whatever they are.
 const NICER_BY: i32 = 10;
 const NICEST: i32 = 19;
 /// More would wait for the disk, and each holds some memory.
@@ -115,6 +116,7 @@ fn work(queue: &Mutex<Receiver<(PackJob, Answer)>>, mut packer: Packer) {
 mod tests {
     use super::*;
     use mykeeper_domain::packing::PackFormat;
+    use mykeeper_supervise::Activity;
     use tokio_util::sync::CancellationToken;
 
     #[tokio::test]
@@ -134,6 +136,7 @@ mod tests {
                 head: None,
                 is_over: false,
                 stop: CancellationToken::new(),
+                activity: Activity::new(),
             }));
         }
         for handled in futures::future::join_all(packing).await {

@@ -1,8 +1,9 @@
 //! One finished file: read once, digested, compressed, written under its new name, synced, and the plain one removed.
 
 use super::packer::Packer;
-use crate::digest::{CHANGED, CUT, Content, FileDigest, Stamp, digest_file_until};
+use crate::digest::{CHANGED, CUT, Content, FileDigest, Stamp, digest_file_watched};
 use crate::error::ToolError;
+use mykeeper_supervise::Activity;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,15 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const PARTIAL: &str = ".packing";
 /// Small enough to be looked at and packed while it is in the processor's cache.
 const READ_BYTES: usize = 256 * 1024;
+/// What names of files end with that hold no rows.
+const DEFINITIONS: [&str; 6] = [
+    "-schema.sql",
+    "-schema-create.sql",
+    "-schema-post.sql",
+    "-schema-sequence.sql",
+    "-schema-triggers.sql",
+    "-schema-view.sql",
+];
 /// How a file begins whose rows have no head.
 const ROWS: &[u8] = b"INSERT ";
 
@@ -23,13 +33,15 @@ pub(crate) struct PackJob {
     pub(crate) name: String,
     /// `.gz`
     pub(crate) ending: &'static str,
-    /// See [`digest_file_until`].
+    /// See [`digest_file_watched`].
     pub(crate) keep_text_bytes: usize,
     /// What is put before rows that have none.
     pub(crate) head: Option<&'static [u8]>,
     /// mydumper has ended: nothing is renamed or removed any more, and what cannot be compressed now stays as it is.
     pub(crate) is_over: bool,
     pub(crate) stop: CancellationToken,
+    /// Touched as the file is read.
+    pub(crate) activity: Activity,
 }
 
 /// What came of it.
@@ -88,7 +100,12 @@ pub(crate) fn pack_file(packer: &mut Packer, job: &PackJob) -> Result<Handled, T
             let path = job.dir.join(&job.name);
             Ok(Handled {
                 name: job.name.clone(),
-                digest: digest_file_until(&path, &job.name, job.keep_text_bytes, &job.stop)?,
+                digest: digest_file_watched(
+                    &path,
+                    &job.name,
+                    job.keep_text_bytes,
+                    (&job.stop, &job.activity),
+                )?,
                 left_plain: Some(error.to_string()),
             })
         }
@@ -129,6 +146,7 @@ fn try_pack(packer: &mut Packer, job: &PackJob, partial: &Path) -> Result<Packed
             packer.piece_bytes(),
             (&mut plain, &job.stop),
             |bytes| {
+                job.activity.touch();
                 if !std::mem::replace(&mut is_begun, true) {
                     head = job.head.filter(|_| bytes.starts_with(ROWS));
                     content.feed(head.unwrap_or_default());
@@ -169,9 +187,17 @@ fn try_pack(packer: &mut Packer, job: &PackJob, partial: &Path) -> Result<Packed
     };
     file.sync_all().map_err(failed("sync", partial))?;
     let stamp = Stamp::of(&file.metadata().map_err(failed("stat", partial))?);
+    if job.stop.is_cancelled() {
+        // Whoever gave it up may have told by now what lies there.
+        return Err(failed("compress", &path)(given_up()));
+    }
     publish((&path, before), partial, &target)?;
     let blake3 = out.hasher.finalize().to_hex().to_string();
     Ok(Packed::Done(content.digest(stamp, blake3, None)))
+}
+
+fn given_up() -> io::Error {
+    io::Error::other("it was given up")
 }
 
 /// Reads until `piece` has `length` bytes, or to the end.
@@ -185,7 +211,7 @@ fn fill(
     let mut filled = 0;
     while filled < length {
         if stop.is_cancelled() {
-            return Err(io::Error::other("it was given up"));
+            return Err(given_up());
         }
         let until = length.min(filled + READ_BYTES);
         match plain.read(&mut piece[filled..until]) {
@@ -251,7 +277,7 @@ fn publish((path, read): (&Path, Stamp), partial: &Path, target: &Path) -> Resul
 
 /// Of a table, a view, a database or what stands upon them: written at once, and never taken back.
 fn is_definition(name: &str) -> bool {
-    name.contains("-schema")
+    DEFINITIONS.iter().any(|ending| name.ends_with(ending))
 }
 
 #[cfg(test)]
@@ -275,7 +301,12 @@ mod tests {
         }
 
         fn pack(&mut self, name: &str, is_over: bool) -> Result<Handled, ToolError> {
-            let job = PackJob {
+            let job = self.job(name, is_over);
+            pack_file(&mut self.packer, &job)
+        }
+
+        fn job(&self, name: &str, is_over: bool) -> PackJob {
+            PackJob {
                 dir: self.dir.path().to_owned(),
                 name: name.to_owned(),
                 ending: ".gz",
@@ -283,8 +314,8 @@ mod tests {
                 head: Some(b"SET NAMES binary;\n"),
                 is_over,
                 stop: CancellationToken::new(),
-            };
-            pack_file(&mut self.packer, &job)
+                activity: Activity::new(),
+            }
         }
 
         fn write(&self, name: &str, bytes: &[u8]) {
@@ -342,17 +373,17 @@ mod tests {
     fn what_mydumper_may_still_remove_is_packed_when_it_has_ended() {
         let mut stage = Stage::new();
         stage.write("a.empty.sql", b"");
-        stage.write("a.head.sql", b"/*!40101 SET NAMES binary*/;\n");
-        for name in ["a.empty.sql", "a.head.sql"] {
+        stage.write("a-schema.t.sql", b"/*!40101 SET NAMES binary*/;\n");
+        for name in ["a.empty.sql", "a-schema.t.sql"] {
             let plain = stage.pack(name, false).unwrap().digest;
             assert_eq!((plain.rows, plain.fault), (0, None));
         }
-        assert_eq!(stage.names(), ["a.empty.sql", "a.head.sql"]);
-        for name in ["a.empty.sql", "a.head.sql"] {
+        assert_eq!(stage.names(), ["a-schema.t.sql", "a.empty.sql"]);
+        for name in ["a.empty.sql", "a-schema.t.sql"] {
             let packed = stage.pack(name, true).unwrap().digest;
             assert_eq!((packed.rows, packed.fault), (0, None));
         }
-        assert_eq!(stage.names(), ["a.empty.sql.gz", "a.head.sql.gz"]);
+        assert_eq!(stage.names(), ["a-schema.t.sql.gz", "a.empty.sql.gz"]);
     }
 
     #[test]
@@ -365,6 +396,31 @@ mod tests {
             digest.blake3,
             blake3::hash(&SQL[..SQL.len() - 5]).to_hex().to_string()
         );
+        assert_eq!(stage.names(), ["a.t.sql"]);
+    }
+
+    #[test]
+    fn what_was_given_up_is_not_published() {
+        let mut stage = Stage::new();
+        stage.write("a.t.sql", SQL);
+        let job = stage.job("a.t.sql", false);
+        let partial = stage.dir.path().join("a.t.sql.gz.packing");
+        std::thread::scope(|scope| {
+            // A reader of the pipe that stands in the way of the compressed file: it is opened when that is written.
+            let made = std::process::Command::new("mkfifo")
+                .arg(&partial)
+                .status()
+                .unwrap();
+            assert!(made.success());
+            scope.spawn(|| {
+                let mut bytes = Vec::new();
+                let mut file = File::open(&partial).unwrap();
+                job.stop.cancel();
+                file.read_to_end(&mut bytes).unwrap();
+            });
+            let error = pack_file(&mut stage.packer, &job).unwrap_err().to_string();
+            assert!(error.contains("given up"), "{error}");
+        });
         assert_eq!(stage.names(), ["a.t.sql"]);
     }
 

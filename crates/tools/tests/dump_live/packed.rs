@@ -185,6 +185,17 @@ async fn a_dump_that_has_room_only_when_compressed_is_held_up_and_whole() {
     // More than 50 MB plain.
     let mut dump = packing(&["wide"], PackFormat::Gzip, &["statement-size=100000"]);
     dump.set_dir = mount.path().to_owned();
+    // Slow at first: it is not held up until it has surely given back its lock.
+    let dir = tempdir();
+    let program = stand_in(dir.path(), ":");
+    let script = fs::read_to_string(&program).unwrap();
+    let call = script.lines().find(|line| line.ends_with(" \"$@\"")).unwrap();
+    let slow = "case \"$1\" in --version|--help) ;; *)
+          (while [ ! -e wide.t.00003.sql ] && kill -0 $$; do :; done
+          kill -STOP $$; sleep 2.5; kill -CONT $$) >/dev/null 2>&1 & ;; esac
+        exec ";
+    fs::write(&program, script.replacen(call, &format!("{slow}{call}"), 1)).unwrap();
+    dump.program = program;
     let result = dump.run(&admin).await.unwrap();
     assert_eq!(reasons(&result), [""; 0], "{}", dump.log.text());
     assert!(result.files.iter().map(|file| file.plain_bytes).sum::<u64>() > 50_000_000);

@@ -67,7 +67,8 @@ impl Collector<'_> {
                 && let Some(name) = unread.pop_front()
             {
                 let packers = packers.map(|packers| (packers, true));
-                spawn_reader(&mut readers, (&self.dir, name, ()), packers, give_up.clone());
+                let course = (give_up.clone(), self.activity.clone());
+                spawn_reader(&mut readers, (&self.dir, name, ()), packers, course);
             }
             match unless_away(give_up, readers.join_next()).await {
                 Some(Some(Ok((name, (), result)))) => {

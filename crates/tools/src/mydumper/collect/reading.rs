@@ -1,13 +1,14 @@
 //! The reading of finished files: digested where they lie, or packed.
 
-use super::Collector;
 use super::folder::{serves, text_bytes};
-use crate::digest::{FileDigest, Stamp, digest_file_until};
+use super::{Collector, MAX_WAITING};
+use crate::digest::{FileDigest, Stamp, digest_file_watched};
 use crate::error::ToolError;
 use crate::log::Progress;
 use crate::mydumper::pressure::Backlog;
 use crate::pipeline::{Crew, Handled, PackJob, Settling};
 use mykeeper_domain::space::Room;
+use mykeeper_supervise::Activity;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,8 +23,28 @@ const READERS: usize = 2;
 /// loads that alone would take its times for those of another zone.
 const HEAD: &[u8] = b"/*!40101 SET NAMES binary*/;\n/*!40014 SET FOREIGN_KEY_CHECKS=0*/;\n\
                       /*!40103 SET TIME_ZONE='+00:00' */;\n";
+/// A file that has failed so often does not count as one that makes room.
+const HOPELESS_AFTER: u32 = 6;
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// One look at a file.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+/// A file that could not be read or compressed.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    times: u32,
+    /// When it is tried again; `None` while it is.
+    due: Option<Instant>,
+}
+
+impl Failed {
+    /// Twice as long a pause each time.
+    fn again(&mut self) {
+        let pause = Duration::from_secs(1 << self.times.min(6)).min(LONGEST_PAUSE);
+        self.times += 1;
+        self.due = Some(Instant::now() + pause);
+    }
+}
 
 /// Who compresses files as they finish, and which of them wait.
 #[derive(Debug)]
@@ -61,7 +82,7 @@ pub(super) fn spawn_reader<T: Send + 'static>(
     readers: &mut JoinSet<(String, T, Result<Handled, ToolError>)>,
     (dir, name, with): (&Path, String, T),
     packers: Option<(&Packers, bool)>,
-    stop: CancellationToken,
+    (stop, activity): (CancellationToken, Activity),
 ) {
     let keep_text_bytes = text_bytes(&name);
     match packers {
@@ -74,13 +95,14 @@ pub(super) fn spawn_reader<T: Send + 'static>(
                 head: packers.settling.as_ref().map(|_| HEAD),
                 is_over,
                 stop,
+                activity,
             });
             readers.spawn(async move { (name, with, packed.await) });
         }
         _ => {
             let path: PathBuf = dir.join(&name);
             readers.spawn_blocking(move || {
-                let result = digest_file_until(&path, &name, keep_text_bytes, &stop);
+                let result = digest_file_watched(&path, &name, keep_text_bytes, (&stop, &activity));
                 let result = result.map(|digest| Handled::new(name.clone(), digest));
                 (name, with, result)
             });
@@ -111,6 +133,7 @@ impl Collector<'_> {
         // Gone again: an empty table's file. One of a file system that does not answer is looked for at the end.
         let looking = tokio::fs::symlink_metadata(self.dir.join(&name));
         let Ok(Ok(metadata)) = tokio::time::timeout(LOOK_LIMIT, looking).await else {
+            self.failed.remove(&name);
             return;
         };
         if !metadata.is_file() {
@@ -133,7 +156,13 @@ impl Collector<'_> {
         }
         self.packing_bytes += stamp.size_bytes;
         let packers = self.packers.as_ref().map(|packers| (packers, false));
-        spawn_reader(&mut self.reading, (&self.dir, name, stamp), packers, give_up);
+        // What fails again and again shows no life.
+        let activity = match self.failed.contains_key(&name) {
+            true => Activity::new(),
+            false => self.activity.clone(),
+        };
+        let course = (give_up, activity);
+        spawn_reader(&mut self.reading, (&self.dir, name, stamp), packers, course);
     }
 
     pub(super) fn keep(&mut self, name: &str, stamp: Stamp, result: Result<Handled, ToolError>) {
@@ -144,24 +173,44 @@ impl Collector<'_> {
             self.queue(deferred);
         }
         match result {
-            Ok(handled) => self.know(name, handled.digest),
-            // Gone between its end and now, or unreadable: the last look decides.
-            Err(error) => tracing::debug!(file = name, %error, "file of a dump not read yet"),
+            Ok(handled) => {
+                self.failed.remove(name);
+                self.know(name, handled.digest);
+            }
+            // Gone between its end and now, or for want of room: what is left of them the last look decides.
+            Err(error) => {
+                tracing::debug!(file = name, %error, "file of a dump not read yet");
+                if self.packers.is_some() && self.failed.len() < MAX_WAITING {
+                    self.failed.entry(name.to_owned()).or_default().again();
+                }
+            }
         }
     }
 
-    /// Whether mydumper is to be held up.
-    pub(super) fn weigh_room(&mut self, room: Option<&Room>) {
+    /// Takes up again what could not be read, after a while.
+    pub(super) fn queue_failed(&mut self) {
+        let now = Instant::now();
+        let is_due = |failed: &&mut Failed| failed.due.is_some_and(|due| now >= due);
+        let mut due = Vec::new();
+        for (name, failed) in &mut self.failed {
+            if let Some(failed) = Some(failed).filter(is_due) {
+                failed.due = None;
+                due.push(name.clone());
+            }
+        }
+        due.into_iter().for_each(|name| self.queue(name));
+    }
+
+    /// Whether mydumper is to be held up, after a look between which and the last it has written `grown_bytes`.
+    pub(super) fn weigh_room(&mut self, room: Option<&Room>, grown_bytes: u64) {
+        let waits_for_another_try = |failed: &&Failed| failed.due.is_some() && failed.times < HOPELESS_AFTER;
+        let failed = self.failed.values().filter(waits_for_another_try).count();
         let backlog = Backlog {
             packing_bytes: self.packing_bytes,
-            files: self.waiting.len() + self.reading.len(),
+            files: self.waiting.len() + self.reading.len() + failed,
         };
         if let (Some(room), Some(pressure)) = (room, &mut self.pressure) {
-            pressure.weigh(room, backlog, Instant::now());
-            // Who is held up says nothing, and is alive.
-            if pressure.holds_up() {
-                self.activity.touch();
-            }
+            pressure.weigh(room, (backlog, grown_bytes), Instant::now());
         }
     }
 
