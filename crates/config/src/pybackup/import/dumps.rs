@@ -133,7 +133,12 @@ impl Dump {
         if let Some(tables) = &self.words.tables {
             options.push(format!("tables-list={tables}"));
         }
+        let compresses = self.words.passed.iter().any(|option| option.name == "compress");
         page.key("mydumper", list(options), &self.place);
+        if !compresses {
+            // As the script has it: else mykeeper would compress.
+            page.key("compression", quoted("none"), &self.place);
+        }
     }
 
     fn write_databases(&self, page: &mut Page, conf: &PybackupConf, remarks: &mut Vec<Remark>) {
