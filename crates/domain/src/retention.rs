@@ -1,7 +1,9 @@
 //! Which sets are kept, which are condemned, and by which rule.
 
+mod due;
 mod rules;
 
+pub use due::DueDays;
 pub use rules::{KeepCount, KeepPolicy};
 
 use crate::backup::{Backup, Deletion, ValidateStatus};
@@ -31,10 +33,12 @@ pub struct Context {
     pub untouched: BTreeSet<BackupId>,
     /// Sets of which something has been taken away: no rule can bring them back.
     pub begun: BTreeSet<BackupId>,
-    /// Sets of which every copy that anyone has read since differs from what was written.
+    /// Sets whose folders here differ from what was written, as this machine has read them.
     pub damaged: BTreeSet<BackupId>,
     /// The days whose folders the sets lie in, where each lies in one: `<directory>/<YYYY-MM-DD>/<bk_id>`.
     pub days: BTreeMap<BackupId, NaiveDate>,
+    /// The days whose folders `all_but_day` does not keep: see [`DueDays`].
+    pub due_days: BTreeSet<NaiveDate>,
 }
 
 /// Clocks are put right by less. A set from later than this was made while a clock was wrong.
@@ -117,7 +121,7 @@ impl fmt::Display for KeepReason {
             Self::MonthDays => "keep.month_days",
             Self::AllButDay => "keep.all_but_day",
             Self::Damaged => {
-                "damaged wherever it was read; it counts for no rule, and stays until a newer set of this job is proven"
+                "damaged here; it uses up no count, and stays until a newer set of this job is proven"
             }
             Self::NoNewerGoodSet => "no newer good set of this job",
         })
@@ -134,7 +138,7 @@ pub enum CondemnReason {
     IncompleteAndSuperseded,
     /// Its proof failed, and there is a newer good one.
     FailedProofAndSuperseded,
-    /// It is damaged wherever it was read, and a newer one is proven.
+    /// It is damaged here, no rule keeps it, and a newer one is proven.
     DamagedAndSuperseded,
     /// An earlier pass has begun to remove it.
     RemovalBegun,
@@ -148,7 +152,7 @@ impl fmt::Display for CondemnReason {
             Self::NoRuleKeepsIt => "no rule keeps it",
             Self::IncompleteAndSuperseded => "not complete, and a newer good set exists",
             Self::FailedProofAndSuperseded => "its proof failed, and a newer good set exists",
-            Self::DamagedAndSuperseded => "damaged wherever it was read, and a newer proven set exists",
+            Self::DamagedAndSuperseded => "damaged here, and a newer proven set exists",
             Self::RemovalBegun => "its removal had begun",
             Self::GoneFromDisk => "its folder is gone from disk, and it was sent nowhere",
         })
@@ -355,13 +359,19 @@ fn judge_group(
                 // Its copy lies at its destination, or it is from the future: the rules hold for it, and it uses up
                 // none of their counts here.
                 reasons.extend(counters.clone().rules_that_keep(&backup));
-            } else if damaged && !newer_proven && !removal_begun {
-                reasons.push(KeepReason::Damaged);
+            } else if damaged && !removal_begun {
+                if !newer_proven {
+                    reasons.push(KeepReason::Damaged);
+                }
+                if !gone {
+                    // Another copy may mend it: a month, say, is not given up for what one disk has lost of it.
+                    reasons.extend(counters.clone().rules_that_keep(&backup));
+                }
             } else if !damaged && !newer_good && !removal_begun && !gone {
                 // It may be all there is; and the latest failure is what people look at.
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
-            if !good && policy.failed && !removal_begun && !gone {
+            if !good && !damaged && policy.failed && !removal_begun && !gone {
                 reasons.extend(counters.clone().rules_that_keep(&backup));
             }
             // Also where a rule keeps it: others go since it stays, and whoever removes them looks whether it does.

@@ -3,7 +3,7 @@
 //! A slot inside the hour that a clock skips fires once, right after it; a slot inside the hour that a clock
 //! repeats fires once; jobs that run every hour or oftener keep their pace through both.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::errors::CronError;
@@ -147,6 +147,18 @@ impl Schedule {
             .map(|slot| slot.with_timezone(&Utc))
     }
 
+    /// Whether it fires on `day`, as its zone has it.
+    pub fn fires_on(&self, day: NaiveDate) -> bool {
+        // Midnight, or the first half hour that the day has.
+        let begin = (0..48).find_map(|half_hours| {
+            let on_the_wall = day.and_time(NaiveTime::MIN) + TimeDelta::minutes(30 * half_hours);
+            self.zone.from_local_datetime(&on_the_wall).earliest()
+        });
+        let first =
+            begin.and_then(|begin| self.next_after(begin.with_timezone(&Utc) - TimeDelta::seconds(1)));
+        first.is_some_and(|slot| slot.with_timezone(&self.zone).date_naive() == day)
+    }
+
     /// The slots in `(after, until]`, oldest first. Lazy: take only as many as you need.
     pub fn slots_between(
         &self,
@@ -240,6 +252,21 @@ mod tests {
             .slots_between(at(after), at(until))
             .map(|slot| slot.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
             .collect()
+    }
+
+    #[test]
+    fn a_schedule_fires_on_the_days_of_its_zone() {
+        let day = |text: &str| text.parse().unwrap();
+        let fires = |expression, zone, on| Schedule::parse(expression, zone).unwrap().fires_on(day(on));
+        // 22 November 2026 is a Sunday.
+        for (on, expected) in [("2026-11-21", false), ("2026-11-22", true), ("2026-11-23", false)] {
+            assert_eq!(fires("30 0 * * 0", Tz::Asia__Shanghai, on), expected, "{on}");
+            assert_eq!(fires("0 0 22 11 *", Tz::America__New_York, on), expected, "{on}");
+            assert_eq!(fires("59 23 * * 0", Tz::UTC, on), expected, "{on}");
+            assert!(fires("* * * * *", Tz::UTC, on), "{on}");
+        }
+        // A day that has no midnight.
+        assert!(fires("0 4 * * *", Tz::America__Sao_Paulo, "2018-11-04"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) async fn run(config: &Path, name: &str, dry_run: bool, json: bool) ->
         )
         .await;
     }
-    let plan = plan(&environment, &settings, task, job.schedule.zone())
+    let plan = plan(&environment, &settings, &job, task)
         .await
         .map_err(|error| with_hint(error.into(), AWAY))?;
     environment.catalog.close().await;

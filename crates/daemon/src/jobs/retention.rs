@@ -4,6 +4,7 @@
 //! the set is judged anew, and the mark taken back when a rule keeps it.
 
 mod carry_out;
+mod due;
 mod places;
 
 use super::{JobError, JobReport, JobResult, RunContext};
@@ -13,19 +14,17 @@ use crate::locate::{original, places};
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Removal, condemn, give_back, tidy};
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
+use chrono::NaiveDate;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::damage::Damage;
-use mykeeper_domain::job::{RetentionAction, RetentionTask};
+use mykeeper_domain::damage::{Damage, IntactCopy};
+use mykeeper_domain::job::{Job, RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
-    CondemnReason, Context, Decision, KeepReason, Verdict, plan_retention, still_serves,
+    CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
 };
-use mykeeper_domain::verification::VerificationState;
 use mykeeper_domain::{BackupId, counted};
-use places::{day_of, is_of_here, lies_below};
+use places::{day_of, is_damaged_here, is_of_here, lies_below};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -38,10 +37,10 @@ pub struct Plan {
     pub places: BTreeMap<BackupId, Vec<PathBuf>>,
     /// How far an earlier pass has got with each set, where it has begun or the set is gone.
     pub standings: BTreeMap<BackupId, Standing>,
-    /// When it was made.
-    pub made_at: DateTime<Utc>,
     /// What is worth a look.
     pub warnings: Vec<String>,
+    /// The days whose folders sets lie in, or would.
+    days: BTreeSet<NaiveDate>,
 }
 
 impl Plan {
@@ -97,12 +96,26 @@ impl Plan {
     }
 }
 
-/// Judges every set that the catalog knows in the job's directory. Changes nothing.
+/// What a run of the job would do that a person starts now. Changes nothing.
 pub async fn plan(
     environment: &Environment,
     settings: &Settings,
+    job: &Job,
     task: &RetentionTask,
-    zone: Tz,
+) -> Result<Plan, DaemonError> {
+    let mut due = due::remembered(&environment.state, &job.name, task);
+    if let Some(day) = due::day_by_hand(job, environment.clock.now()) {
+        due.come_to(day);
+    }
+    plan_with(environment, settings, (job, task), &due).await
+}
+
+/// Judges every set that the catalog knows in the job's directory.
+async fn plan_with(
+    environment: &Environment,
+    settings: &Settings,
+    (job, task): (&Job, &RetentionTask),
+    due: &DueDays,
 ) -> Result<Plan, DaemonError> {
     let catalog = &environment.catalog;
     let filter = BackupFilter {
@@ -112,6 +125,8 @@ pub async fn plan(
     };
     let paths = catalog.paths().await?;
     let (mut located, mut days) = (BTreeMap::new(), BTreeMap::new());
+    let damages = catalog.damages().await?;
+    let mut damaged = BTreeSet::new();
     let mut sets = Vec::new();
     let mut standings = BTreeMap::new();
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
@@ -120,14 +135,16 @@ pub async fn plan(
         below.retain(|place| lies_below(place, task));
         // Of several places the one that has most speaks for the set.
         let looked_at = below.clone();
-        let standing = environment
+        let standing_of: Vec<Standing> = environment
             .disk
             .ask(("look through", &task.directory), move || {
-                looked_at.iter().map(|place| standing(place)).max()
+                looked_at.iter().map(|place| standing(place)).collect()
             })
             .await?;
+        let standing = standing_of.iter().max().copied();
         let is_there = standing.is_some_and(|standing| standing != Standing::Gone);
-        let own = original(&backup, &environment.node).filter(|place| below.contains(place));
+        let is_of_here = is_of_here(&backup, settings);
+        let own = original(&backup, &environment.node).filter(|place| is_of_here && below.contains(place));
         // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for.
         let is_told = backup.original_gone_at.is_some()
             && own.is_some()
@@ -135,7 +152,7 @@ pub async fn plan(
             && (!is_there || task.action == RetentionAction::Mark);
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that another machine's pybackup made, it is not known whether it is on this one at all.
-        if is_told || !is_there && (own.is_none() || !is_of_here(&backup, settings)) {
+        if is_told || !is_there && own.is_none() {
             continue;
         }
         match standing {
@@ -151,6 +168,17 @@ pub async fn plan(
         }
         if let Some(standing) = standing.filter(|standing| *standing != Standing::Whole) {
             standings.insert(backup.id, standing);
+        }
+        let lying = below.iter().zip(&standing_of);
+        let there: Vec<&PathBuf> = lying
+            .filter(|(_, standing)| **standing != Standing::Gone)
+            .map(|(place, _)| place)
+            .collect();
+        if damages
+            .get(&backup.id)
+            .is_some_and(|damage| is_damaged_here(damage, &there, &environment.node))
+        {
+            damaged.insert(backup.id);
         }
         if let Some(day) = day_of(&below, &task.directory) {
             days.insert(backup.id, day);
@@ -181,28 +209,46 @@ pub async fn plan(
         ));
         gone.clear();
     }
-    let damages = catalog.damages().await?;
-    let damaged = damages
-        .into_iter()
-        .filter(|(_, damage)| Damage::is_of_every_copy(damage));
-    let now = environment.clock.now();
+    let seen = days.values().copied().collect();
     let context = Context {
-        now,
-        zone,
+        now: environment.clock.now(),
+        zone: job.schedule.zone(),
         require: task.require,
         busy: sets_in_use(environment).await?,
         gone,
         untouched,
         begun,
-        damaged: damaged.map(|(id, _)| id).collect(),
+        damaged,
         days,
+        due_days: due.days().clone(),
     };
+    let decisions = plan_retention(sets, &task.keep, &context);
+    warnings.extend(kept_as_damaged(&decisions));
     Ok(Plan {
-        decisions: plan_retention(sets, &task.keep, &context),
+        decisions,
         places: located,
         standings,
-        made_at: now,
         warnings,
+        days: seen,
+    })
+}
+
+/// Nothing gives back what damaged sets take up where nothing newer is ever proven.
+fn kept_as_damaged(decisions: &[Decision]) -> Option<String> {
+    let stay = decisions
+        .iter()
+        .filter(|decision| decision.verdict == Verdict::Keep(vec![KeepReason::Damaged]))
+        .map(|decision| &decision.backup);
+    let (number, bytes) = stay.fold((0, 0_u64), |(number, bytes), backup| {
+        (number + 1, bytes.saturating_add(backup.size_bytes.unwrap_or(0)))
+    });
+    (number > 0).then(|| {
+        format!(
+            "{} ({}) until a newer one of the job is proven; \"mykeeper check\" tells which, and \"mykeeper validate\" \
+             proves one",
+            counted(number, "damaged set stays", "damaged sets stay"),
+            mykeeper_domain::backup::du_size(bytes)
+        )
     })
 }
 
@@ -212,13 +258,25 @@ pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
 }
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
-    let zone = context.job.schedule.zone();
+    let mut due = due::remembered(&context.environment.state, &context.job.name, task);
+    if let Some(day) = due::day_of_run(context).await? {
+        due.come_to(day);
+    }
+    // Also where the pass comes no further than this.
+    if task.keep.all_but_day.is_some() {
+        due::remember(context, &due)?;
+    }
     if let Some(waiting) = what_waits(&context.environment).await? {
         return Err(JobError::passing(format!(
             "nothing is removed while {waiting} for the catalog; \"mykeeper catalog status\" tells more"
         )));
     }
-    let mut plan = plan(&context.environment, &context.settings, task, zone).await?;
+    let asked = (context.job.as_ref(), task);
+    let mut plan = plan_with(&context.environment, &context.settings, asked, &due).await?;
+    if !plan.decisions.is_empty() {
+        // A folder that was emptied in this pass is forgotten in the next.
+        due::forget(context, &mut due, &plan.days)?;
+    }
     for decision in &plan.decisions {
         context.say(describe(&plan, decision));
     }
@@ -304,25 +362,29 @@ async fn find_changed(
             )));
         }
         let looks = context.environment.catalog.verifications(id).await?;
-        if looks
-            .iter()
-            .any(|look| look.state == VerificationState::Differs && look.looked_at >= plan.made_at)
-        {
+        let planned = plan.standings.get(&id).copied().unwrap_or(Standing::Whole);
+        let places = plan.places_of(pinned);
+        let Some(first) = places.first() else {
+            continue;
+        };
+        let asked = places.to_vec();
+        let standing_of: Vec<Standing> = context
+            .ask_disk(("look at", first), move || {
+                asked.iter().map(|place| standing(place)).collect()
+            })
+            .await?;
+        let lying = places.iter().zip(&standing_of);
+        let there = lying.filter(|(_, standing)| **standing != Standing::Gone);
+        let there: Vec<&PathBuf> = there.map(|(place, _)| place).collect();
+        let proofs = context.environment.catalog.proofs(id).await?;
+        let proven: Vec<IntactCopy> = proofs.iter().filter_map(IntactCopy::of_proof).collect();
+        let damage = Damage::of(&looks, &proven);
+        if damage.is_some_and(|damage| is_damaged_here(&damage, &there, &context.environment.node)) {
             return Ok(Some(format!(
                 "set {id}, which was to stay, has been found to differ from what was written"
             )));
         }
-        let planned = plan.standings.get(&id).copied().unwrap_or(Standing::Whole);
-        let Some(first) = plan.places_of(pinned).first() else {
-            continue;
-        };
-        let places = plan.places_of(pinned).to_vec();
-        let standing = context
-            .ask_disk(("look at", first), move || {
-                places.iter().map(|place| standing(place)).max()
-            })
-            .await?;
-        if standing < Some(planned) {
+        if standing_of.iter().max() < Some(&planned) {
             return Ok(Some(format!(
                 "set {id}, which was to stay, is no longer in {}",
                 first.display()

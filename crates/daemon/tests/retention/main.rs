@@ -181,9 +181,7 @@ impl Stage {
         let Task::Retention(task) = &job.task else {
             return String::new();
         };
-        let plan = plan(&self.environment, &settings, task, chrono_tz::Tz::UTC)
-            .await
-            .unwrap();
+        let plan = plan(&self.environment, &settings, &job, task).await.unwrap();
         let decision = plan.decisions.iter().find(|decision| decision.backup.id == id);
         decision.map_or_else(String::new, |decision| {
             format!("{:?}; {}", decision.verdict, plan.resumption(decision))

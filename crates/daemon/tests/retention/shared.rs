@@ -2,6 +2,7 @@
 
 use super::*;
 use mykeeper_domain::proof::Difference;
+use mykeeper_domain::schedule::Schedule;
 use mykeeper_domain::selection::Criteria;
 use mykeeper_domain::verification::{LookedAtCopy, Verification, VerificationState};
 
@@ -20,7 +21,8 @@ impl Stage {
         (backup.id, backup.folder())
     }
 
-    async fn found_to_differ(&self, id: BackupId, differs: bool) {
+    /// `node` has read the copy at `place`.
+    async fn found(&self, node: &str, (id, place): (BackupId, &Path), differs: bool) {
         let difference = Difference {
             database: "shop".into(),
             object: "file shop/shop.orders.sql".into(),
@@ -29,7 +31,7 @@ impl Stage {
         };
         let found = Verification {
             bk_id: id,
-            node: self.environment.node.clone(),
+            node: node.parse().unwrap(),
             run_id: None,
             state: if differs {
                 VerificationState::Differs
@@ -38,7 +40,7 @@ impl Stage {
             },
             looked_at: self.clock.now(),
             copies: vec![LookedAtCopy {
-                path: "/x".into(),
+                path: place.display().to_string(),
                 files: 1,
                 bytes: 1,
                 differences: if differs { vec![difference] } else { Vec::new() },
@@ -116,7 +118,8 @@ async fn an_original_that_a_script_has_removed_does_not_cost_the_set_its_copy() 
 #[tokio::test]
 async fn rows_of_other_hosts_are_not_taken_for_sets_that_are_gone_from_this_one() {
     let server = "[servers.shop]\nsocket = \"/x.sock\"\nuser = \"u\"\ntag = \"N/A\"\naddress = \"10.0.0.7\"\n\
-                  [servers.local]\nsocket = \"/y.sock\"\nuser = \"u\"\ntag = \"shared\"\naddress = \"127.0.0.1\"\n";
+                  [servers.local]\nsocket = \"/y.sock\"\nuser = \"u\"\ntag = \"shared\"\naddress = \"127.0.0.1\"\n\
+                  [servers.central]\nhost = \"198.51.100.7\"\nuser = \"u\"\ntag = \"central\"\naddress = \"10.0.0.9\"\n";
     let stage = Stage::with_servers(server, "{ last = 1 }", "delete").await;
     stage.set(0).await;
     let mut others = Vec::new();
@@ -159,7 +162,7 @@ async fn a_set_that_was_found_to_differ_costs_no_intact_one_its_place() {
     let (older, older_place) = stage.changed(5, passed).await;
     let (intact, place) = stage.changed(3, passed).await;
     let (newest, newest_place) = stage.changed(0, passed).await;
-    stage.found_to_differ(newest, true).await;
+    stage.found("n1", (newest, &newest_place), true).await;
     let run = stage.prune().await;
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
     assert!(
@@ -179,12 +182,12 @@ async fn a_set_that_was_found_to_differ_costs_no_intact_one_its_place() {
     stage.prune().await;
     assert!(newer.is_dir() && !newest_place.exists() && !place.exists());
     let reason = stage.row(newest).await.deletion_reason.unwrap();
-    assert!(reason.contains("damaged wherever it was read"), "{reason}");
+    assert!(reason.contains("damaged here"), "{reason}");
     assert_eq!(stage.row(intact).await.deletion, Deletion::Deleted);
     // What was mended, or read again, is what it was.
-    let (mended, _) = stage.changed(0, passed).await;
-    stage.found_to_differ(mended, true).await;
-    stage.found_to_differ(mended, false).await;
+    let (mended, place) = stage.changed(0, passed).await;
+    stage.found("n1", (mended, &place), true).await;
+    stage.found("n1", (mended, &place), false).await;
     assert!(!stage.told(mended).await.contains("Damaged"));
 }
 
@@ -212,4 +215,122 @@ async fn a_job_for_folders_of_days_leaves_what_lies_deeper_and_what_its_days_kee
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
     assert!(!of_that_day.exists());
     assert!(of_another.is_dir() && of_the_19th.is_dir() && deeper.is_dir());
+}
+
+#[tokio::test]
+async fn what_another_machine_found_of_its_copy_costs_the_one_that_lies_here_nothing() {
+    let stage = Stage::requiring("validated", "{ last = 1 }", "delete").await;
+    let passed =
+        |backup: &mut Backup| backup.validate_status = mykeeper_domain::backup::ValidateStatus::Passed;
+    let (older, older_place) = stage.changed(3, passed).await;
+    let (newest, place) = stage.changed(0, passed).await;
+    stage.found("n2", (newest, &place), true).await;
+    let told = stage.told(newest).await;
+    assert!(
+        told.contains("NewestProven") && !told.contains("Damaged"),
+        "{told}"
+    );
+    stage.prune().await;
+    assert!(place.is_dir() && !older_place.exists());
+    assert_eq!(stage.row(older).await.deletion, Deletion::Deleted);
+    // What this machine has read differs, also where another has an intact copy: an intact one here is not given up.
+    let (_, older_place) = stage.changed(3, passed).await;
+    stage.found("n2", (newest, Path::new("/elsewhere")), false).await;
+    stage.found("n1", (newest, &place), true).await;
+    stage.prune().await;
+    assert!(place.is_dir() && older_place.is_dir());
+}
+
+#[tokio::test]
+async fn a_damaged_set_that_nothing_supersedes_is_told_of() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let (damaged, place) = stage.set(3).await;
+    stage.set(0).await;
+    stage.found("n1", (damaged, &place), true).await;
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+    assert!(
+        run.reason.contains("1 damaged set stays") && run.reason.contains("mykeeper validate"),
+        "{}",
+        run.reason
+    );
+    assert!(place.is_dir());
+}
+
+#[tokio::test]
+async fn a_copy_of_a_row_that_names_no_machine_is_not_taken_for_the_original() {
+    let server =
+        "[servers.shop]\nsocket = \"/x.sock\"\nuser = \"u\"\ntag = \"shop\"\naddress = \"10.0.0.7\"\n";
+    let stage = Stage::with_servers(server, "{ last = 1 }", "delete").await;
+    let mut rows = Vec::new();
+    for address in ["10.0.0.7", "10.0.0.8"] {
+        for days_old in [3, 0] {
+            rows.push(
+                stage
+                    .changed(days_old, |backup| {
+                        (backup.node, backup.job) = (None, None);
+                        (backup.tag, backup.bk_server) = (address.into(), address.into());
+                        backup.transfer_complete = "N,Y".into();
+                    })
+                    .await,
+            );
+        }
+    }
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    let (own, others) = (stage.row(rows[0].0).await, stage.row(rows[2].0).await);
+    assert!(!rows[0].1.exists() && !rows[2].1.exists());
+    assert_eq!(
+        (own.deletion, own.original_gone_at.is_some()),
+        (Deletion::None, true)
+    );
+    assert_eq!(
+        (others.deletion, others.original_gone_at),
+        (Deletion::Deleted, None)
+    );
+}
+
+/// A run that stands for a slot, whenever it runs.
+async fn run_slot(stage: &Stage, slot: &str) {
+    let engine = Engine::for_daemon(Arc::clone(&stage.environment));
+    engine.fire(stage.job(), at(slot), Trigger::Schedule);
+    engine.stop_taking();
+    engine.idle().await;
+}
+
+#[tokio::test]
+async fn a_run_removes_the_folder_of_its_slots_day_and_what_earlier_runs_had_to_leave() {
+    let keep = "{ all_but_day = 2, failed = true }\ndepth = \"day\"";
+    let stage = Stage::new(keep, "delete").await;
+    let passed =
+        |backup: &mut Backup| backup.validate_status = mykeeper_domain::backup::ValidateStatus::Passed;
+    let mut places = Vec::new();
+    for days_old in 0..6 {
+        let change = |backup: &mut Backup| {
+            if days_old == 3 {
+                passed(backup);
+            }
+        };
+        places.push(stage.changed(days_old, change).await.1);
+    }
+    let left = || places.iter().map(|place| place.is_dir()).collect::<Vec<_>>();
+    // On the 22nd, for the slot of the 21st: the folder of the 19th holds the last proven set, and stays.
+    run_slot(&stage, "2026-11-21T00:00:00Z").await;
+    assert_eq!(left(), [true; 6]);
+    let (_, proven) = stage.changed(0, passed).await;
+    run_slot(&stage, "2026-11-22T00:00:00Z").await;
+    assert_eq!(left(), [true, true, false, false, true, true]);
+    // On a day on which the schedule has no slot it comes to no folder by itself.
+    stage.clock.advance(TimeDelta::days(1));
+    let weekly = Job {
+        schedule: Schedule::parse("0 4 * * 0", chrono_tz::Tz::UTC).unwrap(),
+        ..(*stage.job()).clone()
+    };
+    let engine = Engine::for_foreground(Arc::clone(&stage.environment), None);
+    let run = engine.run_now(Arc::new(weekly)).await.unwrap();
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    assert_eq!(left(), [true, true, false, false, true, true]);
+    stage.prune().await;
+    assert_eq!(left(), [true, false, false, false, true, true]);
+    assert!(proven.is_dir());
 }

@@ -2,7 +2,7 @@
 
 use super::{Context, KeepReason};
 use crate::backup::Backup;
-use chrono::{Datelike, Days, TimeDelta};
+use chrono::{Datelike, TimeDelta};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,9 +34,10 @@ pub struct KeepPolicy {
     /// Every set of these days of each month, 1 to 31: of the day that it was started on, and of the day whose folder
     /// it lies in.
     pub month_days: BTreeSet<u32>,
-    /// Every set that does not lie in the folder of the day so many days ago.
+    /// Every set that does not lie in the folder of the day so many days before the one that the run stands for, or of one
+    /// that an earlier run of the job has come to: see [`DueDays`](super::DueDays).
     pub all_but_day: Option<u32>,
-    /// Whether the rules keep sets that are not complete, not proven or damaged, too, without counting them.
+    /// Whether the rules keep sets that are not complete or not proven, too, without counting them.
     pub failed: bool,
 }
 
@@ -113,12 +114,9 @@ impl<'a> Counters<'a> {
         {
             reasons.push(KeepReason::MonthDays);
         }
-        if let Some(days_ago) = self.policy.all_but_day {
-            let today = self.context.now.with_timezone(&self.context.zone).date_naive();
-            let that_day = today.checked_sub_days(Days::new(u64::from(days_ago)));
-            if in_folder.is_none() || in_folder != that_day {
-                reasons.push(KeepReason::AllButDay);
-            }
+        let is_due = in_folder.is_some_and(|day| self.context.due_days.contains(&day));
+        if self.policy.all_but_day.is_some() && !is_due {
+            reasons.push(KeepReason::AllButDay);
         }
         reasons
     }

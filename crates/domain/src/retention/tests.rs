@@ -35,6 +35,7 @@ fn context(require: Require) -> Context {
         begun: BTreeSet::new(),
         damaged: BTreeSet::new(),
         days: BTreeMap::new(),
+        due_days: BTreeSet::new(),
     }
 }
 
@@ -338,9 +339,12 @@ fn a_damaged_set_costs_no_intact_one_its_place() {
         plan.into_iter().map(|decision| decision.verdict).collect()
     };
     let no_rule = Verdict::Condemn(CondemnReason::NoRuleKeepsIt);
-    // The newest is neither the last nor the one that is proven, and stays: nothing newer is proven.
+    // The newest is not the one that is proven, and stays: nothing newer is. The rule keeps it and another for it.
     let of_newest = verdicts(&context);
-    assert_eq!(of_newest[0], Verdict::Keep(vec![KeepReason::Damaged]));
+    assert_eq!(
+        of_newest[0],
+        Verdict::Keep(vec![KeepReason::Damaged, KeepReason::Last])
+    );
     assert_eq!(of_newest[1], Verdict::Keep(vec![KeepReason::Last]));
     assert_eq!(
         of_newest[2],
@@ -358,8 +362,22 @@ fn a_damaged_set_costs_no_intact_one_its_place() {
     assert!(
         verdicts(&context)
             .iter()
-            .all(|verdict| *verdict == Verdict::Keep(vec![KeepReason::Damaged]))
+            .all(|verdict| *verdict == Verdict::Keep(vec![KeepReason::Damaged, KeepReason::Last]))
     );
+}
+
+#[test]
+fn a_month_is_not_given_up_for_what_one_disk_has_lost_of_it() {
+    let mut sets = nightly(60);
+    sets[0].validate_status = ValidateStatus::Passed;
+    let mut context = context(Require::Complete);
+    // The last of October: it stays for the copies of it that may mend it, and what stands in for it does, too.
+    context.damaged.insert(sets[22].id);
+    let policy = KeepPolicy {
+        monthly: Some(KeepCount::Newest(2)),
+        ..KeepPolicy::default()
+    };
+    assert_eq!(kept(sets, &policy, &context), ["11-22", "10-31", "10-30"]);
 }
 
 #[test]
@@ -396,13 +414,46 @@ fn all_but_one_day_are_kept_by_their_folders() {
         all_but_day: Some(days),
         ..KeepPolicy::default()
     };
-    assert_eq!(kept(sets.clone(), &policy(3), &context).len(), 6);
+    let mut kept_for = |days, due: &[&str]| {
+        context.due_days = due.iter().map(|day| day.parse().unwrap()).collect();
+        kept(sets.clone(), &policy(days), &context)
+    };
+    assert_eq!(kept_for(3, &["2026-11-19"]).len(), 6);
     assert_eq!(
-        kept(sets.clone(), &policy(2), &context),
+        kept_for(2, &["2026-11-20"]),
         ["11-22", "11-21", "11-19", "11-18", "11-17"]
     );
-    // Today's newest stays whatever is said.
-    assert_eq!(kept(sets, &policy(0), &context).len(), 6);
+    // Whatever day it is, where no run has come to it none goes.
+    assert_eq!(kept_for(2, &[]).len(), 6);
+    // What an earlier run has come to goes when it can. Today's newest stays whatever is said.
+    assert_eq!(
+        kept_for(2, &["2026-11-17", "2026-11-20", "2026-11-22"]),
+        ["11-22", "11-21", "11-19", "11-18"]
+    );
+}
+
+#[test]
+fn a_day_that_was_come_to_stays_due_until_its_folder_is_empty_or_the_policy_another() {
+    let day = |text: &str| -> NaiveDate { text.parse().unwrap() };
+    let keep = |days| KeepPolicy {
+        all_but_day: Some(days),
+        ..KeepPolicy::default()
+    };
+    let directory = std::path::Path::new("/data");
+    let mut due = DueDays::of(None, directory, &keep(2));
+    due.come_to(day("2026-03-01"));
+    due.come_to(day("2026-03-02"));
+    let of = |days: &[&str]| -> BTreeSet<NaiveDate> { days.iter().map(|text| day(text)).collect() };
+    assert_eq!(*due.days(), of(&["2026-02-27", "2026-02-28"]));
+    due.forget_all_but(&of(&["2026-02-27", "2026-03-01"]));
+    assert_eq!(*due.days(), of(&["2026-02-27"]));
+    let read = serde_json::from_str(&serde_json::to_string(&due).unwrap()).unwrap();
+    assert_eq!(DueDays::of(Some(read), directory, &keep(2)), due);
+    // Under another policy, or in another directory, the job has not come to that day.
+    for (directory, keep) in [("/data", keep(3)), ("/other", keep(2))] {
+        let anew = DueDays::of(Some(due.clone()), std::path::Path::new(directory), &keep);
+        assert!(anew.days().is_empty());
+    }
 }
 
 #[test]

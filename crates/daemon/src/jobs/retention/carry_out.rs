@@ -1,5 +1,6 @@
 //! Carries out what a pass has planned for one set: marks, removes, gives back.
 
+use super::places::is_of_here;
 use super::{Plan, what_waits};
 use crate::jobs::{JobError, RunContext};
 use crate::locate::original;
@@ -85,7 +86,8 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
 /// more, and those who look after the copy, and prove it, leave sets alone that are.
 async fn leaves_a_copy(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
     let (backup, environment) = (removal.backup, &context.environment);
-    let own = original(backup, &environment.node);
+    // A row of pybackup's names no machine: what lies here is its original only where this is the one that made it.
+    let own = original(backup, &environment.node).filter(|_| is_of_here(backup, &context.settings));
     if removal.places.iter().any(|place| Some(place) != own.as_ref()) {
         return Ok(false);
     }

@@ -3,14 +3,17 @@
 use chrono::NaiveDate;
 use mykeeper_catalog::is_shared;
 use mykeeper_config::Settings;
+use mykeeper_domain::NodeName;
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{RetentionDepth, RetentionTask};
-use std::net::IpAddr;
+use mykeeper_domain::server::{Endpoint, Server};
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Component, Path, PathBuf};
 
 /// Whether this machine made a set, so that it should lie where the catalog says. Of pybackup's rows and of a node
-/// called as many are, by the address of the server alone, where that is one: a tag may be that of many hosts, and
-/// `N/A` is that of all that have none.
+/// called as many are, by the address of a server that is on this machine, where that is one: a tag may be that of many hosts,
+/// and `N/A` is that of all that have none.
 pub(super) fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
     let names_one = |node: &str| !(node.starts_with("localhost") && is_shared(&settings.catalog.url));
     if backup.node.as_ref().is_some_and(|node| names_one(node.as_str())) {
@@ -20,7 +23,33 @@ pub(super) fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
         && settings
             .servers
             .values()
-            .any(|server| server.address == backup.bk_server)
+            .any(|server| server.address == backup.bk_server && is_on_this_machine(server))
+}
+
+/// Whether the server is reached without a network, or at an address that this machine has. A central mykeeper names the
+/// servers of others. A name is asked of nobody: such a server may be anywhere.
+fn is_on_this_machine(server: &Server) -> bool {
+    match &server.endpoint {
+        Endpoint::Socket(_) => true,
+        Endpoint::Tcp { host, .. } => {
+            let is_own = |address: IpAddr| address.is_loopback() || UdpSocket::bind((address, 0)).is_ok();
+            host == "localhost" || host.parse().is_ok_and(is_own)
+        }
+    }
+}
+
+/// Whether what lies at `there`, this job's places on this machine, is known to differ from what was written: each as this
+/// machine has read it. A place that nobody has read is not damaged for what was found elsewhere. Where nothing lies here,
+/// every copy that anyone has read counts.
+pub(super) fn is_damaged_here(damage: &Damage, there: &[&PathBuf], node: &NodeName) -> bool {
+    let differs = |place: &PathBuf| {
+        let mut copies = damage.copies.iter();
+        copies.any(|copy| copy.node == *node && Path::new(&copy.path) == place)
+    };
+    match there {
+        [] => damage.is_of_every_copy(),
+        there => there.iter().all(|place| differs(place)),
+    }
 }
 
 /// Whether it tells one host from others.

@@ -3,6 +3,7 @@
 use super::*;
 use chrono::Days;
 use proptest::prelude::*;
+use std::path::Path;
 
 /// A folder of a day: its name, and its time, which is that of the newest folder in it.
 type Folders = BTreeMap<NaiveDate, DateTime<Utc>>;
@@ -46,6 +47,8 @@ proptest! {
             KeepPolicy { all_but_day: Some(day_ago), failed: true, ..KeepPolicy::default() },
         ];
         for (number, policy) in policies.iter().enumerate() {
+            let mut due = DueDays::of(None, Path::new("/data"), policy);
+            let mut removed_so_far = BTreeSet::new();
             let mut sets: Vec<Backup> = Vec::new();
             let mut folders = Folders::new();
             for (at_day, (hour, more, complete, state)) in hours.iter().enumerate() {
@@ -66,11 +69,16 @@ proptest! {
                     0 => find_removes(&folders, now, days),
                     _ => day_of(now).checked_sub_days(Days::new(days)).into_iter().collect(),
                 };
+                removed_so_far.extend(removed);
+                due.come_to(day_of(now));
                 let context = Context {
                     now,
                     zone: ZONE,
                     days: sets.iter().map(|set| (set.id, day_of(set.started_at))).collect(),
                     damaged: sets.iter().step_by(7).map(|set| set.id).collect(),
+                    // In use on one day, and not on the next.
+                    busy: sets.iter().skip(at_day % 3).step_by(3).map(|set| set.id).collect(),
+                    due_days: due.days().clone(),
                     ..context(require)
                 };
                 let plan = plan_retention(sets.clone(), policy, &context);
@@ -81,8 +89,16 @@ proptest! {
                     .collect();
                 for set in sets.iter().filter(|set| gone.contains(&set.id)) {
                     let day = day_of(set.started_at);
-                    prop_assert!(removed.contains(&day), "{day} is removed on {now}, and not by the script");
+                    prop_assert!(removed_so_far.contains(&day), "{day} is removed by {now}, and not by the script");
                 }
+                // What the script has removed stays for a reason, and not for the rule: no day is left for ever.
+                let stay = plan.iter().filter(|decision| number == 1 && removed_so_far.contains(&day_of(decision.backup.started_at)));
+                for decision in stay {
+                    if let Verdict::Keep(reasons) = &decision.verdict {
+                        prop_assert!(!reasons.contains(&KeepReason::AllButDay), "{reasons:?}");
+                    }
+                }
+                due.forget_all_but(&sets.iter().map(|set| day_of(set.started_at)).collect());
                 sets.retain(|set| !gone.contains(&set.id));
             }
             // It does remove: the job is no empty one.
