@@ -2,7 +2,7 @@
 
 use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
-use super::word::{DAY_FORMAT, Piece, Word, tidy};
+use super::word::{DAY_FORMAT, Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
 use crate::pybackup::conf::{PybackupConf, Said};
 use crate::pybackup::dump_options::{DumpWords, read_dump_words};
@@ -239,8 +239,7 @@ fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<
     } else {
         return None;
     };
-    let is_usable =
-        folder.starts_with('/') && folder.len() > 1 && !folder.split('/').any(|part| part == "..");
+    let is_usable = is_place(&folder) && folder.len() > 1;
     is_usable.then(|| (folder, notes.into_iter().collect()))
 }
 

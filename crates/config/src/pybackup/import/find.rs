@@ -30,6 +30,34 @@ pub(super) struct Find {
 
 const MINUTES_OF_A_DAY: u64 = 24 * 60;
 
+/// Tests whose next word is theirs.
+const TAKES_VALUE: [&str; 7] = [
+    "-name",
+    "-iname",
+    "-type",
+    "-mtime",
+    "-mmin",
+    "-maxdepth",
+    "-mindepth",
+];
+
+/// Whether [`matches`] knows the pattern as `find` does: no class of letters, nothing quoted in a set.
+fn is_readable(pattern: &str) -> bool {
+    let has_class = ["[:", "[.", "[="].iter().any(|class| pattern.contains(class));
+    let quotes_in_set = pattern.contains('[') && pattern.contains('\\');
+    !has_class && !quotes_in_set
+}
+
+/// Whether `rm` takes what was found, and nothing in it or beside it.
+pub(super) fn names_what_is_found(command: &[Word]) -> bool {
+    let after = command
+        .iter()
+        .skip_while(|word| !word.shown().ends_with("rm"))
+        .skip(1);
+    let mut operands = after.filter(|word| word.text().is_none_or(|text| !text.starts_with('-')));
+    operands.all(|word| word.text().as_deref() == Some("{}"))
+}
+
 impl Find {
     /// Reads the words after `find`.
     pub(super) fn read(words: &[Word]) -> Self {
@@ -44,17 +72,41 @@ impl Find {
         let mut is_negated = false;
         while let Some(word) = words.next() {
             let text = word.text().unwrap_or_default();
+            if word.text().is_none() {
+                find.strange.push(word.shown());
+                continue;
+            }
+            if TAKES_VALUE.contains(&text.as_str()) && words.peek().is_none_or(|value| value.text().is_none())
+            {
+                // What is spared, or meant, is not known before it runs.
+                let value = words.next().map(Word::shown).unwrap_or_default();
+                find.strange.push(format!("{text} {value}"));
+                is_negated = false;
+                continue;
+            }
             let mut value = || words.next().and_then(Word::text).unwrap_or_default();
             match text.as_str() {
                 "!" | "-not" => {
                     is_negated = true;
                     continue;
                 }
-                "-name" | "-iname" => match is_negated {
-                    true => find.not_names.push(value()),
-                    false => find.names.push(value()),
-                },
-                "-type" if !is_negated => find.kind = Some(value()),
+                "-name" | "-iname" => {
+                    let name = value();
+                    if !is_readable(&name) {
+                        find.strange.push(format!("{text} {name}"));
+                    }
+                    match is_negated {
+                        true => find.not_names.push(name),
+                        false => find.names.push(name),
+                    }
+                }
+                "-type" if !is_negated => {
+                    let kind = value();
+                    if !matches!(kind.as_str(), "b" | "c" | "d" | "f" | "l" | "p" | "s") {
+                        find.strange.push(format!("{text} {kind}"));
+                    }
+                    find.kind = Some(kind);
+                }
                 "-mtime" | "-mmin" if !is_negated => {
                     let value = value();
                     match older(&text, &value) {
@@ -78,6 +130,10 @@ impl Find {
                 "-print" | "-print0" | "-daystart" | "-depth" | "-a" | "-and" => {}
                 "-delete" => (find.removes, find.deletes) = (true, true),
                 "-exec" | "-execdir" | "-ok" | "-okdir" => {
+                    if text.starts_with("-ok") {
+                        // It asks, and nobody is there.
+                        find.strange.push(text.clone());
+                    }
                     let mut command = Vec::new();
                     for word in words.by_ref() {
                         let text = word.shown();
@@ -88,7 +144,12 @@ impl Find {
                     }
                     let program = command.first().map(Word::shown).unwrap_or_default();
                     match program.rsplit('/').next() == Some("rm") {
-                        true if removes_folders(&command) => find.removes = true,
+                        true if removes_folders(&command) => {
+                            find.removes = true;
+                            if !names_what_is_found(&command) {
+                                find.strange.push(format!("{text} rm ..."));
+                            }
+                        }
                         // No folder goes.
                         true => {
                             find.removes = true;
@@ -108,8 +169,12 @@ impl Find {
 
     /// Whether it can be about folders of days: not about files, nor about names that no day has.
     pub(super) fn is_of_days(&self) -> bool {
-        let is_of_folders = self.kind.as_deref().is_none_or(|kind| kind == "d");
-        is_of_folders && self.names.iter().all(|name| days_called(name) != Called::None)
+        let is_of_folders = self
+            .kind
+            .as_deref()
+            .is_none_or(|kind| !matches!(kind, "b" | "c" | "f" | "l" | "p" | "s"));
+        let mut names = self.names.iter();
+        is_of_folders && names.all(|name| !is_readable(name) || days_called(name) != Called::None)
     }
 
     /// Its names, where they are those of some days alone: `2017*`.
@@ -132,6 +197,24 @@ impl Find {
             _ => BTreeSet::new(),
         })
         .collect()
+    }
+
+    /// Names that it spares and that no day has: which folders a person meant by them is not known.
+    pub(super) fn spares_no_day(&self) -> Option<String> {
+        let none = self
+            .not_names
+            .iter()
+            .filter(|name| days_called(name) == Called::None);
+        let none: Vec<&str> = none.map(String::as_str).collect();
+        (!none.is_empty()).then(|| none.join(" and "))
+    }
+
+    /// Whether its names tell that what it looks through are folders of days.
+    pub(super) fn names_days(&self) -> bool {
+        let names = self.names.iter().chain(&self.not_names);
+        names
+            .filter(|name| name.contains(|one: char| one.is_ascii_digit()))
+            .any(|name| days_called(name) != Called::None)
     }
 
     /// What it spares besides, which no rule here tells of.

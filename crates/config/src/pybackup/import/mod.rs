@@ -159,6 +159,8 @@ struct Entry {
     remarks: Vec<Remark>,
     /// The first program that it runs.
     program: Option<String>,
+    /// What is told of it where it turns out to have nothing to do with sets.
+    otherwise: Option<OtherLine>,
 }
 
 /// Reads everything and writes both files.
@@ -185,8 +187,13 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
             .all(|found| matches!(found.act, Act::Remove(_)));
         !removes_alone || removals::looks_into(entry, &dumps)
     });
-    let others = others.into_iter();
-    lines.extend(others.map(|entry| OtherLine::left_alone(entry.place, entry.program)));
+    lines.extend(others.into_iter().map(|mut entry| {
+        match (removals::looks_like_sets(&entry), entry.otherwise.take()) {
+            (Some(gap), _) => OtherLine::not_understood(entry.place, vec![gap]),
+            (None, Some(line)) => line,
+            (None, None) => OtherLine::left_alone(entry.place, entry.program),
+        }
+    }));
     let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
     let (mut schedule, jobs) = schedule::write(&from, &entries, &dumps, &mut remarks);
     let mut lines = report::lines(lines, &entries, &jobs, &remarks);
@@ -244,8 +251,11 @@ fn read_entries(
             others.push(OtherLine::of(place, &line.command, reading));
             continue;
         }
+        let (found, program) = (std::mem::take(&mut reading.found), reading.program.clone());
+        let remarks_read = reading.remarks.clone();
+        let otherwise = (!acts_on_sets).then(|| OtherLine::of(place.clone(), &line.command, reading));
         let mut remarks = match acts_on_sets {
-            true => reading.remarks,
+            true => remarks_read,
             false => Vec::new(),
         };
         match read_time(from, &line) {
@@ -261,9 +271,10 @@ fn read_entries(
                     place,
                     when: line.when,
                     zone,
-                    found: reading.found,
+                    found,
                     remarks,
-                    program: reading.program,
+                    program,
+                    otherwise,
                 });
             }
             Err(problem) => {
@@ -271,7 +282,7 @@ fn read_entries(
                 // One that only removes may remove anything.
                 match acts_on_sets {
                     true => others.push(OtherLine::not_understood(place, remarks)),
-                    false => others.push(OtherLine::left_alone(place, reading.program)),
+                    false => others.extend(otherwise),
                 }
             }
         }

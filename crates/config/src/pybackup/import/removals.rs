@@ -4,7 +4,7 @@ use super::dumps::Dump;
 use super::find::Find;
 use super::page::{Page, quoted};
 use super::script::{Act, Found};
-use super::word::{DAY_FORMAT, Word, tidy};
+use super::word::{DAY_FORMAT, Word, is_place, tidy};
 use super::{Entry, Place, Remark};
 use mykeeper_domain::counted;
 use std::collections::BTreeSet;
@@ -21,6 +21,7 @@ enum Rule {
 }
 
 /// What one line of a crontab removes from one folder.
+#[derive(Clone)]
 pub(super) struct Removal {
     /// The folder in which the days lie.
     pub(super) directory: String,
@@ -92,7 +93,7 @@ impl Removal {
 
 /// Whether a line that only removes looks where sets are made.
 pub(super) fn looks_into(entry: &Entry, dumps: &[Dump]) -> bool {
-    let is_of_sets = |folder: &str| dumps.iter().any(|dump| folder == dump.directory);
+    let is_of_sets = |folder: &str| is_near(folder, dumps);
     entry.found.iter().any(|found| match &found.act {
         Act::Remove(word) => match word.found() {
             Some(find) => {
@@ -103,10 +104,46 @@ pub(super) fn looks_into(entry: &Entry, dumps: &[Dump]) -> bool {
                         .filter_map(Word::text)
                         .any(|text| is_of_sets(&tidy(&text)))
             }
-            None => word.day_folder().is_some_and(|(folder, _)| is_of_sets(&folder)),
+            None => {
+                let text = word.text().filter(|text| !is_place(text));
+                let folder = word.day_folder().map(|(folder, _)| folder).or(text);
+                folder.is_some_and(|folder| is_of_sets(&folder))
+            }
         },
         _ => true,
     })
+}
+
+/// Whether a path, which may be a pattern, is one of sets, is above them, or may be among them.
+fn is_near(path: &str, dumps: &[Dump]) -> bool {
+    let end = path.find(['*', '?', '[', '{']);
+    let known = &path[..end.unwrap_or(path.len())];
+    let folder = tidy(known);
+    dumps.iter().any(|dump| {
+        let directory = &dump.directory;
+        match end {
+            None => {
+                *directory == folder || directory.starts_with(&format!("{}/", folder.trim_end_matches('/')))
+            }
+            Some(_) => directory.starts_with(&folder) || folder.starts_with(&format!("{directory}/")),
+        }
+    })
+}
+
+/// What a line removes that only removes, and that no call of pybackup's explains, though it looks like sets.
+pub(super) fn looks_like_sets(entry: &Entry) -> Option<Remark> {
+    let found = entry.found.iter().find(|found| match &found.act {
+        Act::Remove(word) => match word.found() {
+            Some(find) => {
+                find.is_of_days() && (find.names_days() || find.shown.to_lowercase().contains("backup"))
+            }
+            None => word.day_folder().is_some(),
+        },
+        _ => false,
+    })?;
+    let text = "this removes folders of days, and nothing that is read here makes sets there: where they are sets, write \
+                a retention job for them";
+    Some(Remark::gap(found.place.clone(), text.to_owned()))
 }
 
 /// What a line removes and marks, each rule of each folder once.
@@ -116,7 +153,7 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
     for found in &entry.found {
         match &found.act {
             Act::Remove(word) => {
-                let of_word = of_word(word, (&found.place, true), dumps, remarks);
+                let of_word = doubted(found, of_word(word, (&found.place, true), dumps, remarks));
                 add(&mut removals, unconditional(found, of_word, remarks));
             }
             Act::Mark(words) => marks.extend(
@@ -134,11 +171,68 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
         if is_unknown && is_removed {
             continue;
         }
-        let of_word = of_word(&word, (&found.place, false), dumps, remarks);
+        let of_word = doubted(found, of_word(&word, (&found.place, false), dumps, remarks));
         add(&mut removals, unconditional(found, of_word, remarks));
     }
     removals.sort_by(|one, other| one.directory.cmp(&other.directory));
     removals
+}
+
+/// What the reader of the script is not sure of, it is not sure of here.
+fn doubted(found: &Found, mut removals: Vec<Removal>) -> Vec<Removal> {
+    for removal in &mut removals {
+        removal.doubt = removal.doubt.take().or_else(|| found.doubt.clone());
+    }
+    removals
+}
+
+/// What is marked and what is removed, of one folder: the job that removes would pass over whatever the one that marks
+/// has marked. By one rule they are one job; by two neither runs.
+pub(super) fn reconcile(removals: &mut Vec<(usize, Removal)>) {
+    let marks: Vec<Removal> = {
+        let is_same = |mark: &Removal, other: &Removal| {
+            other.removes && mark.directory == other.directory && mark.rule == other.rule
+        };
+        let mut merged = Vec::new();
+        let all = std::mem::take(removals);
+        let (deletes, marks): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, removal)| removal.removes);
+        *removals = deletes;
+        for (entry, mark) in marks {
+            match removals.iter_mut().find(|(_, other)| is_same(&mark, other)) {
+                Some((_, other)) => {
+                    other.places.extend(mark.places.iter().cloned());
+                    other.doubt = other.doubt.take().or_else(|| mark.doubt.clone());
+                }
+                None => {
+                    merged.push(mark.clone());
+                    removals.push((entry, mark));
+                }
+            }
+        }
+        merged
+    };
+    for mark in &marks {
+        let mut of_folder: Vec<&mut Removal> = removals
+            .iter_mut()
+            .map(|(_, removal)| removal)
+            .filter(|removal| removal.directory == mark.directory)
+            .collect();
+        if !of_folder.iter().any(|removal| removal.removes) {
+            continue;
+        }
+        for removal in &mut of_folder {
+            removal.doubt.get_or_insert_with(|| {
+                format!(
+                    "sets in {} are marked by one rule and removed by another, and a job that removes passes over what \
+                     another has marked: write one job of both",
+                    mark.directory
+                )
+            });
+        }
+    }
+    removals.sort_by(|(entry, one), (other_entry, other)| {
+        (entry, &one.directory).cmp(&(other_entry, &other.directory))
+    });
 }
 
 /// Of what is done under a condition it is only told.
@@ -182,9 +276,12 @@ fn of_word(
         Vec::new()
     };
     if let Some(find) = word.found() {
-        return of_find(find, (place, removes), remarks);
+        return of_find(find, (place, removes), dumps, remarks);
     }
     if let Some((directory, day)) = word.day_folder() {
+        if !is_place(&directory) || directory.len() < 2 {
+            return gap("and in which folder cannot be told".to_owned());
+        }
         if day.format != DAY_FORMAT {
             return gap(format!("and sets lie in folders that are called {DAY_FORMAT}"));
         }
@@ -214,14 +311,23 @@ fn of_word(
     }
     match word.text() {
         // The same place each time: no set, unless all of them.
-        Some(text) if !dumps.iter().any(|dump| dump.directory.starts_with(&tidy(&text))) && removes => {
+        Some(text)
+            if (text.is_empty() || !is_near(&text, dumps))
+                && (is_place(&tidy(&text)) || !dumps.is_empty())
+                && removes =>
+        {
             Vec::new()
         }
         _ => gap("and which sets that is cannot be told".to_owned()),
     }
 }
 
-fn of_find(find: &Find, (place, removes): (&Place, bool), remarks: &mut Vec<Remark>) -> Vec<Removal> {
+fn of_find(
+    find: &Find,
+    (place, removes): (&Place, bool),
+    dumps: &[Dump],
+    remarks: &mut Vec<Remark>,
+) -> Vec<Removal> {
     let act = if removes { "removes" } else { "marks" };
     if !find.is_of_days() {
         let text = format!(
@@ -240,10 +346,11 @@ fn of_find(find: &Find, (place, removes): (&Place, bool), remarks: &mut Vec<Rema
         Some(format!("which spares {:?}, and no rule does", spared.join(" ")))
     } else if find.older_minutes.is_none() {
         Some("whatever its age".to_owned())
-    } else if find
-        .folders
-        .iter()
-        .any(|folder| folder.text().is_none_or(|text| !text.starts_with('/')))
+    } else if find.folders.iter().any(|folder| {
+        folder
+            .text()
+            .is_none_or(|text| !is_place(&tidy(&text)) || tidy(&text).len() < 2)
+    }) || find.folders.is_empty()
     {
         Some("and in which folder is not known before it runs".to_owned())
     } else {
@@ -264,15 +371,34 @@ fn of_find(find: &Find, (place, removes): (&Place, bool), remarks: &mut Vec<Rema
     let doubt = find.of_some_days().map(|names| {
         format!("the script {act} folders called {names} alone, and the job those of every day")
     });
+    let doubt = doubt.or_else(|| {
+        let names = find.spares_no_day()?;
+        Some(format!(
+            "the script spares folders called {names}, and no day is called so"
+        ))
+    });
+    let unknown = |directory: &str| {
+        let is_of_dump = dumps.iter().any(|dump| dump.directory == directory);
+        let is_parent = dumps
+            .iter()
+            .any(|dump| dump.directory.starts_with(&format!("{directory}/")));
+        let is_known = is_of_dump || find.names_days() && !is_parent;
+        (!is_known).then(|| {
+            format!(
+                "whether the folders of days lie right in {directory} is not known; where it holds folders of hosts, each \
+                 of these needs a job"
+            )
+        })
+    };
     find.folders
         .iter()
         .filter_map(Word::text)
         .map(|directory| Removal {
+            doubt: doubt.clone().or_else(|| unknown(&tidy(&directory))),
             directory: tidy(&directory),
             rule: Rule::Younger(younger, find.spared()),
             removes,
             places: vec![place.clone()],
-            doubt: doubt.clone(),
         })
         .collect()
 }

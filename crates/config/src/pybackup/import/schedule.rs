@@ -47,8 +47,14 @@ pub(super) fn write(
             jobs.write_other(entry, found, remarks);
         }
     }
-    for entry in entries {
-        for removal in removals::read(entry, dumps, remarks) {
+    let mut all = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let of_entry = removals::read(entry, dumps, remarks);
+        all.extend(of_entry.into_iter().map(|removal| (at, removal)));
+    }
+    removals::reconcile(&mut all);
+    for (at, entry) in entries.iter().enumerate() {
+        for (_, removal) in all.iter().filter(|(of, _)| *of == at) {
             let name = jobs.name("prune");
             let doubt = removal.warn(&mut jobs.page, &name, entry);
             jobs.page.comment_out(doubt.is_some());

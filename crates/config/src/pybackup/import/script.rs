@@ -1,79 +1,21 @@
 //! What a line of a crontab does about backups, through the scripts that it calls.
 
+mod programs;
 mod scope;
+mod weigh;
 
-use super::find::Find;
+use super::find::{Find, names_what_is_found};
 use super::shell::{RawCommand, read_shell};
 use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark};
+use programs::{BACKUP_TOOLS, CERTAIN, HARMLESS, INTERPRETERS, SHELLS, SYSTEM_FOLDERS, WRAPPERS};
 use scope::Scope;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Scripts that call scripts.
 const DEEPEST: usize = 5;
 /// Commands that one line of a crontab may come to: scripts that call themselves end here.
 const MOST_COMMANDS: usize = 10_000;
-
-/// Programs that run another, whose words follow.
-const WRAPPERS: [&str; 17] = [
-    "sudo",
-    "nohup",
-    "nice",
-    "ionice",
-    "time",
-    "timeout",
-    "flock",
-    "env",
-    "exec",
-    "command",
-    "setsid",
-    "chrt",
-    "taskset",
-    "chronic",
-    "su",
-    "runuser",
-    "systemd-cat",
-];
-const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ksh", "zsh"];
-
-/// Programs that change nothing that mykeeper would have to do.
-const HARMLESS: [&str; 52] = [
-    "mkdir", "echo", "printf", "date", "ps", "pgrep", "grep", "egrep", "fgrep", "wc", "awk", "sed", "cut",
-    "head", "tail", "sort", "uniq", "tr", "cat", "tee", "true", "false", ":", "sleep", "test", "[", "[[",
-    "exit", "return", "set", "unset", "umask", "ulimit", "trap", "ls", "du", "df", "chmod", "chown", "touch",
-    "pwd", "logger", "break", "continue", "wait", "shift", "let", "read", "hostname", "id", "expr", "case",
-];
-
-/// Programs that make backups of a server.
-const BACKUP_TOOLS: [&str; 12] = [
-    "mysqldump",
-    "mariadb-dump",
-    "mysqlpump",
-    "mydumper",
-    "xtrabackup",
-    "innobackupex",
-    "mariabackup",
-    "mariadb-backup",
-    "mysqlbackup",
-    "mysqlhotcopy",
-    "mysqlsh",
-    "mylvmbackup",
-];
-
-/// Where programs lie that come with the system: none of them is a script of this host's own.
-const SYSTEM_FOLDERS: [&str; 8] = [
-    "/bin/",
-    "/sbin/",
-    "/usr/bin/",
-    "/usr/sbin/",
-    "/usr/lib/",
-    "/usr/libexec/",
-    "/lib/",
-    "/etc/cron.",
-];
-/// Programs that run a script in a language that is not read here.
-const INTERPRETERS: [&str; 7] = ["python", "perl", "php", "ruby", "node", "lua", "tclsh"];
 
 /// What a command does.
 #[derive(Clone, Debug)]
@@ -101,6 +43,8 @@ pub(super) struct Found {
     pub(super) program: Option<PathBuf>,
     /// Where what stands that it is done under, and that no job has.
     pub(super) condition: Option<Place>,
+    /// Why it is not certain that the script removes just this: a subordinate clause.
+    pub(super) doubt: Option<String>,
 }
 
 impl Found {
@@ -141,6 +85,10 @@ pub(super) struct Reading<'f> {
     commands: usize,
     /// What the script as a whole is called under.
     condition: Option<Place>,
+    /// The first thing whose effect on what follows is not known.
+    doubt: Option<String>,
+    /// Why the command that is being read is itself in doubt.
+    doubt_here: Option<String>,
 }
 
 impl<'f> Reading<'f> {
@@ -155,6 +103,8 @@ impl<'f> Reading<'f> {
             depth: 0,
             commands: 0,
             condition: None,
+            doubt: None,
+            doubt_here: None,
         }
     }
 
@@ -162,10 +112,7 @@ impl<'f> Reading<'f> {
     pub(super) fn line(&mut self, command: &str, place: &Place) {
         let mut scope = Scope {
             file: place.file.clone(),
-            folder: None,
-            variables: BTreeMap::new(),
-            arguments: Vec::new(),
-            left_under: Vec::new(),
+            ..Scope::default()
         };
         self.run(&read_shell(command, place.line), &mut scope);
     }
@@ -184,6 +131,7 @@ impl<'f> Reading<'f> {
             let before = self.condition.clone();
             self.condition = before.clone().or_else(|| scope.condition_of(raw));
             let words = scope.evaluate(raw, self.condition.is_some());
+            self.weigh(raw, &words, &place);
             let found = piped.take();
             if !words.is_empty() {
                 piped = self.evaluated((raw, &words), found, place, scope);
@@ -205,15 +153,20 @@ impl<'f> Reading<'f> {
             .get_or_insert_with(|| program_shown(&program).to_owned());
         match program.as_str() {
             "xargs" => match found {
-                Some(find) if removes_folders(words) => self.remove(find, place, scope),
+                Some(find) if removes_folders(words) && names_what_is_found(words) => {
+                    self.remove(find, place, scope);
+                }
                 _ => self.strange("xargs", place),
             },
             "find" => {
                 let find = Find::read(&words[1..]);
                 if find.removes {
                     self.remove(find, place, scope);
-                } else if raw.is_piped {
-                    return Some(find);
+                } else {
+                    if !find.strange.is_empty() {
+                        self.unsure("\"find\"", &place);
+                    }
+                    return raw.is_piped.then_some(find);
                 }
             }
             "exit" | "return" => scope.leave(raw, program == "return"),
@@ -238,6 +191,7 @@ impl<'f> Reading<'f> {
             folder: scope.folder.clone(),
             program,
             condition: self.condition.clone(),
+            doubt: self.doubt_here.clone().or_else(|| self.doubt.clone()),
         });
     }
 
@@ -258,12 +212,19 @@ impl<'f> Reading<'f> {
                     Some(_) => Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
                 };
             }
-            "for" => scope.assign_loop(&words[1..]),
+            "for" => {
+                if !scope.assign_loop(&words[1..]) {
+                    self.unsure("a loop", &place);
+                }
+            }
+            // `exec >log`
+            "exec" if words.len() == 1 => {}
             "export" | "local" | "readonly" | "declare" | "typeset" => {}
             "source" | "." => self.source(&words[1..], place, scope),
             "rm" => self.rm(words, &place, scope),
             _ if is_wrapper || SHELLS.contains(&program.as_str()) => self.shell(words, place, scope),
             _ if HARMLESS.contains(&program.as_str()) => {}
+            "pidof" => {}
             _ if BACKUP_TOOLS.contains(&program.as_str()) => {
                 self.tools.push((place.clone(), program.clone()));
                 let text = format!(
@@ -320,6 +281,7 @@ impl<'f> Reading<'f> {
             .filter(|_| self.depth < DEEPEST)
             .and_then(|path| (self.files)(path));
         let (Some(path), Some(text)) = (path, text) else {
+            self.unsure("a file that is not read", &place);
             let text = format!(
                 "{} is not read: a job has an environment of its own; if it sets variables for this script, look at the \
                  values that they have here",
@@ -340,10 +302,20 @@ impl<'f> Reading<'f> {
         if let Some(text) = given.and_then(|at| words.get(at + 1)).and_then(Word::text) {
             if self.depth < DEEPEST {
                 self.depth += 1;
-                self.run(&read_shell(&text, place.line), scope);
+                let mut inner = scope.handed_down();
+                self.run(&read_shell(&text, place.line), &mut inner);
                 self.depth -= 1;
+            } else {
+                self.unsure("a shell", &place);
             }
             return;
+        }
+        let shell = words
+            .iter()
+            .position(|word| SHELLS.contains(&base(word).as_str()));
+        let mut options = words.iter().skip(shell.map_or(words.len(), |at| at + 1));
+        if options.any(|word| word.shown().starts_with(['-', '+']) && word.text().as_deref() != Some("-x")) {
+            self.unsure("a shell with options", &place);
         }
         let called = (1..words.len()).find(|at| self.script_text(&words[*at], scope).is_some());
         match called {
@@ -379,14 +351,27 @@ impl<'f> Reading<'f> {
             self.note_unread(words, &place);
             return self.strange(&unknown_program(&words[0]), place);
         };
+        // `#!/bin/sh -e` ends it where something fails.
+        let first = text.lines().next().filter(|first| first.starts_with("#!"));
+        if first.is_some_and(|first| {
+            first
+                .split_whitespace()
+                .any(|word| word.starts_with('-') && word != "-x")
+        }) {
+            self.unsure(
+                "the first line",
+                &Place {
+                    file: path.clone(),
+                    line: 1,
+                },
+            );
+        }
         let mut inner = Scope {
             file: path.clone(),
-            folder: scope.folder.clone(),
-            variables: scope.variables.clone(),
             arguments: std::iter::once(Word::of(path.display().to_string()))
                 .chain(words[1..].iter().cloned())
                 .collect(),
-            left_under: Vec::new(),
+            ..scope.handed_down()
         };
         self.depth += 1;
         self.run(&read_shell(&text, 1), &mut inner);
@@ -415,6 +400,9 @@ impl<'f> Reading<'f> {
 
     /// The program's name alone: its words may hold a password.
     fn strange(&mut self, program: &str, place: Place) {
+        if !CERTAIN.contains(&program) {
+            self.unsure("a program that is not known", &place);
+        }
         let shown = match program.starts_with('$') {
             true => program.to_owned(),
             false => program_shown(program).to_owned(),

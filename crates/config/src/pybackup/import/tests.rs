@@ -458,6 +458,8 @@ fn a_script_that_calls_itself_ends() {
     assert_eq!(imported.jobs, 1);
 }
 
+mod doubts;
+
 proptest::proptest! {
     #[test]
     fn whatever_a_script_holds_what_is_written_loads(script in "([a-z=/ ]|[-$`'\"(){};|&<>#\\\\\n%*]|pybackup mydumper |outputdir=/b |rm -rf |find /b |date \\+%F|-mtime \\+3 |database=|日志){0,40}") {

@@ -170,6 +170,14 @@ pub(super) fn tidy(folder: &str) -> String {
     }
 }
 
+/// Whether a folder is one place, whatever the shell makes of its name: no pattern, nothing relative, nothing that a
+/// key cannot hold.
+pub(super) fn is_place(folder: &str) -> bool {
+    folder.starts_with('/')
+        && !folder.split('/').any(|part| part == "..")
+        && !folder.contains(|one: char| one.is_control() || "*?[]{}".contains(one))
+}
+
 /// What `date` prints, as a day; `None` for anything but `date`.
 pub(super) fn read_date(inner: &str) -> Option<Day> {
     let commands = read_shell(inner, 1);

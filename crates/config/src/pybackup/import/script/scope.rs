@@ -5,7 +5,7 @@ use super::super::find::Find;
 use super::super::shell::{Condition, Part, RawCommand, RawWord, plain, read_shell};
 use super::super::word::{Piece, Word, output_shown, read_date, variable_shown};
 use super::base;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Commands within the words of commands.
@@ -18,11 +18,16 @@ const SUCCEED: [&str; 22] = [
 ];
 
 /// What a script knows where a command stands.
+#[derive(Clone, Default)]
 pub(super) struct Scope {
     pub(super) file: PathBuf,
     pub(super) folder: Option<Word>,
     pub(super) variables: BTreeMap<String, Word>,
+    /// Those of its variables that the programs see which it calls.
+    pub(super) exported: BTreeSet<String>,
     pub(super) arguments: Vec<Word>,
+    /// Whether the command stands in a function, whose arguments are those of a call.
+    pub(super) is_in_function: bool,
     /// What the rest is done under, since the script, or the function, ends before otherwise.
     pub(super) left_under: Vec<(Option<String>, Place)>,
 }
@@ -31,6 +36,7 @@ impl Scope {
     /// The command's words with everything put in that is known; the assignments before it are made.
     /// Whether a variable is assigned to is not known where that is done under a condition.
     pub(super) fn evaluate(&mut self, raw: &RawCommand, is_conditional: bool) -> Vec<Word> {
+        self.is_in_function = raw.function.is_some();
         let mut words = raw.words.as_slice();
         while let Some((first, rest)) = words.split_first() {
             if !self.assign(first, is_conditional) {
@@ -46,6 +52,18 @@ impl Scope {
         ) {
             for word in words.iter().skip(1) {
                 self.assign(word, is_conditional);
+            }
+        }
+        // `NAME=value program` is what the program sees.
+        let is_prefixed = !evaluated.is_empty() && words.len() < raw.words.len();
+        let prefixed = raw.words[..raw.words.len() - words.len()]
+            .iter()
+            .filter(|_| is_prefixed);
+        let told = words.iter().skip(1).filter(|_| program == "export");
+        for word in prefixed.chain(told) {
+            if let Some(Part::Text(text)) = word.first() {
+                self.exported
+                    .insert(text.split('=').next().unwrap_or_default().to_owned());
             }
         }
         evaluated
@@ -75,16 +93,28 @@ impl Scope {
         true
     }
 
+    /// What a program sees of it that it calls.
+    pub(super) fn handed_down(&self) -> Self {
+        let mut inner = self.clone();
+        inner.variables.retain(|name, _| self.exported.contains(name));
+        (inner.left_under, inner.is_in_function) = (Vec::new(), false);
+        inner
+    }
+
     /// `for NAME in WORDS`
-    pub(super) fn assign_loop(&mut self, words: &[Word]) {
+    ///
+    /// Gives whether it is known what the loop goes over.
+    pub(super) fn assign_loop(&mut self, words: &[Word]) -> bool {
         let (Some(name), Some(items)) = (words.first().and_then(Word::text), words.get(2..)) else {
-            return;
+            return false;
         };
         let value = match items {
             [one] => one.clone(),
             _ => Word(vec![Piece::Unknown(format!("${name}"))]),
         };
         self.variables.insert(name, value);
+        let is_known = |word: &Word| word.text().is_some() || word.found().is_some();
+        !items.is_empty() && items.iter().all(is_known)
     }
 
     fn word(&self, raw: &RawWord) -> Word {
@@ -105,6 +135,9 @@ impl Scope {
 
     fn variable(&self, name: &str) -> Option<Word> {
         if let Ok(at) = name.parse::<usize>() {
+            if self.is_in_function && at > 0 {
+                return None;
+            }
             return self.arguments.get(at).cloned();
         }
         match name {
