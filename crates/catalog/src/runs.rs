@@ -321,9 +321,12 @@ pub(crate) async fn with_open_attempts(store: &Store, node: &NodeName) -> Result
             columns!("r."),
             " FROM (SELECT DISTINCT run_id FROM mk_attempt WHERE state IN ('queued', 'running')) a ",
             "JOIN mk_run r ON r.id = a.run_id WHERE r.node = ? AND r.state NOT IN ('queued', 'running') ",
-            "ORDER BY r.requested_ms, r.id"
+            // Their folders lie on the disk of whose runs they are.
+            "AND (? IS NULL OR r.keeper IS NULL OR r.keeper = ?) ORDER BY r.requested_ms, r.id"
         ))
         .bind(node.as_str())
+        .bind(store.keeper.as_deref())
+        .bind(store.keeper.as_deref())
         .fetch_all(&mut *conn)
         .await?
     })?;
@@ -344,10 +347,14 @@ pub(crate) async fn last_of_each_job(
             columns!("r."),
             " FROM mk_job j JOIN mk_run r ON r.id = (SELECT newest.id FROM mk_run newest ",
             "WHERE newest.node = j.node AND newest.job = j.job AND newest.state <> 'skipped' ",
-            "AND newest.requested_ms <= ? ORDER BY newest.requested_ms DESC, newest.id DESC LIMIT 1) ",
+            // What another has begun, that one goes on with.
+            "AND newest.requested_ms <= ? AND (? IS NULL OR newest.keeper IS NULL OR newest.keeper = ?) ",
+            "ORDER BY newest.requested_ms DESC, newest.id DESC LIMIT 1) ",
             "WHERE j.node = ? AND j.forgotten_ms IS NULL"
         ))
         .bind(ms(now))
+        .bind(store.keeper.as_deref())
+        .bind(store.keeper.as_deref())
         .bind(node.as_str())
         .fetch_all(&mut *conn)
         .await?;
@@ -356,10 +363,12 @@ pub(crate) async fn last_of_each_job(
             columns!("r."),
             " FROM mk_run r JOIN mk_job j ON j.node = r.node AND j.job = r.job ",
             "WHERE r.node = ? AND r.requested_ms > ? AND r.state <> 'skipped' AND j.forgotten_ms IS NULL ",
-            "ORDER BY r.requested_ms, r.id LIMIT ?"
+            "AND (? IS NULL OR r.keeper IS NULL OR r.keeper = ?) ORDER BY r.requested_ms, r.id LIMIT ?"
         ))
         .bind(node.as_str())
         .bind(ms(now))
+        .bind(store.keeper.as_deref())
+        .bind(store.keeper.as_deref())
         .bind(AHEAD_LOOKED_AT)
         .fetch_all(&mut *conn)
         .await?;

@@ -41,6 +41,33 @@ async fn the_runs_of_another_state_dir_are_not_settled_for_it() {
     assert_eq!(unfinished(command.as_ref()).await, [of_command.id]);
     assert_eq!(daemon.unfinished_transfers(&twin).await.unwrap().len(), 1);
     assert_eq!(command.unfinished_transfers(&twin).await.unwrap(), []);
+    // Nor is what it has begun gone on with here: it lies on a disk of its own.
+    let last = async |catalog: &dyn Catalog| -> Vec<RunId> {
+        let now = noon() + TimeDelta::days(2);
+        let runs = catalog.last_runs(&twin, now).await.unwrap();
+        runs.into_iter().map(|run| run.id).collect()
+    };
+    assert_eq!(last(daemon.as_ref()).await, [of_daemon.id]);
+    assert_eq!(last(command.as_ref()).await, [of_command.id]);
+    let over = running(-1);
+    daemon.insert_run(&over).await.unwrap();
+    let attempt = Attempt {
+        id: AttemptId::generate(),
+        run_id: over.id,
+        number: 1,
+        bk_id: None,
+        work_dir: None,
+        state: RunState::Running,
+        reason: None,
+        exit_status: None,
+        started_at: noon(),
+        finished_at: None,
+    };
+    daemon.start_attempt(&attempt).await.unwrap();
+    let end = end(RunState::Interrupted, None, noon());
+    daemon.finish_run(over.id, &end).await.unwrap();
+    assert_eq!(daemon.runs_with_open_attempts(&twin).await.unwrap().len(), 1);
+    assert_eq!(command.runs_with_open_attempts(&twin).await.unwrap(), []);
     // The next process in the same folder answers for them.
     daemon.close().await;
     let daemon = journaled(&settings, one.path()).await;
