@@ -195,3 +195,28 @@ fn a_folder_that_no_key_can_hold_is_none() {
     assert_eq!(imported.jobs, 0, "{}", imported.schedule);
     assert!(imported.remarks.iter().any(|remark| remark.is_gap));
 }
+
+#[test]
+fn a_folder_that_is_not_known_to_hold_days_is_left_to_a_person() {
+    let kept = |names: &str| {
+        Host {
+            conf: "[CATALOG]\ndb_host=10.0.0.5\ndb_user=u\ndb_passwd=p\ndb_use=catalogdb\n",
+            crontab: "0 7 * * * /clean.sh\n",
+            scripts: vec![(
+                "/clean.sh",
+                &format!("pybackup mark-del --backup-dir=$(find /sets {names} -mtime +7)\n"),
+            )],
+        }
+        .import()
+    };
+    let unknown = kept("-type d");
+    assert_eq!(unknown.jobs, 0, "{}", unknown.schedule);
+    assert!(unknown.schedule.contains("# [retention."), "{}", unknown.schedule);
+    assert!(
+        unknown
+            .remarks
+            .iter()
+            .any(|remark| remark.is_gap && remark.text.contains("hosts"))
+    );
+    assert_eq!(kept("-name '20??-??-??'").jobs, 1);
+}
