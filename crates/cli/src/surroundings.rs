@@ -3,7 +3,7 @@
 use crate::commands::catalog::NO_TABLES_YET;
 use crate::failure::{Failure, Status};
 use crate::output::{describe_backlog, say, when};
-use crate::zone::zone_of_host;
+use crate::zone::{zone_of_host, zone_or_nearest};
 use anyhow::Context;
 use chrono_tz::Tz;
 use mykeeper_catalog::{
@@ -15,7 +15,7 @@ use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::unrecorded::{Unrecorded, unrecorded_sets};
-use mykeeper_domain::{NodeName, SystemClock};
+use mykeeper_domain::{Clock, NodeName, SystemClock};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,18 @@ pub(crate) fn gather() -> Surroundings {
 pub(crate) fn host_zone() -> Result<Tz, String> {
     let named = variable("TZ").and_then(|zone| zone.into_string().ok());
     zone_of_host(Path::new("/"), named.as_deref())
+}
+
+/// The same where work must go on whatever it is, and what a person should know of it.
+pub(crate) fn host_zone_or_nearest() -> (Tz, Option<String>) {
+    let named = variable("TZ").and_then(|zone| zone.into_string().ok());
+    // The system's own reckoning, which knows also what has no name.
+    let seconds = SystemClock
+        .now()
+        .with_timezone(&chrono::Local)
+        .offset()
+        .local_minus_utc();
+    zone_or_nearest(Path::new("/"), named.as_deref(), seconds)
 }
 
 /// The zone of all times that people are shown: this host's. UTC where that cannot be told, as is shown beside them.

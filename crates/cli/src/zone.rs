@@ -17,6 +17,10 @@ const WHAT_TO_DO: &str = "set TZ to its name, as in TZ=Asia/Shanghai, or make /e
 /// A sentence that says what to do: it is none that has a name.
 pub(crate) fn zone_of_host(root: &Path, variable: Option<&str>) -> Result<Tz, String> {
     if let Some(named) = variable {
+        // So does the C library.
+        if named.is_empty() {
+            return Ok(Tz::UTC);
+        }
         let file = named.trim_start_matches(':');
         return match named_by_path(Path::new(file)).or_else(|| file.parse().ok()) {
             Some(zone) => Ok(zone),
@@ -27,6 +31,35 @@ pub(crate) fn zone_of_host(root: &Path, variable: Option<&str>) -> Result<Tz, St
         };
     }
     of_files(root)
+}
+
+/// The zone to write times in where one is needed whatever happens, and what is uncertain about it: the one that the
+/// files of the host name, though its bytes are of another edition; else the fixed difference that the clock shows
+/// now, `offset_seconds` east of UTC.
+pub(crate) fn zone_or_nearest(
+    root: &Path,
+    variable: Option<&str>,
+    offset_seconds: i32,
+) -> (Tz, Option<String>) {
+    let problem = match zone_of_host(root, variable) {
+        Ok(zone) => return (zone, None),
+        Err(problem) => problem,
+    };
+    let said = said_by_files(root).filter(|_| variable.is_none());
+    let zone = said.unwrap_or_else(|| fixed(offset_seconds));
+    let warning = format!("{problem}; until then times are written in the zone {zone}");
+    (zone, Some(warning))
+}
+
+/// The zone without summer time that is nearest: whole hours alone have a name, and `Etc/GMT-8` is eight hours east.
+fn fixed(offset_seconds: i32) -> Tz {
+    let hours = (f64::from(offset_seconds) / 3600.0).round();
+    let name = match hours {
+        0.0 => return Tz::UTC,
+        hours if hours > 0.0 => format!("Etc/GMT-{hours}"),
+        hours => format!("Etc/GMT+{}", -hours),
+    };
+    name.parse().unwrap_or(Tz::UTC)
 }
 
 fn of_files(root: &Path) -> Result<Tz, String> {
@@ -155,5 +188,23 @@ mod tests {
         let error = host.zone(None).unwrap_err();
         assert!(error.contains("TZ=Asia/Shanghai"), "{error}");
         assert!(host.zone(Some("CST-8")).unwrap_err().contains("TZ=CST-8"));
+    }
+
+    #[test]
+    fn where_the_zone_has_no_name_times_are_written_in_the_nearest_and_that_is_said() {
+        let host = Host::new();
+        assert_eq!(host.zone(Some("")), Ok(Tz::UTC), "as the C library takes it");
+        let nearest = |variable, offset| zone_or_nearest(host.0.path(), variable, offset);
+        let (zone, warning) = nearest(Some("CST-8"), 8 * 3600);
+        assert_eq!(zone.name(), "Etc/GMT-8");
+        assert!(warning.unwrap().contains("TZ=CST-8"));
+        assert_eq!(nearest(Some("X"), -5 * 3600).0.name(), "Etc/GMT+5");
+        assert_eq!(nearest(Some("X"), 0).0, Tz::UTC);
+        host.write("etc/localtime", "TZif of an older edition");
+        host.write("etc/timezone", "Asia/Shanghai\n");
+        let (zone, warning) = nearest(None, 0);
+        assert_eq!(zone, Tz::Asia__Shanghai);
+        assert!(warning.unwrap().contains("Asia/Shanghai"));
+        assert_eq!(nearest(Some("Europe/Berlin"), 0), (Tz::Europe__Berlin, None));
     }
 }

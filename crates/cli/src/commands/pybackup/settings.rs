@@ -4,7 +4,7 @@ use super::Call;
 use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::say;
-use crate::surroundings::{environment_or_journal, gather, host_zone, load_settings, search_path};
+use crate::surroundings::{environment_or_journal, gather, host_zone_or_nearest, load_settings, search_path};
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
 };
@@ -106,7 +106,10 @@ pub(super) fn settings(
     no_history: bool,
 ) -> anyhow::Result<Settings> {
     let keeper = keeper(call);
-    let timezone = host_zone().map_err(Failure::usage)?;
+    let (timezone, uncertain) = host_zone_or_nearest();
+    if let Some(uncertain) = uncertain {
+        say(&uncertain);
+    }
     let from = DropIn {
         conf,
         keeper: keeper.as_ref(),
