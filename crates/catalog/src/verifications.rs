@@ -7,7 +7,7 @@ use crate::error::CatalogError;
 use crate::proofs::try_again;
 use crate::row::{Place, ms, to_json};
 use crate::zone::to_wall;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{Damage, IntactCopy};
@@ -21,7 +21,7 @@ const MOST_DAMAGED: i64 = 10_000;
 const AT_A_TIME: usize = 100;
 
 #[derive(FromRow)]
-struct VerificationRow {
+pub(crate) struct VerificationRow {
     bk_id: String,
     node: String,
     run_id: Option<String>,
@@ -43,6 +43,7 @@ impl VerificationRow {
             state: place.parse("state", &self.state)?,
             looked_at: place.instant("looked_ms", self.looked_ms)?,
             copies: place.json("copies_json", &self.copies_json)?,
+            unread: Vec::new(),
         })
     }
 }
@@ -61,6 +62,23 @@ pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), Ca
         .await?;
         let before = before.map(VerificationRow::into_verification).transpose()?;
         let mut found = found.clone();
+        let proven: Vec<ProvenCopyRow> = match found.unread.is_empty() {
+            true => Vec::new(),
+            false => {
+                sqlx::query_as(
+                    "SELECT bk_id, node, path, finished_ms FROM mk_proof WHERE passed = 1 AND bk_id = ? AND node = ?",
+                )
+                .bind(found.bk_id.to_string())
+                .bind(found.node.as_str())
+                .fetch_all(&mut *tx)
+                .await?
+            }
+        };
+        let proven: Vec<IntactCopy> = proven
+            .into_iter()
+            .map(ProvenCopyRow::into_copy)
+            .collect::<Result<_, _>>()?;
+        found.keep_unread(before.as_ref(), &proven);
         found.date_differences(before.as_ref());
         let copies = to_json(ACTION, &found.copies)?;
         sqlx::query("DELETE FROM mk_verification WHERE bk_id = ? AND node = ? AND looked_ms <= ?")
@@ -85,12 +103,21 @@ pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), Ca
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
-                if found.finds_intact() {
-                    try_again!(tx, found.bk_id, found.looked_at);
+                if let Some(at) = found.intact_at() {
+                    try_again!(tx, found.bk_id, at);
                 }
             }
         }
     })
+}
+
+/// When the last of the copies was read that are as they were written.
+pub(crate) fn last_intact(looks: Vec<VerificationRow>) -> Result<Option<DateTime<Utc>>, CatalogError> {
+    let mut last = None;
+    for row in looks {
+        last = last.max(row.into_verification()?.intact_at());
+    }
+    Ok(last)
 }
 
 pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Verification>, CatalogError> {

@@ -2,7 +2,8 @@
 //! that does not.
 //!
 //! A look is the newest verification of a node, or a proof that passed, which reads every file of the copy that it
-//! restores. A proof stands for its copy until its node has read the set again.
+//! restores. A proof stands for its copy until its node has read the set again; a look that could not read a copy keeps
+//! what was known of it.
 
 use crate::counted;
 use crate::ids::NodeName;
@@ -57,8 +58,8 @@ impl DamagedCopy {
         Some(Self {
             node: look.node.clone(),
             path: copy.path.clone(),
-            since: copy.differs_since.unwrap_or(look.looked_at),
-            looked_at: look.looked_at,
+            since: copy.differs_since.unwrap_or(look.read_at(copy)),
+            looked_at: look.read_at(copy),
             difference: first.to_string(),
             more_differences: copy.differences.len() as u64 - 1 + copy.more_differences,
         })
@@ -102,7 +103,7 @@ impl Damage {
                     None => intact.push(IntactCopy {
                         node: look.node.clone(),
                         path: copy.path.clone(),
-                        looked_at: look.looked_at,
+                        looked_at: look.read_at(copy),
                     }),
                 }
             }
@@ -198,8 +199,10 @@ mod tests {
                     more_differences: 0,
                     strangers: Vec::new(),
                     differs_since: None,
+                    read_at: None,
                 })
                 .collect(),
+            unread: Vec::new(),
         }
     }
 
@@ -276,6 +279,42 @@ mod tests {
                 "{name}: {damage:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_known_of_a_copy_stands_until_that_copy_is_read_again() {
+        let first = look("a", 10, &[("/a", false), ("/b", true)]);
+        let partly = |minutes, proofs: &[IntactCopy], unread: &[&str]| {
+            let mut partly = look("a", minutes, &[("/a", false)]);
+            partly.unread = unread.iter().map(ToString::to_string).collect();
+            partly.keep_unread(Some(&first), proofs);
+            Damage::of(&[partly], proofs).unwrap()
+        };
+        let of_look = partly(20, &[], &["/b", "/c"]);
+        assert_eq!(of_look.intact, [proven("a", "/b", 10)], "as it was read then");
+        let proofs = [
+            proven("a", "/b", 15),
+            proven("b", "/b", 18),
+            proven("a", "/b", 12),
+            proven("a", "/c", 5),
+        ];
+        let of_proof = partly(20, &proofs, &["/b", "/c"]);
+        assert_eq!(
+            of_proof.intact,
+            [proven("a", "/b", 15), proven("a", "/c", 5), proven("b", "/b", 18)]
+        );
+        assert!(
+            partly(20, &[], &[]).is_of_every_copy(),
+            "one that is no longer there stands for nothing"
+        );
+        // Nothing was read at all.
+        let mut nothing = look("a", 30, &[]);
+        nothing.state = VerificationState::Unfinished;
+        nothing.unread = vec!["/a".to_owned(), "/b".to_owned()];
+        nothing.keep_unread(Some(&first), &[]);
+        assert_eq!(nothing.state, VerificationState::Differs);
+        let damage = Damage::of(&[nothing], &[]).unwrap();
+        assert_eq!((damage.copies[0].looked_at, damage.intact.len()), (at(10), 1));
     }
 
     #[test]

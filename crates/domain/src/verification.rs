@@ -1,5 +1,6 @@
 //! One look at what a node has of a set: every file read, and held against what was written.
 
+use crate::damage::IntactCopy;
 use crate::ids::{BackupId, NodeName, RunId};
 use crate::proof::Difference;
 use crate::run::words;
@@ -15,7 +16,7 @@ words! {
         AsWritten = "as-written",
         /// A file of a copy differs, is missing, or is SQL that is not the set's.
         Differs = "differs",
-        /// The time that a run has did not suffice to read it.
+        /// What could be read is as it was written; other copies were not read to their end.
         Unfinished = "unfinished",
     }
 }
@@ -44,6 +45,9 @@ pub struct LookedAtCopy {
     /// not, and before it is recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs_since: Option<DateTime<Utc>>,
+    /// When it was read, where that was before the look that tells of it, which could not read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<DateTime<Utc>>,
 }
 
 impl LookedAtCopy {
@@ -66,8 +70,11 @@ pub struct Verification {
     pub state: VerificationState,
     /// When it ended.
     pub looked_at: DateTime<Utc>,
-    /// What it found; of an unfinished one the copies that were read to their end.
+    /// What it found; of places that could not be read, what was known of them before.
     pub copies: Vec<LookedAtCopy>,
+    /// Folders that could not be read now, until it is recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
 }
 
 impl Verification {
@@ -80,15 +87,61 @@ impl Verification {
             let earlier = before.and_then(|before| {
                 let same = before.copies.iter().find(|earlier| earlier.path == copy.path)?;
                 let differed = !same.differences.is_empty();
-                differed.then(|| same.differs_since.unwrap_or(before.looked_at))
+                differed.then(|| same.differs_since.unwrap_or(before.read_at(same)))
             });
             copy.differs_since = Some(earlier.unwrap_or(self.looked_at));
         }
     }
 
-    /// One of the copies at least is as it was written.
-    pub fn finds_intact(&self) -> bool {
-        self.copies.iter().any(LookedAtCopy::is_intact)
+    /// Takes over what is known of the copies that could not be read: of the look before, or of a proof since.
+    pub fn keep_unread(&mut self, before: Option<&Self>, proven: &[IntactCopy]) {
+        for path in std::mem::take(&mut self.unread) {
+            if self.copies.iter().any(|copy| copy.path == path) {
+                continue;
+            }
+            let read = before.and_then(|before| {
+                let copy = before.copies.iter().find(|copy| copy.path == path)?;
+                let read_at = Some(before.read_at(copy));
+                Some(LookedAtCopy {
+                    read_at,
+                    ..copy.clone()
+                })
+            });
+            let proven = proven
+                .iter()
+                .filter(|copy| copy.node == self.node && copy.path == path)
+                .map(|copy| copy.looked_at)
+                .max()
+                .filter(|at| read.as_ref().and_then(|copy| copy.read_at) < Some(*at));
+            let copy = match proven {
+                None => read,
+                Some(at) => Some(LookedAtCopy {
+                    path,
+                    files: 0,
+                    bytes: 0,
+                    differences: Vec::new(),
+                    more_differences: 0,
+                    strangers: Vec::new(),
+                    differs_since: None,
+                    read_at: Some(at),
+                }),
+            };
+            if copy.as_ref().is_some_and(|copy| !copy.is_intact()) {
+                self.state = VerificationState::Differs;
+            }
+            self.copies.extend(copy);
+        }
+    }
+
+    /// When one of its copies was read.
+    pub fn read_at(&self, copy: &LookedAtCopy) -> DateTime<Utc> {
+        copy.read_at.unwrap_or(self.looked_at)
+    }
+
+    /// When the last of the copies was read that are as they were written.
+    pub fn intact_at(&self) -> Option<DateTime<Utc>> {
+        let intact = self.copies.iter().filter(|copy| copy.is_intact());
+        intact.map(|copy| self.read_at(copy)).max()
     }
 
     /// What is not as it was written, each with its place; for people.

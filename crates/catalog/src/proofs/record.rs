@@ -3,8 +3,11 @@
 use crate::contents::{PART_BYTES, parts};
 use crate::db::{Fault, STATEMENT_LIMIT, Store, is_duplicate, writing};
 use crate::error::CatalogError;
+use crate::proofs::try_again;
 use crate::row::{ms, signed, to_json};
+use crate::verifications::{VerificationRow, last_intact};
 use crate::zone::to_wall;
+use chrono::DateTime;
 use mykeeper_domain::backup::ValidateStatus;
 use mykeeper_domain::proof::{DatabaseProof, Proof, ProofDocument};
 use sqlx::QueryBuilder;
@@ -330,6 +333,28 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
             .bind(ms(proof.finished_at))
             .execute(&mut *tx)
             .await?;
+            if proof.copy_differs {
+                // Heard of since the files were read, and before the verdict: nothing would free the set afterwards.
+                let looks: Vec<VerificationRow> = sqlx::query_as(
+                    "SELECT bk_id, node, run_id, state, looked_ms, copies_json FROM mk_verification \
+                     WHERE bk_id = ? AND looked_ms > ?",
+                )
+                .bind(proof.bk_id.to_string())
+                .bind(ms(proof.finished_at))
+                .fetch_all(&mut *tx)
+                .await?;
+                let arrived: Option<i64> = sqlx::query_scalar(
+                    "SELECT MAX(ended_ms) FROM mk_delivery WHERE bk_id = ? AND arrived = 1",
+                )
+                .bind(proof.bk_id.to_string())
+                .fetch_one(&mut *tx)
+                .await?;
+                let arrived = arrived.and_then(DateTime::from_timestamp_millis);
+                let whole = last_intact(looks)?.max(arrived);
+                if let Some(at) = whole.filter(|at| *at > proof.finished_at) {
+                    try_again!(tx, proof.bk_id, at);
+                }
+            }
         }
     })
 }
@@ -337,7 +362,6 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
     use mykeeper_domain::NodeName;
     use mykeeper_domain::proof::Difference;
 

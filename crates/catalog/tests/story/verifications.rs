@@ -70,7 +70,9 @@ pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &d
             more_differences: 1,
             strangers: vec!["notes.txt".into()],
             differs_since: Some(looked_at),
+            read_at: None,
         }],
+        unread: vec![],
     };
     let first = found(&own[0], since + minutes(30), VerificationState::Differs);
     for _ in 0..2 {
@@ -139,7 +141,9 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
             more_differences: 0,
             strangers: vec![],
             differs_since: None,
+            read_at: None,
         }],
+        unread: vec![],
     };
     let damage = async || catalog.damages().await.unwrap().remove(&made.id);
     let listed = async || {
@@ -219,6 +223,7 @@ pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Cat
             more_differences: 0,
             strangers: vec![],
             differs_since: None,
+            read_at: None,
         };
         let mut copies = vec![copy(0), copy(1)];
         for copy in copies.iter_mut().take(differing) {
@@ -236,6 +241,7 @@ pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Cat
             state: VerificationState::Differs,
             looked_at: since + minutes(minute),
             copies,
+            unread: vec![],
         };
         catalog.record_verification(&found).await.unwrap();
         status().await
@@ -252,6 +258,13 @@ pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Cat
     let arrived = end(RunState::Succeeded, None, since + minutes(61));
     catalog.finish_transfer(sent.id, &arrived, None).await.unwrap();
     assert_eq!(status().await, ValidateStatus::NotTried, "it has been sent anew");
+    // Heard of after the files were read, and before the proof is recorded.
+    assert_eq!(look(68, 1).await, ValidateStatus::NotTried);
+    let mut late = proven(&set, 65);
+    late.databases[0].passed = false;
+    late.copy_differs = true;
+    catalog.record_proof(&late).await.unwrap();
+    assert_eq!(status().await, ValidateStatus::NotTried, "a copy is whole by now");
     fail(70, true).await;
     fail(80, false).await;
     assert_eq!(

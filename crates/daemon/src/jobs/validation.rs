@@ -1,16 +1,18 @@
 //! Proves a set: restored into a throwaway server, compared with its evidence.
 
+mod elsewhere;
 mod hindrance;
 pub(crate) mod untried;
 
 use super::verify::round::{Asked, read_due};
-use super::verify::{Looked, kept, look_further, others};
+use super::verify::{Looked, kept, look_further};
 use super::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::error::DaemonError;
 use crate::limits::Limited;
 use crate::locate::places;
 use crate::set_lease::{SetLease, keep_folder};
 use chrono::{DateTime, Utc};
+use elsewhere::unread_copy;
 use hindrance::{Hindrance, Tried, Untryable, check_statements};
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
@@ -19,9 +21,10 @@ use mykeeper_domain::humane;
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::selection::Choice;
-use mykeeper_domain::verification::{LookedAtCopy, Verification};
+use mykeeper_domain::verification::LookedAtCopy;
 use mykeeper_domain::{BackupId, JobName};
-use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, prove_set};
+use mykeeper_tools::ToolError;
+use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, prove_set};
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -247,7 +250,9 @@ impl SetHere {
         self.lease.release().await;
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(Hindrance::OfSet(error)) => return Ok(Err(error.about(id).into())),
+            Err(Hindrance::OfSet(error) | Hindrance::OfCopy(error)) => {
+                return Ok(Err(error.about(id).into()));
+            }
             Err(Hindrance::Asserted(error, database)) => {
                 return Ok(Err(Untryable {
                     error: error.about(id),
@@ -260,31 +265,45 @@ impl SetHere {
         Ok(Ok(verdict(context, task, &outcome)))
     }
 
-    /// Proves the set in the first place that has it; where the files there are not those that were written, in the next
-    /// one that has them all.
+    /// Proves the set in the first place that has it; where the files there are not those that were written, or cannot be
+    /// read, in the next one that has them all.
     async fn prove_somewhere(
         &self,
         context: &RunContext,
         asserts: &[Assertion],
     ) -> Result<Outcome, Hindrance> {
-        let proof = self.prove_in(context, &self.dir, asserts).await?;
-        if !proof.copy_differs {
-            return Ok(Outcome {
-                proof,
-                looked: None,
-                job: self.backup.job.clone(),
-            });
-        }
+        let first = match self.prove_in(context, &self.dir, asserts).await {
+            Ok(proof) if !proof.copy_differs => {
+                return Ok(Outcome {
+                    proof,
+                    looked: None,
+                    job: self.backup.job.clone(),
+                });
+            }
+            Err(Hindrance::OfCopy(error)) => Err(error),
+            proof => Ok(proof?),
+        };
         let files = context.environment.catalog.files(self.backup.id).await?.len() as u64;
         let manifest = u64::from(self.backup.manifest_blake3.is_some());
-        let read = read_by(context, &proof, files + manifest);
-        let looked = look_further(context, &self.backup, Some(read), context.cancel.clone())
+        // Without a manifest the copies are held against each other, also what is left of this one.
+        let known = first.as_ref().ok().filter(|_| files > 0);
+        let known = known.map(|proof| read_by(context, proof, files + manifest));
+        let looked = look_further(context, &self.backup, known, context.cancel.clone())
             .await
             .map_err(Hindrance::OfSet)?;
-        let (mut proof, looked) = match looked.intact() {
-            Some(dir) => {
+        let was_read = looked
+            .found
+            .copies
+            .iter()
+            .any(|copy| Path::new(&copy.path) == self.dir);
+        let (mut proof, looked) = match (looked.intact().filter(|_| files > 0 || was_read), first) {
+            (Some(dir), first) => {
+                let why = match &first {
+                    Ok(_) => "is not as it was written",
+                    Err(_) => "cannot be read",
+                };
                 context.say(format!(
-                    "set {} is not as it was written in {}: going on in {}",
+                    "set {} {why} in {}: going on in {}",
                     self.backup.id,
                     self.dir.display(),
                     dir.display()
@@ -292,7 +311,8 @@ impl SetHere {
                 let _folder_lock = keep_folder(&context.environment, &dir).await;
                 (self.prove_in(context, &dir, asserts).await?, looked)
             }
-            None => (proof, self.settle(context, looked).await?),
+            (None, Ok(proof)) => (proof, self.settle(context, looked).await?),
+            (None, Err(error)) => return Err(Hindrance::OfSet(error)),
         };
         if proof.copy_differs && looked.intact().is_some() {
             return Err(Hindrance::OfSet(JobError::passing(format!(
@@ -310,6 +330,11 @@ impl SetHere {
                 ));
             }
         }
+        if let Some(error) = &looked.cut_off_by {
+            proof
+                .warnings
+                .push(format!("not every copy could be read: {}", error.reason));
+        }
         Ok(Outcome {
             proof,
             looked: Some(looked),
@@ -319,17 +344,19 @@ impl SetHere {
 
     /// Whether the set has failed, as far as files go: not where another copy of it may be whole.
     async fn settle(&self, context: &RunContext, looked: Looked) -> Result<Looked, Hindrance> {
-        let others = others(context, self.backup.id).await.map_err(Hindrance::OfAll)?;
-        let is_elsewhere = others.iter().any(Verification::finds_intact);
-        let why = match looked.cut_off_by {
-            None if !is_elsewhere => return Ok(looked),
-            None => String::new(),
-            Some(error) => format!("; {}", error.reason),
-        };
+        let unread = unread_copy(context, &self.backup, &looked)
+            .await
+            .map_err(Hindrance::OfAll)?;
+        let cut_off_by = looked.cut_off_by.as_ref().map(|error| error.reason.clone());
+        let why: Vec<String> = unread.into_iter().chain(cut_off_by).collect();
+        if why.is_empty() {
+            return Ok(looked);
+        }
         Err(Hindrance::OfSet(JobError::fatal(format!(
-            "set {} is not as it was written: {}{why}; {}",
+            "set {} is not as it was written: {}; {}; {}",
             self.backup.id,
             context.tell_first(&looked.found.faults()),
+            why.join("; "),
             looked.next_step
         ))))
     }
@@ -358,7 +385,11 @@ impl SetHere {
             asserts,
             limits: &limits,
         };
-        let mut proof = Box::pin(prove_set(request, &context.tools())).await?;
+        let proven = Box::pin(prove_set(request, &context.tools())).await;
+        let mut proof = proven.map_err(|error| match error {
+            ToolError::Io { ref path, .. } if path.starts_with(dir) => Hindrance::OfCopy(error.into()),
+            error => error.into(),
+        })?;
         let set = ProvenSet::of(&self.backup, evidence.as_ref());
         proof
             .dumper_version
@@ -385,9 +416,14 @@ fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> Jo
     let id = proof.bk_id;
     let slow = too_long(proof, task.max_restore_time);
     let damage = looked.as_ref().map(|looked| {
-        let faults = context.tell_first(&looked.found.faults());
-        format!("{faults}; {}", looked.next_step)
+        let faults = looked.found.faults();
+        let next = (!faults.is_empty()).then(|| looked.next_step.clone());
+        let faults = (!faults.is_empty()).then(|| context.tell_first(&faults));
+        let unread = looked.cut_off_by.as_ref().map(|error| error.reason.clone());
+        let damage: Vec<String> = faults.into_iter().chain(unread).chain(next).collect();
+        damage.join("; ")
     });
+    let damage = damage.filter(|damage| !damage.is_empty());
     let reason = match (proof.passed(), damage) {
         (true, None) => {
             let summary = format!("set {id} is proven: {}", proof.summary());
@@ -399,8 +435,15 @@ fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> Jo
         (true, Some(damage)) => {
             let slow = slow.map_or_else(String::new, |warning| format!("; {warning}"));
             format!(
-                "set {id} is proven in {}, but not every copy of it is as it was written: {damage}{slow}",
-                proof.path
+                "set {id} is proven in {}, but not every copy of it {}: {damage}{slow}",
+                proof.path,
+                match looked
+                    .as_ref()
+                    .is_some_and(|looked| looked.found.faults().is_empty())
+                {
+                    true => "could be read",
+                    false => "is as it was written",
+                }
             )
         }
         (false, Some(damage)) if proof.copy_differs => {
@@ -433,6 +476,7 @@ fn read_by(context: &RunContext, proof: &Proof, files: u64) -> LookedAtCopy {
         strangers: Vec::new(),
         files,
         bytes: proof.bytes_checked,
+        plain: PlainFiles::default(),
     };
     kept(context, Path::new(&proof.path), verified)
 }

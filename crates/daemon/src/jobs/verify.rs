@@ -1,17 +1,18 @@
 //! Reads every copy of a set that lies on this machine, without restoring it.
 
+mod here;
 pub(super) mod round;
 
 use super::{JobError, JobReport, JobResult, RunContext};
-use crate::environment::Environment;
-use crate::locate::{original, places};
 use crate::repair::next_step;
 use crate::set_lease::SetLease;
+use here::Here;
+pub use here::copies_here;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
 use mykeeper_domain::verification::{LookedAtCopy, MOST_DIFFERENCES, Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::ToolEnv;
-use mykeeper_tools::prove::{ProveRequest, VerifiedCopy, verify_copy};
+use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, verify_copy};
 use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 
@@ -19,29 +20,6 @@ use tokio_util::sync::CancellationToken;
 const FREED: &str = "; its last proof failed for its files alone: the next validation run tries it again";
 /// The name of a run that a person asks for: of the kind of a proof, and none.
 pub const BY_HAND: &str = "verify by hand";
-
-/// The places where the set lies on this machine: the copies first, its own folder last. A copy that is on its way is
-/// none yet: its manifest comes last.
-///
-/// # Errors
-/// The catalog or a file system does not answer.
-pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<Vec<PathBuf>, JobError> {
-    let paths = environment.catalog.paths().await?;
-    let settings = environment.settings();
-    let whereabouts = environment.whereabouts(&settings);
-    let mut here: Vec<PathBuf> = Vec::new();
-    for place in places(backup, &paths, &settings, &environment.node) {
-        if here.contains(&place) || !whereabouts.is_whole(backup, &place).await? {
-            continue;
-        }
-        let is_own = original(backup, &environment.node).as_ref() == Some(&place);
-        // Of a set without a manifest nothing else shows that all of it is there.
-        if is_own || backup.is_transferred() || whereabouts.has_manifest(&place).await? {
-            here.push(place);
-        }
-    }
-    Ok(here)
-}
 
 /// Reads the copies of one set.
 pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
@@ -78,6 +56,15 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
             },
         });
     }
+    if let Some(error) = cut_off_by {
+        let intact: Vec<&str> = found.copies.iter().map(|copy| copy.path.as_str()).collect();
+        let reason = format!(
+            "{}; set {id} is as it was written in {}",
+            error.reason,
+            intact.join(", ")
+        );
+        return Err(JobError { reason, ..error });
+    }
     let read: u64 = found.copies.iter().map(|copy| copy.files).sum();
     let bytes = found.copies.iter().map(|copy| copy.bytes).sum();
     let summary = format!(
@@ -99,7 +86,7 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
 pub(super) struct Looked {
     /// What was found, with the copies that were read to their end.
     pub found: Verification,
-    /// Why others were not; only where one that was read differs.
+    /// Why others were not.
     pub cut_off_by: Option<JobError>,
     /// What to do about one that differs, for people; empty where none does.
     pub next_step: String,
@@ -197,19 +184,20 @@ async fn read_copies(
 ) -> Result<Looked, JobError> {
     let (environment, id) = (&context.environment, backup.id);
     let files = environment.catalog.files(id).await?;
-    let dirs = copies_here(environment, backup).await;
+    let here = Here::find(environment, backup).await?;
     let tools = ToolEnv {
         cancel: stop,
         ..context.tools()
     };
-    let mut copies = Vec::from_iter(known);
-    let (dirs, mut cut_off_by) = match dirs {
-        Ok(dirs) => (dirs, None),
-        Err(error) if copies.is_empty() => return Err(error),
-        Err(error) => (Vec::new(), Some(error.about(id))),
-    };
-    for dir in dirs {
-        if copies.iter().any(|copy| Path::new(&copy.path) == dir) {
+    let mut cut_off_by = here.error.map(|error| error.about(id));
+    let mut unread = here.unread;
+    let mut read: Vec<(PathBuf, VerifiedCopy)> = Vec::new();
+    for dir in here.copies {
+        if known.as_ref().is_some_and(|copy| Path::new(&copy.path) == dir) {
+            continue;
+        }
+        if tools.cancel.is_cancelled() {
+            unread.push(dir);
             continue;
         }
         context.say(format!("reading set {id} in {}", dir.display()));
@@ -229,29 +217,43 @@ async fn read_copies(
             limits: &limits,
         };
         match verify_copy(&set, &tools).await {
-            Ok(verified) => copies.push(kept(context, &dir, verified)),
+            Ok(verified) => read.push((dir, verified)),
+            // One that cannot be read says nothing of the next.
             Err(error) => {
-                cut_off_by = Some(JobError::from(error).about(id));
-                break;
+                let error = JobError::from(error).about(id);
+                context.say(&error.reason);
+                match tools.cancel.is_cancelled() {
+                    true => cut_off_by = Some(error),
+                    false => drop(cut_off_by.get_or_insert(error)),
+                }
+                unread.push(dir);
             }
         }
     }
+    hold_against_each_other(&mut read);
+    let mut copies = Vec::from_iter(known);
+    copies.extend(
+        read.into_iter()
+            .map(|(dir, verified)| kept(context, &dir, verified)),
+    );
     let differs = copies.iter().any(|copy| !copy.is_intact());
     // What was read before and is as it was written says nothing of the rest; what differs does.
-    if let Some(error) = cut_off_by.take_if(|_| !differs) {
+    let says_nothing = copies.is_empty() || (!differs && tools.cancel.is_cancelled());
+    if let Some(error) = cut_off_by.take_if(|_| says_nothing) {
         return Err(error);
     }
     let found = Verification {
         bk_id: id,
         node: environment.node.clone(),
         run_id: Some(context.run),
-        state: if differs {
-            VerificationState::Differs
-        } else {
-            VerificationState::AsWritten
+        state: match (differs, &cut_off_by) {
+            (true, _) => VerificationState::Differs,
+            (false, None) => VerificationState::AsWritten,
+            (false, Some(_)) => VerificationState::Unfinished,
         },
         looked_at: context.clock().now(),
         copies,
+        unread: shown(&unread),
     };
     Ok(Looked {
         found,
@@ -259,6 +261,24 @@ async fn read_copies(
         next_step: String::new(),
         is_freed: false,
     })
+}
+
+fn shown(places: &[PathBuf]) -> Vec<String> {
+    places.iter().map(|place| place.display().to_string()).collect()
+}
+
+/// Without a manifest, what one copy lacks shows in the others alone.
+fn hold_against_each_other(read: &mut [(PathBuf, VerifiedCopy)]) {
+    let plain: Vec<(PathBuf, PlainFiles)> = read
+        .iter()
+        .map(|(dir, verified)| (dir.clone(), verified.plain.clone()))
+        .collect();
+    for (dir, verified) in read {
+        for (other, there) in plain.iter().filter(|(other, _)| other != dir) {
+            let differences = verified.plain.differences_from(there, other);
+            verified.differences.extend(differences);
+        }
+    }
 }
 
 /// What is kept of a copy; the rest goes to the run's log.
@@ -278,6 +298,7 @@ pub(super) fn kept(context: &RunContext, dir: &Path, verified: VerifiedCopy) -> 
         differences: verified.differences,
         strangers: verified.strangers,
         differs_since: None,
+        read_at: None,
     };
     copy.differences.truncate(MOST_DIFFERENCES);
     copy.strangers.truncate(MOST_DIFFERENCES);

@@ -47,7 +47,9 @@ impl Stage {
                 more_differences: 0,
                 strangers: Vec::new(),
                 differs_since: None,
+                read_at: None,
             }],
+            unread: Vec::new(),
         };
         self.catalog().record_verification(&found).await.unwrap();
     }

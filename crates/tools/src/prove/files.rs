@@ -214,7 +214,7 @@ fn judge(entry: &FileEntry, digest: Option<&FileDigest>) -> (Option<Difference>,
 }
 
 /// The folder that a file of a per-database set lies in; empty for a file of a set with one folder.
-fn database_of(path: &str) -> String {
+pub(super) fn database_of(path: &str) -> String {
     path.split_once('/')
         .map(|(folder, _)| folder.to_owned())
         .unwrap_or_default()

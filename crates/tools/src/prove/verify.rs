@@ -1,10 +1,13 @@
 //! Whether the files of a copy are those that were written, without restoring them.
 
 use super::ProveRequest;
-use super::files::{check_files, digest_record, judge_manifest};
+use super::files::{Checked, check_files, database_of, digest_record, judge_manifest};
+use super::layout::SetFile;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use mykeeper_domain::proof::Difference;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,46 @@ pub struct VerifiedCopy {
     pub files: u64,
     /// Bytes that were read.
     pub bytes: u64,
+    /// Of a set without a manifest.
+    pub plain: PlainFiles,
+}
+
+/// The files of a copy that nothing but another copy can be held against: bytes of each when decompressed, `None` where
+/// it cannot be read to its end. Empty for a set with a manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlainFiles(BTreeMap<String, Option<u64>>);
+
+impl PlainFiles {
+    pub(crate) fn of(checked: &Checked) -> Self {
+        let faulty: BTreeSet<&str> = checked
+            .differences
+            .iter()
+            .filter_map(|difference| difference.object.strip_prefix("file "))
+            .collect();
+        let size = |file: &SetFile| (!faulty.contains(file.path.as_str())).then_some(file.plain_bytes);
+        let files = checked.files.iter();
+        Self(files.map(|file| (file.path.clone(), size(file))).collect())
+    }
+
+    /// What it lacks of the files of another copy, or has of another size, where both can be read.
+    pub fn differences_from(&self, other: &Self, place: &Path) -> Vec<Difference> {
+        let differences = other.0.iter().filter_map(|(path, there)| {
+            let (what, expected, found) = match (self.0.get(path), there) {
+                (None, _) => ("", "present".to_owned(), "missing".to_owned()),
+                (Some(Some(here)), Some(there)) if here != there => {
+                    (", bytes of its text", there.to_string(), here.to_string())
+                }
+                _ => return None,
+            };
+            Some(Difference {
+                database: database_of(path),
+                object: format!("file {path}{what}"),
+                expected: format!("{expected}, as in {}", place.display()),
+                found,
+            })
+        });
+        differences.collect()
+    }
 }
 
 /// Reads every file of a copy and holds it against the manifest as the catalog knows it, and the manifest that lies
@@ -33,7 +76,12 @@ pub async fn verify_copy(set: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Ve
         let difference = judge_manifest(set.manifest_blake3, manifest.as_deref());
         checked.differences.extend(difference);
     }
+    let plain = match set.files.is_empty() {
+        true => PlainFiles::of(&checked),
+        false => PlainFiles::default(),
+    };
     Ok(VerifiedCopy {
+        plain,
         differences: checked.differences,
         strangers: checked.strangers,
         files,

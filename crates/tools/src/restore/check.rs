@@ -6,11 +6,11 @@ use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::NoLog;
-use crate::prove::ProveRequest;
 use crate::prove::expect::created_table;
 use crate::prove::files::{Checked, check_files};
 use crate::prove::lay_out;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile, is_alias};
+use crate::prove::{PlainFiles, ProveRequest};
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +24,8 @@ pub struct CheckedSet {
     pub bytes: u64,
     /// What is worth knowing before it is written: definitions that name what is not restored with them.
     pub notes: Vec<String>,
+    /// Of a set without a manifest: what one in another place is held against.
+    pub plain: PlainFiles,
     pub(super) layout: Layout,
 }
 
@@ -91,6 +93,10 @@ pub async fn check_set(
         .filter(|entry| !read.contains(entry.path.as_str()))
         .map(|entry| format!("file {}", entry.path))
         .collect();
+    let plain = match set.files.is_empty() {
+        true => PlainFiles::of(&checked),
+        false => PlainFiles::default(),
+    };
     let read_layout = lay_out(set, &mut checked, env).await?;
     let (layout, missing) = wanted_part(set, read_layout, scope, env).await?;
     // To the check, files that were not asked for are strays.
@@ -127,6 +133,7 @@ pub async fn check_set(
         differences: checked.differences,
         bytes: checked.bytes,
         notes,
+        plain,
         layout,
     })
 }

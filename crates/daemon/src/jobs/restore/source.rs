@@ -11,6 +11,7 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::proof::Difference;
 use mykeeper_supervise::Limits;
+use mykeeper_tools::prove::PlainFiles;
 use mykeeper_tools::restore::{CheckedSet, check_set};
 use mykeeper_tools::rsync::shell_word;
 use mykeeper_tools::{ToolEnv, ToolError};
@@ -155,10 +156,21 @@ impl Prepared {
         let limits = Limits::default();
         let mut damaged: Vec<DamagedPlace> = Vec::new();
         let mut unread = None;
+        // Without a manifest a copy that lacks files looks like one that is whole.
+        let has_manifest = !self.files.is_empty();
+        let mut beside: Vec<(PathBuf, PlainFiles)> = Vec::new();
         loop {
             let path = self.plan.path.clone();
             self.folder_lock = keep_folder(environment, &path).await;
-            let read = check_set(&self.set(environment, None, &limits), &self.scope, env).await;
+            let mut read = check_set(&self.set(environment, None, &limits), &self.scope, env).await;
+            if let Ok(checked) = &mut read {
+                for (place, other) in &beside {
+                    checked
+                        .differences
+                        .extend(checked.plain.differences_from(other, place));
+                }
+                beside.push((path.clone(), checked.plain.clone()));
+            }
             match read {
                 Ok(checked) if checked.differences.is_empty() => {
                     let set = Some(checked);
@@ -177,6 +189,10 @@ impl Prepared {
                         error: Some(error.to_string()),
                     });
                     unread = Some(error);
+                    // What another would have to have is not known.
+                    if !has_manifest {
+                        break;
+                    }
                 }
             }
             match next_whole(environment, &self.backup, &mut self.places).await {

@@ -27,6 +27,8 @@ impl From<JobError> for Untryable {
 
 /// Why a proof did not come to a verdict.
 pub(super) enum Hindrance {
+    /// In one copy, which cannot be read: another may do.
+    OfCopy(JobError),
     /// In the set, or in what it takes: another set may do.
     OfSet(JobError),
     /// In a statement that is tried in each set that holds this database.

@@ -1,6 +1,7 @@
 //! The sets of this machine read one after another, as many as a run has time for.
 
-use super::{FREED, Looked, copies_here, look_at, record};
+use super::here::Here;
+use super::{FREED, Looked, look_at, record, shown};
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::locate::places;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -294,13 +295,17 @@ async fn read_one(
     round: &mut Round,
 ) -> Result<Next, JobError> {
     let id = backup.id;
-    match copies_here(&context.environment, &backup).await {
-        Ok(copies) if copies.is_empty() => return Ok(Next::PassedBy),
-        Ok(_) => {}
+    let here = match Here::find(&context.environment, &backup).await {
+        Ok(here) => here,
         Err(error) => {
             round.notes.push(format!("set {id}: {}", error.reason));
             return Ok(Next::PassedBy);
         }
+    };
+    if here.copies.is_empty() {
+        let error = here.error.map(|error| format!("set {id}: {}", error.reason));
+        round.notes.extend(error);
+        return Ok(Next::PassedBy);
     }
     let stop = context.cancel.child_token();
     let mut looking = Box::pin(look_at(context, id, stop.clone()));
@@ -339,7 +344,7 @@ async fn read_one(
             round.is_cut_off = true;
             // One that had the whole run for itself does not get done by trying it again first.
             if round.read == 0 {
-                record(context, &unfinished(context, id).await?).await?;
+                record(context, &unfinished(context, id, &here)).await?;
                 round.notes.push(format!(
                     "set {id} cannot be read within the job's timeout of {}: give it more",
                     humane(context.job.timeout.unwrap_or_default())
@@ -356,25 +361,19 @@ async fn read_one(
     }
 }
 
-/// What is noted of a set that could not be read to its end. What is known to differ there does so until it is read
-/// again.
-async fn unfinished(context: &RunContext, id: BackupId) -> Result<Verification, JobError> {
-    let (catalog, node) = (&context.environment.catalog, &context.environment.node);
-    let before = catalog.verifications(id).await?;
-    let before = before.into_iter().find(|before| before.node == *node);
-    let mut copies = before.map_or_else(Vec::new, |before| before.copies);
-    copies.retain(|copy| !copy.differences.is_empty());
-    Ok(Verification {
+/// What is noted of a set that could not be read to its end: what was known of it stands.
+fn unfinished(context: &RunContext, id: BackupId, here: &Here) -> Verification {
+    let mut unread = shown(&here.copies);
+    unread.extend(shown(&here.unread));
+    Verification {
         bk_id: id,
-        node: node.clone(),
+        node: context.environment.node.clone(),
         run_id: Some(context.run),
-        state: match copies.is_empty() {
-            true => VerificationState::Unfinished,
-            false => VerificationState::Differs,
-        },
+        state: VerificationState::Unfinished,
         looked_at: context.clock().now(),
-        copies,
-    })
+        copies: Vec::new(),
+        unread,
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,91 @@
+//! The places of this machine where a set lies, or may lie.
+
+use crate::disk::Disk;
+use crate::environment::Environment;
+use crate::error::DaemonError;
+use crate::jobs::JobError;
+use crate::locate::{Whereabouts, original, places};
+use mykeeper_domain::backup::Backup;
+use std::path::{Path, PathBuf};
+
+/// Where a set lies on this machine: the copies first, its own folder last. A copy that is on its way is none yet: its
+/// manifest comes last.
+#[derive(Debug, Default)]
+pub(in crate::jobs) struct Here {
+    /// That can be read, as far as that shows.
+    pub(in crate::jobs) copies: Vec<PathBuf>,
+    /// Where one may lie that cannot be asked for now: no file system answers, or none is mounted.
+    pub(in crate::jobs) unread: Vec<PathBuf>,
+    /// Why the first of those does not answer.
+    pub(in crate::jobs) error: Option<JobError>,
+}
+
+/// The places where the set lies on this machine.
+///
+/// # Errors
+/// The catalog does not answer, or no copy is known and a file system does not.
+pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<Vec<PathBuf>, JobError> {
+    let here = Here::find(environment, backup).await?;
+    match here.error {
+        Some(error) if here.copies.is_empty() => Err(error),
+        _ => Ok(here.copies),
+    }
+}
+
+impl Here {
+    /// # Errors
+    /// The catalog does not answer.
+    pub(in crate::jobs) async fn find(environment: &Environment, backup: &Backup) -> Result<Self, JobError> {
+        let paths = environment.catalog.paths().await?;
+        let settings = environment.settings();
+        let whereabouts = environment.whereabouts(&settings);
+        let own = original(backup, &environment.node);
+        let mut here = Self::default();
+        for place in places(backup, &paths, &settings, &environment.node) {
+            if here.copies.contains(&place) || here.unread.contains(&place) {
+                continue;
+            }
+            let is_own = own.as_ref() == Some(&place);
+            match is_copy(&whereabouts, backup, (&place, is_own)).await {
+                Ok(true) => here.copies.push(place),
+                Ok(false) => {
+                    let may_be_there = !is_own || backup.original_gone_at.is_none();
+                    if may_be_there && is_away(&environment.disk, &place).await {
+                        here.unread.push(place);
+                    }
+                }
+                Err(DaemonError::Catalog(error)) => return Err(error.into()),
+                Err(error) => {
+                    here.unread.push(place);
+                    here.error.get_or_insert(error.into());
+                }
+            }
+        }
+        Ok(here)
+    }
+}
+
+async fn is_copy(
+    whereabouts: &Whereabouts<'_>,
+    backup: &Backup,
+    (place, is_own): (&Path, bool),
+) -> Result<bool, DaemonError> {
+    if !whereabouts.is_whole(backup, place).await? {
+        return Ok(false);
+    }
+    // Of a set without a manifest nothing else shows that all of it is there.
+    Ok(is_own || backup.is_transferred() || whereabouts.has_manifest(place).await?)
+}
+
+/// Whether a place that is not there may only be unmounted: the root of its days is missing or holds nothing.
+async fn is_away(disk: &Disk, place: &Path) -> bool {
+    let Some(root) = place.parent().and_then(Path::parent) else {
+        return false;
+    };
+    let (asked, place) = (root.to_owned(), place.to_owned());
+    let answer = disk.ask(("look at", root), move || {
+        let is_empty = std::fs::read_dir(asked).map_or(true, |mut entries| entries.next().is_none());
+        is_empty && !place.exists()
+    });
+    answer.await.unwrap_or(true)
+}
