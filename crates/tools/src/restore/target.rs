@@ -6,9 +6,10 @@ use crate::connection::ServerConnection;
 use crate::error::ToolError;
 use crate::probe::{DatabaseNeed, RestoreNeed, missing_for_restore};
 use crate::probe::{Probe, text};
+use mykeeper_domain::definition::UNKNOWN;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::server::Endpoint;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -64,7 +65,7 @@ impl Target {
     pub fn missing_rights(&self, scope: &Scope, held: &Inventory, overwrite: bool) -> Vec<String> {
         let mut need = RestoreNeed::default();
         let mut makes_code = false;
-        let mut defines = false;
+        let mut definers = BTreeSet::new();
         for database in &scope.databases {
             let there = scope.there(database);
             let part = held.databases.get(database).cloned().unwrap_or_default();
@@ -72,17 +73,20 @@ impl Target {
             let one = DatabaseNeed {
                 name: there.to_owned(),
                 drops: overwrite && self.existing.contains_key(there),
+                tables: scope
+                    .tables_of(database)
+                    .filter(|_| self.existing.contains_key(there))
+                    .cloned(),
                 views: !part.views.is_empty(),
                 triggers: !part.triggers.is_empty(),
                 routines: !part.procedures.is_empty() || !part.functions.is_empty(),
                 events: !part.events.is_empty(),
             };
-            defines |= one.views || one.triggers || one.routines || one.events;
             need.databases.push(one);
+            // What is not told of one object may be any of them.
+            definers.extend(definers_of(&part).unwrap_or_else(|| held.definers.keys().cloned().collect()));
         }
-        if defines {
-            need.definers = held.definers.keys().cloned().collect();
-        }
+        need.definers = definers.into_iter().collect();
         need.distrusted = makes_code && self.distrusts;
         missing_for_restore(&self.grants, &need, &self.version)
     }
@@ -96,6 +100,22 @@ impl Target {
     pub(super) fn is_mariadb(&self) -> bool {
         self.version.to_ascii_lowercase().contains("mariadb")
     }
+}
+
+/// The accounts that a database's objects name; `None`: it is not known of each.
+fn definers_of(part: &DatabaseInventory) -> Option<BTreeSet<String>> {
+    let views = part.views.iter().map(|name| ("view", name));
+    let objects = views
+        .chain(part.triggers.keys().map(|name| ("trigger", name)))
+        .chain(part.procedures.iter().map(|name| ("procedure", name)))
+        .chain(part.functions.iter().map(|name| ("function", name)))
+        .chain(part.events.iter().map(|name| ("event", name)));
+    let definer = |(kind, name): (&str, &String)| {
+        let definition = part.definitions.get(&format!("{kind} {name}"))?;
+        let definer = definition.0.get("definer")?;
+        (definer != UNKNOWN).then(|| definer.clone())
+    };
+    objects.map(definer).collect()
 }
 
 /// Asks a server what it holds of `wanted`.
@@ -215,6 +235,42 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mykeeper_domain::definer::Definer;
+    use mykeeper_domain::definition::Definition;
+
+    #[test]
+    fn rights_are_asked_for_the_definers_of_what_is_written_alone() {
+        let define = |definer: &str| -> Definition {
+            [("definer".to_owned(), definer.to_owned())].into_iter().collect()
+        };
+        let mut held = Inventory::default();
+        for (database, definer) in [("shop", "me@%"), ("crm", "app@%")] {
+            let part = held.databases.entry(database.into()).or_default();
+            part.views.insert("v".into());
+            part.definitions.insert("view v".into(), define(definer));
+            held.definers.insert(definer.into(), Definer::Absent);
+        }
+        let target = Target {
+            version: "10.11.6-MariaDB".into(),
+            grants: vec!["GRANT ALL PRIVILEGES ON `shop`.* TO `me`@`%`".into()],
+            ..Target::default()
+        };
+        let shop = Scope::whole(vec!["shop".into()]);
+        assert_eq!(target.missing_rights(&shop, &held, false), [""; 0]);
+        let all = Scope::whole(vec!["shop".into(), "crm".into()]);
+        let missing = target.missing_rights(&all, &held, false);
+        assert!(
+            missing.iter().any(|line| line.contains("as of app@%")),
+            "{missing:?}"
+        );
+        // Of a set that does not tell, any may be the one.
+        held.databases.get_mut("shop").unwrap().definitions.clear();
+        let missing = target.missing_rights(&shop, &held, false);
+        assert!(
+            missing.iter().any(|line| line.contains("as of app@%")),
+            "{missing:?}"
+        );
+    }
 
     #[test]
     fn a_process_that_is_no_database_server_is_not_taken_for_one() {

@@ -4,6 +4,7 @@
 
 use super::grants::{Grant, Grants, account_of};
 use super::{Flavor, Missing, PrivilegeNeed, ServerVersion, grant_pattern, routines};
+use std::collections::BTreeSet;
 
 /// What is written into one database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct DatabaseNeed {
     pub(crate) name: String,
     /// Something there is dropped before; so are the tables that dumps make in place of views.
     pub(crate) drops: bool,
+    /// The tables that alone are written, into a database that is there; `None`: it is written whole.
+    pub(crate) tables: Option<BTreeSet<String>>,
     /// Views are made.
     pub(crate) views: bool,
     /// Triggers.
@@ -48,7 +51,7 @@ pub(crate) fn missing_for_restore(
     for database in &need.databases {
         let lacking: Vec<&str> = privileges(database)
             .into_iter()
-            .filter(|privilege| !held.on_database(privilege, &database.name))
+            .filter(|privilege| !holds(&held, privilege, database))
             .collect();
         if !lacking.is_empty() {
             let lacking = lacking.join(", ");
@@ -100,6 +103,16 @@ pub(crate) fn missing_for_restore(
         ));
     }
     missing
+}
+
+/// On the database, or on each of the tables where no others are written.
+fn holds(held: &Grants, privilege: &str, database: &DatabaseNeed) -> bool {
+    let on_tables = database.tables.as_ref().is_some_and(|tables| {
+        tables
+            .iter()
+            .all(|table| held.on_table(privilege, &database.name, table))
+    });
+    on_tables || held.on_database(privilege, &database.name)
 }
 
 fn privileges(database: &DatabaseNeed) -> Vec<&'static str> {
@@ -168,6 +181,20 @@ mod tests {
         );
         assert!(told[1].contains("as of app@%") && told[1].ends_with("GRANT SET USER ON *.* TO `me`@`%`;"));
         assert!(told[2].ends_with("SET GLOBAL log_bin_trust_function_creators = 1;"));
+        let mut of_tables = need.clone();
+        of_tables.definers.clear();
+        of_tables.distrusted = false;
+        of_tables.databases[0].views = false;
+        of_tables.databases[0].tables = Some(["t".to_owned(), "u".to_owned()].into());
+        let on = |table: &str| format!("GRANT SELECT, INSERT, CREATE, DROP ON `a_b`.`{table}` TO `me`@`%`");
+        let both = [on("t"), on("u")];
+        let none = missing_for_restore(&both, &of_tables, "10.11.6-MariaDB");
+        assert_eq!(none, [""; 0], "rights on the tables are enough");
+        let one = missing_for_restore(&both[..1], &of_tables, "10.11.6-MariaDB");
+        assert!(one[0].contains("lacks CREATE, INSERT, SELECT on"), "{one:?}");
+        of_tables.databases[0].tables = None;
+        let whole = missing_for_restore(&both, &of_tables, "10.11.6-MariaDB");
+        assert_eq!(whole, one, "a whole database has others");
         let old = missing(&some, "8.0.30");
         assert!(old[1].contains("GRANT SET_USER_ID ON *.*"), "{old:?}");
     }
