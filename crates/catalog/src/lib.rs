@@ -342,7 +342,8 @@ pub trait Catalog: Send + Sync {
         destination: &DestinationName,
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError>;
-    /// Present sets of `node` that have arrived at `destination` and whose last `send` or `verify` ended before `before`, that one first.
+    /// Present sets of `node` that have arrived at `destination` and whose last `send` or `verify` ended before `before`,
+    /// that one first, and, whatever `before` is, those whose copies were found to differ since.
     async fn due_verifications(
         &self,
         node: &NodeName,

@@ -320,7 +320,11 @@ pub(crate) async fn due_verifications(
             "SELECT ",
             backups::columns!(),
             " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
-             WHERE d.node = ? AND d.destination = ? AND d.arrived = 1 AND d.ended_ms < ? \
+             WHERE d.node = ? AND d.destination = ? AND d.arrived = 1 AND (d.ended_ms < ? OR ",
+            // A look at any copy found it to differ, and nobody has held the one there against the set since.
+            "EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = d.bk_id AND v.state = 'differs' AND NOT EXISTS \
+             (SELECT 1 FROM mk_transfer t WHERE t.bk_id = v.bk_id AND t.destination = d.destination \
+             AND t.state IN ('succeeded', 'warned') AND t.finished_ms >= v.looked_ms))) \
              AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
              ORDER BY d.ended_ms, b.id LIMIT ?"
         ))

@@ -237,8 +237,13 @@ pub(crate) async fn due(
         );
         query
             .push(" AND (v.looked_ms IS NULL OR v.looked_ms < ")
-            .push_bind(ms(scope.before))
-            .push(")");
+            .push_bind(ms(scope.before));
+        // What a person has found to differ puts off no job's own look, and a copy that was sent anew is another.
+        query.push(
+            " OR (v.state = 'differs' AND (EXISTS (SELECT 1 FROM mk_run r WHERE r.id = v.run_id \
+             AND r.trigger_kind = 'manual') OR EXISTS (SELECT 1 FROM mk_transfer t WHERE t.bk_id = b.bk_id \
+             AND t.purpose = 'send' AND t.state = 'succeeded' AND t.finished_ms > v.looked_ms))))",
+        );
         query
             .push(" AND (b.node IS NULL OR b.node = ")
             .push_bind(scope.node.as_str());

@@ -92,6 +92,55 @@ pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &d
         all[1..],
         "not due yet"
     );
+    // What a person has found to differ puts off nobody's look, and is no longer what has been sent anew.
+    let asked = Run {
+        requested_at: since,
+        ..run("reader", "verify by hand", None)
+    };
+    catalog.insert_run(&asked).await.unwrap();
+    let by_hand = Verification {
+        run_id: Some(asked.id),
+        ..found(&own[0], since + minutes(31), VerificationState::Differs)
+    };
+    catalog.record_verification(&by_hand).await.unwrap();
+    assert_eq!(
+        due(scope(since + minutes(30), &[], &["read"]), 0).await,
+        [all[1], all[2], all[0]]
+    );
+    let suspect = async || {
+        let vault = vault();
+        let found = catalog.due_verifications(&reader, &vault, DateTime::<Utc>::MIN_UTC, 10);
+        found
+            .await
+            .unwrap()
+            .iter()
+            .map(|backup| backup.id)
+            .collect::<Vec<_>>()
+    };
+    assert!(suspect().await.is_empty(), "it has never arrived");
+    for (minute, purpose, state, is_suspect, is_due) in [
+        (29, TransferPurpose::Send, RunState::Succeeded, true, true),
+        (32, TransferPurpose::Verify, RunState::Skipped, true, true),
+        (33, TransferPurpose::Verify, RunState::Warned, false, true),
+    ] {
+        let attempt = transfer(&own[0], 1, purpose, since + minutes(minute));
+        catalog.start_transfer(&attempt, "/vault").await.unwrap();
+        let ended = end(state, None, since + minutes(minute));
+        catalog.finish_transfer(attempt.id, &ended, None).await.unwrap();
+        assert_eq!(suspect().await.contains(&all[0]), is_suspect, "{state}");
+        let read_again = due(scope(since + minutes(30), &[], &["read"]), 0).await;
+        assert_eq!(read_again.contains(&all[0]), is_due, "{state}");
+    }
+    let by_job = found(&own[0], since + minutes(34), VerificationState::Differs);
+    catalog.record_verification(&by_job).await.unwrap();
+    assert_eq!(due(scope(since + minutes(30), &[], &["read"]), 0).await, all[1..]);
+    let resent = transfer(&own[0], 1, TransferPurpose::Send, since + minutes(35));
+    catalog.start_transfer(&resent, "/vault").await.unwrap();
+    let ended = end(RunState::Succeeded, None, since + minutes(36));
+    catalog.finish_transfer(resent.id, &ended, None).await.unwrap();
+    assert_eq!(due(scope(since + minutes(30), &[], &["read"]), 0).await.len(), 3);
+    assert!(suspect().await.is_empty(), "it is another copy now");
+
     let newer = found(&own[0], since + minutes(40), VerificationState::AsWritten);
     let other = Verification {
         node: node("other"),

@@ -1,11 +1,13 @@
 //! Brings sets to their destination, and looks again at those that are there.
 
+mod known_damage;
 mod sending;
 
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
+use known_damage::{mend_known, sent_again};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::TransferTask;
 use mykeeper_domain::run::RunState;
@@ -116,15 +118,21 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
             }
         }
     }
+    let mut mended = mend_known(context, task).await?;
+    let known = mended.differing;
+    sent.append(&mut mended.sent);
+    notes.append(&mut mended.notes);
+    failures.append(&mut mended.failures);
     notes.extend(compared.map(|(id, found)| match found.state {
-        RunState::Failed if sent.contains(&id) => format!("{}; it has been sent again", found.reason),
+        RunState::Failed if sent.contains(&id) => format!("{}; {}", found.reason, sent_again(task, id)),
         RunState::Failed => format!("{}; {SENT_NEXT}", found.reason),
         _ => found.reason,
     }));
     if let Some((id, error)) = failures.first() {
         let mut reason = format!(
-            "{} of {waiting} sets were not sent; set {id}: {}",
+            "{} of {} sets were not sent; set {id}: {}",
             failures.len(),
+            waiting + known,
             error.reason
         );
         for note in notes {

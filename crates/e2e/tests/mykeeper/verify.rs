@@ -73,6 +73,11 @@ destination = "vault"
 verify = true
 verify_every = "1h"
 
+[transfer.unread]
+cron = "NEVER"
+destination = "vault"
+verify_every = "never"
+
 [validation.prove]
 cron = "NEVER"
 verify = true
@@ -130,12 +135,37 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
     told.assert_says("on testnode: differs").assert_says(data);
     assert_eq!(stage.verified(2)["copies"][1]["strangers"][0], "notes.txt");
 
-    // Nothing is due for an hour; the damaged copy has been sent again.
+    // Nothing is due for an hour but what has been sent again: the catalog hears that it is whole.
     stage
         .run("catch-up")
         .assert_code(0)
         .assert_says("1 set sent")
-        .assert_says("no set was due");
+        .assert_says("1 set was read");
+    assert_eq!(stage.verified(1)["state"], "as-written");
+    stage.run("catch-up").assert_code(0).assert_says("no set was due");
+
+    // What a person has found to differ is sent again by the next run, and read.
+    let by_hand = ["verify", "--bk-id", &stage.sets[1]];
+    flip(&stage.copy(1).join(data));
+    stage.workspace.mykeeper(&by_hand).assert_code(1);
+    let run = stage.run("catch-up");
+    run.assert_code(4)
+        .assert_says("it has been sent again")
+        .assert_says("1 set was read");
+    assert_eq!(stage.verified(1)["state"], "as-written");
+    // Without `verify`, too; and an original that is damaged spoils no copy.
+    flip(&stage.copy(1).join(data));
+    stage.workspace.mykeeper(&by_hand).assert_code(1);
+    let run = stage.run("unread");
+    run.assert_code(4)
+        .assert_says(&format!("\"mykeeper verify --bk-id {}\" reads it", stage.sets[1]));
+    stage.workspace.mykeeper(&by_hand).assert_code(0);
+    let before = std::fs::read(stage.original(1).join(data)).unwrap();
+    flip(&stage.original(1).join(data));
+    stage.workspace.mykeeper(&by_hand).assert_code(1);
+    stage.run("unread").assert_code(4).assert_says("was left alone");
+    stage.run("unread").assert_code(0);
+    std::fs::write(stage.original(1).join(data), before).unwrap();
     stage
         .workspace
         .mykeeper(&["verify", "--bk-id", &stage.sets[1]])

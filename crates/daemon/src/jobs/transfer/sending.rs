@@ -173,11 +173,22 @@ impl<'a> Sending<'a> {
                 } else {
                     RunState::Warned
                 };
-                Err(JobError {
+                let error = JobError {
                     state,
                     reason,
                     ..error
-                })
+                };
+                let row = match state {
+                    RunState::Cancelled => state,
+                    // It has seen nothing: a copy that is last known to differ stays so.
+                    _ => RunState::Skipped,
+                };
+                let row = JobError {
+                    state: row,
+                    ..error.clone()
+                };
+                self.end(context, transfer, &Err(row), None).await;
+                return Err(error);
             }
         };
         self.end(context, transfer, &result, None).await;

@@ -1,0 +1,81 @@
+//! Copies that the catalog knows to differ: held against their sets at once, and sent again.
+
+use super::{BATCH, Sent, compare_copy, original_here, send_with_retries};
+use crate::jobs::{JobError, RunContext};
+use chrono::{DateTime, Utc};
+use mykeeper_domain::BackupId;
+use mykeeper_domain::job::TransferTask;
+use mykeeper_domain::run::RunState;
+use std::collections::BTreeSet;
+
+/// What came of them.
+#[derive(Debug, Default)]
+pub(super) struct Mended {
+    /// Sets that have been sent again.
+    pub sent: BTreeSet<BackupId>,
+    /// How many copies differ.
+    pub differing: usize,
+    /// What is worth a look.
+    pub notes: Vec<String>,
+    /// Sets that could not be sent again.
+    pub failures: Vec<(BackupId, JobError)>,
+}
+
+/// Compares every copy at the destination that somebody has found to differ since it was last compared or sent, however
+/// long the next look is off, and sends those again that are not as their sets. After what waits to be sent: that has no
+/// copy at all.
+///
+/// # Errors
+/// The catalog does not answer, or the run is ended.
+pub(super) async fn mend_known(context: &RunContext, task: &TransferTask) -> Result<Mended, JobError> {
+    let environment = &context.environment;
+    let known = environment
+        .catalog
+        .due_verifications(
+            &environment.node,
+            &task.destination,
+            DateTime::<Utc>::MIN_UTC,
+            BATCH,
+        )
+        .await?;
+    let mut mended = Mended::default();
+    for backup in known {
+        let id = backup.id;
+        let Some(set_dir) = original_here(context, &backup).await? else {
+            continue;
+        };
+        let Some(found) = compare_copy(context, &backup, &task.destination, set_dir).await? else {
+            continue;
+        };
+        if found.state != RunState::Failed {
+            mended.notes.push(found.reason);
+            continue;
+        }
+        mended.differing += 1;
+        match send_with_retries(context, &backup, &task.destination).await {
+            Ok(Sent::Arrived) => {
+                let again = sent_again(task, id);
+                mended.notes.push(format!("{}; {again}", found.reason));
+                mended.sent.insert(id);
+            }
+            Ok(Sent::ByAnother) => mended
+                .notes
+                .push(format!("{}; another run sends it", found.reason)),
+            Err(error) if error.state == RunState::Cancelled => return Err(error.about(id)),
+            Err(error) => {
+                context.say(format!("set {id}: {}", error.reason));
+                mended.notes.push(found.reason);
+                mended.failures.push((id, error));
+            }
+        }
+    }
+    Ok(mended)
+}
+
+/// Said of a copy that differed; the catalog calls it whole once it has been read.
+pub(super) fn sent_again(task: &TransferTask, id: BackupId) -> String {
+    match task.verify {
+        true => "it has been sent again".to_owned(),
+        false => format!("it has been sent again: \"mykeeper verify --bk-id {id}\" reads it"),
+    }
+}
