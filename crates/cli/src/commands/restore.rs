@@ -5,7 +5,7 @@ use super::validate::by_hand;
 use super::wanted_set::WantedSet;
 use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{print, print_json, table};
+use crate::output::{print, print_json, say, table};
 use crate::progress::TerminalLog;
 use crate::surroundings::{environment_to_look, settings_said};
 use mykeeper_config::{Settings, nearest};
@@ -30,9 +30,12 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
     // Without a catalog no set is known: there is nothing to restore, and none is made for that.
     let environment = environment_to_look(settings_said(config)?).await?;
     let into = find_server(&environment.settings(), &args.into)?;
-    let set = wanted
-        .find(environment.catalog.as_ref(), &environment.settings())
+    let (set, skipped) = wanted
+        .find_to_restore(environment.catalog.as_ref(), &environment.settings())
         .await?;
+    for line in &skipped {
+        say(&format!("skipped: {line}"));
+    }
     let task = RestoreTask {
         set,
         into,
@@ -43,6 +46,19 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
         from: asked_source(args.from.as_deref())?,
         despite_missing_rights: args.despite_missing_rights,
     };
+    let ended = put_back(environment, task, (args.dry_run, json)).await?;
+    // Whoever asked for the newest gets an older one.
+    Ok(match ended {
+        Status::Done if !skipped.is_empty() => Status::Warnings,
+        ended => ended,
+    })
+}
+
+async fn put_back(
+    environment: Arc<Environment>,
+    task: RestoreTask,
+    (dry_run, json): (bool, bool),
+) -> anyhow::Result<Status> {
     let mut prepared = Box::pin(prepare(&environment, &task))
         .await
         .map_err(|obstacle| match obstacle {
@@ -53,20 +69,26 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
         print(&as_text(&prepared.plan))?;
     }
     let refused = !prepared.plan.refusals.is_empty();
-    if refused || args.dry_run {
-        if json && refused {
-            print_json(&serde_json::json!({ "plan": prepared.plan, "dry_run": args.dry_run }))?;
+    if refused || dry_run {
+        let doubt = prepared.plan.doubt.iter().filter(|_| !json);
+        for doubt in doubt {
+            print(&format!("warning: {doubt}"))?;
         }
-        let checked = if refused {
-            Err(Failure::usage(format!(
-                "{}\n  nothing was written",
-                prepared.plan.refusals.join("\n  ")
-            )))
-        } else {
-            rehearse(&environment, &mut prepared, json).await
-        };
+    }
+    if dry_run {
+        let checked = rehearse(&environment, &mut prepared, json).await;
         environment.catalog.close().await;
         return checked;
+    }
+    if refused {
+        if json {
+            print_json(&serde_json::json!({ "plan": prepared.plan, "dry_run": false }))?;
+        }
+        environment.catalog.close().await;
+        return Err(Failure::usage(format!(
+            "{}\n  nothing was written",
+            prepared.plan.refusals.join("\n  ")
+        )));
     }
     let mut plan = prepared.plan;
     let seen = Seen::default();
@@ -148,13 +170,28 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
             "damaged": damaged,
         }))?;
     }
-    let Some(set) = set else {
-        return Err(Failure::job(format!(
+    let damage = set.is_none().then(|| {
+        format!(
             "set {} is damaged and would not be restored: {}; {}",
             prepared.plan.bk_id,
             faults.join("\n  "),
             prepared.other_ways()
+        )
+    });
+    // Whoever rehearses wants to know all that stands in the way.
+    let refusals = &prepared.plan.refusals;
+    if !refusals.is_empty() {
+        let lines: Vec<&str> = refusals.iter().chain(&damage).map(String::as_str).collect();
+        return Err(Failure::usage(format!(
+            "{}\n  nothing was written",
+            lines.join("\n  ")
         )));
+    }
+    if let Some(damage) = damage {
+        return Err(Failure::job(damage));
+    }
+    let Some(set) = set else {
+        return Ok(Status::Warnings);
     };
     if !json {
         for note in &notes {
@@ -166,7 +203,7 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
             du_size(set.bytes)
         ))?;
     }
-    let is_clean = prepared.plan.left_out.is_empty() && prepared.plan.names.is_empty() && notes.is_empty();
+    let is_clean = prepared.plan.doubt.is_none() && prepared.plan.names.is_empty() && notes.is_empty();
     Ok(if is_clean { Status::Done } else { Status::Warnings })
 }
 

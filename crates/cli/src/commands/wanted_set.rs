@@ -6,7 +6,9 @@ use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, SetState};
 use mykeeper_config::Settings;
 use mykeeper_daemon::Environment;
-use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::damage::{Damage, IntactCopy};
+use mykeeper_domain::verification::VerificationState;
 use mykeeper_domain::{BackupId, JobName, ServerName};
 
 /// Fewer characters than these may come to stand for another set any day.
@@ -25,6 +27,17 @@ pub(crate) enum WantedSet {
     Prefix(String),
     /// The newest complete set that is there: of all, or of the server or job of this name.
     Newest(Option<String>),
+    /// The same of those that are proven, and not damaged.
+    NewestProven(Option<String>),
+}
+
+/// What the newest must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Worth {
+    Complete,
+    Proven,
+    /// Complete, no failed proof, and not every copy damaged.
+    Restorable,
 }
 
 impl WantedSet {
@@ -35,10 +48,16 @@ impl WantedSet {
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        match text.split_once(':') {
-            None if text == "newest" => return Ok(Self::Newest(None)),
-            Some(("newest", name)) if !name.is_empty() => return Ok(Self::Newest(Some(name.to_owned()))),
-            _ => {}
+        let (word, name) = match text.split_once(':') {
+            None => (text, None),
+            Some((word, name)) => (word, Some(name.to_owned())),
+        };
+        if name.as_ref().is_none_or(|name| !name.is_empty()) {
+            match word {
+                "newest" => return Ok(Self::Newest(name)),
+                "newest-proven" => return Ok(Self::NewestProven(name)),
+                _ => {}
+            }
         }
         let is_of_a_uuid = text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         if is_of_a_uuid && (SHORTEST_PREFIX..36).contains(&text.len()) {
@@ -46,7 +65,7 @@ impl WantedSet {
         }
         Err(Failure::usage(format!(
             "{text:?} is no bk_id; write one as \"mykeeper backups\" shows it, its first {SHORTEST_PREFIX} characters or \
-             more, \"newest\", or \"newest:NAME\" with the name of a server or a job"
+             more, \"newest\" or \"newest-proven\", or \"newest:NAME\" with the name of a server or a job"
         )))
     }
 
@@ -55,17 +74,60 @@ impl WantedSet {
     /// # Errors
     /// There is no such set, or more than one, or the catalog does not answer.
     pub(crate) async fn find(&self, catalog: &dyn Catalog, settings: &Settings) -> anyhow::Result<BackupId> {
-        match self {
-            Self::Id(id) => Ok(*id),
-            Self::Prefix(prefix) => of_prefix(catalog, prefix).await,
-            Self::Newest(None) => {
-                let newest = newest(catalog, BackupFilter::default()).await?;
-                newest.map(|backup| backup.id).ok_or_else(|| {
-                    Failure::unavailable("the catalog knows no complete set that is not deleted")
-                })
-            }
-            Self::Newest(Some(name)) => newest_of(catalog, settings, name).await,
+        let (id, _) = self.search(catalog, settings, Worth::Complete).await?;
+        Ok(id)
+    }
+
+    /// The same for a restore: the newest is no set whose proof failed, or of which every copy is damaged. Those newer
+    /// ones that were skipped are told, each with its reason.
+    ///
+    /// # Errors
+    /// As of [`WantedSet::find`].
+    pub(crate) async fn find_to_restore(
+        &self,
+        catalog: &dyn Catalog,
+        settings: &Settings,
+    ) -> anyhow::Result<(BackupId, Vec<String>)> {
+        self.search(catalog, settings, Worth::Restorable).await
+    }
+
+    async fn search(
+        &self,
+        catalog: &dyn Catalog,
+        settings: &Settings,
+        worth: Worth,
+    ) -> anyhow::Result<(BackupId, Vec<String>)> {
+        let (name, worth) = match self {
+            Self::Id(id) => return Ok((*id, Vec::new())),
+            Self::Prefix(prefix) => return Ok((of_prefix(catalog, prefix).await?, Vec::new())),
+            Self::Newest(name) => (name, worth),
+            Self::NewestProven(name) => (name, Worth::Proven),
+        };
+        let found = match name {
+            None => newest(catalog, BackupFilter::default(), worth).await?,
+            Some(name) => newest_of(catalog, settings, (name, worth)).await?,
+        };
+        if let Some(backup) = found.set {
+            return Ok((backup.id, found.skipped));
         }
+        let skipped: String = found.skipped.iter().map(|line| format!("\n  {line}")).collect();
+        let which = match worth {
+            Worth::Complete | Worth::Restorable => "complete",
+            Worth::Proven => "proven",
+        };
+        let but = match skipped.is_empty() {
+            true => String::new(),
+            false => format!(" but these, and one of them is restored where its bk_id is written:{skipped}"),
+        };
+        Err(match name {
+            None => Failure::unavailable(format!(
+                "the catalog knows no {which} set that is not deleted{but}"
+            )),
+            Some(name) => Failure::usage(format!(
+                "there is no {which} set of a server or a job {name:?} that is not deleted{but}; \"mykeeper backups\" \
+                 lists sets"
+            )),
+        })
     }
 }
 
@@ -126,19 +188,67 @@ fn told(backup: &Backup) -> String {
     )
 }
 
-async fn newest(catalog: &dyn Catalog, narrowed: BackupFilter) -> anyhow::Result<Option<Backup>> {
+/// The newest that is worth it, and those before it that are not.
+#[derive(Default)]
+struct Newest {
+    set: Option<Backup>,
+    skipped: Vec<String>,
+}
+
+async fn newest(catalog: &dyn Catalog, narrowed: BackupFilter, worth: Worth) -> anyhow::Result<Newest> {
+    let state = match worth {
+        Worth::Proven => SetState::Proven,
+        Worth::Complete | Worth::Restorable => SetState::Complete,
+    };
     let filter = BackupFilter {
         present_only: true,
-        state: Some(SetState::Complete),
+        state: Some(state),
         limit: LOOKED_AT,
         ..narrowed
     };
-    let found = catalog.backups(&filter).await?;
-    Ok(found.into_iter().find(|backup| backup.deletion == Deletion::None))
+    let mut newest = Newest::default();
+    for backup in catalog.backups(&filter).await? {
+        if backup.deletion != Deletion::None {
+            continue;
+        }
+        let fault = match worth {
+            Worth::Restorable => fault(catalog, &backup).await?,
+            Worth::Complete | Worth::Proven => None,
+        };
+        match fault {
+            None => {
+                newest.set = Some(backup);
+                break;
+            }
+            Some(fault) => newest.skipped.push(format!("{}: {fault}", told(&backup))),
+        }
+    }
+    Ok(newest)
+}
+
+/// Why nobody would restore the set without having asked for it.
+async fn fault(catalog: &dyn Catalog, backup: &Backup) -> anyhow::Result<Option<String>> {
+    if backup.validate_status == ValidateStatus::Failed {
+        let proofs = catalog.proofs(backup.id).await?;
+        let why = proofs.first().map(|last| format!(": {}", last.summary()));
+        return Ok(Some(format!("its proof failed{}", why.unwrap_or_default())));
+    }
+    let looks = catalog.verifications(backup.id).await?;
+    if looks.iter().all(|look| look.state != VerificationState::Differs) {
+        return Ok(None);
+    }
+    let proofs = catalog.proofs(backup.id).await?;
+    let proven: Vec<IntactCopy> = proofs.iter().filter_map(IntactCopy::of_proof).collect();
+    let damage = Damage::of(&looks, &proven).filter(Damage::is_of_every_copy);
+    Ok(damage.map(|damage| format!("it is damaged: {}", damage.lines(local_zone()).join("; "))))
 }
 
 /// A name may be that of a server here, of a job, and a tag of another node's server.
-async fn newest_of(catalog: &dyn Catalog, settings: &Settings, name: &str) -> anyhow::Result<BackupId> {
+async fn newest_of(
+    catalog: &dyn Catalog,
+    settings: &Settings,
+    (name, worth): (&str, Worth),
+) -> anyhow::Result<Newest> {
     let server = ServerName::new(name)
         .ok()
         .and_then(|name| settings.servers.get(&name));
@@ -146,27 +256,29 @@ async fn newest_of(catalog: &dyn Catalog, settings: &Settings, name: &str) -> an
         tag: Some(server.map_or_else(|| name.to_owned(), |server| server.tag.clone())),
         ..BackupFilter::default()
     };
-    let of_server = newest(catalog, of_server).await?;
+    let of_server = newest(catalog, of_server, worth).await?;
     let of_job = match JobName::new(name) {
         Ok(job) => {
             let filter = BackupFilter {
                 job: Some(job),
                 ..BackupFilter::default()
             };
-            newest(catalog, filter).await?
+            newest(catalog, filter, worth).await?
         }
-        Err(_) => None,
+        Err(_) => Newest::default(),
     };
-    match (of_server, of_job) {
+    match (&of_server.set, &of_job.set) {
         (Some(server), Some(job)) if server.id != job.id => Err(Failure::usage(format!(
             "{name:?} is the name of a server and of a job; write the bk_id of the one that is meant:\n  {}\n  {}",
-            told(&server),
-            told(&job)
+            told(server),
+            told(job)
         ))),
-        (Some(found), _) | (None, Some(found)) => Ok(found.id),
-        (None, None) => Err(Failure::usage(format!(
-            "there is no complete set of a server or a job {name:?} that is not deleted; \"mykeeper backups\" lists sets"
-        ))),
+        (Some(_), _) => Ok(of_server),
+        (None, Some(_)) => Ok(of_job),
+        (None, None) => Ok(match of_server.skipped.is_empty() {
+            true => of_job,
+            false => of_server,
+        }),
     }
 }
 
@@ -192,7 +304,13 @@ mod tests {
             parse("newest:国内 1"),
             Some(WantedSet::Newest(Some("国内 1".into())))
         );
+        assert_eq!(parse("newest-proven"), Some(WantedSet::NewestProven(None)));
+        assert_eq!(
+            parse("newest-proven:shop"),
+            Some(WantedSet::NewestProven(Some("shop".into())))
+        );
         for text in [
+            "newest-proven:",
             "",
             "bcd",
             "bcd%",

@@ -1,6 +1,7 @@
 //! Puts a set into a server, and compares what is there then with the set's evidence.
 
 mod choice;
+mod doubt;
 mod plan;
 mod position;
 mod source;
@@ -11,6 +12,7 @@ use crate::limits::Limited;
 use crate::removal::Hold;
 use crate::set_lease::SetLease;
 use choice::{choose, missing_rights, refusals};
+pub use doubt::doubt;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
@@ -145,6 +147,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             into: task.into.to_string(),
             server_version: target.version.clone(),
             databases: Vec::new(),
+            doubt: doubt(catalog.as_ref(), &backup).await?,
             left_out,
             names: evidence.as_ref().map_or_else(Vec::new, |evidence| {
                 target.letters(&scope, &evidence.inventory).warnings
@@ -354,6 +357,9 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
     if prepared.plan.space.starts_with(ROOM_UNKNOWN) {
         context.say(format!("warning: {}", prepared.plan.space));
     }
+    if let Some(doubt) = &prepared.plan.doubt {
+        context.say(format!("warning: {doubt}"));
+    }
     context.say(format!(
         "checking the files of set {id} in {}",
         prepared.plan.path.display()
@@ -452,14 +458,12 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted
             bk_id: Some(id),
         });
     }
-    for warning in restored
-        .warnings
-        .iter()
-        .skip(noted)
-        .chain(&plan.left_out)
-        .chain(&plan.names)
-    {
+    for warning in restored.warnings.iter().skip(noted).chain(&plan.names) {
         context.say(format!("warning: {warning}"));
+    }
+    // What is the server's own nobody has asked for.
+    for left_out in &plan.left_out {
+        context.say(format!("left out: {left_out}"));
     }
     let objects: u64 = restored.databases.iter().map(|database| database.objects).sum();
     let rows: u64 = restored.databases.iter().map(|database| database.rows).sum();
@@ -469,7 +473,7 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted
         counted(objects, "object", "objects"),
         counted(rows, "row", "rows")
     );
-    match restored.warnings.len() + plan.left_out.len() + plan.names.len() {
+    match restored.warnings.len() + plan.names.len() + usize::from(plan.doubt.is_some()) {
         0 => Ok(JobReport::done(summary, Some(id))),
         more => Ok(JobReport::warned(
             format!("{summary}; {}", counted(more, "warning", "warnings")),

@@ -204,7 +204,9 @@ fn restore_brings_a_set_back_and_overwrites_nothing_unasked() {
     let id = text(&workspace.backups()[0], "id").to_owned();
     workspace
         .mykeeper(&["restore", &id, "--into", "spare"])
-        .assert_code(0);
+        .assert_code(4)
+        .assert_says("is not proven")
+        .assert_says("; 1 warning");
     assert_eq!(
         fingerprint(&target, &SAMPLE_DATABASES),
         fingerprint(&server, &SAMPLE_DATABASES)
@@ -234,7 +236,8 @@ fn restore_brings_a_set_back_and_overwrites_nothing_unasked() {
             "shop",
             "--overwrite",
         ])
-        .assert_code(0);
+        .assert_code(4)
+        .assert_says("; 1 warning");
     assert_eq!(
         fingerprint(&target, &SAMPLE_DATABASES),
         fingerprint(&server, &SAMPLE_DATABASES)

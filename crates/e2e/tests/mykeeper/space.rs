@@ -205,6 +205,9 @@ fn a_proof_and_a_restore_without_room_are_not_begun() {
     assert_eq!(target.value("SHOW DATABASES LIKE 'shop'"), "");
     drop(filler);
     std::fs::remove_file(data.join("filler")).unwrap();
-    workspace.mykeeper(&restore).assert_code(0);
+    workspace
+        .mykeeper(&restore)
+        .assert_code(4)
+        .assert_says("; 1 warning");
     target.stop();
 }

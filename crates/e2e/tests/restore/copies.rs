@@ -1,6 +1,6 @@
 //! A set that lies in several places, of which some are damaged, or far away.
 
-use crate::Stage;
+use crate::{Stage, unproven_alone};
 use mykeeper_e2e::*;
 use std::path::Path;
 use std::process::Command;
@@ -65,9 +65,7 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
     assert_eq!(restored.said().matches(&passed_over).count(), 1, "{restored}");
     stage.assert_equal(&["shop_old"]);
 
-    stage
-        .restore(&["--overwrite", "--from", "original", "--dry-run"])
-        .assert_code(0)
+    unproven_alone(&stage.restore(&["--overwrite", "--from", "original", "--dry-run"]))
         .assert_says(&format!("every file in {}", own.display()));
     let refused = stage.restore(&["--overwrite", "--from", "destination"]);
     refused
@@ -88,10 +86,7 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
     assert!(line.contains(" --password-file="), "{line}");
     paste(&stage, line);
     let fetched = find_set(&stage.workspace.at("sandbox/fetched-sets"), &stage.bk_id);
-    stage
-        .restore(&["--overwrite"])
-        .assert_code(0)
-        .assert_says(&fetched.display().to_string());
+    unproven_alone(&stage.restore(&["--overwrite"])).assert_says(&fetched.display().to_string());
     stage.assert_equal(&["shop_old"]);
     // A place that is known to nobody is named.
     let brought = stage.workspace.at("brought").join(&stage.bk_id);
@@ -99,14 +94,8 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
     std::fs::rename(&fetched, &brought).unwrap();
     stage.restore(&["--overwrite"]).assert_code(3);
     for folder in [brought.as_path(), brought.parent().unwrap()] {
-        stage
-            .restore(&[
-                "--overwrite",
-                "--dry-run",
-                "--from",
-                &folder.display().to_string(),
-            ])
-            .assert_code(0)
+        let folder = folder.display().to_string();
+        unproven_alone(&stage.restore(&["--overwrite", "--dry-run", "--from", &folder]))
             .assert_says(&brought.display().to_string());
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod copies;
+mod doubtful;
 mod letters;
 mod parts;
 mod rights;
@@ -137,9 +138,25 @@ impl Stage {
     }
 }
 
+/// All went well but for one thing: nobody has proven the set.
+#[track_caller]
+fn unproven_alone(finished: &Finished) -> &Finished {
+    finished.assert_code(4);
+    let said = finished.said();
+    let warnings: Vec<&str> = said.lines().filter(|line| line.contains("warning: ")).collect();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("is not proven: nobody has restored and compared it yet"),
+        "{finished}"
+    );
+    finished
+}
+
 #[test]
 fn a_whole_set_comes_back_as_it_was_and_no_password_is_seen() {
-    let stage = Stage::new("");
+    // The server's own database is in it as well, which nobody asks a restore for.
+    let stage = Stage::with("", "[\"%\"]", "all");
+    let validate = ["validate", "--bk-id", &stage.bk_id];
+    stage.workspace.mykeeper(&validate).assert_code(0);
     let watch = SecretWatch::start(vec![stage.secret.clone()]);
     let restored = stage.restore(&["--json"]);
     let (looks, seen) = watch.finish();
@@ -156,6 +173,8 @@ fn a_whole_set_comes_back_as_it_was_and_no_password_is_seen() {
     );
     let report = restored.json();
     assert_eq!(report["state"], "succeeded");
+    assert!(report["plan"]["doubt"].is_null());
+    assert_eq!(report["plan"]["left_out"].as_array().unwrap().len(), 1);
     assert_eq!(
         report["restored"]["databases"].as_array().unwrap().len(),
         SAMPLE_DATABASES.len()
@@ -187,7 +206,7 @@ fn a_whole_set_comes_back_as_it_was_and_no_password_is_seen() {
 fn one_database_is_restored_alone_and_a_dry_run_changes_nothing() {
     let stage = Stage::new("");
     let dry = stage.restore(&["--dry-run"]);
-    dry.assert_code(0)
+    unproven_alone(&dry)
         .assert_says("日志 库-1")
         .assert_says("nothing was written")
         .assert_says("24615");
@@ -195,7 +214,7 @@ fn one_database_is_restored_alone_and_a_dry_run_changes_nothing() {
     assert!(stage.workspace.runs_of("restore into spare").is_empty());
 
     let only = stage.restore(&["--database", "日志 库-1", "--database", "shop.eu"]);
-    only.assert_code(0)
+    unproven_alone(&only)
         .assert_says("position")
         .assert_says("mariadb-binlog --start-position=");
     assert_eq!(
@@ -230,11 +249,11 @@ fn what_is_there_is_dropped_only_when_that_is_asked_for() {
     assert!(!stage.databases().contains("shop.eu"));
 
     let dry = stage.restore(&["--dry-run", "--overwrite"]);
-    dry.assert_code(0).assert_says("dropped (1 table) and created");
+    unproven_alone(&dry).assert_says("dropped (1 table) and created");
     assert_eq!(stage.target.value("SELECT id FROM shop.mine"), "7");
 
     // One that is there and empty is in nobody's way.
-    stage.restore(&["--database", "shop_old"]).assert_code(0);
+    unproven_alone(&stage.restore(&["--database", "shop_old"]));
     assert_eq!(
         stage.target.value(
             "SELECT default_collation_name FROM information_schema.schemata WHERE schema_name='shop_old'"
@@ -242,41 +261,11 @@ fn what_is_there_is_dropped_only_when_that_is_asked_for() {
         "latin1_swedish_ci"
     );
 
-    stage.restore(&["--overwrite"]).assert_code(0);
+    unproven_alone(&stage.restore(&["--overwrite"]));
     let databases = ["shop", "shop.eu", "shop_old"];
     stage.assert_equal(&databases);
     assert_eq!(stage.target.value("SHOW TABLES FROM shop LIKE 'mine'"), "");
     assert_eq!(stage.target.value("SHOW TABLES FROM other"), "t");
-}
-
-#[test]
-fn a_damaged_file_is_named_before_anything_is_written() {
-    let stage = Stage::new("");
-    stage
-        .target
-        .sql("CREATE DATABASE shop; CREATE TABLE shop.mine (id INT)");
-    let path = stage.set().join("shop.orders.sql.gz");
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    for more in [&["--overwrite"][..], &["--overwrite", "--dry-run"]] {
-        let refused = stage.restore(more);
-        refused
-            .assert_code(1)
-            .assert_says("shop.orders.sql.gz")
-            .assert_says("is damaged");
-    }
-    assert_eq!(stage.databases(), BTreeSet::from(["shop".to_owned()]));
-    assert_eq!(stage.target.value("SHOW TABLES FROM shop"), "mine");
-    assert_eq!(
-        stage.workspace.only_run_of("restore into spare")["state"],
-        "failed"
-    );
-
-    // The others can be had.
-    stage.restore(&["--database", "shop_old"]).assert_code(0);
-    stage.assert_equal(&["shop_old"]);
 }
 
 #[test]
@@ -449,6 +438,6 @@ fn a_restore_that_is_stopped_says_what_is_half_done_and_leaves_no_client() {
     let run = stage.workspace.only_run_of("restore into spare");
     assert_eq!(run["state"], "cancelled");
     stage.nothing_is_left();
-    stage.restore(&["--overwrite"]).assert_code(0);
+    unproven_alone(&stage.restore(&["--overwrite"]));
     stage.assert_equal(&["shop", "shop_old"]);
 }

@@ -58,7 +58,9 @@ pub struct RestorePlan {
     pub server_version: String,
     /// What is written.
     pub databases: Vec<PlannedDatabase>,
-    /// What of the set is not: each with its reason.
+    /// Why the set may not be worth restoring: nobody has proven it, or its proof failed. `None` where one has passed.
+    pub doubt: Option<String>,
+    /// What of the set is not: each with its reason. Nobody asked for these by name.
     pub left_out: Vec<String>,
     /// What becomes of names there, where the server takes them otherwise than the set's.
     pub names: Vec<String>,

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 /// In a command, for what no set knows.
 const UNKNOWN_HOST: &str = "HOST";
 const UNKNOWN_PORT: &str = "PORT";
+/// The account of a replica is one of its own, and its password stands nowhere.
+const UNKNOWN_USER: &str = "REPLICATION-USER";
+const UNKNOWN_PASSWORD: &str = "ITS-PASSWORD";
 
 /// Whose binary log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -285,7 +288,8 @@ impl Product {
         };
         let port = port.map_or_else(|| UNKNOWN_PORT.to_owned(), |port| port.to_string());
         statements.push(format!(
-            "{change} {prefix}_HOST = '{host}', {prefix}_PORT = {port}, {place}"
+            "{change} {prefix}_HOST = '{host}', {prefix}_PORT = {port}, {prefix}_USER = '{UNKNOWN_USER}', \
+             {prefix}_PASSWORD = '{UNKNOWN_PASSWORD}', {place}"
         ));
         statements.push(start.to_owned());
         statements
@@ -327,13 +331,15 @@ mod tests {
             mariadb.follow(&point(Some("0-1-5")), ("db1", Some(3307))),
             [
                 "SET GLOBAL gtid_slave_pos = '0-1-5'",
-                "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USE_GTID = slave_pos",
+                "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USER = 'REPLICATION-USER', \
+                 MASTER_PASSWORD = 'ITS-PASSWORD', MASTER_USE_GTID = slave_pos",
                 "START SLAVE"
             ]
         );
         assert_eq!(
             mariadb.follow(&point(None), ("db1", Some(3307)))[0],
-            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_LOG_FILE = 'bin.000007', MASTER_LOG_POS = 4711"
+            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USER = 'REPLICATION-USER', \
+                 MASTER_PASSWORD = 'ITS-PASSWORD', MASTER_LOG_FILE = 'bin.000007', MASTER_LOG_POS = 4711"
         );
         assert_eq!(
             new.follow(
@@ -342,12 +348,14 @@ mod tests {
             )[..2],
             [
                 "SET GLOBAL gtid_purged = '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1'",
-                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db1', SOURCE_PORT = 3307, SOURCE_AUTO_POSITION = 1"
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db1', SOURCE_PORT = 3307, SOURCE_USER = 'REPLICATION-USER', \
+                 SOURCE_PASSWORD = 'ITS-PASSWORD', SOURCE_AUTO_POSITION = 1"
             ]
         );
         assert_eq!(
             old.follow(&point(Some("u:1")), ("db1", Some(3307)))[1],
-            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_AUTO_POSITION = 1"
+            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USER = 'REPLICATION-USER', \
+                 MASTER_PASSWORD = 'ITS-PASSWORD', MASTER_AUTO_POSITION = 1"
         );
     }
 
