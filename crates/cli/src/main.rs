@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             };
         }
     };
+    output::printed_for(&cli.config);
     start_logging(matches!(cli.command, Command::Daemon));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -8,8 +8,19 @@ use mykeeper_domain::counted;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
-/// Writes to standard output. A reader that has gone away (`| head`) is no error.
+mod paste;
+
+use paste::pasteable;
+pub(crate) use paste::printed_for;
+
+/// Writes to standard output, the commands in it such as work for this configuration. A reader that has gone away
+/// (`| head`) is no error.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    print_as_is(&pasteable(text))
+}
+
+/// The same for what is no message: a document, an example.
+pub(crate) fn print_as_is(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out
         .write_all(text.as_bytes())
@@ -23,11 +34,11 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
 
 /// Writes a line to standard error, where nothing more can be done if that fails.
 pub(crate) fn say(text: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(std::io::stderr().lock(), "{}", pasteable(text)));
 }
 
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string_pretty(value).context("cannot write JSON")?)
+    print_as_is(&serde_json::to_string_pretty(value).context("cannot write JSON")?)
 }
 
 /// A table as wide as the terminal; in a pipe, as wide as it needs to be.

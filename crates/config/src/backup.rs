@@ -102,7 +102,7 @@ fn read_checksum(entry: &Entry<'_>) -> Option<ChecksumLimit> {
     if matches!(&entry.value, DeValue::String(text) if text.as_ref() == "all") {
         return Some(ChecksumLimit::All);
     }
-    let size = entry.size_or_off()?;
+    let size = entry.size_all_or_off()?;
     Some(size.map_or(ChecksumLimit::Off, ChecksumLimit::UpTo))
 }
 

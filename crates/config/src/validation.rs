@@ -62,6 +62,11 @@ fn read_asserts(entry: &Entry<'_>) -> Option<Vec<Assertion>> {
 }
 
 fn read_assert(entry: &Entry<'_>) -> Option<Assertion> {
+    const EXAMPLE: &str = "{ database = \"shop\", sql = \"SELECT COUNT(*) > 0 FROM orders\" }";
+    if !entry.value.is_table() {
+        entry.wrong_type(EXAMPLE);
+        return None;
+    }
     let mut section = Section::of(entry)?;
     let database = section
         .require("database", "database = \"shop\"")

@@ -18,6 +18,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 const DURATION_HELP: &str =
     "write a number and a unit in quotes: \"90s\", \"30m\", \"6h\", \"31d\" or \"1h 30m\"";
 const SIZE_HELP: &str = "write a number and a unit in quotes: \"512 KiB\", \"50 MiB\" or \"1 GiB\"";
+const SIZE_ALL_OR_OFF_HELP: &str = "write a size with its unit in quotes: \"64 MiB\"; or \"all\", or \"off\"";
 const SIZE_OR_OFF_HELP: &str =
     "write a number and a unit in quotes: \"512 KiB\", \"50 MiB\" or \"1 GiB\"; or \"off\"";
 
@@ -182,6 +183,14 @@ impl<'d> Entry<'d> {
         match self.text_like("a size in quotes, such as \"1 GiB\", or \"off\"")? {
             "off" => Some(None),
             text => self.size_of(text, SIZE_OR_OFF_HELP).map(Some),
+        }
+    }
+
+    /// The same where `"all"` has been looked for already.
+    pub(crate) fn size_all_or_off(&self) -> Option<Option<u64>> {
+        match self.text_like("a size in quotes, such as \"64 MiB\", \"all\" or \"off\"")? {
+            "off" => Some(None),
+            text => self.size_of(text, SIZE_ALL_OR_OFF_HELP).map(Some),
         }
     }
 

@@ -15,7 +15,7 @@ pub mod promises;
 pub mod rebuild;
 pub mod recovery;
 pub mod removal;
-mod repair;
+pub mod repair;
 pub mod resume;
 pub mod run_log;
 pub mod scheduler;

@@ -13,7 +13,7 @@ use std::path::Path;
 const UNKNOWN_FILE: &str = "FILE-WITH-THE-PASSWORD";
 
 /// What to do now, for people. `found` is what lies on this machine, `others` what other nodes last found.
-pub(crate) fn next_step(
+pub fn next_step(
     settings: &Settings,
     backup: &Backup,
     found: &Verification,

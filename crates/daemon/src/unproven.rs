@@ -16,6 +16,7 @@ use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::schedule::Schedule;
 use mykeeper_domain::selection::{Choice, Criteria, Refusal, Select};
 use mykeeper_domain::unproven::{LastTry, PassedOver, Unproven};
+use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{BackupId, JobName, NodeName};
 use std::collections::{HashMap, HashSet};
 
@@ -123,10 +124,45 @@ async fn of_itself(inquiry: &Inquiry<'_>, backup: &Backup) -> Result<Option<Unpr
             let last = proofs.first();
             Some(Unproven::Failed {
                 at: last.map(|proof| proof.finished_at),
-                reason: last.map(mykeeper_domain::proof::Proof::summary),
+                reason: last.map(|last| {
+                    let lines: Vec<String> = std::iter::once(last.summary()).chain(last.advice()).collect();
+                    lines.join("; ")
+                }),
             })
         }
     })
+}
+
+/// The last run of a job that is over, where it failed for no set of its own.
+async fn hindered(
+    catalog: &dyn Catalog,
+    (node, job): (&NodeName, &JobName),
+) -> Result<Option<LastTry>, CatalogError> {
+    /// One may be under way, and some be skipped.
+    const LOOKED_AT: u32 = 10;
+    let filter = RunFilter {
+        job: Some(job.clone()),
+        node: Some(node.clone()),
+        kind: Some(JobKind::Validation),
+        limit: LOOKED_AT,
+        ..RunFilter::default()
+    };
+    let runs = catalog.runs(&filter).await?;
+    let last = runs
+        .iter()
+        .find(|run| run.finished_at.is_some() && run.state != RunState::Skipped);
+    let failed = last.filter(|run| run.state == RunState::Failed && run.bk_id.is_none());
+    Ok(failed.map(told))
+}
+
+fn told(run: &Run) -> LastTry {
+    LastTry {
+        node: run.node.clone(),
+        run: run.id,
+        state: run.state,
+        at: run.finished_at.unwrap_or(run.requested_at),
+        reason: run.reason.clone(),
+    }
 }
 
 /// One validation job of some node, with the sets that it will take, in that order.
@@ -139,6 +175,8 @@ struct Line {
     /// Those of them that could not be tried: they come last.
     untried: HashSet<BackupId>,
     is_ours: bool,
+    /// Its last run, where that came to no set for what all sets take: a statement that no server understands, say.
+    hindered: Option<LastTry>,
 }
 
 /// What waits for whom.
@@ -185,6 +223,7 @@ impl Board {
                 sets,
                 untried,
                 is_ours: true,
+                hindered: hindered(*catalog, (&settings.node, &job.name)).await?,
             });
         }
         for validator in catalog.validators().await? {
@@ -196,6 +235,7 @@ impl Board {
             lines.push(Line {
                 sets,
                 untried,
+                hindered: hindered(*catalog, (&validator.node, &validator.job)).await?,
                 node: validator.node,
                 job: validator.job,
                 choice,
@@ -246,7 +286,10 @@ impl Board {
                 before: *before,
                 next_at: line.next_at,
                 no_daemon: line.is_ours && !self.daemon_lives,
-                last_try: self.last_try(inquiry, backup.id).await?,
+                last_try: match self.last_try(inquiry, backup.id).await? {
+                    Some(last) => Some(last),
+                    None => line.hindered.clone(),
+                },
             },
             None if self.lines.is_empty() => Unproven::NoJob,
             None if passed_over.len() == self.lines.len() => Unproven::NotAskedFor { jobs: passed_over },
@@ -267,7 +310,8 @@ impl Board {
         !matches!(whereabouts.first_whole(backup, &places).await, Ok(None))
     }
 
-    /// The last proof of it that came to no verdict. What read the set alone, in runs of the same kind, is none.
+    /// The last proof of it that came to no verdict. What read the set alone, in runs of the same kind, is none, nor is
+    /// what failed it before it was freed, or found no copy whole before one was.
     async fn last_try(&self, inquiry: &Inquiry<'_>, id: BackupId) -> Result<Option<LastTry>, CatalogError> {
         let mut tries = self
             .tries
@@ -278,14 +322,15 @@ impl Board {
             return Ok(None);
         }
         let looks = inquiry.catalog.verifications(id).await?;
-        let has_read = |run: &Run| looks.iter().any(|look| look.run_id == Some(run.id));
-        Ok(tries.find(|run| !has_read(run)).map(|run| LastTry {
-            node: run.node.clone(),
-            run: run.id,
-            state: run.state,
-            at: run.finished_at.unwrap_or(run.requested_at),
-            reason: run.reason.clone(),
-        }))
+        let proofs = inquiry.catalog.proofs(id).await?;
+        let whole_at = looks.iter().filter_map(Verification::intact_at).max();
+        let counts = |run: &Run| {
+            let has_read = looks.iter().any(|look| look.run_id == Some(run.id));
+            let has_decided = proofs.iter().any(|proof| proof.run_id == Some(run.id));
+            let is_outdated = whole_at.is_some_and(|at| run.finished_at.is_some_and(|ended| ended < at));
+            !has_read && !has_decided && !is_outdated
+        };
+        Ok(tries.find(|run| counts(run)).map(told))
     }
 }
 
@@ -323,6 +368,7 @@ mod tests {
             sets: sets.clone(),
             untried: HashSet::from([sets[3]]),
             is_ours: true,
+            hindered: None,
         };
         for (select, before) in [
             (Select::Newest, [0, 1, 2, 3]),

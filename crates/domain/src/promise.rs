@@ -186,7 +186,8 @@ impl Standing {
             .jobs
             .iter()
             .enumerate()
-            .filter(|(at, job)| *at == 0 || job.state == PromiseState::Broken)
+            // One that has no proven set at all would be broken but for its youth.
+            .filter(|(at, job)| *at == 0 || job.state == PromiseState::Broken || job.newest.is_none())
             .map(|(_, job)| job.sentence(zone));
         let found = decisive.collect::<Vec<_>>().join("; ");
         let stands = match self.state {
@@ -274,6 +275,14 @@ mod tests {
         assert_eq!(standing.newest, jobs[0].newest);
         assert!(
             sentence.contains("of job eu") && !sentence.contains("of job shop"),
+            "{sentence}"
+        );
+        let young = [of("shop", newest("2026-11-21T08:00:00Z")), of("new", None)];
+        let kept = promise.judge(&young, Some(now), now);
+        assert_eq!(kept.state, PromiseState::Kept);
+        let sentence = kept.sentence("36h", Tz::UTC);
+        assert!(
+            sentence.contains("of job shop") && sentence.contains("no set of job new is proven"),
             "{sentence}"
         );
         // A job that came later is given its time.

@@ -163,6 +163,17 @@ impl Proof {
         lines.collect()
     }
 
+    /// What to do where a statement of the schedule, and not the set, may be to blame; for people.
+    pub fn advice(&self) -> Option<String> {
+        let has_failed = self.asserts.iter().any(|value| value.held == Some(false));
+        has_failed.then(|| {
+            format!(
+                "if the assert is wrong and not the set, correct it and prove the set again: \"mykeeper validate --bk-id {}\"",
+                self.bk_id
+            )
+        })
+    }
+
     /// The first reasons why it did not pass, in one line for people.
     pub fn summary(&self) -> String {
         if self.databases.iter().all(|database| database.passed) {

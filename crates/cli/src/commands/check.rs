@@ -63,6 +63,13 @@ impl Findings {
         });
     }
 
+    /// Whether the same was found of something whose name begins so.
+    fn has(&self, beginning: &str, detail: &str) -> bool {
+        self.0
+            .iter()
+            .any(|finding| finding.what.starts_with(beginning) && finding.detail == detail)
+    }
+
     fn record<T>(&mut self, what: impl Into<String>, result: Result<(T, String), String>) -> Option<T> {
         match result {
             Ok((value, detail)) => {
@@ -172,10 +179,11 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         versions.extend(version.map(|version| (server.name.to_string(), version)));
     }
     asserts::find_untried(settings, &present, catalog.as_deref(), findings).await;
+    asserts::find_unknown_tags(settings, catalog.as_deref(), findings).await;
     promises::look_at_schedule(settings, catalog.as_deref(), findings).await;
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
-        damage::look_for_damage(catalog.as_ref(), findings).await;
+        damage::look_for_damage(settings, catalog.as_ref(), findings).await;
         catalog.close().await;
     }
     for (name, task) in backup_tasks(settings) {
@@ -200,6 +208,7 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
             try_destination(settings, destination, (&rsync, &state), &tools, findings).await;
         }
     }
+    pairing::warn_of_zstd(settings, &tools, findings).await;
     if settings
         .jobs
         .values()

@@ -1,7 +1,7 @@
 //! `mykeeper config example`
 
 use crate::failure::Status;
-use crate::output::print;
+use crate::output::print_as_is as print;
 
 pub(crate) fn example(keeper: bool, schedule: bool) -> anyhow::Result<Status> {
     if keeper {

@@ -119,9 +119,17 @@ fn asked_source(from: Option<&Path>) -> anyhow::Result<RestoreFrom> {
         Some((folder, _)) => RestoreFrom::Folder(
             folder
                 .canonicalize()
-                .map_err(|error| Failure::usage(format!("--from {}: {error}", folder.display())))?,
+                .map_err(|error| Failure::usage(no_folder(folder, &error)))?,
         ),
     })
+}
+
+fn no_folder(folder: &Path, error: &std::io::Error) -> String {
+    let shown = folder.display();
+    match nearest(&shown.to_string(), ["original", "destination"]) {
+        Some(near) => format!("--from {shown}: did you mean {near:?}? There is no such folder: {error}"),
+        None => format!("--from {shown}: {error}; write \"original\", \"destination\" or a folder"),
+    }
 }
 
 fn find_server(settings: &Settings, name: &str) -> anyhow::Result<ServerName> {

@@ -462,7 +462,10 @@ fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> Jo
                 }
                 _ => String::new(),
             };
-            format!("set {id} did not come back as it was: {summary}{damage}{next}")
+            let advice = proof
+                .advice()
+                .map_or_else(String::new, |advice| format!("; {advice}"));
+            format!("set {id} did not come back as it was: {summary}{damage}{next}{advice}")
         }
     };
     Err(JobError::fatal(reason).about(id))

@@ -92,9 +92,13 @@ fn a_set_whose_every_copy_differs_is_called_damaged_wherever_it_is_told_of() {
         .mykeeper(&["check"])
         .assert_code(4)
         .assert_says(&format!("set {lone}: of shop"))
-        .assert_says("\"mykeeper run small\" makes another")
+        .assert_says(&format!(
+            "\"mykeeper --config {} run small\" makes another",
+            workspace.config().display()
+        ))
         .assert_says(&format!("set {sent}: of shop"))
-        .assert_says("copy it anew from the one that is as written");
+        .assert_says("to mend it: ")
+        .assert_says("then look again: mykeeper --config");
 }
 
 #[test]

@@ -129,11 +129,22 @@ fn every_set_that_is_not_proven_has_its_reason() {
         "; the last try, on testnode, ended interrupted at ",
     );
 
-    std::fs::remove_file(folder.join("shop.orders.sql.gz")).unwrap();
+    std::fs::rename(folder.join("shop.orders.sql.gz"), workspace.at("kept.gz")).unwrap();
     workspace
         .mykeeper(&["validate", "--bk-id", &first])
         .assert_code(1);
     stage.assert_why(&first, "failed", "its proof failed at 20");
+    // Mended, it waits again, and what is no longer so is not told.
+    let lost = folder.join("shop.orders.sql.gz");
+    std::fs::copy(workspace.at("kept.gz"), &lost).unwrap();
+    workspace.mykeeper(&["verify", "--bk-id", &first]).assert_code(0);
+    stage.assert_why(&first, "waits", "it waits for prove");
+    let why = stage.why(&first);
+    assert!(why["last_try"].is_null(), "{why:#}");
+    std::fs::remove_file(&lost).unwrap();
+    workspace
+        .mykeeper(&["validate", "--bk-id", &first])
+        .assert_code(1);
     workspace
         .mykeeper(&["run", "prove"])
         .assert_code(0)

@@ -158,15 +158,21 @@ fn a_set_that_has_moved_is_found_through_user_backup_path() {
 fn an_assertion_fails_the_set_only_where_it_can_be_run() {
     let source = MariaDb::with_sample();
     let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    // Of the other server nothing is backed up, though it has the same databases.
+    let spare = workspace.server("spare", &source, "pw");
+    workspace.write_keeper(&format!(
+        "{}{spare}tag = \"spare\"\n",
+        workspace.server("shop", &source, "pw")
+    ));
     let assert = |statements: &[(&str, &str)]| {
         let all: Vec<String> = statements
             .iter()
             .map(|(database, sql)| format!("{{ database = \"{database}\", sql = \"{sql}\" }}"))
             .collect();
         workspace.write_schedule(&format!(
-            "{}[validation.prove]\ncron = \"{}\"\nassert = [{}]\n",
-            backup_job("nightly", r#"["shop"]"#, ""),
+            "{}[validation.prove]\ncron = \"{}\"\nassert = [{}]\n\
+             [validation.others]\ncron = \"@yearly\"\ntags = [\"shpo\"]\n",
+            backup_job("nightly", r#"["shop"]"#, "compression = \"zstd\""),
             crate::NEVER,
             all.join(", ")
         ));
@@ -187,15 +193,19 @@ fn an_assertion_fails_the_set_only_where_it_can_be_run() {
         ("shop", "SELECT COUNT(*) FORM orders WHERE"),
         ("shop_old", "SELECT 1"),
     ]);
-    workspace
-        .mykeeper(&["check"])
+    let check = workspace.mykeeper(&["check"]);
+    check
         .assert_code(3)
-        .assert_says("ok      job prove on server shop: 2 asserts can be run")
+        .assert_says("warning job others: no server here has the tag \"shpo\"")
+        .assert_says("did you mean \"shop\"?")
+        .assert_says("warning job nightly: compression = \"zstd\": myloader 0.10")
+        .assert_says("ok      job prove on server shop: 1 assert can be run")
         .assert_says(&format!(
             "FAILED  job prove on server shop: its assert on shop cannot be run there: {misspelt}"
         ))
         .assert_says("FORM orders WHERE: ERROR 1064")
         .assert_says("warning job prove: its assert on shop_old is never tried");
+    assert!(!check.said().contains("on server spare"), "{check}");
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     let prove = || {
@@ -213,6 +223,19 @@ fn an_assertion_fails_the_set_only_where_it_can_be_run() {
         "a set was read for a statement that no server understands"
     );
     assert_eq!(statuses(), ["N/A", "N/A"]);
+    // It came to no set, and is told of each that waits for the job.
+    let unproven = || {
+        workspace
+            .mykeeper(&["backups", "--state", "unproven", "--json"])
+            .json()
+    };
+    for set in unproven().as_array().unwrap() {
+        let why = crate::text(&set["unproven"], "text");
+        assert!(
+            why.contains("the last try, on testnode, ended failed") && why.contains("ERROR 1064"),
+            "{why}"
+        );
+    }
 
     assert(&[("shop", misspelt), ("shop_old", "SELECT 1")]);
     let (refused, tried) = prove();
@@ -228,8 +251,11 @@ fn an_assertion_fails_the_set_only_where_it_can_be_run() {
     workspace
         .mykeeper(&["run", "prove"])
         .assert_code(1)
-        .assert_says("90000");
+        .assert_says("90000")
+        .assert_says("if the assert is wrong and not the set, correct it and prove the set again: \"mykeeper --config ");
     assert_eq!(statuses(), ["N/A", "failed"]);
+    let why = unproven().to_string();
+    assert!(why.contains("correct it and prove the set again"), "{why}");
 }
 
 /// Changes the embedded catalog, beside the binary.

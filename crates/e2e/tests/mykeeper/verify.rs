@@ -158,7 +158,7 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
     stage.workspace.mykeeper(&by_hand).assert_code(1);
     let run = stage.run("unread");
     run.assert_code(4)
-        .assert_says(&format!("\"mykeeper verify --bk-id {}\" reads it", stage.sets[1]));
+        .assert_says(&format!(" verify --bk-id {}\" reads it", stage.sets[1]));
     stage.workspace.mykeeper(&by_hand).assert_code(0);
     let before = std::fs::read(stage.original(1).join(data)).unwrap();
     flip(&stage.original(1).join(data));

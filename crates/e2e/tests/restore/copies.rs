@@ -18,7 +18,10 @@ fn flip(path: &Path) {
 fn paste(stage: &Stage, line: &str) {
     let program = Binary::find().path().display().to_string();
     let config = stage.workspace.config().display().to_string();
-    let line = line.replace("&& mykeeper ", &format!("&& {program} --config {config} "));
+    let line = line.replace(
+        &format!("&& mykeeper --config {config} "),
+        &format!("&& {program} --config {config} "),
+    );
     let output = Command::new("sh").args(["-c", &line]).output().unwrap();
     assert!(output.status.success(), "{line}: {output:?}");
 }

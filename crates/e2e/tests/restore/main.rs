@@ -307,6 +307,10 @@ fn what_cannot_be_had_is_said_without_the_password() {
         .mykeeper(&nobody)
         .assert_code(2)
         .assert_says("knows no set");
+    stage
+        .restore(&["--from", "destinaton"])
+        .assert_code(2)
+        .assert_says("did you mean \"destination\"?");
     std::fs::rename(stage.set(), stage.workspace.at("elsewhere")).unwrap();
     stage
         .restore(&[])

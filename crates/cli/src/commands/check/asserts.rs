@@ -2,7 +2,7 @@
 
 use super::{Findings, Grade, backup_tasks};
 use mykeeper_catalog::{BackupFilter, Catalog};
-use mykeeper_config::Settings;
+use mykeeper_config::{Settings, nearest};
 use mykeeper_domain::JobName;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::counted;
@@ -30,7 +30,8 @@ fn asks_for(task: &ValidationTask, tag: &str) -> bool {
     task.tags.is_empty() || task.tags.iter().any(|asked| asked == tag)
 }
 
-/// Has a server look at the statements on databases that it has, of the jobs that prove its sets. None is carried out.
+/// Has a server look at the statements on databases that are backed up from it, of the jobs that prove its sets. None is
+/// carried out. Where this host backs up none, every server that has the database is asked.
 ///
 /// # Errors
 /// The connection is gone.
@@ -43,20 +44,20 @@ pub(super) async fn try_statements(
     for (job, task) in validation_tasks(settings).filter(|(_, task)| asks_for(task, &server.tag)) {
         let what = format!("job {job} on server {}", server.name);
         let mut fit = 0;
-        for Assertion { database, sql } in task
-            .asserts
-            .iter()
-            .filter(|assertion| present.contains(&assertion.database))
-        {
+        for Assertion { database, sql } in task.asserts.iter().filter(|assertion| {
+            present.contains(&assertion.database) && is_backed_up(settings, server, &assertion.database)
+        }) {
             match probe.look_at_statement(database, sql).await? {
                 Verdict::Fits => fit += 1,
-                Verdict::Mistaken(said) => findings.add(
-                    &what,
-                    Grade::Failed,
-                    format!(
+                Verdict::Mistaken(said) => {
+                    let detail = format!(
                         "its assert on {database} cannot be run there: {sql}: {said}; correct `assert` in the schedule"
-                    ),
-                ),
+                    );
+                    // One slip is one finding, on however many servers it shows.
+                    if !findings.has(&format!("job {job} on server "), &detail) {
+                        findings.add(&what, Grade::Failed, detail);
+                    }
+                }
                 Verdict::Forbidden => {}
                 Verdict::Unknown(said) => findings.add(
                     &what,
@@ -71,6 +72,55 @@ pub(super) async fn try_statements(
         }
     }
     Ok(())
+}
+
+/// Whether a backup job of this host takes the database from the server.
+fn is_backed_up(settings: &Settings, server: &Server, database: &str) -> bool {
+    let mut jobs = backup_tasks(settings).peekable();
+    jobs.peek().is_none()
+        || jobs.any(|(_, backup)| {
+            backup.server == server.name && !backup.databases.select([database]).is_empty()
+        })
+}
+
+/// Warns of tags that no server here has, nor any set: a job that asks for them proves nothing.
+pub(super) async fn find_unknown_tags(
+    settings: &Settings,
+    catalog: Option<&dyn Catalog>,
+    findings: &mut Findings,
+) {
+    let known: Vec<&str> = settings
+        .servers
+        .values()
+        .map(|server| server.tag.as_str())
+        .collect();
+    for (job, task) in validation_tasks(settings) {
+        for tag in task.tags.iter().filter(|tag| !known.contains(&tag.as_str())) {
+            if let Some(catalog) = catalog {
+                let filter = BackupFilter {
+                    tag: Some(tag.clone()),
+                    limit: 1,
+                    ..BackupFilter::default()
+                };
+                // What is wrong with the catalog is said elsewhere.
+                match catalog.backups(&filter).await {
+                    Ok(sets) if sets.is_empty() => {}
+                    Ok(_) | Err(_) => continue,
+                }
+            }
+            let hint = nearest(tag, known.iter().copied()).map_or_else(
+                || "correct `tags`".to_owned(),
+                |near| format!("did you mean {near:?}?"),
+            );
+            findings.add(
+                format!("job {job}"),
+                Grade::Warning,
+                format!(
+                    "no server here has the tag {tag:?}, nor has any set: it proves nothing for it; {hint}"
+                ),
+            );
+        }
+    }
 }
 
 /// Warns of statements on databases that no set of their job holds.

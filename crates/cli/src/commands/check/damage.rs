@@ -4,17 +4,20 @@ use super::{Findings, Grade};
 use crate::output::when;
 use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
+use mykeeper_config::Settings;
+use mykeeper_daemon::repair::next_step;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::Damage;
+use mykeeper_domain::verification::VerificationState;
 use std::collections::HashMap;
 
 /// So many of either kind are named, the newest.
 const NAMED: usize = 5;
 
 /// Where the catalog cannot tell, that is said elsewhere.
-pub(super) async fn look_for_damage(catalog: &dyn Catalog, findings: &mut Findings) {
-    if let Err(error) = find(catalog, findings).await {
+pub(super) async fn look_for_damage(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
+    if let Err(error) = find(settings, catalog, findings).await {
         findings.add(
             "damaged sets",
             Grade::Warning,
@@ -23,7 +26,11 @@ pub(super) async fn look_for_damage(catalog: &dyn Catalog, findings: &mut Findin
     }
 }
 
-async fn find(catalog: &dyn Catalog, findings: &mut Findings) -> Result<(), CatalogError> {
+async fn find(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    findings: &mut Findings,
+) -> Result<(), CatalogError> {
     let damages = catalog.damages().await?;
     let filter = BackupFilter {
         state: Some(SetState::Damaged),
@@ -62,16 +69,34 @@ async fn find(catalog: &dyn Catalog, findings: &mut Findings) -> Result<(), Cata
             format!("set {}", backup.id),
             Grade::Warning,
             format!(
-                "of {}, started at {}: {}; copy it anew from the one that is as written, then \
-                 \"mykeeper verify --bk-id {}\" reads it again",
+                "of {}, started at {}: {}; {}",
                 backup.tag,
                 when(backup.started_at, local_zone()),
                 damage.lines(local_zone()).join("; "),
-                backup.id
+                way_out(settings, catalog, &backup).await?
             ),
         );
     }
     Ok(())
+}
+
+/// What mends the copies that differ; those of another machine are mended there.
+async fn way_out(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    backup: &Backup,
+) -> Result<String, CatalogError> {
+    let looks = catalog.verifications(backup.id).await?;
+    let (here, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.node == settings.node);
+    Ok(match here.first() {
+        Some(found) if found.state == VerificationState::Differs => {
+            next_step(settings, backup, found, &others)
+        }
+        _ => format!(
+            "\"mykeeper verify --bk-id {}\" on that machine tells what mends it, and reads it again",
+            backup.id
+        ),
+    })
 }
 
 /// The sets of which one copy differs and another does not, those first that were found last.

@@ -1,7 +1,8 @@
 //! Whether dumper, loader, servers and throwaway server go together, as far as that is known without a set.
 
-use super::{Findings, Grade};
+use super::{Findings, Grade, backup_tasks};
 use mykeeper_config::Settings;
+use mykeeper_domain::packing::PackFormat;
 use mykeeper_tools::ToolEnv;
 use mykeeper_tools::mydumper::MydumperInfo;
 use mykeeper_tools::myloader::{MyloaderInfo, detect_myloader};
@@ -10,6 +11,39 @@ use mykeeper_tools::sandbox::check_sandbox;
 
 /// From here on `metadata` is another, and neither side reads the other's: mydumper's issues 418, 1277 and 1430.
 const NEW_METADATA: (u32, u32, u32) = (0, 11, 0);
+
+/// The first myloader that reads `.zst`; an older one takes such a file for SQL.
+const READS_ZSTD: (u32, u32, u32) = (0, 13, 0);
+
+/// Names each job whose sets this host's myloader could not read by itself. mykeeper does: it is people in a hurry who
+/// would be surprised.
+pub(super) async fn warn_of_zstd(settings: &Settings, tools: &ToolEnv<'_>, findings: &mut Findings) {
+    let mut jobs = backup_tasks(settings)
+        .filter(|(_, task)| {
+            task.packing
+                .is_some_and(|packing| packing.format == PackFormat::Zstd)
+        })
+        .map(|(name, _)| name)
+        .peekable();
+    if jobs.peek().is_none() {
+        return;
+    }
+    // One that is not there is said where it is needed.
+    let Ok(loader) = detect_myloader(tools.supervisor, &settings.tools.myloader).await else {
+        return;
+    };
+    if loader.version >= READS_ZSTD {
+        return;
+    }
+    for job in jobs {
+        let detail = format!(
+            "compression = \"zstd\": {} reads no .zst file and takes it for SQL; mykeeper restores its sets all the \
+             same, but who has to do without it decompresses them first (zstd -d); every loader reads \"gzip\"",
+            loader.banner
+        );
+        findings.add(format!("job {job}"), Grade::Warning, detail);
+    }
+}
 
 /// What proofs are made with, and beside what the sets are made with: the dumper, and the servers with their versions.
 pub(super) async fn try_proofs(

@@ -100,6 +100,8 @@ fn an_assertion_is_one_select() {
         "[validation.v]\ncron = '@daily'\nassert = [{ sql = 'SELECT 1' }]",
         "has no `database`",
     );
+    let bare = "[validation.v]\ncron = '@daily'\nassert = ['SELECT 1']";
+    job(bare, "write { database = \"shop\", sql = ");
     job("[validation.v]\ncron = '@daily'\ntags = []", "`tags` is empty");
 }
 
@@ -244,7 +246,7 @@ fn checksums_are_asked_of_all_tables_of_small_ones_or_of_none() {
         is_sound(KEEPER, &with(&format!("checksum = '{limit}'\n")));
     }
     for wrong in ["'some'", "true", "7"] {
-        one(KEEPER, &with(&format!("checksum = {wrong}\n")), "or \"off\"");
+        one(KEEPER, &with(&format!("checksum = {wrong}\n")), "\"all\"");
     }
     one(
         KEEPER,
