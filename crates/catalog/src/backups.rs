@@ -11,16 +11,17 @@ use crate::{BackupFilter, SetState, verifications};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use row::consistency_word;
 pub(crate) use row::{BackupRow, columns, into_list};
 use sqlx::QueryBuilder;
-use std::collections::HashSet;
 use std::time::Duration;
 
-/// Rows that are looked at where SQL does not narrow them to the end.
-const MOST_NARROWED: i64 = 10_000;
+/// Rows that are fetched at a time where SQL does not narrow them to the end, at least and at most.
+const LEAST_PAGE: i64 = 20;
+const PAGE: i64 = 500;
 /// What each statement of half a megabyte adds to the time that writing a set may take.
 const LIMIT_PER_BATCH: Duration = Duration::from_secs(5);
 
@@ -260,30 +261,57 @@ fn condition(state: SetState) -> &'static str {
     }
 }
 
-/// The sets that count for nothing, where a state asks about them: whether another copy is intact is one rule, and not
-/// SQL's.
-async fn damaged(store: &Store, state: Option<SetState>) -> Result<HashSet<BackupId>, CatalogError> {
-    if !matches!(
-        state,
-        Some(SetState::Damaged | SetState::Validated | SetState::Proven)
-    ) {
-        return Ok(HashSet::new());
+/// What a state asks of a set besides its row: whether every copy of it differs. Whether another copy is intact is one
+/// rule, and not SQL's.
+fn must_be_damaged(state: Option<SetState>) -> Option<bool> {
+    match state? {
+        SetState::Damaged => Some(true),
+        SetState::Validated | SetState::Proven => Some(false),
+        _ => None,
     }
-    let damages = verifications::damages(store).await?.into_iter();
-    Ok(damages
-        .filter(|(_, damage)| damage.is_of_every_copy())
-        .map(|(id, _)| id)
-        .collect())
 }
 
 pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
-    let damaged = damaged(store, filter.state).await?;
-    let wants_damaged = filter.state == Some(SetState::Damaged);
-    let limit = match wants_damaged {
-        true => MOST_NARROWED,
-        false => i64::from(filter.limit) + signed(damaged.len() as u64),
+    let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    let must_be_damaged = must_be_damaged(filter.state);
+    // Where more than the rows decides, page by page: what was found of other sets is not read.
+    let at_a_time = match must_be_damaged {
+        Some(_) => i64::from(filter.limit).clamp(LEAST_PAGE, PAGE),
+        None => i64::from(filter.limit),
     };
-    let rows: Vec<BackupRow> = reading!(store, "list sets", |conn| {
+    let mut backups = Vec::new();
+    let mut passed: i64 = 0;
+    loop {
+        let rows = page(store, filter, (at_a_time, passed)).await?;
+        let count = signed(rows.len() as u64);
+        passed += count;
+        let mut listed = into_list(rows, store.zone);
+        if let Some(must_be) = must_be_damaged {
+            let ids: Vec<BackupId> = listed.iter().map(|backup| backup.id).collect();
+            let damages = verifications::damages(store, Some(&ids)).await?;
+            listed.retain(|backup| {
+                let damage = damages.get(&backup.id);
+                damage.is_some_and(Damage::is_of_every_copy) == must_be
+            });
+        }
+        backups.append(&mut listed);
+        if must_be_damaged.is_none() || backups.len() >= wanted || count < at_a_time || count == 0 {
+            break;
+        }
+    }
+    // Within the hour that the wall clock shows twice.
+    backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
+    backups.truncate(wanted);
+    Ok(backups)
+}
+
+/// So many rows after the first `passed`, the newest first.
+async fn page(
+    store: &Store,
+    filter: &BackupFilter,
+    (limit, passed): (i64, i64),
+) -> Result<Vec<BackupRow>, CatalogError> {
+    reading!(store, "list sets", |conn| {
         let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_backup b WHERE 1 = 1"));
         narrowed!(query, filter, store.zone);
         if filter.present_only {
@@ -291,15 +319,11 @@ pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Bac
         }
         query
             .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
-            .push_bind(limit);
+            .push_bind(limit)
+            .push(" OFFSET ")
+            .push_bind(passed);
         query.build_query_as().fetch_all(&mut *conn).await?
-    })?;
-    let mut backups = into_list(rows, store.zone);
-    backups.retain(|backup| damaged.contains(&backup.id) == wants_damaged);
-    // Within the hour that the wall clock shows twice.
-    backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
-    backups.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
-    Ok(backups)
+    })
 }
 
 pub(crate) async fn count_deleted(store: &Store, filter: &BackupFilter) -> Result<u64, CatalogError> {

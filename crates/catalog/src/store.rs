@@ -258,8 +258,8 @@ impl Catalog for Store {
         verifications::of_set(self, id).await
     }
 
-    async fn damages(&self) -> Result<HashMap<BackupId, Damage>, CatalogError> {
-        verifications::damages(self).await
+    async fn damages(&self, of: Option<&[BackupId]>) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+        verifications::damages(self, of).await
     }
 
     async fn due_for_reading(

@@ -165,16 +165,32 @@ macro_rules! push_all {
     };
 }
 
-pub(crate) async fn damages(store: &Store) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+pub(crate) async fn damages(
+    store: &Store,
+    of: Option<&[BackupId]>,
+) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+    const DIFFER: &str = "SELECT b.bk_id FROM user_backup b WHERE b.is_deleted = 'N' AND EXISTS \
+                          (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs')";
+    let of: Option<Vec<String>> = of.map(|ids| ids.iter().map(ToString::to_string).collect());
     reading!(store, "list sets that differ", |conn| {
-        let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT b.bk_id FROM user_backup b WHERE b.is_deleted = 'N' AND EXISTS \
-             (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs') \
-             ORDER BY b.start_time DESC, b.id DESC LIMIT ?",
-        )
-        .bind(MOST_DAMAGED)
-        .fetch_all(&mut *conn)
-        .await?;
+        let mut ids: Vec<String> = Vec::new();
+        match &of {
+            Some(of) => {
+                for some in of.chunks(AT_A_TIME) {
+                    let mut query = QueryBuilder::new(DIFFER);
+                    query.push(" AND b.bk_id IN (");
+                    push_all!(query, some);
+                    query.push(")");
+                    ids.extend(query.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
+                }
+            }
+            None => {
+                let mut query = QueryBuilder::new(DIFFER);
+                query.push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ");
+                query.push_bind(MOST_DAMAGED);
+                ids.extend(query.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
+            }
+        }
         let mut damages = HashMap::new();
         for ids in ids.chunks(AT_A_TIME) {
             let mut query = QueryBuilder::new(

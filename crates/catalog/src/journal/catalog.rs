@@ -342,8 +342,8 @@ impl Catalog for Journaled {
         self.remote().await?.verifications(id).await
     }
 
-    async fn damages(&self) -> Result<HashMap<BackupId, Damage>, CatalogError> {
-        self.remote().await?.damages().await
+    async fn damages(&self, of: Option<&[BackupId]>) -> Result<HashMap<BackupId, Damage>, CatalogError> {
+        self.remote().await?.damages(of).await
     }
 
     async fn due_for_reading(

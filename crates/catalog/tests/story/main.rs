@@ -52,7 +52,7 @@ use std::sync::Arc;
 use transfers::{transfers_leave_their_marks, verifications_fall_due};
 use verifications::{
     a_set_is_damaged_when_no_copy_is_left_that_is_as_written, a_whole_copy_frees_what_failed_for_another,
-    what_was_read_is_passed_by_until_it_is_due_again,
+    sets_are_listed_page_by_page_where_their_copies_decide, what_was_read_is_passed_by_until_it_is_due_again,
 };
 
 fn at(text: &str) -> DateTime<Utc> {
@@ -395,6 +395,7 @@ async fn acts(catalog: &dyn Catalog) {
     what_was_read_is_passed_by_until_it_is_due_again(catalog).await;
     a_set_is_damaged_when_no_copy_is_left_that_is_as_written(catalog).await;
     a_whole_copy_frees_what_failed_for_another(catalog).await;
+    sets_are_listed_page_by_page_where_their_copies_decide(catalog).await;
     a_promise_is_told_about_once(catalog).await;
     every_node_knows_what_jobs_prove(catalog).await;
     catalog.close().await;

@@ -194,7 +194,7 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
         }],
         unread: vec![],
     };
-    let damage = async || catalog.damages().await.unwrap().remove(&made.id);
+    let damage = async || catalog.damages(None).await.unwrap().remove(&made.id);
     let listed = async || {
         let filter = BackupFilter {
             tag: Some("damaged".into()),
@@ -214,6 +214,9 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
     }
     let found = damage().await.unwrap();
     assert!(found.is_of_every_copy());
+    let of = async |ids: &[BackupId]| catalog.damages(Some(ids)).await.unwrap();
+    assert_eq!(of(&[made.id]).await[&made.id], found);
+    assert!(of(&[BackupId::generate()]).await.is_empty() && of(&[]).await.is_empty());
     assert_eq!(
         found.since(),
         Some(since + minutes(10)),
@@ -244,6 +247,62 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
         .await
         .unwrap();
     assert_eq!(damage().await, None, "what is gone is not damaged");
+}
+
+pub(super) async fn sets_are_listed_page_by_page_where_their_copies_decide(catalog: &dyn Catalog) {
+    let since = at("2027-10-01T00:00:00Z");
+    let mut newest_first = Vec::new();
+    for number in 0..23 {
+        let made = Backup {
+            tag: "paged".into(),
+            ..backup("db1", since - minutes(number))
+        };
+        insert(catalog, &made).await;
+        catalog.record_proof(&proven(&made, 1)).await.unwrap();
+        // All but the oldest two are damaged since.
+        if number < 21 {
+            let look = Verification {
+                bk_id: made.id,
+                node: proven(&made, 1).node,
+                run_id: None,
+                state: VerificationState::Differs,
+                looked_at: since + minutes(100_000),
+                copies: vec![LookedAtCopy {
+                    path: "/sets/x".into(),
+                    files: 1,
+                    bytes: 1,
+                    differences: vec![Difference {
+                        database: String::new(),
+                        object: "file a.sql".into(),
+                        expected: "present".into(),
+                        found: "missing".into(),
+                    }],
+                    more_differences: 0,
+                    strangers: vec![],
+                    differs_since: None,
+                    read_at: None,
+                }],
+                unread: vec![],
+            };
+            catalog.record_verification(&look).await.unwrap();
+        }
+        newest_first.push(made.id);
+    }
+    let listed = async |state, limit| {
+        let filter = BackupFilter {
+            tag: Some("paged".into()),
+            state: Some(state),
+            limit,
+            ..BackupFilter::default()
+        };
+        let found = catalog.backups(&filter).await.unwrap();
+        found.iter().map(|backup| backup.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(SetState::Proven, 1).await, newest_first[21..22]);
+    assert_eq!(listed(SetState::Proven, 9).await, newest_first[21..]);
+    assert_eq!(listed(SetState::Damaged, 3).await, newest_first[..3]);
+    assert_eq!(listed(SetState::Damaged, 100).await, newest_first[..21]);
+    assert!(listed(SetState::Damaged, 0).await.is_empty());
 }
 
 pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Catalog) {

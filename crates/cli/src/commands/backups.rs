@@ -66,10 +66,11 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         true => 0,
         false => catalog.count_deleted(&filter).await?,
     };
+    let ids: Vec<BackupId> = backups.iter().map(|backup| backup.id).collect();
     let beyond = match &look.away {
         None => Some(Beyond {
             comebacks: comebacks(catalog, &backups).await?,
-            damages: catalog.damages().await?,
+            damages: catalog.damages(Some(&ids)).await?,
             // They are asked of the disks of sets, which may be slow to answer.
             reasons: match json || filter.state == Some(SetState::Unproven) {
                 true => reasons(catalog, &settings, &backups).await?,
@@ -231,6 +232,22 @@ pub(super) fn validity(backup: &Backup, damage: Option<&Damage>) -> String {
     }
 }
 
+/// Beside the set itself its identity says nothing new; in a command it stays.
+pub(super) fn of_its_own(text: &str, id: BackupId) -> String {
+    text.replace(&format!("set {id}"), "the set")
+}
+
+/// The column TRANSFER: how the last attempt ended, of how many. The catalog has a letter for each.
+pub(super) fn arrival(backup: &Backup) -> String {
+    let marks: Vec<&str> = backup.transfer_complete.split(',').collect();
+    match marks.as_slice() {
+        [.., last] if marks.len() > 1 && marks.iter().all(|mark| matches!(*mark, "Y" | "N")) => {
+            format!("{last} ({} attempts)", marks.len())
+        }
+        _ => backup.transfer_complete.clone(),
+    }
+}
+
 fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zone: Tz) -> String {
     let rows = backups
         .iter()
@@ -250,7 +267,7 @@ fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zo
                     true => coloured("Y", true),
                     false => coloured("N", false),
                 },
-                backup.transfer_complete.clone(),
+                arrival(backup),
                 beyond.map_or_else(
                     || "?".to_owned(),
                     |beyond| validity(backup, beyond.damages.get(&backup.id)),
@@ -266,7 +283,7 @@ fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zo
                 let reason = beyond.and_then(|beyond| beyond.reasons.get(&backup.id));
                 row.push(
                     reason
-                        .map(|reason| reason.shown(zone).to_string())
+                        .map(|reason| of_its_own(&reason.shown(zone).to_string(), backup.id))
                         .unwrap_or_default(),
                 );
             }

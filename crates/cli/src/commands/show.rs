@@ -1,6 +1,6 @@
 //! `mykeeper show`
 
-use super::backups::{as_json, reasons, validity, with_damage, with_reason};
+use super::backups::{arrival, as_json, of_its_own, reasons, validity, with_damage, with_reason};
 use super::wanted_set::WantedSet;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
@@ -97,7 +97,7 @@ async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<
             with_reason(as_json(&backup, is_whole)?, unproven)?,
             damage.as_ref(),
         )?,
-        unproven: unproven.map(|reason| reason.shown(local_zone()).to_string()),
+        unproven: unproven.map(|reason| of_its_own(&reason.shown(local_zone()).to_string(), id)),
         damage,
         evidence,
         files,
@@ -190,9 +190,9 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
         format!(
             "{} to {}",
             if backup.transfer_complete.is_empty() {
-                "not tried"
+                "not tried".to_owned()
             } else {
-                &backup.transfer_complete
+                arrival(backup)
             },
             backup.remote_dest
         ),

@@ -13,7 +13,7 @@ use crate::error::DaemonError;
 use crate::locate::{original, places};
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
-use carry_out::{Removal, condemn, give_back, tidy};
+use carry_out::{Gone, Removal, condemn, give_back, tidy};
 use chrono::NaiveDate;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
@@ -125,7 +125,7 @@ async fn plan_with(
     };
     let paths = catalog.paths().await?;
     let (mut located, mut days) = (BTreeMap::new(), BTreeMap::new());
-    let damages = catalog.damages().await?;
+    let damages = catalog.damages(None).await?;
     let mut damaged = BTreeSet::new();
     let mut sets = Vec::new();
     let mut standings = BTreeMap::new();
@@ -306,11 +306,14 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             may_be_given_back: !plan.standings.contains_key(&backup.id),
         };
         match condemn(context, &removal).await {
-            Ok(true) => {
-                done.condemned += 1;
+            Ok(Some(gone)) => {
+                match gone {
+                    Gone::Everywhere => done.condemned += 1,
+                    Gone::OriginalAlone => done.originals += 1,
+                }
                 done.freed_bytes += backup.size_bytes.unwrap_or(0);
             }
-            Ok(false) => context.say(format!(
+            Ok(None) => context.say(format!(
                 "set {} is in use now, or no longer what it was; it is left to the next pass",
                 backup.id
             )),
@@ -398,6 +401,8 @@ async fn find_changed(
 #[derive(Default)]
 struct Done {
     condemned: usize,
+    /// Sets whose original is gone, and a copy is not.
+    originals: usize,
     given_back: usize,
     freed_bytes: u64,
     /// What was to go, and why it was not touched.
@@ -413,8 +418,8 @@ impl Done {
 
     /// What ends a pass, with what it had done by then.
     fn cut_off_by(&self, mut error: JobError, action: RetentionAction) -> JobError {
-        if self.condemned > 0 {
-            let done = counted(self.condemned, "set was", "sets were");
+        if self.condemned + self.originals > 0 {
+            let done = counted(self.condemned + self.originals, "set was", "sets were");
             error.reason = format!("{}; before that {done} {}", error.reason, verb(action));
         }
         error
@@ -431,6 +436,14 @@ impl Done {
             .about(*id));
         }
         let mut summary = format!("{} kept, {} {verb}", counted(kept, "set", "sets"), self.condemned);
+        if self.originals > 0 {
+            let gone = match action {
+                RetentionAction::Mark => "noted as gone",
+                RetentionAction::Delete => "removed",
+            };
+            let of = counted(self.originals, "set", "sets");
+            summary.push_str(&format!(", the original alone of {of} {gone}"));
+        }
         if action == RetentionAction::Delete && self.freed_bytes > 0 {
             summary.push_str(&format!(
                 " ({})",

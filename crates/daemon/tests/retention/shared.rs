@@ -66,6 +66,11 @@ async fn an_original_goes_and_the_set_stays_for_its_copy() {
         stage.set(0).await;
         let run = stage.prune().await;
         assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+        let said = match action {
+            "delete" => "1 removed and marked as deleted, the original alone of 1 set removed",
+            _ => "1 marked as deleted, the original alone of 1 set noted as gone",
+        };
+        assert!(run.reason.contains(said), "{}", run.reason);
         assert_eq!(place.exists(), action == "mark");
         let row = stage.row(sent).await;
         assert_eq!(row.deletion, Deletion::None, "{row:?}");

@@ -58,6 +58,7 @@ fn a_refused_connection_leaves_a_complete_set_that_a_transfer_job_sends_later() 
     workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
     let backup = workspace.backups().remove(0);
     assert_eq!(backup["transfer_complete"], "N,Y");
+    workspace.mykeeper(&["backups"]).assert_says("Y (2 attempts)");
     assert_same_files(&workspace, &vault, text(&backup, "id"));
     let shown = workspace
         .mykeeper(&["show", text(&backup, "id"), "--json"])

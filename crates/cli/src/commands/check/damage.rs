@@ -31,7 +31,7 @@ async fn find(
     catalog: &dyn Catalog,
     findings: &mut Findings,
 ) -> Result<(), CatalogError> {
-    let damages = catalog.damages().await?;
+    let damages = catalog.damages(None).await?;
     let filter = BackupFilter {
         state: Some(SetState::Damaged),
         limit: u32::try_from(damages.len()).unwrap_or(u32::MAX),

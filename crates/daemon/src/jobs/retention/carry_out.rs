@@ -26,16 +26,25 @@ pub(super) struct Removal<'a> {
     pub(super) may_be_given_back: bool,
 }
 
-/// Marks, removes where asked to, marks again. False when someone took the set up meanwhile.
-pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
+/// What has become of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// It is marked as deleted.
+    Everywhere,
+    /// A copy of it stays where it was sent to, and the set is not marked.
+    OriginalAlone,
+}
+
+/// Marks, removes where asked to, marks again. `None` when someone took the set up meanwhile.
+pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Result<Option<Gone>, JobError> {
     let environment = &context.environment;
     let (id, why) = (removal.backup.id, &removal.why);
     let Some(held) = hold_folders(removal.places).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     // A mark that is not followed by a removal keeps everyone else away from the set.
     if sets_in_use(environment).await?.contains(&id) || !environment.catalog.mark_deleting(id, why).await? {
-        return Ok(false);
+        return Ok(None);
     }
     // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here, and who has done
     // with it since the pass was planned by what they found, unless that still waits for the catalog.
@@ -47,7 +56,7 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         if removal.may_be_given_back {
             environment.catalog.unmark_deleting(id).await?;
         }
-        return Ok(false);
+        return Ok(None);
     }
     if removal.task.action == RetentionAction::Delete
         && let Err(reason) = remove_places(context, removal, Arc::clone(&held)).await
@@ -60,7 +69,11 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         return Err(JobError::passing(reason));
     }
     let now = context.clock().now();
-    if leaves_a_copy(context, removal).await? {
+    let gone = match leaves_a_copy(context, removal).await? {
+        true => Gone::OriginalAlone,
+        false => Gone::Everywhere,
+    };
+    if gone == Gone::OriginalAlone {
         context.say(format!(
             "the original of set {id} is gone; the set is not marked as deleted, since its copy stays where it was sent to"
         ));
@@ -79,7 +92,7 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
             .await?;
     }
     drop(held);
-    Ok(true)
+    Ok(Some(gone))
 }
 
 /// Whether what goes is the original alone, and a copy has arrived elsewhere: `is_deleted` says that a set is nowhere any
