@@ -266,9 +266,9 @@ fn a_run_fails_where_manifest_or_evidence_of_a_copy_are_not_those_of_the_catalog
         .assert_says("expected present, found missing");
     std::fs::remove_dir_all(&arriving).unwrap();
 
-    // A validation job proves, and reads what is due after it.
+    // A validation job proves, and reads what is due after it, the set that a person has found to differ with it.
     let run = stage.run("prove");
     run.assert_code(0)
         .assert_says("is proven")
-        .assert_says("2 sets were read");
+        .assert_says("3 sets were read");
 }
