@@ -1,5 +1,7 @@
 //! Crontabs, a user's and the system's.
 
+use super::closed::is_usual_path;
+
 /// One line that runs something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CronLine {
@@ -7,8 +9,10 @@ pub(super) struct CronLine {
     pub(super) line: usize,
     /// Five fields with one space between them, or a nickname.
     pub(super) when: String,
-    /// `CRON_TZ` as it holds here.
-    pub(super) zone: Option<String>,
+    /// `CRON_TZ` as it holds here, and its line.
+    pub(super) zone: Option<(String, usize)>,
+    /// The line of the first variable before it that may change what it does.
+    pub(super) surrounded: Option<usize>,
     /// What the shell is given.
     pub(super) command: String,
 }
@@ -27,6 +31,7 @@ pub(super) fn read_crontab(text: &str, is_user: &dyn Fn(&str) -> bool) -> (Vec<C
     let mut lines = Vec::new();
     let mut unreadable = Vec::new();
     let mut zone = None;
+    let mut surrounded = None;
     for (index, raw) in text.lines().enumerate() {
         let text = raw.trim();
         if text.is_empty() || text.starts_with('#') {
@@ -34,7 +39,9 @@ pub(super) fn read_crontab(text: &str, is_user: &dyn Fn(&str) -> bool) -> (Vec<C
         }
         if let Some((name, value)) = variable(text) {
             if name == "CRON_TZ" {
-                zone = Some(value).filter(|value| !value.is_empty());
+                zone = Some((value, index + 1)).filter(|(value, _)| !value.is_empty());
+            } else if !is_usual(name, &value) {
+                surrounded = surrounded.or(Some(index + 1));
             }
             continue;
         }
@@ -43,6 +50,7 @@ pub(super) fn read_crontab(text: &str, is_user: &dyn Fn(&str) -> bool) -> (Vec<C
                 line: index + 1,
                 when,
                 zone: zone.clone(),
+                surrounded,
                 command,
             }),
             None => unreadable.push(Unreadable {
@@ -62,6 +70,18 @@ fn variable(text: &str) -> Option<(&str, String)> {
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && name.chars().all(|one| one == '_' || one.is_ascii_alphanumeric());
     is_name.then(|| (name, value.trim().trim_matches(['"', '\'']).to_owned()))
+}
+
+/// A variable that leaves shells, `date`, `find` and `rm` as they are.
+fn is_usual(name: &str, value: &str) -> bool {
+    match name {
+        "MAILTO" | "MAILFROM" | "HOME" | "LOGNAME" | "LANG" => true,
+        "SHELL" => ["sh", "bash", "dash"]
+            .iter()
+            .any(|shell| [format!("/bin/{shell}"), format!("/usr/bin/{shell}")].contains(&value.to_owned())),
+        "PATH" => is_usual_path(value),
+        _ => name.starts_with("LC_"),
+    }
 }
 
 fn when_and_command(text: &str, is_user: &dyn Fn(&str) -> bool) -> Option<(String, String)> {
@@ -116,10 +136,30 @@ fn command(text: &str) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_variable_that_may_change_what_lines_do_is_remembered() {
+        for (variable, surrounded) in [
+            ("MAILTO=x", None),
+            ("SHELL=/bin/bash", None),
+            ("PATH=/usr/local/bin:/usr/bin:/opt/x", None),
+            ("PATH=/opt/x:/usr/bin", Some(1)),
+            ("SHELL=/usr/bin/fish", Some(1)),
+            ("TZ=America/Lima", Some(1)),
+            ("BASH_ENV=/x", Some(1)),
+            ("ROOT=/b", Some(1)),
+        ] {
+            let (lines, _) = read_crontab(&format!("{variable}\n0 4 * * * /x.sh\n"), &|_| false);
+            assert_eq!(lines[0].surrounded, surrounded, "{variable}");
+        }
+    }
+
     fn read(text: &str) -> Vec<String> {
         let (lines, unreadable) = read_crontab(text, &|name| ["root", "mysql"].contains(&name));
         let shown = |line: CronLine| {
-            let zone = line.zone.map(|zone| format!(" [{zone}]")).unwrap_or_default();
+            let zone = line
+                .zone
+                .map(|(zone, _)| format!(" [{zone}]"))
+                .unwrap_or_default();
             format!("{}: {}{zone}: {}", line.line, line.when, line.command)
         };
         let unreadable = unreadable

@@ -8,7 +8,7 @@ use crate::pybackup::conf::{PybackupConf, Said};
 use crate::pybackup::dump_options::{DumpWords, read_dump_words};
 use crate::pybackup::settings::pattern_of;
 use mykeeper_domain::databases::DatabaseSelection;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
 
 /// One call.
@@ -17,6 +17,8 @@ pub(super) struct Dump {
     pub(super) entry: Place,
     /// Where it is called.
     pub(super) place: Place,
+    /// Where the same is called once more.
+    pub(super) again: Vec<Place>,
     /// What its words say.
     pub(super) words: DumpWords,
     /// A password that stands in the script.
@@ -95,6 +97,7 @@ impl Dump {
         Some(Self {
             entry: entry.place.clone(),
             place: place.clone(),
+            again: Vec::new(),
             password: words.password.clone(),
             words,
             hides_password,
@@ -105,9 +108,12 @@ impl Dump {
 
     /// Whether one line of the crontab calls both, and both do the same.
     pub(super) fn is_same(&self, other: &Self) -> bool {
+        let password = |dump: &Self| dump.password.as_ref().map(|text| text.expose_secret().to_owned());
         self.entry == other.entry
             && self.directory == other.directory
             && self.words.command == other.words.command
+            && self.hides_password == other.hides_password
+            && password(self) == password(other)
     }
 
     /// The job's own keys.

@@ -1,9 +1,11 @@
 //! `find` where it looks for sets that are to go.
 
+use super::closed::is_plain_rm;
 use super::script::removes_folders;
 use super::word::{Word, program_shown};
 use chrono::{Datelike, NaiveDate};
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 /// A `find`, as far as it names folders of days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,8 +74,9 @@ impl Find {
         let mut is_negated = false;
         while let Some(word) = words.next() {
             let text = word.text().unwrap_or_default();
-            if word.text().is_none() {
+            if word.text().is_none() || is_negated && !matches!(text.as_str(), "-name" | "-iname") {
                 find.strange.push(word.shown());
+                is_negated = false;
                 continue;
             }
             if TAKES_VALUE.contains(&text.as_str()) && words.peek().is_none_or(|value| value.text().is_none())
@@ -100,14 +103,15 @@ impl Find {
                         false => find.names.push(name),
                     }
                 }
-                "-type" if !is_negated => {
+                "-type" => {
                     let kind = value();
-                    if !matches!(kind.as_str(), "b" | "c" | "d" | "f" | "l" | "p" | "s") {
+                    let is_one = matches!(kind.as_str(), "b" | "c" | "d" | "f" | "l" | "p" | "s");
+                    if !is_one || find.kind.as_ref().is_some_and(|other| *other != kind) {
                         find.strange.push(format!("{text} {kind}"));
                     }
                     find.kind = Some(kind);
                 }
-                "-mtime" | "-mmin" if !is_negated => {
+                "-mtime" | "-mmin" => {
                     let value = value();
                     match older(&text, &value) {
                         Some(minutes) => {
@@ -146,7 +150,7 @@ impl Find {
                     match program.rsplit('/').next() == Some("rm") {
                         true if removes_folders(&command) => {
                             find.removes = true;
-                            if !names_what_is_found(&command) {
+                            if !names_what_is_found(&command) || !is_plain_rm(&command) {
                                 find.strange.push(format!("{text} rm ..."));
                             }
                         }
@@ -175,6 +179,23 @@ impl Find {
             .is_none_or(|kind| !matches!(kind, "b" | "c" | "f" | "l" | "p" | "s"));
         let mut names = self.names.iter();
         is_of_folders && names.all(|name| !is_readable(name) || days_called(name) != Called::None)
+    }
+
+    /// Whether what it removes are files, and those of sets among them.
+    pub(super) fn takes_files_of_sets(&self) -> bool {
+        const FILES: [&str; 4] = [
+            "shop.orders.sql.gz",
+            "shop.orders-schema.sql",
+            "shop.orders.00001.sql.zst",
+            "metadata",
+        ];
+        let is_of_files = self.kind.as_deref().is_none_or(|kind| kind == "f");
+        let mut names = self.names.iter();
+        let is_of_sets = |name: &String| {
+            let mut files = FILES.iter();
+            !is_readable(name) || files.any(|file| matches(name.as_bytes(), file.as_bytes()))
+        };
+        self.removes && is_of_files && names.all(is_of_sets)
     }
 
     /// Its names, where they are those of some days alone: `2017*`.
@@ -239,19 +260,17 @@ enum Called {
 
 /// Found by trying: every day of some years, among them those that scripts were written in.
 fn days_called(pattern: &str) -> Called {
-    let days = (2010..=2040).flat_map(|year| {
-        let days = (1..=366).filter_map(move |day| NaiveDate::from_yo_opt(year, day));
-        days.collect::<Vec<_>>()
+    static DAYS: LazyLock<Vec<(u32, String)>> = LazyLock::new(|| {
+        let first = NaiveDate::from_ymd_opt(2010, 1, 1).unwrap_or_default();
+        let days = first.iter_days().take_while(|day| day.year() <= 2040);
+        days.map(|day| (day.day(), day.to_string())).collect()
     });
-    let days: Vec<(NaiveDate, bool)> = days
-        .map(|day| (day, matches(pattern.as_bytes(), day.to_string().as_bytes())))
-        .collect();
-    let of_month: BTreeSet<u32> = days
+    let days: Vec<(u32, bool)> = DAYS
         .iter()
-        .filter(|(_, is)| *is)
-        .map(|(day, _)| day.day())
+        .map(|(day, name)| (*day, matches(pattern.as_bytes(), name.as_bytes())))
         .collect();
-    let is_of_each = days.iter().all(|(day, is)| *is == of_month.contains(&day.day()));
+    let of_month: BTreeSet<u32> = days.iter().filter(|(_, is)| *is).map(|(day, _)| *day).collect();
+    let is_of_each = days.iter().all(|(day, is)| *is == of_month.contains(day));
     match (of_month.len(), is_of_each) {
         (0, _) => Called::None,
         (31, true) => Called::All,

@@ -6,7 +6,7 @@ use super::{ImportFrom, PasswordFile, Place, Remark};
 use crate::pybackup::conf::{PybackupConf, ServerConf};
 use crate::pybackup::settings::{THE_SERVER_TAG, catalog_url};
 use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// The name of the conf's destination.
 pub(super) const DESTINATION: &str = "vault";
@@ -15,10 +15,20 @@ pub(super) const DESTINATION: &str = "vault";
 struct BackedUp {
     endpoint: (Endpoint, String),
     user: (String, String),
-    password: Option<(SecretString, String)>,
+    password: Option<Password>,
     /// A password is given, and nobody can tell which.
     hides_password: Option<Place>,
+    /// Another call has another password for the same account.
+    other_password: Option<Place>,
     tls: (Tls, String),
+}
+
+#[derive(Clone)]
+struct Password {
+    text: SecretString,
+    place: Place,
+    /// By a call, which wins over the conf.
+    is_of_call: bool,
 }
 
 /// Writes the file.
@@ -58,8 +68,9 @@ fn servers(conf: &PybackupConf, dumps: &[Dump]) -> Vec<BackedUp> {
     let mut servers: Vec<BackedUp> = Vec::new();
     for dump in dumps {
         let server = of_dump(conf, dump);
-        if !servers.iter().any(|other| is_same(other, &server)) {
-            servers.push(server);
+        match servers.iter_mut().find(|other| is_same(other, &server)) {
+            Some(same) => same.join(server),
+            None => servers.push(server),
         }
     }
     if servers.is_empty()
@@ -68,6 +79,27 @@ fn servers(conf: &PybackupConf, dumps: &[Dump]) -> Vec<BackedUp> {
         servers.push(of_conf(conf, server));
     }
     servers
+}
+
+impl BackedUp {
+    /// Takes what another call knows of the same account: a password where there is none, or only the conf's.
+    fn join(&mut self, other: Self) {
+        self.hides_password = self.hides_password.take().or(other.hides_password);
+        self.other_password = self.other_password.take().or(other.other_password);
+        let Some(new) = other.password else { return };
+        let Some(known) = &mut self.password else {
+            self.password = Some(new);
+            return;
+        };
+        if known.text.expose_secret() == new.text.expose_secret() {
+            return;
+        }
+        let left = match new.is_of_call && !known.is_of_call {
+            true => std::mem::replace(known, new).place,
+            false => new.place,
+        };
+        self.other_password.get_or_insert(left);
+    }
 }
 
 fn is_same(one: &BackedUp, other: &BackedUp) -> bool {
@@ -86,8 +118,13 @@ fn of_conf(conf: &PybackupConf, server: &ServerConf) -> BackedUp {
     BackedUp {
         endpoint: (endpoint, at_said(conf, &server.host).to_string()),
         user: (server.user.value.clone(), at_said(conf, &server.user).to_string()),
-        password: password.map(|said| (said.value.clone(), at_said(conf, said).to_string())),
+        password: password.map(|said| Password {
+            text: said.value.clone(),
+            place: at_said(conf, said),
+            is_of_call: false,
+        }),
         hides_password: None,
+        other_password: None,
         tls: (Tls::default(), String::new()),
     }
 }
@@ -106,6 +143,7 @@ fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
             user: ("root".to_owned(), format!("{said}: mydumper's own default")),
             password: None,
             hides_password: None,
+            other_password: None,
             tls: (Tls::default(), String::new()),
         },
         |server| of_conf(conf, server),
@@ -119,7 +157,11 @@ fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
         server.password = None;
     }
     if let Some(password) = &dump.password {
-        server.password = Some((password.clone(), said.clone()));
+        server.password = Some(Password {
+            text: password.clone(),
+            place: dump.place.clone(),
+            is_of_call: true,
+        });
     }
     if dump.hides_password {
         server.password = None;
@@ -205,9 +247,24 @@ fn write_server(
     }
     page.key("user", quoted(&server.user.0), &server.user.1);
     let file = format!("{name}.password");
-    if let Some((password, source)) = server.password {
-        page.key("password_file", quoted(&file), source);
-        passwords.push(PasswordFile { name: file, password });
+    if let Some(Password { text, place, .. }) = server.password {
+        page.key("password_file", quoted(&file), &place);
+        let account = format!("{} of [servers.{name}]", server.user.0);
+        let unlike = server.other_password.map(|other| (other, "is another than"));
+        let hidden = server
+            .hides_password
+            .map(|other| (other, "is not known before the script runs, unlike"));
+        for (other, how) in unlike.into_iter().chain(hidden) {
+            let told = format!(
+                "the password of {account} here {how} that at {place}, which is the one in {file}: look which of them \
+                 the account has"
+            );
+            remarks.push(Remark::gap(other, told));
+        }
+        passwords.push(PasswordFile {
+            name: file,
+            password: text,
+        });
     } else if let Some(place) = server.hides_password {
         page.key("password_file", quoted(&file), &place);
         let text = format!(

@@ -2,10 +2,12 @@
 //!
 //! Texts in, texts out. What cannot be told is said; where it is about removing sets, nothing is removed.
 
+mod closed;
 mod crontab;
 mod dumps;
 mod find;
 mod keeper;
+mod lexical;
 mod page;
 mod removals;
 mod report;
@@ -19,10 +21,12 @@ use super::conf::PybackupConf;
 use chrono_tz::Tz;
 use crontab::{CronLine, read_crontab};
 use dumps::Dump;
+use lexical::Telling;
 use mykeeper_domain::schedule::Schedule;
 use report::OtherLine;
 use script::{Act, Found, Reading};
 use secrecy::{ExposeSecret, SecretString};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -159,6 +163,10 @@ struct Entry {
     remarks: Vec<Remark>,
     /// The first program that it runs.
     program: Option<String>,
+    /// The scripts that it calls.
+    scripts: BTreeSet<PathBuf>,
+    /// Why none of its removals becomes a job that runs: a subordinate clause.
+    doubt: Option<String>,
     /// What is told of it where it turns out to have nothing to do with sets.
     otherwise: Option<OtherLine>,
 }
@@ -166,17 +174,26 @@ struct Entry {
 /// Reads everything and writes both files.
 pub fn import(from: ImportFrom<'_>) -> Imported {
     let mut remarks = Vec::new();
-    let mut entries = Vec::new();
-    let mut lines = Vec::new();
+    let mut read = Lines::default();
     for (file, text) in from.crontabs {
-        read_entries(&from, (file, text), &mut entries, &mut lines);
+        read_entries(&from, (file, text), &mut read);
     }
+    let Lines {
+        entries,
+        others: mut lines,
+        telling,
+    } = read;
     let mut dumps: Vec<Dump> = Vec::new();
     for entry in &entries {
         for found in &entry.found {
-            let dump = Dump::read(&from, entry, found, &mut remarks);
+            let Some(dump) = Dump::read(&from, entry, found, &mut remarks) else {
+                continue;
+            };
             // `pybackup ... || pybackup ...`: a job tries again by itself.
-            dumps.extend(dump.filter(|dump| !dumps.iter().any(|other| other.is_same(dump))));
+            match dumps.iter_mut().find(|other| other.is_same(&dump)) {
+                Some(same) => same.again.push(dump.place),
+                None => dumps.push(dump),
+            }
         }
     }
     // A line that only removes is about sets when it looks where sets are made.
@@ -191,22 +208,24 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         match (removals::looks_like_sets(&entry), entry.otherwise.take()) {
             (Some(gap), _) => OtherLine::not_understood(entry.place, vec![gap]),
             (None, Some(line)) => line,
-            (None, None) => OtherLine::left_alone(entry.place, entry.program),
+            (None, None) => OtherLine::left_alone(entry.place, entry.program).calling(entry.scripts),
         }
     }));
     let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
     let (mut schedule, jobs) = schedule::write(&from, &entries, &dumps, &mut remarks);
-    let mut lines = report::lines(lines, &entries, &jobs, &remarks);
-    remarks.extend(entries.into_iter().flat_map(|entry| entry.remarks));
+    let of_entries = entries.iter().flat_map(|entry| entry.remarks.iter().cloned());
+    remarks.extend(of_entries);
     remarks.extend(
         lines
             .iter_mut()
             .flat_map(|line| std::mem::take(&mut line.remarks)),
     );
+    let untold = report::untold(&telling, &jobs, &remarks);
+    remarks.extend(untold);
+    let mut lines = report::lines(lines, &entries, &jobs, &remarks);
     hide(remarks.iter_mut().map(|remark| &mut remark.text), &passwords);
     remarks.sort_by(|one, other| (!one.is_gap, &one.place).cmp(&(!other.is_gap, &other.place)));
     remarks.dedup();
-    let mut lines: Vec<CronReport> = lines.into_iter().map(|line| line.report).collect();
     hide(lines.iter_mut().map(|line| &mut line.text), &passwords);
     report::write(&mut schedule, &remarks, &lines);
     Imported {
@@ -219,14 +238,19 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     }
 }
 
-/// Sorts the lines of a crontab into those that have to do with backups and those that have not, or cannot be read.
-fn read_entries(
-    from: &ImportFrom<'_>,
-    file: (&Path, &str),
-    entries: &mut Vec<Entry>,
-    others: &mut Vec<OtherLine>,
-) {
-    let (path, text) = file;
+/// The lines of crontabs.
+#[derive(Default)]
+struct Lines {
+    /// Those that have to do with backups.
+    entries: Vec<Entry>,
+    /// Those that have not, or cannot be read.
+    others: Vec<OtherLine>,
+    /// What must not be passed over, in them and in the scripts that they call.
+    telling: Vec<(PathBuf, Telling)>,
+}
+
+/// Sorts the lines of a crontab.
+fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut Lines) {
     let at = |line: usize| Place {
         file: path.to_owned(),
         line,
@@ -234,7 +258,7 @@ fn read_entries(
     let (lines, unreadable) = read_crontab(text, from.is_user);
     for line in unreadable {
         let gap = "this line of the crontab cannot be read".to_owned();
-        others.push(OtherLine::not_understood(
+        sorted.others.push(OtherLine::not_understood(
             at(line.line),
             vec![Remark::gap(at(line.line), gap)],
         ));
@@ -243,15 +267,18 @@ fn read_entries(
         let place = at(line.line);
         let mut reading = Reading::new(from.files);
         reading.line(&line.command, &place);
+        sorted.telling.append(&mut reading.telling);
         let acts_on_sets = reading
             .found
             .iter()
             .any(|found| !matches!(found.act, Act::Remove(_)));
         if reading.found.is_empty() || !acts_on_sets && !reading.tools.is_empty() {
-            others.push(OtherLine::of(place, &line.command, reading));
+            sorted.others.push(OtherLine::of(place, &line.command, reading));
             continue;
         }
         let (found, program) = (std::mem::take(&mut reading.found), reading.program.clone());
+        let scripts = reading.scripts.clone();
+        let doubt = doubt_of(&line, &place, &found, from.files);
         let remarks_read = reading.remarks.clone();
         let otherwise = (!acts_on_sets).then(|| OtherLine::of(place.clone(), &line.command, reading));
         let mut remarks = match acts_on_sets {
@@ -260,20 +287,22 @@ fn read_entries(
         };
         match read_time(from, &line) {
             Ok(zone) => {
-                if let Some(name) = line.zone.filter(|_| zone.is_some()) {
+                if let Some((name, line)) = line.zone.filter(|_| zone.is_some()) {
                     let text = format!(
-                        "CRON_TZ={name} is heeded by cronie alone: Debian's cron runs this line in the host's zone; \
-                         where that is what runs it, take `timezone` from its jobs"
+                        "CRON_TZ={name} is heeded by cronie alone: Debian's cron runs the lines after it in the host's \
+                         zone; where that is what runs them, take `timezone` from their jobs"
                     );
-                    remarks.push(Remark::gap(place.clone(), text));
+                    remarks.push(Remark::gap(at(line), text));
                 }
-                entries.push(Entry {
+                sorted.entries.push(Entry {
                     place,
                     when: line.when,
                     zone,
                     found,
                     remarks,
                     program,
+                    scripts,
+                    doubt,
                     otherwise,
                 });
             }
@@ -281,11 +310,30 @@ fn read_entries(
                 remarks.push(Remark::gap(place.clone(), problem));
                 // One that only removes may remove anything.
                 match acts_on_sets {
-                    true => others.push(OtherLine::not_understood(place, remarks)),
-                    false => others.extend(otherwise),
+                    true => sorted.others.push(OtherLine::not_understood(place, remarks)),
+                    false => sorted.others.extend(otherwise),
                 }
             }
         }
+    }
+}
+
+/// Why what a line removes becomes no job that runs; `None` where all of it, and of the scripts that it calls, is of the
+/// closed set, and both readings of it agree.
+fn doubt_of(
+    line: &CronLine,
+    place: &Place,
+    found: &[Found],
+    files: &dyn Fn(&Path) -> Option<String>,
+) -> Option<String> {
+    let removed = found.iter().filter_map(|found| match &found.act {
+        Act::Remove(word) => Some(word),
+        _ => None,
+    });
+    match closed::read_removals(line, place, files) {
+        Ok(again) if removed.eq(&again) => None,
+        Ok(_) => Some(format!("what {place} removes can be read in two ways")),
+        Err(odd) => Some(odd.doubt()),
     }
 }
 
@@ -293,7 +341,7 @@ fn read_entries(
 fn read_time(from: &ImportFrom<'_>, line: &CronLine) -> Result<Option<Tz>, String> {
     let zone = match &line.zone {
         None => None,
-        Some(name) => Some(name.trim_start_matches(':').parse::<Tz>().map_err(|_| {
+        Some((name, _)) => Some(name.trim_start_matches(':').parse::<Tz>().map_err(|_| {
             format!("CRON_TZ={name} is no time zone: no job is written for what this line does")
         })?),
     };

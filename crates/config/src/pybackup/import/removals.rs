@@ -11,6 +11,10 @@ use std::collections::BTreeSet;
 
 const DAY: u64 = 24 * 60;
 
+/// All that there is to say of a removal that needs no job.
+pub(super) const TODAYS_FOLDER: &str =
+    "today's folder is not removed before a run: each set has a folder of its own in it";
+
 /// What is kept of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
@@ -30,7 +34,7 @@ pub(super) struct Removal {
     removes: bool,
     /// Where this stands.
     places: Vec<Place>,
-    /// What the script leaves and the job would not.
+    /// Why it is not certain that the script removes all that the job would.
     doubt: Option<String>,
 }
 
@@ -41,23 +45,29 @@ impl Removal {
         let doubt = self.doubt.as_ref()?;
         page.gap();
         page.remark(&format!("Commented out, since {doubt}."));
-        page.remark("What to do: take the \"# \" away from the lines below where that is wanted, and read");
+        page.remark("What to do: write it by hand, or take the \"# \" away from the lines below where that is wanted,");
         page.remark(&format!(
-            "\"mykeeper retention {name} --dry-run\" before the daemon runs."
+            "and read \"mykeeper retention {name} --dry-run\" before the daemon runs."
         ));
         let place = self.places.first().unwrap_or(&entry.place);
         let text = format!(
-            "[retention.{name}] is written commented out, since {doubt}; uncomment it where that is wanted, and read \
-             \"mykeeper retention {name} --dry-run\" before the daemon runs"
+            "[retention.{name}] is written commented out, since {doubt}: write it by hand, or uncomment it where that is \
+             wanted, and read \"mykeeper retention {name} --dry-run\" before the daemon runs"
         );
         Some(Remark::gap(place.clone(), text))
     }
 
-    /// The job's own keys. `require` is what the newest set has to be that is never removed.
-    pub(super) fn write(&self, page: &mut Page, require: Option<&str>) {
+    /// Where it stands, each place once.
+    pub(super) fn places(&self) -> Vec<Place> {
         let mut places = self.places.clone();
         places.sort();
         places.dedup();
+        places
+    }
+
+    /// The job's own keys. `require` is what the newest set has to be that is never removed.
+    pub(super) fn write(&self, page: &mut Page, require: Option<&str>) {
+        let places = self.places();
         let source = places.iter().map(Place::to_string).collect::<Vec<_>>().join(", ");
         page.key("directory", quoted(&self.directory), &source);
         page.key("depth", quoted("day"), &source);
@@ -97,7 +107,7 @@ pub(super) fn looks_into(entry: &Entry, dumps: &[Dump]) -> bool {
     entry.found.iter().any(|found| match &found.act {
         Act::Remove(word) => match word.found() {
             Some(find) => {
-                find.is_of_days()
+                (find.is_of_days() || find.takes_files_of_sets())
                     && find
                         .folders
                         .iter()
@@ -153,8 +163,7 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
     for found in &entry.found {
         match &found.act {
             Act::Remove(word) => {
-                let of_word = doubted(found, of_word(word, (&found.place, true), dumps, remarks));
-                add(&mut removals, unconditional(found, of_word, remarks));
+                add(&mut removals, of_word(word, (&found.place, true), dumps, remarks));
             }
             Act::Mark(words) => marks.extend(
                 words
@@ -169,20 +178,23 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
         // What is removed here is marked, too: mykeeper's own removal does both.
         let is_unknown = word.found().is_none() && word.day_folder().is_none();
         if is_unknown && is_removed {
+            let places = removals.iter_mut().map(|removal| &mut removal.places);
+            places.for_each(|places| places.push(found.place.clone()));
             continue;
         }
-        let of_word = doubted(found, of_word(&word, (&found.place, false), dumps, remarks));
-        add(&mut removals, unconditional(found, of_word, remarks));
+        add(
+            &mut removals,
+            of_word(&word, (&found.place, false), dumps, remarks),
+        );
+    }
+    for removal in &mut removals {
+        // What the script is comes before what it removes.
+        removal.doubt = match (&entry.doubt, removal.doubt.take()) {
+            (Some(odd), Some(doubt)) => Some(format!("{odd}, and {doubt}")),
+            (odd, doubt) => doubt.or_else(|| odd.clone()),
+        };
     }
     removals.sort_by(|one, other| one.directory.cmp(&other.directory));
-    removals
-}
-
-/// What the reader of the script is not sure of, it is not sure of here.
-fn doubted(found: &Found, mut removals: Vec<Removal>) -> Vec<Removal> {
-    for removal in &mut removals {
-        removal.doubt = removal.doubt.take().or_else(|| found.doubt.clone());
-    }
     removals
 }
 
@@ -235,18 +247,6 @@ pub(super) fn reconcile(removals: &mut Vec<(usize, Removal)>) {
     });
 }
 
-/// Of what is done under a condition it is only told.
-fn unconditional(found: &Found, removals: Vec<Removal>, remarks: &mut Vec<Remark>) -> Vec<Removal> {
-    match found.is_conditional() {
-        Some(gap) if !removals.is_empty() => {
-            remarks.push(gap);
-            Vec::new()
-        }
-        Some(_) => Vec::new(),
-        None => removals,
-    }
-}
-
 fn add(removals: &mut Vec<Removal>, new: Vec<Removal>) {
     for removal in new {
         let same = removals
@@ -287,9 +287,7 @@ fn of_word(
         }
         if day.days_ago == 0 {
             if removes {
-                let text =
-                    "today's folder is not removed before a run: each set has a folder of its own in it";
-                remarks.push(Remark::note(place.clone(), text.to_owned()));
+                remarks.push(Remark::note(place.clone(), TODAYS_FOLDER.to_owned()));
                 return Vec::new();
             }
             return gap("which is today's".to_owned());
@@ -330,11 +328,18 @@ fn of_find(
 ) -> Vec<Removal> {
     let act = if removes { "removes" } else { "marks" };
     if !find.is_of_days() {
-        let text = format!(
-            "this {act} what {:?} finds, which are no folders of sets",
-            find.shown
-        );
-        remarks.push(Remark::note(place.clone(), text));
+        let text = match find.takes_files_of_sets() {
+            true => format!(
+                "{:?} takes the files out of sets and leaves their folders, which then look like damaged sets: remove \
+                 this line, and write a retention job in its place",
+                find.shown
+            ),
+            false => format!(
+                "this {act} what {:?} finds, which are no folders of sets: no job is written for it",
+                find.shown
+            ),
+        };
+        remarks.push(Remark::gap(place.clone(), text));
         return Vec::new();
     }
     let spared = find.spares_others();

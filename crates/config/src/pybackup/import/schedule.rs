@@ -39,6 +39,7 @@ pub(super) fn write(
             let server = keeper::server_name(from.conf, dumps, dump);
             let name = jobs.name(&server);
             jobs.begin("backup", &name, entry);
+            jobs.come_from([&[dump.place.clone()][..], &dump.again].concat());
             dump.write(&mut jobs.page, from, &server, remarks);
         }
     }
@@ -65,6 +66,7 @@ pub(super) fn write(
                 }
                 None => jobs.begin("retention", &name, entry),
             }
+            jobs.come_from(removal.places());
             let sends = dumps
                 .iter()
                 .any(|dump| dump.sends && dump.directory == removal.directory);
@@ -90,6 +92,8 @@ pub(super) struct Written {
     pub(super) name: String,
     /// Whether it runs; otherwise it is commented out.
     pub(super) runs: bool,
+    /// What it stands for.
+    pub(super) places: Vec<Place>,
 }
 
 struct Jobs<'a> {
@@ -126,6 +130,7 @@ impl Jobs<'_> {
             entry: entry.place.clone(),
             name: format!("{kind}.{name}"),
             runs: false,
+            places: Vec::new(),
         });
         self.page.key("cron", quoted(&entry.when), &entry.place);
         if let Some(zone) = entry.zone {
@@ -134,6 +139,13 @@ impl Jobs<'_> {
                 quoted(zone.name()),
                 format!("{}: CRON_TZ", entry.place.file.display()),
             );
+        }
+    }
+
+    /// What the job that is being written stands for.
+    fn come_from(&mut self, places: Vec<Place>) {
+        if let Some(written) = self.written.last_mut() {
+            written.places = places;
         }
     }
 
@@ -154,6 +166,7 @@ impl Jobs<'_> {
                 }
                 let name = self.name("prove");
                 self.begin("validation", &name, entry);
+                self.come_from(vec![found.place.clone()]);
                 self.page.key(
                     "select",
                     quoted("random"),
@@ -173,6 +186,7 @@ impl Jobs<'_> {
             Act::Send if conf.rsync.is_some() => {
                 let name = self.name("catch-up");
                 self.begin("transfer", &name, entry);
+                self.come_from(vec![found.place.clone()]);
                 self.page
                     .key("destination", quoted(keeper::DESTINATION), &found.place);
                 remarks.push(Remark::note(

@@ -2,14 +2,16 @@
 
 mod programs;
 mod scope;
-mod weigh;
 
 use super::find::{Find, names_what_is_found};
+use super::lexical::{Telling, telling_lines};
 use super::shell::{RawCommand, read_shell};
 use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark};
-use programs::{BACKUP_TOOLS, CERTAIN, HARMLESS, INTERPRETERS, SHELLS, SYSTEM_FOLDERS, WRAPPERS};
-use scope::Scope;
+pub(super) use programs::BACKUP_TOOLS;
+use programs::{HARMLESS, INTERPRETERS, SHELLS, SYSTEM_FOLDERS, WRAPPERS};
+use scope::{Bar, Scope};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Scripts that call scripts.
@@ -41,30 +43,35 @@ pub(super) struct Found {
     pub(super) folder: Option<Word>,
     /// Where pybackup lies, when the command calls it.
     pub(super) program: Option<PathBuf>,
-    /// Where what stands that it is done under, and that no job has.
-    pub(super) condition: Option<Place>,
-    /// Why it is not certain that the script removes just this: a subordinate clause.
-    pub(super) doubt: Option<String>,
+    /// What keeps it from being done each time, which no job has.
+    pub(super) condition: Option<Bar>,
 }
 
 impl Found {
     /// What is said of it where it is done under a condition: no job has one.
     pub(super) fn is_conditional(&self) -> Option<Remark> {
-        let condition = self.condition.as_ref()?;
-        let what = match &self.act {
-            Act::Dump(_) => "this set is made",
-            Act::Validate(_) => "this is tried",
-            Act::Send => "this is sent",
-            Act::Mark(_) => "this is marked",
-            Act::Remove(_) => "this is removed",
+        let Bar { place, is_end } = self.condition.as_ref()?;
+        let at = match place.file == self.place.file {
+            true => format!("line {}", place.line),
+            false => place.to_string(),
         };
-        let at = match condition.file == self.place.file {
-            true => format!("line {}", condition.line),
-            false => condition.to_string(),
+        let text = match (is_end, &self.act) {
+            (true, _) => {
+                format!("this is never done, since the script ends at {at}: no job is written for it")
+            }
+            (false, act) => {
+                let what = match act {
+                    Act::Dump(_) => "this set is made",
+                    Act::Validate(_) => "this is tried",
+                    Act::Send => "this is sent",
+                    Act::Mark(_) | Act::Remove(_) => "this is done",
+                };
+                format!(
+                    "{what} only where the condition at {at} holds, and a job has no conditions: no job is written for \
+                     it"
+                )
+            }
         };
-        let text = format!(
-            "{what} only where the condition at {at} holds, and a job has no conditions: no job is written for it"
-        );
         Some(Remark::gap(self.place.clone(), text))
     }
 }
@@ -81,14 +88,14 @@ pub(super) struct Reading<'f> {
     pub(super) unread: Vec<(Place, String)>,
     /// The first program of all.
     pub(super) program: Option<String>,
+    /// The scripts that were read.
+    pub(super) scripts: BTreeSet<PathBuf>,
+    /// Lines of all that was read which must not be passed over.
+    pub(super) telling: Vec<(PathBuf, Telling)>,
     depth: usize,
     commands: usize,
     /// What the script as a whole is called under.
-    condition: Option<Place>,
-    /// The first thing whose effect on what follows is not known.
-    doubt: Option<String>,
-    /// Why the command that is being read is itself in doubt.
-    doubt_here: Option<String>,
+    condition: Option<Bar>,
 }
 
 impl<'f> Reading<'f> {
@@ -100,11 +107,11 @@ impl<'f> Reading<'f> {
             tools: Vec::new(),
             unread: Vec::new(),
             program: None,
+            scripts: BTreeSet::new(),
+            telling: Vec::new(),
             depth: 0,
             commands: 0,
             condition: None,
-            doubt: None,
-            doubt_here: None,
         }
     }
 
@@ -114,7 +121,19 @@ impl<'f> Reading<'f> {
             file: place.file.clone(),
             ..Scope::default()
         };
+        let telling = telling_lines(command, place.line);
+        self.telling
+            .extend(telling.into_iter().map(|line| (place.file.clone(), line)));
         self.run(&read_shell(command, place.line), &mut scope);
+    }
+
+    /// Remembers that a script was read, and what in it must not be passed over.
+    fn note_script(&mut self, path: &Path, text: &str) {
+        if self.scripts.insert(path.to_owned()) {
+            let telling = telling_lines(text, 1);
+            self.telling
+                .extend(telling.into_iter().map(|line| (path.to_owned(), line)));
+        }
     }
 
     fn run(&mut self, commands: &[RawCommand], scope: &mut Scope) {
@@ -131,7 +150,6 @@ impl<'f> Reading<'f> {
             let before = self.condition.clone();
             self.condition = before.clone().or_else(|| scope.condition_of(raw));
             let words = scope.evaluate(raw, self.condition.is_some());
-            self.weigh(raw, &words, &place);
             let found = piped.take();
             if !words.is_empty() {
                 piped = self.evaluated((raw, &words), found, place, scope);
@@ -163,9 +181,6 @@ impl<'f> Reading<'f> {
                 if find.removes {
                     self.remove(find, place, scope);
                 } else {
-                    if !find.strange.is_empty() {
-                        self.unsure("\"find\"", &place);
-                    }
                     return raw.is_piped.then_some(find);
                 }
             }
@@ -191,7 +206,6 @@ impl<'f> Reading<'f> {
             folder: scope.folder.clone(),
             program,
             condition: self.condition.clone(),
-            doubt: self.doubt_here.clone().or_else(|| self.doubt.clone()),
         });
     }
 
@@ -212,19 +226,15 @@ impl<'f> Reading<'f> {
                     Some(_) => Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
                 };
             }
-            "for" => {
-                if !scope.assign_loop(&words[1..]) {
-                    self.unsure("a loop", &place);
-                }
-            }
+            "for" => scope.assign_loop(&words[1..]),
             // `exec >log`
             "exec" if words.len() == 1 => {}
             "export" | "local" | "readonly" | "declare" | "typeset" => {}
             "source" | "." => self.source(&words[1..], place, scope),
             "rm" => self.rm(words, &place, scope),
+            "flock" if locks_alone(words) => {}
             _ if is_wrapper || SHELLS.contains(&program.as_str()) => self.shell(words, place, scope),
             _ if HARMLESS.contains(&program.as_str()) => {}
-            "pidof" => {}
             _ if BACKUP_TOOLS.contains(&program.as_str()) => {
                 self.tools.push((place.clone(), program.clone()));
                 let text = format!(
@@ -281,7 +291,6 @@ impl<'f> Reading<'f> {
             .filter(|_| self.depth < DEEPEST)
             .and_then(|path| (self.files)(path));
         let (Some(path), Some(text)) = (path, text) else {
-            self.unsure("a file that is not read", &place);
             let text = format!(
                 "{} is not read: a job has an environment of its own; if it sets variables for this script, look at the \
                  values that they have here",
@@ -289,6 +298,7 @@ impl<'f> Reading<'f> {
             );
             return self.remarks.push(Remark::note(place, text));
         };
+        self.note_script(&path, &text);
         let file = std::mem::replace(&mut scope.file, path);
         self.depth += 1;
         self.run(&read_shell(&text, 1), scope);
@@ -305,17 +315,8 @@ impl<'f> Reading<'f> {
                 let mut inner = scope.handed_down();
                 self.run(&read_shell(&text, place.line), &mut inner);
                 self.depth -= 1;
-            } else {
-                self.unsure("a shell", &place);
             }
             return;
-        }
-        let shell = words
-            .iter()
-            .position(|word| SHELLS.contains(&base(word).as_str()));
-        let mut options = words.iter().skip(shell.map_or(words.len(), |at| at + 1));
-        if options.any(|word| word.shown().starts_with(['-', '+']) && word.text().as_deref() != Some("-x")) {
-            self.unsure("a shell with options", &place);
         }
         let called = (1..words.len()).find(|at| self.script_text(&words[*at], scope).is_some());
         match called {
@@ -351,21 +352,7 @@ impl<'f> Reading<'f> {
             self.note_unread(words, &place);
             return self.strange(&unknown_program(&words[0]), place);
         };
-        // `#!/bin/sh -e` ends it where something fails.
-        let first = text.lines().next().filter(|first| first.starts_with("#!"));
-        if first.is_some_and(|first| {
-            first
-                .split_whitespace()
-                .any(|word| word.starts_with('-') && word != "-x")
-        }) {
-            self.unsure(
-                "the first line",
-                &Place {
-                    file: path.clone(),
-                    line: 1,
-                },
-            );
-        }
+        self.note_script(&path, &text);
         let mut inner = Scope {
             file: path.clone(),
             arguments: std::iter::once(Word::of(path.display().to_string()))
@@ -400,9 +387,6 @@ impl<'f> Reading<'f> {
 
     /// The program's name alone: its words may hold a password.
     fn strange(&mut self, program: &str, place: Place) {
-        if !CERTAIN.contains(&program) {
-            self.unsure("a program that is not known", &place);
-        }
         let shown = match program.starts_with('$') {
             true => program.to_owned(),
             false => program_shown(program).to_owned(),
@@ -424,6 +408,12 @@ pub(super) fn removes_folders(words: &[Word]) -> bool {
         option == "--recursive"
             || option.starts_with('-') && !option.starts_with("--") && option.contains(['r', 'R'])
     })
+}
+
+/// `flock -n 9`, which runs nothing.
+fn locks_alone(words: &[Word]) -> bool {
+    let last = words.last().and_then(Word::text).unwrap_or_default();
+    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `--backup-dir=X`, `--backup-dir X`, and what a shell makes of several names.

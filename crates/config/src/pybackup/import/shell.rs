@@ -36,12 +36,6 @@ pub(super) struct RawCommand {
     pub(super) under: Vec<Rc<Condition>>,
     /// The function that it is part of.
     pub(super) function: Option<String>,
-    /// In a shell of its own: within `( )`, in a pipe, after `&`. What it sets is gone with it.
-    pub(super) is_apart: bool,
-    /// Within `for`, `while`, `until`.
-    pub(super) is_in_loop: bool,
-    /// A form that stands here, or before it, and that is not followed.
-    pub(super) odd: Option<&'static str>,
 }
 
 /// What a command is run under: a test, or a command before it, and how that ended.
@@ -88,9 +82,6 @@ pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
         is_heredoc: false,
         functions: Vec::new(),
         blocks: Blocks::default(),
-        is_fed: false,
-        is_background: false,
-        odd: None,
     };
     reader.read();
     let Reader {
@@ -122,12 +113,6 @@ struct Reader<'t> {
     /// Names of functions.
     functions: Vec<String>,
     blocks: Blocks,
-    /// Whether what is read next reads from a pipe.
-    is_fed: bool,
-    /// Whether `&` is what ends the command.
-    is_background: bool,
-    /// For the next command.
-    odd: Option<&'static str>,
 }
 
 impl Reader<'_> {
@@ -168,13 +153,8 @@ impl Reader<'_> {
                     }
                 }
                 '(' => {
-                    if self.word.is_some() || !self.command.words.is_empty() {
-                        self.odd = Some("an array or a bracket");
-                    } else if self.is_fed {
-                        self.odd = Some("a group in a pipe");
-                    }
                     self.end_command(End::Plain);
-                    self.blocks.open_group(true);
+                    self.blocks.open_group();
                 }
                 ')' => self.close(),
                 '&' => {
@@ -184,7 +164,6 @@ impl Reader<'_> {
                         self.redirects = true;
                     } else {
                         let is_and = self.take('&');
-                        self.is_background = !is_and;
                         self.end_command(if is_and { End::And } else { End::Plain });
                     }
                 }
@@ -349,9 +328,6 @@ impl Reader<'_> {
         if sign == '<' && self.take('<') {
             self.take('-');
             self.is_heredoc = !self.take('<');
-            if self.is_heredoc {
-                self.odd = Some("a here-document");
-            }
         }
         self.take('>');
         self.take('&');
@@ -411,12 +387,7 @@ impl Reader<'_> {
             .filter(|text| KEYWORDS.contains(&text.as_str()));
         match keyword.as_deref() {
             Some("!") => self.command.is_negated = true,
-            Some(keyword) => {
-                if self.is_fed {
-                    self.odd = Some("a group in a pipe");
-                }
-                self.blocks.keyword(keyword, self.command.line);
-            }
+            Some(keyword) => self.blocks.keyword(keyword, self.command.line),
             None => self.command.words.push(word),
         }
     }
@@ -426,25 +397,13 @@ impl Reader<'_> {
         self.redirects = false;
         let mut command = std::mem::take(&mut self.command);
         command.is_piped = end == End::Pipe;
-        let is_background = std::mem::take(&mut self.is_background);
         if command.words.is_empty() {
-            if end == End::Pipe || is_background {
-                self.odd = Some("a group in a pipe or in the background");
-            }
             self.blocks.end_nothing(end);
             return;
         }
         if self.blocks.awaits_pattern() {
             // `a|b)`
             return;
-        }
-        let is_fed = std::mem::replace(&mut self.is_fed, end == End::Pipe);
-        command.is_apart = is_fed || is_background || end == End::Pipe;
-        command.odd = self.odd.take();
-        match command.words.first().and_then(plain).as_deref() {
-            Some("for" | "case") if is_fed => command.odd = Some("a loop in a pipe"),
-            Some("select") => command.odd = Some("\"select\""),
-            _ => {}
         }
         match command.words.first().and_then(plain).as_deref() {
             Some("case") => {
@@ -461,7 +420,7 @@ impl Reader<'_> {
                     self.blocks.name_function(name);
                 }
                 if command.words.last().and_then(plain).as_deref() == Some("{") {
-                    self.blocks.open_group(false);
+                    self.blocks.open_group();
                 }
             }
             _ => self.blocks.place(&mut command, end),

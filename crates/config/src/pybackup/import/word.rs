@@ -196,6 +196,9 @@ pub(super) fn read_date(inner: &str) -> Option<Day> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if let Some(format) = argument.strip_prefix('+') {
+            if !day.format.is_empty() {
+                return None;
+            }
             day.format = format.replace("%F", DAY_FORMAT);
         } else if argument == "-d" || argument == "--date" {
             day.days_ago = days_ago(arguments.next()?)?;
@@ -248,6 +251,7 @@ mod tests {
             ("date -d yesterday +%Y%m%d", Some(("%Y%m%d", 1))),
             ("date --date '1 week ago' '+%F'", Some(("%Y-%m-%d", 7))),
             ("date", Some(("", 0))),
+            ("date +%F +%Y", None),
             ("date -d 'last month' +%F", None),
             ("date -d '2 days' +%F", None),
             ("date -d \"$x\" +%F", None),

@@ -23,24 +23,16 @@ pub(super) const WRAPPERS: [&str; 17] = [
 pub(super) const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ksh", "zsh"];
 
 /// Programs that change nothing that mykeeper would have to do.
-pub(super) const HARMLESS: [&str; 52] = [
+pub(super) const HARMLESS: [&str; 53] = [
     "mkdir", "echo", "printf", "date", "ps", "pgrep", "grep", "egrep", "fgrep", "wc", "awk", "sed", "cut",
     "head", "tail", "sort", "uniq", "tr", "cat", "tee", "true", "false", ":", "sleep", "test", "[", "[[",
     "exit", "return", "set", "unset", "umask", "ulimit", "trap", "ls", "du", "df", "chmod", "chown", "touch",
     "pwd", "logger", "break", "continue", "wait", "shift", "let", "read", "hostname", "id", "expr", "case",
-];
-
-/// Those of them, and others, that change for certain nothing of what a script does after them: neither what it
-/// knows, nor where it goes on, nor which folders there are and how old they are.
-pub(super) const CERTAIN: [&str; 46] = [
-    "mkdir", "echo", "printf", "date", "ps", "pgrep", "pidof", "grep", "egrep", "fgrep", "wc", "awk", "sed",
-    "cut", "head", "tail", "sort", "uniq", "tr", "cat", "tee", "true", "false", ":", "sleep", "test", "[",
-    "[[", "umask", "ulimit", "ls", "du", "df", "chmod", "chown", "pwd", "logger", "wait", "hostname", "id",
-    "expr", "case", "mail", "mailx", "sendmail", "sync",
+    "pidof",
 ];
 
 /// Programs that make backups of a server.
-pub(super) const BACKUP_TOOLS: [&str; 12] = [
+pub(in super::super) const BACKUP_TOOLS: [&str; 12] = [
     "mysqldump",
     "mariadb-dump",
     "mysqlpump",

@@ -17,6 +17,14 @@ const SUCCEED: [&str; 22] = [
     "touch", "chmod", "chown", "ulimit", "rm", "find", "sleep", "logger", "sync",
 ];
 
+/// What keeps a command from being run each time.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Bar {
+    pub(super) place: Place,
+    /// The script ends there, whatever holds; otherwise a condition stands there.
+    pub(super) is_end: bool,
+}
+
 /// What a script knows where a command stands.
 #[derive(Clone, Default)]
 pub(super) struct Scope {
@@ -29,7 +37,7 @@ pub(super) struct Scope {
     /// Whether the command stands in a function, whose arguments are those of a call.
     pub(super) is_in_function: bool,
     /// What the rest is done under, since the script, or the function, ends before otherwise.
-    pub(super) left_under: Vec<(Option<String>, Place)>,
+    pub(super) left_under: Vec<(Option<String>, Bar)>,
 }
 
 impl Scope {
@@ -102,19 +110,15 @@ impl Scope {
     }
 
     /// `for NAME in WORDS`
-    ///
-    /// Gives whether it is known what the loop goes over.
-    pub(super) fn assign_loop(&mut self, words: &[Word]) -> bool {
+    pub(super) fn assign_loop(&mut self, words: &[Word]) {
         let (Some(name), Some(items)) = (words.first().and_then(Word::text), words.get(2..)) else {
-            return false;
+            return;
         };
         let value = match items {
             [one] => one.clone(),
             _ => Word(vec![Piece::Unknown(format!("${name}"))]),
         };
         self.variables.insert(name, value);
-        let is_known = |word: &Word| word.text().is_some() || word.found().is_some();
-        !items.is_empty() && items.iter().all(is_known)
     }
 
     fn word(&self, raw: &RawWord) -> Word {
@@ -183,20 +187,23 @@ impl Scope {
     }
 
     /// Where the first condition of a command stands that is more than the usual care of a script.
-    pub(super) fn condition_of(&self, raw: &RawCommand) -> Option<Place> {
+    pub(super) fn condition_of(&self, raw: &RawCommand) -> Option<Bar> {
         let left = self
             .left_under
             .iter()
             .find(|(function, _)| function.is_none() || *function == raw.function);
-        if let Some((_, place)) = left {
-            return Some(place.clone());
+        if let Some((_, bar)) = left {
+            return Some(bar.clone());
         }
         let real = raw.under.iter().find(|condition| {
             // The same once more, where it has failed: a job tries again by itself.
             let is_retry = !condition.holds && condition.test == raw.words;
             !is_retry && !self.is_usual(condition, condition.holds)
         });
-        real.map(|condition| self.place(condition.line))
+        real.map(|condition| Bar {
+            place: self.place(condition.line),
+            is_end: false,
+        })
     }
 
     /// `exit`, `return`: what comes after it is done under the contrary of what it stands under.
@@ -210,7 +217,11 @@ impl Scope {
         }
         let line = under.first().map_or(raw.line, |condition| condition.line);
         let function = raw.function.clone().filter(|_| is_return);
-        self.left_under.push((function, self.place(line)));
+        let bar = Bar {
+            place: self.place(line),
+            is_end: under.is_empty(),
+        };
+        self.left_under.push((function, bar));
     }
 
     fn place(&self, line: usize) -> Place {
@@ -235,6 +246,9 @@ impl Scope {
         }
         if let "pgrep" | "pidof" = program.as_str() {
             return !holds;
+        }
+        if program == "flock" {
+            return holds;
         }
         let marks = words.windows(2).any(|pair| {
             base(&pair[0]).starts_with("pybackup")

@@ -28,8 +28,6 @@ enum Kind {
 
 struct Block {
     kind: Kind,
-    /// `( ... )`
-    is_subshell: bool,
     /// `while`, `until`: how often what it holds is run is not told by its test.
     is_loop: bool,
     line: usize,
@@ -63,7 +61,6 @@ impl Blocks {
         }
         self.open.push(Block {
             kind,
-            is_subshell: false,
             is_loop: false,
             line,
             outer: std::mem::take(&mut self.chain),
@@ -104,7 +101,7 @@ impl Blocks {
             "fi" => self.pop(&[Kind::Body, Kind::Test]),
             "done" => self.pop(&[Kind::Body, Kind::For, Kind::Test]),
             "esac" => self.pop(&[Kind::Patterns, Kind::Arm]),
-            "{" => self.open_group(false),
+            "{" => self.open_group(),
             "}" => self.close_group(),
             _ => {}
         }
@@ -168,12 +165,11 @@ impl Blocks {
     }
 
     /// `{` or `(`; the body of a function where its name has been read.
-    pub(super) fn open_group(&mut self, is_subshell: bool) {
+    pub(super) fn open_group(&mut self) {
         let function = self.function.take();
         self.push(Kind::Group, 0);
         if let Some(block) = self.top(&Kind::Group) {
             block.function = function;
-            block.is_subshell = is_subshell;
         }
     }
 
@@ -226,9 +222,6 @@ impl Blocks {
                 .extend(block.own.iter().filter(|_| block.kind != Kind::Test).cloned());
         }
         command.under.extend(self.chain.iter().cloned());
-        command.is_apart |= self.open.iter().any(|block| block.is_subshell);
-        let mut open = self.open.iter();
-        command.is_in_loop = open.any(|block| block.is_loop || block.kind == Kind::For);
         command.function = self.open.iter().rev().find_map(|block| block.function.clone());
     }
 

@@ -1,69 +1,9 @@
-//! What a script holds that is not followed: no removal behind it runs before somebody has looked.
+//! What cannot be told of a script: what a removal removes, whether a backup is made each time, what a line does at all.
 
 use super::*;
 
 const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F`\n";
 const REMOVAL: &str = "rm -rf /b/`date -d '3 days ago' +%F`\n";
-
-#[test]
-fn behind_what_is_not_followed_no_removal_runs() {
-    for before in [
-        "for d in a b; do case $d in *-01) continue;; esac; done\n",
-        "for d in a b; do [ -d /x ] || break; done\n",
-        "source /etc/site.conf\n",
-        ". /etc/site.conf\n",
-        "read D\n",
-        "eval \"$X\"\n",
-        "shift\n",
-        "set -e\n",
-        "set -- a b\n",
-        "trap 'exit 0' EXIT\n",
-        "let D=3\n",
-        "unset D\n",
-        "pushd /c\n",
-        "popd\n",
-        "cd -\n",
-        "( cd /c; D=4 )\n",
-        "{ cd /c; } | cat\n",
-        "echo x | while true; do D=3; done\n",
-        "D=4 &\n",
-        "D=4 /usr/bin/true\n",
-        "A=(/c /d)\n",
-        "cat <<EOF\nx\nEOF\n",
-        "touch /b/2017-01-01\n",
-        "mv /b/2017-01-01 /keep\n",
-        "printf -v D x\n",
-        "declare -n D=E\n",
-        "exec /usr/bin/true\n",
-        "bash -c \"$X\"\n",
-        "clean() { D=4; }\nclean\n",
-        "for d in $(cat /x); do D=3; done\n",
-        ": $((D = 4))\n",
-        "find /b -name '*-01' -exec mv {} /keep \\;\n",
-        "alias rm=:\n",
-        "shopt -s nullglob\n",
-        "mapfile D\n",
-    ] {
-        let imported = Host::of_script(&format!("{DUMP}{before}{REMOVAL}"));
-        assert_eq!(imported.jobs, 1, "{before}{}", imported.schedule);
-        assert!(
-            imported.schedule.contains("# [retention.") || !imported.schedule.contains("[retention."),
-            "{before}{}",
-            imported.schedule
-        );
-        assert!(
-            imported.remarks.iter().any(|remark| remark.is_gap),
-            "{before}{:#?}",
-            remarks(&imported)
-        );
-    }
-    // What is known to be harmless is no reason for a doubt.
-    let harmless = "#!/bin/bash\nset -x\nexec >> /x.log 2>&1\nLOG=/x\nexport LANG=C\ncd /b || exit 1\nmkdir -p /x\n\
-        echo begin | tee -a $LOG\nlog() { echo \"$1\"; }\nlog x\nn=`ps -ef | grep -c x`\nif [ -d /b ]; then echo y; fi\n\
-        tail -1 /x | mail -s done dba\n";
-    let imported = Host::of_script(&format!("{harmless}{DUMP}{REMOVAL}"));
-    assert_eq!(imported.jobs, 2, "{}{:#?}", imported.schedule, remarks(&imported));
-}
 
 #[test]
 fn a_loop_that_may_be_left_removes_nothing_by_itself() {
@@ -91,26 +31,6 @@ fn a_loop_that_may_be_left_removes_nothing_by_itself() {
         imported.schedule
     );
     assert!(imported.remarks.iter().any(|remark| remark.is_gap));
-}
-
-#[test]
-fn what_a_script_does_not_hand_down_its_scripts_do_not_know() {
-    let host = |outer| {
-        Host {
-            conf: CONF,
-            crontab: "0 4 * * * /x.sh\n",
-            scripts: vec![
-                ("/x.sh", outer),
-                (
-                    "/y.sh",
-                    "pybackup mydumper outputdir=/b\nrm -rf $DIR/`date -d yesterday +%F`\n",
-                ),
-            ],
-        }
-        .import()
-    };
-    assert_eq!(host("DIR=/b\n/y.sh\n").jobs, 1);
-    assert_eq!(host("export DIR=/b\n/y.sh\n").jobs, 2);
 }
 
 #[test]
@@ -152,13 +72,14 @@ fn a_name_that_cannot_be_read_spares_or_means_whatever_it_may() {
 
 #[test]
 fn what_is_marked_by_one_rule_and_removed_by_another_is_left_to_a_person() {
-    let mark = "x=$(find /b -mtime +7)\npybackup mark-del --backup-dir=$x\n";
-    let imported = Host::of_script(&format!("{DUMP}{mark}find /b -mtime +14 -exec rm -r {{}} +\n"));
+    let old = |days| format!("OLD=$(date -d '{days} days ago' +%F)\n");
+    let mark = format!("{}pybackup mark-del --backup-dir=/b/$OLD\n", old(7));
+    let imported = Host::of_script(&format!("{DUMP}{mark}{}rm -rf /b/$OLD\n", old(14)));
     assert_eq!(imported.jobs, 1, "{}", imported.schedule);
     assert_eq!(imported.schedule.matches("# [retention.").count(), 2);
     // By one rule on two lines of the crontab they are one job, at the time of the removal.
     let lines = |days| {
-        let remove = format!("find /b -mtime +{days} -exec rm -r {{}} +\n");
+        let remove = format!("{}rm -rf /b/$OLD\n", old(days));
         Host {
             conf: CONF,
             crontab: "0 4 * * * /x.sh\n0 5 * * * /y.sh\n",
@@ -185,7 +106,7 @@ fn a_host_that_only_removes_folders_of_days_is_told_of_them() {
     .import();
     let fates: Vec<Fate> = imported.lines.iter().map(|line| line.fate).collect();
     let told = Fate::NotUnderstood;
-    assert_eq!(fates, [told, told, told, Fate::LeftAlone]);
+    assert_eq!(fates, [told, told, told, told]);
     assert_eq!(imported.jobs, 0);
 }
 
@@ -218,5 +139,126 @@ fn a_folder_that_is_not_known_to_hold_days_is_left_to_a_person() {
             .iter()
             .any(|remark| remark.is_gap && remark.text.contains("hosts"))
     );
-    assert_eq!(kept("-name '20??-??-??'").jobs, 1);
+    let known = kept("-name '20??-??-??'");
+    assert!(known.schedule.contains("# [retention."), "{}", known.schedule);
+    assert!(
+        !known.remarks.iter().any(|remark| remark.text.contains("hosts")),
+        "{:#?}",
+        remarks(&known)
+    );
+}
+
+#[test]
+fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
+    for (script, line) in [
+        (format!("if [ `date +%u` = 7 ]; then\n{DUMP}fi\n"), 2),
+        (format!("case `hostname` in\ndb1)\n{DUMP};;\nesac\n"), 3),
+        (format!("[ `date +%u` = 7 ] &&\n{DUMP}"), 2),
+        (format!("[ -f /no-backup ] && exit 0\n{DUMP}"), 2),
+        (format!("if test -e /x; then exit; fi\n{DUMP}"), 2),
+        (format!("while sleep 60; do\n{DUMP}done\n"), 2),
+        (format!("make() {{\n{DUMP}}}\n[ \"$1\" = x ] && make\n"), 2),
+        (
+            "grep -q x /y && sh -c 'pybackup mydumper outputdir=/b'\n".to_owned(),
+            1,
+        ),
+        (format!("mount /b ||\n{DUMP}"), 2),
+        (format!("if mountpoint -q /b; then :; else\n{DUMP}fi\n"), 2),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(imported.jobs, 0, "{script}{}", imported.schedule);
+        let told =
+            |remark: &Remark| remark.is_gap && remark.place.line == line && remark.text.contains("condition");
+        assert!(
+            imported.remarks.iter().any(told),
+            "{script}{:#?}",
+            remarks(&imported)
+        );
+        assert_eq!(imported.lines[0].fate, Fate::NotUnderstood);
+    }
+    // The dump is made each time, and what is removed is left to a person.
+    for script in [
+        format!("{DUMP}if [ $? -eq 0 ]; then\n{REMOVAL}fi\n"),
+        format!("{} &&\n{REMOVAL}", DUMP.trim_end()),
+        format!("{DUMP}[ $? = 0 ] || exit 1\n{REMOVAL}"),
+        format!("DIR=/b\nif [ -e /x ]; then DIR=/c; fi\n{DUMP}rm -rf $DIR/`date -d '3 days ago' +%F`\n"),
+        // What any script takes care of is no condition of its backup.
+        format!(
+            "cd /b || exit 1\n[ -d /b ] || {{ echo no /b; exit 1; }}\nmkdir -p /b/x && cd /b/x &&\n{DUMP}{REMOVAL}"
+        ),
+        format!("die() {{ echo $1; exit 1; }}\nusage() {{ exit 2; }}\ncd /b || die x\n{DUMP}{REMOVAL}"),
+        format!("n=`ps -ef | grep pybackup | wc -l`\nif [ $n -gt 0 ]; then exit; fi\n{DUMP}{REMOVAL}"),
+        format!("pgrep -f pybackup && exit\nif ! pgrep x; then\n{DUMP}fi\n{REMOVAL}"),
+        format!("exec 9>/tmp/lock\nflock -n 9 || exit 1\n{DUMP}{REMOVAL}"),
+        format!("{} || {DUMP}{REMOVAL}", DUMP.trim_end()),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(
+            imported.jobs,
+            1,
+            "{script}{}{:#?}",
+            imported.schedule,
+            remarks(&imported)
+        );
+        assert!(!imported.schedule.contains("\n[retention."), "{script}");
+        let is_told =
+            |remark: &Remark| remark.is_gap && (remark.text.contains("retention") || script.contains("DIR"));
+        assert!(
+            imported.remarks.iter().any(is_told),
+            "{script}{:#?}",
+            remarks(&imported)
+        );
+    }
+    // Behind the end of a script nothing is done, whatever holds.
+    let imported = Host::of_script(&format!("echo x\nexit 0\n{DUMP}"));
+    assert_eq!(imported.jobs, 0, "{}", imported.schedule);
+    let is_told = |remark: &Remark| remark.text.contains("the script ends at line 2");
+    assert!(imported.remarks.iter().any(is_told), "{:#?}", remarks(&imported));
+}
+
+#[test]
+fn what_makes_or_removes_sets_is_never_passed_over() {
+    let of_line = |crontab: &str, script: &str| {
+        Host {
+            conf: CONF,
+            crontab,
+            scripts: vec![("/x.sh", script)],
+        }
+        .import()
+    };
+    for line in [
+        "nice mysqldump --all-databases",
+        "ionice -c 3 /opt/bin/mariabackup --backup",
+        "bash -lc 'mysqldump -pS3cret x'",
+        "ssh db1 'mysqldump x' > /x.sql",
+        "docker exec db xtrabackup --backup",
+        "find /data/a/* -delete",
+        "cd /data/a; find . | xargs rm -rf",
+        "ls -d /data/a/2* | head -5 | xargs rm -rf",
+        "find /data/a -mtime +7 -exec rmdir {} +",
+        "/usr/sbin/tmpwatch 30d /data/a",
+        "sudo -u mysql pybackup frobnicate",
+        "true; nice /usr/local/bin/pybackup.py mydumper outputdir=$X",
+        ". /etc/profile; nice mysqldump x",
+    ] {
+        let imported = of_line(&format!("0 3 * * * {line}\n"), "");
+        assert_eq!(imported.lines[0].fate, Fate::NotUnderstood, "{line}");
+        assert!(
+            remarks(&imported)
+                .iter()
+                .any(|told| told.starts_with("GAP /var/spool/cron/root:1:")),
+            "{line}{:#?}",
+            remarks(&imported)
+        );
+        // In a script, beside a backup that is translated.
+        let script = format!("{DUMP}if [ -f /y ]; then\n{line}\nfi\n");
+        let imported = of_line("0 4 * * * /x.sh\n", &script);
+        assert_eq!(imported.lines[0].fate, Fate::InPart, "{line}");
+        let told = remarks(&imported);
+        assert!(
+            told.iter().any(|told| told.starts_with("GAP /x.sh:3:")),
+            "{line}{told:#?}"
+        );
+        assert!(!imported.schedule.contains("S3cret"), "{}", imported.schedule);
+    }
 }

@@ -1,0 +1,392 @@
+//! The closed set: the few forms of statements of which it is certain what a script of them removes each time it runs.
+//!
+//! A shell can make anything of anything, so nothing is followed here: whatever is not of these forms is said to be not,
+//! and no removal beside it becomes a job that runs. They are those of the scripts in pybackup's documentation.
+
+mod statement;
+
+use super::Place;
+use super::crontab::CronLine;
+use super::find::Find;
+use super::word::{Piece, Word, is_place, program_shown};
+use statement::{Statement, Statements, is_known};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Scripts that call scripts.
+const DEEPEST: usize = 5;
+/// More are no backup script's.
+const MOST_STATEMENTS: usize = 10_000;
+
+/// What pybackup is told first.
+const SUBCOMMANDS: [&str; 7] = [
+    "mydumper",
+    "only-rsync",
+    "mark-del",
+    "validate-backup",
+    "-h",
+    "--help",
+    "--version",
+];
+
+/// Variables that shells, and the programs here, heed by themselves.
+const HEEDED: [&str; 27] = [
+    "IFS",
+    "ENV",
+    "CDPATH",
+    "HOME",
+    "TZ",
+    "PWD",
+    "OLDPWD",
+    "SHELLOPTS",
+    "POSIXLY_CORRECT",
+    "GLOBIGNORE",
+    "SECONDS",
+    "RANDOM",
+    "SRANDOM",
+    "LINENO",
+    "UID",
+    "EUID",
+    "PPID",
+    "GROUPS",
+    "DIRSTACK",
+    "FUNCNAME",
+    "HISTCMD",
+    "OPTIND",
+    "SHLVL",
+    "REPLY",
+    "_",
+    "PIPESTATUS",
+    "EPOCHSECONDS",
+];
+
+/// The first thing that is not of the closed set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Odd {
+    place: Place,
+    /// For people.
+    what: String,
+}
+
+impl Odd {
+    /// A subordinate clause: why no removal beside it runs.
+    pub(super) fn doubt(&self) -> String {
+        format!(
+            "{} at {} is none of the plain statements of which it is certain what they remove",
+            self.what, self.place
+        )
+    }
+}
+
+/// What is known where a statement stands.
+#[derive(Clone)]
+struct Scope {
+    file: PathBuf,
+    folder: Option<Word>,
+    variables: BTreeMap<String, Word>,
+    /// Where a file was read in that is not read here.
+    profile: Option<Place>,
+    depth: usize,
+}
+
+/// Reads a line of a crontab and the scripts that it calls.
+struct Reader<'f> {
+    files: &'f dyn Fn(&Path) -> Option<String>,
+    /// What `rm` is given, and what `find` finds for it.
+    removed: Vec<Word>,
+    statements: usize,
+}
+
+/// What the line removes, in its order.
+///
+/// # Errors
+/// The first thing that is not of the closed set.
+pub(super) fn read_removals(
+    line: &CronLine,
+    place: &Place,
+    files: &dyn Fn(&Path) -> Option<String>,
+) -> Result<Vec<Word>, Odd> {
+    let odd = |line, what: &str| Odd {
+        place: Place {
+            line,
+            ..place.clone()
+        },
+        what: what.to_owned(),
+    };
+    if let Some(at) = line.surrounded {
+        return Err(odd(at, "a variable of the crontab's"));
+    }
+    if let Some((_, at)) = &line.zone {
+        return Err(odd(
+            *at,
+            "CRON_TZ, which moves the run and not the script's dates,",
+        ));
+    }
+    let mut reader = Reader {
+        files,
+        removed: Vec::new(),
+        statements: 0,
+    };
+    let scope = Scope {
+        file: place.file.clone(),
+        folder: None,
+        variables: BTreeMap::new(),
+        profile: None,
+        depth: 0,
+    };
+    reader.read(&line.command, place.line, scope)?;
+    Ok(reader.removed)
+}
+
+/// Whether `rm` and `find` are the system's where `PATH` is this.
+pub(super) fn is_usual_path(path: &str) -> bool {
+    let mut folders = path.split(':');
+    let is_usual = |folder: &&str| {
+        [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/sbin",
+            "/usr/bin",
+            "/bin",
+        ]
+        .contains(folder)
+    };
+    let has_them = |folder: &str| ["/usr/bin", "/bin"].contains(&folder);
+    folders.by_ref().take_while(is_usual).any(has_them)
+}
+
+impl Reader<'_> {
+    fn read(&mut self, text: &str, first: usize, mut scope: Scope) -> Result<(), Odd> {
+        let is_line = scope.depth == 0;
+        let mut statements = Statements::of(text, first);
+        let mut is_first = true;
+        loop {
+            let file = scope.file.clone();
+            let odd = |line, what| Odd {
+                place: Place { file, line },
+                what,
+            };
+            let statement = match statements.next(&scope.variables) {
+                Ok(Some(statement)) => statement,
+                Ok(None) => return Ok(()),
+                Err((line, what)) => return Err(odd(line, what)),
+            };
+            let line = statement.line;
+            self.statements += 1;
+            if self.statements > MOST_STATEMENTS {
+                return Err(odd(line, "one statement too many".to_owned()));
+            }
+            let changes_folder = statement.assigns.is_none()
+                && statement.words.first().and_then(Word::text).as_deref() == Some("cd");
+            // `cd DIR && SCRIPT`, as crontabs have it: there is nothing to remove where there is no folder.
+            if statement.is_and && !(is_line && is_first && changes_folder) {
+                return Err(odd(line, "\"&&\"".to_owned()));
+            }
+            is_first = false;
+            self.judge(statement, &mut scope)?;
+        }
+    }
+
+    fn judge(&mut self, statement: Statement, scope: &mut Scope) -> Result<(), Odd> {
+        let place = Place {
+            file: scope.file.clone(),
+            line: statement.line,
+        };
+        let words = &statement.words;
+        let odd = |what: String| {
+            Err(Odd {
+                place: place.clone(),
+                what,
+            })
+        };
+        if let Some(name) = statement.assigns {
+            return match words.as_slice() {
+                [value] if is_known(value) && !is_heeded(&name, value) => {
+                    scope.variables.insert(name, value.clone());
+                    Ok(())
+                }
+                _ => odd(format!("what {name} is set to")),
+            };
+        }
+        let program = words.first().and_then(Word::text).unwrap_or_default();
+        let is_understood = match program.as_str() {
+            "echo" => true,
+            "printf" => words.get(1).is_some_and(|word| !word.shown().starts_with('-')),
+            "cd" => change_folder(words, scope),
+            "mkdir" => makes_today(words),
+            "source" | "." => {
+                scope.profile.get_or_insert_with(|| place.clone());
+                words.len() == 2 && words[1].text().as_deref() == Some("~/.bash_profile")
+            }
+            "rm" | "/bin/rm" | "/usr/bin/rm" => self.rm(words, scope),
+            "find" | "/bin/find" | "/usr/bin/find" => self.find(words),
+            _ if calls_pybackup(words) => true,
+            _ => return self.call(words, &place, scope),
+        };
+        let needs_all = matches!(program.rsplit('/').next(), Some("rm" | "find"))
+            || words
+                .iter()
+                .any(|word| word.text().as_deref() == Some("mark-del"));
+        match &scope.profile {
+            Some(profile) if needs_all => Err(unread(profile)),
+            _ if is_understood => Ok(()),
+            _ => odd(format!("this {:?}", program_shown(&program))),
+        }
+    }
+
+    /// `rm -rf WORD ...`
+    fn rm(&mut self, words: &[Word], scope: &Scope) -> bool {
+        // The documentation has a remark behind it, which no sign begins.
+        let is_remark = |word: &&Word| {
+            let shown = word.shown();
+            shown
+                .strip_prefix("--")
+                .is_some_and(|rest| rest.starts_with(|one: char| !one.is_ascii()))
+        };
+        let end = words
+            .iter()
+            .position(|word| is_remark(&word))
+            .unwrap_or(words.len());
+        let is_whole = words.iter().all(is_known) && is_plain_rm(&words[..end]);
+        let operands = words[1..].iter().filter(|word| !word.shown().starts_with('-'));
+        self.removed
+            .extend(operands.map(|word| word.below(scope.folder.as_ref())));
+        is_whole
+    }
+
+    /// `find ... -exec rm -r {} \;`, `find ... -delete`
+    fn find(&mut self, words: &[Word]) -> bool {
+        let find = Find::read(&words[1..]);
+        let is_understood = words.iter().all(is_known) && find.removes && find.strange.is_empty();
+        self.removed.push(Word(vec![Piece::Found(Box::new(find))]));
+        is_understood
+    }
+
+    /// A script that is called, `sh SCRIPT`: of the closed set where all of it is.
+    fn call(&mut self, words: &[Word], place: &Place, scope: &Scope) -> Result<(), Odd> {
+        let program = words.first().and_then(Word::text).unwrap_or_default();
+        let is_shell = SHELLS.contains(&program.rsplit('/').next().unwrap_or_default());
+        let script = words
+            .get(usize::from(is_shell))
+            .filter(|word| is_shell || word.shown().contains('/'));
+        let path = script.and_then(|script| script.below(scope.folder.as_ref()).text());
+        let path = path.map(PathBuf::from).filter(|path| path.is_absolute());
+        let text = path
+            .as_deref()
+            .filter(|_| scope.depth < DEEPEST)
+            .and_then(self.files);
+        let (Some(file), Some(text)) = (path, text) else {
+            let shown = match program_shown(&program) {
+                "" => "this command".to_owned(),
+                program => format!("{program:?}"),
+            };
+            return Err(Odd {
+                place: place.clone(),
+                what: shown,
+            });
+        };
+        if let Some(profile) = &scope.profile {
+            return Err(unread(profile));
+        }
+        if !is_plain_first(text.lines().next().unwrap_or_default()) {
+            return Err(Odd {
+                place: Place { file, line: 1 },
+                what: "the first line".to_owned(),
+            });
+        }
+        let inner = Scope {
+            file,
+            variables: BTreeMap::new(),
+            depth: scope.depth + 1,
+            ..scope.clone()
+        };
+        self.read(&text, 1, inner)
+    }
+}
+
+const SHELLS: [&str; 3] = ["sh", "bash", "dash"];
+
+/// `#!/bin/sh`, `#!/usr/bin/env bash`, none.
+fn is_plain_first(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("#!") else {
+        return true;
+    };
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let shell = match words.as_slice() {
+        ["/usr/bin/env", shell] => shell,
+        [path] => match path.strip_prefix("/usr/bin/").or(path.strip_prefix("/bin/")) {
+            Some(shell) => shell,
+            None => return false,
+        },
+        _ => return false,
+    };
+    SHELLS.contains(&shell)
+}
+
+fn unread(profile: &Place) -> Odd {
+    Odd {
+        place: profile.clone(),
+        what: "a file that is not read".to_owned(),
+    }
+}
+
+fn is_heeded(name: &str, value: &Word) -> bool {
+    let begins = |start: &&str| name.starts_with(start);
+    match name {
+        "PATH" => !value.text().is_some_and(|path| is_usual_path(&path)),
+        _ => HEEDED.contains(&name) || ["BASH", "LD_", "COMP"].iter().any(begins),
+    }
+}
+
+/// `cd /literal/folder`
+fn change_folder(words: &[Word], scope: &mut Scope) -> bool {
+    let [_, to] = words else { return false };
+    scope.folder = Some(to.clone());
+    to.text().is_some_and(|to| is_place(&to))
+}
+
+/// `mkdir $DTODAY`: any other folder may be, or be in, one that is removed by its age.
+fn makes_today(words: &[Word]) -> bool {
+    let mut folders = words[1..]
+        .iter()
+        .filter(|word| word.text().as_deref() != Some("-p"));
+    folders.all(|word| is_known(word) && matches!(word.0.last(), Some(Piece::Day(day)) if day.days_ago == 0))
+}
+
+/// Whether `rm` removes all that it is given, folders too, and asks nobody.
+pub(super) fn is_plain_rm(words: &[Word]) -> bool {
+    let texts = || words.iter().skip(1).map(Word::shown);
+    let is_option = |text: &String| text.starts_with('-');
+    let is_cluster = |text: &str| text.len() > 1 && text[1..].bytes().all(|letter| b"rRfv".contains(&letter));
+    let is_recursive = |text: &String| text == "--recursive" || is_cluster(text) && text.contains(['r', 'R']);
+    let mut options = texts().filter(is_option);
+    options.all(|text| ["--recursive", "--force"].contains(&text.as_str()) || is_cluster(&text))
+        && texts().filter(is_option).any(|text| is_recursive(&text))
+        && texts().any(|text| !is_option(&text))
+}
+
+/// `python /x/pybackup.py mydumper ...`
+fn calls_pybackup(words: &[Word]) -> bool {
+    let texts: Vec<String> = words
+        .iter()
+        .take(3)
+        .map(|word| word.text().unwrap_or_default())
+        .collect();
+    let name = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    let is_python = texts.first().is_some_and(|first| {
+        let first = name(first);
+        first.strip_prefix("python").is_some_and(|rest| {
+            rest.bytes()
+                .all(|letter| letter.is_ascii_digit() || letter == b'.')
+        })
+    });
+    let mut texts = texts.iter().skip(usize::from(is_python));
+    let is_it = texts
+        .next()
+        .is_some_and(|text| matches!(name(text).as_str(), "pybackup" | "pybackup.py"));
+    is_it
+        && texts
+            .next()
+            .is_some_and(|told| SUBCOMMANDS.contains(&told.as_str()))
+}

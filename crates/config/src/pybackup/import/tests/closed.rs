@@ -1,0 +1,481 @@
+//! No removal of a script runs by itself that is not of plain statements from end to end.
+
+use super::*;
+
+const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F`\n";
+const REMOVALS: [&str; 2] = [
+    "rm -rf /b/`date -d '3 days ago' +%F`\n",
+    "find /b -name \"20*\" ! -name \"*-01\" -type d -mtime +31 -exec rm -r {} \\;\n",
+];
+const OTHERS: [(&str, &str); 3] = [
+    (
+        "/closed.sh",
+        "#!/bin/bash\necho $1\nrm -rf /c/`date -d '2 days ago' +%F`\n",
+    ),
+    ("/open.sh", "#!/bin/sh\nset -e\npybackup only-rsync\n"),
+    ("/strict.sh", "#!/bin/sh -eu\necho x\n"),
+];
+
+fn host<'a>(crontab: &'a str, script: &'a str) -> Imported {
+    let mut scripts = vec![("/x.sh", script), ("/b/y.sh", script)];
+    scripts.extend(OTHERS);
+    let host = Host {
+        conf: CONF,
+        crontab,
+        scripts,
+    };
+    host.read()
+}
+
+fn runs_a_removal(imported: &Imported) -> bool {
+    imported.schedule.contains("\n[retention.")
+}
+
+/// Statements, each beside a removal that is plain itself.
+const ODD: &[&str] = &[
+    // Where it goes on, or ends.
+    "if [ -f /x ]; then exit 0; fi",
+    "if true; then\necho x\nfi",
+    "for d in a b; do echo $d; done",
+    "for d in a b; do case $d in *-01) continue;; esac; done",
+    "while read d; do echo $d; done < /list",
+    "until false; do sleep 1; done",
+    "case `date +%u` in 7) exit;; esac",
+    "select x in a b; do break; done",
+    "[ -d /x ] || exit 1",
+    "[ -d /x ] && echo y",
+    "[[ -d /x ]]",
+    "test -d /x",
+    "mountpoint -q /b || exit 1",
+    "cd /c || exit 1",
+    "cd /c && echo x",
+    "true && false",
+    "exit",
+    "exit 0",
+    "return",
+    "exec /usr/bin/true",
+    "exec >> /x.log 2>&1",
+    "exec 9>/tmp/lock",
+    "flock -n 9 || exit 1",
+    "trap 'exit 0' EXIT",
+    "trap 'exit 1' ERR",
+    "set -e",
+    "set -eu -o pipefail",
+    "set -n",
+    "set -- a b",
+    "set -x",
+    "shopt -s nullglob",
+    "kill $$",
+    "wait",
+    "break",
+    "! true",
+    "time true",
+    "coproc cat",
+    "DAY=$(grep x /y) || exit 1",
+    "DAY=$(false)",
+    "DAY=`cat /x`",
+    "DAY=$((1 + 1))",
+    "(( D = 4 ))",
+    "let D=3",
+    ": ${X:?not set}",
+    ": $((D = 4))",
+    "echo ${X:?not set}",
+    "echo ${X:=4}",
+    "echo $(rm -rf /keep)",
+    "echo `exit`",
+    "D=${X:-4}",
+    "D=$X",
+    "D=$1",
+    "D=(/c /d)",
+    "D[0]=x",
+    "D+=x",
+    "D=4 &",
+    "D=4 /usr/bin/true",
+    "IFS=-",
+    "PATH=/opt/bin",
+    "PATH=/opt/bin:$PATH",
+    "TZ=America/Lima",
+    "BASH_ENV=/x",
+    "POSIXLY_CORRECT=1",
+    "UID=4",
+    "export D=4",
+    "readonly D",
+    "declare -n D=E",
+    "local D=4",
+    "unset D",
+    "read D",
+    "mapfile D",
+    "printf -v D x",
+    "eval \"$X\"",
+    "alias rm=:",
+    "unalias -a",
+    "shift",
+    "getopts x D",
+    "command true",
+    "builtin cd /c",
+    "hash -r",
+    "enable -n echo",
+    // Functions and groups.
+    "clean() { echo x; }",
+    "function clean() {\necho x\n}",
+    "function clean {\necho x\n}",
+    "rm() { echo \"$@\"; }",
+    "die() { echo \"$1\"; exit 1; }",
+    "( cd /c; D=4 )",
+    "{ echo x; }",
+    "{ cd /c; } | cat",
+    // Other files, other programs.
+    "source /etc/site.conf",
+    ". /etc/site.conf",
+    ". /closed.sh",
+    "source ~/.bashrc",
+    "/open.sh",
+    "sh /open.sh",
+    "/strict.sh",
+    "sh -e /closed.sh",
+    "bash -c 'echo x'",
+    "bash -lc 'rm -rf /keep'",
+    "/gone.sh",
+    "./gone.sh",
+    "~/gone.sh",
+    "$X",
+    "mysqldump x > /y",
+    "nice echo x",
+    "sudo echo x",
+    "timeout 5 echo x",
+    "ionice -c 3 /closed.sh",
+    "env D=4 /closed.sh",
+    "nohup /closed.sh &",
+    "ssh h rm -rf /b/x",
+    "docker exec db rm -rf /x",
+    "touch /b/2017-01-01",
+    "mv /b/2017-01-01 /keep",
+    "cp -a /b/2017-01-01 /keep",
+    "ln -s /c /b",
+    "mkdir -p /b/2017-01-01/x",
+    "mkdir -m 0 /b/`date +%F`",
+    "mount /b",
+    "umount /b",
+    "chmod 700 /b",
+    "sync",
+    "sleep 5",
+    "mail -s done dba",
+    "python /x.py",
+    "python -c 'x' pybackup.py mydumper",
+    "python3 /opt/keep.py",
+    "pybackup frobnicate",
+    "nice pybackup only-rsync",
+    "cd",
+    "cd -",
+    "cd ..",
+    "cd $X",
+    "cd c",
+    "cd ~",
+    "cd -P /c",
+    "cd /c /d",
+    "pushd /c",
+    "popd",
+    // Signs.
+    "echo x | cat",
+    "ls /b | xargs rm -rf",
+    "ls /b | xargs echo rm -rf",
+    "echo x &",
+    "echo x &> /x.log",
+    "echo x > $LOG",
+    "echo x >| /y",
+    "echo x 3>&1",
+    "echo x > >(cat)",
+    "cat < /list",
+    "echo x < /list",
+    "> /x.log",
+    "cat <<EOF\nx\nEOF",
+    "cat <<< x",
+    "echo {a,b}",
+    "echo /b/*",
+    "echo /b/20??-01-01",
+    "echo [x]",
+    "echo a\\ b",
+    "echo $'x'",
+    "echo \"a\\\"b\"",
+    "echo 'a\nb'",
+    "echo \"open",
+    "echo `open",
+    "echo $(date",
+    "echo $(date +%F > /x)",
+    "echo $(TZ=UTC date +%F)",
+    "echo $(date -d \"$X\" +%F)",
+    "echo x\r",
+    "echo x;; echo y",
+    // Removals of other kinds.
+    "rm -rf /b/2017*",
+    "rm -rf $X",
+    "rm -rfi /x",
+    "rm -I -r /x",
+    "rm --interactive=always -r /x",
+    "rm /x.lock",
+    "rm -rf",
+    "rm -rf --no-preserve-root /x",
+    "rm -rf /x --one-file-system",
+    "A='/b /c'\nrm -rf $A",
+    "A='/b/*'\nrm -rf $A",
+    "R='rm -rf'\n$R /x",
+    "rmdir /b/x",
+    "unlink /b/x",
+    "shred -u /b/x",
+    "tmpwatch 30d /b",
+    "tmpreaper 30d /b",
+    "find /b -name '*-01' -exec mv {} /keep \\;",
+    "find /b -mtime +3 -exec sh -c 'rm -rf $1' x {} \\;",
+    "find /b -mtime +3 -exec sudo rm -rf {} \\;",
+    "find /b -mtime +3 -exec rmdir {} \\;",
+    "find /b -mtime +3 -exec rm -rf \\;",
+    "find /b -mtime +3 -exec rm -rfi {} \\;",
+    "find /b -mtime +3 -ok rm -rf {} \\;",
+    "find /b -mtime +3 -newer /x -delete",
+    "find /b ! ! -name '*-01' -mtime +3 -delete",
+    "find /b ! -mtime +3 -delete",
+    "find /b -mtime +3",
+    "find $X -mtime +3 -delete",
+    "find /b -type f -type d -delete",
+    "find /b -mtime +3 | xargs rm -rf",
+    "for d in `find /b -mtime +3`; do rm -rf $d; done",
+    "for d in /data/t1/2*; do rm -rf $d; done",
+    "rsync -a --delete /e/ /b/",
+];
+
+/// Statements that leave a removal what it is.
+const PLAIN: &[&str] = &[
+    "# rm -rf /keep; exit",
+    "\n\n  # x",
+    "LOG=/x.log\necho begin >> $LOG 2>&1",
+    "A=/b\nB=\"$A/c d\"\necho \"$B\" done",
+    "DAY=`date +%Y-%m-%d`\nmkdir -p /b/$DAY",
+    "NEXT=$(date -d '2 days ago' +%F); rm -rf /c/${NEXT}/",
+    "echo $? $1 $HOME",
+    "printf '%s\\n' \"x y\" > /dev/null",
+    "PATH=/usr/local/bin:/usr/bin:/bin",
+    "cd /c",
+    "python /opt/pybackup.py only-rsync --backup-dir=/b >> /x.log 2>&1",
+    "/usr/bin/python2.7 /opt/pybackup.py validate-backup --log-file=/x < /dev/null",
+    "pybackup mydumper password=\"$PW\" user=u \\\n  outputdir=/b/`date +%F` \\\n  compress",
+    "find /b -name '*.log' -mtime +7 -delete",
+    "/bin/rm -r -f /tmp/x",
+    "/closed.sh a b",
+    "sh /closed.sh",
+];
+
+#[test]
+fn beside_anything_that_is_not_plain_no_removal_runs() {
+    for (number, odd) in ODD.iter().enumerate() {
+        let lines = odd.lines().count();
+        for at in 0..3 {
+            // Each of both, since what a pattern means takes a while to find out.
+            let removal = REMOVALS[usize::from((number + at) % 8 == 0)];
+            let mut parts = vec![DUMP.to_owned(), removal.to_owned()];
+            parts.insert(at, format!("{odd}\n"));
+            let script = parts.concat();
+            let imported = host("0 4 * * * /x.sh\n", &script);
+            assert!(!runs_a_removal(&imported), "{script}{}", imported.schedule);
+            let told = remarks(&imported).concat();
+            if imported.schedule.contains("\n# [retention.prune]") {
+                // Which line it is, wherever the odd one begins and ends.
+                let mut named = (at + 1..=at + lines).map(|line| format!(" at /x.sh:{line} is none of"));
+                let is_of_other = ["/open.sh:2", "/strict.sh:1"]
+                    .iter()
+                    .any(|place| told.contains(place));
+                let is_open = odd.contains("open");
+                assert!(
+                    is_of_other || is_open || named.any(|named| told.contains(&named)),
+                    "{script}{told}"
+                );
+                assert!(told.contains("write it by hand"), "{told}");
+            }
+            assert!(told.contains("GAP"), "{script}{told}");
+        }
+    }
+    // Around it.
+    for (before, after) in [
+        ("if true; then\n", "fi\n"),
+        ("for d in $(cat /x); do\n", "done\n"),
+        ("for d in $(find /b -mtime +7); do\n", "done\n"),
+        ("while false; do\n", "done\n"),
+        ("case $1 in\nx)\n", ";;\nesac\n"),
+        ("clean() {\n", "}\nclean\n"),
+        ("function clean() {\n", "}\n"),
+        ("{\n", "}\n"),
+        ("(\n", ")\n"),
+        ("cat <<EOF\n", "EOF\n"),
+        ("cat <<'EOF' > /y\n", "EOF\n"),
+        (": '\n", "'\n"),
+        ("echo \"\n", "\"\n"),
+        ("false &&\n", ""),
+        ("true ||\n", ""),
+        ("pybackup only-rsync && ", ""),
+        ("! ", ""),
+        ("nice ", ""),
+        ("sudo ", ""),
+        ("echo ", ""),
+        ("D=4 ", ""),
+        ("TZ=UTC ", ""),
+        ("echo $(\n", ")\n"),
+        ("if false; then\n:\nelse\n", "fi\n"),
+    ] {
+        for removal in REMOVALS {
+            let script = format!("{DUMP}{before}{removal}{after}");
+            let imported = host("0 4 * * * /x.sh\n", &script);
+            assert!(!runs_a_removal(&imported), "{script}{}", imported.schedule);
+        }
+    }
+}
+
+#[test]
+fn beside_plain_statements_a_removal_runs() {
+    for plain in PLAIN {
+        for at in 0..3 {
+            for removal in REMOVALS.into_iter().skip(usize::from(at == 1)).take(1) {
+                let mut parts = vec![DUMP.to_owned(), removal.to_owned()];
+                parts.insert(at, format!("{plain}\n"));
+                let script = parts.concat();
+                let imported = host("0 4 * * * /x.sh\n", &script);
+                assert!(
+                    runs_a_removal(&imported),
+                    "{script}{}{:#?}",
+                    imported.schedule,
+                    remarks(&imported)
+                );
+            }
+        }
+    }
+    // The documentation's own scripts, as they are printed.
+    let find = MARK_LINES.replace("2017*", "20*");
+    for (path, script) in [
+        ("/data/backup_db/pybackup.sh", DUMP_SCRIPT),
+        ("/clean.sh", find.as_str()),
+    ] {
+        for first in ["", "#!/bin/bash\n", "#! /usr/bin/env bash\n"] {
+            let crontab =
+                format!("MAILTO=\"\"\nPATH=/sbin:/bin:/usr/bin\n0 4 * * * {path}>> /sh.log 2>&1 \n");
+            let script = format!("{first}{script}");
+            let scripts = vec![(path, script.as_str())];
+            let host = Host {
+                conf: CONF,
+                crontab: &crontab,
+                scripts,
+            };
+            assert!(
+                runs_a_removal(&host.import()),
+                "{script}{:#?}",
+                remarks(&host.read())
+            );
+        }
+        // A profile that was read before may have changed anything.
+        let script = format!("source ~/.bash_profile\n{script}");
+        let scripts = vec![(path, script.as_str())];
+        let crontab = format!("0 4 * * * {path}\n");
+        let host = Host {
+            conf: CONF,
+            crontab: &crontab,
+            scripts,
+        };
+        assert!(!runs_a_removal(&host.import()), "{script}");
+    }
+}
+
+#[test]
+fn the_line_of_the_crontab_is_held_to_the_same_rule() {
+    let script = format!("{DUMP}{}", REMOVALS[0]);
+    for (lines, is_plain) in [
+        ("0 4 * * * /x.sh", true),
+        ("0 4 * * * root /x.sh >> /x.log 2>&1", true),
+        ("0 4 * * * sh /x.sh > /dev/null", true),
+        ("0 4 * * * cd /b && ./y.sh", true),
+        ("0 4 * * * cd /b && sh y.sh a b", true),
+        ("0 4 * * * cd /b; ./y.sh", true),
+        ("SHELL=/bin/bash\nMAILTO=x\n0 4 * * * /x.sh", true),
+        ("0 4 * * * /x.sh &", false),
+        ("0 4 * * * /x.sh &> /x.log", false),
+        ("0 4 * * * /x.sh | tee /x.log", false),
+        ("0 4 * * * /x.sh && echo x", false),
+        ("0 4 * * * /x.sh || echo x", false),
+        ("0 4 * * * true && /x.sh", false),
+        ("0 4 * * * [ -x /x.sh ] && /x.sh", false),
+        ("0 4 * * * [ $(date +\\%u) = 7 ] && /x.sh", false),
+        ("0 4 * * * cd /b || /b/y.sh", false),
+        ("0 4 * * * cd $X && /b/y.sh", false),
+        ("0 4 * * * cd /b && ./y.sh && echo x", false),
+        ("0 4 * * * echo x; cd /b && ./y.sh", false),
+        ("0 4 * * * nice /x.sh", false),
+        ("0 4 * * * flock -n /l /x.sh", false),
+        ("0 4 * * * timeout 10 /x.sh", false),
+        ("0 4 * * * env D=4 /x.sh", false),
+        ("0 4 * * * TZ=UTC /x.sh", false),
+        ("0 4 * * * (/x.sh)", false),
+        ("0 4 * * * . /x.sh", false),
+        ("0 4 * * * bash -e /x.sh", false),
+        ("0 4 * * * bash -c /x.sh", false),
+        ("0 4 * * * bash -c '/x.sh; true'", false),
+        ("0 4 * * * /x.sh; sleep 5", false),
+        ("0 4 * * * /open.sh; /x.sh", false),
+        ("0 4 * * * ssh h /x.sh", false),
+        ("TZ=America/Lima\n0 4 * * * /x.sh", false),
+        ("SHELL=/usr/bin/fish\n0 4 * * * /x.sh", false),
+        ("PATH=/opt/bin:/bin\n0 4 * * * /x.sh", false),
+        ("CRON_TZ=Europe/Berlin\n0 4 * * * /x.sh", false),
+    ] {
+        let imported = host(&format!("{lines}\n"), &script);
+        assert_eq!(
+            runs_a_removal(&imported),
+            is_plain,
+            "{lines}\n{}{:#?}",
+            imported.schedule,
+            remarks(&imported)
+        );
+    }
+    // A removal in the line itself.
+    for (line, is_plain) in [
+        ("rm -rf /b/$(date -d '3 days ago' +\\%F)", true),
+        ("rm -rf /b/$(date -d '3 days ago' +%F)", false),
+        ("find /b -name '20*' -mtime +7 -exec rm -rf {} +", true),
+        ("find /b -name '20*' -mtime +7 | xargs rm -rf", false),
+    ] {
+        let imported = host(
+            &format!("0 4 * * * {DUMP}0 5 * * * {line}\n").replace("`date +%F`", ""),
+            "",
+        );
+        assert_eq!(
+            runs_a_removal(&imported),
+            is_plain,
+            "{line}\n{}",
+            imported.schedule
+        );
+    }
+}
+
+#[test]
+fn a_script_that_is_called_is_held_to_the_same_rule() {
+    let host = |outer: &str, inner: &str| {
+        Host {
+            conf: CONF,
+            crontab: "0 4 * * * /x.sh\n",
+            scripts: vec![("/x.sh", outer), ("/y.sh", inner)],
+        }
+        .import()
+    };
+    let inner = format!("#!/bin/sh\n{DUMP}{}", REMOVALS[0]);
+    assert!(runs_a_removal(&host("echo x\n/y.sh\n", &inner)));
+    for (outer, inner) in [
+        ("set -e\n/y.sh\n", inner.clone()),
+        ("/y.sh\necho x | cat\n", inner.clone()),
+        ("/y.sh\n", format!("{inner}exit 1\n")),
+        ("/y.sh\n", inner.replace("/bin/sh", "/bin/sh -e")),
+        ("/y.sh\n", inner.replace("/bin/sh", "/usr/bin/python3")),
+        ("/y.sh\n", format!("{inner}/x.sh\n")),
+    ] {
+        let imported = host(outer, &inner);
+        assert!(!runs_a_removal(&imported), "{outer}{inner}{}", imported.schedule);
+    }
+    // What a script does not hand down its scripts do not know.
+    let dump = "pybackup mydumper outputdir=$DIR\n";
+    assert_eq!(host("DIR=/b\n/y.sh\n", dump).jobs, 0);
+    assert_eq!(host("export DIR=/b\n/y.sh\n", dump).jobs, 1);
+}
