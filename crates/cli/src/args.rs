@@ -207,7 +207,7 @@ pub(crate) struct ImportArgs {
     /// The zone of the crontab and of pybackup's times, Asia/Shanghai. Default: this host's.
     #[arg(long, value_name = "ZONE")]
     pub(crate) timezone: Option<chrono_tz::Tz>,
-    /// The folder to write to; nothing in it is overwritten. Default: that of --config.
+    /// The folder to write to; nothing in it is overwritten. Default: that of --config, /etc/mykeeper without it.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -43,6 +43,22 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
     });
     let default = config.parent().unwrap_or(Path::new("/"));
     let out = absolute(args.out.as_deref().unwrap_or(default))?;
+    if conf.conf.is_empty() && imported.jobs == 0 {
+        return Err(Failure::usage(format!(
+            "nothing of pybackup's is found in {}, and no job in {}: nothing was written to {}{}; name pybackup's own \
+             conf, and with --crontab the crontab that calls it",
+            conf.conf.file.display(),
+            match crontabs.len() {
+                0 => "a crontab, since none was given",
+                _ => "what the crontab runs",
+            },
+            out.display(),
+            match args.out {
+                Some(_) => "",
+                None => ", the folder of --config, where files go without --out",
+            },
+        )));
+    }
     let files = files(&imported);
     write(&out, &files)?;
     report(&out, &files, &imported, json)

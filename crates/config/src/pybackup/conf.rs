@@ -93,6 +93,14 @@ pub struct PybackupConf {
     pub validate: Vec<Said<String>>,
 }
 
+impl PybackupConf {
+    /// Whether the file says nothing of what pybackup asks for.
+    pub fn is_empty(&self) -> bool {
+        let has_parts = self.catalog.is_some() || self.server.is_some() || self.rsync.is_some();
+        !has_parts && self.tag.is_none() && self.databases.is_none() && self.validate.is_empty()
+    }
+}
+
 /// What a usable file yields.
 #[derive(Clone, Debug)]
 pub struct ReadConf {
