@@ -28,8 +28,18 @@ const HANDED_DOWN: [&str; 6] = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"
     clippy::disallowed_methods,
     reason = "the one place that reads the environment"
 )]
+fn variable_as_it_is(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// One that is empty says nothing.
 fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
+    variable_as_it_is(name).filter(|value| !value.is_empty())
+}
+
+/// `$TZ`: one that is empty is UTC, as the C library takes it.
+fn zone_variable() -> Option<String> {
+    variable_as_it_is("TZ").and_then(|zone| zone.into_string().ok())
 }
 
 /// What the process finds around it.
@@ -59,13 +69,13 @@ pub(crate) fn gather() -> Surroundings {
 /// # Errors
 /// A sentence: it is none that has a name.
 pub(crate) fn host_zone() -> Result<Tz, String> {
-    let named = variable("TZ").and_then(|zone| zone.into_string().ok());
+    let named = zone_variable();
     zone_of_host(Path::new("/"), named.as_deref())
 }
 
 /// The same where work must go on whatever it is, and what a person should know of it.
 pub(crate) fn host_zone_or_nearest() -> (Tz, Option<String>) {
-    let named = variable("TZ").and_then(|zone| zone.into_string().ok());
+    let named = zone_variable();
     // The system's own reckoning, which knows also what has no name.
     let seconds = SystemClock
         .now()
@@ -315,7 +325,14 @@ pub(crate) fn supervisor() -> Supervisor {
     let shim = ShimCommand::this_binary(["run-shim"]);
     let handed_down: Vec<(OsString, OsString)> = HANDED_DOWN
         .iter()
-        .filter_map(|name| variable(name).map(|value| (OsString::from(name), value)))
+        .filter_map(|name| {
+            let value = match *name {
+                // An empty one is a zone.
+                "TZ" => variable_as_it_is(name),
+                name => variable(name),
+            };
+            value.map(|value| (OsString::from(name), value))
+        })
         .collect();
     Supervisor::new(shim, handed_down)
 }

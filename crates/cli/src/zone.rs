@@ -51,8 +51,24 @@ pub(crate) fn zone_or_nearest(
     (zone, Some(warning))
 }
 
-/// The zone without summer time that is nearest: whole hours alone have a name, and `Etc/GMT-8` is eight hours east.
+/// Zones without summer time whose difference is no whole hour, in minutes east of UTC.
+const HALF_HOURS: [(i32, Tz); 8] = [
+    (-570, Tz::Pacific__Marquesas),
+    (210, Tz::Asia__Tehran),
+    (270, Tz::Asia__Kabul),
+    (330, Tz::Asia__Kolkata),
+    (345, Tz::Asia__Kathmandu),
+    (390, Tz::Asia__Yangon),
+    (525, Tz::Australia__Eucla),
+    (570, Tz::Australia__Darwin),
+];
+
+/// The zone without summer time that is nearest: of whole hours each has a name, and `Etc/GMT-8` is eight hours east.
 fn fixed(offset_seconds: i32) -> Tz {
+    let same = |(minutes, _): &&(i32, Tz)| minutes * 60 == offset_seconds;
+    if let Some((_, zone)) = HALF_HOURS.iter().find(same) {
+        return *zone;
+    }
     let hours = (f64::from(offset_seconds) / 3600.0).round();
     let name = match hours {
         0.0 => return Tz::UTC,
@@ -121,6 +137,7 @@ fn bytes_of(file: &Path) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::{Offset, TimeZone};
 
     struct Host(tempfile::TempDir);
 
@@ -200,6 +217,20 @@ mod tests {
         assert!(warning.unwrap().contains("TZ=CST-8"));
         assert_eq!(nearest(Some("X"), -5 * 3600).0.name(), "Etc/GMT+5");
         assert_eq!(nearest(Some("X"), 0).0, Tz::UTC);
+        assert_eq!(nearest(Some("IST-5:30"), 19_800).0, Tz::Asia__Kolkata);
+        assert_eq!(
+            nearest(Some("X"), -12_600).0.name(),
+            "Etc/GMT+4",
+            "no zone has that all year"
+        );
+        // They have that difference in summer and in winter.
+        for (minutes, zone) in HALF_HOURS {
+            for month in [1, 7] {
+                let day = chrono::NaiveDate::from_ymd_opt(2026, month, 1).unwrap();
+                let offset = zone.offset_from_utc_date(&day).fix().local_minus_utc();
+                assert_eq!(offset, minutes * 60, "{zone}");
+            }
+        }
         host.write("etc/localtime", "TZif of an older edition");
         host.write("etc/timezone", "Asia/Shanghai\n");
         let (zone, warning) = nearest(None, 0);

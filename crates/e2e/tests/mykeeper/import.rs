@@ -189,6 +189,37 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
 }
 
 #[test]
+fn where_nothing_is_found_nothing_is_written() {
+    let mut site = Site::new(CONF, DUMP_SCRIPT);
+    let out = site.workspace.at("out").display().to_string();
+    let nothing = site.workspace.mykeeper(&["import", "/dev/null", "--out", &out]);
+    nothing
+        .assert_code(2)
+        .assert_says("nothing of pybackup's is found in /dev/null")
+        .assert_says(&format!("nothing was written to {out}"));
+    assert!(!site.workspace.at("out").exists());
+    site.workspace
+        .mykeeper(&["import", "/dev/null"])
+        .assert_code(2)
+        .assert_says("where files go without --out");
+
+    // An empty TZ is UTC, whatever /etc/localtime says.
+    let variables = [
+        ("TZ", String::new()),
+        (
+            "STATE_DIRECTORY",
+            site.workspace.at("state").display().to_string(),
+        ),
+    ];
+    site.workspace.surround(Surroundings {
+        variables: variables.map(|(name, value)| (name.to_owned(), value)).into(),
+        ..Surroundings::default()
+    });
+    site.import(&["--out", &out]).assert_code(0);
+    assert!(site.text("out/schedule.toml").contains("timezone = \"UTC\""));
+}
+
+#[test]
 fn what_cannot_be_translated_ends_with_a_warning() {
     let script = format!(
         "{DUMP_SCRIPT}\nmail -s geheim root < /tmp/x\nfind /data/backup_db -mtime 3 -delete\n\
