@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// One module, `vault`, for one account, `platform`, on a port of loopback.
+/// One module, `vault`, for one account, `platform`, on a port of loopback, or of another address within a namespace.
 #[derive(Debug)]
 pub struct RsyncDaemon {
     scratch: Scratch,
+    address: Ipv4Addr,
     port: u16,
     /// Words before the program's own path: `ip netns exec NAME`.
     through: Vec<String>,
@@ -29,6 +30,11 @@ impl RsyncDaemon {
 
     /// The same, called through other words, each of which replaces itself by the rest: `ip netns exec NAME`.
     pub fn start_through(password: &str, through: Vec<String>) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST, password, through)
+    }
+
+    /// The same, at an address that there is where these words lead to.
+    pub fn start_at(address: Ipv4Addr, password: &str, through: Vec<String>) -> Self {
         let scratch = Scratch::new();
         let dir = scratch.path();
         std::fs::create_dir(dir.join("vault")).expect("a folder within our own");
@@ -46,6 +52,7 @@ impl RsyncDaemon {
         std::fs::write(dir.join("rsyncd.conf"), config).expect("a file within our own folder");
         let mut daemon = Self {
             scratch,
+            address,
             port: free_port(),
             through,
             child: None,
@@ -64,7 +71,7 @@ impl RsyncDaemon {
             .args([
                 "--daemon",
                 "--no-detach",
-                "--address=127.0.0.1",
+                &format!("--address={}", self.address),
                 &format!("--port={}", self.port),
             ])
             .arg(format!("--config={}", dir.join("rsyncd.conf").display()))
@@ -94,14 +101,14 @@ impl RsyncDaemon {
 
     fn answers(&self) -> bool {
         if self.through.is_empty() {
-            return TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok();
+            return TcpStream::connect((self.address, self.port)).is_ok();
         }
-        let connects = format!("exec 3<>/dev/tcp/127.0.0.1/{}", self.port);
+        let connects = format!("exec 3<>/dev/tcp/{}/{}", self.address, self.port);
         let output = self.command("bash").args(["-c", &connects]).output();
         output.is_ok_and(|output| output.status.success())
     }
 
-    /// Its port on 127.0.0.1.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -113,7 +120,7 @@ impl RsyncDaemon {
 
     /// A destination's URL, through another port if a proxy stands before it.
     pub fn url(&self, port: u16, path: &str) -> String {
-        format!("rsync://platform@127.0.0.1:{port}/vault/{path}")
+        format!("rsync://platform@{}:{port}/vault/{path}", self.address)
     }
 
     /// Its log so far.
