@@ -1,14 +1,17 @@
 //! The committed benchmarks: what mykeeper costs, beside what it supervises, measured in one run on one machine.
 //!
-//! CPU time is compared, not wall time: the machine may be busy with other things. Every figure comes with the
-//! figure it is a share of.
+//! Where it can be, CPU time is compared, not wall time: the machine may be busy with other things. What is waited for is
+//! wall time, of ways that were taken in turn. Every figure comes with the figure it is a share of.
 
+mod away;
+mod data;
 mod dump;
 mod error;
 mod idle;
 mod process;
 mod report;
 mod sampler;
+mod tree;
 
 use clap::{Parser, ValueEnum};
 use error::BenchError;
@@ -30,9 +33,12 @@ struct Args {
     /// How long the idle daemon is watched.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=3_600))]
     seconds: u32,
-    /// How often each way of dumping is measured.
+    /// How often each way is measured.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
+    /// Of "away": also what a proof of the sets takes.
+    #[arg(long)]
+    prove: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,7 +47,9 @@ enum What {
     Idle,
     /// Backups of generated data.
     Dump,
-    /// Both.
+    /// Backups of generated data, to where they are complete at a destination.
+    Away,
+    /// One after the other.
     All,
 }
 
@@ -62,11 +70,15 @@ fn run(args: &Args) -> Result<(), BenchError> {
         report::complain("warning: this is a debug build, and so is what it measures: add --release");
     }
     say(&format!("measured: {}\n", binary.display()))?;
-    if args.what != What::Dump {
+    let is_wanted = |what: What| args.what == what || args.what == What::All;
+    if is_wanted(What::Idle) {
         idle::measure(Duration::from_secs(args.seconds.into()))?;
     }
-    if args.what != What::Idle {
+    if is_wanted(What::Dump) {
         dump::measure(args.size_mb, args.rounds)?;
+    }
+    if is_wanted(What::Away) {
+        away::measure(args.size_mb, args.rounds, args.prove)?;
     }
     Ok(())
 }

@@ -61,6 +61,46 @@ fn kilobytes(text: &str, key: &str) -> Option<u64> {
     Some(rest.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
+/// As the kernel shortens it: the name of the program's file, unless it says otherwise.
+pub(crate) fn name(pid: u32) -> Option<String> {
+    Some(
+        fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()?
+            .trim_end()
+            .to_owned(),
+    )
+}
+
+/// Whether this word begins one of its command line.
+pub(crate) fn has_word(pid: u32, beginning: &str) -> bool {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words
+        .split(|byte| *byte == 0)
+        .any(|word| word.starts_with(beginning.as_bytes()))
+}
+
+/// All below a process, by what the kernel keeps of each one's children: no other process is looked at.
+pub(crate) fn below(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut open = vec![pid];
+    while let Some(parent) = open.pop() {
+        for task in fs::read_dir(format!("/proc/{parent}/task"))
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children = children
+                .split_ascii_whitespace()
+                .filter_map(|child| child.parse::<u32>().ok());
+            let before = found.len();
+            found.extend(children);
+            open.extend_from_slice(&found[before..]);
+        }
+    }
+    found
+}
+
 /// One thread.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Thread {
@@ -95,4 +135,29 @@ pub(crate) fn threads(pid: u32) -> BTreeMap<u32, Thread> {
             Some((entry.file_name().to_str()?.parse().ok()?, thread))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grandchild_is_found_by_its_name_and_its_words() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "sleep 60 & wait"])
+            .spawn()
+            .unwrap();
+        let sleeping = mykeeper_e2e::wait_until(mykeeper_e2e::LIMIT, "the shell's child sleeps", || {
+            let found = below(std::process::id());
+            found
+                .into_iter()
+                .find(|pid| name(*pid).as_deref() == Some("sleep") && below(child.id()).contains(pid))
+        });
+        assert!(has_word(sleeping, "60"));
+        assert!(!has_word(sleeping, "0"));
+        mykeeper_e2e::descendants_of(child.id())
+            .iter()
+            .for_each(mykeeper_e2e::ProcessId::kill);
+        child.wait().unwrap();
+    }
 }

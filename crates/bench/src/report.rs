@@ -75,6 +75,27 @@ pub(crate) fn table(head: (&str, &str), rows: &[Row]) -> Result<(), BenchError> 
     say("")
 }
 
+/// Prints rows in columns: the first column to the left, all others to the right.
+pub(crate) fn grid(rows: &[Vec<String>]) -> Result<(), BenchError> {
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widest(column);
+            line.push_str(&if column == 0 {
+                format!("{cell:width$}")
+            } else {
+                format!("  {cell:>width$}")
+            });
+        }
+        say(line.trim_end())?;
+    }
+    say("")
+}
+
 /// `1.234 s`
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())

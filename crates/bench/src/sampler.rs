@@ -81,7 +81,7 @@ pub(crate) fn follow(mut child: Child, (tool_name, tool_word): (&str, &str)) -> 
 }
 
 /// Whether it waits to be reaped.
-fn has_ended(pid: u32) -> Result<bool, BenchError> {
+pub(crate) fn has_ended(pid: u32) -> Result<bool, BenchError> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| BenchError::Unfit("a child has no number".to_owned()))?;
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
@@ -96,7 +96,7 @@ fn has_ended(pid: u32) -> Result<bool, BenchError> {
 }
 
 /// At once, with everything below it.
-fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     let below = mykeeper_e2e::descendants_of(child.id());
     drop(child.kill());
     drop(child.wait());

@@ -1,13 +1,12 @@
 //! Backups of generated data: mykeeper's CPU time beside that of the mydumper it runs.
 
-mod data;
 mod proof;
 mod stages;
 mod ways;
 
+use crate::data::{DATABASES, make_data};
 use crate::error::BenchError;
 use crate::report::{Row, median, megabytes, say, seconds, table};
-use data::{DATABASES, make_data};
 use mykeeper_e2e::{MariaDb, MariaDbOptions, Workspace};
 use proof::{ProofTimes, prove};
 use stages::{Stages, read_set};

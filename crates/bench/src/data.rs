@@ -1,24 +1,56 @@
-//! The data that is dumped: made by the server itself, the same in every run.
+//! The data that is backed up: made by the server itself, the same in every run.
 
 use mykeeper_e2e::MariaDb;
 
-/// How many there are, the first twelve times as large as the last.
+/// How many there are.
 pub(crate) const DATABASES: u32 = 12;
 /// What a row takes in a dump, about.
-const ORDER_BYTES: u32 = 230;
-const EVENT_BYTES: u32 = 188;
+const ORDER_BYTES: u64 = 230;
+const EVENT_BYTES: u64 = 188;
 
-/// Makes about so much, as SQL text.
+/// Percent of all that the largest table has.
+const LARGEST_TABLE: u64 = 40;
+
+/// Makes about so much, as SQL text: the first database twelve times as large as the last, each with two tables.
 pub(crate) fn make_data(server: &MariaDb, size_mb: u32) {
-    let shares = DATABASES * (DATABASES + 1) / 2;
     for number in 0..DATABASES {
-        let bytes = u64::from(size_mb) * 1_000_000 * u64::from(DATABASES - number) / u64::from(shares);
-        let half = |row_bytes: u32| bytes / 2 / u64::from(row_bytes);
-        server.sql(&database_sql(number, half(ORDER_BYTES), half(EVENT_BYTES)));
+        let half = share(bytes(size_mb), number) / 2;
+        server.sql(&database_sql(number, half, half));
     }
 }
 
-fn database_sql(number: u32, orders: u64, events: u64) -> String {
+/// Makes about so much, as SQL text, of which one table has two fifths; the rest as in [`make_data`].
+pub(crate) fn make_lopsided_data(server: &MariaDb, size_mb: u32) {
+    let largest = bytes(size_mb) * LARGEST_TABLE / 100;
+    for number in 0..DATABASES {
+        let rest = share(bytes(size_mb) - largest, number);
+        let (orders, events) = if number == 0 {
+            (largest, rest)
+        } else {
+            (rest / 2, rest / 2)
+        };
+        server.sql(&database_sql(number, orders, events));
+    }
+}
+
+/// The databases' names.
+pub(crate) fn database_names() -> Vec<String> {
+    (0..DATABASES)
+        .map(|number| format!("bench_{number:02}"))
+        .collect()
+}
+
+fn bytes(size_mb: u32) -> u64 {
+    u64::from(size_mb) * 1_000_000
+}
+
+fn share(bytes: u64, number: u32) -> u64 {
+    let shares = DATABASES * (DATABASES + 1) / 2;
+    bytes * u64::from(DATABASES - number) / u64::from(shares)
+}
+
+/// With so many bytes of each of the two tables.
+fn database_sql(number: u32, orders_bytes: u64, events_bytes: u64) -> String {
     let words = "'parcel','left','with','neighbour','it''s','\"fragile\"','call','before','noon','invoice','enclosed',\
                  'gift','wrapped','street','Köln','回执','returned','C:\\\\temp','line\\nbreak','paid','twice','sorry'";
     let word = format!("ELT(1 + FLOOR(RAND() * 22), {words})");
@@ -47,7 +79,19 @@ fn database_sql(number: u32, orders: u64, events: u64) -> String {
           RAND()
           FROM seq_1_to_{events};",
         seed = 1_000 + number,
-        orders = orders.max(1),
-        events = events.max(1),
+        orders = (orders_bytes / ORDER_BYTES).max(1),
+        events = (events_bytes / EVENT_BYTES).max(1),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_of_the_databases_are_all_there_is() {
+        let all: u64 = (0..DATABASES).map(|number| share(78_000, number)).sum();
+        assert_eq!(all, 78_000);
+        assert_eq!(share(78_000, 0), 12 * share(78_000, DATABASES - 1));
+    }
 }
