@@ -1,4 +1,7 @@
 //! `mk_transfer` and `mk_delivery`: the sets' way to their destinations.
+//!
+//! The seed has one place for a set's transfer: `transfer_*` and `remote_dest` tell of the first of its destinations, or of
+//! one that a person chose. The others have their rows here.
 
 use crate::backups::{self, BackupRow};
 use crate::db::{Store, is_duplicate, reading, writing};
@@ -64,6 +67,25 @@ impl TransferRow {
     }
 }
 
+/// Whether a set goes to this destination beside its first: then the seed's columns tell of that one.
+macro_rules! is_beside {
+    ($tx:ident, $transfer:ident) => {{
+        let transfer_to: Option<Option<String>> =
+            sqlx::query_scalar("SELECT transfer_to FROM user_backup WHERE bk_id = ?")
+                .bind($transfer.bk_id.to_string())
+                .fetch_optional(&mut *$tx)
+                .await?;
+        let named: Vec<String> = transfer_to
+            .flatten()
+            .and_then(|json| serde_json::from_str(&json).ok())
+            .unwrap_or_default();
+        named
+            .iter()
+            .skip(1)
+            .any(|name| name == $transfer.destination.as_str())
+    }};
+}
+
 pub(crate) async fn start(store: &Store, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
     writing!(store, "start a transfer", |tx| {
         let written = sqlx::query(concat!(
@@ -91,7 +113,7 @@ pub(crate) async fn start(store: &Store, transfer: &Transfer, remote_dest: &str)
             Err(error) if is_duplicate(&error) => {}
             written => {
                 written?;
-                if transfer.purpose == TransferPurpose::Send {
+                if transfer.purpose == TransferPurpose::Send && !is_beside!(tx, transfer) {
                     sqlx::query(
                         "UPDATE user_backup SET remote_dest = ?, \
                          transfer_started_ms = CASE WHEN transfer_start IS NULL THEN ? ELSE transfer_started_ms END, \
@@ -137,7 +159,7 @@ fn ending(purpose: TransferPurpose, state: RunState) -> Ending {
             mark: Some("N"),
             arrived: Some(false),
         },
-        TransferPurpose::Verify => Ending {
+        TransferPurpose::Verify | TransferPurpose::Ahead | TransferPurpose::Clear => Ending {
             mark: None,
             arrived: None,
         },
@@ -161,17 +183,29 @@ macro_rules! append_mark {
 }
 
 macro_rules! set_times {
-    ($tx:ident, $transfer:ident, $end:ident, $zone:expr) => {
+    ($tx:ident, $transfer:ident, $end:ident, $zone:expr) => {{
+        // What went ahead in the same run is part of the way.
+        let ahead: Option<i64> = sqlx::query_scalar(
+            "SELECT MIN(started_ms) FROM mk_transfer \
+             WHERE bk_id = ? AND destination = ? AND purpose = ? AND run_id = ?",
+        )
+        .bind($transfer.bk_id.to_string())
+        .bind($transfer.destination.as_str())
+        .bind(TransferPurpose::Ahead.as_str())
+        .bind($transfer.run_id.map(|id| id.to_string()))
+        .fetch_one(&mut *$tx)
+        .await?;
+        let began = ahead.unwrap_or(i64::MAX).min(ms($transfer.started_at));
         sqlx::query(
             "UPDATE user_backup SET transfer_end = ?, transfer_finished_ms = ?, transfer_elapsed = ? WHERE bk_id = ?",
         )
         .bind(to_wall($end.finished_at, $zone))
         .bind(ms($end.finished_at))
-        .bind(($end.finished_at - $transfer.started_at).num_seconds())
+        .bind(ms($end.finished_at).saturating_sub(began) / 1000)
         .bind($transfer.bk_id.to_string())
         .execute(&mut *$tx)
         .await?
-    };
+    }};
 }
 
 /// Where the attempt leaves the set: at its destination, not there, or as before but looked at again.
@@ -234,13 +268,16 @@ pub(crate) async fn finish(
                     .await?;
             let transfer = row.into_transfer()?;
             let Ending { mark, arrived } = ending(transfer.purpose, end.state);
-            if let Some(mark) = mark {
+            let is_beside = is_beside!(tx, transfer);
+            if let Some(mark) = mark.filter(|_| !is_beside) {
                 append_mark!(tx, transfer, mark);
             }
             if transfer.purpose == TransferPurpose::Verify {
                 set_delivery!(tx, transfer, end, arrived);
-            } else if end.state != RunState::Skipped {
-                set_times!(tx, transfer, end, store.zone);
+            } else if transfer.purpose == TransferPurpose::Send && end.state != RunState::Skipped {
+                if !is_beside {
+                    set_times!(tx, transfer, end, store.zone);
+                }
                 set_delivery!(tx, transfer, end, arrived);
                 if arrived == Some(true) {
                     try_again!(tx, transfer.bk_id, end.finished_at);

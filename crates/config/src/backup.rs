@@ -70,6 +70,9 @@ pub(crate) fn read<'d>(
         || Some(Vec::new()),
         |entry| read_destinations(&entry, job, directory.as_ref(), reading),
     );
+    let stream = section
+        .take("stream")
+        .map_or(Some(true), |entry| entry.yes_or_no());
     let mut mydumper = section
         .take("mydumper")
         .map_or_else(|| Some(mydumper::defaults()), |entry| mydumper::read(&entry));
@@ -87,6 +90,7 @@ pub(crate) fn read<'d>(
         consistency: consistency.unwrap_or_default(),
         directory: directory?,
         transfer_to: transfer_to?,
+        stream: stream?,
         mydumper: mydumper?,
         reserve: reserve?,
         checksum: checksum?,
@@ -266,13 +270,6 @@ fn read_destinations<'d>(
         } else {
             destinations.push(destination);
         }
-    }
-    if destinations.len() > 1 {
-        // The seed's `transfer_complete` is one column: it cannot say which of two copies has arrived.
-        entry.spot.mistake(
-            complaint("a set is sent to one destination")
-                .help("name the one that it is sent to; send it on from there by other means"),
-        );
     }
     Some(destinations)
 }

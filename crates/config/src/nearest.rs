@@ -51,6 +51,7 @@ mod tests {
             "databases",
             "directory",
             "transfer_to",
+            "stream",
             "timeout",
             "timezone",
         ];

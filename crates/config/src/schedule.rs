@@ -115,9 +115,9 @@ fn read_job<'d>(kind: JobKind, entry: &Entry<'d>, reading: &mut Reading<'d, '_>)
 /// Says of which other kind of job `key` is.
 fn hint(kind: JobKind, key: &str) -> Option<String> {
     let owner = match key {
-        "server" | "databases" | "consistency" | "transfer_to" | "mydumper" | "compression" | "level"
-        | "chunk" | "reserve" | "checksum" | "lock_budget" | "long_queries" | "long_query_limit"
-        | "long_query_wait" => JobKind::Backup,
+        "server" | "databases" | "consistency" | "transfer_to" | "stream" | "mydumper" | "compression"
+        | "level" | "chunk" | "reserve" | "checksum" | "lock_budget" | "long_queries"
+        | "long_query_limit" | "long_query_wait" => JobKind::Backup,
         "verify" | "verify_every" if kind != JobKind::Transfer && kind != JobKind::Validation => {
             return Some(format!(
                 "`{key}` is a key of [transfer.NAME] and of [validation.NAME]"

@@ -2,7 +2,8 @@
 //! every command take part, and none of them is ever stale.
 //!
 //! One permit is held at a time, and only while the work that it is for goes on: nobody waits for a permit with
-//! another in hand, so that no two can wait for each other.
+//! another in hand, so that no two can wait for each other. What a backup job does at its destinations it does at each by
+//! itself: none of them, and no dump, waits for a permit that another of them waits for.
 
 use crate::jobs::{JobError, RunContext};
 use crate::state_dir::{HeldLock, LockAttempt, LockOwner};
@@ -11,6 +12,7 @@ use mykeeper_domain::run::RunState;
 use mykeeper_domain::{DestinationName, ServerName};
 use std::fmt;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How often a run that waits looks whether there is room.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -91,6 +93,28 @@ impl RunContext {
                 () = self.cancel.cancelled() => return Err(self.ended_waiting(what)),
             }
         }
+    }
+
+    /// The same for work that need not be done: `None` once `over` is cancelled. Nothing is told of the wait, and the run
+    /// does not end with it.
+    ///
+    /// # Errors
+    /// The lock files cannot be used.
+    pub async fn permit_until(
+        &self,
+        what: &Limited,
+        over: &CancellationToken,
+    ) -> Result<Option<Permit>, JobError> {
+        while !over.is_cancelled() {
+            if let Ok(permit) = self.try_permit(what)? {
+                return Ok(Some(permit));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = over.cancelled() => {}
+            }
+        }
+        Ok(None)
     }
 
     /// One look at all permits; who has them, where none is free.

@@ -213,8 +213,10 @@ pub struct BackupTask {
     pub consistency: Consistency,
     /// Sets go to `<directory>/<YYYY-MM-DD>/<bk_id>/`.
     pub directory: PathBuf,
-    /// Where the set is sent when it is complete; empty: it stays where it is.
+    /// Where the set is sent; empty: it stays where it is. The seed's columns tell of the first.
     pub transfer_to: Vec<DestinationName>,
+    /// Files are sent there as they finish, while the others are dumped; else when the set is complete.
+    pub stream: bool,
     /// Options handed to mydumper.
     pub mydumper: Vec<MydumperOption>,
     /// A dump that would leave less than so many bytes free in `directory`, by the estimate, is not begun; `None`: no

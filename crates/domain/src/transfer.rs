@@ -14,6 +14,17 @@ words! {
         Send = "send",
         /// To compare what is there with the set.
         Verify = "verify",
+        /// To send finished files while the others are still dumped. What the set is worth there, a `send` tells.
+        Ahead = "ahead",
+        /// To remove what went ahead of a set that never became complete.
+        Clear = "clear",
+    }
+}
+
+impl TransferPurpose {
+    /// Whether it says of a set that it is there, or is not.
+    pub fn tells_of_arrival(self) -> bool {
+        matches!(self, Self::Send | Self::Verify)
     }
 }
 

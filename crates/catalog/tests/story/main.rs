@@ -49,7 +49,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use transfers::{transfers_leave_their_marks, verifications_fall_due};
+use transfers::{
+    of_several_destinations_the_first_is_told_in_the_seeds_columns, transfers_leave_their_marks,
+    verifications_fall_due,
+};
 use verifications::{
     a_set_is_damaged_when_no_copy_is_left_that_is_as_written, a_whole_copy_frees_what_failed_for_another,
     sets_are_listed_page_by_page_where_their_copies_decide, what_was_read_is_passed_by_until_it_is_due_again,
@@ -398,6 +401,7 @@ async fn acts(catalog: &dyn Catalog) {
     sets_are_listed_page_by_page_where_their_copies_decide(catalog).await;
     a_promise_is_told_about_once(catalog).await;
     every_node_knows_what_jobs_prove(catalog).await;
+    of_several_destinations_the_first_is_told_in_the_seeds_columns(catalog).await;
     catalog.close().await;
 }
 

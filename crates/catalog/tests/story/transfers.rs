@@ -153,6 +153,60 @@ pub(super) async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
     );
 }
 
+/// The seed's columns have room for one: the first.
+pub(super) async fn of_several_destinations_the_first_is_told_in_the_seeds_columns(catalog: &dyn Catalog) {
+    let attic = DestinationName::new("attic").unwrap();
+    let first_byte_at = noon() - minutes(5);
+    let set = Backup {
+        transfer_to: vec![vault(), attic.clone()],
+        transfer_started_at: Some(first_byte_at),
+        transfer_complete: String::new(),
+        ..backup("n10", noon())
+    };
+    // What goes ahead has its row before the set has.
+    let run_id = Some(RunId::generate());
+    let ahead = Transfer {
+        run_id,
+        ..transfer(&set, 1, TransferPurpose::Ahead, first_byte_at)
+    };
+    catalog.start_transfer(&ahead, "ahead").await.unwrap();
+    insert(catalog, &set).await;
+    let went = end(RunState::Succeeded, Some("2 files"), noon());
+    assert!(catalog.finish_transfer(ahead.id, &went, Some(9)).await.unwrap());
+    let of_set = async || catalog.backup(set.id).await.unwrap().unwrap();
+    assert_eq!(of_set().await, set, "nothing has arrived by that");
+
+    for (destination, state, minute) in [
+        (vault(), RunState::Failed, 1),
+        (attic.clone(), RunState::Succeeded, 2),
+        (vault(), RunState::Succeeded, 3),
+    ] {
+        let sent = Transfer {
+            destination: destination.clone(),
+            run_id,
+            ..transfer(&set, 1, TransferPurpose::Send, noon() + minutes(minute))
+        };
+        catalog.start_transfer(&sent, destination.as_str()).await.unwrap();
+        let end = end(state, Some("why"), noon() + minutes(minute + 1));
+        assert!(catalog.finish_transfer(sent.id, &end, None).await.unwrap());
+        let n10 = node("n10");
+        let pending = catalog.pending_transfers(&n10, &destination, 9).await.unwrap();
+        assert_eq!(pending.is_empty(), state.is_success(), "{destination}");
+        if destination == attic {
+            assert_eq!(of_set().await.transfer_complete, "N");
+        }
+    }
+    let found = of_set().await;
+    assert_eq!(
+        (found.transfer_complete.as_str(), found.remote_dest.as_str()),
+        ("N,Y", "vault")
+    );
+    assert_eq!(
+        (found.transfer_started_at, found.transfer_finished_at),
+        (Some(first_byte_at), Some(noon() + minutes(4)))
+    );
+}
+
 pub(super) async fn verifications_fall_due(catalog: &dyn Catalog) {
     let n7 = node("n7");
     let due = async |before| {

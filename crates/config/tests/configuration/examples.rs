@@ -89,6 +89,7 @@ fn the_examples_speak_of_every_key() {
         "consistency",
         "directory",
         "transfer_to",
+        "stream",
         "mydumper",
         "compression",
         "level",

@@ -121,7 +121,7 @@ impl Engine {
             run: run.id,
             cancel: cancel.clone(),
             log: Arc::clone(log),
-            private,
+            private: Arc::new(private),
             deadline: job
                 .timeout
                 .and_then(|timeout| tokio::time::Instant::now().checked_add(timeout)),

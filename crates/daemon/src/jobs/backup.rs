@@ -1,9 +1,10 @@
-//! Makes a set: databases resolved, dumped, judged by all the evidence, recorded; then sent.
+//! Makes a set: databases resolved, dumped, judged by all the evidence, recorded; sent meanwhile, and after.
 
 mod as_pybackup;
 mod draft;
 
 use super::{JobError, JobReport, JobResult, RunContext};
+use crate::jobs::ahead::Ahead;
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::limits::Limited;
 use crate::locate::day_folder;
@@ -11,6 +12,7 @@ use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
 use draft::{Drafting, draft_backup};
+use futures::future::join_all;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::humane;
@@ -45,10 +47,10 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         .get(&task.server)
         .cloned()
         .ok_or_else(|| JobError::fatal(format!("server {} is not configured any more", task.server)))?;
-    let backup = match &context.resumed.set {
+    let (backup, mut ahead) = match &context.resumed.set {
         Some(set) => {
             context.say(format!("set {} was complete before the interruption", set.id));
-            set.clone()
+            (set.clone(), None)
         }
         None => {
             let policy = match task.as_pybackup {
@@ -77,10 +79,22 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
                 .unwrap_or_default()
         )
     );
+    // Each at its own pace: one that is slow, or away, holds up no other.
+    let sends = task.transfer_to.iter().map(|destination| {
+        let way = ahead.as_mut().and_then(|ahead| ahead.take(destination));
+        let backup = &backup;
+        async move {
+            if let Some(way) = way {
+                way.finish(context).await;
+            }
+            (destination, send_with_retries(context, backup, destination).await)
+        }
+    });
+    let results = join_all(sends).await;
     let mut failures = Vec::new();
     let mut sent = String::new();
-    for destination in &task.transfer_to {
-        match send_with_retries(context, &backup, destination).await {
+    for (destination, result) in results {
+        match result {
             Ok(Sent::Arrived) => sent.push_str(&format!(", arrived at {destination}")),
             // A transfer job that came between the dump and this line.
             Ok(Sent::ByAnother) => sent.push_str(&format!(", being sent to {destination} by another run")),
@@ -95,7 +109,7 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
                 None => "and is left to a transfer job".to_owned(),
                 Some(_) => as_pybackup::send_again(&backup),
             };
-            let reason = format!("{dumped}; its transfer failed {left_to}: {}", error.reason);
+            let reason = format!("{dumped}{sent}; its transfer failed {left_to}: {}", error.reason);
             Err(JobError {
                 reason,
                 retry: false,
@@ -133,7 +147,7 @@ async fn attempt(
     task: &BackupTask,
     server: &Arc<Server>,
     number: u32,
-) -> Result<Backup, JobError> {
+) -> Result<(Backup, Option<Ahead>), JobError> {
     // Held until the dump has ended; what is sent afterwards is the destination's business.
     let permit = context.permit(&Limited::Server(task.server.clone())).await?;
     let started_at = context.clock().now();
@@ -151,14 +165,21 @@ async fn attempt(
     let result = async {
         let prepared = prepare(context, task, server).await?;
         create_set_dir(context, &task.directory, &set_dir).await?;
-        let mut dump = match dump(context, task, &prepared, &set_dir).await {
+        let mut ahead = Ahead::start(context, task, (id, &set_dir)).await;
+        let mut dump = match dump(context, task, &prepared, (&set_dir, ahead.as_ref())).await {
             Ok(dump) => dump,
             Err(error) => {
+                if let Some(ahead) = ahead {
+                    ahead.give_up(context).await;
+                }
                 remove_unused(context, &set_dir).await;
                 return Err(error);
             }
         };
         drop(permit);
+        if let Some(ahead) = &mut ahead {
+            ahead.dump_ended(&dump.files);
+        }
         dump.warnings.splice(0..0, prepared.unmatched.iter().cloned());
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
         let drafting = Drafting {
@@ -166,14 +187,26 @@ async fn attempt(
             started_at,
             set_dir: &set_dir,
             tool_version: &prepared.info.banner,
+            first_byte_at: task
+                .transfer_to
+                .first()
+                .and_then(|first| ahead.as_ref()?.first_byte_at(first)),
         };
         let draft = draft_backup(context, task, server, &drafting, &dump);
-        record_set(context, &set_dir, draft, dump).await
+        match record_set(context, &set_dir, draft, dump).await {
+            Ok(backup) => Ok((backup, ahead)),
+            Err(error) => {
+                if let Some(ahead) = ahead {
+                    ahead.give_up(context).await;
+                }
+                Err(error)
+            }
+        }
     }
     .await
     .map_err(|error: JobError| error.about(id));
     let report = match &result {
-        Ok(backup) => Ok(JobReport::done(
+        Ok((backup, _)) => Ok(JobReport::done(
             format!("set {} is complete", backup.id),
             Some(id),
         )),
@@ -264,7 +297,7 @@ async fn dump(
     context: &RunContext,
     task: &BackupTask,
     prepared: &Preparation,
-    set_dir: &Path,
+    (set_dir, ahead): (&Path, Option<&Ahead>),
 ) -> Result<DumpResult, JobError> {
     let request = DumpRequest {
         info: &prepared.info,
@@ -281,6 +314,7 @@ async fn dump(
         packing: task.packing,
         chunk_bytes: task.chunk,
         keep_free_bytes: task.reserve.unwrap_or_default(),
+        finished: ahead.map(Ahead::finished),
     };
     let mut dump = run_dump(&request, &context.tools()).await?;
     as_pybackup::lay_out(context, task, set_dir, &mut dump).await;

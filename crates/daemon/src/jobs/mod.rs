@@ -1,5 +1,6 @@
 //! One file per kind of job. Each says what is done; how a run begins and ends is the engine's business.
 
+mod ahead;
 pub mod backup;
 pub mod restore;
 pub mod retention;
@@ -30,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 /// Lines of what went wrong that stand in the reason of a run.
 const SHOWN: usize = 3;
 
-/// What a run works with.
+/// What a run works with. A clone is for a part of its work that is a task of its own.
+#[derive(Clone)]
 pub struct RunContext {
     /// Outside systems.
     pub environment: Arc<Environment>,
@@ -45,7 +47,7 @@ pub struct RunContext {
     /// Its log.
     pub log: Arc<RunLogFile>,
     /// A folder for files that no one else may read.
-    pub private: PrivateDir,
+    pub private: Arc<PrivateDir>,
     /// When the run's timeout is over.
     pub deadline: Option<tokio::time::Instant>,
     /// What it goes on with, where it does an interrupted run again.

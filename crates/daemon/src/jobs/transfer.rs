@@ -3,6 +3,7 @@
 mod known_damage;
 mod sending;
 
+use super::ahead::clear_leftovers;
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
@@ -73,6 +74,7 @@ async fn compare_damaged(
 
 async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     let environment = &context.environment;
+    clear_leftovers(context, &task.destination).await?;
     let mut failures = Vec::new();
     let mut notes = Vec::new();
     let mut compared = None;

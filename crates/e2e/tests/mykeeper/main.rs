@@ -1,6 +1,7 @@
 //! The whole way through: the built binary, real servers, real tools.
 
 mod accounting;
+mod ahead;
 mod away;
 mod backups;
 mod commands;

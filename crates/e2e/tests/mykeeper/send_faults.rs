@@ -12,6 +12,11 @@ struct Sending {
 }
 
 fn sending(retry: &str) -> Sending {
+    sending_with(retry, "")
+}
+
+/// With more keys of the backup job.
+fn sending_with(retry: &str, more: &str) -> Sending {
     let source = MariaDb::with_sample();
     let vault = RsyncDaemon::start("vault pw");
     let link = TcpProxy::to(vault.port());
@@ -23,7 +28,7 @@ fn sending(retry: &str) -> Sending {
     ));
     workspace.write_schedule(&format!(
         "{}[transfer.catch-up]\ncron = \"{NEVER}\"\ndestination = \"vault\"\nverify_every = \"1s\"\nretry = {retry}\n",
-        backup_job("nightly", ALL, &format!("transfer_to = \"vault\"\nretry = {retry}"))
+        backup_job("nightly", ALL, &format!("transfer_to = \"vault\"\nretry = {retry}\n{more}"))
     ));
     Sending {
         workspace,
@@ -102,7 +107,7 @@ fn a_link_cut_half_way_is_resumed() {
         vault,
         link,
         _source,
-    } = sending("{ attempts = 4, delay = \"1s\" }");
+    } = sending_with("{ attempts = 4, delay = \"1s\" }", "stream = false");
     // The sample is some 2 MB on the wire.
     link.cut_after(1_000_000);
     let running = workspace.start_mykeeper(&["run", "nightly"]);

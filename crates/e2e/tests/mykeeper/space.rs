@@ -126,9 +126,9 @@ fn a_set_is_not_begun_to_be_sent_where_it_does_not_fit() {
         let run = workspace.only_run_of(&job);
         assert_run(&run, "failed", &words);
         let set = text(&run, "bk_id");
-        let tried = workspace
-            .catalog()
-            .value(&format!("SELECT COUNT(*) FROM mk_transfer WHERE bk_id = '{set}'"));
+        let tried = workspace.catalog().value(&format!(
+            "SELECT COUNT(*) FROM mk_transfer WHERE bk_id = '{set}' AND purpose = 'send'"
+        ));
         assert_eq!(tried, "1", "{name}: {run:#}");
         let backup = workspace.backups().remove(0);
         assert_eq!(backup["complete"], serde_json::json!([true]), "{backup:#}");

@@ -16,7 +16,7 @@ use super::pressure::Pressure;
 use crate::digest::{Compression, FileDigest, Stamp};
 use crate::error::ToolError;
 use crate::log::RunLog;
-use crate::pipeline::{Handled, PARTIAL};
+use crate::pipeline::{Finished, Handled, PARTIAL};
 use crate::room;
 use futures::StreamExt;
 use inotify::{EventMask, EventStream};
@@ -25,6 +25,7 @@ use mykeeper_supervise::Activity;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -91,6 +92,8 @@ pub(crate) struct Collector<'a> {
     failed: HashMap<String, Failed>,
     packers: Option<Packers>,
     pressure: Option<Pressure<'a>>,
+    /// Who is told of finished files, and what the folder is called below the set's.
+    told: Option<(Arc<Finished>, String)>,
     /// Bytes of files that are read now.
     packing_bytes: u64,
     /// A file has finished since the last look at the room.
@@ -130,6 +133,7 @@ impl<'a> Collector<'a> {
             failed: HashMap::new(),
             packers: None,
             pressure: None,
+            told: None,
             packing_bytes: 0,
             wants_look: false,
             last_look_at: Instant::now(),
@@ -149,6 +153,12 @@ impl<'a> Collector<'a> {
     pub(crate) fn packing(mut self, packers: Packers, pressure: Pressure<'a>) -> Self {
         self.packers = Some(packers);
         self.pressure = Some(pressure);
+        self
+    }
+
+    /// Tells of each file that is as it will stay, in a folder that the set calls so; empty: it is the set's own.
+    pub(crate) fn telling(mut self, finished: Option<Arc<Finished>>, dir: &str) -> Self {
+        self.told = finished.map(|finished| (finished, dir.to_owned()));
         self
     }
 

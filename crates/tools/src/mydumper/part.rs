@@ -225,6 +225,7 @@ async fn run_part(
     let mut presence = Presence::before_start(request.connection, env.log, &heard, identity.clone()).await;
     let activity = Activity::new();
     let mut collector = Collector::new((&dir, events), activity.clone(), env.log, bytes);
+    collector = collector.telling(request.finished.cloned(), &part.dir);
     if let Some(packers) = packers {
         let pressure = Pressure::new(
             identity.clone(),

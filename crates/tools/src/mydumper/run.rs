@@ -13,6 +13,7 @@ use super::verdict::TableName;
 use crate::connection::ServerConnection;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
+use crate::pipeline::Finished;
 use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, Traits, lost_columns, missing_privileges};
 use crate::room::KeptBack;
 use mykeeper_domain::checksum::ChecksumLimit;
@@ -26,6 +27,7 @@ use mykeeper_domain::packing::Packing;
 use mykeeper_supervise::Limits;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 pub(super) const PROGRAM: &str = "mydumper";
@@ -65,6 +67,8 @@ pub struct DumpRequest<'a> {
     /// Bytes of the set's file system that the plain files which wait to be compressed leave free, as far as that can
     /// be had: mydumper is held up.
     pub keep_free_bytes: u64,
+    /// Told of each file that is as it will stay, while others are still written.
+    pub finished: Option<&'a Arc<Finished>>,
 }
 
 /// How far a dump got, and what it is worth.

@@ -2,11 +2,13 @@
 //! then the plain one is removed. On threads of their own, which come after the server and everybody else.
 
 mod crew;
+mod finished;
 mod pack;
 mod packer;
 mod settling;
 
 pub(crate) use crew::Crew;
-pub(crate) use pack::{Handled, PARTIAL, PackJob};
+pub use finished::{Finished, FinishedFile};
+pub(crate) use pack::{Handled, PARTIAL, PackJob, is_definition};
 pub use packer::Packer;
 pub(crate) use settling::Settling;

@@ -276,7 +276,7 @@ fn publish((path, read): (&Path, Stamp), partial: &Path, target: &Path) -> Resul
 }
 
 /// Of a table, a view, a database or what stands upon them: written at once, and never taken back.
-fn is_definition(name: &str) -> bool {
+pub(crate) fn is_definition(name: &str) -> bool {
     DEFINITIONS.iter().any(|ending| name.ends_with(ending))
 }
 

@@ -96,13 +96,44 @@ impl Way<'_> {
         }
     }
 
-    /// Sends what is in `source`, but not the manifest.
+    /// Sends what is in `source`, but neither `metadata` nor the manifest.
     pub(super) fn send_argv(&self, source: &Path, below: &str, manifest: &str) -> Vec<OsString> {
         let mut args = self.common();
         args.extend(["--recursive", "--times", "--perms", "--no-human-readable"].map(OsString::from));
         args.push(format!("--partial-dir={PARTIAL_DIR}").into());
         args.extend(["--info=progress2", "--stats"].map(OsString::from));
         args.push(format!("--exclude=/{manifest}").into());
+        // A folder may be that of a database which is called so.
+        args.extend(["--include=metadata/", "--exclude=metadata"].map(OsString::from));
+        args.extend(["--".into(), source.join("").into_os_string(), self.target(below)]);
+        args
+    }
+
+    /// Sends what mydumper says of a whole dump: `metadata`, in the set's own folder or in each database's.
+    pub(super) fn send_metadata_argv(&self, source: &Path, below: &str) -> Vec<OsString> {
+        let mut args = self.common();
+        args.extend(
+            [
+                "--recursive",
+                "--times",
+                "--perms",
+                "--no-human-readable",
+                "--stats",
+            ]
+            .map(OsString::from),
+        );
+        args.extend(["--include=*/", "--include=metadata", "--exclude=*"].map(OsString::from));
+        args.extend(["--".into(), source.join("").into_os_string(), self.target(below)]);
+        args
+    }
+
+    /// Sends the files that `list` names, each ended by a zero byte, from below `source`.
+    pub(super) fn send_listed_argv(&self, source: &Path, list: &Path, below: &str) -> Vec<OsString> {
+        let mut args = self.common();
+        args.extend(["--times", "--perms", "--no-human-readable"].map(OsString::from));
+        args.push(format!("--partial-dir={PARTIAL_DIR}").into());
+        args.extend(["--info=progress2", "--stats", "--from0"].map(OsString::from));
+        args.push(option("--files-from=", list));
         args.extend(["--".into(), source.join("").into_os_string(), self.target(below)]);
         args
     }
@@ -152,6 +183,15 @@ impl Way<'_> {
         args.extend(["--recursive", "--checksum", "--dry-run"].map(OsString::from));
         args.extend(["--itemize-changes", "--itemize-changes", "--out-format=%i %n"].map(OsString::from));
         args.extend(["--".into(), source.join("").into_os_string(), self.target(below)]);
+        args
+    }
+
+    /// Deletes the one folder `name` below `below`, and all that is in it, by sending a folder that lacks it.
+    pub(super) fn delete_folder_argv(&self, empty: &Path, below: &str, name: &str) -> Vec<OsString> {
+        let mut args = self.common();
+        args.extend(["--recursive", "--omit-dir-times", "--delete"].map(OsString::from));
+        args.extend([format!("--include=/{name}/***").into(), "--exclude=*".into()]);
+        args.extend(["--".into(), empty.join("").into_os_string(), self.target(below)]);
         args
     }
 
@@ -257,7 +297,10 @@ mod tests {
         [
             join(way.make_folders_argv(Path::new("/run/mykeeper/x/skeleton"))),
             join(way.send_argv(set, "2026-11-22/日志 set", "mykeeper.manifest.json")),
+            join(way.send_metadata_argv(set, "2026-11-22/日志 set")),
             join(way.send_file_argv(&set.join("mykeeper.manifest.json"), "2026-11-22/日志 set")),
+            join(way.send_listed_argv(set, Path::new("/run/mykeeper/x/ahead"), "2026-11-22/日志 set")),
+            join(way.delete_folder_argv(Path::new("/run/mykeeper/x/empty"), "2026-11-22", "日志 set")),
             join(way.verify_argv(set, "2026-11-22/日志 set")),
             join(way.delete_argv(Path::new("/run/mykeeper/x/empty"), ".mykeeper-check-1")),
         ]

@@ -1,10 +1,11 @@
 //! rsync: sends sets to their destination, and compares what arrived with what was sent.
 //!
-//! A set is sent in two passes, its manifest alone in the second: a folder at the destination that holds a manifest
-//! was sent whole. What exit status 0 is worth is settled by a third pass, which compares by checksum and changes
-//! nothing. The local set is held to its manifest before it is held to be right: a damaged original never takes the
+//! A set is sent in passes, `metadata` after the data and the manifest alone in the last: a folder at the destination that
+//! holds a manifest was sent whole. What exit status 0 is worth is settled by one more pass, which compares by checksum and
+//! changes nothing. Files that finish while others are dumped may go ahead; the passes find them there. The local set is held to its manifest before it is held to be right: a damaged original never takes the
 //! place of a good copy.
 
+mod ahead;
 mod argv;
 mod check;
 mod exit;
@@ -12,9 +13,11 @@ mod fetch;
 mod look;
 mod original;
 mod output;
+mod place;
 mod private;
 mod send;
 
+pub use ahead::{ahead_target, clear_ahead, make_way, send_ahead};
 pub use check::{CheckRequest, check_destination};
 pub use fetch::{Fetch, fetch_command, shell_word};
 pub use send::{Comparison, Delivery, SendOutcome, SendRequest, send_set, verify_set};

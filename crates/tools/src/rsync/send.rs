@@ -5,7 +5,8 @@ use super::exit::failure;
 use super::look::{Seen, look_at, missing};
 use super::original::{Halt, Original};
 use super::output::{Stats, parse_itemized, parse_progress, unescape};
-use super::private::{password_file, private_folder};
+use super::place::{make_folders, take_in_ahead};
+use super::private::password_file;
 use super::{RsyncInfo, run_rsync};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -16,7 +17,7 @@ use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_supervise::{Exit, Limits};
 use secrecy::SecretString;
 use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -81,7 +82,7 @@ pub enum Comparison {
     OriginalDamaged(String),
 }
 
-/// Sends a set, its manifest last, and compares it by checksum with what arrived.
+/// Sends a set, `metadata` and its manifest last, and compares it by checksum with what arrived.
 ///
 /// A set that has a manifest is compared with it first, by names and sizes. A file that differs from the one that
 /// lies at the destination already takes its place only when it is the one that the manifest lists, by its digest.
@@ -98,6 +99,7 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Del
 
 async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutcome, Halt> {
     let session = Session::open(request, env).await?;
+    take_in_ahead(request.destination, request.relative).await?;
     session.check_room().await?;
     session.make_folders().await?;
     let mut total = Stats::default();
@@ -182,7 +184,7 @@ fn damaged(request: &SendRequest<'_>, verb: &str, fault: &str) -> String {
 }
 
 /// Runs what waits for the disk where it holds up nobody.
-async fn blocking<T: Send + 'static, E: From<ToolError> + Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static, E: From<ToolError> + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {
@@ -312,38 +314,9 @@ impl<'a> Session<'a> {
 
     /// Makes the folders that lead to the set's place.
     async fn make_folders(&self) -> Result<(), ToolError> {
-        let create = |folder: PathBuf| {
-            std::fs::create_dir_all(&folder).map_err(|source| ToolError::Io {
-                action: "create",
-                path: folder,
-                source,
-            })
-        };
-        if let DestinationUrl::Local { path } = &self.request.destination.url {
-            let (act, path) = (self.act("send"), path.clone());
-            let folder = path.join(self.request.relative);
-            return blocking(move || {
-                // A file system that is not mounted must not be filled in its mount point's place.
-                if !path.is_dir() {
-                    return Err(ToolError::Failed {
-                        message: format!("cannot {act}: {} is no folder", path.display()),
-                        passing: false,
-                    });
-                }
-                create(folder)
-            })
-            .await;
-        }
-        let private_dir = self.request.private_dir.to_owned();
-        let below = Path::new(&self.way.root().1).join(self.request.relative);
-        let skeleton = blocking(move || {
-            let skeleton = private_folder(&private_dir, "skeleton-")?;
-            create(skeleton.path().join(below))?;
-            Ok::<_, ToolError>(skeleton)
-        })
-        .await?;
-        let args = self.way.make_folders_argv(skeleton.path());
-        self.run(args, &self.limits, &mut |_| {}).await
+        let what = (self.request.relative, self.act("send"));
+        let with = (&self.limits, self.env);
+        make_folders(&self.way, what, self.request.private_dir, with).await
     }
 
     /// Whether the originals of what differs at the destination are those that the manifest lists.
@@ -373,7 +346,7 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Sends everything, then the manifest.
+    /// Sends everything, then what says that it is all: mydumper's `metadata`, and the manifest.
     async fn send(&self, more: &[&str], mut total: Stats) -> Result<Stats, ToolError> {
         let with = |mut args: Vec<OsString>| {
             args.splice(0..0, more.iter().map(OsString::from));
@@ -409,6 +382,10 @@ impl<'a> Session<'a> {
             },
         )
         .await?;
+        add(&mut total, stats);
+        let mut stats = Stats::default();
+        let args = with(way.send_metadata_argv(set_dir, relative));
+        self.run(args, limits, &mut |line| stats.take(line)).await?;
         add(&mut total, stats);
         let manifest = set_dir.join(MANIFEST_FILE);
         if self.original.is_some() {

@@ -176,6 +176,7 @@ pub(crate) async fn make_set_by(
         packing: how.packing,
         chunk_bytes: how.packing.map(|_| 1 << 20),
         keep_free_bytes: 0,
+        finished: None,
     };
     let env = DumpEnv {
         supervisor: &bench.supervisor,

@@ -307,6 +307,7 @@ impl Dump {
             packing: self.packing,
             chunk_bytes: self.chunk_bytes,
             keep_free_bytes: 0,
+            finished: None,
         };
         let env = DumpEnv {
             supervisor: &supervisor,

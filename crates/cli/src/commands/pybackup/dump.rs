@@ -124,6 +124,8 @@ fn task(
         consistency,
         directory,
         transfer_to,
+        // Its files are laid out anew when the dump has ended.
+        stream: false,
         mydumper,
         reserve: Some(RESERVE),
         checksum: ChecksumLimit::default(),

@@ -16,6 +16,8 @@ pub(super) struct Drafting<'a> {
     pub(super) started_at: chrono::DateTime<chrono::Utc>,
     pub(super) set_dir: &'a Path,
     pub(super) tool_version: &'a str,
+    /// When its first byte went to the first of its destinations, where that was while it was dumped.
+    pub(super) first_byte_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 /// The set's row as the dump's evidence has it.
@@ -31,6 +33,7 @@ pub(super) fn draft_backup(
         started_at,
         set_dir,
         tool_version,
+        first_byte_at,
     } = *drafting;
     let finished_at = context.clock().now();
     let complete = !dump.complete.is_empty() && dump.complete.iter().all(|part| *part);
@@ -118,7 +121,7 @@ pub(super) fn draft_backup(
         },
         consistency: Some(task.consistency),
         transfer_to: task.transfer_to.clone(),
-        transfer_started_at: None,
+        transfer_started_at: first_byte_at.filter(|_| complete),
         transfer_finished_at: None,
         transfer_complete: match (complete, task.transfer_to.is_empty()) {
             (false, _) => BACKUP_FAILED.to_owned(),

@@ -10,7 +10,7 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::run::RunState;
-use mykeeper_domain::transfer::{Transfer, TransferPurpose};
+use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::{LookedAtCopy, Verification};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -73,10 +73,8 @@ fn arrived_unread(
     let settings = &context.settings;
     let relative = relative_path(backup, settings.catalog.timezone);
     let mut last: BTreeMap<&str, &Transfer> = BTreeMap::new();
-    for transfer in sent {
-        let counts = matches!(transfer.purpose, TransferPurpose::Send | TransferPurpose::Verify)
-            && transfer.finished_at.is_some()
-            && transfer.state != RunState::Skipped;
+    for transfer in sent.iter().filter(|transfer| transfer.purpose.tells_of_arrival()) {
+        let counts = transfer.finished_at.is_some() && transfer.state != RunState::Skipped;
         let newest = last.entry(transfer.destination.as_str()).or_insert(transfer);
         if counts && newest.started_at <= transfer.started_at {
             *newest = transfer;

@@ -74,11 +74,12 @@ impl Collector<'_> {
                 Some(Some(Ok((name, (), result)))) => {
                     let (name, digest) = match result {
                         Ok(handled) => {
+                            self.tell(&handled);
+                            done_bytes += self.written_bytes(&handled.digest);
+                            self.report_bytes(done_bytes);
                             if let Some(why) = handled.left_plain {
                                 collected.left_plain.get_or_insert((0, why)).0 += 1;
                             }
-                            done_bytes += self.written_bytes(&handled.digest);
-                            self.report_bytes(done_bytes);
                             (handled.name, Ok(handled.digest))
                         }
                         Err(error) => (name, Err(error.to_string())),

@@ -2,11 +2,11 @@
 
 use super::folder::{serves, text_bytes};
 use super::{Collector, MAX_WAITING};
-use crate::digest::{FileDigest, Stamp, digest_file_watched};
+use crate::digest::{Compression, FileDigest, Stamp, digest_file_watched};
 use crate::error::ToolError;
 use crate::log::Progress;
 use crate::mydumper::pressure::Backlog;
-use crate::pipeline::{Crew, Handled, PackJob, Settling};
+use crate::pipeline::{Crew, Handled, PackJob, Settling, is_definition};
 use mykeeper_domain::space::Room;
 use mykeeper_supervise::Activity;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ const HEAD: &[u8] = b"/*!40101 SET NAMES binary*/;\n/*!40014 SET FOREIGN_KEY_CHE
                       /*!40103 SET TIME_ZONE='+00:00' */;\n";
 /// A file that has failed so often does not count as one that makes room.
 const HOPELESS_AFTER: u32 = 6;
+/// The first file of a table that mydumper 0.10 cuts; renamed where no second follows.
+const FIRST_FILE: &str = ".00001.sql";
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// One look at a file.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
@@ -175,6 +177,7 @@ impl Collector<'_> {
         match result {
             Ok(handled) => {
                 self.failed.remove(name);
+                self.tell(&handled);
                 self.know(name, handled.digest);
             }
             // Gone between its end and now, or for want of room: what is left of them the last look decides.
@@ -184,6 +187,27 @@ impl Collector<'_> {
                     self.failed.entry(name.to_owned()).or_default().again();
                 }
             }
+        }
+    }
+
+    /// Tells of a file that will stay as it is, where it is known that it will: what mykeeper has packed has its last
+    /// name. Of what mydumper itself has written, 0.10 may still rename the first file of a table that it cuts, and take
+    /// back one without a row.
+    pub(super) fn tell(&self, handled: &Handled) {
+        let Some((finished, dir)) = &self.told else { return };
+        let (name, digest) = (handled.name.as_str(), &handled.digest);
+        let plain = Compression::strip(name);
+        let stays = match self.packers {
+            Some(_) => plain != name,
+            None => {
+                is_packable(plain)
+                    && !plain.ends_with(FIRST_FILE)
+                    && (digest.rows > 0 || is_definition(plain))
+            }
+        };
+        if stays && digest.fault.is_none() && handled.left_plain.is_none() {
+            let slash = if dir.is_empty() { "" } else { "/" };
+            finished.tell(format!("{dir}{slash}{name}"), digest.stamp.size_bytes);
         }
     }
 

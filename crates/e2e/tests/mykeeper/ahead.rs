@@ -1,0 +1,289 @@
+//! Files on their way while others are still dumped.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+use crate::{ALL, NEVER, assert_run, backup_job, text};
+use mykeeper_e2e::*;
+use std::path::{Path, PathBuf};
+
+/// So slow that the sample is never dumped, and quick enough to let go of.
+const HELD: u64 = 20_000;
+const SLOW: u64 = 400_000;
+const ONCE: &str = "retry = { attempts = 1, delay = \"1s\" }";
+
+struct Stage {
+    workspace: Workspace,
+    _source: MariaDb,
+    /// To the server.
+    link: TcpProxy,
+    vault: RsyncDaemon,
+    /// To the rsync daemon.
+    road: TcpProxy,
+}
+
+/// A job `nightly` that sends to `vault`, an rsync daemon, and to `near`, a folder.
+fn stage(transfer_to: &str) -> Stage {
+    let source = MariaDb::with_sample();
+    let vault = RsyncDaemon::start("vault pw");
+    let (link, road) = (TcpProxy::to(source.port()), TcpProxy::to(vault.port()));
+    link.set_rate(SLOW);
+    let workspace = Workspace::new();
+    std::fs::create_dir(workspace.at("near")).unwrap();
+    workspace.write_keeper(&format!(
+        "{}{}[destinations.near]\nurl = \"{}\"\n",
+        workspace.server_over_tcp("shop", &source, link.port(), "pw"),
+        workspace.destination("vault", &vault.url(road.port(), "db1"), "vault pw"),
+        workspace.at("near").display()
+    ));
+    workspace.write_schedule(&format!(
+        "{}[transfer.catch-up]\ncron = \"{NEVER}\"\ndestination = \"vault\"\n{ONCE}\n",
+        backup_job("nightly", ALL, &format!("transfer_to = {transfer_to}\n{ONCE}"))
+    ));
+    Stage {
+        workspace,
+        _source: source,
+        link,
+        vault,
+        road,
+    }
+}
+
+/// The names of all files below `root`.
+fn names(root: &Path) -> Vec<String> {
+    let mut found: Vec<String> = files_below(root)
+        .iter()
+        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .collect();
+    found.sort();
+    found
+}
+
+fn files_below(root: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => found.extend(files_below(&entry.path())),
+            false => found.push(entry.path()),
+        }
+    }
+    found
+}
+
+/// Files that have arrived under their own names.
+fn arrived(root: &Path) -> Vec<String> {
+    let mut found = names(root);
+    found.retain(|name| name.ends_with(".gz"));
+    found
+}
+
+/// Nothing there tells of a whole set.
+fn assert_not_whole(root: &Path) {
+    let found = names(root);
+    let tells = |name: &&String| *name == "metadata" || name.contains("manifest") || name.ends_with(".sql");
+    assert_eq!(found.iter().find(tells), None, "{found:?}");
+}
+
+fn wait_for_arrivals(root: &Path, more_than: usize) {
+    wait_until(LIMIT, "files arrive while others are dumped", || {
+        (arrived(root).len() > more_than).then_some(())
+    });
+}
+
+fn transfers(workspace: &Workspace, columns: &str) -> Vec<String> {
+    workspace.catalog().column(&format!(
+        "SELECT {columns} FROM mk_transfer ORDER BY purpose, destination"
+    ))
+}
+
+/// What `state_dir` remembers of sets that are on their way.
+fn noted(workspace: &Workspace) -> usize {
+    std::fs::read_dir(workspace.at("state/ahead")).map_or(0, Iterator::count)
+}
+
+fn assert_copy(workspace: &Workspace, root: &Path) {
+    let bk_id = text(&workspace.backups()[0], "id").to_owned();
+    let (here, there) = (find_set(&workspace.sets(), &bk_id), find_set(root, &bk_id));
+    assert_eq!(names(&here), names(&there));
+    for path in files_below(&here) {
+        let copy = there.join(path.strip_prefix(&here).unwrap());
+        assert!(
+            std::fs::read(&path).unwrap() == std::fs::read(copy).unwrap(),
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn files_arrive_at_each_destination_while_others_are_dumped_and_none_goes_twice() {
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road,
+        _source,
+    } = stage("[\"vault\", \"near\"]");
+    let near = workspace.at("near");
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    for root in [&vault.vault(), &near] {
+        wait_for_arrivals(root, 2);
+        link.set_rate(HELD);
+    }
+    let children = descendants_of(running.pid());
+    assert!(
+        children.iter().any(|child| child.name == "mydumper"),
+        "it is still dumped"
+    );
+    for root in [&vault.vault(), &near] {
+        assert_not_whole(root);
+    }
+    // A folder on this machine has a name that says so.
+    let ahead = files_below(&near);
+    assert!(
+        ahead
+            .iter()
+            .all(|path| path.to_string_lossy().contains(".arriving/")),
+        "{ahead:?}"
+    );
+    assert_eq!(noted(&workspace), 2);
+    link.set_rate(0);
+    running.finish().assert_code(0);
+
+    for root in [&vault.vault(), &near] {
+        assert_copy(&workspace, root);
+    }
+    assert!(
+        !files_below(&near)
+            .iter()
+            .any(|path| path.to_string_lossy().contains(".arriving/"))
+    );
+    assert_eq!(noted(&workspace), 0);
+    let backup = workspace.backups().remove(0);
+    let bytes = backup["size_bytes"].as_u64().unwrap();
+    assert!(
+        road.carried() < bytes + bytes / 2,
+        "{} of {bytes}",
+        road.carried()
+    );
+    assert_eq!(
+        transfers(&workspace, "destination || ' ' || purpose || ' ' || state"),
+        [
+            "near ahead succeeded",
+            "vault ahead succeeded",
+            "near send succeeded",
+            "vault send succeeded"
+        ]
+    );
+    // The seed's columns tell of the first, from its first byte.
+    assert_eq!(backup["transfer_complete"], "Y");
+    assert!(text(&backup, "remote_dest").contains("/vault/db1"), "{backup:#}");
+    let catalog = workspace.catalog();
+    assert_eq!(
+        catalog.value(
+            "SELECT transfer_started_ms < finished_ms AND transfer_finished_ms > finished_ms \
+             AND transfer_elapsed >= (transfer_finished_ms - transfer_started_ms) / 1000 FROM user_backup"
+        ),
+        "1"
+    );
+    assert_eq!(
+        catalog.value("SELECT COUNT(*) FROM mk_delivery WHERE arrived = 1"),
+        "2"
+    );
+}
+
+#[test]
+fn a_destination_that_goes_away_holds_up_neither_the_dump_nor_the_other() {
+    let Stage {
+        workspace,
+        link,
+        mut vault,
+        road: _road,
+        _source,
+    } = stage("[\"vault\", \"near\"]");
+    let near = workspace.at("near");
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    wait_for_arrivals(&vault.vault(), 0);
+    link.set_rate(SLOW / 2);
+    vault.stop();
+    wait_for_arrivals(&near, 4);
+    link.set_rate(0);
+    running
+        .finish()
+        .assert_code(1)
+        .assert_says("arrived at near")
+        .assert_says("left to a transfer job");
+    assert_copy(&workspace, &near);
+    assert_not_whole(&vault.vault());
+    let backup = workspace.backups().remove(0);
+    assert_eq!(backup["complete"], serde_json::json!([true]));
+    assert_eq!(backup["transfer_complete"], "N", "of the first");
+
+    vault.start_again();
+    workspace
+        .mykeeper(&["run", "catch-up"])
+        .assert_code(0)
+        .assert_says("1 set sent to vault");
+    assert_copy(&workspace, &vault.vault());
+    assert_eq!(workspace.backups()[0]["transfer_complete"], "N,Y");
+}
+
+#[test]
+fn what_went_ahead_of_a_dump_that_fails_is_removed_and_that_is_recorded() {
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road: _road,
+        _source,
+    } = stage("[\"vault\", \"near\"]");
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    wait_for_arrivals(&vault.vault(), 2);
+    wait_for_arrivals(&workspace.at("near"), 0);
+    link.cut_now();
+    running.finish().assert_code(1);
+    assert_eq!(names(&vault.vault()), Vec::<String>::new());
+    assert_eq!(names(&workspace.at("near")), Vec::<String>::new());
+    assert_eq!(noted(&workspace), 0);
+    assert_eq!(
+        transfers(&workspace, "destination || ' ' || purpose || ' ' || state"),
+        [
+            "near ahead failed",
+            "vault ahead failed",
+            "near clear succeeded",
+            "vault clear succeeded"
+        ]
+    );
+    let told = transfers(&workspace, "reason");
+    assert!(told[3].contains("was removed from rsync://"), "{told:?}");
+    assert_eq!(workspace.backups()[0]["transfer_complete"], "Backup failed");
+    assert_run(&workspace.only_run_of("nightly"), "failed", &[]);
+}
+
+#[test]
+fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road: _road,
+        _source,
+    } = stage("\"vault\"");
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    wait_for_arrivals(&vault.vault(), 1);
+    link.set_rate(HELD);
+    let below = descendants_of(running.pid());
+    running.signal(rustix::process::Signal::KILL);
+    wait_until(LIMIT, "every child of the killed command ends", || {
+        below.iter().all(|process| !process.is_alive()).then_some(())
+    });
+    drop(running);
+    assert_not_whole(&vault.vault());
+    assert_eq!(noted(&workspace), 1);
+    link.set_rate(0);
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    assert_eq!(names(&vault.vault()), Vec::<String>::new());
+    assert_eq!(noted(&workspace), 0);
+    assert_eq!(
+        transfers(&workspace, "purpose || ' ' || state"),
+        ["ahead interrupted", "clear succeeded"]
+    );
+}
