@@ -7,15 +7,22 @@ use chrono::{Datelike, NaiveDate};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+/// A pattern of `-name`, and which folders of days it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Name {
+    text: String,
+    called: Called,
+}
+
 /// A `find`, as far as it names folders of days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Find {
     /// Where it looks.
     pub(super) folders: Vec<Word>,
     /// `-name`.
-    pub(super) names: Vec<String>,
+    names: Vec<Name>,
     /// `! -name`.
-    pub(super) not_names: Vec<String>,
+    not_names: Vec<Name>,
     /// `-type`.
     pub(super) kind: Option<String>,
     /// `-mtime +N`, `-mmin +N`: older than so many minutes.
@@ -98,6 +105,10 @@ impl Find {
                     if !is_readable(&name) {
                         find.strange.push(format!("{text} {name}"));
                     }
+                    let name = Name {
+                        called: days_called(&name),
+                        text: name,
+                    };
                     match is_negated {
                         true => find.not_names.push(name),
                         false => find.names.push(name),
@@ -178,7 +189,7 @@ impl Find {
             .as_deref()
             .is_none_or(|kind| !matches!(kind, "b" | "c" | "f" | "l" | "p" | "s"));
         let mut names = self.names.iter();
-        is_of_folders && names.all(|name| !is_readable(name) || days_called(name) != Called::None)
+        is_of_folders && names.all(|name| !is_readable(&name.text) || name.called != Called::None)
     }
 
     /// Whether what it removes are files, and those of sets among them.
@@ -191,17 +202,17 @@ impl Find {
         ];
         let is_of_files = self.kind.as_deref().is_none_or(|kind| kind == "f");
         let mut names = self.names.iter();
-        let is_of_sets = |name: &String| {
+        let is_of_sets = |Name { text, .. }: &Name| {
             let mut files = FILES.iter();
-            !is_readable(name) || files.any(|file| matches(name.as_bytes(), file.as_bytes()))
+            !is_readable(text) || files.any(|file| matches(text.as_bytes(), file.as_bytes()))
         };
         self.removes && is_of_files && names.all(is_of_sets)
     }
 
     /// Its names, where they are those of some days alone: `2017*`.
     pub(super) fn of_some_days(&self) -> Option<String> {
-        let some = self.names.iter().filter(|name| days_called(name) != Called::All);
-        let some: Vec<&str> = some.map(String::as_str).collect();
+        let some = self.names.iter().filter(|name| name.called != Called::All);
+        let some: Vec<&str> = some.map(|name| name.text.as_str()).collect();
         (!some.is_empty()).then(|| some.join(" and "))
     }
 
@@ -212,7 +223,7 @@ impl Find {
 
     /// The days of each month that it leaves.
     pub(super) fn spared(&self) -> BTreeSet<u32> {
-        let days = self.not_names.iter().map(|name| days_called(name));
+        let days = self.not_names.iter().map(|name| name.called.clone());
         days.flat_map(|called| match called {
             Called::OfEachMonth(days) => days,
             _ => BTreeSet::new(),
@@ -222,11 +233,8 @@ impl Find {
 
     /// Names that it spares and that no day has: which folders a person meant by them is not known.
     pub(super) fn spares_no_day(&self) -> Option<String> {
-        let none = self
-            .not_names
-            .iter()
-            .filter(|name| days_called(name) == Called::None);
-        let none: Vec<&str> = none.map(String::as_str).collect();
+        let none = self.not_names.iter().filter(|name| name.called == Called::None);
+        let none: Vec<&str> = none.map(|name| name.text.as_str()).collect();
         (!none.is_empty()).then(|| none.join(" and "))
     }
 
@@ -234,8 +242,8 @@ impl Find {
     pub(super) fn names_days(&self) -> bool {
         let names = self.names.iter().chain(&self.not_names);
         names
-            .filter(|name| name.contains(|one: char| one.is_ascii_digit()))
-            .any(|name| days_called(name) != Called::None)
+            .filter(|name| name.text.contains(|one: char| one.is_ascii_digit()))
+            .any(|name| name.called != Called::None)
     }
 
     /// What it spares besides, which no rule here tells of.
@@ -243,8 +251,8 @@ impl Find {
         let others = self
             .not_names
             .iter()
-            .filter(|name| matches!(days_called(name), Called::Some | Called::All));
-        others.map(String::as_str).collect()
+            .filter(|name| matches!(name.called, Called::Some | Called::All));
+        others.map(|name| name.text.as_str()).collect()
     }
 }
 
