@@ -385,8 +385,21 @@ fn calls_pybackup(words: &[Word]) -> bool {
     let is_it = texts
         .next()
         .is_some_and(|text| matches!(name(text).as_str(), "pybackup" | "pybackup.py"));
-    is_it
-        && texts
-            .next()
-            .is_some_and(|told| SUBCOMMANDS.contains(&told.as_str()))
+    let Some(told) = texts
+        .next()
+        .filter(|told| is_it && SUBCOMMANDS.contains(&told.as_str()))
+    else {
+        return false;
+    };
+    let at = words
+        .iter()
+        .position(|word| word.text().as_deref() == Some("mark-del"));
+    let mut marked = words.iter().skip(at.map_or(0, |at| at + 1)).map(Word::shown);
+    match (told.as_str(), marked.next().as_deref()) {
+        // One folder, and nothing that may be meant for another command.
+        ("mark-del", Some("--backup-dir")) => marked.count() == 1,
+        ("mark-del", Some(folder)) => folder.starts_with("--backup-dir=") && marked.count() == 0,
+        ("mark-del", None) => false,
+        _ => true,
+    }
 }
