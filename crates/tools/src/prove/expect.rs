@@ -6,7 +6,9 @@ use super::statements::Statements;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
 use crate::mydumper::parse_version;
-use crate::probe::{DATABASE_COLLATION, ServerVersion, without_format, without_secrets};
+use crate::probe::{
+    DATABASE_COLLATION, Options, ServerVersion, without_format, without_options, without_secrets,
+};
 use mykeeper_domain::counted;
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
@@ -120,7 +122,7 @@ pub(crate) fn fit_to_server(
         for definition in database.definitions.values_mut() {
             without_named_zone(definition);
             without_former_collation(definition, &collation);
-            without_secrets_and_formats(definition);
+            without_what_is_left_out(definition);
         }
         if !knows_formulas(evidence) {
             database.dumper_checksums.clear();
@@ -174,12 +176,14 @@ fn without_former_collation(definition: &mut Definition, collation: &str) {
 }
 
 /// Evidence that was taken before these were left out may hold them.
-fn without_secrets_and_formats(definition: &mut Definition) {
+fn without_what_is_left_out(definition: &mut Definition) {
     for (fact, value) in &mut definition.0 {
         if ["options", "partitions"].contains(&fact.as_str()) {
             *value = without_secrets(value);
         } else if fact.starts_with("column ") {
-            *value = without_format(value);
+            *value = without_format(&without_options(value, Options::Ignored));
+        } else if fact == "primary key" || fact.contains("key `") {
+            *value = without_options(value, Options::Ignored);
         }
     }
 }
@@ -341,6 +345,31 @@ pub(crate) fn created_table(file: &SetFile) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_evidence_is_no_measure_for_what_is_left_out_by_now() {
+        let facts = |facts: [(&str, &str); 4]| -> Definition {
+            let owned = facts.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            owned.into_iter().collect()
+        };
+        let mut old = facts([
+            (
+                "column `a`",
+                "datetime /* mariadb-5.3 */ NOT NULL /* `FLAG`='1' */",
+            ),
+            ("primary key", "(`a`) /* `B`=2 */"),
+            ("key `k`", "(`a`) /* `B`='2' */"),
+            ("trigger", "text /* `B`=2 */"),
+        ]);
+        without_what_is_left_out(&mut old);
+        let now = facts([
+            ("column `a`", "datetime NOT NULL"),
+            ("primary key", "(`a`)"),
+            ("key `k`", "(`a`)"),
+            ("trigger", "text /* `B`=2 */"),
+        ]);
+        assert_eq!(old, now);
+    }
 
     #[test]
     fn a_database_is_read_from_its_files() {
