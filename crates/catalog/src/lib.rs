@@ -31,7 +31,7 @@ pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
-use mykeeper_domain::damage::Damage;
+use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::JobKind;
@@ -363,7 +363,9 @@ pub trait Catalog: Send + Sync {
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError>;
     /// The proofs of a set, newest first.
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError>;
-    /// The same, each with its document.
+    /// The copies of a set that proofs which passed have restored, the newest first.
+    async fn proven_copies(&self, id: BackupId) -> Result<Vec<IntactCopy>, CatalogError>;
+    /// The proofs of a set, each with its document.
     async fn proof_documents(&self, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError>;
     /// How long the sets of a job with this tag took to come back, `None` being those that no job of ours made: proofs
     /// that passed, the last recorded first, at most so many.

@@ -10,7 +10,7 @@ use crate::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
-use mykeeper_domain::damage::Damage;
+use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
@@ -231,6 +231,10 @@ impl Catalog for Store {
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
         let proofs = proofs::of_set(self, id).await?;
         Ok(proofs.into_iter().map(|recorded| recorded.proof).collect())
+    }
+
+    async fn proven_copies(&self, id: BackupId) -> Result<Vec<IntactCopy>, CatalogError> {
+        verifications::proven_copies(self, id).await
     }
 
     async fn proof_documents(&self, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError> {

@@ -156,6 +156,20 @@ impl ProvenCopyRow {
     }
 }
 
+/// Without their documents and differences: asked for by whoever goes through many sets.
+pub(crate) async fn proven_copies(store: &Store, id: BackupId) -> Result<Vec<IntactCopy>, CatalogError> {
+    let rows: Vec<ProvenCopyRow> = reading!(store, "list the proven copies of a set", |conn| {
+        sqlx::query_as(
+            "SELECT bk_id, node, path, finished_ms FROM mk_proof WHERE passed = 1 AND bk_id = ? \
+             ORDER BY finished_ms DESC, id",
+        )
+        .bind(id.to_string())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    rows.into_iter().map(ProvenCopyRow::into_copy).collect()
+}
+
 macro_rules! push_all {
     ($query:ident, $ids:ident) => {
         let mut list = $query.separated(", ");

@@ -9,7 +9,7 @@ use crate::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
-use mykeeper_domain::damage::Damage;
+use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
@@ -315,6 +315,10 @@ impl Catalog for Journaled {
 
     async fn proofs(&self, id: BackupId) -> Result<Vec<Proof>, CatalogError> {
         self.remote().await?.proofs(id).await
+    }
+
+    async fn proven_copies(&self, id: BackupId) -> Result<Vec<IntactCopy>, CatalogError> {
+        self.remote().await?.proven_copies(id).await
     }
 
     async fn proof_documents(&self, id: BackupId) -> Result<Vec<RecordedProof>, CatalogError> {

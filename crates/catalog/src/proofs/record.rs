@@ -343,8 +343,10 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
                 .bind(ms(proof.finished_at))
                 .fetch_all(&mut *tx)
                 .await?;
+                // The last that brought something: a delivery's row tells of any ending.
                 let arrived: Option<i64> = sqlx::query_scalar(
-                    "SELECT MAX(ended_ms) FROM mk_delivery WHERE bk_id = ? AND arrived = 1",
+                    "SELECT MAX(finished_ms) FROM mk_transfer WHERE bk_id = ? AND purpose = 'send' \
+                     AND state IN ('succeeded', 'warned')",
                 )
                 .bind(proof.bk_id.to_string())
                 .fetch_one(&mut *tx)

@@ -233,6 +233,14 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
     };
     catalog.record_proof(&elsewhere).await.unwrap();
     assert!(damage().await.is_some_and(|damage| !damage.is_of_every_copy()));
+    let proven = catalog.proven_copies(made.id).await.unwrap();
+    let [copy] = &proven[..] else {
+        panic!("{proven:?}");
+    };
+    assert_eq!(
+        (copy.node.as_str(), copy.path.as_str(), copy.looked_at),
+        ("vault1", "/vault/x", since + minutes(5))
+    );
     assert!(listed().await.is_empty());
     catalog
         .record_verification(&look("vault1", 30, false))
@@ -374,6 +382,17 @@ pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Cat
     catalog.record_proof(&late).await.unwrap();
     assert_eq!(status().await, ValidateStatus::NotTried, "a copy is whole by now");
     fail(70, true).await;
+    // An ending that brought nothing frees nothing.
+    for (minute, purpose, state) in [
+        (77, TransferPurpose::Send, RunState::Failed),
+        (78, TransferPurpose::Verify, RunState::Warned),
+    ] {
+        let tried = transfer(&set, 1, purpose, since + minutes(minute));
+        catalog.start_transfer(&tried, "/vault").await.unwrap();
+        let ended = end(state, Some("cut off"), since + minutes(minute));
+        catalog.finish_transfer(tried.id, &ended, None).await.unwrap();
+    }
+    fail(75, true).await;
     fail(80, false).await;
     assert_eq!(
         look(90, 1).await,
