@@ -76,24 +76,37 @@ pub struct Whereabouts<'a> {
 }
 
 impl Whereabouts<'_> {
-    /// The first of `places` where the set lies whole, as far as that shows without reading it.
+    /// The first of `places` that has a copy of the set, as far as that shows without reading it.
     ///
     /// # Errors
     /// It lies at none, and one of their file systems does not answer, or the catalog does not.
-    pub async fn first_whole<'a>(
+    pub async fn first_copy<'a>(
         &self,
         backup: &Backup,
         places: &'a [PathBuf],
     ) -> Result<Option<&'a PathBuf>, DaemonError> {
         let mut unknown = None;
         for place in places {
-            match self.is_whole(backup, place).await {
+            match self.is_copy(backup, place).await {
                 Ok(true) => return Ok(Some(place)),
                 Ok(false) => {}
                 Err(error) => unknown = Some(error),
             }
         }
         unknown.map_or(Ok(None), Err)
+    }
+
+    /// Whether a place has a copy: [`Whereabouts::is_whole`], and of a set without a manifest not what may be on its way.
+    ///
+    /// # Errors
+    /// The file system or the catalog does not answer.
+    pub async fn is_copy(&self, backup: &Backup, place: &Path) -> Result<bool, DaemonError> {
+        if !self.is_whole(backup, place).await? {
+            return Ok(false);
+        }
+        // Of such a set nothing else shows that all of it is there.
+        let is_own = original(backup, &self.settings.node).as_deref() == Some(place);
+        Ok(is_own || backup.is_transferred() || self.has_manifest(place).await?)
     }
 
     /// Whether the set's folder is there, and not one that is still on its way: the manifest goes last. Where it has

@@ -307,7 +307,7 @@ impl Board {
             catalog: inquiry.catalog,
             settings: inquiry.settings,
         };
-        !matches!(whereabouts.first_whole(backup, &places).await, Ok(None))
+        !matches!(whereabouts.first_copy(backup, &places).await, Ok(None))
     }
 
     /// The last proof of it that came to no verdict. What read the set alone, in runs of the same kind, is none, nor is

@@ -8,10 +8,14 @@
 use crate::counted;
 use crate::ids::NodeName;
 use crate::proof::Proof;
-use crate::verification::{LookedAtCopy, Verification, VerificationState};
-use chrono::{DateTime, SecondsFormat, Utc};
+use crate::verification::{LookedAtCopy, Verification};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
+
+/// For so long what was seen of a copy speaks for it, though nobody can read it: a copy that is never seen again must not
+/// keep a set from its verdict for ever.
+pub const DOUBTED_FOR: TimeDelta = TimeDelta::days(30);
 
 /// A copy that was as the set was written when it was last looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,31 +70,29 @@ impl DamagedCopy {
     }
 }
 
-/// A set of which at least one copy differs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Damage {
-    /// The copies that differ; never empty.
-    pub copies: Vec<DamagedCopy>,
+/// The copies of a set that anyone has read, as each was when it was read last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownCopies {
+    /// Those that differ.
+    pub differing: Vec<DamagedCopy>,
     /// Those that do not.
     pub intact: Vec<IntactCopy>,
 }
 
-impl Damage {
-    /// Of the newest looks of each node, and the copies that proofs of the set have restored. `None` where no copy is
-    /// known to differ.
-    pub fn of(looks: &[Verification], proven: &[IntactCopy]) -> Option<Self> {
+impl KnownCopies {
+    /// Of the newest looks of each node, and the copies that proofs of the set have restored. A look tells of every copy
+    /// that its node knows: one that it leaves out was seen to be gone.
+    pub fn of(looks: &[Verification], proven: &[IntactCopy]) -> Self {
         let still_proven: Vec<&IntactCopy> = proven
             .iter()
             .filter(|copy| {
                 let mut newer = looks.iter().filter(|look| {
-                    look.node == copy.node
-                        && look.looked_at >= copy.looked_at
-                        && look.state != VerificationState::Unfinished
+                    look.node == copy.node && look.looked_at >= copy.looked_at && look.tells_of_all()
                 });
                 newer.next().is_none()
             })
             .collect();
-        let mut copies = Vec::new();
+        let mut differing = Vec::new();
         let mut intact: Vec<IntactCopy> = Vec::new();
         for look in looks {
             for copy in &look.copies {
@@ -98,7 +100,7 @@ impl Damage {
                     .iter()
                     .any(|proven| proven.node == look.node && proven.path == copy.path);
                 match DamagedCopy::of(look, copy) {
-                    Some(damaged) if !is_proven_since => copies.push(damaged),
+                    Some(damaged) if !is_proven_since => differing.push(damaged),
                     Some(_) => {}
                     None => intact.push(IntactCopy {
                         node: look.node.clone(),
@@ -114,7 +116,28 @@ impl Damage {
                 intact.push(proven.clone());
             }
         }
-        (!copies.is_empty()).then_some(Self { copies, intact })
+        Self { differing, intact }
+    }
+}
+
+/// A set of which at least one copy differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The copies that differ; never empty.
+    pub copies: Vec<DamagedCopy>,
+    /// Those that do not.
+    pub intact: Vec<IntactCopy>,
+}
+
+impl Damage {
+    /// Of the newest looks of each node, and the copies that proofs of the set have restored. `None` where no copy is
+    /// known to differ.
+    pub fn of(looks: &[Verification], proven: &[IntactCopy]) -> Option<Self> {
+        let KnownCopies { differing, intact } = KnownCopies::of(looks, proven);
+        (!differing.is_empty()).then_some(Self {
+            copies: differing,
+            intact,
+        })
     }
 
     /// Whether every copy that anyone has looked at differs: such a set counts for nothing, whatever was proven of it.
@@ -163,7 +186,7 @@ mod tests {
     use super::*;
     use crate::ids::BackupId;
     use crate::proof::Difference;
-    use chrono::TimeDelta;
+    use crate::verification::VerificationState;
 
     fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
@@ -220,6 +243,10 @@ mod tests {
             state: VerificationState::Unfinished,
             ..look("b", 30, &[])
         };
+        let rest = Verification {
+            state: VerificationState::Unfinished,
+            ..look("b", 30, &[("/w", false)])
+        };
         for (name, looks, proofs, expected) in [
             ("nobody looked", vec![], vec![], None),
             ("as written", vec![look("a", 9, &[("/a", true)])], vec![], None),
@@ -271,6 +298,18 @@ mod tests {
                 vec![proven("b", "/v", 5)],
                 Some(false),
             ),
+            (
+                "proven elsewhere, where it is gone by now, and another copy was not read to its end",
+                vec![look("a", 9, &[("/a", false)]), rest],
+                vec![proven("b", "/v", 5)],
+                Some(true),
+            ),
+            (
+                "proven elsewhere, where nothing is left",
+                vec![look("a", 9, &[("/a", false)]), look("b", 9, &[])],
+                vec![proven("b", "/v", 5)],
+                Some(true),
+            ),
         ] {
             let damage = Damage::of(&looks, &proofs);
             assert_eq!(
@@ -296,16 +335,28 @@ mod tests {
             proven("a", "/b", 15),
             proven("b", "/b", 18),
             proven("a", "/b", 12),
-            proven("a", "/c", 5),
+            proven("a", "/c", 11),
+            proven("a", "/d", 5),
         ];
-        let of_proof = partly(20, &proofs, &["/b", "/c"]);
+        let of_proof = partly(20, &proofs, &["/b", "/c", "/d"]);
         assert_eq!(
             of_proof.intact,
-            [proven("a", "/b", 15), proven("a", "/c", 5), proven("b", "/b", 18)]
+            [
+                proven("a", "/b", 15),
+                proven("a", "/c", 11),
+                proven("b", "/b", 18)
+            ],
+            "/d was seen to be gone after its proof"
         );
         assert!(
             partly(20, &[], &[]).is_of_every_copy(),
             "one that is no longer there stands for nothing"
+        );
+        let long_after = partly(20 + DOUBTED_FOR.num_minutes(), &proofs, &["/b", "/c"]);
+        assert_eq!(
+            long_after.intact,
+            [proven("b", "/b", 18)],
+            "what nobody could read for so long speaks for nothing"
         );
         // Nothing was read at all.
         let mut nothing = look("a", 30, &[]);

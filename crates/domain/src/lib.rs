@@ -3,6 +3,7 @@
 //! Pure: no I/O, no tokio, no SQL. The one exception is [`SystemClock`], the only place of the whole
 //! program that reads the system's clock.
 
+pub mod arrival;
 pub mod backup;
 pub mod checksum;
 pub mod clock;

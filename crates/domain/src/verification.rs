@@ -1,6 +1,6 @@
 //! One look at what a node has of a set: every file read, and held against what was written.
 
-use crate::damage::IntactCopy;
+use crate::damage::{DOUBTED_FOR, IntactCopy};
 use crate::ids::{BackupId, NodeName, RunId};
 use crate::proof::Difference;
 use crate::run::words;
@@ -93,7 +93,8 @@ impl Verification {
         }
     }
 
-    /// Takes over what is known of the copies that could not be read: of the look before, or of a proof since.
+    /// Takes over what is known of the copies that could not be read: of the look before, or of a proof since. What was
+    /// seen to be whole is forgotten after [`DOUBTED_FOR`].
     pub fn keep_unread(&mut self, before: Option<&Self>, proven: &[IntactCopy]) {
         for path in std::mem::take(&mut self.unread) {
             if self.copies.iter().any(|copy| copy.path == path) {
@@ -107,12 +108,19 @@ impl Verification {
                     ..copy.clone()
                 })
             });
+            // A look since the proof that does not tell of the copy has seen it gone.
+            let known_at = match &read {
+                Some(copy) => copy.read_at,
+                None => before
+                    .filter(|before| before.tells_of_all())
+                    .map(|before| before.looked_at),
+            };
             let proven = proven
                 .iter()
                 .filter(|copy| copy.node == self.node && copy.path == path)
                 .map(|copy| copy.looked_at)
                 .max()
-                .filter(|at| read.as_ref().and_then(|copy| copy.read_at) < Some(*at));
+                .filter(|at| known_at < Some(*at));
             let copy = match proven {
                 None => read,
                 Some(at) => Some(LookedAtCopy {
@@ -126,11 +134,19 @@ impl Verification {
                     read_at: Some(at),
                 }),
             };
+            let (since, looked_at) = (self.looked_at - DOUBTED_FOR, self.looked_at);
+            let copy = copy.filter(|copy| !copy.is_intact() || copy.read_at.unwrap_or(looked_at) >= since);
             if copy.as_ref().is_some_and(|copy| !copy.is_intact()) {
                 self.state = VerificationState::Differs;
             }
             self.copies.extend(copy);
         }
+    }
+
+    /// Whether it tells of every copy that its node knows, be it as that was when it was read before; not where nothing
+    /// could be read.
+    pub fn tells_of_all(&self) -> bool {
+        self.state != VerificationState::Unfinished || !self.copies.is_empty()
     }
 
     /// When one of its copies was read.

@@ -8,7 +8,7 @@ use crate::surroundings::{environment, settings_said};
 use mykeeper_catalog::{BackupFilter, SetState};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::engine::Work;
-use mykeeper_daemon::jobs::verify::{BY_HAND, copies_here, verify};
+use mykeeper_daemon::jobs::verify::{BY_HAND, copies_here, note_none_here, verify};
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Task, ValidationTask};
 use mykeeper_domain::selection::Select;
@@ -24,7 +24,7 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
     let catalog = &environment.catalog;
     let wanted = find_in(&environment, wanted).await?;
     let candidates = match wanted {
-        Some(id) => catalog.backup(id).await?.into_iter().collect(),
+        Some(id) => Vec::from_iter(catalog.backup(id).await?),
         None => {
             let filter = BackupFilter {
                 present_only: true,
@@ -35,7 +35,12 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
             catalog.backups(&filter).await?
         }
     };
-    let Some(backup) = first_here(&environment, candidates).await? else {
+    let Some(backup) = first_here(&environment, &candidates).await? else {
+        if let Some(backup) = candidates.first().filter(|_| wanted.is_some()) {
+            note_none_here(&environment, backup)
+                .await
+                .map_err(|error| Failure::unavailable(error.reason))?;
+        }
         return Err(Failure::unavailable(match wanted {
             Some(id) => format!(
                 "set {id} is not in the catalog, or not on this machine; \"mykeeper show {id}\" tells what is known of it, \
@@ -65,17 +70,17 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
     .await
 }
 
-async fn first_here(environment: &Environment, candidates: Vec<Backup>) -> anyhow::Result<Option<Backup>> {
+async fn first_here(environment: &Environment, candidates: &[Backup]) -> anyhow::Result<Option<Backup>> {
     for backup in candidates {
         if backup.deletion != Deletion::None {
             continue;
         }
-        let copies = copies_here(environment, &backup).await;
+        let copies = copies_here(environment, backup).await;
         if !copies
             .map_err(|error| Failure::unavailable(error.reason))?
             .is_empty()
         {
-            return Ok(Some(backup));
+            return Ok(Some(backup.clone()));
         }
     }
     Ok(None)

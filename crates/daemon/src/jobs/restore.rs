@@ -17,7 +17,7 @@ use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
-use mykeeper_domain::job::RestoreTask;
+use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::run::RunState;
@@ -105,6 +105,7 @@ pub struct Prepared {
     settings: Arc<Settings>,
     /// Where else the set may lie.
     places: VecDeque<PathBuf>,
+    from: RestoreFrom,
     folder_lock: Option<Hold>,
 }
 
@@ -131,7 +132,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
     let paths = catalog.paths().await?;
     let mut places = wanted_places(task, &backup, &paths, &settings);
     let all: Vec<PathBuf> = places.iter().cloned().collect();
-    let path = next_whole(environment, &backup, &mut places)
+    let path = next_whole(environment, (&backup, &task.from), &mut places)
         .await?
         .ok_or_else(|| not_here(&settings, &backup, &all))?;
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
@@ -165,6 +166,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         target,
         settings,
         places,
+        from: task.from.clone(),
         folder_lock: None,
     };
     prepared.plan.databases = prepared.databases(environment, task).await?;
@@ -317,6 +319,7 @@ impl Prepared {
             set_dir: &self.plan.path,
             evidence: self.evidence.as_ref(),
             files: &self.files,
+            beside: &[],
             manifest_blake3: self.backup.manifest_blake3.as_deref(),
             databases: &self.backup.databases,
             sandbox: &self.settings.sandbox,

@@ -6,8 +6,8 @@ pub(super) mod round;
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::repair::next_step;
 use crate::set_lease::SetLease;
-use here::Here;
-pub use here::copies_here;
+pub(super) use here::Here;
+pub use here::{copies_here, note_none_here};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
 use mykeeper_domain::verification::{LookedAtCopy, MOST_DIFFERENCES, Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
@@ -141,6 +141,7 @@ pub(super) async fn look_further(
 ) -> Result<Looked, JobError> {
     let mut looked = read_copies(context, backup, known, stop).await?;
     if looked.found.copies.is_empty() {
+        note_none_here(&context.environment, backup).await?;
         return Ok(looked);
     }
     record(context, &looked.found).await?;
@@ -209,6 +210,7 @@ async fn read_copies(
             set_dir: &dir,
             evidence: None,
             files: &files,
+            beside: &[],
             manifest_blake3: backup.manifest_blake3.as_deref(),
             databases: &backup.databases,
             sandbox: &context.settings.sandbox,

@@ -157,6 +157,7 @@ impl Judge {
             set_dir: &set.dir,
             evidence,
             files,
+            beside: &[],
             manifest_blake3: None,
             databases: &databases,
             sandbox: &self.sandbox,

@@ -212,7 +212,7 @@ fn a_set_has_not_failed_while_a_copy_may_be_whole_that_is_not_read() {
     change(
         &catalog,
         &format!(
-            "INSERT INTO mk_transfer SELECT '01936b3e-0000-7000-8000-000000000002', run_id, bk_id, node, 'far', target, number, purpose, state, \
+            "INSERT INTO mk_transfer SELECT '01936b3e-0000-7000-8000-000000000002', run_id, bk_id, node, 'far', 'rsync://far/x', number, purpose, state, \
              reason, sent_bytes, started_ms, finished_ms FROM mk_transfer WHERE bk_id = '{}' AND purpose = 'send'",
             stage.sets[1]
         ),
@@ -224,9 +224,124 @@ fn a_set_has_not_failed_while_a_copy_may_be_whole_that_is_not_read() {
         .assert_code(1)
         .assert_says("what was sent to far has arrived there, and nobody has read it since");
     assert_eq!(stage.status(1), "N/A");
-    change(&catalog, "DELETE FROM mk_transfer WHERE destination = 'far'");
+    // What could not be compared there, or sent there again, has arrived all the same; and what another node has read of
+    // the copy here says nothing of that one.
+    let ended = |number: u32, purpose: &str, state: &str| {
+        format!(
+            "INSERT INTO mk_transfer SELECT '01936b3e-0000-7000-8000-00000000001{number}', run_id, bk_id, node, destination, \
+             target, number, '{purpose}', '{state}', reason, sent_bytes, started_ms + {number}, finished_ms + {number} \
+             FROM mk_transfer WHERE bk_id = '{}' AND id = '01936b3e-0000-7000-8000-000000000002'; ",
+            stage.sets[1]
+        )
+    };
+    change(
+        &catalog,
+        &format!(
+            "{}{}{}\
+             INSERT INTO mk_verification (bk_id, node, state, looked_ms, copies_json) VALUES ('{}', 'other', 'differs', \
+             9000000000000, '[{{\"path\":\"{}\",\"files\":1,\"bytes\":1,\"differences\":[{{\"database\":\"\",\
+             \"object\":\"file a\",\"expected\":\"present\",\"found\":\"missing\"}}]}}]')",
+            ended(3, "send", "failed"),
+            ended(4, "verify", "warned"),
+            ended(5, "verify", "cancelled"),
+            stage.sets[1],
+            stage.copy(1).display()
+        ),
+    );
+    let told = stage.workspace.mykeeper(&validate);
+    told.assert_code(1)
+        .assert_says("what was sent to far has arrived there, and nobody has read it since")
+        .assert_says(&format!(
+            "verify --bk-id {}\" on a node that has it",
+            stage.sets[1]
+        ))
+        .assert_says("counts until 20");
+    assert_eq!(stage.status(1), "N/A");
+    // A row of pybackup's tells by itself that its set has arrived.
+    change(
+        &catalog,
+        &format!(
+            "CREATE TABLE kept AS SELECT * FROM mk_transfer WHERE bk_id = '{id}'; \
+             DELETE FROM mk_transfer WHERE bk_id = '{id}'; \
+             UPDATE user_backup SET remote_dest = 'a@far::sets' WHERE bk_id = '{id}'",
+            id = stage.sets[1]
+        ),
+    );
+    stage
+        .workspace
+        .mykeeper(&validate)
+        .assert_code(1)
+        .assert_says("what was sent to a@far::sets has arrived there, and nobody has read it since");
+    assert_eq!(stage.status(1), "N/A");
+    // Not for ever.
+    change(
+        &catalog,
+        "INSERT INTO mk_transfer SELECT * FROM kept; DROP TABLE kept; \
+         UPDATE mk_transfer SET finished_ms = finished_ms - 2700000000 WHERE destination = 'far'",
+    );
     stage.workspace.mykeeper(&validate).assert_code(1);
     assert_eq!(stage.status(1), "failed");
+
+    // What is gone from here speaks for the set no longer.
+    std::fs::remove_dir_all(stage.original(0)).unwrap();
+    std::fs::remove_dir_all(stage.copy(0)).unwrap();
+    assert_ne!(stage.verified(0)["copies"], serde_json::json!([]));
+    stage.verify(0).assert_code(3);
+    assert_eq!(stage.verified(0)["copies"], serde_json::json!([]));
+}
+
+#[test]
+fn a_copy_that_cannot_be_read_is_passed_over_and_blamed_for_nothing() {
+    let apart = crate::backup_job(
+        "apart",
+        r#"["shop"]"#,
+        "transfer_to = \"vault\"\nconsistency = \"per-database\"",
+    );
+    let stage = Stage::new(&apart);
+    stage.run("apart").assert_code(0);
+    let id = text(&stage.workspace.backups()[0], "id").to_owned();
+    let own = find_set(&stage.workspace.sets(), &id);
+    let vault = find_set(&stage.workspace.at("vault"), &id);
+    // Root may read everything: a link that leads nowhere cannot be followed by anyone.
+    std::fs::rename(vault.join("shop"), vault.join("aside")).unwrap();
+    std::os::unix::fs::symlink("shop", vault.join("shop")).unwrap();
+    let validate = || stage.workspace.mykeeper(&["validate", "--bk-id", &id]);
+    let told = validate();
+    told.assert_code(1)
+        .assert_says(&format!("is proven in {}", own.display()))
+        .assert_says("not every copy of it could be read");
+    assert!(!told.said().contains("found missing"), "{told}");
+    // While it may be whole, the set has not failed.
+    let file = own.join("shop").join(DATA);
+    let whole = std::fs::read(&file).unwrap();
+    flip(&file);
+    let status = || {
+        let catalog = stage.workspace.catalog();
+        catalog.value(&format!(
+            "SELECT validate_status FROM user_backup WHERE bk_id = '{id}'"
+        ))
+    };
+    change(
+        &stage.workspace.catalog(),
+        &format!("UPDATE user_backup SET validate_status = 'N/A' WHERE bk_id = '{id}'"),
+    );
+    validate().assert_code(1).assert_says("counts until 20");
+    assert_eq!(status(), "N/A");
+    // When it was last seen long ago, the others speak for the set, though it is the first of its places.
+    change(
+        &stage.workspace.catalog(),
+        &format!(
+            "UPDATE mk_transfer SET finished_ms = finished_ms - 2700000000 WHERE bk_id = '{id}'; \
+             DELETE FROM mk_verification WHERE bk_id = '{id}'; DELETE FROM mk_proof WHERE bk_id = '{id}'"
+        ),
+    );
+    validate()
+        .assert_code(1)
+        .assert_says("no copy of it here is as it was written");
+    assert_eq!(status(), "failed");
+    std::fs::write(&file, whole).unwrap();
+    validate().assert_code(1).assert_says("is proven in");
+    assert_eq!(status(), "passed");
 }
 
 #[test]
@@ -242,9 +357,6 @@ fn a_set_without_a_manifest_is_taken_from_no_copy_that_lacks_a_file() {
              DELETE FROM mk_evidence_zstd WHERE bk_id = '{id}'"
         ),
     );
-    let whole = std::fs::read(own.join(DATA)).unwrap();
-    flip(&vault.join(DATA));
-    std::fs::remove_file(own.join(DATA)).unwrap();
     let restore = [
         "restore",
         id,
@@ -256,6 +368,48 @@ fn a_set_without_a_manifest_is_taken_from_no_copy_that_lacks_a_file() {
         "again",
         "--despite-missing-rights",
     ];
+    // The first place is held against the others before it is believed.
+    let whole = std::fs::read(own.join(DATA)).unwrap();
+    std::fs::remove_file(vault.join(DATA)).unwrap();
+    let lacks = format!(
+        "{}: file {DATA}: expected present, as in {}",
+        vault.display(),
+        own.display()
+    );
+    stage
+        .workspace
+        .mykeeper(&[&restore[..], &["--dry-run"]].concat())
+        .assert_says(&lacks);
+    stage
+        .run("prove")
+        .assert_code(1)
+        .assert_says(&format!("set {id} is proven in {}", own.display()))
+        .assert_says(&lacks);
+    assert_eq!(stage.status(0), "passed");
+    change(
+        &catalog,
+        &format!("UPDATE user_backup SET validate_status = 'N/A' WHERE bk_id = '{id}'"),
+    );
+    std::fs::write(vault.join(DATA), &whole).unwrap();
+    // A place that it has not been seen to arrive at has no copy that could be believed.
+    let sent = "transfer_complete";
+    change(
+        &catalog,
+        &format!("UPDATE user_backup SET {sent} = 'N/A (local backup)' WHERE bk_id = '{id}'"),
+    );
+    std::fs::rename(vault.join("mykeeper.manifest.json"), stage.workspace.at("aside")).unwrap();
+    stage
+        .workspace
+        .mykeeper(&["validate", "--bk-id", id])
+        .assert_code(0)
+        .assert_says(&own.display().to_string());
+    std::fs::rename(stage.workspace.at("aside"), vault.join("mykeeper.manifest.json")).unwrap();
+    change(
+        &catalog,
+        &format!("UPDATE user_backup SET {sent} = 'Y', validate_status = 'N/A' WHERE bk_id = '{id}'"),
+    );
+    flip(&vault.join(DATA));
+    std::fs::remove_file(own.join(DATA)).unwrap();
     stage
         .workspace
         .mykeeper(&restore)

@@ -2,6 +2,7 @@
 
 use super::ProveRequest;
 use super::layout::SetFile;
+use super::verify::PlainFiles;
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::content::FileContent;
 use crate::digest::{Compression, FileDigest, digest_file_until};
@@ -12,6 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use mykeeper_domain::manifest::{EVIDENCE_FILE, FileEntry, MANIFEST_FILE};
 use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -82,7 +84,7 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             let keep_bytes = if is_metadata(&name) { METADATA_BYTES } else { 0 };
             // However large it is: its end is that of the run.
             let digest = off_thread(("read", &path), Duration::MAX, &env.cancel, move || {
-                if !at.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
+                if !is_file(&at)? {
                     return Ok(None);
                 }
                 digest_file_until(&at, &name, keep_bytes, &stop).map(Some)
@@ -118,6 +120,11 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             plain_bytes,
             rows,
         });
+    }
+    // Without a manifest, what it lacks shows in the others alone.
+    let own = PlainFiles::of(&checked);
+    for (place, there) in request.beside {
+        checked.differences.extend(own.differences_from(there, place));
     }
     Ok(checked)
 }
@@ -157,14 +164,30 @@ pub(super) fn judge_manifest(expected: Option<&str>, found: Option<&str>) -> Opt
 /// BLAKE3 of a plain file; `None` where there is none.
 fn digest_bytes(path: &Path) -> Result<Option<String>, ToolError> {
     // A pipe would never end.
-    if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+    if !is_file(path)? {
         return Ok(None);
     }
     let mut hasher = blake3::Hasher::new();
     let read = std::fs::File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
     match read {
         Ok(()) => Ok(Some(hasher.finalize().to_hex().to_string())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ToolError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Whether a plain file is there.
+///
+/// # Errors
+/// That cannot be told: the file system fails, or its folder may not be looked into. Nobody has seen it missing then.
+fn is_file(path: &Path) -> Result<bool, ToolError> {
+    match path.symlink_metadata() {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
         Err(source) => Err(ToolError::Io {
             action: "read",
             path: path.to_owned(),
@@ -230,7 +253,7 @@ fn unlisted(path: &str) -> FileEntry {
     }
 }
 
-fn is_of_a_dump(path: &str) -> bool {
+pub(super) fn is_of_a_dump(path: &str) -> bool {
     is_metadata(path) || is_sql(path)
 }
 
@@ -282,7 +305,7 @@ fn note_strays(request: &ProveRequest<'_>, present: &BTreeSet<String>, checked: 
 }
 
 /// The files below a folder, relative to it. Folders that begin with a dot are rsync's.
-fn list_files(set_dir: &Path) -> Result<BTreeSet<String>, ToolError> {
+pub(super) fn list_files(set_dir: &Path) -> Result<BTreeSet<String>, ToolError> {
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |source| ToolError::Io {

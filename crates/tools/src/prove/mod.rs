@@ -50,9 +50,9 @@ use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_domain::space::{KeptForRoot, filled_bytes, load_need};
 use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use trial::restore_and_compare;
-pub use verify::{PlainFiles, VerifiedCopy, verify_copy};
+pub use verify::{PlainFiles, VerifiedCopy, list_plain, verify_copy};
 
 /// A server with less room than this may have failed for want of it: InnoDB makes files grow by as much at once.
 const LEAST_ROOM: u64 = 8 << 20;
@@ -72,6 +72,8 @@ pub struct ProveRequest<'a> {
     pub evidence: Option<&'a Evidence>,
     /// The manifest; empty: a set of pybackup's.
     pub files: &'a [FileEntry],
+    /// Of a set without a manifest: what its other copies have, each with its place. A copy that lacks of it differs.
+    pub beside: &'a [(PathBuf, PlainFiles)],
     /// BLAKE3 of the manifest, as the catalog has it; `None`: it is not known, and not compared.
     pub manifest_blake3: Option<&'a str>,
     /// The set's databases.

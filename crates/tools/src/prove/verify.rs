@@ -1,13 +1,18 @@
 //! Whether the files of a copy are those that were written, without restoring them.
 
 use super::ProveRequest;
-use super::files::{Checked, check_files, database_of, digest_record, judge_manifest};
+use super::files::{
+    Checked, check_files, database_of, digest_record, is_of_a_dump, judge_manifest, list_files,
+};
 use super::layout::SetFile;
+use crate::blocking::{READ_WITHIN, off_thread};
+use crate::digest::Compression;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use tokio_util::sync::CancellationToken;
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,20 @@ impl PlainFiles {
         Self(files.map(|file| (file.path.clone(), size(file))).collect())
     }
 
+    /// What a listing shows: bytes of those that are not compressed.
+    fn listed(files: BTreeMap<String, u64>) -> Self {
+        let dumped = files.into_iter().filter(|(path, _)| is_of_a_dump(path));
+        let size = |path: &str, bytes| (Compression::of(path) == Compression::Plain).then_some(bytes);
+        Self(
+            dumped
+                .map(|(path, bytes)| {
+                    let size = size(&path, bytes);
+                    (path, size)
+                })
+                .collect(),
+        )
+    }
+
     /// What it lacks of the files of another copy, or has of another size, where both can be read.
     pub fn differences_from(&self, other: &Self, place: &Path) -> Vec<Difference> {
         let differences = other.0.iter().filter_map(|(path, there)| {
@@ -60,6 +79,24 @@ impl PlainFiles {
         });
         differences.collect()
     }
+}
+
+/// The files of a copy of a set without a manifest, as far as a listing tells: what others are held against before they
+/// are believed.
+///
+/// # Errors
+/// The folder cannot be read, or the run was ended.
+pub async fn list_plain(set_dir: &Path, cancel: &CancellationToken) -> Result<PlainFiles, ToolError> {
+    let folder = set_dir.to_owned();
+    let listing = off_thread(("read", set_dir), READ_WITHIN, cancel, move || {
+        let names = list_files(&folder)?.into_iter();
+        let sizes = names.map(|name| {
+            let bytes = folder.join(&name).symlink_metadata();
+            (name, bytes.map_or(0, |metadata| metadata.len()))
+        });
+        Ok(sizes.collect())
+    });
+    Ok(PlainFiles::listed(listing.await?))
 }
 
 /// Reads every file of a copy and holds it against the manifest as the catalog knows it, and the manifest that lies

@@ -121,6 +121,7 @@ async fn restored(bench: &Bench, set: &Set) -> Restored {
         set_dir: &set.dir,
         evidence: Some(&set.evidence),
         files: &set.files,
+        beside: &[],
         manifest_blake3: None,
         databases: &set.databases,
         sandbox: &sandbox,

@@ -322,6 +322,7 @@ pub(crate) async fn prove(bench: &Bench, set: &Set, asked: &Asked) -> Result<Pro
         set_dir: &set.dir,
         evidence: asked.with_evidence.then_some(&set.evidence),
         files: if asked.with_evidence { &set.files } else { &[] },
+        beside: &[],
         manifest_blake3: None,
         databases: &set.databases,
         sandbox: &asked.sandbox,

@@ -79,6 +79,7 @@ impl Stage {
             set_dir: &self.dump.set_dir,
             evidence: None,
             files: &[],
+            beside: &[],
             manifest_blake3: None,
             databases: &self.dump.databases,
             sandbox: &sandbox,

@@ -2,6 +2,7 @@
 
 use super::{Obstacle, Prepared};
 use crate::environment::Environment;
+use crate::error::DaemonError;
 use crate::locate::{original, places, relative_path};
 use crate::repair::fetching;
 use crate::set_lease::keep_folder;
@@ -11,13 +12,13 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::proof::Difference;
 use mykeeper_supervise::Limits;
-use mykeeper_tools::prove::PlainFiles;
+use mykeeper_tools::prove::{PlainFiles, list_plain};
 use mykeeper_tools::restore::{CheckedSet, check_set};
 use mykeeper_tools::rsync::shell_word;
 use mykeeper_tools::{ToolEnv, ToolError};
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where fetched sets are put, in the folder of throwaway servers.
 const FETCHED: &str = "fetched-sets";
@@ -97,20 +98,32 @@ pub(super) fn wanted_places(
 /// None has it, and one of their file systems does not answer.
 pub(super) async fn next_whole(
     environment: &Environment,
-    backup: &Backup,
+    (backup, from): (&Backup, &RestoreFrom),
     places: &mut VecDeque<PathBuf>,
 ) -> Result<Option<PathBuf>, Obstacle> {
-    let settings = environment.settings();
-    let whereabouts = environment.whereabouts(&settings);
     let mut unknown = None;
     while let Some(place) = places.pop_front() {
-        match whereabouts.is_whole(backup, &place).await {
+        match has_set(environment, (backup, from), &place).await {
             Ok(true) => return Ok(Some(place)),
             Ok(false) => {}
             Err(error) => unknown = Some(Obstacle::Missing(error.to_string())),
         }
     }
     unknown.map_or(Ok(None), Err)
+}
+
+/// What a person names need not have been seen to arrive.
+async fn has_set(
+    environment: &Environment,
+    (backup, from): (&Backup, &RestoreFrom),
+    place: &Path,
+) -> Result<bool, DaemonError> {
+    let settings = environment.settings();
+    let whereabouts = environment.whereabouts(&settings);
+    match from {
+        RestoreFrom::Folder(_) => whereabouts.is_whole(backup, place).await,
+        _ => whereabouts.is_copy(backup, place).await,
+    }
 }
 
 pub(super) fn not_here(settings: &Settings, backup: &Backup, places: &[PathBuf]) -> Obstacle {
@@ -158,17 +171,22 @@ impl Prepared {
         let mut unread = None;
         // Without a manifest a copy that lacks files looks like one that is whole.
         let has_manifest = !self.files.is_empty();
-        let mut beside: Vec<(PathBuf, PlainFiles)> = Vec::new();
+        let mut beside = match has_manifest {
+            true => Vec::new(),
+            false => self.listed(environment, env).await?,
+        };
         loop {
             let path = self.plan.path.clone();
             self.folder_lock = keep_folder(environment, &path).await;
             let mut read = check_set(&self.set(environment, None, &limits), &self.scope, env).await;
             if let Ok(checked) = &mut read {
-                for (place, other) in &beside {
+                for (place, other) in beside.iter().filter(|(place, _)| *place != path) {
                     checked
                         .differences
                         .extend(checked.plain.differences_from(other, place));
                 }
+                // What was read tells more than its listing.
+                beside.retain(|(place, _)| *place != path);
                 beside.push((path.clone(), checked.plain.clone()));
             }
             match read {
@@ -195,7 +213,7 @@ impl Prepared {
                     }
                 }
             }
-            match next_whole(environment, &self.backup, &mut self.places).await {
+            match next_whole(environment, (&self.backup, &self.from), &mut self.places).await {
                 Ok(Some(next)) => {
                     let (id, next_shown) = (self.backup.id, next.display());
                     let text = format!(
@@ -218,6 +236,41 @@ impl Prepared {
             Some(error) if damaged.len() == 1 => Err(error),
             _ => Ok(CheckedSource { set: None, damaged }),
         }
+    }
+
+    /// The files of the places that come after the first, of a set without a manifest: the first is held against them before
+    /// it is believed.
+    ///
+    /// # Errors
+    /// `env` was cancelled.
+    async fn listed(
+        &self,
+        environment: &Environment,
+        env: &ToolEnv<'_>,
+    ) -> Result<Vec<(PathBuf, PlainFiles)>, ToolError> {
+        let mut listed = Vec::new();
+        for place in &self.places {
+            if !matches!(
+                has_set(environment, (&self.backup, &self.from), place).await,
+                Ok(true)
+            ) {
+                continue;
+            }
+            match list_plain(place, &env.cancel).await {
+                Ok(files) => listed.push((place.clone(), files)),
+                Err(error) if env.cancel.is_cancelled() => return Err(error),
+                // It may be all that is left: what that one has is not known, and said.
+                Err(error) => env.log.line(
+                    "mykeeper",
+                    &format!(
+                        "what set {} lacks of its copy in {} is not known: {error}",
+                        self.backup.id,
+                        place.display()
+                    ),
+                ),
+            }
+        }
+        Ok(listed)
     }
 
     /// What to do where no place has the set as it was written; for people.

@@ -1,10 +1,11 @@
 //! The places of this machine where a set lies, or may lie.
 
+use crate::copies::note_gone;
 use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::JobError;
-use crate::locate::{Whereabouts, original, places};
+use crate::locate::{original, places};
 use mykeeper_domain::backup::Backup;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,21 @@ pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<V
     }
 }
 
+/// Where no copy of a set is left on this machine, what it has read or proven of one speaks for the set no longer; of what
+/// cannot be asked for now it does for a while. Whether that was noted.
+///
+/// # Errors
+/// The catalog does not answer.
+pub async fn note_none_here(environment: &Environment, backup: &Backup) -> Result<bool, JobError> {
+    let here = Here::find(environment, backup).await?;
+    if !here.copies.is_empty() {
+        return Ok(false);
+    }
+    let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
+    let now = environment.clock.now();
+    Ok(note_gone(catalog, (node, backup.id), &here.unread, now).await?)
+}
+
 impl Here {
     /// # Errors
     /// The catalog does not answer.
@@ -46,7 +62,7 @@ impl Here {
                 continue;
             }
             let is_own = own.as_ref() == Some(&place);
-            match is_copy(&whereabouts, backup, (&place, is_own)).await {
+            match whereabouts.is_copy(backup, &place).await {
                 Ok(true) => here.copies.push(place),
                 Ok(false) => {
                     let may_be_there = !is_own || backup.original_gone_at.is_none();
@@ -63,18 +79,6 @@ impl Here {
         }
         Ok(here)
     }
-}
-
-async fn is_copy(
-    whereabouts: &Whereabouts<'_>,
-    backup: &Backup,
-    (place, is_own): (&Path, bool),
-) -> Result<bool, DaemonError> {
-    if !whereabouts.is_whole(backup, place).await? {
-        return Ok(false);
-    }
-    // Of a set without a manifest nothing else shows that all of it is there.
-    Ok(is_own || backup.is_transferred() || whereabouts.has_manifest(place).await?)
 }
 
 /// Whether a place that is not there may only be unmounted: the root of its days is missing or holds nothing.

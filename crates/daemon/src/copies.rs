@@ -1,0 +1,144 @@
+//! What the catalog knows of the copies of a set that nobody looks at just now: what was read of them, and what has
+//! arrived where.
+
+use crate::locate::places;
+use chrono::{DateTime, Utc};
+use mykeeper_catalog::{Catalog, CatalogError, RunFilter};
+use mykeeper_config::Settings;
+use mykeeper_domain::arrival::{Arrival, arrivals};
+use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::{DOUBTED_FOR, KnownCopies};
+use mykeeper_domain::verification::{Verification, VerificationState};
+use mykeeper_domain::{BackupId, NodeName};
+use std::path::{Path, PathBuf};
+
+/// What is known of one set's copies.
+pub(crate) struct Known {
+    /// The newest look of each node.
+    pub(crate) looks: Vec<Verification>,
+    /// What looks and proofs have come to, without an original that is gone.
+    pub(crate) copies: KnownCopies,
+    /// What has arrived, wherever that lies.
+    pub(crate) arrivals: Vec<Arrival>,
+}
+
+impl Known {
+    /// # Errors
+    /// The catalog does not answer.
+    pub(crate) async fn of(catalog: &dyn Catalog, backup: &Backup) -> Result<Self, CatalogError> {
+        let looks = catalog.verifications(backup.id).await?;
+        let mut copies = KnownCopies::of(&looks, &catalog.proven_copies(backup.id).await?);
+        let is_gone = |node: &NodeName, path: &str, at: DateTime<Utc>| {
+            backup.node.as_ref() == Some(node)
+                && Path::new(path) == backup.folder()
+                && backup.original_gone_at.is_some_and(|gone| gone >= at)
+        };
+        copies
+            .intact
+            .retain(|copy| !is_gone(&copy.node, &copy.path, copy.looked_at));
+        copies
+            .differing
+            .retain(|copy| !is_gone(&copy.node, &copy.path, copy.looked_at));
+        let transfers = catalog.transfers(backup.id).await?;
+        Ok(Self {
+            looks,
+            copies,
+            arrivals: arrivals(backup, &transfers),
+        })
+    }
+}
+
+/// Whether a node that has seen something at `seen_at` still speaks for it: it has shown itself of late.
+///
+/// # Errors
+/// The catalog does not answer.
+pub(crate) async fn lives(
+    catalog: &dyn Catalog,
+    node: &NodeName,
+    seen_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, CatalogError> {
+    let since = now - DOUBTED_FOR;
+    if seen_at >= since {
+        return Ok(true);
+    }
+    let filter = RunFilter {
+        node: Some(node.clone()),
+        since: Some(since),
+        limit: 1,
+        ..RunFilter::default()
+    };
+    Ok(!catalog.runs(&filter).await?.is_empty())
+}
+
+/// Notes that nothing of a set is left on this node but what lies at `left`, or may: what was known of those places stands,
+/// what was known of others speaks for the set no more. Whether anything was.
+///
+/// # Errors
+/// The catalog does not answer.
+pub(crate) async fn note_gone(
+    catalog: &dyn Catalog,
+    (node, id): (&NodeName, BackupId),
+    left: &[PathBuf],
+    now: DateTime<Utc>,
+) -> Result<bool, CatalogError> {
+    let looks = catalog.verifications(id).await?;
+    let known = KnownCopies::of(&looks, &catalog.proven_copies(id).await?);
+    let differing = known
+        .differing
+        .iter()
+        .map(|copy| (&copy.node, copy.path.as_str()));
+    let intact = known
+        .intact
+        .iter()
+        .filter(|copy| copy.looked_at >= now - DOUBTED_FOR);
+    let intact = intact.map(|copy| (&copy.node, copy.path.as_str()));
+    let own = differing.chain(intact).filter(|(of, _)| *of == node);
+    let left: Vec<String> = own
+        .map(|(_, path)| path)
+        .filter(|path| left.iter().any(|place| place == Path::new(path)))
+        .map(str::to_owned)
+        .collect();
+    let is_of_node = |of: &NodeName| of == node;
+    let was_known = known.differing.iter().any(|copy| is_of_node(&copy.node))
+        || known.intact.iter().any(|copy| is_of_node(&copy.node));
+    if was_known {
+        record_left(catalog, (node, id), left, now).await?;
+    }
+    Ok(was_known)
+}
+
+async fn record_left(
+    catalog: &dyn Catalog,
+    (node, id): (&NodeName, BackupId),
+    left: Vec<String>,
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    let found = Verification {
+        bk_id: id,
+        node: node.clone(),
+        run_id: None,
+        state: match left.is_empty() {
+            true => VerificationState::AsWritten,
+            false => VerificationState::Unfinished,
+        },
+        looked_at: now,
+        copies: Vec::new(),
+        unread: left,
+    };
+    catalog.record_verification(&found).await
+}
+
+/// The places of this machine where a copy of the set may lie, without that of its original.
+pub(crate) fn copy_places(
+    backup: &Backup,
+    paths: &[mykeeper_catalog::BackupPath],
+    settings: &Settings,
+) -> Vec<PathBuf> {
+    // To no node is the last of the places its own.
+    let mut all = places(backup, paths, settings, &settings.node);
+    if crate::locate::original(backup, &settings.node).is_some() {
+        all.pop();
+    }
+    all
+}

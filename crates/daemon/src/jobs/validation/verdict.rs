@@ -1,0 +1,88 @@
+//! What a proof means for the run that made it.
+
+use crate::jobs::verify::Looked;
+use crate::jobs::{JobError, JobReport, JobResult, RunContext};
+use mykeeper_domain::job::ValidationTask;
+use mykeeper_domain::proof::Proof;
+use mykeeper_domain::{JobName, humane};
+use std::time::Duration;
+
+/// What a proof has come to, and what the files of other copies are like where that was looked at.
+pub(super) struct Outcome {
+    pub(super) proof: Proof,
+    pub(super) looked: Option<Looked>,
+    /// What made the set.
+    pub(super) job: Option<JobName>,
+}
+
+/// A run that has found a copy which is not as it was written has failed, whatever its set has come to.
+pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> JobResult {
+    let Outcome { proof, looked, job } = outcome;
+    let id = proof.bk_id;
+    let slow = too_long(proof, task.max_restore_time);
+    let damage = looked.as_ref().map(|looked| {
+        let faults = looked.found.faults();
+        let next = (!faults.is_empty()).then(|| looked.next_step.clone());
+        let faults = (!faults.is_empty()).then(|| context.tell_first(&faults));
+        let unread = looked.cut_off_by.as_ref().map(|error| error.reason.clone());
+        let damage: Vec<String> = faults.into_iter().chain(unread).chain(next).collect();
+        damage.join("; ")
+    });
+    let damage = damage.filter(|damage| !damage.is_empty());
+    let reason = match (proof.passed(), damage) {
+        (true, None) => {
+            let summary = format!("set {id} is proven: {}", proof.summary());
+            return Ok(match slow {
+                None => JobReport::done(summary, Some(id)),
+                Some(warning) => JobReport::warned(format!("{summary}; {warning}"), Some(id)),
+            });
+        }
+        (true, Some(damage)) => {
+            let slow = slow.map_or_else(String::new, |warning| format!("; {warning}"));
+            format!(
+                "set {id} is proven in {}, but not every copy of it {}: {damage}{slow}",
+                proof.path,
+                match looked
+                    .as_ref()
+                    .is_some_and(|looked| looked.found.faults().is_empty())
+                {
+                    true => "could be read",
+                    false => "is as it was written",
+                }
+            )
+        }
+        (false, Some(damage)) if proof.copy_differs => {
+            format!("set {id} has failed: no copy of it here is as it was written: {damage}")
+        }
+        (false, damage) => {
+            let damage = damage.map_or_else(String::new, |damage| format!("; {damage}"));
+            let summary = context.tell_first(&proof.faults());
+            let differs = proof
+                .databases
+                .iter()
+                .any(|database| !database.differences.is_empty());
+            let next = match job {
+                Some(job) if differs => {
+                    format!("; keep the sets before it, and make another: mykeeper run {job}")
+                }
+                _ => String::new(),
+            };
+            let advice = proof
+                .advice()
+                .map_or_else(String::new, |advice| format!("; {advice}"));
+            format!("set {id} did not come back as it was: {summary}{damage}{next}{advice}")
+        }
+    };
+    Err(JobError::fatal(reason).about(id))
+}
+
+/// What is said of a set that took longer to come back than it may.
+fn too_long(proof: &Proof, limit: Option<Duration>) -> Option<String> {
+    let load = Duration::from_millis(proof.load_ms?);
+    let limit = limit.filter(|limit| load > *limit)?;
+    Some(format!(
+        "it took {} to come back, longer than max_restore_time = {}",
+        humane(load),
+        humane(limit)
+    ))
+}
