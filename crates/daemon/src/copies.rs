@@ -108,6 +108,22 @@ pub(crate) async fn note_gone(
     Ok(was_known)
 }
 
+/// Notes the same of a node whose copy is removed, whether anything was known of it or not: what lies at `left` stays.
+///
+/// # Errors
+/// The catalog does not answer.
+pub(crate) async fn note_left(
+    catalog: &dyn Catalog,
+    (node, id): (&NodeName, BackupId),
+    left: &[PathBuf],
+    now: DateTime<Utc>,
+) -> Result<(), CatalogError> {
+    if !note_gone(catalog, (node, id), left, now).await? {
+        record_left(catalog, (node, id), Vec::new(), now).await?;
+    }
+    Ok(())
+}
+
 async fn record_left(
     catalog: &dyn Catalog,
     (node, id): (&NodeName, BackupId),

@@ -5,6 +5,8 @@
 
 mod carry_out;
 mod due;
+mod left;
+mod machine;
 mod places;
 
 use super::{JobError, JobReport, JobResult, RunContext};
@@ -18,13 +20,13 @@ use chrono::NaiveDate;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::damage::{Damage, IntactCopy};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{Job, RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
 };
 use mykeeper_domain::{BackupId, counted};
-use places::{day_of, is_damaged_here, is_of_here, lies_below};
+use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -144,10 +146,12 @@ async fn plan_with(
         let standing = standing_of.iter().max().copied();
         let is_there = standing.is_some_and(|standing| standing != Standing::Gone);
         let is_of_here = is_of_here(&backup, settings);
-        let own = original(&backup, &environment.node).filter(|place| is_of_here && below.contains(place));
+        let own = original(&backup, &environment.node).filter(|place| below.contains(place));
+        let may_be_own = own.is_some() && may_be_original(&backup, &paths, settings);
+        let own = own.filter(|_| is_of_here);
         // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for.
         let is_told = backup.original_gone_at.is_some()
-            && own.is_some()
+            && may_be_own
             && below.len() == 1
             && (!is_there || task.action == RetentionAction::Mark);
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
@@ -306,10 +310,15 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             may_be_given_back: !plan.standings.contains_key(&backup.id),
         };
         match condemn(context, &removal).await {
+            Ok(Some(Gone::Told)) => context.say(format!(
+                "set {} has gone from here as far as the catalog knows, and another copy of it stays",
+                backup.id
+            )),
             Ok(Some(gone)) => {
                 match gone {
-                    Gone::Everywhere => done.condemned += 1,
                     Gone::OriginalAlone => done.originals += 1,
+                    Gone::CopyAlone => done.copies += 1,
+                    _ => done.condemned += 1,
                 }
                 done.freed_bytes += backup.size_bytes.unwrap_or(0);
             }
@@ -379,8 +388,7 @@ async fn find_changed(
         let lying = places.iter().zip(&standing_of);
         let there = lying.filter(|(_, standing)| **standing != Standing::Gone);
         let there: Vec<&PathBuf> = there.map(|(place, _)| place).collect();
-        let proofs = context.environment.catalog.proofs(id).await?;
-        let proven: Vec<IntactCopy> = proofs.iter().filter_map(IntactCopy::of_proof).collect();
+        let proven = context.environment.catalog.proven_copies(id).await?;
         let damage = Damage::of(&looks, &proven);
         if damage.is_some_and(|damage| is_damaged_here(&damage, &there, &context.environment.node)) {
             return Ok(Some(format!(
@@ -403,6 +411,8 @@ struct Done {
     condemned: usize,
     /// Sets whose original is gone, and a copy is not.
     originals: usize,
+    /// Sets whose copy here is gone, and another or the original is not.
+    copies: usize,
     given_back: usize,
     freed_bytes: u64,
     /// What was to go, and why it was not touched.
@@ -418,8 +428,9 @@ impl Done {
 
     /// What ends a pass, with what it had done by then.
     fn cut_off_by(&self, mut error: JobError, action: RetentionAction) -> JobError {
-        if self.condemned + self.originals > 0 {
-            let done = counted(self.condemned + self.originals, "set was", "sets were");
+        let all = self.condemned + self.originals + self.copies;
+        if all > 0 {
+            let done = counted(all, "set was", "sets were");
             error.reason = format!("{}; before that {done} {}", error.reason, verb(action));
         }
         error
@@ -436,13 +447,16 @@ impl Done {
             .about(*id));
         }
         let mut summary = format!("{} kept, {} {verb}", counted(kept, "set", "sets"), self.condemned);
-        if self.originals > 0 {
+        for (what, number) in [("original", self.originals), ("copy", self.copies)] {
+            if number == 0 {
+                continue;
+            }
             let gone = match action {
                 RetentionAction::Mark => "noted as gone",
                 RetentionAction::Delete => "removed",
             };
-            let of = counted(self.originals, "set", "sets");
-            summary.push_str(&format!(", the original alone of {of} {gone}"));
+            let of = counted(number, "set", "sets");
+            summary.push_str(&format!(", the {what} alone of {of} {gone}"));
         }
         if action == RetentionAction::Delete && self.freed_bytes > 0 {
             summary.push_str(&format!(

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+mod copies;
 mod long_pass;
 mod rebuilt;
 mod shared;

@@ -1,18 +1,15 @@
 //! Carries out what a pass has planned for one set: marks, removes, gives back.
 
-use super::places::is_of_here;
+use super::left::{Left, left_of};
 use super::{Plan, what_waits};
+use crate::copies::note_left;
 use crate::jobs::{JobError, RunContext};
-use crate::locate::original;
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
 };
 use crate::set_lease::sets_in_use;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
-use mykeeper_domain::run::RunState;
-use mykeeper_domain::transfer::TransferPurpose;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -26,19 +23,32 @@ pub(super) struct Removal<'a> {
     pub(super) may_be_given_back: bool,
 }
 
-/// What has become of a set.
+/// What has become of a set that was to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
     /// It is marked as deleted.
     Everywhere,
     /// A copy of it stays where it was sent to, and the set is not marked.
     OriginalAlone,
+    /// Its original stays, or another copy, and the set is not marked.
+    CopyAlone,
+    /// The same, and an earlier pass has said so.
+    Told,
 }
 
 /// Marks, removes where asked to, marks again. `None` when someone took the set up meanwhile.
 pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Result<Option<Gone>, JobError> {
     let environment = &context.environment;
     let (id, why) = (removal.backup.id, &removal.why);
+    // Its folder lies about until whoever it was marked for has removed it.
+    if removal.task.action == RetentionAction::Mark
+        && matches!(
+            left_of(context, removal).await?,
+            Left::Another { is_told: true, .. }
+        )
+    {
+        return Ok(Some(Gone::Told));
+    }
     let Some(held) = hold_folders(removal.places).await? else {
         return Ok(None);
     };
@@ -68,55 +78,48 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         }
         return Err(JobError::passing(reason));
     }
-    let now = context.clock().now();
-    let gone = match leaves_a_copy(context, removal).await? {
-        true => Gone::OriginalAlone,
-        false => Gone::Everywhere,
-    };
-    if gone == Gone::OriginalAlone {
-        context.say(format!(
-            "the original of set {id} is gone; the set is not marked as deleted, since its copy stays where it was sent to"
-        ));
-        environment
-            .persist("note that a set's original is gone", &context.cancel, |catalog| {
-                let why = format!("its original is gone: {why}");
-                async move { catalog.mark_original_gone(id, &why, now).await }
-            })
-            .await?;
-    } else {
-        environment
-            .persist("mark a set as deleted", &context.cancel, |catalog| {
-                let why = why.clone();
-                async move { catalog.mark_deleted(id, &why, now).await }
-            })
-            .await?;
-    }
+    let gone = record_gone(context, removal).await?;
     drop(held);
     Ok(Some(gone))
 }
 
-/// Whether what goes is the original alone, and a copy has arrived elsewhere: `is_deleted` says that a set is nowhere any
-/// more, and those who look after the copy, and prove it, leave sets alone that are.
-async fn leaves_a_copy(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
-    let (backup, environment) = (removal.backup, &context.environment);
-    // A row of pybackup's names no machine: what lies here is its original only where this is the one that made it.
-    let own = original(backup, &environment.node).filter(|_| is_of_here(backup, &context.settings));
-    if removal.places.iter().any(|place| Some(place) != own.as_ref()) {
-        return Ok(false);
-    }
-    if backup.is_transferred() {
-        return Ok(true);
-    }
-    // Of several destinations the last may have failed, and an earlier one have the copy.
-    let mut arrived = BTreeSet::new();
-    for transfer in environment.catalog.transfers(backup.id).await? {
-        match (transfer.purpose, transfer.state) {
-            (TransferPurpose::Send, RunState::Succeeded) => drop(arrived.insert(transfer.destination)),
-            (TransferPurpose::Verify, RunState::Failed) => drop(arrived.remove(&transfer.destination)),
-            _ => {}
+/// Says in the catalog what has become of the set: it is deleted where no copy of it is known to stay.
+async fn record_gone(context: &RunContext, removal: &Removal<'_>) -> Result<Gone, JobError> {
+    let (environment, now) = (&context.environment, context.clock().now());
+    let (id, why) = (removal.backup.id, &removal.why);
+    match left_of(context, removal).await? {
+        Left::Copy => {
+            context.say(format!(
+                "the original of set {id} is gone; the set is not marked as deleted, since its copy stays where it was sent \
+                 to"
+            ));
+            environment
+                .persist("note that a set's original is gone", &context.cancel, |catalog| {
+                    let why = format!("its original is gone: {why}");
+                    async move { catalog.mark_original_gone(id, &why, now).await }
+                })
+                .await?;
+            Ok(Gone::OriginalAlone)
+        }
+        Left::Another { what, here, .. } => {
+            context.say(format!(
+                "the copy of set {id} here is gone; the set is not marked as deleted, since {what}"
+            ));
+            let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
+            note_left(catalog, (node, id), &here, now).await?;
+            environment.catalog.unmark_deleting(id).await?;
+            Ok(Gone::CopyAlone)
+        }
+        Left::Nothing => {
+            environment
+                .persist("mark a set as deleted", &context.cancel, |catalog| {
+                    let why = why.clone();
+                    async move { catalog.mark_deleted(id, &why, now).await }
+                })
+                .await?;
+            Ok(Gone::Everywhere)
         }
     }
-    Ok(!arrived.is_empty())
 }
 
 /// Shared with the thread that removes: a run that is ended meanwhile lets go of its part, and the thread goes on.

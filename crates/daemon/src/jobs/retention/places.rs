@@ -1,41 +1,47 @@
 //! Which places are a retention job's, and which sets this machine's.
 
+use super::machine::Machine;
+use crate::copies::copy_places;
 use chrono::NaiveDate;
-use mykeeper_catalog::is_shared;
+use mykeeper_catalog::{BackupPath, is_shared};
 use mykeeper_config::Settings;
 use mykeeper_domain::NodeName;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{RetentionDepth, RetentionTask};
-use mykeeper_domain::server::{Endpoint, Server};
-use std::net::{IpAddr, UdpSocket};
+use mykeeper_domain::server::Server;
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 /// Whether this machine made a set, so that it should lie where the catalog says. Of pybackup's rows and of a node
 /// called as many are, by the address of a server that is on this machine, where that is one: a tag may be that of many hosts,
 /// and `N/A` is that of all that have none.
 pub(super) fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
-    let names_one = |node: &str| !(node.starts_with("localhost") && is_shared(&settings.catalog.url));
-    if backup.node.as_ref().is_some_and(|node| names_one(node.as_str())) {
+    if backup.node.as_ref().is_some_and(|node| is_named(node, settings)) {
         return true;
     }
     is_an_address(&backup.bk_server)
-        && settings
-            .servers
-            .values()
-            .any(|server| server.address == backup.bk_server && is_on_this_machine(server))
+        && servers_of(backup, settings).any(|server| Machine::read().has_server(server))
 }
 
-/// Whether the server is reached without a network, or at an address that this machine has. A central mykeeper names the
-/// servers of others. A name is asked of nobody: such a server may be anywhere.
-fn is_on_this_machine(server: &Server) -> bool {
-    match &server.endpoint {
-        Endpoint::Socket(_) => true,
-        Endpoint::Tcp { host, .. } => {
-            let is_own = |address: IpAddr| address.is_loopback() || UdpSocket::bind((address, 0)).is_ok();
-            host == "localhost" || host.parse().is_ok_and(is_own)
-        }
+/// Whether a node's name tells one machine from others.
+pub(super) fn is_named(node: &NodeName, settings: &Settings) -> bool {
+    !(node.as_str().starts_with("localhost") && is_shared(&settings.catalog.url))
+}
+
+/// Whether what lies in a set's own folder on this machine may be its original. A row of pybackup's that was written here
+/// has the address of the server, wherever that is; not of one that nobody knows here, and no copy's place.
+pub(super) fn may_be_original(backup: &Backup, paths: &[BackupPath], settings: &Settings) -> bool {
+    if is_of_here(backup, settings) {
+        return true;
     }
+    let is_known = !is_an_address(&backup.bk_server) || servers_of(backup, settings).next().is_some();
+    is_known && !copy_places(backup, paths, settings).contains(&backup.folder())
+}
+
+fn servers_of<'a>(backup: &'a Backup, settings: &'a Settings) -> impl Iterator<Item = &'a Server> {
+    let servers = settings.servers.values().map(AsRef::as_ref);
+    servers.filter(|server| server.address == backup.bk_server)
 }
 
 /// Whether what lies at `there`, this job's places on this machine, is known to differ from what was written: each as this
