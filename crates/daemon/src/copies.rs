@@ -71,59 +71,63 @@ pub(crate) async fn lives(
     Ok(!catalog.runs(&filter).await?.is_empty())
 }
 
-/// Notes that nothing of a set is left on this node but what lies at `left`, or may: what was known of those places stands,
-/// what was known of others speaks for the set no more. Whether anything was.
+/// Where a node has looked for a set without finding a copy of it.
+pub(crate) struct Searched<'a> {
+    /// All places that it knows.
+    pub(crate) places: &'a [PathBuf],
+    /// Those of them where a copy stays, or may lie that cannot be asked for now.
+    pub(crate) left: &'a [PathBuf],
+}
+
+/// Notes that of a set nothing is left on this node elsewhere: what was known of the places that are left stands, and for a
+/// while of those that it does not know any more; what was known of the others speaks for the set no longer. Whether
+/// anything was.
 ///
 /// # Errors
 /// The catalog does not answer.
 pub(crate) async fn note_gone(
     catalog: &dyn Catalog,
     (node, id): (&NodeName, BackupId),
-    left: &[PathBuf],
+    searched: &Searched<'_>,
     now: DateTime<Utc>,
 ) -> Result<bool, CatalogError> {
     let looks = catalog.verifications(id).await?;
     let known = KnownCopies::of(&looks, &catalog.proven_copies(id).await?);
-    let differing = known
-        .differing
-        .iter()
-        .map(|copy| (&copy.node, copy.path.as_str()));
-    let intact = known
-        .intact
-        .iter()
-        .filter(|copy| copy.looked_at >= now - DOUBTED_FOR);
-    let intact = intact.map(|copy| (&copy.node, copy.path.as_str()));
-    let own = differing.chain(intact).filter(|(of, _)| *of == node);
-    let left: Vec<String> = own
+    let differing = known.differing.iter().map(|copy| (&copy.node, &copy.path));
+    let intact = known.intact.iter().map(|copy| (&copy.node, &copy.path));
+    let own: Vec<&String> = differing
+        .chain(intact)
+        .filter(|(of, _)| *of == node)
         .map(|(_, path)| path)
-        .filter(|path| left.iter().any(|place| place == Path::new(path)))
-        .map(str::to_owned)
         .collect();
-    let is_of_node = |of: &NodeName| of == node;
-    let was_known = known.differing.iter().any(|copy| is_of_node(&copy.node))
-        || known.intact.iter().any(|copy| is_of_node(&copy.node));
-    if was_known {
+    let may_be_there = |path: &&String| {
+        let place = Path::new(path.as_str());
+        searched.left.iter().any(|left| left == place) || !searched.places.iter().any(|known| known == place)
+    };
+    let left: Vec<String> = own.iter().copied().filter(may_be_there).cloned().collect();
+    if !own.is_empty() {
         record_left(catalog, (node, id), left, now).await?;
     }
-    Ok(was_known)
+    Ok(!own.is_empty())
 }
 
-/// Notes the same of a node whose copy is removed, whether anything was known of it or not: what lies at `left` stays.
+/// Notes the same of a node whose copy is removed, whether anything was known of it or not.
 ///
 /// # Errors
 /// The catalog does not answer.
-pub(crate) async fn note_left(
+pub(crate) async fn note_removed(
     catalog: &dyn Catalog,
     (node, id): (&NodeName, BackupId),
-    left: &[PathBuf],
+    searched: &Searched<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), CatalogError> {
-    if !note_gone(catalog, (node, id), left, now).await? {
+    if !note_gone(catalog, (node, id), searched, now).await? {
         record_left(catalog, (node, id), Vec::new(), now).await?;
     }
     Ok(())
 }
 
+/// With nothing left the look says that nothing of the set is there; else what it could not read may be.
 async fn record_left(
     catalog: &dyn Catalog,
     (node, id): (&NodeName, BackupId),

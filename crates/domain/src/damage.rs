@@ -87,7 +87,10 @@ impl KnownCopies {
             .iter()
             .filter(|copy| {
                 let mut newer = looks.iter().filter(|look| {
-                    look.node == copy.node && look.looked_at >= copy.looked_at && look.tells_of_all()
+                    let is_old = copy.looked_at < look.looked_at - DOUBTED_FOR;
+                    look.node == copy.node
+                        && look.looked_at >= copy.looked_at
+                        && (look.tells_of_all() || is_old)
                 });
                 newer.next().is_none()
             })

@@ -149,6 +149,11 @@ impl Verification {
         self.state != VerificationState::Unfinished || !self.copies.is_empty()
     }
 
+    /// Whether its node has looked and found nothing of the set, where it had something.
+    pub fn has_seen_nothing(&self) -> bool {
+        self.state == VerificationState::AsWritten && self.copies.is_empty()
+    }
+
     /// When one of its copies was read.
     pub fn read_at(&self, copy: &LookedAtCopy) -> DateTime<Utc> {
         copy.read_at.unwrap_or(self.looked_at)

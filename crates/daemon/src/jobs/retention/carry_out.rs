@@ -2,7 +2,7 @@
 
 use super::left::{Left, left_of};
 use super::{Plan, what_waits};
-use crate::copies::note_left;
+use crate::copies::{Searched, note_removed};
 use crate::jobs::{JobError, RunContext};
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
@@ -101,12 +101,18 @@ async fn record_gone(context: &RunContext, removal: &Removal<'_>) -> Result<Gone
                 .await?;
             Ok(Gone::OriginalAlone)
         }
-        Left::Another { what, here, .. } => {
+        Left::Another {
+            what, places, here, ..
+        } => {
             context.say(format!(
                 "the copy of set {id} here is gone; the set is not marked as deleted, since {what}"
             ));
             let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
-            note_left(catalog, (node, id), &here, now).await?;
+            let searched = Searched {
+                places: &places,
+                left: &here,
+            };
+            note_removed(catalog, (node, id), &searched, now).await?;
             environment.catalog.unmark_deleting(id).await?;
             Ok(Gone::CopyAlone)
         }

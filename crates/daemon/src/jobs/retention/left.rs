@@ -11,7 +11,7 @@ use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::DestinationUrl;
-use mykeeper_domain::verification::{Verification, VerificationState};
+use mykeeper_domain::verification::VerificationState;
 use std::path::{Path, PathBuf};
 
 /// What is known to stay.
@@ -23,7 +23,9 @@ pub(super) enum Left {
     /// What this says, for people; what goes is a copy.
     Another {
         what: String,
-        /// Of this machine's places those that stay.
+        /// All places of this machine.
+        places: Vec<PathBuf>,
+        /// Those of them that stay.
         here: Vec<PathBuf>,
         /// This machine has said so before, and has seen nothing of the set since.
         is_told: bool,
@@ -52,19 +54,20 @@ pub(super) async fn left_of(context: &RunContext, removal: &Removal<'_>) -> Resu
         return Ok(Left::Copy);
     }
     let is_told = look.known.looks.iter().any(|found| {
-        found.node == environment.node && has_seen_nothing(found) && found.looked_at >= backup.finished_at
+        let mut arrivals = look.known.arrivals.iter();
+        found.node == environment.node
+            && found.has_seen_nothing()
+            && arrivals.all(|arrival| found.looked_at >= arrival.written_at)
     });
     let stay = look.here.copies.iter().chain(&look.here.unread);
     let here = stay.filter(|place| !removal.places.contains(place)).cloned();
+    let places = look.here.places.iter().chain(removal.places);
     Ok(Left::Another {
         what,
+        places: places.cloned().collect(),
         here: here.collect(),
         is_told,
     })
-}
-
-fn has_seen_nothing(look: &Verification) -> bool {
-    look.state == VerificationState::AsWritten && look.copies.is_empty()
 }
 
 struct Look<'a> {
@@ -176,12 +179,13 @@ impl Look<'_> {
         let gone_there = self.known.looks.iter().filter(|look| {
             look.node != *self.node()
                 && Some(&look.node) != maker
-                && has_seen_nothing(look)
+                && look.has_seen_nothing()
                 && far.iter().all(|arrival| look.looked_at >= arrival.written_at)
         });
         let local: Vec<PathBuf> = self.destinations_here().collect();
-        let is_of_far = |place: &PathBuf| !local.contains(place);
-        let gone_here = usize::from(!self.is_original && places.iter().any(is_of_far));
+        let own = original(self.backup(), self.node()).filter(|_| self.is_original);
+        let is_of_far = |place: &PathBuf| !local.contains(place) && own.as_ref() != Some(place);
+        let gone_here = usize::from(places.iter().any(is_of_far));
         let stays = far.get(gone_there.count() + gone_here)?;
         Some(format!(
             "what was sent to {} has arrived there",

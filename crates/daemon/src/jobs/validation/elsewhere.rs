@@ -131,6 +131,12 @@ impl Doubt<'_> {
             .filter(|(path, _)| !folders.contains(*path))
             .map(|(_, at)| at)
             .collect();
+        // A node that has nothing of the set any more has removed one of them.
+        let gone = known.looks.iter().filter(|look| {
+            let maker = self.backup.node.as_ref();
+            maker.is_some_and(|maker| *maker != look.node) && look.has_seen_nothing()
+        });
+        reads.extend(gone.map(|look| look.looked_at));
         reads.sort_unstable_by(|one, other| other.cmp(one));
         far.sort_by_key(|arrival| std::cmp::Reverse(arrival.written_at));
         let mut reads = reads.into_iter().peekable();

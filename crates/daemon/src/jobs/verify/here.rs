@@ -1,6 +1,6 @@
 //! The places of this machine where a set lies, or may lie.
 
-use crate::copies::note_gone;
+use crate::copies::{Searched, note_gone};
 use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::error::DaemonError;
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 /// manifest comes last.
 #[derive(Debug, Default)]
 pub(in crate::jobs) struct Here {
+    /// All places where it may lie.
+    pub(in crate::jobs) places: Vec<PathBuf>,
     /// That can be read, as far as that shows.
     pub(in crate::jobs) copies: Vec<PathBuf>,
     /// Where one may lie that cannot be asked for now: no file system answers, or none is mounted.
@@ -40,12 +42,10 @@ pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<V
 /// The catalog does not answer.
 pub async fn note_none_here(environment: &Environment, backup: &Backup) -> Result<bool, JobError> {
     let here = Here::find(environment, backup).await?;
-    if !here.copies.is_empty() {
-        return Ok(false);
+    match here.copies.is_empty() {
+        true => here.note_none(environment, backup).await,
+        false => Ok(false),
     }
-    let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
-    let now = environment.clock.now();
-    Ok(note_gone(catalog, (node, backup.id), &here.unread, now).await?)
 }
 
 impl Here {
@@ -58,9 +58,10 @@ impl Here {
         let own = original(backup, &environment.node);
         let mut here = Self::default();
         for place in places(backup, &paths, &settings, &environment.node) {
-            if here.copies.contains(&place) || here.unread.contains(&place) {
+            if here.places.contains(&place) {
                 continue;
             }
+            here.places.push(place.clone());
             let is_own = own.as_ref() == Some(&place);
             match whereabouts.is_copy(backup, &place).await {
                 Ok(true) => here.copies.push(place),
@@ -78,6 +79,24 @@ impl Here {
             }
         }
         Ok(here)
+    }
+
+    /// [`note_none_here`], where that has been seen.
+    ///
+    /// # Errors
+    /// The catalog does not answer.
+    pub(in crate::jobs) async fn note_none(
+        &self,
+        environment: &Environment,
+        backup: &Backup,
+    ) -> Result<bool, JobError> {
+        let searched = Searched {
+            places: &self.places,
+            left: &self.unread,
+        };
+        let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
+        let now = environment.clock.now();
+        Ok(note_gone(catalog, (node, backup.id), &searched, now).await?)
     }
 }
 

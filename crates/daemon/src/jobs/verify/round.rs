@@ -1,6 +1,6 @@
 //! The sets of this machine read one after another, as many as a run has time for.
 
-use super::here::{Here, note_none_here};
+use super::here::Here;
 use super::{FREED, Looked, look_at, record, shown};
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::locate::places;
@@ -303,9 +303,10 @@ async fn read_one(
         }
     };
     if here.copies.is_empty() {
-        let error = here.error.map(|error| format!("set {id}: {}", error.reason));
+        let error = here.error.as_ref();
+        let error = error.map(|error| format!("set {id}: {}", error.reason));
         round.notes.extend(error);
-        note_none_here(&context.environment, &backup).await?;
+        here.note_none(&context.environment, &backup).await?;
         return Ok(Next::PassedBy);
     }
     let stop = context.cancel.child_token();
