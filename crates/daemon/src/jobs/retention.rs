@@ -4,12 +4,13 @@
 //! the set is judged anew, and the mark taken back when a rule keeps it.
 
 mod carry_out;
+mod done;
 mod due;
 mod left;
 mod machine;
 mod places;
 
-use super::{JobError, JobReport, JobResult, RunContext};
+use super::{JobError, JobResult, RunContext};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places};
@@ -17,6 +18,7 @@ use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Gone, Removal, condemn, give_back, tidy};
 use chrono::NaiveDate;
+use done::Done;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -403,88 +405,6 @@ async fn find_changed(
         }
     }
     Ok(None)
-}
-
-/// What a pass did.
-#[derive(Default)]
-struct Done {
-    condemned: usize,
-    /// Sets whose original is gone, and a copy is not.
-    originals: usize,
-    /// Sets whose copy here is gone, and another or the original is not.
-    copies: usize,
-    given_back: usize,
-    freed_bytes: u64,
-    /// What was to go, and why it was not touched.
-    left: Vec<String>,
-    failures: Vec<(BackupId, String)>,
-}
-
-impl Done {
-    fn failed(&mut self, context: &RunContext, id: BackupId, reason: String) {
-        context.say(format!("set {id}: {reason}"));
-        self.failures.push((id, reason));
-    }
-
-    /// What ends a pass, with what it had done by then.
-    fn cut_off_by(&self, mut error: JobError, action: RetentionAction) -> JobError {
-        let all = self.condemned + self.originals + self.copies;
-        if all > 0 {
-            let done = counted(all, "set was", "sets were");
-            error.reason = format!("{}; before that {done} {}", error.reason, verb(action));
-        }
-        error
-    }
-
-    fn conclude(self, plan: &Plan, action: RetentionAction) -> JobResult {
-        let kept = plan.decisions.len() - plan.condemned().count() + self.left.len();
-        let verb = verb(action);
-        if let Some((id, reason)) = self.failures.first() {
-            return Err(JobError::passing(format!(
-                "{} could not be {verb}; set {id}: {reason}",
-                counted(self.failures.len(), "set", "sets")
-            ))
-            .about(*id));
-        }
-        let mut summary = format!("{} kept, {} {verb}", counted(kept, "set", "sets"), self.condemned);
-        for (what, number) in [("original", self.originals), ("copy", self.copies)] {
-            if number == 0 {
-                continue;
-            }
-            let gone = match action {
-                RetentionAction::Mark => "noted as gone",
-                RetentionAction::Delete => "removed",
-            };
-            let of = counted(number, "set", "sets");
-            summary.push_str(&format!(", the {what} alone of {of} {gone}"));
-        }
-        if action == RetentionAction::Delete && self.freed_bytes > 0 {
-            summary.push_str(&format!(
-                " ({})",
-                mykeeper_domain::backup::du_size(self.freed_bytes)
-            ));
-        }
-        if self.given_back > 0 {
-            summary.push_str(&format!(
-                ", {} no longer marked as being deleted",
-                self.given_back
-            ));
-        }
-        if plan.warnings.is_empty() {
-            return Ok(JobReport::done(summary, None));
-        }
-        Ok(JobReport::warned(
-            format!("{summary}; {}", plan.warnings.join("; ")),
-            None,
-        ))
-    }
-}
-
-fn verb(action: RetentionAction) -> &'static str {
-    match action {
-        RetentionAction::Mark => "marked as deleted",
-        RetentionAction::Delete => "removed and marked as deleted",
-    }
 }
 
 /// One line of the plan.
