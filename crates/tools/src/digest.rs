@@ -73,6 +73,8 @@ pub struct FileDigest {
     pub plain_bytes: u64,
     /// Rows of its INSERT statements, up to the fault if there is one.
     pub rows: u64,
+    /// It begins with its rows, and not with what a session has to know before them.
+    pub headless: bool,
     /// What its rows are; `None` where it is no file of rows, or they cannot be told.
     pub content: Option<FileContent>,
     /// Why it cannot be read to its end; `None` when all is well.
@@ -81,6 +83,8 @@ pub struct FileDigest {
     pub text: Option<Vec<u8>>,
 }
 
+/// How a file begins whose rows have no head.
+pub(crate) const ROWS: &[u8] = b"INSERT ";
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Digests whatever is read through it.
@@ -226,6 +230,7 @@ pub(crate) struct Content {
     rows: RowCounter,
     values: Option<ContentReader>,
     is_sql: bool,
+    headless: bool,
     text: Option<Vec<u8>>,
     keep_bytes: usize,
 }
@@ -239,6 +244,7 @@ impl Content {
             rows: RowCounter::new(),
             values: is_sql.then(ContentReader::new),
             is_sql,
+            headless: false,
             text: (keep_bytes > 0).then(Vec::new),
             keep_bytes,
         }
@@ -246,6 +252,7 @@ impl Content {
 
     /// Takes the next bytes.
     pub(crate) fn feed(&mut self, piece: &[u8]) {
+        self.headless |= self.bytes == 0 && self.is_sql && piece.starts_with(ROWS);
         self.bytes += piece.len() as u64;
         if self.is_sql {
             self.rows.feed(piece);
@@ -278,6 +285,7 @@ impl Content {
             blake3,
             plain_bytes: self.bytes,
             rows: self.rows.rows(),
+            headless: self.headless,
             content: self.finish_rows().filter(|_| fault.is_none()),
             fault,
             text: self.text,

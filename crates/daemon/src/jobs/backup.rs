@@ -220,6 +220,11 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let tools = context.tools();
     let info = detect_mydumper(tools.supervisor, &context.settings.tools.mydumper).await?;
     context.say(format!("dumper: {}", info.banner));
+    if let Some(packing) = task.packing {
+        context.say(format!(
+            "mykeeper compresses the files ({packing}); compression = \"none\" leaves them as mydumper writes them"
+        ));
+    }
     let asked = as_pybackup::in_words_of(context, task, &info);
     let options = DumpOptions::read(&info, &asked)?;
     let connection = context.environment.connection(server)?;

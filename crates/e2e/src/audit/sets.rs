@@ -271,10 +271,12 @@ fn look_at_destination(audited: &Audited<'_>, rows: &[Row], findings: &mut Findi
         })
         .collect();
     for (bk_id, folder) in &copies {
-        if !rows.iter().any(|row| row.bk_id == *bk_id) {
-            findings
+        match rows.iter().find(|row| row.bk_id == *bk_id) {
+            None => findings
                 .lost
-                .push(format!("{} at the destination has no row", folder.display()));
+                .push(format!("{} at the destination has no row", folder.display())),
+            Some(row) if !row.is_complete => went_ahead(audited, (bk_id, folder), findings),
+            Some(_) => {}
         }
     }
     for row in rows.iter().filter(|row| row.has_arrived) {
@@ -294,6 +296,26 @@ fn look_at_destination(audited: &Audited<'_>, rows: &[Row], findings: &mut Findi
                 .wrong
                 .push(format!("the set {} is said to have arrived: {why}", row.bk_id));
         }
+    }
+}
+
+/// What lies there of a set that never became complete looks like none, and somebody remembers to remove it.
+fn went_ahead(audited: &Audited<'_>, (bk_id, folder): (&str, &Path), findings: &mut Findings) {
+    for name in ["metadata", MANIFEST] {
+        if folder.join(name).exists() {
+            findings.wrong.push(format!(
+                "{} holds {name}, and its set is not complete",
+                folder.display()
+            ));
+        }
+    }
+    let noted = std::fs::read_dir(audited.workspace.at("state/ahead"));
+    let mut noted = noted.into_iter().flatten().flatten();
+    if !noted.any(|entry| entry.file_name().to_string_lossy().starts_with(bk_id)) {
+        findings.lost.push(format!(
+            "{} went ahead of a set that is not complete, and nothing says that it is to be removed",
+            folder.display()
+        ));
     }
 }
 

@@ -287,3 +287,39 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
         ["ahead interrupted", "clear succeeded"]
     );
 }
+
+#[test]
+fn no_copy_keeps_a_file_that_went_ahead_and_is_not_of_its_set() {
+    let source = MariaDb::with_sample();
+    let vault = RsyncDaemon::start("vault pw");
+    let workspace = Workspace::new();
+    // One that takes back what it has written, when it has arrived.
+    let dumper = workspace.at("mydumper");
+    let script = format!(
+        "#!/bin/sh\nmydumper \"$@\"\nstatus=$?\ncase \"$*\" in *--outputdir=*) ;; *) exit $status ;; esac\n\
+         printf 'INSERT INTO `x` VALUES (1);\\n' >shop.stray.sql\ni=0\n\
+         while [ $i -lt 200 ] && ! ls {}/db1/*/*/shop.stray.sql.gz; do sleep 0.05; i=$((i+1)); done\n\
+         rm -f shop.stray.sql.gz\nexit $status\n",
+        vault.vault().display()
+    );
+    std::fs::write(&dumper, script).unwrap();
+    std::fs::set_permissions(&dumper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    workspace.write_keeper(&format!(
+        "{}{}[tools]\nmydumper = \"{}\"\n",
+        workspace.server("shop", &source, "pw"),
+        workspace.destination("vault", &vault.url(vault.port(), "db1"), "vault pw"),
+        dumper.display()
+    ));
+    workspace.write_schedule(&backup_job(
+        "nightly",
+        ALL,
+        &format!("transfer_to = \"vault\"\n{ONCE}"),
+    ));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_copy(&workspace, &vault.vault());
+    assert_eq!(
+        transfers(&workspace, "purpose || ' ' || state"),
+        ["ahead succeeded", "clear succeeded", "send succeeded"]
+    );
+    assert_eq!(noted(&workspace), 0);
+}

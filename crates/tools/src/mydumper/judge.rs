@@ -128,6 +128,9 @@ pub(super) async fn judge(
         )),
         None => {}
     }
+    if request.info.is_classic() {
+        warnings.extend(without_head(&dumped.runs));
+    }
     // A set may have 100,000 files.
     let (dumped, unsure) = off_thread(move || {
         let unsure = dumped.unsure();
@@ -408,6 +411,29 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
         parts,
         ended: runs.into_iter().find_map(|run| run.ended),
     }
+}
+
+/// Files whose rows mydumper 0.10 has left without what they need: the last of a table that it cuts, with one row. Where
+/// mykeeper compresses, it adds that.
+fn without_head(runs: &[PartRun]) -> Option<String> {
+    let digests = runs.iter().flat_map(|run| &run.collected.digests);
+    let mut names = digests
+        .filter(|(_, digest)| {
+            digest
+                .as_ref()
+                .is_ok_and(|digest| digest.headless && digest.rows > 0)
+        })
+        .map(|(name, _)| name);
+    let first = names.next()?;
+    let more = match names.count() {
+        0 => String::new(),
+        more => format!(" and {}", counted(more, "more file", "more files")),
+    };
+    Some(format!(
+        "{first}{more} hold rows without the time zone and character set that they were read in, as mydumper 0.10 writes \
+         them where it cuts a table: loaded alone, their times are taken for those of another zone; let mykeeper compress \
+         (compression = \"gzip\"), which mends them, or cut no tables (\"chunk-filesize\", `chunk`)"
+    ))
 }
 
 /// Files that were to be compressed and are not.

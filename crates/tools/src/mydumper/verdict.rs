@@ -329,6 +329,7 @@ mod tests {
                 content: None,
                 plain_bytes: 9,
                 rows: 0,
+                headless: false,
                 fault: None,
                 text: text.map(|text| text.as_bytes().to_vec()),
             })

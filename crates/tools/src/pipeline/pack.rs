@@ -1,7 +1,7 @@
 //! One finished file: read once, digested, compressed, written under its new name, synced, and the plain one removed.
 
 use super::packer::Packer;
-use crate::digest::{CHANGED, CUT, Content, FileDigest, Stamp, digest_file_watched};
+use crate::digest::{CHANGED, CUT, Content, FileDigest, ROWS, Stamp, digest_file_watched};
 use crate::error::ToolError;
 use mykeeper_supervise::Activity;
 use std::fs::{File, OpenOptions};
@@ -22,8 +22,6 @@ const DEFINITIONS: [&str; 6] = [
     "-schema-triggers.sql",
     "-schema-view.sql",
 ];
-/// How a file begins whose rows have no head.
-const ROWS: &[u8] = b"INSERT ";
 
 /// One file of a dump's folder.
 #[derive(Clone, Debug)]

@@ -239,3 +239,32 @@ async fn every_file_of_a_table_that_is_cut_says_how_its_rows_are_written() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_mydumper_leaves_without_their_head_are_named_or_mended() {
+    let server = Server::start();
+    server.sql(
+        "CREATE DATABASE cut; USE cut; CREATE TABLE t (id INT, s LONGTEXT); \
+         INSERT INTO t VALUES (1, REPEAT('a', 600000)), (2, REPEAT('b', 600000)), (3, REPEAT('c', 600000))",
+    );
+    let admin = server.admin();
+    for format in [None, Some(PackFormat::Gzip)] {
+        let mut dump = Dump::of(&["cut"], &["threads=1"]);
+        dump.chunk_bytes = Some(MIB);
+        dump.packing = format.map(Packing::of);
+        let result = dump.run(&admin).await.unwrap();
+        assert_eq!(reasons(&result), [""; 0], "{format:?}");
+        let told: Vec<&String> = result
+            .warnings
+            .iter()
+            .filter(|warning| warning.contains("without the time zone"))
+            .collect();
+        assert_eq!(
+            told.len(),
+            usize::from(format.is_none()),
+            "{:?} {:?}",
+            result.warnings,
+            dump.names()
+        );
+    }
+}
