@@ -9,6 +9,7 @@ use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
 use known_damage::{mend_known, sent_again};
+use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::TransferTask;
 use mykeeper_domain::run::RunState;
@@ -60,7 +61,11 @@ async fn compare_damaged(
     backup: &Backup,
     destination: &DestinationName,
 ) -> Result<bool, JobError> {
-    let has_arrived = backup.transfer_to.contains(destination) && backup.is_transferred();
+    // Of several destinations: at this one.
+    let transfers = context.environment.catalog.transfers(backup.id).await?;
+    let has_arrived = arrivals(backup, &transfers)
+        .iter()
+        .any(|arrival| arrival.destination == destination.as_str());
     let Some(set_dir) = original_here(context, backup).await?.filter(|_| has_arrived) else {
         return Ok(false);
     };
