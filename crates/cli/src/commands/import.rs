@@ -4,13 +4,15 @@ use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
 use crate::surroundings::{gather, host_zone};
-use mykeeper_config::pybackup::{CronReport, ImportFrom, Imported, Remark, import, read_pybackup_conf};
+use mykeeper_config::pybackup::{
+    CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf,
+};
 use mykeeper_domain::counted;
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// No crontab and no script that is worth reading is larger. Bytes.
@@ -39,7 +41,8 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
         crontabs: &crontabs,
         zone,
         is_user: &|name| users.contains(name),
-        files: &|path| read_text(path).ok(),
+        files: &|path| read_script(path),
+        is_link: &|path| path.is_symlink(),
     });
     let default = config.parent().unwrap_or(Path::new("/"));
     let out = absolute(args.out.as_deref().unwrap_or(default))?;
@@ -86,6 +89,14 @@ fn read_text(path: &Path) -> Result<String, String> {
         return Err("it is no text".to_owned());
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn read_script(path: &Path) -> Option<Script> {
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    Some(Script {
+        text: read_text(path).ok()?,
+        is_executable: mode & 0o111 != 0,
+    })
 }
 
 /// The names of this host's own users.

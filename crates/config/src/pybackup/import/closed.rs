@@ -3,12 +3,13 @@
 //! A shell can make anything of anything, so nothing is followed here: whatever is not of these forms is said to be not,
 //! and no removal beside it becomes a job that runs. They are those of the scripts in pybackup's documentation.
 
+mod date;
 mod statement;
 
-use super::Place;
 use super::crontab::CronLine;
 use super::find::Find;
-use super::word::{Piece, Word, is_place, program_shown};
+use super::word::{Piece, Word, is_place, program_shown, tidy};
+use super::{ImportFrom, Place};
 use statement::{Statement, Statements, is_known};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use std::path::{Path, PathBuf};
 const DEEPEST: usize = 5;
 /// More are no backup script's.
 const MOST_STATEMENTS: usize = 10_000;
+/// Of all scripts that a line calls, each as often as it is called.
+const MOST_BYTES: usize = 4 << 20;
 
 /// What pybackup is told first.
 const SUBCOMMANDS: [&str; 7] = [
@@ -91,21 +94,24 @@ struct Scope {
 
 /// Reads a line of a crontab and the scripts that it calls.
 struct Reader<'f> {
-    files: &'f dyn Fn(&Path) -> Option<String>,
+    from: &'f ImportFrom<'f>,
     /// What `rm` is given, and what `find` finds for it.
     removed: Vec<Word>,
+    /// The folders that get a folder of today.
+    made: Vec<(Place, String)>,
+    /// The names of the files that are written to.
+    written: Vec<(Place, String)>,
+    /// The names of the scripts.
+    called: Vec<String>,
     statements: usize,
+    bytes: usize,
 }
 
 /// What the line removes, in its order.
 ///
 /// # Errors
 /// The first thing that is not of the closed set.
-pub(super) fn read_removals(
-    line: &CronLine,
-    place: &Place,
-    files: &dyn Fn(&Path) -> Option<String>,
-) -> Result<Vec<Word>, Odd> {
+pub(super) fn read_removals(line: &CronLine, place: &Place, from: &ImportFrom<'_>) -> Result<Vec<Word>, Odd> {
     let odd = |line, what: &str| Odd {
         place: Place {
             line,
@@ -123,9 +129,13 @@ pub(super) fn read_removals(
         ));
     }
     let mut reader = Reader {
-        files,
+        from,
         removed: Vec::new(),
+        made: Vec::new(),
+        written: Vec::new(),
+        called: Vec::new(),
         statements: 0,
+        bytes: 0,
     };
     let scope = Scope {
         file: place.file.clone(),
@@ -135,6 +145,7 @@ pub(super) fn read_removals(
         depth: 0,
     };
     reader.read(&line.command, place.line, scope)?;
+    reader.look_at_the_whole()?;
     Ok(reader.removed)
 }
 
@@ -157,6 +168,30 @@ pub(super) fn is_usual_path(path: &str) -> bool {
 }
 
 impl Reader<'_> {
+    /// What no statement shows by itself.
+    fn look_at_the_whole(&self) -> Result<(), Odd> {
+        let odd = |(place, what): (&Place, &str)| {
+            Err(Odd {
+                place: place.clone(),
+                what: what.to_owned(),
+            })
+        };
+        if let Some((place, _)) = self.written.iter().find(|(_, name)| self.called.contains(name)) {
+            return odd((place, "what is written to a script that is called"));
+        }
+        // A folder is as old as the newest that was made in it.
+        let finds = self.removed.iter().filter_map(Word::found);
+        let looked: Vec<String> = finds.flat_map(|find| &find.folders).map(Word::shown).collect();
+        let is_in_found = |folder: &str| {
+            let mut looked = looked.iter();
+            looked.any(|above| folder.starts_with(&format!("{}/", tidy(above).trim_end_matches('/'))))
+        };
+        match self.made.iter().find(|(_, folder)| is_in_found(folder)) {
+            Some((place, _)) => odd((place, "a folder in what \"find\" goes by the age of,")),
+            None => Ok(()),
+        }
+    }
+
     fn read(&mut self, text: &str, first: usize, mut scope: Scope) -> Result<(), Odd> {
         let is_line = scope.depth == 0;
         let mut statements = Statements::of(text, first);
@@ -200,6 +235,8 @@ impl Reader<'_> {
                 what,
             })
         };
+        let written = statement.writes.iter().map(|file| base(&file.shown()));
+        self.written.extend(written.map(|name| (place.clone(), name)));
         if let Some(name) = statement.assigns {
             return match words.as_slice() {
                 [value] if is_known(value) && !is_heeded(&name, value) => {
@@ -214,7 +251,7 @@ impl Reader<'_> {
             "echo" => true,
             "printf" => words.get(1).is_some_and(|word| !word.shown().starts_with('-')),
             "cd" => change_folder(words, scope),
-            "mkdir" => makes_today(words),
+            "mkdir" => self.make(words, &place, scope),
             "source" | "." => {
                 scope.profile.get_or_insert_with(|| place.clone());
                 words.len() == 2 && words[1].text().as_deref() == Some("~/.bash_profile")
@@ -259,8 +296,31 @@ impl Reader<'_> {
     fn find(&mut self, words: &[Word]) -> bool {
         let find = Find::read(&words[1..]);
         let is_understood = words.iter().all(is_known) && find.removes && find.strange.is_empty();
+        // It does not go through a link.
+        let is_link = |folder: &Word| {
+            let text = folder.text().unwrap_or_default();
+            !text.ends_with('/') && (self.from.is_link)(Path::new(&text))
+        };
+        let is_understood = is_understood && !find.folders.iter().any(is_link);
         self.removed.push(Word(vec![Piece::Found(Box::new(find))]));
         is_understood
+    }
+
+    /// `mkdir $DTODAY`: any other folder may be, or be in, one that is removed by its age.
+    fn make(&mut self, words: &[Word], place: &Place, scope: &Scope) -> bool {
+        let folders = words[1..]
+            .iter()
+            .filter(|word| word.text().as_deref() != Some("-p"));
+        for folder in folders {
+            let folder = folder.below(scope.folder.as_ref());
+            match folder.day_folder() {
+                Some((folder, day)) if day.days_ago == 0 && is_place(&folder) => {
+                    self.made.push((place.clone(), folder));
+                }
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// A script that is called, `sh SCRIPT`: of the closed set where all of it is.
@@ -272,11 +332,11 @@ impl Reader<'_> {
             .filter(|word| is_shell || word.shown().contains('/'));
         let path = script.and_then(|script| script.below(scope.folder.as_ref()).text());
         let path = path.map(PathBuf::from).filter(|path| path.is_absolute());
-        let text = path
+        let script = path
             .as_deref()
             .filter(|_| scope.depth < DEEPEST)
-            .and_then(self.files);
-        let (Some(file), Some(text)) = (path, text) else {
+            .and_then(self.from.files);
+        let (Some(file), Some(script)) = (path, script) else {
             let shown = match program_shown(&program) {
                 "" => "this command".to_owned(),
                 program => format!("{program:?}"),
@@ -289,19 +349,31 @@ impl Reader<'_> {
         if let Some(profile) = &scope.profile {
             return Err(unread(profile));
         }
-        if !is_plain_first(text.lines().next().unwrap_or_default()) {
-            return Err(Odd {
-                place: Place { file, line: 1 },
-                what: "the first line".to_owned(),
-            });
+        let odd = |what: &str| Odd {
+            place: Place {
+                file: file.clone(),
+                line: 1,
+            },
+            what: what.to_owned(),
+        };
+        if !is_shell && !script.is_executable {
+            return Err(odd("a script that nobody may execute"));
         }
+        if !is_plain_first(script.text.split('\n').next().unwrap_or_default()) {
+            return Err(odd("the first line"));
+        }
+        self.bytes += script.text.len();
+        if self.bytes > MOST_BYTES {
+            return Err(odd("one script too many"));
+        }
+        self.called.push(base(&file.display().to_string()));
         let inner = Scope {
             file,
             variables: BTreeMap::new(),
             depth: scope.depth + 1,
             ..scope.clone()
         };
-        self.read(&text, 1, inner)
+        self.read(&script.text, 1, inner)
     }
 }
 
@@ -309,6 +381,9 @@ const SHELLS: [&str; 3] = ["sh", "bash", "dash"];
 
 /// `#!/bin/sh`, `#!/usr/bin/env bash`, none.
 fn is_plain_first(line: &str) -> bool {
+    if line.contains('\r') {
+        return false;
+    }
     let Some(rest) = line.strip_prefix("#!") else {
         return true;
     };
@@ -322,6 +397,11 @@ fn is_plain_first(line: &str) -> bool {
         _ => return false,
     };
     SHELLS.contains(&shell)
+}
+
+/// A file's name.
+fn base(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 fn unread(profile: &Place) -> Odd {
@@ -344,14 +424,6 @@ fn change_folder(words: &[Word], scope: &mut Scope) -> bool {
     let [_, to] = words else { return false };
     scope.folder = Some(to.clone());
     to.text().is_some_and(|to| is_place(&to))
-}
-
-/// `mkdir $DTODAY`: any other folder may be, or be in, one that is removed by its age.
-fn makes_today(words: &[Word]) -> bool {
-    let mut folders = words[1..]
-        .iter()
-        .filter(|word| word.text().as_deref() != Some("-p"));
-    folders.all(|word| is_known(word) && matches!(word.0.last(), Some(Piece::Day(day)) if day.days_ago == 0))
 }
 
 /// Whether `rm` removes all that it is given, folders too, and asks nobody.

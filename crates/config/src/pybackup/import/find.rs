@@ -2,7 +2,7 @@
 
 use super::closed::is_plain_rm;
 use super::script::removes_folders;
-use super::word::{Word, program_shown};
+use super::word::{MOST_DAYS, Word, program_shown};
 use chrono::{Datelike, NaiveDate};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -133,7 +133,8 @@ impl Find {
                 }
                 "-maxdepth" | "-mindepth" => {
                     let value = value();
-                    let is_of_days = match value.parse::<u32>() {
+                    let digits = Some(&value).filter(|value| is_number(value));
+                    let is_of_days = match digits.map_or("", |value| value).parse::<u32>() {
                         Ok(depth) if text == "-maxdepth" => depth > 0,
                         Ok(depth) => depth <= 1,
                         Err(_) => false,
@@ -358,11 +359,18 @@ fn is_test(word: &Word) -> bool {
 
 /// `-mtime +31` is older than 31 whole days, so 32 days or more.
 fn older(test: &str, value: &str) -> Option<u64> {
-    let count: u64 = value.strip_prefix('+')?.parse().ok()?;
-    match test {
-        "-mtime" => count.checked_add(1)?.checked_mul(MINUTES_OF_A_DAY),
-        _ => Some(count),
-    }
+    let count = value.strip_prefix('+').filter(|count| is_number(count))?;
+    let count: u64 = count.parse().ok()?;
+    let minutes = match test {
+        "-mtime" => count.checked_add(1)?.checked_mul(MINUTES_OF_A_DAY)?,
+        _ => count,
+    };
+    Some(minutes).filter(|minutes| *minutes <= u64::from(MOST_DAYS) * MINUTES_OF_A_DAY)
+}
+
+/// Digits alone: `+1` is a number to Rust, and none to `find`.
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -85,8 +85,19 @@ pub struct ImportFrom<'a> {
     pub zone: Tz,
     /// Whether a user of this host is called so: a system's crontab names one in each line.
     pub is_user: &'a dyn Fn(&str) -> bool,
-    /// The text of a script, where it can be had.
-    pub files: &'a dyn Fn(&Path) -> Option<String>,
+    /// A script, where it can be had.
+    pub files: &'a dyn Fn(&Path) -> Option<Script>,
+    /// Whether a path is a symbolic link.
+    pub is_link: &'a dyn Fn(&Path) -> bool,
+}
+
+/// A script as it lies there.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// What stands in it; bytes that are no UTF-8 are U+FFFD.
+    pub text: String,
+    /// Whether anybody may execute it.
+    pub is_executable: bool,
 }
 
 /// A password's file.
@@ -278,7 +289,7 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         }
         let (found, program) = (std::mem::take(&mut reading.found), reading.program.clone());
         let scripts = reading.scripts.clone();
-        let doubt = doubt_of(&line, &place, &found, from.files);
+        let doubt = doubt_of(&line, &place, &found, from);
         let remarks_read = reading.remarks.clone();
         let otherwise = (!acts_on_sets).then(|| OtherLine::of(place.clone(), &line.command, reading));
         let mut remarks = match acts_on_sets {
@@ -320,17 +331,12 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
 
 /// Why what a line removes becomes no job that runs; `None` where all of it, and of the scripts that it calls, is of the
 /// closed set, and both readings of it agree.
-fn doubt_of(
-    line: &CronLine,
-    place: &Place,
-    found: &[Found],
-    files: &dyn Fn(&Path) -> Option<String>,
-) -> Option<String> {
+fn doubt_of(line: &CronLine, place: &Place, found: &[Found], from: &ImportFrom<'_>) -> Option<String> {
     let removed = found.iter().filter_map(|found| match &found.act {
         Act::Remove(word) => Some(word),
         _ => None,
     });
-    match closed::read_removals(line, place, files) {
+    match closed::read_removals(line, place, from) {
         Ok(again) if removed.eq(&again) => None,
         Ok(_) => Some(format!("what {place} removes can be read in two ways")),
         Err(odd) => Some(odd.doubt()),

@@ -7,7 +7,7 @@ use super::find::{Find, names_what_is_found};
 use super::lexical::{Telling, telling_lines};
 use super::shell::{RawCommand, read_shell};
 use super::word::{Piece, Word, program_shown};
-use super::{Place, Remark};
+use super::{Place, Remark, Script};
 pub(super) use programs::BACKUP_TOOLS;
 use programs::{HARMLESS, INTERPRETERS, SHELLS, SYSTEM_FOLDERS, WRAPPERS};
 use scope::{Bar, Scope};
@@ -79,7 +79,7 @@ impl Found {
 /// Reads a line and the scripts behind it.
 pub(super) struct Reading<'f> {
     /// The text of a file, where it can be had.
-    pub(super) files: &'f dyn Fn(&Path) -> Option<String>,
+    pub(super) files: &'f dyn Fn(&Path) -> Option<Script>,
     pub(super) found: Vec<Found>,
     pub(super) remarks: Vec<Remark>,
     /// Programs that make backups and are none of pybackup's.
@@ -99,7 +99,7 @@ pub(super) struct Reading<'f> {
 }
 
 impl<'f> Reading<'f> {
-    pub(super) fn new(files: &'f dyn Fn(&Path) -> Option<String>) -> Self {
+    pub(super) fn new(files: &'f dyn Fn(&Path) -> Option<Script>) -> Self {
         Self {
             files,
             found: Vec::new(),
@@ -289,7 +289,8 @@ impl<'f> Reading<'f> {
         let text = path
             .as_ref()
             .filter(|_| self.depth < DEEPEST)
-            .and_then(|path| (self.files)(path));
+            .and_then(|path| (self.files)(path))
+            .map(|script| script.text);
         let (Some(path), Some(text)) = (path, text) else {
             let text = format!(
                 "{} is not read: a job has an environment of its own; if it sets variables for this script, look at the \
@@ -340,7 +341,7 @@ impl<'f> Reading<'f> {
         if !path.is_absolute() || self.depth >= DEEPEST {
             return None;
         }
-        let text = (self.files)(&path)?;
+        let text = (self.files)(&path)?.text;
         let first = text.lines().next().unwrap_or_default();
         let is_script = path.extension().is_some_and(|end| end == "sh")
             || first.starts_with("#!") && first.contains("sh");

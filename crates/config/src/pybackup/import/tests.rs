@@ -37,7 +37,13 @@ impl Host<'_> {
             crontabs: &crontabs,
             zone: Tz::Asia__Shanghai,
             is_user: &|name| name == "root",
-            files: &|path| scripts.get(path).map(|text| (*text).to_owned()),
+            files: &|path| {
+                scripts.get(path).map(|text| Script {
+                    text: (*text).to_owned(),
+                    is_executable: !path.ends_with("mode-644"),
+                })
+            },
+            is_link: &|path| path == Path::new("/link"),
         })
     }
 

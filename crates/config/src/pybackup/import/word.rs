@@ -61,6 +61,9 @@ pub(super) struct Day {
     pub(super) days_ago: u32,
 }
 
+/// Nobody keeps sets for longer. Days.
+pub(super) const MOST_DAYS: u32 = 36_500;
+
 /// The folders of sets: `<directory>/<YYYY-MM-DD>/`.
 pub(super) const DAY_FORMAT: &str = "%Y-%m-%d";
 
@@ -175,7 +178,7 @@ pub(super) fn tidy(folder: &str) -> String {
 pub(super) fn is_place(folder: &str) -> bool {
     folder.starts_with('/')
         && !folder.split('/').any(|part| part == "..")
-        && !folder.contains(|one: char| one.is_control() || "*?[]{}".contains(one))
+        && !folder.contains(|one: char| one.is_control() || "*?[]{}\u{FFFD}".contains(one))
 }
 
 /// What `date` prints, as a day; `None` for anything but `date`.
@@ -235,7 +238,8 @@ fn days_ago(text: &str) -> Option<u32> {
         "week" | "weeks" => count.checked_mul(7)?,
         _ => return None,
     };
-    (is_ago || days == 0).then_some(days)
+    let is_within = days <= MOST_DAYS;
+    (is_within && (is_ago || days == 0)).then_some(days)
 }
 
 #[cfg(test)]

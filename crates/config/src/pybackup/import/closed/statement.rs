@@ -1,6 +1,7 @@
 //! The statements of a plain script, one after another. What a plain script has no need of is refused, whatever it means.
 
-use super::super::word::{Piece, Word, read_date, variable_shown};
+use super::super::word::{Piece, Word, variable_shown};
+use super::date::read_plain_date;
 use std::collections::BTreeMap;
 
 /// One command without `&&`, `|`, `&`, or one assignment.
@@ -14,6 +15,8 @@ pub(super) struct Statement {
     pub(super) words: Vec<Word>,
     /// Whether `&&` follows it.
     pub(super) is_and: bool,
+    /// The files that it writes to by redirection.
+    pub(super) writes: Vec<Word>,
 }
 
 /// Something that no plain script has: its line, and what it is, for people.
@@ -86,7 +89,7 @@ impl Statements {
                     statement.is_and = true;
                     break;
                 }
-                '>' | '<' if statement.line > 0 => self.redirection(variables)?,
+                '>' | '<' if statement.line > 0 => self.redirection(&mut statement, variables)?,
                 _ => self.word(&mut statement, variables)?,
             }
         }
@@ -117,12 +120,17 @@ impl Statements {
     }
 
     /// `> FILE`, `>> FILE`, `2>&1`, `< /dev/null`.
-    fn redirection(&mut self, variables: &BTreeMap<String, Word>) -> Result<(), Strange> {
+    fn redirection(
+        &mut self,
+        statement: &mut Statement,
+        variables: &BTreeMap<String, Word>,
+    ) -> Result<(), Strange> {
         let reads = self.take('<');
         if !reads {
             self.skip();
-            self.take('>');
-            if self.take('&') {
+            let appends = self.take('>');
+            // `>>&1` is no redirection: the shell stops there.
+            if !appends && self.take('&') {
                 let is_known = self.take('1') || self.take('2');
                 return match self.peek(0) {
                     None | Some(' ' | '\t' | '\n' | ';') if is_known => Ok(()),
@@ -141,7 +149,10 @@ impl Statements {
         let target = target.words.first().cloned().unwrap_or_default();
         match reads {
             true if target.text().as_deref() == Some("/dev/null") => Ok(()),
-            false if is_known(&target) && !target.shown().is_empty() => Ok(()),
+            false if is_known(&target) && !target.shown().is_empty() => {
+                statement.writes.push(target);
+                Ok(())
+            }
             _ => self.strange("a redirection from or to something that is not known"),
         }
     }
@@ -157,10 +168,12 @@ impl Statements {
             let is_first = self.at == begin;
             match next {
                 ' ' | '\t' | '\n' | ';' | '&' | '>' | '<' if !is_first => break,
-                '\\' if self.peek(1) == Some('\n') => {
-                    self.skip();
-                    self.skip();
-                    continue;
+                // `word\`, and the next line begins with a blank: between words.
+                '\\' if !is_first
+                    && self.peek(1) == Some('\n')
+                    && matches!(self.peek(2), Some(' ' | '\t')) =>
+                {
+                    break;
                 }
                 '\\' if self.peek(1) == Some(';') => {
                     self.skip();
@@ -219,7 +232,8 @@ impl Statements {
                 Some(next) if next == quote => return Ok(()),
                 Some('$' | '`') if quote == '"' => self.put_in(reading, (variables, true))?,
                 Some('\\') if quote == '"' => return self.strange("a backslash"),
-                Some(letter) if !letter.is_control() => reading.push(letter, false),
+                Some(letter) if is_printed(letter) => reading.push(letter, false),
+                Some(letter) if !letter.is_control() => return self.strange(&format!("{letter:?}")),
                 _ => return self.strange("a quoted text of several lines"),
             }
         }
@@ -235,7 +249,9 @@ impl Statements {
         let is_backquoted = self.peek(0) == Some('`');
         if is_backquoted || self.peek(1) == Some('(') {
             self.at += if is_backquoted { 1 } else { 2 };
-            return self.date(reading, if is_backquoted { '`' } else { ')' });
+            // What quotes mean between backquotes between quotes, shells do not agree on.
+            let refused = if is_backquoted && is_quoted { "\"'" } else { "" };
+            return self.date(reading, if is_backquoted { '`' } else { ')' }, refused);
         }
         let is_braced = self.peek(1) == Some('{');
         self.at += if is_braced { 2 } else { 1 };
@@ -273,19 +289,17 @@ impl Statements {
     }
 
     /// `date` as it is understood, up to what ends it.
-    fn date(&mut self, reading: &mut Reading, end: char) -> Result<(), Strange> {
+    fn date(&mut self, reading: &mut Reading, end: char, refused: &str) -> Result<(), Strange> {
         let mut inner = String::new();
         while let Some(letter) = self.peek(0).filter(|letter| *letter != end) {
-            if letter.is_control() || "$`\\<>|&;(){}#*?[]~!^".contains(letter) {
+            if !is_printed(letter) || "$`\\<>|&;(){}#*?[]~!^".contains(letter) || refused.contains(letter) {
                 break;
             }
             inner.push(letter);
             self.at += 1;
         }
-        let day = read_date(&inner).filter(|day| {
-            let is_whole = self.peek(0) == Some(end) && !day.format.is_empty();
-            is_whole && day.format.chars().all(is_plain)
-        });
+        let is_whole = self.peek(0) == Some(end);
+        let day = read_plain_date(&inner).filter(|day| is_whole && day.format.chars().all(is_plain));
         match day {
             Some(day) => reading.word.push(Piece::Day(day)),
             None => return self.strange("the output of a command other than a plain \"date\""),
@@ -298,8 +312,13 @@ impl Statements {
 fn is_plain(letter: char) -> bool {
     match letter.is_ascii() {
         true => letter.is_ascii_alphanumeric() || "_-./,:=+%@#".contains(letter),
-        false => !letter.is_whitespace() && !letter.is_control(),
+        false => !letter.is_whitespace() && is_printed(letter),
     }
+}
+
+/// Not what stands for bytes that are no UTF-8: which they are is not known.
+fn is_printed(letter: char) -> bool {
+    !letter.is_control() && letter != char::REPLACEMENT_CHARACTER
 }
 
 fn is_name(text: Option<&str>) -> bool {

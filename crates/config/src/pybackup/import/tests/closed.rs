@@ -7,7 +7,13 @@ const REMOVALS: [&str; 2] = [
     "rm -rf /b/`date -d '3 days ago' +%F`\n",
     "find /b -name \"20*\" ! -name \"*-01\" -type d -mtime +31 -exec rm -r {} \\;\n",
 ];
-const OTHERS: [(&str, &str); 3] = [
+const OTHERS: [(&str, &str); 6] = [
+    ("/mode-644", "#!/bin/sh\necho x\n"),
+    ("/ends.sh", "#!/bin/sh\r\necho x\n"),
+    (
+        "/written.sh",
+        "#!/bin/sh\necho 'exit 1' > /closed.sh\n/closed.sh\n",
+    ),
     (
         "/closed.sh",
         "#!/bin/bash\necho $1\nrm -rf /c/`date -d '2 days ago' +%F`\n",
@@ -243,6 +249,31 @@ const ODD: &[&str] = &[
     "for d in `find /b -mtime +3`; do rm -rf $d; done",
     "for d in /data/t1/2*; do rm -rf $d; done",
     "rsync -a --delete /e/ /b/",
+    // What the shell, or the program, does not do.
+    "DX=/c\nD=/b\necho $D\\\nX",
+    "echo o\\\nut",
+    "echo \u{FFFD}",
+    "echo '\u{FFFD}'",
+    "echo x >>&1",
+    "echo $(then date +%F)",
+    "echo $(/opt/x/date +%F)",
+    "echo $(date -d '3daysago' +%F)",
+    "echo $(date -d '- 3 days' +%F)",
+    "echo $(date -d '40000 days ago' +%F)",
+    "echo `date +%F -d '3 days ago`",
+    "echo $(date +%F -d '3 days ago)\n# don't",
+    "echo \"`date -d \"3 days ago\" +%F`\"",
+    "find /b -maxdepth +1 -mtime +3 -delete",
+    "find /b -mtime ++3 -delete",
+    "find /b -mtime +99999999 -delete",
+    "find /b -mmin +18446744073709551615 -delete",
+    "find /link -name '*.log' -mtime +3 -delete",
+    "mkdir -p /b/`date +%Y-%m-01`/`date +%F`",
+    "mkdir x`date +%F`",
+    "/mode-644",
+    "/ends.sh",
+    "/written.sh",
+    "echo x > /x.sh",
 ];
 
 /// Statements that leave a removal what it is.
@@ -265,6 +296,11 @@ const PLAIN: &[&str] = &[
     "/bin/rm -r -f /tmp/x",
     "/closed.sh a b",
     "sh /closed.sh",
+    "sh /mode-644",
+    "find /link/ -name '*.log' -mtime +7 -delete",
+    "echo x\\\n y",
+    "mkdir -p /c/2017-01-01/`date +%F`",
+    "rm -rf /c/`date -d '36500 days ago' +%F`",
 ];
 
 #[test]
@@ -283,9 +319,15 @@ fn beside_anything_that_is_not_plain_no_removal_runs() {
             if imported.schedule.contains("\n# [retention.prune]") {
                 // Which line it is, wherever the odd one begins and ends.
                 let mut named = (at + 1..=at + lines).map(|line| format!(" at /x.sh:{line} is none of"));
-                let is_of_other = ["/open.sh:2", "/strict.sh:1"]
-                    .iter()
-                    .any(|place| told.contains(place));
+                let is_of_other = [
+                    "/open.sh:2",
+                    "/strict.sh:1",
+                    "/mode-644:1",
+                    "/ends.sh:1",
+                    "/written.sh:2",
+                ]
+                .iter()
+                .any(|place| told.contains(place));
                 let is_open = odd.contains("open");
                 assert!(
                     is_of_other || is_open || named.any(|named| told.contains(&named)),
@@ -381,6 +423,20 @@ fn beside_plain_statements_a_removal_runs() {
             scripts,
         };
         assert!(!runs_a_removal(&host.import()), "{script}");
+    }
+}
+
+#[test]
+fn a_folder_of_today_is_made_nowhere_in_what_find_goes_through() {
+    for (made, is_plain) in [("/b", true), ("/b/2017-01-01", false), ("/c/x", true)] {
+        let script = format!("{DUMP}mkdir -p {made}/`date +%F`\n{}", REMOVALS[1]);
+        let imported = host("0 4 * * * /x.sh\n", &script);
+        assert_eq!(
+            runs_a_removal(&imported),
+            is_plain,
+            "{script}{:#?}",
+            remarks(&imported)
+        );
     }
 }
 
