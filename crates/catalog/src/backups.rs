@@ -1,5 +1,6 @@
 //! `user_backup`: the sets, pybackup's and ours.
 
+mod list;
 mod row;
 
 use crate::contents::{PART_BYTES, batches, pack};
@@ -7,11 +8,10 @@ use crate::db::{STATEMENT_LIMIT, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{ms, signed, to_json};
 use crate::zone::to_wall;
-use crate::{BackupFilter, SetState, verifications};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+pub(crate) use list::{candidates, count_deleted, list};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::damage::Damage;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
 use row::consistency_word;
@@ -19,9 +19,6 @@ pub(crate) use row::{BackupRow, columns, into_list};
 use sqlx::QueryBuilder;
 use std::time::Duration;
 
-/// Rows that are fetched at a time where SQL does not narrow them to the end, at least and at most.
-const LEAST_PAGE: i64 = 20;
-const PAGE: i64 = 500;
 /// What each statement of half a megabyte adds to the time that writing a set may take.
 const LIMIT_PER_BATCH: Duration = Duration::from_secs(5);
 
@@ -183,178 +180,6 @@ pub(crate) async fn one(store: &Store, id: BackupId) -> Result<Option<Backup>, C
         .await?
     })?;
     row.map(|row| row.into_backup(store.zone)).transpose()
-}
-
-/// Adds the condition on the start: exact where the instant is known, by the wall clock otherwise.
-macro_rules! started_since {
-    ($query:ident, $since:expr, $zone:expr) => {
-        // For the index, an hour or two wide of it: the wall clock goes back once a year.
-        $query
-            .push(" AND b.start_time >= ")
-            .push_bind(to_wall($since - TimeDelta::hours(3), $zone));
-        $query.push(" AND (b.started_ms >= ").push_bind(ms($since));
-        $query
-            .push(" OR (b.started_ms IS NULL AND b.start_time >= ")
-            .push_bind(to_wall($since, $zone));
-        $query.push("))");
-    };
-}
-
-/// Adds the conditions of a filter but that on what is deleted.
-macro_rules! narrowed {
-    ($query:ident, $filter:ident, $zone:expr) => {
-        // The seed's columns take large letters for small ones and ignore spaces at the end; a filter does not.
-        if let Some(tag) = &$filter.tag {
-            $query.push(" AND b.tag = ").push_bind(tag.as_str());
-            $query
-                .push(" AND HEX(b.tag) = HEX(")
-                .push_bind(tag.as_str())
-                .push(")");
-        }
-        if let Some(server) = &$filter.server {
-            $query.push(" AND b.bk_server = ").push_bind(server.as_str());
-            $query
-                .push(" AND HEX(b.bk_server) = HEX(")
-                .push_bind(server.as_str())
-                .push(")");
-        }
-        if let Some(node) = &$filter.node {
-            $query.push(" AND b.node = ").push_bind(node.as_str());
-        }
-        if let Some(job) = &$filter.job {
-            $query.push(" AND b.job = ").push_bind(job.as_str());
-        }
-        if let Some(prefix) = &$filter.id_prefix {
-            // Nothing in it is a wildcard: it is the beginning of a UUID.
-            $query.push(" AND b.bk_id LIKE ").push_bind(format!("{prefix}%"));
-        }
-        if let Some(since) = $filter.since {
-            started_since!($query, since, $zone);
-        }
-        if let Some(state) = $filter.state {
-            $query.push(condition(state));
-        }
-    };
-}
-
-fn condition(state: SetState) -> &'static str {
-    match state {
-        SetState::Complete => " AND b.is_complete LIKE '%Y%' AND b.is_complete NOT LIKE '%N%'",
-        SetState::Incomplete => {
-            " AND (b.is_complete IS NULL OR b.is_complete NOT LIKE '%Y%' OR b.is_complete LIKE '%N%')"
-        }
-        SetState::Transferred => " AND b.transfer_complete LIKE '%Y'",
-        SetState::Validated => " AND b.validate_status = 'passed'",
-        SetState::Proven => {
-            " AND b.validate_status = 'passed' \
-             AND EXISTS (SELECT 1 FROM mk_proof p WHERE p.bk_id = b.bk_id AND p.passed = 1)"
-        }
-        SetState::Failed => " AND b.validate_status = 'failed'",
-        SetState::Damaged => {
-            " AND b.is_deleted = 'N' \
-             AND EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs')"
-        }
-        SetState::Unproven => {
-            " AND (b.validate_status IS NULL OR b.validate_status <> 'passed') AND b.is_deleted <> 'Y'"
-        }
-        SetState::Deleted => " AND b.is_deleted = 'Y'",
-    }
-}
-
-/// What a state asks of a set besides its row: whether every copy of it differs. Whether another copy is intact is one
-/// rule, and not SQL's.
-fn must_be_damaged(state: Option<SetState>) -> Option<bool> {
-    match state? {
-        SetState::Damaged => Some(true),
-        SetState::Validated | SetState::Proven => Some(false),
-        _ => None,
-    }
-}
-
-pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
-    let wanted = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-    let must_be_damaged = must_be_damaged(filter.state);
-    // Where more than the rows decides, page by page: what was found of other sets is not read.
-    let at_a_time = match must_be_damaged {
-        Some(_) => i64::from(filter.limit).clamp(LEAST_PAGE, PAGE),
-        None => i64::from(filter.limit),
-    };
-    let mut backups = Vec::new();
-    let mut passed: i64 = 0;
-    loop {
-        let rows = page(store, filter, (at_a_time, passed)).await?;
-        let count = signed(rows.len() as u64);
-        passed += count;
-        let mut listed = into_list(rows, store.zone);
-        if let Some(must_be) = must_be_damaged {
-            let ids: Vec<BackupId> = listed.iter().map(|backup| backup.id).collect();
-            let damages = verifications::damages(store, Some(&ids)).await?;
-            listed.retain(|backup| {
-                let damage = damages.get(&backup.id);
-                damage.is_some_and(Damage::is_of_every_copy) == must_be
-            });
-        }
-        backups.append(&mut listed);
-        if must_be_damaged.is_none() || backups.len() >= wanted || count < at_a_time || count == 0 {
-            break;
-        }
-    }
-    // Within the hour that the wall clock shows twice.
-    backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
-    backups.truncate(wanted);
-    Ok(backups)
-}
-
-/// So many rows after the first `passed`, the newest first.
-async fn page(
-    store: &Store,
-    filter: &BackupFilter,
-    (limit, passed): (i64, i64),
-) -> Result<Vec<BackupRow>, CatalogError> {
-    reading!(store, "list sets", |conn| {
-        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), " FROM user_backup b WHERE 1 = 1"));
-        narrowed!(query, filter, store.zone);
-        if filter.present_only {
-            query.push(" AND b.is_deleted = 'N'");
-        }
-        query
-            .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
-            .push_bind(limit)
-            .push(" OFFSET ")
-            .push_bind(passed);
-        query.build_query_as().fetch_all(&mut *conn).await?
-    })
-}
-
-pub(crate) async fn count_deleted(store: &Store, filter: &BackupFilter) -> Result<u64, CatalogError> {
-    let count: i64 = reading!(store, "count deleted sets", |conn| {
-        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM user_backup b WHERE b.is_deleted = 'Y'");
-        narrowed!(query, filter, store.zone);
-        query.build_query_scalar().fetch_one(&mut *conn).await?
-    })?;
-    Ok(u64::try_from(count).unwrap_or(0))
-}
-
-pub(crate) async fn candidates(
-    store: &Store,
-    since: Option<DateTime<Utc>>,
-    limit: u32,
-) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = reading!(store, "list sets to validate", |conn| {
-        let mut query = QueryBuilder::new(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM user_backup b WHERE b.validate_status = 'N/A' AND b.is_deleted = 'N' AND b.deletion = 'none'"
-        ));
-        if let Some(since) = since {
-            started_since!(query, since, store.zone);
-        }
-        query
-            .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
-            .push_bind(i64::from(limit));
-        query.build_query_as().fetch_all(&mut *conn).await?
-    })?;
-    Ok(into_list(rows, store.zone))
 }
 
 /// What is deleted is neither sent nor verified any more.

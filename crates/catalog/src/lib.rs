@@ -12,6 +12,8 @@ mod leases;
 mod migrate;
 mod open;
 mod paths;
+#[cfg(test)]
+mod plans;
 mod probe;
 mod promises;
 mod proofs;
@@ -190,6 +192,9 @@ pub struct MigrationStatus {
     pub backups: Option<u64>,
 }
 
+/// So many deleted sets are counted, at most: a history has a million of them.
+pub const MOST_COUNTED: u64 = 1_000;
+
 /// A journal is given up to so many bytes of `state_dir`: weeks of runs. Beyond them the catalog counts as away.
 pub const MAX_JOURNAL_BYTES: u64 = 4 << 30;
 
@@ -313,7 +318,8 @@ pub trait Catalog: Send + Sync {
     }
     /// Several sets.
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError>;
-    /// How many sets that a filter finds are marked deleted, whatever its `present_only` and `limit` say.
+    /// How many sets that a filter finds are marked deleted, whatever its `present_only` and `limit` say; at most
+    /// [`MOST_COUNTED`].
     async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError>;
     /// The files of a set, sorted by path.
     async fn files(&self, id: BackupId) -> Result<Vec<FileEntry>, CatalogError>;

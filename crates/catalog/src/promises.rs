@@ -157,7 +157,7 @@ pub(crate) async fn newest_events(
     since: DateTime<Utc>,
     limit: u32,
 ) -> Result<Vec<Event>, CatalogError> {
-    listed(store, "ORDER BY at_ms DESC, id", (since, limit)).await
+    listed(store, "ORDER BY at_ms DESC, id DESC", (since, limit)).await
 }
 
 async fn listed(

@@ -30,6 +30,10 @@ use sqlx::{FromRow, QueryBuilder};
 use std::collections::HashMap;
 pub(crate) use try_again;
 
+/// Proofs of a server that are fetched at a time to find those of one job, and how many are looked at for it.
+const PROOFS_AT_A_TIME: i64 = 100;
+const PROOFS_LOOKED_AT: usize = 1_000;
+
 #[derive(FromRow)]
 struct ProofRow {
     id: String,
@@ -87,6 +91,9 @@ struct TimeRow {
     bytes_loaded: Option<i64>,
     set_started_ms: i64,
     finished_ms: i64,
+    chain_number: i64,
+    /// Of the set's own row.
+    #[sqlx(skip)]
     backuped_db: Option<String>,
 }
 
@@ -240,21 +247,42 @@ pub(crate) async fn restore_times(
     job: Option<&JobName>,
     limit: u32,
 ) -> Result<Vec<RestoreTime>, CatalogError> {
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let rows: Vec<TimeRow> = reading!(store, "list how long sets took to come back", |conn| {
-        let mut query = QueryBuilder::new(
-            "SELECT p.bk_id, p.load_ms, p.bytes_loaded, p.set_started_ms, p.finished_ms, b.backuped_db \
-             FROM mk_proof p JOIN user_backup b ON b.bk_id = p.bk_id \
-             WHERE p.passed = 1 AND p.load_ms IS NOT NULL AND p.set_started_ms IS NOT NULL AND p.chain = ",
-        );
-        query.push_bind(tag);
-        match job {
-            Some(job) => query.push(" AND b.job = ").push_bind(job.as_str()),
-            None => query.push(" AND b.job IS NULL"),
-        };
-        query
-            .push(" ORDER BY p.chain_number DESC LIMIT ")
-            .push_bind(i64::from(limit));
-        query.build_query_as().fetch_all(&mut *conn).await?
+        let (mut rows, mut before, mut looked_at) = (Vec::new(), i64::MAX, 0);
+        while rows.len() < wanted && looked_at < PROOFS_LOOKED_AT {
+            let page: Vec<TimeRow> = sqlx::query_as(
+                "SELECT bk_id, load_ms, bytes_loaded, set_started_ms, finished_ms, chain_number FROM mk_proof \
+                 WHERE chain = ? AND chain_number < ? AND passed = 1 AND load_ms IS NOT NULL \
+                 AND set_started_ms IS NOT NULL ORDER BY chain_number DESC LIMIT ?",
+            )
+            .bind(tag)
+            .bind(before)
+            .bind(PROOFS_AT_A_TIME)
+            .fetch_all(&mut *conn)
+            .await?;
+            let Some(last) = page.last() else { break };
+            before = last.chain_number;
+            looked_at += page.len();
+            // Not joined: where the collations of the two tables are not alike, no index would serve.
+            let mut query = QueryBuilder::new("SELECT bk_id, backuped_db FROM user_backup WHERE bk_id IN (");
+            let mut list = query.separated(", ");
+            for row in &page {
+                list.push_bind(row.bk_id.as_str());
+            }
+            match job {
+                Some(job) => query.push(") AND +job = ").push_bind(job.as_str()),
+                None => query.push(") AND +job IS NULL"),
+            };
+            let sets: Vec<(String, Option<String>)> = query.build_query_as().fetch_all(&mut *conn).await?;
+            let sets: HashMap<String, Option<String>> = sets.into_iter().collect();
+            rows.extend(page.into_iter().filter_map(|mut row| {
+                row.backuped_db = sets.get(&row.bk_id)?.clone();
+                Some(row)
+            }));
+        }
+        rows.truncate(wanted);
+        rows
     })?;
     rows.into_iter()
         .map(|row| {

@@ -246,49 +246,69 @@ pub(crate) async fn one(store: &Store, id: RunId) -> Result<Option<Run>, Catalog
     row.map(RunRow::into_run).transpose()
 }
 
-pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
-    let rows: Vec<RunRow> = reading!(store, "list runs", |conn| {
-        let mut query = QueryBuilder::new(concat!("SELECT ", columns!(""), " FROM mk_run WHERE 1 = 1"));
-        if let Some(job) = &filter.job {
-            query.push(" AND job = ").push_bind(job.as_str());
+/// The states that are asked for one by one, each through an index in the order of time: of several at once all that
+/// match would have to be sorted. `None`: whatever its state.
+fn states_apart(filter: &RunFilter) -> Vec<Option<RunState>> {
+    let is_led_by_job = filter.job.is_some() || filter.retry_of.is_some();
+    match (is_led_by_job, filter.states.is_empty(), filter.kind) {
+        (true, _, _) | (false, true, None) => vec![None],
+        (false, true, Some(_)) => RunState::ALL.iter().copied().map(Some).collect(),
+        (false, false, _) => filter.states.iter().copied().map(Some).collect(),
+    }
+}
+
+/// Adds the conditions of a filter. Those that are not to lead to an index of their own bear a `+`: see
+/// `backups/list.rs`.
+macro_rules! narrowed {
+    ($query:ident, $filter:ident, $state:ident) => {
+        let by_job = $filter.job.is_some() && $filter.retry_of.is_none();
+        let by_kind = $filter.kind.is_some() && !by_job && $filter.retry_of.is_none();
+        let by_node = !by_kind && $filter.retry_of.is_none();
+        let and = |leads: bool| if leads { " AND " } else { " AND +" };
+        if let Some(job) = &$filter.job {
+            $query.push(and(by_job)).push("job = ").push_bind(job.as_str());
         }
-        if let Some(node) = &filter.node {
-            query.push(" AND node = ").push_bind(node.as_str());
+        if let Some(node) = &$filter.node {
+            $query.push(and(by_node)).push("node = ").push_bind(node.as_str());
         }
-        if let Some(kind) = filter.kind {
-            query.push(" AND kind = ").push_bind(kind.as_str());
+        if let Some(kind) = $filter.kind {
+            $query.push(and(by_kind)).push("kind = ").push_bind(kind.as_str());
         }
-        if let [state] = filter.states[..] {
-            query.push(" AND state = ").push_bind(state.as_str());
-        } else if !filter.states.is_empty() {
-            // An index on the state helps to find rare ones. Where nearly every run matches, it would mean sorting
-            // them all: the newest are found sooner in the order of time.
-            let common = filter
-                .states
-                .iter()
-                .any(|state| matches!(state, RunState::Succeeded | RunState::Skipped));
-            query.push(if common {
-                " AND COALESCE(state, '') IN ("
-            } else {
-                " AND state IN ("
-            });
-            let mut states = query.separated(", ");
-            for state in &filter.states {
+        if let Some(state) = $state {
+            $query.push(" AND state = ").push_bind(state.as_str());
+        } else if !$filter.states.is_empty() {
+            // Not an index on the state: those that match, of all jobs, would have to be sorted.
+            $query.push(" AND COALESCE(state, '') IN (");
+            let mut states = $query.separated(", ");
+            for state in &$filter.states {
                 states.push_bind(state.as_str());
             }
-            query.push(")");
+            $query.push(")");
         }
-        if let Some(interrupted) = filter.retry_of {
-            query.push(" AND retry_of = ").push_bind(interrupted.to_string());
+        if let Some(interrupted) = $filter.retry_of {
+            $query.push(" AND retry_of = ").push_bind(interrupted.to_string());
         }
-        if let Some(since) = filter.since {
-            query.push(" AND requested_ms >= ").push_bind(ms(since));
+        if let Some(since) = $filter.since {
+            $query.push(" AND requested_ms >= ").push_bind(ms(since));
         }
-        query
-            .push(" ORDER BY requested_ms DESC, id DESC LIMIT ")
-            .push_bind(i64::from(filter.limit));
-        query.build_query_as().fetch_all(&mut *conn).await?
+    };
+}
+
+pub(crate) async fn list(store: &Store, filter: &RunFilter) -> Result<Vec<Run>, CatalogError> {
+    let mut rows: Vec<RunRow> = reading!(store, "list runs", |conn| {
+        let mut rows = Vec::new();
+        for state in states_apart(filter) {
+            let mut query = QueryBuilder::new(concat!("SELECT ", columns!(""), " FROM mk_run WHERE 1 = 1"));
+            narrowed!(query, filter, state);
+            query
+                .push(" ORDER BY requested_ms DESC, id DESC LIMIT ")
+                .push_bind(i64::from(filter.limit));
+            rows.extend(query.build_query_as::<RunRow>().fetch_all(&mut *conn).await?);
+        }
+        rows
     })?;
+    rows.sort_by(|one, other| (other.requested_ms, &other.id).cmp(&(one.requested_ms, &one.id)));
+    rows.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
     into_runs(rows)
 }
 

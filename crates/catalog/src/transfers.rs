@@ -8,13 +8,14 @@ use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::proofs::try_again;
 use crate::row::{Place, ms, signed};
+use crate::verifications::{DIFFERING, MOST_DIFFERING};
 use crate::zone::to_wall;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, LOCAL_BACKUP};
 use mykeeper_domain::run::{RunEnd, RunState};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, NodeName};
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
 macro_rules! columns {
     () => {
@@ -333,7 +334,7 @@ pub(crate) async fn pending(
             backups::columns!(),
             " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
              WHERE d.node = ? AND d.destination = ? AND d.arrived = 0 \
-             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
+             AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
              ORDER BY b.start_time, b.id LIMIT ?"
         ))
         .bind(node.as_str())
@@ -345,6 +346,44 @@ pub(crate) async fn pending(
     Ok(backups::into_list(rows, store.zone))
 }
 
+/// Copies at a destination that are to be compared; what a statement narrows them by comes after.
+macro_rules! copies_at {
+    ($conn:ident, ($node:ident, $destination:ident, $limit:ident), |$query:ident| $narrow:expr) => {{
+        let mut $query = QueryBuilder::new(concat!(
+            "SELECT CAST(d.ended_ms AS SIGNED) AS compared_ms, ",
+            backups::columns!(),
+            " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id WHERE d.node = "
+        ));
+        $query.push_bind($node.as_str());
+        $query
+            .push(" AND d.destination = ")
+            .push_bind($destination.as_str());
+        $query.push(
+            " AND d.arrived = 1 AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' \
+             AND b.original_gone_ms IS NULL",
+        );
+        $narrow;
+        $query
+            .push(" ORDER BY d.ended_ms, b.id LIMIT ")
+            .push_bind(i64::from($limit));
+        $query
+            .build_query_as::<ComparedRow>()
+            .fetch_all(&mut *$conn)
+            .await?
+    }};
+}
+
+/// A set with the instant at which its copy was last sent or compared.
+#[derive(FromRow)]
+struct ComparedRow {
+    compared_ms: Option<i64>,
+    #[sqlx(flatten)]
+    backup: BackupRow,
+}
+
+/// Sets whose looks are asked for in one statement.
+const AT_A_TIME: usize = 100;
+
 pub(crate) async fn due_verifications(
     store: &Store,
     node: &NodeName,
@@ -352,25 +391,36 @@ pub(crate) async fn due_verifications(
     before: DateTime<Utc>,
     limit: u32,
 ) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = reading!(store, "list due verifications", |conn| {
-        sqlx::query_as(concat!(
-            "SELECT ",
-            backups::columns!(),
-            " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
-             WHERE d.node = ? AND d.destination = ? AND d.arrived = 1 AND (d.ended_ms < ? OR ",
-            // A look at any copy found it to differ, and nobody has held the one there against the set since.
-            "EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = d.bk_id AND v.state = 'differs' AND NOT EXISTS \
-             (SELECT 1 FROM mk_transfer t WHERE t.bk_id = v.bk_id AND t.destination = d.destination \
-             AND t.state IN ('succeeded', 'warned') AND t.finished_ms >= v.looked_ms))) \
-             AND b.node = d.node AND b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
-             ORDER BY d.ended_ms, b.id LIMIT ?"
-        ))
-        .bind(node.as_str())
-        .bind(destination.as_str())
-        .bind(ms(before))
-        .bind(i64::from(limit))
-        .fetch_all(&mut *conn)
-        .await?
+    let mut rows: Vec<ComparedRow> = reading!(store, "list due verifications", |conn| {
+        // Two questions, each with its index: both at once would ask of every copy what has been found of it.
+        let mut rows = copies_at!(conn, (node, destination, limit), |query| query
+            .push(" AND d.ended_ms < ")
+            .push_bind(ms(before)));
+        let differing: Vec<String> = sqlx::query_scalar(DIFFERING)
+            .bind(MOST_DIFFERING)
+            .fetch_all(&mut *conn)
+            .await?;
+        for some in differing.chunks(AT_A_TIME) {
+            rows.extend(copies_at!(conn, (node, destination, limit), |query| {
+                query.push(" AND d.bk_id IN (");
+                let mut list = query.separated(", ");
+                for id in some {
+                    list.push_bind(id.as_str());
+                }
+                // A look at any copy found it to differ, and nobody has held the one there against the set since.
+                query.push(
+                    ") AND EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = d.bk_id AND +v.state = 'differs' \
+                     AND NOT EXISTS (SELECT 1 FROM mk_transfer t WHERE t.bk_id = d.bk_id \
+                     AND t.destination = d.destination AND +t.state IN ('succeeded', 'warned') \
+                     AND t.finished_ms >= v.looked_ms))",
+                );
+            }));
+        }
+        rows
     })?;
+    rows.sort_by_key(|row| (row.compared_ms, row.backup.id()));
+    rows.dedup_by_key(|row| row.backup.id());
+    rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let rows = rows.into_iter().map(|row| row.backup).collect();
     Ok(backups::into_list(rows, store.zone))
 }

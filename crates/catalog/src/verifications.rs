@@ -16,7 +16,12 @@ use sqlx::{FromRow, QueryBuilder};
 use std::collections::HashMap;
 
 /// How many sets that differ somewhere are told of.
-const MOST_DAMAGED: i64 = 10_000;
+const MOST_DAMAGED: usize = 10_000;
+/// Of so many sets it is asked whether they are there still, those that were looked at last first.
+pub(crate) const MOST_DIFFERING: i64 = 100_000;
+/// The sets of which some look has found a copy to differ.
+pub(crate) const DIFFERING: &str = "SELECT bk_id FROM mk_verification WHERE state = 'differs' GROUP BY bk_id \
+                                    ORDER BY MAX(looked_ms) DESC LIMIT ?";
 /// Of so many at a time all looks are read: a hundred differences of each copy.
 const AT_A_TIME: usize = 100;
 
@@ -183,28 +188,37 @@ pub(crate) async fn damages(
     store: &Store,
     of: Option<&[BackupId]>,
 ) -> Result<HashMap<BackupId, Damage>, CatalogError> {
-    const DIFFER: &str = "SELECT b.bk_id FROM user_backup b WHERE b.is_deleted = 'N' AND EXISTS \
-                          (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND v.state = 'differs')";
     let of: Option<Vec<String>> = of.map(|ids| ids.iter().map(ToString::to_string).collect());
     reading!(store, "list sets that differ", |conn| {
-        let mut ids: Vec<String> = Vec::new();
-        match &of {
-            Some(of) => {
-                for some in of.chunks(AT_A_TIME) {
-                    let mut query = QueryBuilder::new(DIFFER);
-                    query.push(" AND b.bk_id IN (");
-                    push_all!(query, some);
-                    query.push(")");
-                    ids.extend(query.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
-                }
-            }
+        let asked = match &of {
+            Some(of) => of.clone(),
+            // Not joined: where the collations of the two tables are not alike, no index would serve.
             None => {
-                let mut query = QueryBuilder::new(DIFFER);
-                query.push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ");
-                query.push_bind(MOST_DAMAGED);
-                ids.extend(query.build_query_scalar::<String>().fetch_all(&mut *conn).await?);
+                sqlx::query_scalar(DIFFERING)
+                    .bind(MOST_DIFFERING)
+                    .fetch_all(&mut *conn)
+                    .await?
             }
+        };
+        let mut present: Vec<(String, String)> = Vec::new();
+        for some in asked.chunks(AT_A_TIME) {
+            let mut query = QueryBuilder::new(
+                "SELECT CAST(b.start_time AS CHAR), b.bk_id FROM user_backup b WHERE +b.is_deleted = 'N' \
+                 AND EXISTS (SELECT 1 FROM mk_verification v WHERE v.bk_id = b.bk_id AND +v.state = 'differs') \
+                 AND b.bk_id IN (",
+            );
+            push_all!(query, some);
+            query.push(")");
+            present.extend(
+                query
+                    .build_query_as::<(String, String)>()
+                    .fetch_all(&mut *conn)
+                    .await?,
+            );
         }
+        present.sort_unstable_by(|one, other| other.cmp(one));
+        present.truncate(MOST_DAMAGED);
+        let ids: Vec<String> = present.into_iter().map(|(_, id)| id).collect();
         let mut damages = HashMap::new();
         for ids in ids.chunks(AT_A_TIME) {
             let mut query = QueryBuilder::new(

@@ -92,6 +92,15 @@ fn comma_list(text: Option<&str>) -> Vec<&str> {
 }
 
 impl BackupRow {
+    pub(crate) fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// Where it stands in the order of lists; `None` where it has no start.
+    pub(super) fn place_in_time(&self) -> Option<(String, i64)> {
+        Some((self.start_wall.clone()?, self.id))
+    }
+
     pub(crate) fn into_backup(self, zone: Tz) -> Result<Backup, CatalogError> {
         let place = Place {
             table: TABLE,

@@ -9,7 +9,7 @@ use crate::surroundings::{Look, load_settings, local_zone, open_catalog_or_copy}
 use anyhow::Context;
 use chrono_tz::Tz;
 use comeback::{Comeback, comebacks, with_comeback};
-use mykeeper_catalog::{BackupFilter, Catalog, SetState};
+use mykeeper_catalog::{BackupFilter, Catalog, MOST_COUNTED, SetState};
 use mykeeper_config::Settings;
 use mykeeper_daemon::disk::Disk;
 use mykeeper_daemon::promises::{describe, standings};
@@ -93,8 +93,12 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
         print(&as_table(&backups, (beyond.as_ref(), tells_why), zone))?;
     }
     if hidden > 0 {
+        let more = match hidden {
+            MOST_COUNTED.. => " or more",
+            _ => "",
+        };
         say(&format!(
-            "{} not shown; --all shows them",
+            "{}{more} not shown; --all shows them",
             counted(hidden, "deleted set is", "deleted sets are")
         ));
     }
