@@ -119,6 +119,9 @@ pub(super) fn read_removals(line: &CronLine, place: &Place, from: &ImportFrom<'_
         },
         what: what.to_owned(),
     };
+    if !line.doubts.is_empty() {
+        return Err(odd(place.line, "a line that may be read otherwise"));
+    }
     if let Some(at) = line.surrounded {
         return Err(odd(at, "a variable of the crontab's"));
     }
@@ -275,18 +278,12 @@ impl Reader<'_> {
     /// `rm -rf WORD ...`
     fn rm(&mut self, words: &[Word], scope: &Scope) -> bool {
         // The documentation has a remark behind it, which no sign begins.
-        let is_remark = |word: &&Word| {
-            let shown = word.shown();
-            shown
-                .strip_prefix("--")
-                .is_some_and(|rest| rest.starts_with(|one: char| !one.is_ascii()))
-        };
         let end = words
             .iter()
-            .position(|word| is_remark(&word))
+            .position(|word| is_remark(&word.shown()))
             .unwrap_or(words.len());
         let is_whole = words.iter().all(is_known) && is_plain_rm(&words[..end]);
-        let operands = words[1..].iter().filter(|word| !word.shown().starts_with('-'));
+        let operands = words[1..end].iter().filter(|word| !word.shown().starts_with('-'));
         self.removed
             .extend(operands.map(|word| word.below(scope.folder.as_ref())));
         is_whole
@@ -397,6 +394,12 @@ fn is_plain_first(line: &str) -> bool {
         _ => return false,
     };
     SHELLS.contains(&shell)
+}
+
+/// `--` and words that no option has.
+pub(super) fn is_remark(word: &str) -> bool {
+    word.strip_prefix("--")
+        .is_some_and(|rest| rest.starts_with(|one: char| !one.is_ascii()))
 }
 
 /// A file's name.

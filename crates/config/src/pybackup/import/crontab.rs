@@ -1,6 +1,7 @@
 //! Crontabs, a user's and the system's.
 
 use super::closed::is_usual_path;
+use std::path::Path;
 
 /// One line that runs something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,10 @@ pub(super) struct CronLine {
     pub(super) surrounded: Option<usize>,
     /// What the shell is given.
     pub(super) command: String,
+    /// The command and what it is cut from by a `%`.
+    pub(super) whole: String,
+    /// What is not certain of how the line is read: a sentence without a full stop.
+    pub(super) doubts: Vec<String>,
 }
 
 /// A line that is none of a crontab's.
@@ -26,17 +31,32 @@ pub(super) struct Unreadable {
     pub(super) text: String,
 }
 
+/// Whose crontab it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The system's, whose lines name a user each.
+    System,
+    /// A user's.
+    User,
+    /// Some sixth words are users and some are not, or all are, and programs may be called so, too.
+    Unknown,
+}
+
 /// Reads the text. `is_user` tells the system's users: the sixth word of a system's crontab is one of them.
-pub(super) fn read_crontab(text: &str, is_user: &dyn Fn(&str) -> bool) -> (Vec<CronLine>, Vec<Unreadable>) {
+pub(super) fn read_crontab(
+    path: &Path,
+    text: &str,
+    is_user: &dyn Fn(&str) -> bool,
+) -> (Vec<CronLine>, Vec<Unreadable>) {
     let mut lines = Vec::new();
     let mut unreadable = Vec::new();
     let mut zone = None;
     let mut surrounded = None;
-    for (index, raw) in text.lines().enumerate() {
-        let text = raw.trim();
-        if text.is_empty() || text.starts_with('#') {
+    let owner = owner(path, text, is_user);
+    for (index, raw) in text.split('\n').enumerate() {
+        let Some(text) = job_or_variable(raw) else {
             continue;
-        }
+        };
         if let Some((name, value)) = variable(text) {
             if name == "CRON_TZ" {
                 zone = Some((value, index + 1)).filter(|(value, _)| !value.is_empty());
@@ -45,21 +65,81 @@ pub(super) fn read_crontab(text: &str, is_user: &dyn Fn(&str) -> bool) -> (Vec<C
             }
             continue;
         }
-        match when_and_command(text, is_user) {
-            Some((when, command)) => lines.push(CronLine {
-                line: index + 1,
-                when,
-                zone: zone.clone(),
-                surrounded,
-                command,
-            }),
-            None => unreadable.push(Unreadable {
+        // cron hands a CR on to the shell, as part of the last word.
+        let Some((when, rest)) = when_and_rest(text).filter(|_| !text.contains('\r')) else {
+            unreadable.push(Unreadable {
                 line: index + 1,
                 text: text.to_owned(),
-            }),
+            });
+            continue;
+        };
+        let mut doubts = Vec::new();
+        let rest = match user(rest) {
+            Some((_, command)) if owner == Owner::System => command,
+            Some((user, command)) if owner == Owner::Unknown && is_user(user) => {
+                doubts.push(format!(
+                    "whether {user:?} is a user here, as in the system's crontab, or a program is not certain: it is \
+                     taken for a user"
+                ));
+                command
+            }
+            _ => rest,
+        };
+        let (command, is_cut) = command(rest);
+        if is_cut {
+            doubts.push(
+                "an unescaped % cuts this line here, and what follows is no part of the command".to_owned(),
+            );
         }
+        lines.push(CronLine {
+            line: index + 1,
+            when: if when == "@midnight" {
+                "0 0 * * *".to_owned()
+            } else {
+                when
+            },
+            zone: zone.clone(),
+            surrounded,
+            command,
+            whole: rest.replace("\\%", " ").replace('%', ";"),
+            doubts,
+        });
     }
     (lines, unreadable)
+}
+
+/// A line that says something, without blanks around it.
+fn job_or_variable(raw: &str) -> Option<&str> {
+    let text = raw.trim_matches([' ', '\t']);
+    (!text.trim_end_matches('\r').is_empty() && !text.starts_with('#')).then_some(text)
+}
+
+/// By its path, else by all of its lines.
+fn owner(path: &Path, text: &str, is_user: &dyn Fn(&str) -> bool) -> Owner {
+    if path == Path::new("/etc/crontab") || path.starts_with("/etc/cron.d") {
+        return Owner::System;
+    }
+    let lines = text.split('\n').filter_map(job_or_variable);
+    let jobs = lines
+        .filter(|line| variable(line).is_none())
+        .filter_map(when_and_rest);
+    let words: Vec<&str> = jobs
+        .map(|(_, rest)| user(rest).map_or("", |(user, _)| user))
+        .collect();
+    let users = words.iter().filter(|word| is_user(word)).count();
+    match users {
+        0 => Owner::User,
+        // No program is called so.
+        all if all == words.len() && words.contains(&"root") => Owner::System,
+        _ => Owner::Unknown,
+    }
+}
+
+/// The sixth word, where it may be a user, and the command after it.
+fn user(rest: &str) -> Option<(&str, &str)> {
+    let (user, command) = words(rest, 1)?;
+    let is_command = !command.is_empty() && !command.starts_with('-');
+    Some((*user.first()?, command)).filter(|_| is_command)
 }
 
 /// `NAME = value`, `NAME="value"`.
@@ -84,7 +164,8 @@ fn is_usual(name: &str, value: &str) -> bool {
     }
 }
 
-fn when_and_command(text: &str, is_user: &dyn Fn(&str) -> bool) -> Option<(String, String)> {
+/// The time, with one space between its fields, and what follows it.
+fn when_and_rest(text: &str) -> Option<(String, &str)> {
     let fields = if text.starts_with('@') { 1 } else { 5 };
     let (when, rest) = words(text, fields)?;
     let is_time = |field: &str| {
@@ -93,14 +174,8 @@ fn when_and_command(text: &str, is_user: &dyn Fn(&str) -> bool) -> Option<(Strin
                 .chars()
                 .all(|one| one.is_ascii_alphanumeric() || "*/,-?#~".contains(one))
     };
-    if !when.iter().all(|field| is_time(field)) || rest.is_empty() {
-        return None;
-    }
-    let rest = match words(rest, 1) {
-        Some((user, command)) if !command.is_empty() && is_user(user[0]) => command,
-        _ => rest,
-    };
-    Some((when.join(" "), command(rest)))
+    let is_readable = when.iter().all(|field| is_time(field)) && !rest.is_empty();
+    is_readable.then(|| (when.join(" "), rest))
 }
 
 /// The first words, and what follows them.
@@ -108,28 +183,28 @@ fn words(text: &str, count: usize) -> Option<(Vec<&str>, &str)> {
     let mut found = Vec::new();
     let mut rest = text;
     for _ in 0..count {
-        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let end = rest.find([' ', '\t']).unwrap_or(rest.len());
         if end == 0 {
             return None;
         }
         found.push(&rest[..end]);
-        rest = rest[end..].trim_start();
+        rest = rest[end..].trim_start_matches([' ', '\t']);
     }
     Some((found, rest))
 }
 
-/// What follows a `%` is the command's input, and no part of it; `\%` is a percent sign.
-fn command(text: &str) -> String {
+/// What follows a `%` is the command's input, and no part of it; `\%` is a percent sign. Whether there is such an input.
+fn command(text: &str) -> (String, bool) {
     let mut command = String::new();
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
             '\\' if letters.peek() == Some(&'%') => command.extend(letters.next()),
-            '%' => break,
+            '%' => return (command, true),
             _ => command.push(letter),
         }
     }
-    command
+    (command, false)
 }
 
 #[cfg(test)]
@@ -148,19 +223,26 @@ mod tests {
             ("BASH_ENV=/x", Some(1)),
             ("ROOT=/b", Some(1)),
         ] {
-            let (lines, _) = read_crontab(&format!("{variable}\n0 4 * * * /x.sh\n"), &|_| false);
+            let (lines, _) = read_crontab(
+                Path::new("/x"),
+                &format!("{variable}\n0 4 * * * /x.sh\n"),
+                &|_| false,
+            );
             assert_eq!(lines[0].surrounded, surrounded, "{variable}");
         }
     }
 
-    fn read(text: &str) -> Vec<String> {
-        let (lines, unreadable) = read_crontab(text, &|name| ["root", "mysql"].contains(&name));
+    fn read(path: &str, text: &str) -> Vec<String> {
+        let is_user = |name: &str| ["root", "mysql", "backup", "sync"].contains(&name);
+        let (lines, unreadable) = read_crontab(Path::new(path), text, &is_user);
         let shown = |line: CronLine| {
             let zone = line
                 .zone
                 .map(|(zone, _)| format!(" [{zone}]"))
                 .unwrap_or_default();
-            format!("{}: {}{zone}: {}", line.line, line.when, line.command)
+            let doubts = line.doubts.iter().map(|doubt| format!(" ({})", &doubt[..10]));
+            let doubts: String = doubts.collect();
+            format!("{}: {}{zone}: {}{doubts}", line.line, line.when, line.command)
         };
         let unreadable = unreadable
             .into_iter()
@@ -169,27 +251,59 @@ mod tests {
     }
 
     #[test]
-    fn a_users_crontab_and_the_systems_are_read() {
-        let text = "SHELL=/bin/bash\nMAILTO = \"\"\nPATH=/sbin:/bin\n\n# remark\n\
+    fn a_users_crontab_is_told_from_the_systems() {
+        let user = "SHELL=/bin/bash\nMAILTO = \"\"\nPATH=/sbin:/bin\n\n# remark\n\
                     0 4 * * * /data/backup_db/pybackup.sh>> /data/x.log 2>&1 \n\
-                    */15\t*  * * *\troot  /x.sh a\n\
-                    @daily root /y.sh\n@daily /z.sh\nCRON_TZ=Asia/Shanghai\n\
-                    30 1 1,15 jan-mar mon-fri root python /x/pybackup.py mydumper\n\
-                    0 4 * * * root\n0 4 * * *\nnonsense here and there now\n\
-                    5 5 * * * mail -s x \\%y%line one%line two\n";
+                    */15\t*  * * *\t/x.sh a\n@daily /z.sh\nCRON_TZ=Asia/Shanghai\n\
+                    30 1 1,15 jan-mar mon-fri python /x/pybackup.py mydumper\n\
+                    @midnight mysql\n0 4 * * * mysql -e x\n0 4 * * *\nnonsense here and there now\n\
+                    5 5 * * * mail -s x \\%y%line one%line two\n\
+                    0 4 * * *\u{a0}/x.sh\n0 4 * * * /x.sh\r\n";
         assert_eq!(
-            read(text),
+            read("/var/spool/cron/x", user),
             [
                 "6: 0 4 * * *: /data/backup_db/pybackup.sh>> /data/x.log 2>&1",
                 "7: */15 * * * *: /x.sh a",
-                "8: @daily: /y.sh",
-                "9: @daily: /z.sh",
-                "11: 30 1 1,15 jan-mar mon-fri [Asia/Shanghai]: python /x/pybackup.py mydumper",
-                "12: 0 4 * * * [Asia/Shanghai]: root",
-                "15: 5 5 * * * [Asia/Shanghai]: mail -s x %y",
+                "8: @daily: /z.sh",
+                "10: 30 1 1,15 jan-mar mon-fri [Asia/Shanghai]: python /x/pybackup.py mydumper",
+                "11: 0 0 * * * [Asia/Shanghai]: mysql",
+                "12: 0 4 * * * [Asia/Shanghai]: mysql -e x",
+                "15: 5 5 * * * [Asia/Shanghai]: mail -s x %y (an unescap)",
                 "13? 0 4 * * *",
                 "14? nonsense here and there now",
+                "16? 0 4 * * *\u{a0}/x.sh",
+                "17? 0 4 * * * /x.sh\r",
             ]
         );
+        let of_system = ["1: 0 4 * * *: /x.sh a", "2: @daily: /y.sh"];
+        let (all, unknown) = (
+            "0 4 * * * root\t/x.sh a\n@daily  mysql /y.sh\n",
+            "0 4 * * * oracle /x.sh a\n@daily -x /y.sh\n",
+        );
+        for path in ["/etc/crontab", "/etc/cron.d/x", "/root/crontab.old"] {
+            assert_eq!(read(path, all), of_system, "{path}");
+        }
+        assert_eq!(read("/etc/crontab", unknown), of_system);
+        assert_eq!(
+            read("/root/x", unknown),
+            ["1: 0 4 * * *: oracle /x.sh a", "2: @daily: -x /y.sh"]
+        );
+        // Programs of Debian's are called as users of it.
+        for (text, expected) in [
+            (
+                "0 4 * * * sync /x.sh\n",
+                vec!["1: 0 4 * * *: /x.sh (whether \"s)"],
+            ),
+            (
+                "0 4 * * * backup /x.sh\n@daily mysql /x\n",
+                vec!["1: 0 4 * * *: /x.sh (whether \"b)", "2: @daily: /x (whether \"m)"],
+            ),
+            (
+                "0 4 * * * root /x.sh\n@daily /y.sh\n",
+                vec!["1: 0 4 * * *: /x.sh (whether \"r)", "2: @daily: /y.sh"],
+            ),
+        ] {
+            assert_eq!(read("/var/spool/cron/x", text), expected, "{text}");
+        }
     }
 }

@@ -11,6 +11,10 @@ use mykeeper_domain::databases::DatabaseSelection;
 use secrecy::{ExposeSecret, SecretString};
 use std::path::Path;
 
+/// Why no job is written.
+pub(super) const NO_UTF8: &str =
+    "what this is given is not UTF-8, and which bytes they are is not known here: no job is written for it";
+
 /// One call.
 pub(super) struct Dump {
     /// The line of the crontab that it belongs to.
@@ -50,6 +54,13 @@ impl Dump {
         if let Some(program) = &found.program {
             other_conf(from.conf, program, place, remarks);
         }
+        if words
+            .iter()
+            .any(|word| word.shown().contains(char::REPLACEMENT_CHARACTER))
+        {
+            remarks.push(gap(NO_UTF8));
+            return None;
+        }
         let (mut texts, mut outputdir, mut hides_password) = (Vec::new(), None, false);
         let (mut sends, mut is_recorded) = (true, true);
         for word in words {
@@ -58,6 +69,10 @@ impl Dump {
                 continue;
             }
             match word.text().as_deref() {
+                // One word to the shell, and hardly meant as one.
+                Some(text) if text.find("password=").is_some_and(|at| at > 0) => {
+                    remarks.push(gap("a word of this call holds a password behind something else: the job is written without it"));
+                }
                 Some("--no-rsync") => sends = false,
                 Some("--no-history") => is_recorded = false,
                 Some("--only-backup") => (sends, is_recorded) = (false, false),

@@ -5,7 +5,11 @@
 use super::script::BACKUP_TOOLS;
 
 /// Words that matter by themselves.
-const TELLING: [&str; 13] = [
+const TELLING: [&str; 17] = [
+    "shutil.rmtree",
+    "rmtree",
+    "os.remove",
+    "os.unlink",
     "only-rsync",
     "mark-del",
     "validate-backup",
@@ -20,10 +24,10 @@ const TELLING: [&str; 13] = [
     "unlink",
     "shred",
 ];
-/// Programs whose words are what they look for.
-const SEEKERS: [&str; 5] = ["grep", "egrep", "fgrep", "pgrep", "pidof"];
+/// Programs whose words are what they look for, or where they go.
+const SEEKERS: [&str; 6] = ["grep", "egrep", "fgrep", "pgrep", "pidof", "cd"];
 
-/// A line that holds such words, with those that it goes on in.
+/// A command that holds such words, and its line with those that it goes on in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Telling {
     /// The first and the last, from 1.
@@ -32,7 +36,7 @@ pub(super) struct Telling {
     pub(super) word: String,
 }
 
-/// The lines of a script, or of one line of a crontab that is called `first`.
+/// The commands of a script, or of one line of a crontab that is called `first`.
 pub(super) fn telling_lines(text: &str, first: usize) -> Vec<Telling> {
     let mut found = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -46,9 +50,10 @@ pub(super) fn telling_lines(text: &str, first: usize) -> Vec<Telling> {
             whole.push_str(line);
             end = next;
         }
-        if let Some(word) = telling_word(&whole).filter(|_| !is_remark(line)) {
+        if !is_remark(line) {
             let lines = (first + begin, first + end);
-            found.push(Telling { lines, word });
+            let words = telling_words(&whole).into_iter();
+            found.extend(words.map(|word| Telling { lines, word }));
         }
     }
     found
@@ -58,22 +63,41 @@ fn is_remark(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-fn telling_word(line: &str) -> Option<String> {
-    line.split(['|', ';', '&', '(', ')', '`']).find_map(|command| {
-        let words: Vec<&str> = command
-            .split(|one: char| one.is_whitespace() || "'\"<>={}$\\,[]".contains(one))
-            .filter(|word| !word.is_empty())
-            .map(|word| word.rsplit('/').next().unwrap_or_default())
-            .collect();
-        if words.first().is_some_and(|first| SEEKERS.contains(first)) {
-            return None;
-        }
-        let is_telling =
-            |word: &&&str| TELLING.contains(*word) || BACKUP_TOOLS.contains(*word) || is_pybackup(word);
-        let word = words.iter().find(is_telling).copied();
-        word.or_else(|| removes(&words).then_some("rm"))
-            .map(str::to_owned)
-    })
+/// Of each command in the text that holds such words the first of them.
+pub(super) fn telling_words(text: &str) -> Vec<String> {
+    let commands = text.split(['|', ';', '&', '(', ')', '`']);
+    commands.filter_map(telling_word).collect()
+}
+
+fn telling_word(command: &str) -> Option<String> {
+    let words: Vec<&str> = command
+        .split(|one: char| one.is_whitespace() || "'\"<>={}$\\,[]".contains(one))
+        .filter(|word| !word.is_empty())
+        .map(|word| word.rsplit('/').next().unwrap_or_default())
+        .collect();
+    if words.first().is_some_and(|first| SEEKERS.contains(first)) {
+        return None;
+    }
+    let is_telling =
+        |word: &&&str| TELLING.contains(*word) || BACKUP_TOOLS.contains(*word) || is_pybackup(word);
+    let word = words.iter().find(is_telling).copied();
+    let word = word.or_else(|| (removes(&words) || removes_unknown(command)).then_some("rm"));
+    let mirrors = || words.contains(&"rsync") && words.iter().any(|word| word.starts_with("--del"));
+    word.or_else(|| mirrors().then_some("rsync")).map(str::to_owned)
+}
+
+/// `rm $x`, `rm /b/*`, and `rm` whose words come from elsewhere.
+fn removes_unknown(command: &str) -> bool {
+    let mut words = command.split_whitespace();
+    let is_rm = |word: &str| {
+        let word = word.trim_matches(|one: char| "'\"{[\\".contains(one));
+        word.rsplit('/').next() == Some("rm")
+    };
+    let mut operands = words.by_ref().skip_while(|word| !is_rm(word)).skip(1).peekable();
+    match operands.peek() {
+        None => command.split_whitespace().next_back().is_some_and(is_rm),
+        Some(_) => operands.any(|word| word.contains(['$', '*', '?', '[', '{', '~'])),
+    }
 }
 
 fn is_pybackup(word: &str) -> bool {
@@ -89,7 +113,10 @@ fn removes(words: &[&str]) -> bool {
         let is_cluster = word.starts_with('-') && !word.starts_with("--");
         is_cluster && word.contains(['r', 'R', 'f']) || ["--recursive", "--force"].contains(word)
     };
-    words[..at].contains(&"xargs") || words[at..].iter().any(is_option)
+    words[..at]
+        .iter()
+        .any(|word| ["xargs", "parallel"].contains(word))
+        || words[at..].iter().any(is_option)
 }
 
 #[cfg(test)]
@@ -114,6 +141,19 @@ mod tests {
             ("/usr/sbin/tmpwatch 30d /b", Some("tmpwatch")),
             ("find /b -empty -delete", Some("-delete")),
             ("ionice -c 3 $PY mark-del", Some("mark-del")),
+            ("while read f; do rm \"/b/$f\"; done", Some("rm")),
+            ("rm /b/*.gz", Some("rm")),
+            ("O=-rf; rm $O /b/x", Some("rm")),
+            ("rm `cat /list`", Some("rm")),
+            ("find /b -mtime +3 | parallel rm", Some("rm")),
+            (
+                "python -c 'import shutil; shutil.rmtree(\"/b/x\")'",
+                Some("shutil.rmtree"),
+            ),
+            ("rsync -a --delete /e/ /b/", Some("rsync")),
+            ("rsync -a /e/ /b/", None),
+            ("/usr/sbin/holland bk", Some("holland")),
+            ("cd /opt/pybackup", None),
             ("  # rm -rf /b", None),
             (
                 "ps -ef | grep pybackup | grep -v grep | grep validate|wc -l",
@@ -126,6 +166,10 @@ mod tests {
             let found: Vec<String> = telling_lines(line, 1).into_iter().map(|line| line.word).collect();
             assert_eq!(found.first().map(String::as_str), word, "{line}");
         }
+        assert_eq!(
+            telling_words("pybackup mydumper x; find /c -exec sh -c 'rm -rf x' \\;"),
+            ["pybackup", "-exec"]
+        );
         let lines: Vec<(usize, usize)> =
             telling_lines("a\nfind /b \\\n -type d \\\n -delete\n# rm -rf \\\nrmdir x", 1)
                 .into_iter()

@@ -31,7 +31,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The file.
     pub file: PathBuf,
@@ -180,6 +180,10 @@ struct Entry {
     doubt: Option<String>,
     /// What is told of it where it turns out to have nothing to do with sets.
     otherwise: Option<OtherLine>,
+    /// What must not be passed over, in it and in the scripts that it calls.
+    telling: Vec<(PathBuf, Telling)>,
+    /// How much of that is understood or told of, and where.
+    told: Vec<(Place, usize)>,
 }
 
 /// Reads everything and writes both files.
@@ -192,8 +196,9 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     let Lines {
         entries,
         others: mut lines,
-        telling,
+        doubts,
     } = read;
+    remarks.extend(doubts);
     let mut dumps: Vec<Dump> = Vec::new();
     for entry in &entries {
         for found in &entry.found {
@@ -215,12 +220,9 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
             .all(|found| matches!(found.act, Act::Remove(_)));
         !removes_alone || removals::looks_into(entry, &dumps)
     });
-    lines.extend(others.into_iter().map(|mut entry| {
-        match (removals::looks_like_sets(&entry), entry.otherwise.take()) {
-            (Some(gap), _) => OtherLine::not_understood(entry.place, vec![gap]),
-            (None, Some(line)) => line,
-            (None, None) => OtherLine::left_alone(entry.place, entry.program).calling(entry.scripts),
-        }
+    lines.extend(others.into_iter().map(|entry| {
+        let gap = removals::looks_like_sets(&entry);
+        OtherLine::of_entry(entry, gap)
     }));
     let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
     let (mut schedule, jobs) = schedule::write(&from, &entries, &dumps, &mut remarks);
@@ -231,8 +233,11 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
             .iter_mut()
             .flat_map(|line| std::mem::take(&mut line.remarks)),
     );
-    let untold = report::untold(&telling, &jobs, &remarks);
-    remarks.extend(untold);
+    let of_entries = entries
+        .iter()
+        .flat_map(|entry| report::untold(&entry.telling, &entry.told));
+    remarks.extend(of_entries);
+    remarks.extend(lines.iter().flat_map(OtherLine::untold));
     let mut lines = report::lines(lines, &entries, &jobs, &remarks);
     hide(remarks.iter_mut().map(|remark| &mut remark.text), &passwords);
     remarks.sort_by(|one, other| (!one.is_gap, &one.place).cmp(&(!other.is_gap, &other.place)));
@@ -256,8 +261,8 @@ struct Lines {
     entries: Vec<Entry>,
     /// Those that have not, or cannot be read.
     others: Vec<OtherLine>,
-    /// What must not be passed over, in them and in the scripts that they call.
-    telling: Vec<(PathBuf, Telling)>,
+    /// How lines are read that may be read otherwise.
+    doubts: Vec<Remark>,
 }
 
 /// Sorts the lines of a crontab.
@@ -266,7 +271,7 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         file: path.to_owned(),
         line,
     };
-    let (lines, unreadable) = read_crontab(text, from.is_user);
+    let (lines, unreadable) = read_crontab(path, text, from.is_user);
     for line in unreadable {
         let gap = "this line of the crontab cannot be read".to_owned();
         sorted.others.push(OtherLine::not_understood(
@@ -277,8 +282,13 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
     for line in lines {
         let place = at(line.line);
         let mut reading = Reading::new(from.files);
-        reading.line(&line.command, &place);
-        sorted.telling.append(&mut reading.telling);
+        reading.line(&line, &place);
+        if !reading.found.is_empty() || !reading.telling.is_empty() {
+            let doubts = line.doubts.iter().cloned();
+            sorted
+                .doubts
+                .extend(doubts.map(|doubt| Remark::gap(place.clone(), doubt)));
+        }
         let acts_on_sets = reading
             .found
             .iter()
@@ -289,6 +299,7 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         }
         let (found, program) = (std::mem::take(&mut reading.found), reading.program.clone());
         let scripts = reading.scripts.clone();
+        let (telling, told) = (reading.telling.clone(), report::told_of(&reading.told));
         let doubt = doubt_of(&line, &place, &found, from);
         let remarks_read = reading.remarks.clone();
         let otherwise = (!acts_on_sets).then(|| OtherLine::of(place.clone(), &line.command, reading));
@@ -315,6 +326,8 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
                     scripts,
                     doubt,
                     otherwise,
+                    telling,
+                    told,
                 });
             }
             Err(problem) => {
@@ -345,6 +358,9 @@ fn doubt_of(line: &CronLine, place: &Place, found: &[Found], from: &ImportFrom<'
 
 /// The line's own zone. Refuses times that no schedule has.
 fn read_time(from: &ImportFrom<'_>, line: &CronLine) -> Result<Option<Tz>, String> {
+    if line.when == "@reboot" {
+        return Err("\"@reboot\" is no time: no job is written for what this line does".to_owned());
+    }
     let zone = match &line.zone {
         None => None,
         Some((name, _)) => Some(name.trim_start_matches(':').parse::<Tz>().map_err(|_| {

@@ -165,6 +165,10 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
             Act::Remove(word) => {
                 add(&mut removals, of_word(word, (&found.place, true), dumps, remarks));
             }
+            Act::Mark(words) if words.is_empty() => {
+                let text = "what this marks cannot be told: no job is written for it".to_owned();
+                remarks.push(Remark::gap(found.place.clone(), text));
+            }
             Act::Mark(words) => marks.extend(
                 words
                     .iter()
@@ -176,8 +180,14 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
     let is_removed = !removals.is_empty();
     for (found, word) in marks {
         // What is removed here is marked, too: mykeeper's own removal does both.
-        let is_unknown = word.found().is_none() && word.day_folder().is_none();
+        let is_unknown = word.found().is_none() && word.day_folder().is_none() && word.text().is_none();
         if is_unknown && is_removed {
+            let text = format!(
+                "{} is not known before the script runs: it is taken for what is removed beside it, which the job marks, \
+                 too",
+                word.shown()
+            );
+            remarks.push(Remark::note(found.place.clone(), text));
             let places = removals.iter_mut().map(|removal| &mut removal.places);
             places.for_each(|places| places.push(found.place.clone()));
             continue;
@@ -314,7 +324,7 @@ fn of_word(
                 && (is_place(&tidy(&text)) || !dumps.is_empty())
                 && removes =>
         {
-            Vec::new()
+            gap("where no sets are known to lie".to_owned())
         }
         _ => gap("and which sets that is cannot be told".to_owned()),
     }

@@ -2,11 +2,10 @@
 
 use super::lexical::Telling;
 use super::page::Page;
-use super::removals::TODAYS_FOLDER;
 use super::schedule::Written;
-use super::script::Reading;
+use super::script::{Reading, Told};
 use super::{CronReport, Entry, Fate, Place, Remark};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 const SEE_GAPS: &str = "see what could not be translated";
@@ -17,6 +16,10 @@ pub(super) struct OtherLine {
     pub(super) remarks: Vec<Remark>,
     /// The scripts that it calls.
     pub(super) scripts: BTreeSet<PathBuf>,
+    /// What must not be passed over, in it and in them.
+    telling: Vec<(PathBuf, Telling)>,
+    /// How much of that is told of, and where.
+    told: Vec<(Place, usize)>,
 }
 
 impl OtherLine {
@@ -25,6 +28,8 @@ impl OtherLine {
             report: CronReport { place, fate, text },
             remarks,
             scripts: BTreeSet::new(),
+            telling: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -34,9 +39,34 @@ impl OtherLine {
     }
 
     /// The same line, which calls these.
-    pub(super) fn calling(mut self, scripts: BTreeSet<PathBuf>) -> Self {
+    fn calling(mut self, scripts: BTreeSet<PathBuf>) -> Self {
         self.scripts = scripts;
         self
+    }
+
+    /// The same line, in which this must not be passed over, and of which so much is told.
+    fn holding(mut self, telling: Vec<(PathBuf, Telling)>, told: Vec<(Place, usize)>) -> Self {
+        (self.telling, self.told) = (telling, told);
+        self
+    }
+
+    /// A line that only removes, and not where sets are made.
+    pub(super) fn of_entry(mut entry: Entry, looks_like_sets: Option<Remark>) -> Self {
+        let (scripts, telling) = (entry.scripts, entry.telling);
+        match (looks_like_sets, entry.otherwise.take()) {
+            (Some(gap), _) => {
+                let told = vec![(gap.place.clone(), 1)];
+                Self::not_understood(entry.place, vec![gap]).holding(telling, told)
+            }
+            (None, Some(line)) => line,
+            (None, None) => Self::left_alone(entry.place, entry.program).holding(telling, Vec::new()),
+        }
+        .calling(scripts)
+    }
+
+    /// What must not be passed over and is not told of.
+    pub(super) fn untold(&self) -> Vec<Remark> {
+        untold(&self.telling, &self.told)
     }
 
     pub(super) fn left_alone(place: Place, program: Option<String>) -> Self {
@@ -50,56 +80,85 @@ impl OtherLine {
 
     /// A line in which nothing of pybackup's is found.
     pub(super) fn of(place: Place, command: &str, reading: Reading<'_>) -> Self {
-        let scripts = reading.scripts.clone();
+        let (scripts, telling) = (reading.scripts.clone(), reading.telling.clone());
         if !reading.tools.is_empty() {
             let is_of_tools = |remark: &Remark| reading.tools.iter().any(|(place, _)| *place == remark.place);
-            let remarks = reading.remarks.into_iter().filter(is_of_tools).collect();
-            return Self::not_understood(place, remarks).calling(scripts);
+            let remarks = reading.remarks.iter().filter(|remark| is_of_tools(remark));
+            let remarks = remarks.cloned().collect();
+            let told = told_of(&reading.told).into_iter();
+            let told = told.filter(|(at, _)| reading.tools.iter().any(|(place, _)| place == at));
+            return Self::not_understood(place, remarks)
+                .calling(scripts)
+                .holding(telling, told.collect());
         }
-        let unread: Vec<&str> = reading.unread.iter().map(|(_, name)| name.as_str()).collect();
+        let mut unread: Vec<&str> = reading.unread.iter().map(|(_, name)| name.as_str()).collect();
+        unread.dedup();
         let text = if !unread.is_empty() {
             format!(
-                "{unread:?} cannot be read, or is no shell script; if it makes, checks or removes backups, write a job \
-                 for it"
+                "{unread:?} cannot be read, is no shell script, or is not followed; if it makes, checks or removes \
+                 backups, write a job for it"
             )
         } else if command.to_lowercase().contains("backup") {
             "nothing of pybackup's is found in what this line runs, or it cannot be read; if it makes, checks or removes \
              backups, write a job for it"
                 .to_owned()
         } else {
-            return Self::left_alone(place, reading.program).calling(scripts);
+            return Self::left_alone(place, reading.program)
+                .calling(scripts)
+                .holding(telling, Vec::new());
         };
+        // That is said of the line as a whole.
+        let told = vec![(place.clone(), usize::MAX)];
         Self::not_understood(place.clone(), vec![Remark::gap(place, text)])
+            .calling(scripts)
+            .holding(telling, told)
     }
 }
 
-/// What of the lines that must not be passed over nobody has told of, and no job stands for.
-pub(super) fn untold(telling: &[(PathBuf, Telling)], jobs: &[Written], remarks: &[Remark]) -> Vec<Remark> {
-    let told = remarks
-        .iter()
-        .filter(|remark| remark.is_gap || remark.text == TODAYS_FOLDER)
-        .map(|remark| &remark.place);
-    let told: Vec<&Place> = told.chain(jobs.iter().flat_map(|job| &job.places)).collect();
-    let is_told = |file: &PathBuf, (first, last): (usize, usize)| {
-        told.iter()
-            .any(|place| place.file == *file && (first..=last).contains(&place.line))
-    };
-    telling
-        .iter()
-        .filter(|(file, line)| !is_told(file, line.lines))
-        .map(|(file, line)| {
-            let place = Place {
-                file: file.clone(),
-                line: line.lines.0,
-            };
-            let text = format!(
-                "not understood: {:?} stands here, and no job is written for it; where it makes, checks or removes \
-                 sets, write one",
-                line.word
-            );
-            Remark::gap(place, text)
-        })
+/// By place.
+pub(super) fn told_of(told: &Told) -> Vec<(Place, usize)> {
+    told.iter()
+        .map(|((place, _, _), count)| (place.clone(), *count))
         .collect()
+}
+
+/// Of the lines that hold more than is told of them, what they hold: one thing that is understood hides no other.
+pub(super) fn untold(telling: &[(PathBuf, Telling)], told: &[(Place, usize)]) -> Vec<Remark> {
+    let mut lines: BTreeMap<(&PathBuf, (usize, usize)), Vec<&str>> = BTreeMap::new();
+    for (file, telling) in telling {
+        lines
+            .entry((file, telling.lines))
+            .or_default()
+            .push(&telling.word);
+    }
+    let mut remarks = Vec::new();
+    for ((file, (first, last)), words) in lines {
+        let here = told
+            .iter()
+            .filter(|(place, _)| place.file == *file && (first..=last).contains(&place.line));
+        let count = here.fold(0_usize, |sum, (_, count)| sum.saturating_add(*count));
+        if count >= words.len() {
+            continue;
+        }
+        let place = Place {
+            file: file.clone(),
+            line: first,
+        };
+        let shown: BTreeSet<String> = words.iter().map(|word| format!("{word:?}")).collect();
+        let shown = shown.into_iter().collect::<Vec<_>>().join(", ");
+        let text = match words.as_slice() {
+            [_] => format!(
+                "not understood: {shown} stands here, and no job is written for it; where it makes, checks or removes \
+                 sets, write one"
+            ),
+            _ => format!(
+                "not understood: of {shown}, which stand here, not all is translated; where the rest makes, checks or \
+                 removes sets, write a job for it"
+            ),
+        };
+        remarks.push(Remark::gap(place, text));
+    }
+    remarks
 }
 
 /// What has become of every line of the crontabs, in their order.

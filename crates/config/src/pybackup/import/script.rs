@@ -2,22 +2,35 @@
 
 mod programs;
 mod scope;
+mod told;
 
+use super::closed::is_remark;
+use super::crontab::CronLine;
 use super::find::{Find, names_what_is_found};
-use super::lexical::{Telling, telling_lines};
+use super::lexical::{Telling, telling_lines, telling_words};
 use super::shell::{RawCommand, read_shell};
 use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark, Script};
 pub(super) use programs::BACKUP_TOOLS;
-use programs::{HARMLESS, INTERPRETERS, SHELLS, SYSTEM_FOLDERS, WRAPPERS};
+use programs::{HARMLESS, SHELLS, WRAPPERS};
 use scope::{Bar, Scope};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use told::own_text;
 
 /// Scripts that call scripts.
 const DEEPEST: usize = 5;
 /// Commands that one line of a crontab may come to: scripts that call themselves end here.
 const MOST_COMMANDS: usize = 10_000;
+
+/// Files that set up whoever logs in, and no variables of scripts.
+const PROFILES: [&str; 5] = [
+    "~/.bash_profile",
+    "~/.bashrc",
+    "~/.profile",
+    "/etc/profile",
+    "/etc/bashrc",
+];
 
 /// What a command does.
 #[derive(Clone, Debug)]
@@ -76,6 +89,11 @@ impl Found {
     }
 }
 
+/// A command: its place, how many `sh -c` it stands in, and which of all there.
+type Command = (Place, usize, usize);
+/// What must not be passed over: how much of it has been told, by command.
+pub(super) type Told = BTreeMap<Command, usize>;
+
 /// Reads a line and the scripts behind it.
 pub(super) struct Reading<'f> {
     /// The text of a file, where it can be had.
@@ -90,8 +108,11 @@ pub(super) struct Reading<'f> {
     pub(super) program: Option<String>,
     /// The scripts that were read.
     pub(super) scripts: BTreeSet<PathBuf>,
-    /// Lines of all that was read which must not be passed over.
+    /// What must not be passed over, of all that was read.
     pub(super) telling: Vec<(PathBuf, Telling)>,
+    /// How much of that each command stands for that was understood, or is told of by itself.
+    pub(super) told: Told,
+    current: (Command, usize),
     depth: usize,
     commands: usize,
     /// What the script as a whole is called under.
@@ -109,6 +130,8 @@ impl<'f> Reading<'f> {
             program: None,
             scripts: BTreeSet::new(),
             telling: Vec::new(),
+            told: Told::new(),
+            current: Default::default(),
             depth: 0,
             commands: 0,
             condition: None,
@@ -116,15 +139,15 @@ impl<'f> Reading<'f> {
     }
 
     /// Reads what the shell is given by the line at `place`.
-    pub(super) fn line(&mut self, command: &str, place: &Place) {
+    pub(super) fn line(&mut self, line: &CronLine, place: &Place) {
         let mut scope = Scope {
             file: place.file.clone(),
             ..Scope::default()
         };
-        let telling = telling_lines(command, place.line);
+        let telling = telling_lines(&line.whole, place.line);
         self.telling
             .extend(telling.into_iter().map(|line| (place.file.clone(), line)));
-        self.run(&read_shell(command, place.line), &mut scope);
+        self.run(&read_shell(&line.command, place.line), &mut scope);
     }
 
     /// Remembers that a script was read, and what in it must not be passed over.
@@ -137,16 +160,27 @@ impl<'f> Reading<'f> {
     }
 
     fn run(&mut self, commands: &[RawCommand], scope: &mut Scope) {
+        scope.doubt_what_functions_set(commands);
         let mut piped: Option<Find> = None;
-        for raw in commands {
+        // What a shell of its own changes, it changes for itself.
+        let mut shells: Vec<(usize, Scope)> = Vec::new();
+        for (index, raw) in commands.iter().enumerate() {
+            while let Some((_, before)) = shells.pop_if(|(shell, _)| !raw.within.contains(shell)) {
+                *scope = before;
+            }
+            for shell in raw.within.iter().skip(shells.len()) {
+                shells.push((*shell, scope.clone()));
+            }
             let place = Place {
                 file: scope.file.clone(),
                 line: raw.line,
             };
             self.commands += 1;
             if self.commands > MOST_COMMANDS {
-                return;
+                break;
             }
+            let telling = telling_words(&own_text(raw)).len();
+            self.current = ((place.clone(), scope.nested, index), telling);
             let before = self.condition.clone();
             self.condition = before.clone().or_else(|| scope.condition_of(raw));
             let words = scope.evaluate(raw, self.condition.is_some());
@@ -155,6 +189,9 @@ impl<'f> Reading<'f> {
                 piped = self.evaluated((raw, &words), found, place, scope);
             }
             self.condition = before;
+        }
+        if let Some((_, before)) = shells.into_iter().next() {
+            *scope = before;
         }
     }
 
@@ -200,10 +237,11 @@ impl<'f> Reading<'f> {
     }
 
     fn act(&mut self, act: Act, place: Place, scope: &Scope, program: Option<PathBuf>) {
+        self.tell();
         self.found.push(Found {
             place,
             act,
-            folder: scope.folder.clone(),
+            folder: scope.folder(),
             program,
             condition: self.condition.clone(),
         });
@@ -220,11 +258,24 @@ impl<'f> Reading<'f> {
         }
         match program.as_str() {
             "cd" | "pushd" => {
-                let to = words.get(1).map(|to| to.below(scope.folder.as_ref()));
-                scope.folder = match self.condition {
-                    None => to,
-                    Some(_) => Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
+                scope.folder = match words {
+                    [_] if self.condition.is_none() => None,
+                    [_, to] if self.condition.is_none() && !to.shown().starts_with(['-', '+']) => {
+                        Some(to.below(scope.folder().as_ref()))
+                    }
+                    _ => Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
                 };
+            }
+            "popd" => scope.folder = Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
+            "eval" => {
+                scope.forget_all();
+                self.strange(&program, place);
+            }
+            "shift" | "set" => {
+                let is_option = |word: &Word| word.shown().starts_with(['-', '+']) && word.shown() != "--";
+                if program == "shift" || !words[1..].iter().all(is_option) {
+                    scope.arguments.truncate(1);
+                }
             }
             "for" => scope.assign_loop(&words[1..]),
             // `exec >log`
@@ -236,6 +287,7 @@ impl<'f> Reading<'f> {
             _ if is_wrapper || SHELLS.contains(&program.as_str()) => self.shell(words, place, scope),
             _ if HARMLESS.contains(&program.as_str()) => {}
             _ if BACKUP_TOOLS.contains(&program.as_str()) => {
+                self.tell();
                 self.tools.push((place.clone(), program.clone()));
                 let text = format!(
                     "what {program:?} does here is no job of mykeeper's: write [backup.NAME] for its sets"
@@ -249,7 +301,7 @@ impl<'f> Reading<'f> {
     fn pybackup(&mut self, words: &[Word], place: Place, scope: &Scope) {
         // One without a slash is found on PATH.
         let path = words[0].text().filter(|text| text.contains('/'));
-        let path = path.and_then(|_| words[0].below(scope.folder.as_ref()).text());
+        let path = path.and_then(|_| words[0].below(scope.folder().as_ref()).text());
         let program = path.map(PathBuf::from).filter(|path| path.is_absolute());
         let rest = words.get(2..).unwrap_or_default().to_vec();
         let act = match words.get(1).and_then(Word::text).as_deref() {
@@ -260,6 +312,7 @@ impl<'f> Reading<'f> {
             Some("mark-del") => Act::Mark(marked(&rest)),
             Some("-h" | "--help" | "--version") => return,
             _ => {
+                self.tell();
                 let text = "what pybackup is to do here cannot be told".to_owned();
                 return self.remarks.push(Remark::gap(place, text));
             }
@@ -271,10 +324,15 @@ impl<'f> Reading<'f> {
         if !removes_folders(words) {
             return;
         }
-        for word in &words[1..] {
+        let end = words.iter().position(|word| is_remark(&word.shown()));
+        if end.is_some() {
+            let text = "GNU rm refuses the remark behind this, and has removed nothing here; the job does";
+            self.remarks.push(Remark::note(place.clone(), text.to_owned()));
+        }
+        for word in &words[1..end.unwrap_or(words.len())] {
             if !word.shown().starts_with('-') {
                 self.act(
-                    Act::Remove(word.below(scope.folder.as_ref())),
+                    Act::Remove(word.below(scope.folder().as_ref())),
                     place.clone(),
                     scope,
                     None,
@@ -285,7 +343,7 @@ impl<'f> Reading<'f> {
 
     fn source(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
         let Some(word) = words.first() else { return };
-        let path = word.below(scope.folder.as_ref()).text().map(PathBuf::from);
+        let path = word.below(scope.folder().as_ref()).text().map(PathBuf::from);
         let text = path
             .as_ref()
             .filter(|_| self.depth < DEEPEST)
@@ -297,13 +355,23 @@ impl<'f> Reading<'f> {
                  values that they have here",
                 word.shown()
             );
+            if !PROFILES.contains(&word.shown().as_str()) {
+                scope.forget_all();
+            }
             return self.remarks.push(Remark::note(place, text));
         };
         self.note_script(&path, &text);
         let file = std::mem::replace(&mut scope.file, path);
         self.depth += 1;
+        let nested = std::mem::take(&mut scope.nested);
+        let left = scope.left_under.len();
         self.run(&read_shell(&text, 1), scope);
+        let own = scope.left_under.split_off(left);
+        scope
+            .left_under
+            .extend(own.into_iter().filter(|left| !left.is_return));
         self.depth -= 1;
+        scope.nested = nested;
         scope.file = file;
     }
 
@@ -314,6 +382,7 @@ impl<'f> Reading<'f> {
             if self.depth < DEEPEST {
                 self.depth += 1;
                 let mut inner = scope.handed_down();
+                inner.nested += 1;
                 self.run(&read_shell(&text, place.line), &mut inner);
                 self.depth -= 1;
             }
@@ -337,7 +406,7 @@ impl<'f> Reading<'f> {
     }
 
     fn script_text(&self, word: &Word, scope: &Scope) -> Option<(PathBuf, String)> {
-        let path = PathBuf::from(word.below(scope.folder.as_ref()).text()?);
+        let path = PathBuf::from(word.below(scope.folder().as_ref()).text()?);
         if !path.is_absolute() || self.depth >= DEEPEST {
             return None;
         }
@@ -350,11 +419,13 @@ impl<'f> Reading<'f> {
 
     fn script(&mut self, words: &[Word], place: Place, scope: &Scope) {
         let Some((path, text)) = self.script_text(&words[0], scope) else {
+            self.note_unfollowed(words, &place, scope);
             self.note_unread(words, &place);
             return self.strange(&unknown_program(&words[0]), place);
         };
         self.note_script(&path, &text);
         let mut inner = Scope {
+            nested: 0,
             file: path.clone(),
             arguments: std::iter::once(Word::of(path.display().to_string()))
                 .chain(words[1..].iter().cloned())
@@ -364,39 +435,6 @@ impl<'f> Reading<'f> {
         self.depth += 1;
         self.run(&read_shell(&text, 1), &mut inner);
         self.depth -= 1;
-    }
-
-    /// A script of the host's own that cannot be read may do anything.
-    fn note_unread(&mut self, words: &[Word], place: &Place) {
-        let program = base(&words[0]);
-        let is_interpreter = INTERPRETERS.iter().any(|name| program.starts_with(name));
-        let shown = match words.get(1).filter(|_| is_interpreter) {
-            Some(script) if !script.shown().starts_with('-') => unknown_program(script),
-            _ => unknown_program(&words[0]),
-        };
-        let is_systems = !shown.contains('/') && !shown.starts_with('$')
-            || SYSTEM_FOLDERS.iter().any(|folder| shown.starts_with(folder));
-        if !is_systems || shown.ends_with(".sh") {
-            let name = if shown.starts_with('$') {
-                &shown
-            } else {
-                program_shown(&shown)
-            };
-            self.unread.push((place.clone(), name.to_owned()));
-        }
-    }
-
-    /// The program's name alone: its words may hold a password.
-    fn strange(&mut self, program: &str, place: Place) {
-        let shown = match program.starts_with('$') {
-            true => program.to_owned(),
-            false => program_shown(program).to_owned(),
-        };
-        let text = match shown.as_str() {
-            "" => "what this command does is not translated".to_owned(),
-            program => format!("what {program:?} does here is not translated"),
-        };
-        self.remarks.push(Remark::gap(place, text));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing is run. Of each command it is told under which conditions it stands (`blocks.rs`).
 
 mod blocks;
+mod redirections;
 
 use blocks::Blocks;
 use std::rc::Rc;
@@ -13,9 +14,13 @@ pub(super) enum Part {
     /// As it stands.
     Text(String),
     /// `$name`, `${name}`.
-    Variable(String),
+    Variable {
+        name: String,
+        /// Otherwise the shell takes what is put in apart at its blanks.
+        is_quoted: bool,
+    },
     /// `` `command` ``, `$(command)`.
-    Output(String),
+    Output { text: String, is_quoted: bool },
 }
 
 /// A word before variables are put in.
@@ -36,6 +41,8 @@ pub(super) struct RawCommand {
     pub(super) under: Vec<Rc<Condition>>,
     /// The function that it is part of.
     pub(super) function: Option<String>,
+    /// The shells of their own that it stands in, the outermost first: `( ... )`, a part of a pipe, `&`.
+    pub(super) within: Vec<usize>,
 }
 
 /// What a command is run under: a test, or a command before it, and how that ended.
@@ -59,8 +66,10 @@ const KEYWORDS: [&str; 13] = [
 /// How a command ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// `;`, `&`, the line.
+    /// `;`, the line.
     Plain,
+    /// `&`
+    Aside,
     /// `|`
     Pipe,
     /// `&&`
@@ -78,8 +87,10 @@ pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
         command: RawCommand::default(),
         word: None,
         redirects: false,
+        is_quoted: false,
         heredocs: Vec::new(),
-        is_heredoc: false,
+        heredoc: None,
+        list: 0,
         functions: Vec::new(),
         blocks: Blocks::default(),
     };
@@ -106,10 +117,14 @@ struct Reader<'t> {
     word: Option<RawWord>,
     /// Whether the next word is where something is read from or written to.
     redirects: bool,
-    /// What ends the texts that begin on the next line.
-    heredocs: Vec<String>,
-    /// Whether the next word is such an end.
-    is_heredoc: bool,
+    /// Within `"`.
+    is_quoted: bool,
+    /// What ends the texts that begin on the next line, and whether tabs may stand before it.
+    heredocs: Vec<(String, bool)>,
+    /// The next word is such an end, with that.
+    heredoc: Option<bool>,
+    /// The first command of the list that is being read.
+    list: usize,
     /// Names of functions.
     functions: Vec<String>,
     blocks: Blocks,
@@ -145,7 +160,7 @@ impl Reader<'_> {
                         self.next();
                     }
                 }
-                '(' if self.is_function() => {}
+                '(' if self.is_array() || self.is_arithmetic() || self.is_function() => {}
                 ';' => {
                     self.end_command(End::Plain);
                     if self.take(';') || self.take('&') {
@@ -154,7 +169,7 @@ impl Reader<'_> {
                 }
                 '(' => {
                     self.end_command(End::Plain);
-                    self.blocks.open_group();
+                    self.blocks.open_group(true);
                 }
                 ')' => self.close(),
                 '&' => {
@@ -164,7 +179,7 @@ impl Reader<'_> {
                         self.redirects = true;
                     } else {
                         let is_and = self.take('&');
-                        self.end_command(if is_and { End::And } else { End::Plain });
+                        self.end_command(if is_and { End::And } else { End::Aside });
                     }
                 }
                 '|' => {
@@ -214,6 +229,37 @@ impl Reader<'_> {
         self.command.words.first().and_then(plain).as_deref() == Some("case")
     }
 
+    /// `NAME=(`: what it holds is not known.
+    fn is_array(&mut self) -> bool {
+        let is_it = matches!(self.word.as_deref(), Some([Part::Text(text)]) if text.ends_with('='));
+        if is_it {
+            let name = format!("({})", self.until_closed('(', ')'));
+            let is_quoted = true;
+            self.part().push(Part::Variable { name, is_quoted });
+        }
+        is_it
+    }
+
+    /// `((...))`, as `let`.
+    fn is_arithmetic(&mut self) -> bool {
+        let is_first = self.word.is_none() && self.command.words.is_empty();
+        if !is_first || self.rest.peek() != Some(&'(') {
+            return false;
+        }
+        let before = (self.rest.clone(), self.line);
+        let inner = self.until_closed('(', ')');
+        let is_it = inner.ends_with(')') && !inner.contains(['\n', ';']);
+        match is_it {
+            true => {
+                self.command.line = self.line;
+                let words = ["let", inner.as_str()].map(|text| vec![Part::Text(text.to_owned())]);
+                self.command.words.extend(words);
+            }
+            false => (self.rest, self.line) = before,
+        }
+        is_it
+    }
+
     /// `name() {`: takes the definition's head out. What the function does counts where it is defined.
     fn is_function(&mut self) -> bool {
         let name = match (self.word.as_ref(), self.command.words.as_slice()) {
@@ -235,9 +281,10 @@ impl Reader<'_> {
 
     fn double_quoted(&mut self) {
         self.part();
+        self.is_quoted = true;
         while let Some(next) = self.next() {
             match next {
-                '"' => return,
+                '"' => break,
                 '$' => self.dollar(),
                 '`' => self.backticks(),
                 '\\' => match self.next() {
@@ -251,20 +298,23 @@ impl Reader<'_> {
                 _ => self.push(next),
             }
         }
+        self.is_quoted = false;
     }
 
     fn dollar(&mut self) {
         let Some(next) = self.rest.peek().copied() else {
             return self.push('$');
         };
-        let part = match next {
+        let is_quoted = self.is_quoted;
+        let name = match next {
             '(' => {
                 self.next();
-                Part::Output(self.until_closed('(', ')'))
+                let text = self.until_closed('(', ')');
+                return self.part().push(Part::Output { text, is_quoted });
             }
             '{' => {
                 self.next();
-                Part::Variable(self.until_closed('{', '}'))
+                self.until_closed('{', '}')
             }
             '_' | 'a'..='z' | 'A'..='Z' => {
                 let mut name = String::new();
@@ -276,15 +326,19 @@ impl Reader<'_> {
                     name.push(*next);
                     self.next();
                 }
-                Part::Variable(name)
+                // Its name goes on in the next line.
+                if self.rest.clone().take(2).eq(['\\', '\n']) {
+                    name.push('\\');
+                }
+                name
             }
             '0'..='9' | '@' | '*' | '#' | '?' | '$' | '!' | '-' => {
                 self.next();
-                Part::Variable(next.to_string())
+                next.to_string()
             }
             _ => return self.push('$'),
         };
-        self.part().push(part);
+        self.part().push(Part::Variable { name, is_quoted });
     }
 
     fn backticks(&mut self) {
@@ -296,7 +350,8 @@ impl Reader<'_> {
                 _ => inner.push(next),
             }
         }
-        self.part().push(Part::Output(inner));
+        let (text, is_quoted) = (inner, self.is_quoted);
+        self.part().push(Part::Output { text, is_quoted });
     }
 
     /// What stands up to the bracket that closes the one that has been read; quoted brackets are none.
@@ -315,43 +370,6 @@ impl Reader<'_> {
             inner.push(next);
         }
         inner
-    }
-
-    fn redirect(&mut self, sign: char) {
-        // `2>`: the number belongs to the sign.
-        if let Some([Part::Text(text)]) = self.word.as_deref()
-            && text.bytes().all(|byte| byte.is_ascii_digit())
-        {
-            self.word = None;
-        }
-        self.end_word();
-        if sign == '<' && self.take('<') {
-            self.take('-');
-            self.is_heredoc = !self.take('<');
-        }
-        self.take('>');
-        self.take('&');
-        self.take('|');
-        self.redirects = true;
-    }
-
-    fn skip_heredocs(&mut self) {
-        for end in std::mem::take(&mut self.heredocs) {
-            loop {
-                let mut line = String::new();
-                let mut is_last = true;
-                while let Some(next) = self.next() {
-                    if next == '\n' {
-                        is_last = false;
-                        break;
-                    }
-                    line.push(next);
-                }
-                if is_last || line.trim() == end {
-                    break;
-                }
-            }
-        }
     }
 
     /// The word that is being read, begun where there is none.
@@ -373,9 +391,7 @@ impl Reader<'_> {
     fn end_word(&mut self) {
         let Some(word) = self.word.take() else { return };
         if std::mem::take(&mut self.redirects) {
-            if std::mem::take(&mut self.is_heredoc) {
-                self.heredocs.push(plain(&word).unwrap_or_default());
-            }
+            self.end_heredoc_word(&word);
             return;
         }
         let keyword = self
@@ -398,7 +414,9 @@ impl Reader<'_> {
         let mut command = std::mem::take(&mut self.command);
         command.is_piped = end == End::Pipe;
         if command.words.is_empty() {
-            self.blocks.end_nothing(end);
+            if let Some((first, depth)) = self.blocks.end_nothing(end) {
+                self.set_aside(first, depth);
+            }
             return;
         }
         if self.blocks.awaits_pattern() {
@@ -420,12 +438,30 @@ impl Reader<'_> {
                     self.blocks.name_function(name);
                 }
                 if command.words.last().and_then(plain).as_deref() == Some("{") {
-                    self.blocks.open_group();
+                    self.blocks.open_group(false);
                 }
             }
             _ => self.blocks.place(&mut command, end),
         }
         self.commands.push(command);
+        self.blocks.count = self.commands.len();
+        match end {
+            End::Aside => {
+                self.set_aside(self.list, self.blocks.shells());
+                self.list = self.commands.len();
+            }
+            End::Plain => self.list = self.commands.len(),
+            End::Pipe | End::And | End::Or => {}
+        }
+    }
+
+    /// The commands from this one on are in a shell of their own, within so many others.
+    fn set_aside(&mut self, first: usize, depth: usize) {
+        let shell = self.blocks.new_shell();
+        for command in self.commands.iter_mut().skip(first) {
+            let at = depth.min(command.within.len());
+            command.within.insert(at, shell);
+        }
     }
 }
 

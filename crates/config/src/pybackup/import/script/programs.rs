@@ -32,7 +32,7 @@ pub(super) const HARMLESS: [&str; 53] = [
 ];
 
 /// Programs that make backups of a server.
-pub(in super::super) const BACKUP_TOOLS: [&str; 12] = [
+pub(in super::super) const BACKUP_TOOLS: [&str; 14] = [
     "mysqldump",
     "mariadb-dump",
     "mysqlpump",
@@ -45,6 +45,8 @@ pub(in super::super) const BACKUP_TOOLS: [&str; 12] = [
     "mysqlhotcopy",
     "mysqlsh",
     "mylvmbackup",
+    "holland",
+    "automysqlbackup",
 ];
 
 /// Where programs lie that come with the system: none of them is a script of this host's own.

@@ -11,6 +11,14 @@ use std::path::{Path, PathBuf};
 /// Commands within the words of commands.
 const MOST_OUTPUTS: usize = 20;
 
+/// Signs that the shell takes for the names of files.
+const PATTERNS: [char; 4] = ['*', '?', '[', '\\'];
+
+/// Commands of the shell's own: some shells keep what is assigned before them.
+const OF_THE_SHELL: [&str; 13] = [
+    ":", ".", "source", "eval", "exec", "exit", "export", "readonly", "return", "set", "shift", "unset", "cd",
+];
+
 /// Programs that succeed wherever the script works at all.
 const SUCCEED: [&str; 22] = [
     "cd", "pushd", "mkdir", "source", ".", "true", ":", "echo", "printf", "export", "umask", "set", "date",
@@ -25,88 +33,205 @@ pub(in super::super) struct Bar {
     pub(super) is_end: bool,
 }
 
+/// Where a script, or a function, ends.
+#[derive(Clone)]
+pub(super) struct Left {
+    /// The function that ends there, where that is all that does.
+    function: Option<String>,
+    bar: Bar,
+    /// `return`, which ends a file that is read in, and not who reads it.
+    pub(super) is_return: bool,
+}
+
+/// `NAME=value`, `NAME+=value`, `NAME[0]=value`.
+struct Assignment {
+    name: String,
+    value: RawWord,
+    /// Whether nothing else is left in the variable.
+    is_whole: bool,
+}
+
 /// What a script knows where a command stands.
 #[derive(Clone, Default)]
 pub(super) struct Scope {
     pub(super) file: PathBuf,
     pub(super) folder: Option<Word>,
+    /// How many `sh -c` of the file this stands in.
+    pub(super) nested: usize,
     pub(super) variables: BTreeMap<String, Word>,
     /// Those of its variables that the programs see which it calls.
     pub(super) exported: BTreeSet<String>,
     pub(super) arguments: Vec<Word>,
-    /// Whether the command stands in a function, whose arguments are those of a call.
-    pub(super) is_in_function: bool,
+    /// The function that the command stands in, whose arguments are those of a call.
+    pub(super) function: Option<String>,
+    /// `NAME=value` before the command that is run.
+    pub(super) prefixed: BTreeMap<String, Word>,
+    /// Variables that functions set; the function in which they are known all the same.
+    pub(super) unsure: BTreeMap<String, Option<String>>,
     /// What the rest is done under, since the script, or the function, ends before otherwise.
-    pub(super) left_under: Vec<(Option<String>, Bar)>,
+    pub(super) left_under: Vec<Left>,
 }
 
 impl Scope {
     /// The command's words with everything put in that is known; the assignments before it are made.
     /// Whether a variable is assigned to is not known where that is done under a condition.
     pub(super) fn evaluate(&mut self, raw: &RawCommand, is_conditional: bool) -> Vec<Word> {
-        self.is_in_function = raw.function.is_some();
-        let mut words = raw.words.as_slice();
-        while let Some((first, rest)) = words.split_first() {
-            if !self.assign(first, is_conditional) {
-                break;
+        self.function.clone_from(&raw.function);
+        self.prefixed.clear();
+        let count = raw.words.iter().map_while(assignment).count();
+        let (assigned, words) = raw.words.split_at(count);
+        let evaluated: Vec<Word> = words.iter().flat_map(|word| self.words(word)).collect();
+        let Some(program) = evaluated.first().map(base) else {
+            assigned.iter().for_each(|word| self.assign(word, is_conditional));
+            return evaluated;
+        };
+        // `NAME=value program` is what the program sees, and nobody else.
+        for assigned in assigned.iter().filter_map(assignment) {
+            let value = self.value(&assigned, is_conditional);
+            match OF_THE_SHELL.contains(&program.as_str()) {
+                true => self.forget(&assigned.name),
+                false => drop(self.prefixed.insert(assigned.name, value)),
             }
-            words = rest;
         }
-        let evaluated: Vec<Word> = words.iter().map(|word| self.word(word)).collect();
-        let program = evaluated.first().and_then(Word::text).unwrap_or_default();
-        if matches!(
-            program.as_str(),
-            "export" | "local" | "readonly" | "declare" | "typeset"
-        ) {
-            for word in words.iter().skip(1) {
-                self.assign(word, is_conditional);
-            }
+        if matches!(program.as_str(), "export" | "readonly" | "declare" | "typeset") {
+            words
+                .iter()
+                .skip(1)
+                .for_each(|word| self.assign(word, is_conditional));
         }
-        // `NAME=value program` is what the program sees.
-        let is_prefixed = !evaluated.is_empty() && words.len() < raw.words.len();
-        let prefixed = raw.words[..raw.words.len() - words.len()]
+        if program == "export" {
+            self.exported
+                .extend(words.iter().skip(1).filter_map(leading_name));
+        }
+        changed_names(&program, raw)
             .iter()
-            .filter(|_| is_prefixed);
-        let told = words.iter().skip(1).filter(|_| program == "export");
-        for word in prefixed.chain(told) {
-            if let Some(Part::Text(text)) = word.first() {
-                self.exported
-                    .insert(text.split('=').next().unwrap_or_default().to_owned());
-            }
-        }
+            .for_each(|name| self.forget(name));
         evaluated
     }
 
     /// `NAME=value`
-    fn assign(&mut self, word: &RawWord, is_conditional: bool) -> bool {
-        let Some(Part::Text(first)) = word.first() else {
-            return false;
-        };
-        let Some((name, value)) = first.split_once('=') else {
-            return false;
-        };
-        let is_name = !name.is_empty()
-            && !name.starts_with(|one: char| one.is_ascii_digit())
-            && name.chars().all(|one| one == '_' || one.is_ascii_alphanumeric());
-        if !is_name {
-            return false;
+    fn assign(&mut self, word: &RawWord, is_conditional: bool) {
+        if let Some(assigned) = assignment(word) {
+            let value = self.value(&assigned, is_conditional);
+            self.variables.insert(assigned.name, value);
         }
-        let mut raw = vec![Part::Text(value.to_owned())];
-        raw.extend_from_slice(&word[1..]);
-        let value = match is_conditional {
-            true => Word(vec![Piece::Unknown(format!("${name}"))]),
-            false => self.word(&raw),
-        };
-        self.variables.insert(name.to_owned(), value);
-        true
+    }
+
+    fn value(&self, assigned: &Assignment, is_conditional: bool) -> Word {
+        match is_conditional || !assigned.is_whole {
+            true => Word(vec![Piece::Unknown(format!("${}", assigned.name))]),
+            false => self.word(&assigned.value),
+        }
+    }
+
+    /// What a variable holds is not known from here on.
+    fn forget(&mut self, name: &str) {
+        let unknown = Word(vec![Piece::Unknown(format!("${name}"))]);
+        self.variables.insert(name.to_owned(), unknown);
+    }
+
+    /// Something was run that may have set anything.
+    pub(super) fn forget_all(&mut self) {
+        self.variables.clear();
+        self.arguments.truncate(1);
+        self.folder = Some(Word(vec![Piece::Unknown("$PWD".to_owned())]));
+    }
+
+    /// Functions are read where they are defined, and run where they are called: what one of them sets is known within
+    /// it alone, and nowhere where others set it, too.
+    pub(super) fn doubt_what_functions_set(&mut self, commands: &[RawCommand]) {
+        let mut setters: BTreeMap<String, BTreeSet<&Option<String>>> = BTreeMap::new();
+        for raw in commands {
+            let assigned = raw.words.iter().map_while(assignment).map(|one| one.name);
+            let count = raw.words.iter().map_while(assignment).count();
+            let program = raw.words.get(count).and_then(plain).unwrap_or_default();
+            let mut names: Vec<String> = assigned.chain(changed_names(&program, raw)).collect();
+            match program.as_str() {
+                "cd" | "pushd" | "popd" => names.push("PWD".to_owned()),
+                "export" | "readonly" | "declare" | "typeset" => {
+                    let told = raw.words.iter().skip(count + 1);
+                    names.extend(told.filter_map(assignment).map(|one| one.name));
+                }
+                _ => {}
+            }
+            for name in names {
+                setters.entry(name).or_default().insert(&raw.function);
+            }
+        }
+        for (name, setters) in setters {
+            let of_function = setters.iter().find_map(|setter| setter.as_ref());
+            if let Some(function) = of_function {
+                let alone =
+                    (setters.len() == 1 && !self.variables.contains_key(&name)).then(|| function.clone());
+                self.unsure.insert(name, alone);
+            }
+        }
+    }
+
+    fn is_unsure(&self, name: &str) -> bool {
+        self.unsure
+            .get(name)
+            .is_some_and(|function| function.is_none() || *function != self.function)
+    }
+
+    /// Where relative paths begin.
+    pub(super) fn folder(&self) -> Option<Word> {
+        match self.is_unsure("PWD") {
+            true => Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
+            false => self.folder.clone(),
+        }
     }
 
     /// What a program sees of it that it calls.
     pub(super) fn handed_down(&self) -> Self {
         let mut inner = self.clone();
-        inner.variables.retain(|name, _| self.exported.contains(name));
-        (inner.left_under, inner.is_in_function) = (Vec::new(), false);
         inner
+            .variables
+            .retain(|name, _| self.exported.contains(name) && !self.is_unsure(name));
+        for (name, value) in std::mem::take(&mut inner.prefixed) {
+            inner.exported.insert(name.clone());
+            inner.variables.insert(name, value);
+        }
+        inner.folder = self.folder();
+        (inner.left_under, inner.function) = (Vec::new(), None);
+        inner.unsure.clear();
+        inner
+    }
+
+    /// The words that the shell makes of one: what is put in without quotes it takes apart.
+    fn words(&self, raw: &RawWord) -> Vec<Word> {
+        let is_usual = !self.variables.contains_key("IFS");
+        if let [part @ (Part::Variable { is_quoted: false, .. } | Part::Output { is_quoted: false, .. })] =
+            raw.as_slice()
+            && let Some(text) = self.part(part).text().filter(|_| is_usual)
+            && !text.contains(PATTERNS)
+        {
+            return text.split_whitespace().map(Word::of).collect();
+        }
+        let mut word = Word::default();
+        for part in raw {
+            let value = self.part(part);
+            let shown = match part {
+                Part::Variable {
+                    name,
+                    is_quoted: false,
+                } => variable_shown(name),
+                Part::Output {
+                    text,
+                    is_quoted: false,
+                } => output_shown(text),
+                _ => String::new(),
+            };
+            let is_taken_apart = |piece: &Piece| {
+                matches!(piece, Piece::Text(text) if text.contains(PATTERNS)
+                    || text.contains(char::is_whitespace) || !is_usual && !text.is_empty())
+            };
+            match !shown.is_empty() && value.0.iter().any(is_taken_apart) {
+                true => word.push(Piece::Unknown(shown)),
+                false => value.0.into_iter().for_each(|piece| word.push(piece)),
+            }
+        }
+        vec![word]
     }
 
     /// `for NAME in WORDS`
@@ -124,28 +249,32 @@ impl Scope {
     fn word(&self, raw: &RawWord) -> Word {
         let mut word = Word::default();
         for part in raw {
-            match part {
-                Part::Text(text) if text.is_empty() => {}
-                Part::Text(text) => word.push(Piece::Text(text.clone())),
-                Part::Variable(name) => match self.variable(name) {
-                    Some(value) => value.0.into_iter().for_each(|piece| word.push(piece)),
-                    None => word.push(Piece::Unknown(variable_shown(name))),
-                },
-                Part::Output(text) => self.output(text).0.into_iter().for_each(|piece| word.push(piece)),
-            }
+            self.part(part).0.into_iter().for_each(|piece| word.push(piece));
         }
         word
     }
 
+    fn part(&self, part: &Part) -> Word {
+        match part {
+            Part::Text(text) if text.is_empty() => Word::default(),
+            Part::Text(text) => Word::of(text),
+            Part::Variable { name, .. } => self
+                .variable(name)
+                .unwrap_or_else(|| Word(vec![Piece::Unknown(variable_shown(name))])),
+            Part::Output { text, .. } => self.output(text),
+        }
+    }
+
     fn variable(&self, name: &str) -> Option<Word> {
         if let Ok(at) = name.parse::<usize>() {
-            if self.is_in_function && at > 0 {
+            if self.function.is_some() && at > 0 {
                 return None;
             }
             return self.arguments.get(at).cloned();
         }
         match name {
-            "PWD" => self.folder.clone(),
+            "PWD" => self.folder(),
+            _ if self.is_unsure(name) => None,
             _ => self.variables.get(name).cloned(),
         }
     }
@@ -160,10 +289,10 @@ impl Scope {
         }
         let commands = read_shell(text, 1);
         if let [command] = commands.as_slice() {
-            let words: Vec<Word> = command.words.iter().map(|word| self.word(word)).collect();
+            let words: Vec<Word> = command.words.iter().flat_map(|word| self.words(word)).collect();
             match words.first().map(base).as_deref() {
                 Some("find") => return Word(vec![Piece::Found(Box::new(Find::read(&words[1..])))]),
-                Some("pwd") => return self.folder.clone().unwrap_or_default(),
+                Some("pwd") => return self.folder().unwrap_or_default(),
                 Some("echo") if words.len() == 2 => return words[1].clone(),
                 _ => {}
             }
@@ -177,9 +306,11 @@ impl Scope {
         let words = &commands.first()?.words;
         let asks = match words.first().and_then(plain)?.as_str() {
             "dirname" => {
-                matches!(words.get(1)?.as_slice(), [Part::Variable(name)] if name == "0" || name.starts_with("BASH_SOURCE"))
+                matches!(words.get(1)?.as_slice(), [Part::Variable { name, .. }] if name == "0" || name.starts_with("BASH_SOURCE"))
             }
-            "cd" => matches!(words.get(1)?.as_slice(), [Part::Output(inner)] if inner.contains("dirname")),
+            "cd" => {
+                matches!(words.get(1)?.as_slice(), [Part::Output { text, .. }] if text.contains("dirname"))
+            }
             _ => false,
         };
         let folder = Path::new(&script).parent()?;
@@ -191,9 +322,9 @@ impl Scope {
         let left = self
             .left_under
             .iter()
-            .find(|(function, _)| function.is_none() || *function == raw.function);
-        if let Some((_, bar)) = left {
-            return Some(bar.clone());
+            .find(|left| left.function.is_none() || left.function == raw.function);
+        if let Some(left) = left {
+            return Some(left.bar.clone());
         }
         let real = raw.under.iter().find(|condition| {
             // The same once more, where it has failed: a job tries again by itself.
@@ -221,7 +352,11 @@ impl Scope {
             place: self.place(line),
             is_end: under.is_empty(),
         };
-        self.left_under.push((function, bar));
+        self.left_under.push(Left {
+            function,
+            bar,
+            is_return,
+        });
     }
 
     fn place(&self, line: usize) -> Place {
@@ -256,6 +391,67 @@ impl Scope {
         });
         let assigns = matches!(condition.test.as_slice(), [word] if matches!(word.first(), Some(Part::Text(text)) if text.contains('=')));
         holds && (marks || assigns || SUCCEED.contains(&program.as_str()))
+    }
+}
+
+/// The word as an assignment.
+fn assignment(word: &RawWord) -> Option<Assignment> {
+    let Some(Part::Text(first)) = word.first() else {
+        return None;
+    };
+    let (left, value) = first.split_once('=')?;
+    let name = left.strip_suffix('+').unwrap_or(left);
+    let name = name.split('[').next().unwrap_or_default();
+    let is_name = !name.is_empty()
+        && !name.starts_with(|one: char| one.is_ascii_digit())
+        && name.chars().all(is_of_name);
+    let mut raw = vec![Part::Text(value.to_owned())];
+    raw.extend_from_slice(&word[1..]);
+    is_name.then(|| Assignment {
+        name: name.to_owned(),
+        value: raw,
+        is_whole: name.len() == left.len(),
+    })
+}
+
+fn is_of_name(one: char) -> bool {
+    one == '_' || one.is_ascii_alphanumeric()
+}
+
+/// The name at a word's beginning.
+fn leading_name(word: &RawWord) -> Option<String> {
+    let Some(Part::Text(text)) = word.first() else {
+        return None;
+    };
+    let name: String = text.chars().take_while(|one| is_of_name(*one)).collect();
+    Some(name).filter(|name| !name.is_empty())
+}
+
+/// The variables that a command of the shell's own sets to what cannot be told.
+fn changed_names(program: &str, raw: &RawCommand) -> Vec<String> {
+    let words = raw.words.iter().skip(1);
+    let has_options = || {
+        let mut words = raw.words.iter().skip(1).filter_map(plain);
+        words.any(|word| word.starts_with('-'))
+    };
+    match program {
+        "read" | "mapfile" | "readarray" | "getopts" | "unset" | "local" | "select" => {
+            words.filter_map(leading_name).collect()
+        }
+        "declare" | "typeset" if raw.function.is_some() || has_options() => {
+            words.filter_map(leading_name).collect()
+        }
+        "printf" if raw.words.get(1).and_then(plain).as_deref() == Some("-v") => {
+            words.skip(1).take(1).filter_map(leading_name).collect()
+        }
+        "let" => words
+            .filter_map(plain)
+            .flat_map(|text| {
+                let names = text.split(|one| !is_of_name(one)).map(str::to_owned);
+                names.collect::<Vec<_>>()
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

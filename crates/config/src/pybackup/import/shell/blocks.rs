@@ -38,6 +38,10 @@ struct Block {
     /// The commands of its test.
     test: Vec<RawCommand>,
     function: Option<String>,
+    /// Where it is a shell of its own.
+    shell: Option<usize>,
+    /// The first command in it.
+    first: usize,
 }
 
 /// The blocks that are open, and what came before in the list of commands that is being read.
@@ -52,6 +56,14 @@ pub(super) struct Blocks {
     tests: usize,
     /// The function whose body comes next.
     function: Option<String>,
+    /// How many commands there are by now.
+    pub(super) count: usize,
+    /// How many shells of their own.
+    last_shell: usize,
+    /// Whether what comes next reads from a pipe.
+    is_after_pipe: bool,
+    /// The block that has just been closed: its first command, and the shells around it.
+    closed: Option<(usize, usize)>,
 }
 
 impl Blocks {
@@ -59,7 +71,11 @@ impl Blocks {
         if self.open.len() >= DEEPEST_BLOCKS {
             return;
         }
+        let is_after_pipe = std::mem::take(&mut self.is_after_pipe);
+        let shell = is_after_pipe.then(|| self.new_shell());
         self.open.push(Block {
+            shell,
+            first: self.count,
             kind,
             is_loop: false,
             line,
@@ -76,10 +92,23 @@ impl Blocks {
         let Some(at) = self.open.iter().rposition(|block| kinds.contains(&block.kind)) else {
             return;
         };
-        if let Some(block) = self.open.drain(at..).next() {
+        let block = self.open.drain(at..).next();
+        if let Some(block) = block {
+            self.closed = Some((block.first, self.shells()));
             self.chain = block.outer;
             (self.goes_on, self.tests) = (false, 1);
         }
+    }
+
+    /// A number that no shell of its own has.
+    pub(super) fn new_shell(&mut self) -> usize {
+        self.last_shell += 1;
+        self.last_shell
+    }
+
+    /// How many of them are around what comes next.
+    pub(super) fn shells(&self) -> usize {
+        self.open.iter().filter(|block| block.shell.is_some()).count()
     }
 
     fn top(&mut self, kind: &Kind) -> Option<&mut Block> {
@@ -101,7 +130,7 @@ impl Blocks {
             "fi" => self.pop(&[Kind::Body, Kind::Test]),
             "done" => self.pop(&[Kind::Body, Kind::For, Kind::Test]),
             "esac" => self.pop(&[Kind::Patterns, Kind::Arm]),
-            "{" => self.open_group(),
+            "{" => self.open_group(false),
             "}" => self.close_group(),
             _ => {}
         }
@@ -165,8 +194,9 @@ impl Blocks {
     }
 
     /// `{` or `(`; the body of a function where its name has been read.
-    pub(super) fn open_group(&mut self) {
+    pub(super) fn open_group(&mut self, is_shell: bool) {
         let function = self.function.take();
+        self.is_after_pipe |= is_shell;
         self.push(Kind::Group, 0);
         if let Some(block) = self.top(&Kind::Group) {
             block.function = function;
@@ -222,33 +252,46 @@ impl Blocks {
                 .extend(block.own.iter().filter(|_| block.kind != Kind::Test).cloned());
         }
         command.under.extend(self.chain.iter().cloned());
+        command.within = self.open.iter().filter_map(|block| block.shell).collect();
         command.function = self.open.iter().rev().find_map(|block| block.function.clone());
     }
 
     /// Tells a command where it stands, and what it puts the next one under.
     pub(super) fn place(&mut self, command: &mut RawCommand, end: End) {
         self.tell(command);
+        self.closed = None;
+        if std::mem::replace(&mut self.is_after_pipe, end == End::Pipe) || end == End::Pipe {
+            let shell = self.new_shell();
+            command.within.push(shell);
+        }
         if let Some(block) = self.top(&Kind::Test)
             && end != End::Pipe
         {
             block.test.push(command.clone());
         }
         match end {
-            End::Plain => self.forget_list(),
+            End::Plain | End::Aside => self.forget_list(),
             // The rest of the pipe stands where this does.
             End::Pipe => self.goes_on = true,
             End::And | End::Or => self.join(command.line, Some(command), end),
         }
     }
 
-    /// The end of a command that had no words: of a block, or of a line that is empty.
-    pub(super) fn end_nothing(&mut self, end: End) {
+    /// The end of a command that had no words: of a block, or of a line that is empty. Gives the block where that was
+    /// in a shell of its own.
+    pub(super) fn end_nothing(&mut self, end: End) -> Option<(usize, usize)> {
+        self.is_after_pipe |= end == End::Pipe;
+        let closed = match end {
+            End::Pipe | End::Aside => self.closed.take(),
+            End::Plain | End::And | End::Or => None,
+        };
         match end {
             End::Plain if self.goes_on => {}
-            End::Plain => self.forget_list(),
+            End::Plain | End::Aside => self.forget_list(),
             End::Pipe => self.goes_on = true,
             End::And | End::Or => self.join(0, None, end),
         }
+        closed
     }
 
     fn join(&mut self, line: usize, command: Option<&RawCommand>, end: End) {

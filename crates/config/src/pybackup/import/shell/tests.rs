@@ -4,8 +4,8 @@ use super::*;
 fn shown(text: &str) -> Vec<String> {
     let part = |part: &Part| match part {
         Part::Text(text) => text.clone(),
-        Part::Variable(name) => format!("${name}"),
-        Part::Output(text) => format!("({text})"),
+        Part::Variable { name, .. } => format!("${name}"),
+        Part::Output { text, .. } => format!("({text})"),
     };
     let word = |word: &RawWord| word.iter().map(part).collect::<String>();
     read_shell(text, 1)
@@ -33,12 +33,43 @@ fn commands_are_told_apart_and_redirections_left_out() {
         ("cat <<EOF >x\nrm -rf /\nEOF\nb", vec!["1: cat", "4: b"]),
         ("f() {\n  a\n}\nf x\ng ( b )", vec!["2: a", "5: g", "5: b"]),
         ("cat <<-'E'\nrm\n\tE\nb <<< c", vec!["1: cat", "4: b"]),
+        ("cat <<E\n E\n\tE\nE \nE\nb", vec!["1: cat", "6: b"]),
+        ("cat <<\"$E\"\n\nx\n$E\nb", vec!["1: cat", "5: b"]),
+        ("D=(a b) c\nd", vec!["1: D=$(a b)|c", "2: d"]),
         (
             "if [ \"$n\" == 0 ];then\n  a\nelse b; fi\nfor i in 1 2; do c $i; done",
             vec!["1: [|$n|==|0|]", "2: a", "3: b", "4: for|i|in|1|2", "4: c|$i"],
         ),
     ] {
         assert_eq!(shown(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_runs_in_a_shell_of_its_own_is_told() {
+    let within = |text: &str| -> Vec<String> {
+        let commands = read_shell(text, 1);
+        let shown = |command: &RawCommand| {
+            let program = command.words.first().and_then(plain).unwrap_or_default();
+            format!("{program}{}", command.within.len())
+        };
+        commands.iter().map(shown).collect()
+    };
+    for (text, expected) in [
+        ("a; (b; c); d", vec!["a0", "b1", "c1", "d0"]),
+        ("a | b; c", vec!["a1", "b1", "c0"]),
+        ("a | while b; do c; done; d", vec!["a1", "b1", "c1", "d0"]),
+        ("{ a; (b); } | c; d", vec!["a1", "b2", "c1", "d0"]),
+        ("if a; then b; fi | c\nd", vec!["a1", "b1", "c1", "d0"]),
+        ("a & b", vec!["a1", "b0"]),
+        ("a && b & c", vec!["a1", "b1", "c0"]),
+        ("{ a; b; } & c", vec!["a1", "b1", "c0"]),
+        ("{ a; b; }; c", vec!["a0", "b0", "c0"]),
+        ("(a | b) ; c", vec!["a2", "b2", "c0"]),
+        ("(( a = 1 << 3 ))\nb", vec!["let0", "b0"]),
+        ("((a); b); c", vec!["a2", "b1", "c0"]),
+    ] {
+        assert_eq!(within(text), expected, "{text}");
     }
 }
 

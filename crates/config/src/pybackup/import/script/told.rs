@@ -1,0 +1,91 @@
+//! What is told of commands that are not followed, and of which commands something is told.
+
+use super::super::shell::{Part, RawCommand, RawWord};
+use super::super::word::{Word, program_shown};
+use super::super::{Place, Remark};
+use super::programs::{INTERPRETERS, SYSTEM_FOLDERS};
+use super::scope::Scope;
+use super::{Reading, base, unknown_program};
+use std::path::PathBuf;
+
+impl Reading<'_> {
+    /// The command that is being read is understood, or told of.
+    pub(super) fn tell(&mut self) {
+        let (command, telling) = self.current.clone();
+        self.told.insert(command, telling);
+    }
+
+    /// Scripts among the words of a program that may run them, and those that an interpreter is given.
+    pub(super) fn note_unfollowed(&mut self, words: &[Word], place: &Place, scope: &Scope) {
+        let program = base(&words[0]);
+        let is_interpreter = INTERPRETERS.iter().any(|name| program.starts_with(name));
+        for word in &words[1..] {
+            let path = word.below(scope.folder().as_ref()).text().map(PathBuf::from);
+            let Some(path) = path.filter(|path| path.is_absolute()) else {
+                continue;
+            };
+            let Some(script) = (self.files)(&path) else {
+                continue;
+            };
+            if is_interpreter
+                || script.text.starts_with("#!")
+                || path.extension().is_some_and(|end| end == "sh")
+            {
+                self.note_script(&path, &script.text);
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                self.unread.push((place.clone(), name.into_owned()));
+            }
+        }
+    }
+
+    /// A script of the host's own that cannot be read may do anything.
+    pub(super) fn note_unread(&mut self, words: &[Word], place: &Place) {
+        let program = base(&words[0]);
+        let is_interpreter = INTERPRETERS.iter().any(|name| program.starts_with(name));
+        let shown = match words.get(1).filter(|_| is_interpreter) {
+            Some(script) if !script.shown().starts_with('-') => unknown_program(script),
+            _ => unknown_program(&words[0]),
+        };
+        let folder = words.iter().skip(1).find(|word| !word.shown().starts_with('-'));
+        if let Some(folder) = folder.filter(|_| program == "run-parts") {
+            return self.unread.push((place.clone(), folder.shown()));
+        }
+        let is_systems = !shown.contains('/') && !shown.starts_with('$')
+            || SYSTEM_FOLDERS.iter().any(|folder| shown.starts_with(folder));
+        if !is_systems || is_interpreter || shown.ends_with(".sh") {
+            let name = if shown.starts_with('$') {
+                &shown
+            } else {
+                program_shown(&shown)
+            };
+            self.unread.push((place.clone(), name.to_owned()));
+        }
+    }
+
+    /// The program's name alone: its words may hold a password.
+    pub(super) fn strange(&mut self, program: &str, place: Place) {
+        let shown = match program.starts_with('$') {
+            true => program.to_owned(),
+            false => program_shown(program).to_owned(),
+        };
+        let text = match shown.as_str() {
+            "" => "what this command does is not translated".to_owned(),
+            program => format!("what {program:?} does here is not translated"),
+        };
+        self.tell();
+        self.remarks.push(Remark::gap(place, text));
+    }
+}
+
+/// A command without what it puts in.
+pub(super) fn own_text(raw: &RawCommand) -> String {
+    let word = |word: &RawWord| -> String {
+        let texts = word.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Variable { .. } => "$",
+            Part::Output { .. } => "",
+        });
+        texts.collect()
+    };
+    raw.words.iter().map(word).collect::<Vec<_>>().join(" ")
+}

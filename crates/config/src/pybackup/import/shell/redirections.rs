@@ -1,0 +1,59 @@
+//! Where commands read from and write to: left out, with the texts that stand in the script.
+
+use super::{Part, RawWord, Reader};
+
+impl Reader<'_> {
+    pub(super) fn redirect(&mut self, sign: char) {
+        // `2>`: the number belongs to the sign.
+        if let Some([Part::Text(text)]) = self.word.as_deref()
+            && text.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            self.word = None;
+        }
+        self.end_word();
+        if sign == '<' && self.take('<') {
+            let may_have_tabs = self.take('-');
+            self.heredoc = (!self.take('<')).then_some(may_have_tabs);
+        }
+        self.take('>');
+        self.take('&');
+        self.take('|');
+        self.redirects = true;
+    }
+
+    pub(super) fn skip_heredocs(&mut self) {
+        for (end, may_have_tabs) in std::mem::take(&mut self.heredocs) {
+            loop {
+                let mut line = String::new();
+                let mut is_last = true;
+                while let Some(next) = self.next() {
+                    if next == '\n' {
+                        is_last = false;
+                        break;
+                    }
+                    line.push(next);
+                }
+                let text = match may_have_tabs {
+                    true => line.trim_start_matches('\t'),
+                    false => &line,
+                };
+                if is_last || text == end {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The word after `<<` is what ends the text.
+    pub(super) fn end_heredoc_word(&mut self, word: &RawWord) {
+        if let Some(may_have_tabs) = self.heredoc.take() {
+            // Nothing is put in there.
+            let text = word.iter().map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Variable { name, .. } => format!("${name}"),
+                Part::Output { text, .. } => format!("$({text})"),
+            });
+            self.heredocs.push((text.collect(), may_have_tabs));
+        }
+    }
+}
