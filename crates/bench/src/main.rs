@@ -7,6 +7,7 @@ mod away;
 mod data;
 mod dump;
 mod error;
+mod fleet;
 mod idle;
 mod process;
 mod report;
@@ -36,6 +37,12 @@ struct Args {
     /// How often each way is measured.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     rounds: u32,
+    /// Of "fleet": sets in the catalog.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=9_999_999))]
+    sets: u32,
+    /// Of "fleet": runs in the catalog.
+    #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u32).range(10_000..=9_999_999))]
+    runs: u32,
     /// Of "away": also what a proof of the sets takes.
     #[arg(long)]
     prove: bool,
@@ -49,7 +56,9 @@ enum What {
     Dump,
     /// Backups of generated data, to where they are complete at a destination.
     Away,
-    /// One after the other.
+    /// A catalog after years of 300 servers, and a schedule of 10,000 jobs.
+    Fleet,
+    /// The others, one after the other.
     All,
 }
 
@@ -79,6 +88,10 @@ fn run(args: &Args) -> Result<(), BenchError> {
     }
     if is_wanted(What::Away) {
         away::measure(args.size_mb, args.rounds, args.prove)?;
+    }
+    // Not among all: the history takes minutes to be made, and gigabytes of disk.
+    if args.what == What::Fleet {
+        fleet::measure(args.sets, args.runs)?;
     }
     Ok(())
 }

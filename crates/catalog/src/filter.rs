@@ -47,7 +47,7 @@ pub enum SetState {
     Deleted,
 }
 
-/// Which sets to list. Newest first.
+/// Which sets to list. Newest first; of more sets with one `id_prefix` than `limit` it is not said which are given.
 #[derive(Clone, Debug, Default)]
 pub struct BackupFilter {
     /// With this tag.

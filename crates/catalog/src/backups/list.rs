@@ -217,9 +217,12 @@ async fn page(
             query.push(" AND (+b.start_time < ").push_bind(start.as_str());
             query.push(" OR +b.id < ").push_bind(*id).push(")");
         }
-        query
-            .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
-            .push_bind(limit);
+        query.push(match (lead, filter.state) {
+            // Whichever they are: by time MariaDB would go through all sets for them.
+            (Lead::Id, None) => " ORDER BY b.bk_id LIMIT ",
+            _ => " ORDER BY b.start_time DESC, b.id DESC LIMIT ",
+        });
+        query.push_bind(limit);
         query.build_query_as().fetch_all(&mut *conn).await?
     })
 }

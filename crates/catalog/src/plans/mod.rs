@@ -165,7 +165,7 @@ async fn ask_for_sets(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
         }
     }
     let prefix = BackupFilter {
-        id_prefix: Some(set_id(77)[..34].to_owned()),
+        id_prefix: Some(set_id(77)[..9].to_owned()),
         present_only: false,
         ..sets(None)
     };
