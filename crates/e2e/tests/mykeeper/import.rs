@@ -37,6 +37,9 @@ impl Site {
         ] {
             std::fs::write(site.workspace.at(name), site.here(text)).unwrap();
         }
+        // cron calls it by its name alone.
+        let script = site.workspace.at("data/backup_db/pybackup.sh");
+        std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
         site
     }
 
