@@ -22,6 +22,8 @@ use told::own_text;
 const DEEPEST: usize = 5;
 /// Commands that one line of a crontab may come to: scripts that call themselves end here.
 const MOST_COMMANDS: usize = 10_000;
+/// Of all scripts that a line calls, each as often as it is called.
+const MOST_BYTES: usize = 4 << 20;
 
 /// Files that set up whoever logs in, and no variables of scripts.
 const PROFILES: [&str; 5] = [
@@ -115,6 +117,7 @@ pub(super) struct Reading<'f> {
     current: (Command, usize),
     depth: usize,
     commands: usize,
+    bytes: usize,
     /// What the script as a whole is called under.
     condition: Option<Bar>,
 }
@@ -134,6 +137,7 @@ impl<'f> Reading<'f> {
             current: Default::default(),
             depth: 0,
             commands: 0,
+            bytes: 0,
             condition: None,
         }
     }
@@ -424,6 +428,10 @@ impl<'f> Reading<'f> {
             return self.strange(&unknown_program(&words[0]), place);
         };
         self.note_script(&path, &text);
+        self.bytes += text.len();
+        if self.bytes > MOST_BYTES {
+            return self.strange(&unknown_program(&words[0]), place);
+        }
         let mut inner = Scope {
             nested: 0,
             file: path.clone(),
