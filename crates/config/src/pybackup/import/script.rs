@@ -352,7 +352,8 @@ impl<'f> Reading<'f> {
             .as_ref()
             .filter(|_| self.depth < DEEPEST)
             .and_then(|path| (self.files)(path))
-            .map(|script| script.text);
+            .map(|script| script.text)
+            .filter(|text| self.bytes + text.len() <= MOST_BYTES);
         let (Some(path), Some(text)) = (path, text) else {
             let text = format!(
                 "{} is not read: a job has an environment of its own; if it sets variables for this script, look at the \
@@ -365,6 +366,7 @@ impl<'f> Reading<'f> {
             return self.remarks.push(Remark::note(place, text));
         };
         self.note_script(&path, &text);
+        self.bytes += text.len();
         let file = std::mem::replace(&mut scope.file, path);
         self.depth += 1;
         let nested = std::mem::take(&mut scope.nested);
