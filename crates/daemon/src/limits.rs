@@ -76,10 +76,10 @@ impl RunContext {
                     return Ok(permit);
                 }
                 Err(owners) => {
-                    let (key, most) = self.most(what);
                     let waits = format!(
-                        "waits for {what}, in use{}; [limits] {key} = {most}",
-                        owned(&owners)
+                        "waits for {what}, in use{}; {}",
+                        owned(&owners),
+                        self.most(what).0
                     );
                     if told.as_ref() != Some(&waits) {
                         self.say(&waits);
@@ -135,14 +135,22 @@ impl RunContext {
         Ok(Err(owners))
     }
 
-    /// How many at a time, and the key that says so.
-    fn most(&self, what: &Limited) -> (&'static str, u32) {
+    /// How many at a time, and what says so.
+    fn most(&self, what: &Limited) -> (String, u32) {
         let limits = &self.settings.limits;
-        match what {
+        let (key, most) = match what {
             Limited::Server(_) => ("per_server", limits.per_server),
-            Limited::Destination(_) => ("per_destination", limits.per_destination),
+            Limited::Destination(name) => {
+                // Each rsync keeps to the limit by itself: two would send twice as much.
+                let destination = self.settings.destinations.get(name);
+                if destination.is_some_and(|destination| destination.bandwidth_limit.is_some()) {
+                    return ("one at a time, as it has a bandwidth_limit".to_owned(), 1);
+                }
+                ("per_destination", limits.per_destination)
+            }
             Limited::Validation => ("validations", limits.validations),
-        }
+        };
+        (format!("[limits] {key} = {most}"), most)
     }
 
     fn ended_waiting(&self, what: &Limited) -> JobError {
