@@ -299,8 +299,8 @@ async fn read_record(folder: &Path) -> Result<Record, (Outcome, String)> {
         Ok(None) => {
             return Err((
                 Outcome::NoRecord,
-                "a dump that was not finished, or one of another program: retention does not know it; remove the folder \
-                 by hand when you do not need it"
+                "a dump that is not finished, or not all here yet, or one of another program: retention does not know it; \
+                 remove the folder by hand when no run writes to it or sends it and you do not need it"
                     .to_owned(),
             ));
         }
