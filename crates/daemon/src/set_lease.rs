@@ -127,6 +127,11 @@ impl SetLease {
         self.lost.cancelled().await;
     }
 
+    /// What is cancelled then; for who cannot wait for it.
+    pub fn lost_token(&self) -> CancellationToken {
+        self.lost.clone()
+    }
+
     /// Gives it back. A lease that is merely dropped runs out by itself.
     pub async fn release(mut self) {
         // A renewal that is just due would take it again.

@@ -27,15 +27,16 @@ const PARTIAL: [&str; 6] = [
 
 /// Refuses a dump that would not fit into its directory, by what is known of sets before it and of the server's data.
 ///
-/// What cannot be found out is said in the run's log, and refuses nothing.
+/// What cannot be found out is said in the run's log, and refuses nothing. Gives what the dump needs, where that was asked
+/// and is known.
 pub(crate) async fn before_dump(
     context: &RunContext,
     (task, server): (&BackupTask, &Server),
     databases: &[String],
     probe: &mut Probe,
-) -> Result<(), JobError> {
+) -> Result<Option<Need>, JobError> {
     let Some(reserve) = task.reserve else {
-        return Ok(());
+        return Ok(None);
     };
     let dump = Dump {
         node: &context.environment.node,
@@ -49,7 +50,7 @@ pub(crate) async fn before_dump(
     unknown.into_iter().for_each(|line| context.say(line));
     let Some(need) = need else {
         context.say("what the dump needs cannot be estimated");
-        return Ok(());
+        return Ok(None);
     };
     // Asked first, as few may hang: a directory that does not answer is no answer about its room.
     context.is_dir(&task.directory).await?;
@@ -60,7 +61,7 @@ pub(crate) async fn before_dump(
         // Why it is not there is said when the set's folder is made.
         Err(error) => {
             context.say(error.to_string());
-            return Ok(());
+            return Ok(None);
         }
     };
     if let Some(shortage) = need.shortage(&room, reserve, &task.directory) {
@@ -71,7 +72,7 @@ pub(crate) async fn before_dump(
         )));
     }
     context.say(format!("the dump {}", need.arithmetic(&room, &task.directory)));
-    Ok(())
+    Ok(Some(need))
 }
 
 /// A dump that may be made.

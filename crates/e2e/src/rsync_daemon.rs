@@ -136,6 +136,14 @@ impl RsyncDaemon {
         }
     }
 
+    /// From its next connection on it refuses these options of a client.
+    pub fn refuse(&self, options: &str) {
+        let path = self.scratch.path().join("rsyncd.conf");
+        let mut config = std::fs::read_to_string(&path).expect("a file of our own");
+        config.push_str(&format!("refuse options = {options}\n"));
+        std::fs::write(&path, config).expect("a file of our own");
+    }
+
     /// Every file below the module's folder, by its path there.
     pub fn files(&self) -> Vec<PathBuf> {
         let vault = self.vault();

@@ -1,5 +1,6 @@
 //! `mykeeper check`: every mistake, then everything tried for real.
 
+mod ahead;
 mod asserts;
 mod damage;
 mod node;
@@ -181,6 +182,9 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     asserts::find_untried(settings, &present, catalog.as_deref(), findings).await;
     asserts::find_unknown_tags(settings, catalog.as_deref(), findings).await;
     promises::look_at_schedule(settings, catalog.as_deref(), findings).await;
+    if let Some(state) = &state {
+        ahead::look_for_leftovers((settings, state), catalog.as_deref(), findings).await;
+    }
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
         damage::look_for_damage(settings, catalog.as_ref(), findings).await;

@@ -5,7 +5,7 @@ mod draft;
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::jobs::ahead::Ahead;
-use crate::jobs::transfer::{Sent, send_with_retries};
+use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
 use crate::set_folder::{create_set_dir, remove_unused};
@@ -20,6 +20,7 @@ use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::server::Server;
+use mykeeper_domain::space::Need;
 use mykeeper_domain::{BackupId, counted, run::RunState};
 use mykeeper_tools::mydumper::{
     DumpOptions, DumpRequest, DumpResult, MydumperInfo, TableScope, detect_mydumper, run_dump,
@@ -84,10 +85,14 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         let way = ahead.as_mut().and_then(|ahead| ahead.take(destination));
         let backup = &backup;
         async move {
-            if let Some(way) = way {
-                way.finish(context).await;
-            }
-            (destination, send_with_retries(context, backup, destination).await)
+            let held = match way {
+                Some(way) => Some(way.finish(context).await),
+                None => None,
+            };
+            (
+                destination,
+                send_holding(context, backup, destination, held).await,
+            )
         }
     });
     let results = join_all(sends).await;
@@ -102,9 +107,14 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             Err(error) => failures.push(error),
         }
     }
-    match failures.into_iter().next() {
+    let mut failures = failures.into_iter();
+    match failures.next() {
         None => Ok(finished(&backup, &dumped, &sent)),
-        Some(error) => {
+        Some(mut error) => {
+            for another in failures {
+                error.reason.push_str("; ");
+                error.reason.push_str(&another.reason);
+            }
             let left_to = match &task.as_pybackup {
                 None => "and is left to a transfer job".to_owned(),
                 Some(_) => as_pybackup::send_again(&backup),
@@ -139,6 +149,8 @@ struct Preparation {
     options: Vec<MydumperOption>,
     /// What was asked for and is not there: worth a look.
     unmatched: Vec<String>,
+    /// On disk, as far as that can be told.
+    room_need: Option<Need>,
 }
 
 /// One attempt: a set of its own, with its row whether it is complete or not.
@@ -165,10 +177,13 @@ async fn attempt(
     let result = async {
         let prepared = prepare(context, task, server).await?;
         create_set_dir(context, &task.directory, &set_dir).await?;
-        let mut ahead = Ahead::start(context, task, (id, &set_dir)).await;
+        let need = prepared.room_need.as_ref();
+        let mut ahead = Ahead::start(context, task, (id, &set_dir), need).await;
         let mut dump = match dump(context, task, &prepared, (&set_dir, ahead.as_ref())).await {
             Ok(dump) => dump,
             Err(error) => {
+                // The server is free for others.
+                drop(permit);
                 if let Some(ahead) = ahead {
                     ahead.give_up(context).await;
                 }
@@ -178,7 +193,7 @@ async fn attempt(
         };
         drop(permit);
         if let Some(ahead) = &mut ahead {
-            ahead.dump_ended(&dump.files);
+            ahead.dump_ended(context, &dump.files);
         }
         dump.warnings.splice(0..0, prepared.unmatched.iter().cloned());
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
@@ -258,7 +273,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     }
     let how_many = counted(databases.len(), "database", "databases");
     context.say(format!("{how_many}: {}", databases.join(", ")));
-    before_dump(context, (task, server), &databases, &mut probe).await?;
+    let room_need = before_dump(context, (task, server), &databases, &mut probe).await?;
     let version = probe.server_version().await?;
     let grants = probe.grants().await?;
     probe.close().await;
@@ -295,6 +310,7 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         tables,
         options: asked,
         unmatched,
+        room_need,
     })
 }
 

@@ -8,6 +8,7 @@ use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
+use crate::set_lease::SetLease;
 use known_damage::{mend_known, sent_again};
 use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::Backup;
@@ -341,15 +342,40 @@ pub async fn send_with_retries(
     backup: &Backup,
     destination: &DestinationName,
 ) -> Result<Sent, JobError> {
-    let set_dir = original_here(context, backup).await?.ok_or_else(|| {
-        JobError::fatal(format!(
-            "set {} cannot be sent: its folder {} is not there",
-            backup.id,
-            backup.folder().display()
-        ))
-    })?;
-    let sending = Sending::prepare(context, backup, destination, set_dir)?;
-    let Some(lease) = sending.lease(context).await? else {
+    send_holding(context, backup, destination, None).await
+}
+
+/// The same with the set's lease at the destination in hand, where this run has had it since before the set was complete.
+pub async fn send_holding(
+    context: &RunContext,
+    backup: &Backup,
+    destination: &DestinationName,
+    held: Option<SetLease>,
+) -> Result<Sent, JobError> {
+    let prepared = async {
+        let set_dir = original_here(context, backup).await?.ok_or_else(|| {
+            JobError::fatal(format!(
+                "set {} cannot be sent: its folder {} is not there",
+                backup.id,
+                backup.folder().display()
+            ))
+        })?;
+        Sending::prepare(context, backup, destination, set_dir)
+    };
+    let sending = match prepared.await {
+        Ok(sending) => sending,
+        Err(error) => {
+            if let Some(held) = held {
+                held.release().await;
+            }
+            return Err(error);
+        }
+    };
+    let lease = match held {
+        Some(held) => sending.take_over(context, held).await?,
+        None => sending.lease(context).await?,
+    };
+    let Some(lease) = lease else {
         return Ok(Sent::ByAnother);
     };
     let result = sending.send(context).await;

@@ -82,6 +82,39 @@ fn assert_not_whole(root: &Path) {
     assert_eq!(found.iter().find(tells), None, "{found:?}");
 }
 
+/// The folders of sets at a destination.
+fn sets_at(root: &Path) -> Vec<PathBuf> {
+    let below = |folder: &PathBuf| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+            .collect()
+    };
+    // Of a module its folder comes first.
+    let days = match root.join("db1") {
+        module if module.is_dir() => below(&module),
+        _ => below(&root.to_owned()),
+    };
+    days.iter().flat_map(below).collect()
+}
+
+/// A set's note as a run leaves it that is killed while it sends.
+fn note(workspace: &Workspace, place: (&str, &str), has_strays: bool) -> PathBuf {
+    let (bk_id, run) = place;
+    let set = find_set(&workspace.sets(), bk_id);
+    let day = set.parent().unwrap().file_name().unwrap().to_str().unwrap();
+    let noted = serde_json::json!({
+        "bk_id": bk_id, "destination": "vault", "relative": format!("{day}/{bk_id}"), "run": run,
+        "has_strays": has_strays
+    });
+    let folder = workspace.at("state/ahead");
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(format!("{bk_id}.vault.json"));
+    std::fs::write(&path, noted.to_string()).unwrap();
+    path
+}
+
 fn wait_for_arrivals(root: &Path, more_than: usize) {
     wait_until(LIMIT, "files arrive while others are dumped", || {
         (arrived(root).len() > more_than).then_some(())
@@ -240,8 +273,9 @@ fn what_went_ahead_of_a_dump_that_fails_is_removed_and_that_is_recorded() {
     wait_for_arrivals(&workspace.at("near"), 0);
     link.cut_now();
     running.finish().assert_code(1);
-    assert_eq!(names(&vault.vault()), Vec::<String>::new());
-    assert_eq!(names(&workspace.at("near")), Vec::<String>::new());
+    for root in [&vault.vault(), &workspace.at("near")] {
+        assert_eq!(sets_at(root), Vec::<PathBuf>::new(), "not even a folder");
+    }
     assert_eq!(noted(&workspace), 0);
     assert_eq!(
         transfers(&workspace, "destination || ' ' || purpose || ' ' || state"),
@@ -280,11 +314,164 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
     assert_eq!(noted(&workspace), 1);
     link.set_rate(0);
     workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
-    assert_eq!(names(&vault.vault()), Vec::<String>::new());
+    assert_eq!(sets_at(&vault.vault()), Vec::<PathBuf>::new());
     assert_eq!(noted(&workspace), 0);
     assert_eq!(
         transfers(&workspace, "purpose || ' ' || state"),
         ["ahead interrupted", "clear succeeded"]
+    );
+}
+
+#[test]
+fn a_set_that_was_sent_whole_is_removed_as_a_leftover_by_nobody() {
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road: _road,
+        _source,
+    } = stage("\"vault\"");
+    link.set_rate(0);
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let bk_id = text(&workspace.backups()[0], "id").to_owned();
+    let run = text(&workspace.only_run_of("nightly"), "id").to_owned();
+    assert_copy(&workspace, &vault.vault());
+
+    // Killed before it forgot: its set is complete.
+    note(&workspace, (&bk_id, &run), false);
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    assert_eq!(noted(&workspace), 0);
+    // A catalog that was lost knows neither set nor run.
+    let catalog = workspace.catalog();
+    for table in ["user_backup", "mk_transfer", "mk_delivery", "mk_attempt"] {
+        catalog.edit(&format!("DELETE FROM {table}"));
+    }
+    let path = note(&workspace, (&bk_id, &run), false);
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    let log = workspace.mykeeper(&["check"]);
+    log.assert_says("went ahead to vault");
+    assert!(path.exists(), "it stays noted");
+    // Nor where the set is called incomplete: a manifest lies there.
+    let there = find_set(&vault.vault(), &bk_id);
+    let files = names(&there);
+    catalog.edit(&format!(
+        "INSERT INTO mk_attempt (id, run_id, number, bk_id, state, started_ms, finished_ms) \
+         VALUES ('{bk_id}', '{run}', 1, '{bk_id}', 'failed', 1, 2)"
+    ));
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    assert_eq!(names(&there), files);
+    assert_eq!(noted(&workspace), 0);
+}
+
+#[test]
+fn files_that_are_not_of_a_set_are_removed_before_its_copy_counts() {
+    let Stage {
+        workspace,
+        link,
+        mut vault,
+        road: _road,
+        _source,
+    } = stage("\"vault\"");
+    link.set_rate(0);
+    vault.stop();
+    workspace.mykeeper(&["run", "nightly"]).assert_code(1);
+    vault.start_again();
+    let bk_id = text(&workspace.backups()[0], "id").to_owned();
+    let run = text(&workspace.only_run_of("nightly"), "id").to_owned();
+    let set = find_set(&workspace.sets(), &bk_id);
+    let day = set.parent().unwrap().file_name().unwrap();
+    let there = vault.vault().join("db1").join(day).join(&bk_id);
+    std::fs::create_dir_all(&there).unwrap();
+    std::fs::write(
+        there.join("shop.dropped.sql.gz"),
+        "of a table that was dropped meanwhile",
+    )
+    .unwrap();
+    note(&workspace, (&bk_id, &run), true);
+
+    // A vault that lets nothing be removed gets nothing on top of it.
+    vault.refuse("delete");
+    workspace
+        .mykeeper(&["run", "catch-up"])
+        .assert_code(1)
+        .assert_says("by hand");
+    assert_eq!(names(&there), ["shop.dropped.sql.gz"]);
+    assert_eq!(noted(&workspace), 1);
+    // Nor twice a row of that.
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(1);
+    assert_eq!(
+        transfers(&workspace, "purpose || ' ' || state"),
+        ["clear failed", "send failed"]
+    );
+    // A person does it, and the vault still refuses.
+    std::fs::remove_dir_all(&there).unwrap();
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    assert_copy(&workspace, &vault.vault());
+    assert_eq!(noted(&workspace), 0);
+}
+
+#[test]
+fn a_catch_up_run_leaves_a_set_alone_whose_files_are_still_on_their_way() {
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road,
+        _source,
+    } = stage("\"vault\"");
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    wait_for_arrivals(&vault.vault(), 0);
+    road.set_rate(1_000);
+    link.set_rate(0);
+    let catalog = workspace.catalog();
+    wait_until(LIMIT, "the set is complete and not yet there", || {
+        (catalog.value("SELECT COUNT(*) FROM user_backup WHERE is_complete = 'Y'") == "1").then_some(())
+    });
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    assert_eq!(
+        catalog.value(
+            "SELECT COUNT(*) FROM mk_transfer t JOIN mk_run r ON r.id = t.run_id WHERE r.job = 'catch-up'"
+        ),
+        "0"
+    );
+    assert_eq!(
+        catalog.value("SELECT state FROM mk_run WHERE job = 'nightly'"),
+        "running"
+    );
+    road.set_rate(0);
+    running.finish().assert_code(0);
+    assert_copy(&workspace, &vault.vault());
+    assert_eq!(
+        transfers(&workspace, "purpose || ' ' || state"),
+        ["ahead succeeded", "send succeeded"]
+    );
+}
+
+#[test]
+fn nothing_goes_ahead_to_a_folder_that_the_set_does_not_fit_into() {
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road: _road,
+        _source,
+    } = stage("[\"vault\", \"near\"]");
+    let Some(_disk) = Tmpfs::or_skip(workspace.at("near"), "size=16k") else {
+        return;
+    };
+    link.set_rate(0);
+    workspace
+        .mykeeper(&["run", "nightly"])
+        .assert_code(1)
+        .assert_says("there is no room for it");
+    assert_eq!(sets_at(&workspace.at("near")), Vec::<PathBuf>::new());
+    assert_eq!(noted(&workspace), 0);
+    assert_copy(&workspace, &vault.vault());
+    assert_eq!(
+        workspace
+            .catalog()
+            .value("SELECT COUNT(*) FROM mk_transfer WHERE destination = 'near' AND purpose = 'ahead'"),
+        "0"
     );
 }
 

@@ -19,8 +19,29 @@ pub struct FinishedFile {
 /// up another, nor the dump.
 #[derive(Debug)]
 pub struct Finished {
-    told: Mutex<Vec<FinishedFile>>,
+    told: Mutex<Told>,
     count: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    files: Vec<FinishedFile>,
+    /// What each has together with all before it.
+    bytes: Vec<u64>,
+    is_cut: bool,
+}
+
+impl Told {
+    fn bytes_of(&self, first: usize) -> u64 {
+        match first.checked_sub(1) {
+            None => 0,
+            Some(last) => self.bytes.get(last).copied().unwrap_or_else(|| self.all_bytes()),
+        }
+    }
+
+    fn all_bytes(&self) -> u64 {
+        self.bytes.last().copied().unwrap_or(0)
+    }
 }
 
 impl Default for Finished {
@@ -36,10 +57,25 @@ impl Finished {
     /// Tells of one more. It may be told of twice.
     pub fn tell(&self, path: String, size_bytes: u64) {
         let mut told = self.told();
-        if told.len() < MOST_TOLD {
-            told.push(FinishedFile { path, size_bytes });
-            self.count.send_replace(told.len());
+        if told.files.len() < MOST_TOLD {
+            let bytes = told.all_bytes().saturating_add(size_bytes);
+            told.bytes.push(bytes);
+            told.files.push(FinishedFile { path, size_bytes });
+            self.count.send_replace(told.files.len());
+        } else {
+            told.is_cut = true;
         }
+    }
+
+    /// Bytes of all that have been told of, but for the `first` so many.
+    pub fn bytes_since(&self, first: usize) -> u64 {
+        let told = self.told();
+        told.all_bytes().saturating_sub(told.bytes_of(first))
+    }
+
+    /// Whether there were more than are remembered.
+    pub fn is_cut(&self) -> bool {
+        self.told().is_cut
     }
 
     /// How many have been told of, now and from now on.
@@ -52,6 +88,7 @@ impl Finished {
     pub fn since(&self, first: usize, most_bytes: u64) -> Vec<FinishedFile> {
         let mut bytes = 0_u64;
         self.told()
+            .files
             .iter()
             .skip(first)
             .take_while(|file| {
@@ -63,7 +100,7 @@ impl Finished {
             .collect()
     }
 
-    fn told(&self) -> MutexGuard<'_, Vec<FinishedFile>> {
+    fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,6 +117,10 @@ mod tests {
             finished.tell(path.to_owned(), size_bytes);
         }
         assert_eq!(*count.borrow(), 4);
+        assert_eq!(
+            [0, 1, 3, 4, 9].map(|first| finished.bytes_since(first)),
+            [1010, 950, 900, 0, 0]
+        );
         let names = |first, most_bytes| {
             let files = finished.since(first, most_bytes);
             files.iter().map(|file| file.path.clone()).collect::<String>()

@@ -132,7 +132,8 @@ impl Way<'_> {
         let mut args = self.common();
         args.extend(["--times", "--perms", "--no-human-readable"].map(OsString::from));
         args.push(format!("--partial-dir={PARTIAL_DIR}").into());
-        args.extend(["--info=progress2", "--stats", "--from0"].map(OsString::from));
+        // One that has gone meanwhile, as mydumper was started again, keeps none of the others.
+        args.extend(["--ignore-missing-args", "--info=progress2", "--stats", "--from0"].map(OsString::from));
         args.push(option("--files-from=", list));
         args.extend(["--".into(), source.join("").into_os_string(), self.target(below)]);
         args
@@ -186,12 +187,32 @@ impl Way<'_> {
         args
     }
 
-    /// Deletes the one folder `name` below `below`, and all that is in it, by sending a folder that lacks it.
-    pub(super) fn delete_folder_argv(&self, empty: &Path, below: &str, name: &str) -> Vec<OsString> {
+    /// Deletes the one folder `name` below `below`, and all that is in it, by sending a folder that lacks it; tells of each
+    /// file. A `rehearsal` tells alone.
+    pub(super) fn delete_folder_argv(
+        &self,
+        empty: &Path,
+        (below, name): (&str, &str),
+        rehearsal: bool,
+    ) -> Vec<OsString> {
         let mut args = self.common();
-        args.extend(["--recursive", "--omit-dir-times", "--delete"].map(OsString::from));
+        args.extend(rehearsal.then(|| OsString::from("--dry-run")));
+        args.extend(["--recursive", "--omit-dir-times", "--delete", "--itemize-changes"].map(OsString::from));
         args.extend([format!("--include=/{name}/***").into(), "--exclude=*".into()]);
         args.extend(["--".into(), empty.join("").into_os_string(), self.target(below)]);
+        args
+    }
+
+    /// Lists the one folder `name` below `below`, where it is there.
+    pub(super) fn look_for_argv(&self, below: &str, name: &str) -> Vec<OsString> {
+        let mut args = self.common();
+        args.extend(["--recursive", "--list-only"].map(OsString::from));
+        args.extend([
+            format!("--include=/{below}/").into(),
+            format!("--include=/{below}/{name}/").into(),
+            "--exclude=*".into(),
+        ]);
+        args.extend(["--".into(), self.target("")]);
         args
     }
 
@@ -300,7 +321,11 @@ mod tests {
             join(way.send_metadata_argv(set, "2026-11-22/日志 set")),
             join(way.send_file_argv(&set.join("mykeeper.manifest.json"), "2026-11-22/日志 set")),
             join(way.send_listed_argv(set, Path::new("/run/mykeeper/x/ahead"), "2026-11-22/日志 set")),
-            join(way.delete_folder_argv(Path::new("/run/mykeeper/x/empty"), "2026-11-22", "日志 set")),
+            join(way.delete_folder_argv(
+                Path::new("/run/mykeeper/x/empty"),
+                ("2026-11-22", "日志 set"),
+                true,
+            )),
             join(way.verify_argv(set, "2026-11-22/日志 set")),
             join(way.delete_argv(Path::new("/run/mykeeper/x/empty"), ".mykeeper-check-1")),
         ]

@@ -17,7 +17,7 @@ mod place;
 mod private;
 mod send;
 
-pub use ahead::{ahead_target, clear_ahead, make_way, send_ahead};
+pub use ahead::{Batch, Cleared, ahead_target, clear_ahead, make_way, send_ahead};
 pub use check::{CheckRequest, check_destination};
 pub use fetch::{Fetch, fetch_command, shell_word};
 pub use send::{Comparison, Delivery, SendOutcome, SendRequest, send_set, verify_set};

@@ -11,6 +11,7 @@ use super::send::blocking;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use mykeeper_domain::destination::{Destination, DestinationUrl};
+use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_supervise::{Exit, Limits};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,20 @@ pub(super) async fn take_in_ahead(destination: &Destination, relative: &str) -> 
         })
     })
     .await
+}
+
+/// Removes what went ahead of a set that does not fit, so that half of it does not keep the room of others. Says so.
+pub(super) fn remove_ahead(ahead: &Path) -> String {
+    if !ahead.is_dir() || ahead.join(MANIFEST_FILE).exists() {
+        return String::new();
+    }
+    match std::fs::remove_dir_all(ahead) {
+        Ok(()) => "what had gone ahead of it was removed; ".to_owned(),
+        Err(error) => format!(
+            "remove {} by hand, which cannot be removed: {error}; ",
+            ahead.display()
+        ),
+    }
 }
 
 /// Makes the folders that lead to `relative` at the destination, and that one. `act` says what for.

@@ -5,7 +5,7 @@ use super::exit::failure;
 use super::look::{Seen, look_at, missing};
 use super::original::{Halt, Original};
 use super::output::{Stats, parse_itemized, parse_progress, unescape};
-use super::place::{make_folders, take_in_ahead};
+use super::place::{make_folders, place_ahead, remove_ahead, take_in_ahead};
 use super::private::password_file;
 use super::{RsyncInfo, run_rsync};
 use crate::env::ToolEnv;
@@ -99,8 +99,8 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Del
 
 async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutcome, Halt> {
     let session = Session::open(request, env).await?;
-    take_in_ahead(request.destination, request.relative).await?;
     session.check_room().await?;
+    take_in_ahead(request.destination, request.relative).await?;
     session.make_folders().await?;
     let mut total = Stats::default();
     // What is there already may be the last good copy: the comparison looks at it before anything takes its place.
@@ -295,20 +295,31 @@ impl<'a> Session<'a> {
             return Ok(());
         };
         let (set_dir, there) = (self.request.set_dir.to_owned(), path.join(self.request.relative));
-        let need = blocking(move || missing(&set_dir, &there)).await?;
+        let ahead = path.join(place_ahead(self.request.destination, self.request.relative));
+        let need = blocking({
+            let ahead = ahead.clone();
+            move || {
+                let place = if there.is_dir() { there } else { ahead };
+                missing(&set_dir, &place)
+            }
+        })
+        .await?;
         // That it is not there is said when its folders are made.
         let Ok(room) = room_of(path).await else {
             return Ok(());
         };
         match need.shortage(&room, 0, path) {
             None => Ok(()),
-            Some(shortage) => Err(ToolError::Failed {
-                message: format!(
-                    "cannot {}: there is no room for it: it {shortage}; make room there",
-                    self.act("send")
-                ),
-                passing: false,
-            }),
+            Some(shortage) => {
+                let removed = blocking(move || Ok::<_, ToolError>(remove_ahead(&ahead))).await?;
+                Err(ToolError::Failed {
+                    message: format!(
+                        "cannot {}: there is no room for it: it {shortage}; {removed}make room there",
+                        self.act("send")
+                    ),
+                    passing: false,
+                })
+            }
         }
     }
 

@@ -1,15 +1,14 @@
 //! One destination while the dump goes on: what has finished is sent in batches, one call of rsync for each.
 
+use super::Begun;
 use super::Route;
-use super::leftover::{Leftover, clear_noted};
+use super::leftover::clear_noted;
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
-use chrono::{DateTime, Utc};
-use mykeeper_domain::AttemptId;
 use mykeeper_domain::transfer::TransferPurpose;
 use mykeeper_tools::ToolEnv;
 use mykeeper_tools::pipeline::{Finished, FinishedFile};
-use mykeeper_tools::rsync::{SendOutcome, make_way, send_ahead};
+use mykeeper_tools::rsync::{Batch, SendOutcome, make_way, send_ahead};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,8 +31,6 @@ const BETWEEN_TURNS: Duration = Duration::from_secs(1);
 /// How far it got.
 #[derive(Debug, Default)]
 pub(super) struct Course {
-    /// Its row; `None` while nothing was begun.
-    pub(super) transfer: Option<AttemptId>,
     /// How many of the finished files are there.
     pub(super) sent: usize,
     /// How many may be.
@@ -48,7 +45,7 @@ pub(super) async fn run_ahead(
     context: RunContext,
     (route, finished): (Arc<Route>, Arc<Finished>),
     (over, stop): (CancellationToken, CancellationToken),
-    first_byte_at: Arc<OnceLock<DateTime<Utc>>>,
+    (begun, lost): (Arc<OnceLock<Begun>>, CancellationToken),
 ) -> Course {
     let mut course = Course::default();
     let what = Limited::Destination(route.destination.name.clone());
@@ -60,6 +57,10 @@ pub(super) async fn run_ahead(
     let mut turn_began = Instant::now();
     let mut is_cleared = false;
     while let Some(files) = next_batch(&finished, (course.sent, most_bytes), &over).await {
+        if lost.is_cancelled() {
+            course.failure = Some("another run has taken the set".to_owned());
+            break;
+        }
         if turn_began.elapsed() >= TURN {
             rest(BETWEEN_TURNS, &over).await;
             turn_began = Instant::now();
@@ -74,7 +75,7 @@ pub(super) async fn run_ahead(
             send(
                 &context,
                 &route,
-                (&files, &first_byte_at),
+                (&finished, &files, &begun),
                 (&mut course, (&over, &stop)),
             )
             .await
@@ -105,6 +106,12 @@ pub(super) async fn run_ahead(
             }
         }
     }
+    if finished.is_cut() {
+        context.say(format!(
+            "more files are finished than can be told of while it is dumped: {} gets the others when the set is complete",
+            route.destination.name
+        ));
+    }
     course
 }
 
@@ -127,9 +134,8 @@ async fn next_batch(
             return;
         }
         let ripe_at = Instant::now() + LONGEST_WAIT;
-        let bytes = |files: Vec<FinishedFile>| files.iter().map(|file| file.size_bytes).sum::<u64>();
         let enough = ENOUGH_BYTES.min(most_bytes);
-        while bytes(finished.since(sent, most_bytes)) < enough {
+        while finished.bytes_since(sent) < enough {
             let more = tokio::time::timeout_at(ripe_at, count.changed()).await;
             if !matches!(more, Ok(Ok(()))) {
                 return;
@@ -146,7 +152,7 @@ async fn next_batch(
 async fn send(
     context: &RunContext,
     route: &Route,
-    (files, first_byte_at): (&[FinishedFile], &OnceLock<DateTime<Utc>>),
+    (finished, files, begun): (&Finished, &[FinishedFile], &OnceLock<Begun>),
     (course, (over, stop)): (&mut Course, (&CancellationToken, &CancellationToken)),
 ) -> Result<SendOutcome, JobError> {
     let limits = context.limits();
@@ -154,19 +160,21 @@ async fn send(
         cancel: stop.clone(),
         ..context.tools()
     };
-    if course.transfer.is_none() {
-        let noted = Leftover::of(context, route).note(&context.environment.state);
-        noted.map_err(|error| {
+    let batch = Batch {
+        files,
+        keep_free_bytes: route.kept_free.beside(finished.bytes_since(0)),
+    };
+    if begun.get().is_none() {
+        route.note(context).map_err(|error| {
             JobError::passing(format!(
                 "cannot note below state_dir that files of set {} go to {}: {error}",
                 route.set, route.destination.name
             ))
         })?;
-        make_way(route.request(context, &limits), files, &tools).await?;
-        let now = context.clock().now();
-        let what = (TransferPurpose::Ahead, now);
-        course.transfer = Some(route.record(context, what, over).await?);
-        first_byte_at.get_or_init(|| now);
+        make_way(route.request(context, &limits), batch, &tools).await?;
+        let at = context.clock().now();
+        let transfer = route.record(context, (TransferPurpose::Ahead, at), over).await?;
+        begun.get_or_init(|| Begun { transfer, at });
         context.say(format!(
             "sending finished files of set {} to {} while others are dumped",
             route.set,
@@ -174,5 +182,5 @@ async fn send(
         ));
     }
     course.tried = course.tried.max(course.sent + files.len());
-    Ok(send_ahead(route.request(context, &limits), files, &tools).await?)
+    Ok(send_ahead(route.request(context, &limits), batch, &tools).await?)
 }

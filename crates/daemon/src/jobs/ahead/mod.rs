@@ -3,32 +3,37 @@
 //! Nothing depends on it. What has not gone ahead is sent when the set is complete, and what has is found there then.
 
 mod course;
+mod ending;
 mod leftover;
+mod room;
 
 use crate::jobs::{JobError, RunContext};
+use crate::limits::Limited;
+use crate::set_lease::SetLease;
 use chrono::{DateTime, Utc};
 use course::{Course, run_ahead};
-use leftover::Leftover;
+use ending::{FINISHED_WITHIN, GIVEN_UP_WITHIN, REMOVED_WITHIN, ended, within};
+pub use leftover::{Leftover, noted as noted_ahead};
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::run::{RunEnd, RunState};
+use mykeeper_domain::space::Need;
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, counted};
 use mykeeper_supervise::Limits;
 use mykeeper_tools::pipeline::Finished;
 use mykeeper_tools::rsync::{RsyncInfo, SendRequest, ahead_target, detect_rsync};
+use room::{KeptFree, Rooms};
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-
-/// How long a task may take to end that was told to give up, beyond what its child is given.
-const GIVEN_UP_WITHIN: Duration = Duration::from_secs(30);
 
 /// One set, and where it goes.
 pub(super) struct Route {
@@ -39,6 +44,22 @@ pub(super) struct Route {
     destination: Arc<Destination>,
     password: Option<SecretString>,
     info: RsyncInfo,
+    kept_free: KeptFree,
+    noted: Mutex<Noted>,
+}
+
+/// What `state_dir/ahead` has of it.
+#[derive(Debug, Default)]
+struct Noted {
+    is_there: bool,
+    has_strays: bool,
+}
+
+/// What was begun, and when.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    transfer: AttemptId,
+    at: DateTime<Utc>,
 }
 
 impl Route {
@@ -59,7 +80,32 @@ impl Route {
             password: context.environment.secret(&destination.password)?,
             destination,
             info: info.clone(),
+            kept_free: KeptFree::default(),
+            noted: Mutex::default(),
         })
+    }
+
+    /// Notes it before anything goes.
+    fn note(&self, context: &RunContext) -> io::Result<()> {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.is_there = true;
+        Leftover::of(context, self, noted.has_strays).note(&context.environment.state)
+    }
+
+    /// Notes whether files may have gone that are not of the set. To be called before the set is recorded as complete: from
+    /// then on nothing else tells of them.
+    fn note_strays(&self, context: &RunContext, has_strays: bool) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.has_strays = has_strays;
+        if !noted.is_there {
+            return;
+        }
+        if let Err(error) = Leftover::of(context, self, has_strays).note(&context.environment.state) {
+            context.say(format!(
+                "warning: cannot note below state_dir that files of set {} at {} are not of it: {error}",
+                self.set, self.destination.name
+            ));
+        }
     }
 
     fn target(&self) -> String {
@@ -141,12 +187,14 @@ pub(super) struct Ahead {
 /// One of them.
 pub(super) struct Way {
     route: Arc<Route>,
-    first_byte_at: Arc<OnceLock<DateTime<Utc>>>,
+    begun: Arc<OnceLock<Begun>>,
     finished: Arc<Finished>,
     /// Files that were told of and are not of the set.
     strays: BTreeSet<String>,
     stop: CancellationToken,
     task: AbortOnDropHandle<Course>,
+    /// The set is this run's at the destination, from before its first byte until it is sent, or removed.
+    lease: SetLease,
 }
 
 impl Ahead {
@@ -155,6 +203,7 @@ impl Ahead {
         context: &RunContext,
         task: &BackupTask,
         (set, set_dir): (BackupId, &Path),
+        need: Option<&Need>,
     ) -> Option<Self> {
         let day = set_dir.parent()?.file_name()?.to_str()?;
         let relative = format!("{day}/{set}");
@@ -173,40 +222,49 @@ impl Ahead {
             over: context.cancel.child_token(),
             ways: BTreeMap::new(),
         };
+        let mut rooms = Rooms::new(task, need);
         for name in &task.transfer_to {
-            match Route::again(context, name, (set, &relative), &info) {
-                Ok(route) => ahead.begin(context, route, set_dir),
-                Err(error) => context.say(format!(
+            let began = async {
+                let mut route = Route::again(context, name, (set, &relative), &info)?;
+                let promised = rooms.promise(context, &route.destination).await;
+                route.kept_free = promised.map_err(JobError::fatal)?;
+                set_dir.clone_into(&mut route.set_dir);
+                ahead.begin(context, route).await
+            };
+            if let Err(error) = began.await {
+                context.say(format!(
                     "warning: nothing is sent to {name} while it is dumped: {}",
                     error.reason
-                )),
+                ));
             }
         }
         Some(ahead)
     }
 
-    fn begin(&mut self, context: &RunContext, route: Route, set_dir: &Path) {
-        let route = Arc::new(Route {
-            set_dir: set_dir.to_owned(),
-            ..route
-        });
+    async fn begin(&mut self, context: &RunContext, route: Route) -> Result<(), JobError> {
+        let purpose = leftover::purpose(&route.destination.name);
+        let lease = SetLease::acquire(&context.environment, route.set, &purpose, context.run).await?;
+        let lease = lease.ok_or_else(|| JobError::fatal("another run has the set"))?;
+        let route = Arc::new(route);
         let stop = context.cancel.child_token();
-        let first_byte_at = Arc::new(OnceLock::new());
+        let begun = Arc::new(OnceLock::new());
         let task = tokio::spawn(run_ahead(
             context.clone(),
             (Arc::clone(&route), Arc::clone(&self.finished)),
             (self.over.clone(), stop.clone()),
-            Arc::clone(&first_byte_at),
+            (Arc::clone(&begun), lease.lost_token()),
         ));
         let way = Way {
-            first_byte_at,
+            begun,
             finished: Arc::clone(&self.finished),
             strays: BTreeSet::new(),
             stop,
             task: AbortOnDropHandle::new(task),
             route: Arc::clone(&route),
+            lease,
         };
         self.ways.insert(route.destination.name.clone(), way);
+        Ok(())
     }
 
     /// Whom the dump tells of its files.
@@ -215,7 +273,7 @@ impl Ahead {
     }
 
     /// The dump has ended, and these are its files.
-    pub(super) fn dump_ended(&mut self, files: &[FileEntry]) {
+    pub(super) fn dump_ended(&mut self, context: &RunContext, files: &[FileEntry]) {
         self.over.cancel();
         let told = self.finished.since(0, u64::MAX);
         let kept: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
@@ -224,14 +282,18 @@ impl Ahead {
             .map(|file| file.path)
             .filter(|path| !kept.contains(path.as_str()))
             .collect();
+        if strays.is_empty() {
+            return;
+        }
         for way in self.ways.values_mut() {
             way.strays.clone_from(&strays);
+            way.route.note_strays(context, true);
         }
     }
 
     /// When the first byte of the set went to this destination.
     pub(super) fn first_byte_at(&self, destination: &DestinationName) -> Option<DateTime<Utc>> {
-        self.ways.get(destination)?.first_byte_at.get().copied()
+        Some(self.ways.get(destination)?.begun.get()?.at)
     }
 
     /// The way to one destination.
@@ -239,8 +301,8 @@ impl Ahead {
         self.ways.remove(destination)
     }
 
-    /// The set is not complete: nothing more of it is sent, and what was is removed. A run that is being ended leaves the
-    /// removal to the next that sends there.
+    /// The set is not complete: nothing more of it is sent, and what was is removed. What takes long, and a run that is being
+    /// ended, leaves the removal to the next that sends there.
     pub(super) async fn give_up(self, context: &RunContext) {
         self.over.cancel();
         let ways = self.ways.into_values();
@@ -249,16 +311,18 @@ impl Ahead {
 }
 
 impl Way {
-    /// The set is complete and recorded: waits until what is under way has been sent.
-    pub(super) async fn finish(mut self, context: &RunContext) {
-        let course = (&mut self.task).await.unwrap_or_default();
-        let leftover = Leftover::of(context, &self.route);
-        let sent = self.finished.since(0, u64::MAX).into_iter().take(course.tried);
-        if sent.into_iter().any(|file| self.strays.contains(&file.path)) {
-            // mydumper was started again, or has taken a file back: no copy may hold what its set does not.
-            let why = "files of it are not of the set any more";
-            leftover::clear(context, (&self.route, &leftover), why, &context.cancel).await;
-        }
+    /// The set is complete and recorded: waits until what is under way has been sent, if not for long. Gives the lease for
+    /// who sends the rest.
+    pub(super) async fn finish(mut self, context: &RunContext) -> SetLease {
+        let grace = GIVEN_UP_WITHIN + context.settings.daemon.kill_grace;
+        let course = ended(&mut self.task, &self.stop, (FINISHED_WITHIN, grace)).await;
+        // mydumper was started again, or has taken a file back: no copy may hold what its set does not. Whoever sends the
+        // set removes it first.
+        let tried = course.as_ref().map_or(usize::MAX, |course| course.tried);
+        let told = self.finished.since(0, u64::MAX).into_iter().take(tried);
+        let has_strays =
+            !self.strays.is_empty() && told.into_iter().any(|file| self.strays.contains(&file.path));
+        let course = course.unwrap_or_default();
         let (state, reason) = match &course.failure {
             None => {
                 let files = counted(course.sent, "file", "files");
@@ -270,36 +334,64 @@ impl Way {
             Some(failure) => (RunState::Failed, failure.clone()),
         };
         self.end(context, &course, (state, reason)).await;
-        leftover.forget(&context.environment.state);
+        if has_strays {
+            context.say(format!(
+                "files went ahead to {} that are not of the set any more: what lies there is removed first",
+                self.route.destination.name
+            ));
+        } else {
+            leftover::forget(
+                &context.environment.state,
+                self.route.set,
+                &self.route.destination.name,
+            );
+        }
+        self.lease
     }
 
     async fn give_up(mut self, context: &RunContext) {
         self.stop.cancel();
-        let within = GIVEN_UP_WITHIN + context.settings.daemon.kill_grace;
-        let course = match tokio::time::timeout(within, &mut self.task).await {
-            Ok(course) => course.unwrap_or_default(),
-            Err(_) => Course::default(),
+        let grace = GIVEN_UP_WITHIN + context.settings.daemon.kill_grace;
+        let course = ended(&mut self.task, &self.stop, (Duration::ZERO, grace)).await;
+        let reason = format!("set {} did not become complete", self.route.set);
+        let course = course.unwrap_or_default();
+        self.end(context, &course, (RunState::Failed, reason)).await;
+        Box::pin(self.clear(context)).await;
+        self.lease.release().await;
+    }
+
+    /// Removes what went ahead, in a short time or not at all.
+    async fn clear(&self, context: &RunContext) {
+        let (state, destination) = (&context.environment.state, &self.route.destination.name);
+        let Ok(Some(leftover)) = leftover::noted_of(state, self.route.set, destination) else {
+            return;
         };
-        if course.transfer.is_none() {
+        let left = || {
+            context.say(format!(
+                "what went ahead of the set lies at {}; the next run that sends to {destination} removes it",
+                self.route.target()
+            ));
+        };
+        if context.cancel.is_cancelled() {
+            left();
             return;
         }
-        let reason = format!("set {} did not become complete", self.route.set);
-        self.end(context, &course, (RunState::Failed, reason)).await;
-        let leftover = Leftover::of(context, &self.route);
-        if context.cancel.is_cancelled() {
-            context.say(format!(
-                "what went ahead of the set lies at {}; the next run that sends to {} removes it",
-                self.route.target(),
-                self.route.destination.name
-            ));
-        } else {
+        let until = context.cancel.child_token();
+        let clearing = async {
+            let what = Limited::Destination(destination.clone());
+            let Ok(Some(_permit)) = context.permit_until(&what, &until).await else {
+                left();
+                return;
+            };
+            // What it fails with it has told.
             let what = (&*self.route, &leftover);
-            leftover::clear(context, what, leftover::NEVER_COMPLETE, &context.cancel).await;
-        }
+            drop(leftover::clear(context, what, leftover::NEVER_COMPLETE, &until).await);
+        };
+        within(REMOVED_WITHIN, &until, Box::pin(clearing)).await;
     }
 
     async fn end(&self, context: &RunContext, course: &Course, (state, reason): (RunState, String)) {
-        let Some(transfer) = course.transfer else { return };
+        let Some(begun) = self.begun.get() else { return };
         let end = RunEnd {
             state,
             reason: Some(reason),
@@ -308,7 +400,7 @@ impl Way {
         };
         let recorded = self
             .route
-            .record_end(context, transfer, (&end, Some(course.sent_bytes)))
+            .record_end(context, begun.transfer, (&end, Some(course.sent_bytes)))
             .await;
         if let Err(error) = recorded {
             context.say(format!(
@@ -325,12 +417,43 @@ pub(super) async fn clear_leftovers(
     context: &RunContext,
     destination: &DestinationName,
 ) -> Result<(), JobError> {
-    if leftover::noted(&context.environment.state, destination).is_empty() {
+    if leftover::noted_for(&context.environment.state, destination).is_empty() {
         return Ok(());
     }
     let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
-    let what = crate::limits::Limited::Destination(destination.clone());
+    let what = Limited::Destination(destination.clone());
     let _permit = context.permit(&what).await?;
     leftover::clear_noted(context, (destination, &info), &context.cancel).await;
     Ok(())
+}
+
+/// Removes what went ahead of a complete set, where files are among it that are not of the set. The caller has the set's
+/// lease and the destination's permit.
+///
+/// # Errors
+/// It could not be removed: the set is not to be sent on top of it.
+pub(super) async fn clear_strays(
+    context: &RunContext,
+    (set, relative): (BackupId, &str),
+    destination: &DestinationName,
+    info: &RsyncInfo,
+) -> Result<(), JobError> {
+    let leftover = match leftover::noted_of(&context.environment.state, set, destination) {
+        Ok(Some(leftover)) if leftover.has_strays => leftover,
+        Ok(_) => return Ok(()),
+        Err(error) => {
+            return Err(JobError::fatal(format!(
+                "cannot read below state_dir what went ahead of set {set} to {destination}: {error}; remove the set's \
+                 folder there, and its file in state_dir/ahead, by hand"
+            )));
+        }
+    };
+    let route = Route::again(context, destination, (set, relative), info)?;
+    let why = "files of it are not of the set any more";
+    leftover::clear(context, (&route, &leftover), why, &context.cancel).await
+}
+
+/// A set has arrived at the destination: what went ahead of it is its copy.
+pub(super) fn forget(context: &RunContext, set: BackupId, destination: &DestinationName) {
+    leftover::forget(&context.environment.state, set, destination);
 }

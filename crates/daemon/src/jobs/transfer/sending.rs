@@ -1,5 +1,6 @@
 //! One set on its way to one destination, each attempt with its row.
 
+use crate::jobs::ahead;
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
 use crate::locate::relative_path;
@@ -60,6 +61,23 @@ impl<'a> Sending<'a> {
         else {
             return Ok(None);
         };
+        self.keep(context, lease).await
+    }
+
+    /// The same of a lease that this run has had since before the set was complete.
+    pub(super) async fn take_over(
+        &self,
+        context: &RunContext,
+        lease: SetLease,
+    ) -> Result<Option<SetLease>, JobError> {
+        if lease.lost_token().is_cancelled() {
+            drop(lease);
+            return self.lease(context).await;
+        }
+        self.keep(context, lease).await
+    }
+
+    async fn keep(&self, context: &RunContext, lease: SetLease) -> Result<Option<SetLease>, JobError> {
         let lease = lease.with_folder(&self.set_dir).await;
         // Read after the lease is ours: retention marks first and looks at leases then.
         let fresh = context.environment.catalog.backup(self.backup.id).await?;
@@ -102,6 +120,13 @@ impl<'a> Sending<'a> {
 
     async fn send_once(&self, context: &RunContext, info: &RsyncInfo, number: u32) -> Result<(), JobError> {
         let _permit = self.permit(context).await?;
+        let (set, destination) = (self.backup.id, &self.destination.name);
+        ahead::clear_strays(context, (set, &self.relative), destination, info)
+            .await
+            .map_err(|error| JobError {
+                reason: format!("set {set} is not sent to {destination} yet: {}", error.reason),
+                ..error
+            })?;
         let transfer = self.begin(context, TransferPurpose::Send, number).await?;
         context.say(format!("sending set {} to {}", self.backup.id, self.target()));
         let limits = context.limits();
@@ -127,6 +152,7 @@ impl<'a> Sending<'a> {
         };
         self.end(context, transfer, &result, sent_bytes).await;
         if result.is_ok() {
+            ahead::forget(context, set, destination);
             context.say(format!(
                 "set {} has arrived at {} and was verified there",
                 self.backup.id,
