@@ -69,15 +69,31 @@ pub(super) struct Odd {
     place: Place,
     /// For people.
     what: String,
+    /// What it is, is not known either.
+    is_unread: bool,
 }
 
 impl Odd {
     /// A subordinate clause: why no removal beside it runs.
     pub(super) fn doubt(&self) -> String {
+        if self.is_unread {
+            return format!(
+                "{}, which is read in at {}, may change what is removed",
+                self.what, self.place
+            );
+        }
         format!(
             "{} at {} is none of the plain statements of which it is certain what they remove",
             self.what, self.place
         )
+    }
+}
+
+fn odd(place: Place, what: impl Into<String>) -> Odd {
+    Odd {
+        place,
+        what: what.into(),
+        is_unread: false,
     }
 }
 
@@ -112,12 +128,12 @@ struct Reader<'f> {
 /// # Errors
 /// The first thing that is not of the closed set.
 pub(super) fn read_removals(line: &CronLine, place: &Place, from: &ImportFrom<'_>) -> Result<Vec<Word>, Odd> {
-    let odd = |line, what: &str| Odd {
-        place: Place {
+    let odd = |line, what: &str| {
+        let place = Place {
             line,
             ..place.clone()
-        },
-        what: what.to_owned(),
+        };
+        odd(place, what)
     };
     if !line.doubts.is_empty() {
         return Err(odd(place.line, "a line that may be read otherwise"));
@@ -173,12 +189,7 @@ pub(super) fn is_usual_path(path: &str) -> bool {
 impl Reader<'_> {
     /// What no statement shows by itself.
     fn look_at_the_whole(&self) -> Result<(), Odd> {
-        let odd = |(place, what): (&Place, &str)| {
-            Err(Odd {
-                place: place.clone(),
-                what: what.to_owned(),
-            })
-        };
+        let odd = |(place, what): (&Place, &str)| Err(odd(place.clone(), what));
         if let Some((place, _)) = self.written.iter().find(|(_, name)| self.called.contains(name)) {
             return odd((place, "what is written to a script that is called"));
         }
@@ -201,10 +212,7 @@ impl Reader<'_> {
         let mut is_first = true;
         loop {
             let file = scope.file.clone();
-            let odd = |line, what| Odd {
-                place: Place { file, line },
-                what,
-            };
+            let odd = |line, what: String| odd(Place { file, line }, what);
             let statement = match statements.next(&scope.variables) {
                 Ok(Some(statement)) => statement,
                 Ok(None) => return Ok(()),
@@ -232,12 +240,7 @@ impl Reader<'_> {
             line: statement.line,
         };
         let words = &statement.words;
-        let odd = |what: String| {
-            Err(Odd {
-                place: place.clone(),
-                what,
-            })
-        };
+        let odd = |what: String| Err(odd(place.clone(), what));
         let written = statement.writes.iter().map(|file| base(&file.shown()));
         self.written.extend(written.map(|name| (place.clone(), name)));
         if let Some(name) = statement.assigns {
@@ -338,21 +341,16 @@ impl Reader<'_> {
                 "" => "this command".to_owned(),
                 program => format!("{program:?}"),
             };
-            return Err(Odd {
-                place: place.clone(),
-                what: shown,
-            });
+            return Err(odd(place.clone(), shown));
         };
         if let Some(profile) = &scope.profile {
             return Err(unread(profile));
         }
-        let odd = |what: &str| Odd {
-            place: Place {
-                file: file.clone(),
-                line: 1,
-            },
-            what: what.to_owned(),
+        let first = Place {
+            file: file.clone(),
+            line: 1,
         };
+        let odd = |what: &str| odd(first.clone(), what);
         if !is_shell && !script.is_executable {
             return Err(odd("a script that nobody may execute"));
         }
@@ -410,7 +408,8 @@ fn base(path: &str) -> String {
 fn unread(profile: &Place) -> Odd {
     Odd {
         place: profile.clone(),
-        what: "a file that is not read".to_owned(),
+        what: "a file that is not read here".to_owned(),
+        is_unread: true,
     }
 }
 

@@ -213,19 +213,27 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         }
     }
     // A line that only removes is about sets when it looks where sets are made.
-    let (entries, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| {
+    let (mut entries, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| {
         let removes_alone = entry
             .found
             .iter()
             .all(|found| matches!(found.act, Act::Remove(_)));
-        !removes_alone || removals::looks_into(entry, &dumps)
+        !removes_alone || removals::looks_into(entry, &dumps) || removals::looks_like_sets(entry).is_some()
     });
-    lines.extend(others.into_iter().map(|entry| {
-        let gap = removals::looks_like_sets(&entry);
-        OtherLine::of_entry(entry, gap)
-    }));
+    let seeming: Vec<(Place, Remark)> = entries
+        .iter_mut()
+        .filter_map(|entry| removals::doubt_that_it_is_of_sets(entry, &dumps))
+        .collect();
+    lines.extend(others.into_iter().map(OtherLine::of_entry));
+    let folders: BTreeSet<&str> = dumps.iter().map(|dump| dump.directory.as_str()).collect();
+    lines
+        .iter_mut()
+        .for_each(|line| line.tell_of_sets(&folders, from.files));
     let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
     let (mut schedule, jobs) = schedule::write(&from, &entries, &dumps, &mut remarks);
+    let is_written = |place: &Place| jobs.iter().any(|job| job.entry == *place);
+    let seeming = seeming.into_iter().filter(|(place, _)| !is_written(place));
+    remarks.extend(seeming.map(|(_, gap)| gap));
     let of_entries = entries.iter().flat_map(|entry| entry.remarks.iter().cloned());
     remarks.extend(of_entries);
     remarks.extend(
@@ -359,7 +367,7 @@ fn doubt_of(line: &CronLine, place: &Place, found: &[Found], from: &ImportFrom<'
 /// The line's own zone. Refuses times that no schedule has.
 fn read_time(from: &ImportFrom<'_>, line: &CronLine) -> Result<Option<Tz>, String> {
     if line.when == "@reboot" {
-        return Err("\"@reboot\" is no time: no job is written for what this line does".to_owned());
+        return Err("\"@reboot\" is when the host starts, and a job has a time: none is written for what this line does".to_owned());
     }
     let zone = match &line.zone {
         None => None,

@@ -156,6 +156,24 @@ pub(super) fn looks_like_sets(entry: &Entry) -> Option<Remark> {
     Some(Remark::gap(found.place.clone(), text.to_owned()))
 }
 
+/// Lets no removal run of a line that only removes where nothing makes sets. What is said of it where no job comes of it.
+pub(super) fn doubt_that_it_is_of_sets(entry: &mut Entry, dumps: &[Dump]) -> Option<(Place, Remark)> {
+    let removes_alone = entry
+        .found
+        .iter()
+        .all(|found| matches!(found.act, Act::Remove(_)));
+    if !removes_alone || looks_into(entry, dumps) {
+        return None;
+    }
+    let gap = looks_like_sets(entry)?;
+    let doubt = "nothing that is read here makes sets there".to_owned();
+    entry.doubt = Some(match entry.doubt.take() {
+        Some(odd) => format!("{doubt}, and {odd}"),
+        None => doubt,
+    });
+    Some((entry.place.clone(), gap))
+}
+
 /// What a line removes and marks, each rule of each folder once.
 pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> Vec<Removal> {
     let mut removals: Vec<Removal> = Vec::new();

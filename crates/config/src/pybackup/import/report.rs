@@ -4,9 +4,9 @@ use super::lexical::Telling;
 use super::page::Page;
 use super::schedule::Written;
 use super::script::{Reading, Told};
-use super::{CronReport, Entry, Fate, Place, Remark};
+use super::{CronReport, Entry, Fate, Place, Remark, Script};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const SEE_GAPS: &str = "see what could not be translated";
 
@@ -14,6 +14,10 @@ const SEE_GAPS: &str = "see what could not be translated";
 pub(super) struct OtherLine {
     pub(super) report: CronReport,
     pub(super) remarks: Vec<Remark>,
+    /// What of it is not understood; it matters where the line names folders of sets.
+    strange: Vec<Remark>,
+    /// The command, as it stands.
+    command: String,
     /// The scripts that it calls.
     pub(super) scripts: BTreeSet<PathBuf>,
     /// What must not be passed over, in it and in them.
@@ -27,6 +31,8 @@ impl OtherLine {
         Self {
             report: CronReport { place, fate, text },
             remarks,
+            strange: Vec::new(),
+            command: String::new(),
             scripts: BTreeSet::new(),
             telling: Vec::new(),
             told: Vec::new(),
@@ -51,17 +57,23 @@ impl OtherLine {
     }
 
     /// A line that only removes, and not where sets are made.
-    pub(super) fn of_entry(mut entry: Entry, looks_like_sets: Option<Remark>) -> Self {
+    pub(super) fn of_entry(mut entry: Entry) -> Self {
         let (scripts, telling) = (entry.scripts, entry.telling);
-        match (looks_like_sets, entry.otherwise.take()) {
-            (Some(gap), _) => {
-                let told = vec![(gap.place.clone(), 1)];
-                Self::not_understood(entry.place, vec![gap]).holding(telling, told)
-            }
-            (None, Some(line)) => line,
-            (None, None) => Self::left_alone(entry.place, entry.program).holding(telling, Vec::new()),
+        let line = entry.otherwise.take();
+        line.unwrap_or_else(|| Self::left_alone(entry.place, entry.program).holding(telling, Vec::new()))
+            .calling(scripts)
+    }
+
+    /// Tells of what is not understood in it where it names one of these folders: it may move sets, or change them.
+    pub(super) fn tell_of_sets(&mut self, folders: &BTreeSet<&str>, files: &dyn Fn(&Path) -> Option<Script>) {
+        if self.strange.is_empty() || self.report.fate != Fate::LeftAlone {
+            return;
         }
-        .calling(scripts)
+        let scripts = self.scripts.iter().filter_map(|path| files(path));
+        let mut texts = std::iter::once(self.command.clone()).chain(scripts.map(|script| script.text));
+        if texts.any(|text| folders.iter().any(|folder| names(&text, folder))) {
+            self.remarks.append(&mut self.strange);
+        }
     }
 
     /// What must not be passed over and is not told of.
@@ -73,7 +85,7 @@ impl OtherLine {
         let shown = program.filter(|program| !program.is_empty());
         let text = shown.map_or_else(
             || "nothing of backups is found in it".to_owned(),
-            |program| format!("nothing of backups is found in what {program:?} does here"),
+            |program| format!("nothing of backups is found in what is read of it; it runs {program:?}"),
         );
         Self::new(place, Fate::LeftAlone, text, Vec::new())
     }
@@ -98,14 +110,20 @@ impl OtherLine {
                 "{unread:?} cannot be read, is no shell script, or is not followed; if it makes, checks or removes \
                  backups, write a job for it"
             )
-        } else if command.to_lowercase().contains("backup") {
+        } else if ["backup", "dump"]
+            .iter()
+            .any(|word| command.to_lowercase().contains(word))
+        {
             "nothing of pybackup's is found in what this line runs, or it cannot be read; if it makes, checks or removes \
              backups, write a job for it"
                 .to_owned()
         } else {
-            return Self::left_alone(place, reading.program)
+            let mut line = Self::left_alone(place, reading.program)
                 .calling(scripts)
                 .holding(telling, Vec::new());
+            let strange = reading.remarks.into_iter().filter(|remark| remark.is_gap);
+            (line.strange, line.command) = (strange.collect(), command.to_owned());
+            return line;
         };
         // That is said of the line as a whole.
         let told = vec![(place.clone(), usize::MAX)];
@@ -113,6 +131,20 @@ impl OtherLine {
             .calling(scripts)
             .holding(telling, told)
     }
+}
+
+/// Whether a text names a folder, or something in it.
+fn names(text: &str, folder: &str) -> bool {
+    let is_of_name = |one: char| one.is_alphanumeric() || "_-./".contains(one);
+    text.match_indices(folder).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + folder.len()..]);
+        let begins = !before.chars().next_back().is_some_and(is_of_name);
+        begins
+            && after
+                .chars()
+                .next()
+                .is_none_or(|next| next == '/' || !is_of_name(next))
+    })
 }
 
 /// By place.

@@ -3,6 +3,7 @@
 mod programs;
 mod scope;
 mod told;
+mod words;
 
 use super::closed::is_remark;
 use super::crontab::CronLine;
@@ -17,6 +18,8 @@ use scope::{Bar, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use told::own_text;
+pub(super) use words::removes_folders;
+use words::{base, locks_alone, marked, reads_alone, unknown_program};
 
 /// Scripts that call scripts.
 const DEEPEST: usize = 5;
@@ -181,6 +184,7 @@ impl<'f> Reading<'f> {
             };
             self.commands += 1;
             if self.commands > MOST_COMMANDS {
+                self.give_up(place);
                 break;
             }
             let telling = telling_words(&own_text(raw)).len();
@@ -273,6 +277,7 @@ impl<'f> Reading<'f> {
             "popd" => scope.folder = Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
             "eval" => {
                 scope.forget_all();
+                self.unread.push((place.clone(), program.clone()));
                 self.strange(&program, place);
             }
             "shift" | "set" => {
@@ -395,6 +400,11 @@ impl<'f> Reading<'f> {
             return;
         }
         let called = (1..words.len()).find(|at| self.script_text(&words[*at], scope).is_some());
+        let is_run = called.is_none_or(|at| !reads_alone(&words[..at]));
+        if !is_run {
+            self.note_unfollowed(words, &place, scope);
+            return self.strange(&base(&words[0]), place);
+        }
         match called {
             Some(at) => self.script(&words[at..], place, scope),
             None => {
@@ -432,7 +442,7 @@ impl<'f> Reading<'f> {
         self.note_script(&path, &text);
         self.bytes += text.len();
         if self.bytes > MOST_BYTES {
-            return self.strange(&unknown_program(&words[0]), place);
+            return self.give_up(place);
         }
         let mut inner = Scope {
             nested: 0,
@@ -445,50 +455,5 @@ impl<'f> Reading<'f> {
         self.depth += 1;
         self.run(&read_shell(&text, 1), &mut inner);
         self.depth -= 1;
-    }
-}
-
-/// Whether `rm` among these words removes folders with what is in them.
-pub(super) fn removes_folders(words: &[Word]) -> bool {
-    let Some(at) = words.iter().position(|word| base(word) == "rm") else {
-        return false;
-    };
-    words[at..].iter().filter_map(Word::text).any(|option| {
-        option == "--recursive"
-            || option.starts_with('-') && !option.starts_with("--") && option.contains(['r', 'R'])
-    })
-}
-
-/// `flock -n 9`, which runs nothing.
-fn locks_alone(words: &[Word]) -> bool {
-    let last = words.last().and_then(Word::text).unwrap_or_default();
-    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// `--backup-dir=X`, `--backup-dir X`, and what a shell makes of several names.
-fn marked(words: &[Word]) -> Vec<Word> {
-    let mut folders = Vec::new();
-    for word in words {
-        if let Some(folder) = word.after("--backup-dir=") {
-            folders.push(folder);
-        } else if !word.shown().starts_with('-') {
-            folders.push(word.clone());
-        }
-    }
-    folders
-}
-
-/// A program's name.
-fn base(word: &Word) -> String {
-    let shown = word.shown();
-    shown.rsplit('/').next().unwrap_or_default().to_owned()
-}
-
-/// What is called, where it is no script that can be read: what comes after a variable may be more than its name.
-fn unknown_program(word: &Word) -> String {
-    match word.0.first() {
-        Some(Piece::Unknown(shown)) => shown.clone(),
-        Some(Piece::Text(text)) => text.clone(),
-        _ => String::new(),
     }
 }

@@ -181,6 +181,55 @@ pub(super) fn is_place(folder: &str) -> bool {
         && !folder.contains(|one: char| one.is_control() || "*?[]{}\u{FFFD}".contains(one))
 }
 
+/// The text of a command with the numbers put in that its variables hold; whatever else they hold stays their name.
+pub(super) fn with_numbers(text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::new();
+    let (mut rest, mut is_single, mut is_double) = (text, false, false);
+    while let Some(letter) = rest.chars().next() {
+        if letter == '$'
+            && !is_single
+            && let Some((name, after)) = leading_variable(rest)
+            && let Some(number) = value(name).filter(|value| is_number(value))
+        {
+            filled.push_str(&number);
+            rest = after;
+            continue;
+        }
+        match letter {
+            '\'' if !is_double => is_single = !is_single,
+            '"' if !is_single => is_double = !is_double,
+            _ => {}
+        }
+        filled.push(letter);
+        rest = &rest[letter.len_utf8()..];
+    }
+    filled
+}
+
+/// `$name`, `${name}`: the name, and what follows.
+fn leading_variable(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('$')?;
+    let (text, is_braced) = match text.strip_prefix('{') {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
+    let end = text
+        .find(|one: char| one != '_' && !one.is_ascii_alphanumeric())
+        .unwrap_or(text.len());
+    let (name, after) = text.split_at(end);
+    let is_name = !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit());
+    let after = if is_braced {
+        after.strip_prefix('}')?
+    } else {
+        after
+    };
+    is_name.then_some((name, after))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// What `date` prints, as a day; `None` for anything but `date`.
 pub(super) fn read_date(inner: &str) -> Option<Day> {
     let commands = read_shell(inner, 1);
@@ -245,6 +294,29 @@ fn days_ago(text: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_alone_are_put_into_a_command() {
+        let value = |name: &str| match name {
+            "KEEP" => Some("05".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "TEXT" => Some("5 days ago' +%F; rm -rf /'".to_owned()),
+            _ => None,
+        };
+        for (text, expected) in [
+            ("date -d \"$KEEP days ago\" +%F", "date -d \"05 days ago\" +%F"),
+            ("date -d \"-${KEEP} days\" +%F", "date -d \"-05 days\" +%F"),
+            ("date -d -${KEEP}日", "date -d -05日"),
+            ("date -d '$KEEP days ago'", "date -d '$KEEP days ago'"),
+            ("date -d \"'$KEEP'\"", "date -d \"'05'\""),
+            (
+                "date $EMPTY $TEXT $GONE $1 ${KEEP:-7} $KEEPS ${KEEP",
+                "date $EMPTY $TEXT $GONE $1 ${KEEP:-7} $KEEPS ${KEEP",
+            ),
+        ] {
+            assert_eq!(with_numbers(text, &value), expected);
+        }
+    }
 
     #[test]
     fn dates_are_days_before_the_run() {

@@ -1,6 +1,6 @@
 //! The statements of a plain script, one after another. What a plain script has no need of is refused, whatever it means.
 
-use super::super::word::{Piece, Word, variable_shown};
+use super::super::word::{Piece, Word, variable_shown, with_numbers};
 use super::date::read_plain_date;
 use std::collections::BTreeMap;
 
@@ -251,7 +251,11 @@ impl Statements {
             self.at += if is_backquoted { 1 } else { 2 };
             // What quotes mean between backquotes between quotes, shells do not agree on.
             let refused = if is_backquoted && is_quoted { "\"'" } else { "" };
-            return self.date(reading, if is_backquoted { '`' } else { ')' }, refused);
+            return self.date(
+                (reading, variables),
+                if is_backquoted { '`' } else { ')' },
+                refused,
+            );
         }
         let is_braced = self.peek(1) == Some('{');
         self.at += if is_braced { 2 } else { 1 };
@@ -288,17 +292,24 @@ impl Statements {
         Ok(())
     }
 
-    /// `date` as it is understood, up to what ends it.
-    fn date(&mut self, reading: &mut Reading, end: char, refused: &str) -> Result<(), Strange> {
+    /// `date` as it is understood, up to what ends it; of variables it takes those that hold a number.
+    fn date(
+        &mut self,
+        (reading, variables): (&mut Reading, &BTreeMap<String, Word>),
+        end: char,
+        refused: &str,
+    ) -> Result<(), Strange> {
         let mut inner = String::new();
         while let Some(letter) = self.peek(0).filter(|letter| *letter != end) {
-            if !is_printed(letter) || "$`\\<>|&;(){}#*?[]~!^".contains(letter) || refused.contains(letter) {
+            if !is_printed(letter) || "`\\<>|&;()#*?[]~!^".contains(letter) || refused.contains(letter) {
                 break;
             }
             inner.push(letter);
             self.at += 1;
         }
-        let is_whole = self.peek(0) == Some(end);
+        let value = |name: &str| variables.get(name).and_then(Word::text);
+        let inner = with_numbers(&inner, &value);
+        let is_whole = self.peek(0) == Some(end) && !inner.contains(['$', '{', '}']);
         let day = read_plain_date(&inner).filter(|day| is_whole && day.format.chars().all(is_plain));
         match day {
             Some(day) => reading.word.push(Piece::Day(day)),

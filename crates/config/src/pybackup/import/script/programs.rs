@@ -60,5 +60,7 @@ pub(super) const SYSTEM_FOLDERS: [&str; 8] = [
     "/lib/",
     "/etc/cron.",
 ];
+/// Where a host's own programs lie that are called by their names alone.
+pub(super) const OWN_FOLDERS: [&str; 2] = ["/usr/local/bin", "/usr/local/sbin"];
 /// Programs that run a script in a language that is not read here.
 pub(super) const INTERPRETERS: [&str; 7] = ["python", "perl", "php", "ruby", "node", "lua", "tclsh"];

@@ -3,7 +3,7 @@
 use super::super::Place;
 use super::super::find::Find;
 use super::super::shell::{Condition, Part, RawCommand, RawWord, plain, read_shell};
-use super::super::word::{Piece, Word, output_shown, read_date, variable_shown};
+use super::super::word::{Piece, Word, output_shown, read_date, variable_shown, with_numbers};
 use super::base;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -280,7 +280,8 @@ impl Scope {
     }
 
     fn output(&self, text: &str) -> Word {
-        if let Some(day) = read_date(text).filter(|day| !day.format.is_empty()) {
+        let number = |name: &str| self.variable(name).and_then(|value| value.text());
+        if let Some(day) = read_date(&with_numbers(text, &number)).filter(|day| !day.format.is_empty()) {
             return Word(vec![Piece::Day(day)]);
         }
         let unknown = || Word(vec![Piece::Unknown(output_shown(text))]);

@@ -3,7 +3,7 @@
 use super::super::shell::{Part, RawCommand, RawWord};
 use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
-use super::programs::{INTERPRETERS, SYSTEM_FOLDERS};
+use super::programs::{INTERPRETERS, OWN_FOLDERS, SYSTEM_FOLDERS};
 use super::scope::Scope;
 use super::{Reading, base, unknown_program};
 use std::path::PathBuf;
@@ -13,6 +13,16 @@ impl Reading<'_> {
     pub(super) fn tell(&mut self) {
         let (command, telling) = self.current.clone();
         self.told.insert(command, telling);
+    }
+
+    /// No line of a crontab comes to more than is read of it.
+    pub(super) fn give_up(&mut self, place: Place) {
+        let name = place.file.file_name().unwrap_or_default().to_string_lossy();
+        self.unread.push((place.clone(), name.into_owned()));
+        let text = "this is more than is read for one line of a crontab: what comes after it is not followed"
+            .to_owned();
+        self.tell();
+        self.remarks.push(Remark::gap(place, text));
     }
 
     /// Scripts among the words of a program that may run them, and those that an interpreter is given.
@@ -49,6 +59,14 @@ impl Reading<'_> {
         let folder = words.iter().skip(1).find(|word| !word.shown().starts_with('-'));
         if let Some(folder) = folder.filter(|_| program == "run-parts") {
             return self.unread.push((place.clone(), folder.shown()));
+        }
+        let own = OWN_FOLDERS.map(|folder| PathBuf::from(folder).join(&shown));
+        let own = own.iter().filter(|_| !shown.is_empty() && !shown.contains('/'));
+        for path in own {
+            if let Some(script) = (self.files)(path) {
+                self.note_script(path, &script.text);
+                return self.unread.push((place.clone(), path.display().to_string()));
+            }
         }
         let is_systems = !shown.contains('/') && !shown.starts_with('$')
             || SYSTEM_FOLDERS.iter().any(|folder| shown.starts_with(folder));

@@ -105,9 +105,34 @@ fn a_host_that_only_removes_folders_of_days_is_told_of_them() {
     }
     .import();
     let fates: Vec<Fate> = imported.lines.iter().map(|line| line.fate).collect();
-    let told = Fate::NotUnderstood;
-    assert_eq!(fates, [told, told, told, told]);
+    let part = Fate::InPart;
+    assert_eq!(fates, [part, part, part, Fate::NotUnderstood]);
     assert_eq!(imported.jobs, 0);
+    assert_eq!(with_retention(&imported).jobs, 3, "{}", imported.schedule);
+    let told = |remark: &&Remark| {
+        remark.is_gap && remark.text.contains("nothing that is read here makes sets there")
+    };
+    assert_eq!(
+        imported.remarks.iter().filter(told).count(),
+        3,
+        "{:#?}",
+        remarks(&imported)
+    );
+    // What no rule tells is told all the same.
+    for line in [
+        "rm -rf /sets/`date +\\%F`",
+        "find /sets -name '20*' -size +1G -mtime +8 -exec rm -rf {} +",
+    ] {
+        let crontab = format!("0 2 * * * {line}\n");
+        let imported = Host {
+            conf: CONF,
+            crontab: &crontab,
+            scripts: Vec::new(),
+        }
+        .import();
+        assert_eq!(imported.lines[0].fate, Fate::NotUnderstood, "{line}");
+        assert_eq!(with_retention(&imported).jobs, 0, "{line}");
+    }
 }
 
 #[test]

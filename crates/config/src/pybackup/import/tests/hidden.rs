@@ -34,7 +34,7 @@ fn how_a_line_of_the_crontab_is_read_is_told_where_it_may_be_read_otherwise() {
         ),
         ("0 4 * * * /x.sh%rm -rf /keep", "an unescaped % cuts this line"),
         ("0 4 * * * /x.sh\r", "cannot be read"),
-        ("@reboot /x.sh", "\"@reboot\" is no time"),
+        ("@reboot /x.sh", "\"@reboot\" is when the host starts"),
     ] {
         let imported = of_line(line);
         let is_told = |remark: &Remark| remark.is_gap && remark.text.contains(told);
@@ -261,6 +261,18 @@ fn what_is_not_followed_is_told() {
         "find /k -mtime +3 | parallel rm",
         "rm /k/*.gz",
         "/usr/sbin/holland bk",
+        "/usr/bin/dump-all-dbs",
+        "nightly",
+        "eval mysql''dump -A",
+        "bash -n /x.sh",
+        "sh -s /x.sh",
+        "bash -o noexec /x.sh",
+        "/many.sh",
+        "/large.sh",
+        // Of the folder of sets all that is not known is told.
+        "find /b -mtime +3 | xargs mv -t /trash",
+        "mv /b/2017-11-01 /trash",
+        "/move.sh",
     ] {
         let crontab = format!("0 3 * * * {line}\n0 4 * * * /x.sh\n");
         let imported = Host {
@@ -269,10 +281,16 @@ fn what_is_not_followed_is_told() {
             scripts: vec![
                 ("/x.sh", DUMP),
                 ("/opt/nightly.py", "import os\nos.system('mysqldump -A')\n"),
+                ("/usr/local/bin/nightly", "#!/usr/bin/perl\nexec 'x'\n"),
+                ("/many.sh", &"echo x\n".repeat(10_001)),
+                ("/large.sh", &"/long.sh\n".repeat(5)),
+                ("/long.sh", &"#".repeat(1 << 20)),
+                ("/move.sh", "D=/b\nmv $D/2017-11-01 /trash\n"),
             ],
         }
         .import();
         assert_eq!(imported.lines[0].fate, Fate::NotUnderstood, "{line}");
+        assert_eq!(imported.jobs, 1, "{line}");
         if line.contains("/opt/") {
             let told = remarks(&imported);
             assert!(
@@ -280,6 +298,22 @@ fn what_is_not_followed_is_told() {
                 "{told:#?}"
             );
         }
+    }
+    // What looks at it, and what is about others, is left alone.
+    for line in [
+        "du -sh /b",
+        "mv /bin/x /y",
+        "mv /c/b /y",
+        "/usr/bin/certbot renew",
+    ] {
+        let crontab = format!("0 3 * * * {line}\n0 4 * * * /x.sh\n");
+        let imported = Host {
+            conf: CONF,
+            crontab: &crontab,
+            scripts: vec![("/x.sh", DUMP)],
+        }
+        .import();
+        assert_eq!(imported.lines[0].fate, Fate::LeftAlone, "{line}");
     }
     let imported = Host::of_script("pybackup mydumper outputdir=/\u{FFFD}/`date +%F`\n");
     assert_eq!(imported.jobs, 0, "{}", imported.schedule);

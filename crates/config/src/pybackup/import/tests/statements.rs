@@ -175,6 +175,10 @@ pub(super) const ODD: &[&str] = &[
     "echo $(date +%F > /x)",
     "echo $(TZ=UTC date +%F)",
     "echo $(date -d \"$X\" +%F)",
+    "K='3 days'\necho $(date -d \"$K ago\" +%F)",
+    "K=3\necho $(date -d '$K days ago' +%F)",
+    "K=3\necho $(date -d \"${K:-4} days ago\" +%F)",
+    "K=3\necho $(date -d \"${K}days ago\" +%F)",
     "echo x\r",
     "echo x;; echo y",
     // Removals of other kinds.
@@ -264,4 +268,6 @@ pub(super) const PLAIN: &[&str] = &[
     "echo x\\\n y",
     "mkdir -p /c/2017-01-01/`date +%F`",
     "rm -rf /c/`date -d '36500 days ago' +%F`",
+    "K=5\nOLD=$(date -d \"$K days ago\" +%Y-%m-%d)\nrm -rf /c/$OLD",
+    "K=5\nrm -rf /c/`date -d \"-${K} days\" +%F`",
 ];
