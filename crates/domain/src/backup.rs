@@ -78,6 +78,10 @@ pub struct Backup {
     pub consistency: Option<Consistency>,
     /// Where it should be sent.
     pub transfer_to: Vec<DestinationName>,
+    /// Where it has arrived, and was not found to differ when it was compared there last; also where a person has sent it.
+    /// The catalog works it out of the transfers: it is not written with the row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arrived: Vec<DestinationName>,
     /// `transfer_start`.
     pub transfer_started_at: Option<DateTime<Utc>>,
     /// `transfer_end`.
@@ -138,7 +142,19 @@ impl Backup {
         own.map_or_else(|| self.dir.join(&id), PathBuf::from)
     }
 
-    /// Its last transfer succeeded (`Y`, `N,N,Y`).
+    /// It is at a destination, whichever that is.
+    pub fn has_arrived(&self) -> bool {
+        !self.arrived.is_empty() || self.is_transferred()
+    }
+
+    /// The destinations that it is still to be sent to. What is not complete is owed to none, nor what pybackup made.
+    pub fn owed_to(&self) -> impl Iterator<Item = &DestinationName> {
+        let is_sent = self.is_complete() && self.node.is_some() && self.deletion != Deletion::Deleted;
+        let named = self.transfer_to.iter().filter(move |_| is_sent);
+        named.filter(|name| !self.arrived.contains(name))
+    }
+
+    /// Its last transfer succeeded (`Y`, `N,N,Y`): of several destinations, that to the first.
     pub fn is_transferred(&self) -> bool {
         self.transfer_complete
             .rsplit(',')
@@ -171,6 +187,35 @@ pub fn du_size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_set_that_is_at_one_destination_has_arrived_and_is_owed_to_the_others() {
+        let name = |text: &str| DestinationName::new(text).unwrap();
+        let set = Backup {
+            node: Some(NodeName::new("db1").unwrap()),
+            transfer_to: vec![name("vault"), name("near")],
+            transfer_complete: "N,N".into(),
+            ..serde_json::from_str(include_str!("../fixtures/set.json")).unwrap()
+        };
+        let owed = |set: &Backup| set.owed_to().map(ToString::to_string).collect::<Vec<_>>();
+        assert!(!set.has_arrived());
+        assert_eq!(owed(&set), ["vault", "near"]);
+        for (arrived, complete, left) in [
+            (vec!["near"], true, vec!["vault"]),
+            (vec!["near", "vault"], true, vec![]),
+            // Sent by hand to where it was not meant to go.
+            (vec!["attic"], true, vec!["vault", "near"]),
+            (vec!["near"], false, vec![]),
+        ] {
+            let set = Backup {
+                arrived: arrived.iter().copied().map(name).collect(),
+                complete: vec![complete],
+                ..set.clone()
+            };
+            assert!(set.has_arrived() && !set.is_transferred());
+            assert_eq!(owed(&set), left, "{arrived:?}");
+        }
+    }
 
     #[test]
     fn sizes_read_as_du_prints_them() {

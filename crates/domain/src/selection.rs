@@ -102,14 +102,14 @@ pub struct Criteria<'a> {
 impl Criteria<'_> {
     /// Why `backup` is no candidate; `None` when it is one.
     ///
-    /// A set that is not meant to be transferred need not have been.
+    /// A set that is not meant to be transferred need not have been; of several destinations one is enough.
     pub fn refusal(&self, backup: &Backup) -> Option<Refusal> {
         let local = backup.transfer_complete == crate::backup::LOCAL_BACKUP;
         if !backup.is_complete() {
             Some(Refusal::NotComplete)
         } else if backup.deletion != Deletion::None {
             Some(Refusal::Deleted)
-        } else if !backup.is_transferred() && !local {
+        } else if !backup.has_arrived() && !local {
             Some(Refusal::NotArrived)
         } else if backup.validate_status != ValidateStatus::NotTried {
             Some(Refusal::Tried)
@@ -195,6 +195,12 @@ mod tests {
             ..good.clone()
         };
         assert_eq!(criteria.refusal(&local), None);
+        let beside = Backup {
+            transfer_complete: "N,N".into(),
+            arrived: vec![crate::ids::DestinationName::new("near").unwrap()],
+            ..good.clone()
+        };
+        assert_eq!(criteria.refusal(&beside), None, "one of several is away");
         for (change, reason) in [
             (
                 Backup {

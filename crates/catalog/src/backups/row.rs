@@ -22,7 +22,8 @@ macro_rules! columns {
          b.pybackup_version, b.bk_command, b.tag, b.is_deleted, b.validate_status, b.node, b.job, b.run_id, \
          b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
          b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3, b.lock_waited_ms, \
-         b.lock_held_ms, b.rebuilt_ms, b.original_gone_ms"
+         b.lock_held_ms, b.rebuilt_ms, b.original_gone_ms, \
+         (SELECT GROUP_CONCAT('/' || d.destination) FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 1) AS arrived"
     };
 }
 pub(crate) use columns;
@@ -74,6 +75,8 @@ pub(crate) struct BackupRow {
     lock_held_ms: Option<i64>,
     rebuilt_ms: Option<i64>,
     original_gone_ms: Option<i64>,
+    /// `/vault,/near`: no name has a slash in it.
+    arrived: Option<String>,
 }
 
 pub(super) fn consistency_word(consistency: Consistency) -> &'static str {
@@ -136,6 +139,16 @@ impl BackupRow {
             Some(json) => place.json("transfer_to", json)?,
             None => Vec::new(),
         };
+        let arrived = self.arrived.as_deref().and_then(|list| list.strip_prefix('/'));
+        let mut arrived = arrived
+            .map(|list| {
+                list.split(",/")
+                    .map(|name| place.parse("arrived", name))
+                    .collect()
+            })
+            .transpose()?
+            .unwrap_or_else(Vec::<DestinationName>::new);
+        arrived.sort();
         let is_deleted = self
             .is_deleted
             .as_deref()
@@ -171,6 +184,7 @@ impl BackupRow {
             dir: PathBuf::from(self.bk_dir.unwrap_or_default()),
             consistency,
             transfer_to,
+            arrived,
             transfer_started_at: instant(
                 "transfer_started_ms",
                 self.transfer_started_ms,

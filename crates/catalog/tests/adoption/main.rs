@@ -286,6 +286,7 @@ fn as_documented() -> Backup {
         lock_waited_ms: None,
         lock_held_ms: None,
         original_gone_at: None,
+        arrived: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     }

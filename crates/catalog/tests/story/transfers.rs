@@ -193,7 +193,14 @@ pub(super) async fn of_several_destinations_the_first_is_told_in_the_seeds_colum
         let pending = catalog.pending_transfers(&n10, &destination, 9).await.unwrap();
         assert_eq!(pending.is_empty(), state.is_success(), "{destination}");
         if destination == attic {
-            assert_eq!(of_set().await.transfer_complete, "N");
+            // One of them is enough for a proof; the other still waits.
+            let found = of_set().await;
+            assert_eq!(found.transfer_complete, "N");
+            assert_eq!(found.arrived, std::slice::from_ref(&attic));
+            assert!(found.has_arrived());
+            assert_eq!(found.owed_to().collect::<Vec<_>>(), [&vault()]);
+        } else if state == RunState::Failed {
+            assert!(!of_set().await.has_arrived());
         }
     }
     let found = of_set().await;
@@ -205,6 +212,19 @@ pub(super) async fn of_several_destinations_the_first_is_told_in_the_seeds_colum
         (found.transfer_started_at, found.transfer_finished_at),
         (Some(first_byte_at), Some(noon() + minutes(4)))
     );
+    assert_eq!(found.arrived, [attic.clone(), vault()]);
+    assert_eq!(found.owed_to().next(), None);
+    // What is found to differ at one of them is there no longer.
+    let verify = Transfer {
+        destination: attic.clone(),
+        ..transfer(&set, 1, TransferPurpose::Verify, noon() + minutes(5))
+    };
+    catalog.start_transfer(&verify, "attic").await.unwrap();
+    let differs = end(RunState::Failed, Some("a.sql differs"), noon() + minutes(6));
+    assert!(catalog.finish_transfer(verify.id, &differs, None).await.unwrap());
+    let found = of_set().await;
+    assert_eq!(found.arrived, [vault()]);
+    assert_eq!(found.owed_to().collect::<Vec<_>>(), [&attic]);
 }
 
 pub(super) async fn verifications_fall_due(catalog: &dyn Catalog) {

@@ -183,6 +183,7 @@ fn unfinished_set(
         lock_waited_ms: None,
         lock_held_ms: None,
         original_gone_at: None,
+        arrived: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     };

@@ -116,6 +116,7 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         lock_waited_ms: None,
         lock_held_ms: None,
         original_gone_at: None,
+        arrived: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     }

@@ -142,6 +142,7 @@ pub(super) fn draft_backup(
         lock_waited_ms: whole(dump.parts.iter().map(|part| part.lock_waited_ms)),
         lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
         original_gone_at: None,
+        arrived: Vec::new(),
         rebuilt_at: None,
     }
 }

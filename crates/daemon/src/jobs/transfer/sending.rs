@@ -136,7 +136,7 @@ impl<'a> Sending<'a> {
             Ok(Delivery::OriginalDamaged(problem)) => {
                 let error = JobError::fatal(format!("{problem}; {}", self.original_mended()));
                 // What has arrived before, here or elsewhere, is still there: the row must not cost the set that.
-                let state = if self.backup.is_transferred() {
+                let state = if self.backup.has_arrived() {
                     RunState::Skipped
                 } else {
                     error.state
