@@ -7,7 +7,7 @@ pub use due::DueDays;
 pub use rules::{KeepCount, KeepPolicy};
 
 use crate::backup::{Backup, Deletion, ValidateStatus};
-use crate::ids::BackupId;
+use crate::ids::{BackupId, DestinationName};
 use crate::job::Require;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -35,6 +35,8 @@ pub struct Context {
     pub begun: BTreeSet<BackupId>,
     /// Sets whose folders here differ from what was written, as this machine has read them.
     pub damaged: BTreeSet<BackupId>,
+    /// The destinations that sets are still to be sent to from here: what goes before that never arrives there.
+    pub owed: BTreeMap<BackupId, Vec<DestinationName>>,
     /// The days whose folders the sets lie in, where each lies in one: `<directory>/<YYYY-MM-DD>/<bk_id>`.
     pub days: BTreeMap<BackupId, NaiveDate>,
     /// The days whose folders `all_but_day` does not keep: see [`DueDays`].
@@ -59,6 +61,15 @@ impl Context {
 
     fn meets(&self, backup: &Backup, require: Require) -> bool {
         self.is_good(backup) && meets(backup, require)
+    }
+
+    fn decide(&self, backup: Backup, verdict: Verdict) -> Decision {
+        let owed_to = self.owed.get(&backup.id).cloned().unwrap_or_default();
+        Decision {
+            backup,
+            verdict,
+            owed_to,
+        }
     }
 
     /// Whether something of it may have been taken away.
@@ -100,6 +111,8 @@ pub enum KeepReason {
     Damaged,
     /// There is no newer good one: it may be all there is, whether it is good itself or not.
     NoNewerGoodSet,
+    /// No rule keeps it, but a destination waits for it: see [`Decision::owed_to`].
+    NotArrivedEverywhere,
 }
 
 impl fmt::Display for KeepReason {
@@ -124,6 +137,7 @@ impl fmt::Display for KeepReason {
                 "damaged here; it uses up no count, and stays until a newer set of this job is proven"
             }
             Self::NoNewerGoodSet => "no newer good set of this job",
+            Self::NotArrivedEverywhere => "it has not arrived everywhere yet",
         })
     }
 }
@@ -176,9 +190,28 @@ pub struct Decision {
     pub backup: Backup,
     /// What is to become of it.
     pub verdict: Verdict,
+    /// The destinations that it is still to be sent to from here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed_to: Vec<DestinationName>,
 }
 
 impl Decision {
+    /// Why it stays or goes, for people.
+    pub fn why(&self) -> String {
+        let reasons = match &self.verdict {
+            Verdict::Keep(reasons) => reasons,
+            Verdict::Condemn(reason) => return reason.to_string(),
+        };
+        let told = reasons.iter().map(|reason| match reason {
+            KeepReason::NotArrivedEverywhere => {
+                let names: Vec<&str> = self.owed_to.iter().map(DestinationName::as_str).collect();
+                format!("it has not arrived at {} yet", names.join(", "))
+            }
+            reason => reason.to_string(),
+        });
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether it is kept whatever the rules say, and others may go since it stays.
     pub fn is_pinned(&self) -> bool {
         let pins = [
@@ -198,7 +231,7 @@ pub fn still_serves(planned: &Backup, found: Option<&Backup>) -> bool {
         is_good(found)
             && (found.deletion == Deletion::None || found.deletion == planned.deletion)
             && (planned.validate_status != ValidateStatus::Passed || meets(found, Require::Validated))
-            && (!planned.is_transferred() || found.is_transferred())
+            && (!planned.has_arrived() || found.has_arrived())
     })
 }
 
@@ -210,7 +243,7 @@ fn meets(backup: &Backup, require: Require) -> bool {
     is_good(backup)
         && match require {
             Require::Complete => true,
-            Require::Transferred => backup.is_transferred(),
+            Require::Transferred => backup.has_arrived(),
             Require::Validated => backup.validate_status == ValidateStatus::Passed,
         }
 }
@@ -236,11 +269,11 @@ pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context)
             } else {
                 Verdict::Condemn(CondemnReason::RemovalBegun)
             };
-            decisions.push(Decision { backup, verdict });
+            decisions.push(context.decide(backup, verdict));
             continue;
         }
         let gone = context.gone.contains(&backup.id);
-        if context.meets(&backup, Require::Validated) && (!gone || backup.is_transferred()) {
+        if context.meets(&backup, Require::Validated) && (!gone || backup.has_arrived()) {
             // What may be half removed counts only where nothing whole does.
             let mine = (
                 !context.may_be_half_removed(&backup),
@@ -355,7 +388,7 @@ fn judge_group(
             let damaged = is_good(&backup) && !good;
             if good && !removal_begun && !gone && !future {
                 reasons.extend(counters.rules_that_keep(&backup));
-            } else if good && !removal_begun && (backup.is_transferred() || !gone) {
+            } else if good && !removal_begun && (backup.has_arrived() || !gone) {
                 // Its copy lies at its destination, or it is from the future: the rules hold for it, and it uses up
                 // none of their counts here.
                 reasons.extend(counters.clone().rules_that_keep(&backup));
@@ -378,7 +411,7 @@ fn judge_group(
             if pinned.last_resort.contains(&backup.id) {
                 reasons.push(KeepReason::NoNewerGoodSet);
             }
-            let is_lost = gone && !backup.is_transferred() && !is_unproven;
+            let is_lost = gone && !backup.has_arrived() && !is_unproven;
             let verdict = if is_lost && !context.busy.contains(&backup.id) {
                 Verdict::Condemn(CondemnReason::GoneFromDisk)
             } else if gone && reasons.is_empty() {
@@ -393,13 +426,16 @@ fn judge_group(
                 Verdict::Condemn(CondemnReason::DamagedAndSuperseded)
             } else if !is_good(&backup) {
                 Verdict::Condemn(CondemnReason::FailedProofAndSuperseded)
+            } else if context.owed.contains_key(&backup.id) {
+                // Not of one that is not good: it would be held for a copy that is worth nothing.
+                Verdict::Keep(vec![KeepReason::NotArrivedEverywhere])
             } else {
                 Verdict::Condemn(CondemnReason::NoRuleKeepsIt)
             };
             let counts = !gone && !removal_begun && !future;
             newer_good |= good && counts;
             newer_proven |= counts && context.meets(&backup, Require::Validated);
-            Decision { backup, verdict }
+            context.decide(backup, verdict)
         })
         .collect()
 }

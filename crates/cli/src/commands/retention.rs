@@ -74,17 +74,10 @@ fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
         .iter()
         .map(|decision| {
             let backup = &decision.backup;
-            let (verdict, mut why) = match &decision.verdict {
-                Verdict::Keep(reasons) => {
-                    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-                    (coloured("keep", true), reasons.join(", "))
-                }
-                Verdict::Condemn(reason) => (coloured("remove", false), reason.to_string()),
+            let verdict = match &decision.verdict {
+                Verdict::Keep(_) => coloured("keep", true),
+                Verdict::Condemn(_) => coloured("remove", false),
             };
-            let resumption = plan.resumption(decision);
-            if !resumption.is_empty() {
-                why.push_str(&format!("; {resumption}"));
-            }
             vec![
                 backup.id.to_string(),
                 backup.tag.clone(),
@@ -92,7 +85,7 @@ fn as_table(plan: &Plan, zone: chrono_tz::Tz) -> String {
                 local(backup.started_at, zone),
                 backup.size_text.clone(),
                 verdict,
-                why,
+                plan.why(decision),
             ]
         })
         .collect();

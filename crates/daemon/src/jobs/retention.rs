@@ -8,6 +8,7 @@ mod done;
 mod due;
 mod left;
 mod machine;
+mod owed;
 mod places;
 
 use super::{JobError, JobResult, RunContext};
@@ -28,6 +29,7 @@ use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
 };
 use mykeeper_domain::{BackupId, counted};
+use owed::{Owed, kept_as_owed};
 use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -45,6 +47,7 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// The days whose folders sets lie in, or would.
     days: BTreeSet<NaiveDate>,
+    owed: Owed,
 }
 
 impl Plan {
@@ -81,6 +84,20 @@ impl Plan {
                 Some(Standing::Begun | Standing::Gone) => false,
                 Some(Standing::Whole) | None => backup.deletion == Deletion::Deleting,
             })
+    }
+
+    /// Why a set stays or goes, for people.
+    pub fn why(&self, decision: &Decision) -> String {
+        let mut why = decision.why();
+        let beside = [
+            self.owed.gone_without(decision),
+            self.resumption(decision).to_owned(),
+        ];
+        for told in beside.iter().filter(|told| !told.is_empty()) {
+            why.push_str("; ");
+            why.push_str(told);
+        }
+        why
     }
 
     /// What becomes of a removal that an earlier pass has begun; empty where none has.
@@ -134,6 +151,7 @@ async fn plan_with(
     let mut sets = Vec::new();
     let mut standings = BTreeMap::new();
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
+    let mut owed = Owed::default();
     for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, task));
@@ -150,6 +168,9 @@ async fn plan_with(
         let is_of_here = is_of_here(&backup, settings);
         let own = original(&backup, &environment.node).filter(|place| below.contains(place));
         let may_be_own = own.is_some() && may_be_original(&backup, &paths, settings);
+        if own.is_some() {
+            owed.take(&backup, settings);
+        }
         let own = own.filter(|_| is_of_here);
         // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for.
         let is_told = backup.original_gone_at.is_some()
@@ -227,15 +248,18 @@ async fn plan_with(
         damaged,
         days,
         due_days: due.days().clone(),
+        owed: owed.waiting.clone(),
     };
     let decisions = plan_retention(sets, &task.keep, &context);
     warnings.extend(kept_as_damaged(&decisions));
+    warnings.extend(kept_as_owed(&decisions));
     Ok(Plan {
         decisions,
         places: located,
         standings,
         warnings,
         days: seen,
+        owed,
     })
 }
 
@@ -416,16 +440,9 @@ fn describe(plan: &Plan, decision: &Decision) -> String {
         backup.started_at.format("%Y-%m-%d %H:%M:%S UTC"),
         backup.tag
     );
-    let mut line = match &decision.verdict {
-        Verdict::Keep(reasons) => {
-            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-            format!("{head} is kept: {}", reasons.join(", "))
-        }
-        Verdict::Condemn(reason) => format!("{head} goes: {reason}"),
-    };
-    let resumption = plan.resumption(decision);
-    if !resumption.is_empty() {
-        line.push_str(&format!("; {resumption}"));
+    let why = plan.why(decision);
+    match &decision.verdict {
+        Verdict::Keep(_) => format!("{head} is kept: {why}"),
+        Verdict::Condemn(_) => format!("{head} goes: {why}"),
     }
-    line
 }

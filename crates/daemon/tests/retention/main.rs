@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 mod copies;
 mod long_pass;
+mod owed;
 mod rebuilt;
 mod shared;
 

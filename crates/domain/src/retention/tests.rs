@@ -1,3 +1,4 @@
+mod owed;
 mod properties;
 mod whole_months;
 
@@ -36,6 +37,7 @@ fn context(require: Require) -> Context {
         damaged: BTreeSet::new(),
         days: BTreeMap::new(),
         due_days: BTreeSet::new(),
+        owed: BTreeMap::new(),
     }
 }
 

@@ -61,7 +61,11 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
     let waiting = what_waits(environment).await?;
     let found = environment.catalog.shared_backup(id).await?;
     let is_as_planned = waiting.is_none()
-        && found.is_some_and(|found| found.validate_status == removal.backup.validate_status);
+        && found.is_some_and(|found| {
+            let had_arrived = &removal.backup.arrived;
+            found.validate_status == removal.backup.validate_status
+                && had_arrived.iter().all(|name| found.arrived.contains(name))
+        });
     if !is_as_planned || sets_in_use(environment).await?.contains(&id) {
         if removal.may_be_given_back {
             environment.catalog.unmark_deleting(id).await?;
