@@ -19,7 +19,11 @@ pub fn next_step(
     found: &Verification,
     others: &[Verification],
 ) -> String {
-    let mender = Mender { settings, backup };
+    let mender = Mender {
+        settings,
+        backup,
+        others,
+    };
     let own = original(backup, &settings.node);
     let whole: Vec<&Path> = found
         .copies
@@ -56,6 +60,8 @@ pub fn next_step(
 struct Mender<'a> {
     settings: &'a Settings,
     backup: &'a Backup,
+    /// What other nodes last found.
+    others: &'a [Verification],
 }
 
 impl Mender<'_> {
@@ -70,7 +76,7 @@ impl Mender<'_> {
                     .unwrap_or_else(|| copying(whole, place)),
             ),
             Some(whole) => Some(copying(whole, place)),
-            None => fetching(self.settings, self.backup, place),
+            None => fetching(self.settings, (self.backup, self.others), place),
         }
     }
 
@@ -98,13 +104,30 @@ fn copying(whole: &Path, place: &Path) -> String {
     )
 }
 
-/// The command that fetches the set from a destination on another machine into `folder`; `None` where it was sent to none.
-pub(crate) fn fetching(settings: &Settings, backup: &Backup, folder: &Path) -> Option<String> {
-    if !backup.is_transferred() {
-        return None;
-    }
-    let destination = destinations(settings, backup)
-        .find(|destination| !matches!(destination.url, DestinationUrl::Local { .. }))?;
+/// The command that fetches the set into `folder` from a destination on another machine where it has arrived, and where none
+/// of `looks` has found it damaged; `None` where there is none.
+pub(crate) fn fetching(
+    settings: &Settings,
+    (backup, looks): (&Backup, &[Verification]),
+    folder: &Path,
+) -> Option<String> {
+    let relative = relative_path(backup, settings.catalog.timezone);
+    // First those that it was meant to go to, in their order; then where a person has sent it.
+    let beside = backup
+        .arrived
+        .iter()
+        .filter(|name| !backup.transfer_to.contains(name));
+    let named = backup
+        .transfer_to
+        .iter()
+        .filter(|name| backup.arrived.contains(name));
+    let destination = named
+        .chain(beside)
+        .filter_map(|name| settings.destinations.get(name).map(AsRef::as_ref))
+        .find(|destination| {
+            !matches!(destination.url, DestinationUrl::Local { .. })
+                && !is_seen_damaged(&destination.url, &relative, looks)
+        })?;
     let password_file = match &destination.password {
         PasswordSource::None => None,
         PasswordSource::File(path) => Some(path.as_path()),
@@ -115,9 +138,28 @@ pub(crate) fn fetching(settings: &Settings, backup: &Backup, folder: &Path) -> O
         ssh_program: &settings.tools.ssh,
         destination,
         password_file,
-        relative: &relative_path(backup, settings.catalog.timezone),
+        relative: &relative,
         folder,
     }))
+}
+
+/// Whether a copy that a node has read is that of the destination, as far as its place tells, and differs. An rsync daemon
+/// does not tell where its module lies, but a node may be called like it.
+fn is_seen_damaged(url: &DestinationUrl, relative: &str, looks: &[Verification]) -> bool {
+    let lies_there = |look: &Verification, place: &str| match url {
+        DestinationUrl::Ssh { path, .. } => Path::new(path).join(relative) == Path::new(place),
+        DestinationUrl::Daemon { host, .. } => {
+            look.node.as_str() == host && Path::new(place).ends_with(relative)
+        }
+        DestinationUrl::Local { .. } => false,
+    };
+    let mut read = looks
+        .iter()
+        .flat_map(|look| look.copies.iter().map(move |copy| (look, copy)))
+        .filter(|(look, copy)| lies_there(look, &copy.path))
+        .peekable();
+    // Two machines may have folders of one name: where one of them is whole, it may be this one.
+    read.peek().is_some() && read.all(|(_, copy)| !copy.is_intact())
 }
 
 fn destinations<'a>(settings: &'a Settings, backup: &'a Backup) -> impl Iterator<Item = &'a Destination> {

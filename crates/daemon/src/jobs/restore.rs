@@ -23,6 +23,7 @@ use mykeeper_domain::proof::Difference;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::server::Endpoint;
 use mykeeper_domain::space::{load_need, size_text};
+use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{BackupId, RunId, counted};
 use mykeeper_supervise::Limits;
 use mykeeper_tools::log::NoLog;
@@ -97,6 +98,8 @@ pub struct Prepared {
     /// For people and programs.
     pub plan: RestorePlan,
     backup: Backup,
+    /// What nodes last found of its copies.
+    looks: Vec<Verification>,
     files: Vec<FileEntry>,
     evidence: Option<Evidence>,
     scope: Scope,
@@ -132,9 +135,10 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
     let paths = catalog.paths().await?;
     let mut places = wanted_places(task, &backup, &paths, &settings);
     let all: Vec<PathBuf> = places.iter().cloned().collect();
+    let looks = catalog.verifications(id).await?;
     let path = next_whole(environment, (&backup, &task.from), &mut places)
         .await?
-        .ok_or_else(|| not_here(&settings, &backup, &all))?;
+        .ok_or_else(|| not_here(&settings, (&backup, &looks), &all))?;
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
     let (scope, left_out) = choose(&backup, evidence.as_ref(), task)?;
     let connection = environment
@@ -159,6 +163,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             continue_from: positions(&backup, evidence.as_ref(), &scope, port_of(&settings, &backup)),
         },
         backup,
+        looks,
         files,
         evidence,
         scope,

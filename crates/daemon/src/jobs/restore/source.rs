@@ -11,6 +11,7 @@ use mykeeper_config::Settings;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::proof::Difference;
+use mykeeper_domain::verification::Verification;
 use mykeeper_supervise::Limits;
 use mykeeper_tools::prove::{PlainFiles, list_plain};
 use mykeeper_tools::restore::{CheckedSet, check_set};
@@ -126,14 +127,19 @@ async fn has_set(
     }
 }
 
-pub(super) fn not_here(settings: &Settings, backup: &Backup, places: &[PathBuf]) -> Obstacle {
+/// `looks` is what nodes last found of its copies.
+pub(super) fn not_here(
+    settings: &Settings,
+    (backup, looks): (&Backup, &[Verification]),
+    places: &[PathBuf],
+) -> Obstacle {
     let id = backup.id;
     let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     let shown = match shown.as_slice() {
         [] => "no place is known".to_owned(),
         shown => shown.join(", "),
     };
-    let way = fetch_and_tell(settings, backup)
+    let way = fetch_and_tell(settings, (backup, looks))
         .unwrap_or_else(|| "add its place with \"mykeeper paths add\", or name it with --from".to_owned());
     Obstacle::Missing(format!(
         "set {id} is not on this machine, or still on its way; looked at: {shown}; {way}"
@@ -141,10 +147,10 @@ pub(super) fn not_here(settings: &Settings, backup: &Backup, places: &[PathBuf])
 }
 
 /// For people: the line that brings the copy at a destination on another machine here, and adds its place.
-fn fetch_and_tell(settings: &Settings, backup: &Backup) -> Option<String> {
+fn fetch_and_tell(settings: &Settings, (backup, looks): (&Backup, &[Verification])) -> Option<String> {
     let root = settings.sandbox.directory.join(FETCHED);
     let folder = root.join(relative_path(backup, settings.catalog.timezone));
-    let fetch = fetching(settings, backup, &folder)?;
+    let fetch = fetching(settings, (backup, looks), &folder)?;
     Some(format!(
         "its copy is fetched and its place made known by: {fetch} && mykeeper paths add --bk-server {} --remote-server {} \
          --tag {} --real-path {}",
@@ -275,7 +281,7 @@ impl Prepared {
 
     /// What to do where no place has the set as it was written; for people.
     pub fn other_ways(&self) -> String {
-        fetch_and_tell(&self.settings, &self.backup).unwrap_or_else(|| {
+        fetch_and_tell(&self.settings, (&self.backup, &self.looks)).unwrap_or_else(|| {
             format!(
                 "\"mykeeper verify --bk-id {}\" tells what mends it; another folder that has it is named with --from",
                 self.backup.id
