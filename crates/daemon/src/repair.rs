@@ -169,3 +169,79 @@ fn destinations<'a>(settings: &'a Settings, backup: &'a Backup) -> impl Iterator
         .filter_map(|name| settings.destinations.get(name));
     named.map(AsRef::as_ref)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mykeeper_domain::DestinationName;
+    use mykeeper_domain::verification::VerificationState;
+
+    fn settings() -> Settings {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mykeeper.toml");
+        let near = dir.path().join("near");
+        let text = format!(
+            "state_dir = \"/s\"\nnode = \"n\"\n[destinations.near]\nurl = {near:?}\n\
+             [destinations.vault]\nurl = \"b@vault.example:/sets\"\n\
+             [destinations.cloud]\nurl = \"rsync://b@cloud/sets/n\"\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(dir.path().join("schedule.toml"), "").unwrap();
+        mykeeper_config::load(&path, &mykeeper_config::Surroundings::default())
+            .unwrap()
+            .settings
+    }
+
+    #[test]
+    fn a_set_is_fetched_from_where_it_has_arrived_and_nobody_found_it_damaged() {
+        let settings = settings();
+        let set = Backup {
+            transfer_to: ["near", "vault", "cloud"]
+                .map(|name| DestinationName::new(name).unwrap())
+                .to_vec(),
+            transfer_complete: "Y".into(),
+            ..serde_json::from_str(include_str!("../../domain/fixtures/set.json")).unwrap()
+        };
+        let relative = relative_path(&set, settings.catalog.timezone);
+        let differs = |node: &str, root: &str| Verification {
+            bk_id: set.id,
+            node: node.parse().unwrap(),
+            run_id: None,
+            state: VerificationState::Differs,
+            looked_at: set.finished_at,
+            copies: vec![LookedAtCopy {
+                path: format!("{root}/{relative}"),
+                ..serde_json::from_str(COPY).unwrap()
+            }],
+            unread: Vec::new(),
+        };
+        let none: [Verification; 0] = [];
+        let at_vault = [differs("keeper", "/sets")];
+        let at_cloud = [differs("cloud", "/srv/sets/n"), differs("keeper", "/elsewhere")];
+        for (arrived, looks, from) in [
+            (vec![], &none[..], None),
+            (vec!["near"], &none, None),
+            (vec!["cloud", "near"], &none, Some("rsync://b@cloud/sets/n")),
+            (vec!["vault", "cloud"], &none, Some("b@vault.example:/sets")),
+            (vec!["vault", "cloud"], &at_vault, Some("rsync://b@cloud/sets/n")),
+            (vec!["vault", "cloud"], &at_cloud, Some("b@vault.example:/sets")),
+            (vec!["cloud"], &at_cloud, None),
+        ] {
+            let arrived = arrived
+                .into_iter()
+                .map(|name| DestinationName::new(name).unwrap());
+            let set = Backup {
+                arrived: arrived.collect(),
+                ..set.clone()
+            };
+            let command = fetching(&settings, (&set, looks), Path::new("/f"));
+            match (&command, from) {
+                (None, None) => {}
+                (Some(command), Some(from)) => assert!(command.contains(from), "{command}"),
+                _ => assert_eq!(command.as_deref(), from),
+            }
+        }
+    }
+
+    const COPY: &str = r#"{"path": "", "files": 1, "bytes": 1, "differences": [{"database": "", "object": "a.sql", "expected": "ab", "found": "cd"}]}"#;
+}
