@@ -203,10 +203,14 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
     };
     if !json {
         for note in &notes {
-            print(&format!("note: {note}"))?;
+            print(&format!("warning: {note}"))?;
         }
+        let what = match prepared.is_part() {
+            true => "every file that was asked for in",
+            false => "every file in",
+        };
         print(&format!(
-            "every file in {} is as it was written ({}); nothing was written",
+            "{what} {} is as it was written ({}); nothing was written",
             prepared.plan.path.display(),
             du_size(set.bytes)
         ))?;

@@ -29,7 +29,8 @@ use mykeeper_supervise::Limits;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::prove::ProveRequest;
 use mykeeper_tools::restore::{
-    DataDir, RestoreRequest, Restored, Scope, Target, look_at_target, restore_set, survey_set,
+    DataDir, RestoreRequest, Restored, Scope, Target, is_system_database, look_at_target, restore_set,
+    survey_set,
 };
 use mykeeper_tools::room::room_of;
 use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
@@ -212,6 +213,12 @@ fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
 }
 
 impl Prepared {
+    /// Whether some of the set's own databases or tables are left out.
+    pub fn is_part(&self) -> bool {
+        let is_wanted = |name: &String| is_system_database(name) || self.scope.databases.contains(name);
+        !self.scope.tables.is_empty() || !self.backup.databases.iter().all(is_wanted)
+    }
+
     /// Whether there is room for what is written, as far as that can be known.
     async fn space(&self, task: &RestoreTask) -> Result<String, Obstacle> {
         let unknown = |why: &str| format!("{ROOM_UNKNOWN}: {why}");
@@ -385,7 +392,7 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
         checked.notes.push(passed_over(id, &faults));
     }
     for note in &checked.notes {
-        context.say(format!("note: {note}"));
+        context.say(format!("warning: {note}"));
     }
     let _permit = context.permit(&Limited::Server(task.into.clone())).await?;
     // That may have taken hours.

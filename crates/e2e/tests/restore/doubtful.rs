@@ -79,7 +79,7 @@ fn a_damaged_file_is_named_before_anything_is_written() {
         .assert_says(&format!("skipped: {third}: shop, job nightly"))
         .assert_says(&format!("set {again} in "));
     // And now they all are.
-    let path = find_set(&stage.workspace.sets(), &again).join("metadata");
+    let path = find_set(&stage.workspace.sets(), &again).join("shop.orders.sql.gz");
     std::fs::write(&path, "x").unwrap();
     stage
         .workspace
@@ -89,7 +89,17 @@ fn a_damaged_file_is_named_before_anything_is_written() {
         .assert_says(&format!("{again}: shop, job nightly"))
         .assert_says("it is damaged: ");
 
-    // The others can be had, and it is said what is known of the set.
+    // A database whose files are whole can be had, and it is said what is known of the set.
+    newest(&again, 4)
+        .assert_says(&format!(
+            "warning: set {again} is damaged: no copy is known to be as it was written"
+        ))
+        .assert_says("not as written are shop.orders.sql.gz, of what is not restored");
+    stage
+        .workspace
+        .mykeeper(&["mark-deleted", "--bk-id", &again])
+        .assert_code(0);
+    newest(&again, 4).assert_says(&format!("warning: set {again} is marked as deleted"));
     let failed = stage.restore(&["--database", "shop_old"]);
     failed
         .assert_code(4)

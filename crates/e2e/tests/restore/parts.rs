@@ -39,9 +39,15 @@ fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched
         .assert_says("these go on naming shop");
     assert_eq!(stage.databases(), BTreeSet::from(["shop".to_owned()]));
 
+    let as_dumped = tables_of(&stage.source, "shop");
+    stage.source.sql(
+        "USE shop; SET binlog_format = 'STATEMENT'; INSERT INTO visits VALUES ('2024-05-05', '/since/as a statement'); \
+         SET binlog_format = 'ROW'; INSERT INTO visits VALUES ('2024-05-06', '/since/as rows'); \
+         USE shop_old; INSERT INTO orders VALUES (901, 'of the one beside it')",
+    );
     let restored = stage.restore(&[&renamed[..], &["--json"]].concat());
     restored.assert_code(4);
-    assert_eq!(tables_of(&stage.target, copy), tables_of(&stage.source, "shop"));
+    assert_eq!(tables_of(&stage.target, copy), as_dumped);
     let report = restored.json();
     let database = &report["restored"]["databases"][0];
     assert_eq!(database["database"], copy);
@@ -55,9 +61,26 @@ fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched
     let position = &report["plan"]["continue_from"][0];
     let command = position["command"].as_str().unwrap();
     assert!(
-        command.contains(&format!("--rewrite-db='shop->{copy}' --database='{copy}'")),
+        command.contains(&format!("--rewrite-db='shop->{copy}' --database=shop")),
         "{command}"
     );
+    // Of the database what was logged as a statement and as rows, of the one beside it nothing.
+    let socket = stage.target.socket();
+    let into = format!(
+        "{command} | mariadb --no-defaults -uroot --socket={}",
+        socket.display()
+    );
+    let applied = std::process::Command::new("sh")
+        .args(["-c", &into])
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{applied:?}");
+    let since = format!("SELECT path FROM `{copy}`.visits WHERE path LIKE '/since%' ORDER BY path");
+    assert_eq!(
+        stage.target.query(&since),
+        [["/since/as a statement"], ["/since/as rows"]]
+    );
+    assert_eq!(stage.target.value("SELECT mine FROM shop.visits"), "7");
     assert_eq!(position["follow"], serde_json::json!([]));
 
     let triggers = |database: &str| {
@@ -101,7 +124,7 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
     stage.target.sql(
         "CREATE DATABASE shop CHARACTER SET latin1; CREATE TABLE shop.mine (id INT); INSERT INTO shop.mine VALUES (7)",
     );
-    // What is not restored need not be whole.
+    // What is not restored need not be whole, but that is said.
     let other = stage.set().join("shop.customers.sql.gz");
     std::fs::write(&other, "damaged").unwrap();
     let tables = ["--table", "shop.orders", "--table", "shop.eu.order lines.2017"];
@@ -109,6 +132,8 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
     dry.assert_code(4)
         .assert_says("will get orders")
         .assert_says("created with order lines.2017 alone")
+        .assert_says("not as written are shop.customers.sql.gz, of what is not restored")
+        .assert_says("every file that was asked for in ")
         .assert_says("table orders refers by foreign key to what is not restored with it: customers");
     assert_eq!(stage.target.value("SHOW TABLES FROM shop"), "mine");
 

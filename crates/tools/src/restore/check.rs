@@ -11,9 +11,13 @@ use crate::prove::files::{Checked, check_files};
 use crate::prove::lay_out;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile, is_alias};
 use crate::prove::{PlainFiles, ProveRequest};
+use mykeeper_domain::BackupId;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// So many of the files that are not restored are named.
+const NAMED: usize = 3;
 
 /// A set whose files have been read to their end.
 #[derive(Clone, Debug)]
@@ -81,6 +85,7 @@ pub async fn check_set(
             .cloned()
             .collect()
     };
+    let unread = unlike(set, &files, env).await?;
     let part = ProveRequest {
         files: &files,
         ..*set
@@ -125,7 +130,9 @@ pub async fn check_set(
     let notes = if checked.differences.is_empty() {
         let (layout, scope) = (layout.clone(), scope.clone());
         let reading = move || notes(&layout, &scope);
-        off_thread(("read", set.set_dir), READ_WITHIN, &env.cancel, reading).await?
+        let mut notes = off_thread(("read", set.set_dir), READ_WITHIN, &env.cancel, reading).await?;
+        notes.extend(of_the_rest(set.bk_id, &unread));
+        notes
     } else {
         Vec::new()
     };
@@ -135,6 +142,48 @@ pub async fn check_set(
         notes,
         plain,
         layout,
+    })
+}
+
+/// The files of the manifest that are not among those `read`, and are missing or not as large as they were written.
+///
+/// # Errors
+/// The set's folder does not answer.
+async fn unlike(
+    set: &ProveRequest<'_>,
+    read: &[FileEntry],
+    env: &ToolEnv<'_>,
+) -> Result<Vec<String>, ToolError> {
+    let read: BTreeSet<&str> = read.iter().map(|entry| entry.path.as_str()).collect();
+    let rest: Vec<(String, u64)> = set
+        .files
+        .iter()
+        .filter(|entry| !read.contains(entry.path.as_str()))
+        .map(|entry| (entry.path.clone(), entry.size_bytes))
+        .collect();
+    let folder = set.set_dir.to_owned();
+    let looking = move || {
+        let is_unlike = |(path, size_bytes): &(String, u64)| {
+            std::fs::metadata(folder.join(path)).map_or(true, |found| found.len() != *size_bytes)
+        };
+        Ok(rest.into_iter().filter(is_unlike).map(|(path, _)| path).collect())
+    };
+    off_thread(("look at", set.set_dir), READ_WITHIN, &env.cancel, looking).await
+}
+
+/// What is worth knowing of files that nobody has read.
+fn of_the_rest(id: BackupId, unlike: &[String]) -> Option<String> {
+    let more = match unlike.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = &unlike[..unlike.len().min(NAMED)];
+    (!named.is_empty()).then(|| {
+        format!(
+            "the set is damaged: not as written are {}{more}, of what is not restored; \"mykeeper verify --bk-id {id}\" tells \
+             of all its files",
+            named.join(", ")
+        )
     })
 }
 

@@ -76,7 +76,7 @@ impl fmt::Display for Position {
         };
         write!(
             f,
-            ", in the binary log {whose}\n  what was written since, {at}: {}",
+            ", in the binary log {whose}\n  what was written since, {at}:\n    {}",
             self.command
         )?;
         if let Some(caveat) = &self.caveat {
@@ -86,7 +86,7 @@ impl fmt::Display for Position {
             let statements = self.follow.join("; ");
             write!(
                 f,
-                "\n  to follow {whom} from there, with the user of a replica besides: {statements};"
+                "\n  to follow {whom} from there, with the user of a replica besides:\n    {statements};"
             )?;
         }
         Ok(())
@@ -193,6 +193,11 @@ fn caveat(databases: &[String], scope: &Scope, is_whole: bool) -> Option<String>
              not of {}",
             tables.join(", ")
         )),
+        [only] if scope.there(only) != only => Some(format!(
+            "--database and --rewrite-db take a statement by the database that was current (USE) when it was run, and a change \
+             of rows by that of its table: look for statements that name another database, and for those that name {only} \
+             themselves, which go on writing there"
+        )),
         [_] => Some(
             "--database takes a statement by the database that was current (USE) when it was run, and a change of rows by \
              that of its table: look for statements that name another database"
@@ -260,7 +265,12 @@ impl Product {
                     shell_word(&format!("{only}->{there}"))
                 ));
             }
-            command.push_str(&format!(" --database={}", shell_word(there)));
+            // MariaDB's program filters by the name as it was logged, MySQL's by the rewritten one.
+            let filtered = match self {
+                Self::MariaDb => only,
+                Self::OldMySql | Self::MySql => there,
+            };
+            command.push_str(&format!(" --database={}", shell_word(filtered)));
         }
         format!("{command} {}", shell_word(file))
     }
@@ -373,9 +383,18 @@ mod tests {
         scope.renamed.insert("日志 库".into(), "copy".into());
         assert_eq!(
             command(&scope, false),
-            "mariadb-binlog --start-position=4 --rewrite-db='日志 库->copy' --database=copy bin.1"
+            "mariadb-binlog --start-position=4 --rewrite-db='日志 库->copy' --database='日志 库' bin.1"
         );
-        let said = |is_whole| caveat(&scope.databases, &scope, is_whole);
+        for mysql in [Product::OldMySql, Product::MySql] {
+            assert_eq!(
+                mysql.command(("bin.1", 4), &scope.databases, (&scope, false)),
+                "mysqlbinlog --start-position=4 --rewrite-db='日志 库->copy' --database=copy bin.1"
+            );
+        }
+        let said = caveat(&scope.databases, &scope, false).unwrap();
+        assert!(said.contains("those that name 日志 库 themselves"), "{said}");
+        let as_it_was = Scope::whole(scope.databases.clone());
+        let said = |is_whole| caveat(&scope.databases, &as_it_was, is_whole);
         assert_eq!(said(true), None);
         assert!(said(false).unwrap().contains("--database takes a statement by"));
         scope
@@ -390,7 +409,7 @@ mod tests {
         assert!(
             point
                 .to_string()
-                .contains("with the files after it in /var/lib/mysql: show it")
+                .contains("with the files after it in /var/lib/mysql:\n    show it")
         );
         point.folder = None;
         assert!(point.to_string().contains("@@log_bin_basename"));
