@@ -162,6 +162,17 @@ fn a_copy_that_was_damaged_later_is_noticed_and_sent_again() {
         .assert_says("is damaged: not as in the set are shop.orders.sql.gz; it has been sent again");
     assert_same_files(&workspace, &vault, &bk_id);
     assert!(text(&workspace.backups()[0], "transfer_complete").ends_with("Y"));
+    // All of it is gone: that is said, and no list of its files.
+    std::fs::remove_dir_all(find_set(&vault.vault(), &bk_id)).unwrap();
+    let noticed = wait_until(LIMIT, "the transfer job misses the copy", || {
+        let finished = workspace.mykeeper(&["run", "catch-up"]);
+        (finished.status.code() != Some(0)).then_some(finished)
+    });
+    noticed
+        .assert_code(4)
+        .assert_says("is not there any more; it has been sent again");
+    assert!(!noticed.said().contains("shop.orders.sql.gz"), "{noticed}");
+    assert_same_files(&workspace, &vault, &bk_id);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What rsync calls the folder that it sends.
+const WHOLE_FOLDER: &str = "./";
+
 /// One set on its way to one destination.
 pub(super) struct Sending<'a> {
     backup: &'a Backup,
@@ -169,12 +172,7 @@ impl<'a> Sending<'a> {
         let limits = context.limits();
         let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {
             Ok(Comparison::Equal) => Ok(()),
-            Ok(Comparison::CopyDiffers(differing)) => Err(JobError::fatal(format!(
-                "the copy of set {} at {} is damaged: not as in the set are {}",
-                self.backup.id,
-                self.target(),
-                differing.join(", ")
-            ))),
+            Ok(Comparison::CopyDiffers(differing)) => Err(JobError::fatal(self.differs(context, &differing))),
             // The copy may be the last good one: it is neither called damaged nor sent again.
             Ok(Comparison::OriginalDamaged(problem)) => Err(JobError {
                 state: RunState::Warned,
@@ -219,6 +217,19 @@ impl<'a> Sending<'a> {
         };
         self.end(context, transfer, &result, None).await;
         result
+    }
+
+    /// What is said of a copy that differs.
+    fn differs(&self, context: &RunContext, differing: &[String]) -> String {
+        let (id, target) = (self.backup.id, self.target());
+        // rsync lists the folder itself, beside all that is in it, where it would have to make it.
+        if differing.iter().any(|name| name == WHOLE_FOLDER) {
+            return format!("the copy of set {id} at {target} is not there any more");
+        }
+        format!(
+            "the copy of set {id} at {target} is damaged: not as in the set are {}",
+            context.tell_first(differing)
+        )
     }
 
     fn request<'b>(
