@@ -1,7 +1,9 @@
 //! What mends copies of a set that are not as it was written.
 
 use crate::locate::{original, relative_path};
+use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::Settings;
+use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::server::PasswordSource;
@@ -55,6 +57,40 @@ pub fn next_step(
             "no copy that is whole is known: look at its other places (mykeeper show {id}), and keep the sets before it"
         ),
     }
+}
+
+/// A copy that has arrived on another machine, where this one cannot read it, and the command that brings it here; for
+/// people. `None` where there is none, or the set is not of this machine.
+///
+/// # Errors
+/// The catalog does not answer.
+pub async fn elsewhere(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    backup: &Backup,
+) -> Result<Option<String>, CatalogError> {
+    let Some(own) = original(backup, &settings.node) else {
+        return Ok(None);
+    };
+    let looks = catalog.verifications(backup.id).await?;
+    let Some(destination) = whole_away(settings, backup, &looks) else {
+        return Ok(None);
+    };
+    let arrived = arrivals(backup, &catalog.transfers(backup.id).await?);
+    let seen = arrived
+        .iter()
+        .find(|arrival| arrival.destination == destination.name.as_str())
+        .map_or_else(String::new, |arrival| {
+            format!(
+                " was last seen as written at {}, and",
+                arrival.seen_at.format("%Y-%m-%d %H:%M UTC")
+            )
+        });
+    Ok(Some(format!(
+        "the copy at {}{seen} is brought here by: {}",
+        destination.name,
+        fetching_from(settings, backup, destination, &own)
+    )))
 }
 
 struct Mender<'a> {
@@ -111,6 +147,16 @@ pub(crate) fn fetching(
     (backup, looks): (&Backup, &[Verification]),
     folder: &Path,
 ) -> Option<String> {
+    let destination = whole_away(settings, backup, looks)?;
+    Some(fetching_from(settings, backup, destination, folder))
+}
+
+/// The destination on another machine to fetch the set from.
+fn whole_away<'a>(
+    settings: &'a Settings,
+    backup: &Backup,
+    looks: &[Verification],
+) -> Option<&'a Destination> {
     let relative = relative_path(backup, settings.catalog.timezone);
     // First those that it was meant to go to, in their order; then where a person has sent it.
     let beside = backup
@@ -121,26 +167,29 @@ pub(crate) fn fetching(
         .transfer_to
         .iter()
         .filter(|name| backup.arrived.contains(name));
-    let destination = named
+    named
         .chain(beside)
         .filter_map(|name| settings.destinations.get(name).map(AsRef::as_ref))
         .find(|destination| {
             !matches!(destination.url, DestinationUrl::Local { .. })
                 && !is_seen_damaged(&destination.url, &relative, looks)
-        })?;
+        })
+}
+
+fn fetching_from(settings: &Settings, backup: &Backup, destination: &Destination, folder: &Path) -> String {
     let password_file = match &destination.password {
         PasswordSource::None => None,
         PasswordSource::File(path) => Some(path.as_path()),
         PasswordSource::Credential(_) | PasswordSource::Told(_) => Some(Path::new(UNKNOWN_FILE)),
     };
-    Some(fetch_command(&Fetch {
+    fetch_command(&Fetch {
         rsync: &settings.tools.rsync,
         ssh_program: &settings.tools.ssh,
         destination,
         password_file,
-        relative: &relative,
+        relative: &relative_path(backup, settings.catalog.timezone),
         folder,
-    }))
+    })
 }
 
 /// Whether a copy that a node has read is that of the destination, as far as its place tells, and differs. An rsync daemon

@@ -15,12 +15,14 @@ use mykeeper_daemon::disk::Disk;
 use mykeeper_daemon::promises::{describe, standings};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::unproven::{self, Inquiry};
+use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::humane;
 use mykeeper_domain::promise::{PromiseState, Standing};
+use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::unproven::Unproven;
-use mykeeper_domain::{BackupId, Clock, ServerName, SystemClock, counted};
+use mykeeper_domain::{BackupId, Clock, DestinationName, ServerName, SystemClock, counted};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -70,6 +72,10 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
     let beyond = match &look.away {
         None => Some(Beyond {
             comebacks: comebacks(catalog, &backups).await?,
+            arrived: match json {
+                true => HashMap::new(),
+                false => all_arrived(catalog, &backups).await?,
+            },
             damages: catalog.damages(Some(&ids)).await?,
             // They are asked of the disks of sets, which may be slow to answer.
             reasons: match json || filter.state == Some(SetState::Unproven) {
@@ -199,6 +205,7 @@ struct Beyond {
     comebacks: HashMap<BackupId, Comeback>,
     damages: HashMap<BackupId, Damage>,
     reasons: HashMap<BackupId, Unproven>,
+    arrived: HashMap<BackupId, usize>,
 }
 
 fn as_view(backup: &Backup, beyond: Option<&Beyond>) -> anyhow::Result<serde_json::Value> {
@@ -241,15 +248,42 @@ pub(super) fn of_its_own(text: &str, id: BackupId) -> String {
     text.replace(&format!("set {id}"), "the set")
 }
 
-/// The column TRANSFER: how the last attempt ended, of how many. The catalog has a letter for each.
-pub(super) fn arrival(backup: &Backup) -> String {
+/// The column TRANSFER: how the last attempt at the first destination ended, of how many, and at how many of several
+/// destinations the set has `arrived`, where that is known and not at all of them. The catalog has a letter for each attempt.
+pub(super) fn arrival(backup: &Backup, arrived: Option<usize>) -> String {
     let marks: Vec<&str> = backup.transfer_complete.split(',').collect();
-    match marks.as_slice() {
+    let (last, attempts) = match marks.as_slice() {
         [.., last] if marks.len() > 1 && marks.iter().all(|mark| matches!(*mark, "Y" | "N")) => {
-            format!("{last} ({} attempts)", marks.len())
+            (*last, Some(format!("{} attempts", marks.len())))
         }
-        _ => backup.transfer_complete.clone(),
+        _ => (backup.transfer_complete.as_str(), None),
+    };
+    let all = backup.transfer_to.len();
+    let copies = arrived
+        .filter(|arrived| all > 1 && *arrived < all && !last.is_empty())
+        .map(|arrived| format!("{arrived} of {all}"));
+    let notes: Vec<String> = attempts.into_iter().chain(copies).collect();
+    match notes.is_empty() {
+        true => last.to_owned(),
+        false => format!("{last} ({})", notes.join(", ")),
     }
+}
+
+/// At how many of its destinations a set has arrived.
+pub(super) fn count_arrived(backup: &Backup, transfers: &[Transfer]) -> usize {
+    let arrived = arrivals(backup, transfers);
+    let has_arrived = |name: &&DestinationName| arrived.iter().any(|one| one.destination == name.as_str());
+    backup.transfer_to.iter().filter(has_arrived).count()
+}
+
+/// The same of those that are sent to several.
+async fn all_arrived(catalog: &dyn Catalog, backups: &[Backup]) -> anyhow::Result<HashMap<BackupId, usize>> {
+    let mut arrived = HashMap::new();
+    for backup in backups.iter().filter(|backup| backup.transfer_to.len() > 1) {
+        let transfers = catalog.transfers(backup.id).await?;
+        arrived.insert(backup.id, count_arrived(backup, &transfers));
+    }
+    Ok(arrived)
 }
 
 fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zone: Tz) -> String {
@@ -271,7 +305,10 @@ fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zo
                     true => coloured("Y", true),
                     false => coloured("N", false),
                 },
-                arrival(backup),
+                arrival(
+                    backup,
+                    beyond.and_then(|beyond| beyond.arrived.get(&backup.id).copied()),
+                ),
                 beyond.map_or_else(
                     || "?".to_owned(),
                     |beyond| validity(backup, beyond.damages.get(&backup.id)),

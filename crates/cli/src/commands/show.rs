@@ -1,12 +1,15 @@
 //! `mykeeper show`
 
-use super::backups::{arrival, as_json, of_its_own, reasons, validity, with_damage, with_reason};
+use super::backups::{
+    arrival, as_json, count_arrived, of_its_own, reasons, validity, with_damage, with_reason,
+};
 use super::wanted_set::WantedSet;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{Look, load_settings, local_zone, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
+use mykeeper_daemon::repair::elsewhere;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
 use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::evidence::Evidence;
@@ -35,6 +38,9 @@ struct SetView {
     unproven: Option<String>,
     #[serde(skip)]
     damage: Option<Damage>,
+    /// Where a copy lies that can be brought here, when none that was read is whole.
+    #[serde(skip)]
+    elsewhere: Option<String>,
     evidence: Option<Evidence>,
     files: Vec<FileEntry>,
     transfers: Vec<Transfer>,
@@ -87,6 +93,10 @@ async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<
     let proven: Vec<IntactCopy> = proofs.iter().flatten().filter_map(IntactCopy::of_proof).collect();
     let damage = Damage::of(verifications.as_deref().unwrap_or_default(), &proven)
         .filter(|_| backup.deletion != Deletion::Deleted);
+    let elsewhere = match &damage {
+        Some(damage) if damage.is_of_every_copy() => elsewhere(settings, catalog.as_ref(), &backup).await?,
+        _ => None,
+    };
     let unproven = match is_whole {
         true => reasons(catalog.as_ref(), settings, std::slice::from_ref(&backup)).await?,
         false => HashMap::new(),
@@ -99,6 +109,7 @@ async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<
         )?,
         unproven: unproven.map(|reason| of_its_own(&reason.shown(local_zone()).to_string(), id)),
         damage,
+        elsewhere,
         evidence,
         files,
         transfers: catalog.transfers(id).await?,
@@ -192,7 +203,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
             if backup.transfer_complete.is_empty() {
                 "not tried".to_owned()
             } else {
-                arrival(backup)
+                arrival(backup, Some(count_arrived(backup, &view.transfers)))
             },
             backup.remote_dest
         ),
@@ -207,6 +218,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
     for found in view.damage.iter().flat_map(|damage| damage.lines(zone)) {
         line("copy", found);
     }
+    line("elsewhere", view.elsewhere.clone().unwrap_or_default());
     line("unproven", view.unproven.clone().unwrap_or_default());
     if let Some(at) = backup.rebuilt_at {
         line(

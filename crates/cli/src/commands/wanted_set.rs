@@ -6,6 +6,7 @@ use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, SetState};
 use mykeeper_config::Settings;
 use mykeeper_daemon::Environment;
+use mykeeper_daemon::repair::elsewhere;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::verification::VerificationState;
@@ -104,8 +105,8 @@ impl WantedSet {
             Self::NewestProven(name) => (name, Worth::Proven),
         };
         let found = match name {
-            None => newest(catalog, BackupFilter::default(), worth).await?,
-            Some(name) => newest_of(catalog, settings, (name, worth)).await?,
+            None => newest((catalog, settings), BackupFilter::default(), worth).await?,
+            Some(name) => newest_of((catalog, settings), (name, worth)).await?,
         };
         if let Some(backup) = found.set {
             return Ok((backup.id, found.skipped));
@@ -123,9 +124,8 @@ impl WantedSet {
             None => Failure::unavailable(format!(
                 "the catalog knows no {which} set that is not deleted{but}"
             )),
-            Some(name) => Failure::usage(format!(
-                "there is no {which} set of a server or a job {name:?} that is not deleted{but}; \"mykeeper backups\" \
-                 lists sets"
+            Some(name) => Failure::unavailable(format!(
+                "there is no {which} set of {name} that is not deleted{but}; \"mykeeper backups\" lists sets"
             )),
         })
     }
@@ -195,7 +195,11 @@ struct Newest {
     skipped: Vec<String>,
 }
 
-async fn newest(catalog: &dyn Catalog, narrowed: BackupFilter, worth: Worth) -> anyhow::Result<Newest> {
+/// The catalog, and who is told what in it can be brought here.
+type Known<'a> = (&'a dyn Catalog, &'a Settings);
+
+async fn newest(known: Known<'_>, narrowed: BackupFilter, worth: Worth) -> anyhow::Result<Newest> {
+    let (catalog, _) = known;
     let state = match worth {
         Worth::Proven => SetState::Proven,
         Worth::Complete | Worth::Restorable => SetState::Complete,
@@ -204,7 +208,7 @@ async fn newest(catalog: &dyn Catalog, narrowed: BackupFilter, worth: Worth) -> 
         present_only: true,
         state: Some(state),
         limit: LOOKED_AT,
-        ..narrowed
+        ..narrowed.clone()
     };
     let mut newest = Newest::default();
     for backup in catalog.backups(&filter).await? {
@@ -212,7 +216,7 @@ async fn newest(catalog: &dyn Catalog, narrowed: BackupFilter, worth: Worth) -> 
             continue;
         }
         let fault = match worth {
-            Worth::Restorable => fault(catalog, &backup).await?,
+            Worth::Restorable => fault(known, &backup).await?,
             Worth::Complete | Worth::Proven => None,
         };
         match fault {
@@ -223,11 +227,34 @@ async fn newest(catalog: &dyn Catalog, narrowed: BackupFilter, worth: Worth) -> 
             Some(fault) => newest.skipped.push(format!("{}: {fault}", told(&backup))),
         }
     }
+    if worth == Worth::Proven {
+        let since = newest.set.as_ref().map(|set| set.started_at);
+        newest.skipped = proven_once(known, BackupFilter { since, ..narrowed }).await?;
+    }
     Ok(newest)
 }
 
+/// The sets that were proven and are damaged now, each with its reason.
+async fn proven_once(known: Known<'_>, narrowed: BackupFilter) -> anyhow::Result<Vec<String>> {
+    let filter = BackupFilter {
+        present_only: true,
+        state: Some(SetState::Damaged),
+        limit: LOOKED_AT,
+        ..narrowed
+    };
+    let mut skipped = Vec::new();
+    for backup in known.0.backups(&filter).await? {
+        let was_proven =
+            backup.validate_status == ValidateStatus::Passed && backup.deletion == Deletion::None;
+        if was_proven && let Some(fault) = fault(known, &backup).await? {
+            skipped.push(format!("{}: it was proven, and {fault}", told(&backup)));
+        }
+    }
+    Ok(skipped)
+}
+
 /// Why nobody would restore the set without having asked for it.
-async fn fault(catalog: &dyn Catalog, backup: &Backup) -> anyhow::Result<Option<String>> {
+async fn fault((catalog, settings): Known<'_>, backup: &Backup) -> anyhow::Result<Option<String>> {
     if backup.validate_status == ValidateStatus::Failed {
         let proofs = catalog.proofs(backup.id).await?;
         let why = proofs.first().map(|last| format!(": {}", last.summary()));
@@ -239,16 +266,17 @@ async fn fault(catalog: &dyn Catalog, backup: &Backup) -> anyhow::Result<Option<
     }
     let proofs = catalog.proofs(backup.id).await?;
     let proven: Vec<IntactCopy> = proofs.iter().filter_map(IntactCopy::of_proof).collect();
-    let damage = Damage::of(&looks, &proven).filter(Damage::is_of_every_copy);
-    Ok(damage.map(|damage| format!("it is damaged: {}", damage.lines(local_zone()).join("; "))))
+    let Some(damage) = Damage::of(&looks, &proven).filter(Damage::is_of_every_copy) else {
+        return Ok(None);
+    };
+    let mut lines = damage.lines(local_zone());
+    lines.extend(elsewhere(settings, catalog, backup).await?);
+    Ok(Some(format!("it is damaged: {}", lines.join("; "))))
 }
 
 /// A name may be that of a server here, of a job, and a tag of another node's server.
-async fn newest_of(
-    catalog: &dyn Catalog,
-    settings: &Settings,
-    (name, worth): (&str, Worth),
-) -> anyhow::Result<Newest> {
+async fn newest_of(known: Known<'_>, (name, worth): (&str, Worth)) -> anyhow::Result<Newest> {
+    let (catalog, settings) = known;
     let server = ServerName::new(name)
         .ok()
         .and_then(|name| settings.servers.get(&name));
@@ -256,16 +284,21 @@ async fn newest_of(
         tag: Some(server.map_or_else(|| name.to_owned(), |server| server.tag.clone())),
         ..BackupFilter::default()
     };
-    let of_server = newest(catalog, of_server, worth).await?;
-    let of_job = match JobName::new(name) {
-        Ok(job) => {
-            let filter = BackupFilter {
-                job: Some(job),
-                ..BackupFilter::default()
-            };
-            newest(catalog, filter, worth).await?
-        }
-        Err(_) => Newest::default(),
+    let of_job = JobName::new(name).ok().map(|job| BackupFilter {
+        job: Some(job),
+        ..BackupFilter::default()
+    });
+    let is_configured = server.is_some() || settings.jobs.keys().any(|job| job.as_str() == name);
+    if !is_configured && !has_any(catalog, [Some(&of_server), of_job.as_ref()]).await? {
+        return Err(Failure::usage(format!(
+            "there is no server or job {name:?} here, and the catalog knows no set of one; \"mykeeper backups --all\" lists \
+             sets"
+        )));
+    }
+    let of_server = newest(known, of_server, worth).await?;
+    let of_job = match of_job {
+        Some(filter) => newest(known, filter, worth).await?,
+        None => Newest::default(),
     };
     match (&of_server.set, &of_job.set) {
         (Some(server), Some(job)) if server.id != job.id => Err(Failure::usage(format!(
@@ -280,6 +313,20 @@ async fn newest_of(
             false => of_server,
         }),
     }
+}
+
+/// Whether one of the filters finds a set.
+async fn has_any(catalog: &dyn Catalog, filters: [Option<&BackupFilter>; 2]) -> anyhow::Result<bool> {
+    for filter in filters.into_iter().flatten() {
+        let one = BackupFilter {
+            limit: 1,
+            ..filter.clone()
+        };
+        if !catalog.backups(&one).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

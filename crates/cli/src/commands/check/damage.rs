@@ -5,7 +5,7 @@ use crate::output::when;
 use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
-use mykeeper_daemon::repair::next_step;
+use mykeeper_daemon::repair::{elsewhere, next_step};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::Damage;
@@ -43,11 +43,15 @@ async fn find(
             let again = backup.job.as_ref().map_or_else(String::new, |job| {
                 format!("\"mykeeper run {job}\" makes another; ")
             });
+            let (known, fetch) = match elsewhere(settings, catalog, backup).await? {
+                None => ("no copy is known to be", String::new()),
+                Some(copy) => ("no copy that was read is", format!("{copy}\n        ")),
+            };
             findings.add(
                 format!("set {}", backup.id),
                 Grade::Warning,
                 format!(
-                    "of {}, started at {}: no copy is known to be as it was written ({}); {again}once its files are \
+                    "of {}, started at {}: {known} as it was written ({}); {fetch}{again}once its files are \
                      mended, \"mykeeper verify --bk-id {}\" reads them again",
                     backup.tag,
                     when(backup.started_at, local_zone()),
