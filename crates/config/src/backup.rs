@@ -247,6 +247,12 @@ fn read_destinations<'d>(
         DeValue::String(_) => vec![entry.clone()],
         _ => entry.items("a destination's name in quotes")?,
     };
+    if items.is_empty() {
+        entry.spot.warning(
+            complaint("`transfer_to` names no destination: the sets stay in their folder alone")
+                .help("name one of [destinations], or leave it out"),
+        );
+    }
     let mut destinations = Vec::new();
     for item in &items {
         let Some(name) = item.text() else { continue };

@@ -36,7 +36,8 @@ fn read_every(entry: &Entry<'_>) -> Option<Option<Duration>> {
     };
     if every.is_zero() {
         entry.spot.mistake(
-            complaint("copies cannot be compared without a pause").help("write \"7d\", or \"never\""),
+            complaint("`verify_every` is how long a copy is left alone after a look, which takes some time")
+                .help("write \"7d\", or \"never\""),
         );
         return None;
     }

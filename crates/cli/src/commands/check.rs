@@ -193,6 +193,7 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     for (name, task) in backup_tasks(settings) {
         try_directory(&format!("job {name}"), &task.directory, findings);
     }
+    room::look_for_retention(settings, findings);
     let rsync = detect_rsync(&supervisor, &settings.tools.rsync).await;
     let rsync = if settings.destinations.is_empty() && rsync.is_err() {
         None

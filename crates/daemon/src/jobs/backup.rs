@@ -254,9 +254,6 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         .iter()
         .map(|pattern| format!("no database of server {} matches {pattern:?}", server.name))
         .collect();
-    for warning in &unmatched {
-        context.say(format!("warning: {warning}"));
-    }
     if databases.is_empty() {
         probe.close().await;
         let seen = if present.is_empty() {
@@ -264,12 +261,23 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
         } else {
             present.join(", ")
         };
-        let unmatched: String = unmatched.iter().map(|text| format!("{text}; ")).collect();
+        let why = match unmatched.is_empty() {
+            true => format!(
+                "no database of server {} is left after the patterns of job {}",
+                server.name, context.job.name
+            ),
+            false => format!("{}, and no other is left", unmatched.join("; ")),
+        };
+        let patterns = match &task.as_pybackup {
+            Some(_) => "database=, or db_list in the conf",
+            None => "`databases`",
+        };
         return Err(JobError::fatal(format!(
-            "{unmatched}no database of server {} is left after the patterns of job {}; the account sees {seen}: adapt \
-             `databases`, or grant the account access",
-            server.name, context.job.name,
+            "{why}; the account sees {seen}: adapt {patterns}, or grant the account access"
         )));
+    }
+    for warning in &unmatched {
+        context.say(format!("warning: {warning}"));
     }
     let how_many = counted(databases.len(), "database", "databases");
     context.say(format!("{how_many}: {}", databases.join(", ")));

@@ -21,13 +21,15 @@ pub(super) fn look_for_daemon(settings: &Settings, state: &StateDir, findings: &
             );
         }
         None if state.daemon_lives() => {}
+        None if state.status_file().exists() => {
+            findings.add("daemon", Grade::Warning, no_daemon(settings));
+        }
         None => {
-            let has_run = state.status_file().exists();
-            findings.add(
-                "daemon",
-                if has_run { Grade::Warning } else { Grade::Ok },
-                no_daemon(settings),
+            let detail = format!(
+                "none has run on {} yet: the jobs begin to fire once \"mykeeper daemon\" does",
+                settings.state_dir.display()
             );
+            findings.add("daemon", Grade::Ok, detail);
         }
     }
 }

@@ -67,6 +67,9 @@ impl From<ToolError> for Hindrance {
 /// # Errors
 /// There is such a statement.
 pub(super) async fn check_statements(context: &RunContext, asserts: &[Assertion]) -> Result<(), JobError> {
+    if !asserts.is_empty() {
+        context.say("having a throwaway server of its own look at the asserts of the schedule first");
+    }
     let checked = check_asserts(asserts, &context.settings.sandbox, &context.tools()).await;
     match checked {
         Err(error @ ToolError::Assertion { .. }) => Err(error.into()),

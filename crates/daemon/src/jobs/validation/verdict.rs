@@ -70,7 +70,19 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
             let advice = proof
                 .advice()
                 .map_or_else(String::new, |advice| format!("; {advice}"));
-            format!("set {id} did not come back as it was: {summary}{damage}{next}{advice}")
+            let not_run: String = proof
+                .asserts
+                .iter()
+                .filter(|asserted| asserted.held.is_none())
+                .filter_map(|asserted| {
+                    let why = asserted.value.as_ref()?;
+                    Some(format!(
+                        "; assert on {}: {}: {why}",
+                        asserted.database, asserted.sql
+                    ))
+                })
+                .collect();
+            format!("set {id} did not come back as it was: {summary}{not_run}{damage}{next}{advice}")
         }
     };
     Err(JobError::fatal(reason).about(id))
