@@ -15,14 +15,12 @@ use mykeeper_daemon::disk::Disk;
 use mykeeper_daemon::promises::{describe, standings};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::unproven::{self, Inquiry};
-use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::humane;
 use mykeeper_domain::promise::{PromiseState, Standing};
-use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::unproven::Unproven;
-use mykeeper_domain::{BackupId, Clock, DestinationName, ServerName, SystemClock, counted};
+use mykeeper_domain::{BackupId, Clock, ServerName, SystemClock, counted};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -72,10 +70,6 @@ pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyho
     let beyond = match &look.away {
         None => Some(Beyond {
             comebacks: comebacks(catalog, &backups).await?,
-            arrived: match json {
-                true => HashMap::new(),
-                false => all_arrived(catalog, &backups).await?,
-            },
             damages: catalog.damages(Some(&ids)).await?,
             // They are asked of the disks of sets, which may be slow to answer.
             reasons: match json || filter.state == Some(SetState::Unproven) {
@@ -205,7 +199,6 @@ struct Beyond {
     comebacks: HashMap<BackupId, Comeback>,
     damages: HashMap<BackupId, Damage>,
     reasons: HashMap<BackupId, Unproven>,
-    arrived: HashMap<BackupId, usize>,
 }
 
 fn as_view(backup: &Backup, beyond: Option<&Beyond>) -> anyhow::Result<serde_json::Value> {
@@ -249,8 +242,8 @@ pub(super) fn of_its_own(text: &str, id: BackupId) -> String {
 }
 
 /// The column TRANSFER: how the last attempt at the first destination ended, of how many, and at how many of several
-/// destinations the set has `arrived`, where that is known and not at all of them. The catalog has a letter for each attempt.
-pub(super) fn arrival(backup: &Backup, arrived: Option<usize>) -> String {
+/// destinations the set has arrived, where that is not at all of them. The catalog has a letter for each attempt.
+pub(super) fn arrival(backup: &Backup) -> String {
     let marks: Vec<&str> = backup.transfer_complete.split(',').collect();
     let (last, attempts) = match marks.as_slice() {
         [.., last] if marks.len() > 1 && marks.iter().all(|mark| matches!(*mark, "Y" | "N")) => {
@@ -259,31 +252,17 @@ pub(super) fn arrival(backup: &Backup, arrived: Option<usize>) -> String {
         _ => (backup.transfer_complete.as_str(), None),
     };
     let all = backup.transfer_to.len();
-    let copies = arrived
-        .filter(|arrived| all > 1 && *arrived < all && !last.is_empty())
-        .map(|arrived| format!("{arrived} of {all}"));
+    let arrived = backup
+        .transfer_to
+        .iter()
+        .filter(|name| backup.arrived.contains(name))
+        .count();
+    let copies = (all > 1 && arrived < all && !last.is_empty()).then(|| format!("{arrived} of {all}"));
     let notes: Vec<String> = attempts.into_iter().chain(copies).collect();
     match notes.is_empty() {
         true => last.to_owned(),
         false => format!("{last} ({})", notes.join(", ")),
     }
-}
-
-/// At how many of its destinations a set has arrived.
-pub(super) fn count_arrived(backup: &Backup, transfers: &[Transfer]) -> usize {
-    let arrived = arrivals(backup, transfers);
-    let has_arrived = |name: &&DestinationName| arrived.iter().any(|one| one.destination == name.as_str());
-    backup.transfer_to.iter().filter(has_arrived).count()
-}
-
-/// The same of those that are sent to several.
-async fn all_arrived(catalog: &dyn Catalog, backups: &[Backup]) -> anyhow::Result<HashMap<BackupId, usize>> {
-    let mut arrived = HashMap::new();
-    for backup in backups.iter().filter(|backup| backup.transfer_to.len() > 1) {
-        let transfers = catalog.transfers(backup.id).await?;
-        arrived.insert(backup.id, count_arrived(backup, &transfers));
-    }
-    Ok(arrived)
 }
 
 fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zone: Tz) -> String {
@@ -305,10 +284,7 @@ fn as_table(backups: &[Backup], (beyond, tells_why): (Option<&Beyond>, bool), zo
                     true => coloured("Y", true),
                     false => coloured("N", false),
                 },
-                arrival(
-                    backup,
-                    beyond.and_then(|beyond| beyond.arrived.get(&backup.id).copied()),
-                ),
+                arrival(backup),
                 beyond.map_or_else(
                     || "?".to_owned(),
                     |beyond| validity(backup, beyond.damages.get(&backup.id)),

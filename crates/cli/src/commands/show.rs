@@ -1,8 +1,6 @@
 //! `mykeeper show`
 
-use super::backups::{
-    arrival, as_json, count_arrived, of_its_own, reasons, validity, with_damage, with_reason,
-};
+use super::backups::{arrival, as_json, of_its_own, reasons, validity, with_damage, with_reason};
 use super::wanted_set::WantedSet;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
@@ -203,7 +201,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
             if backup.transfer_complete.is_empty() {
                 "not tried".to_owned()
             } else {
-                arrival(backup, Some(count_arrived(backup, &view.transfers)))
+                arrival(backup)
             },
             backup.remote_dest
         ),

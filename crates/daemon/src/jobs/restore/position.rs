@@ -188,6 +188,11 @@ fn caveat(databases: &[String], scope: &Scope, is_whole: bool) -> Option<String>
         .collect();
     match databases {
         _ if is_whole => None,
+        [only] if scope.there(only) != only && !is_rewritable(scope.there(only)) => Some(format!(
+            "it shows them as changes of {only}, and would write there: --rewrite-db takes no name with a blank in it, such as \
+             {}; restored under a name without one, it can be gone on from",
+            scope.there(only)
+        )),
         [_] if !tables.is_empty() => Some(format!(
             "it shows the changes of all tables of that database: there is no filter for tables, so take out by hand what is \
              not of {}",
@@ -208,6 +213,11 @@ fn caveat(databases: &[String], scope: &Scope, is_whole: bool) -> Option<String>
             several.join(", ")
         )),
     }
+}
+
+/// Whether `--rewrite-db` takes the name as the new one: it ends at the first blank.
+fn is_rewritable(there: &str) -> bool {
+    !there.contains(char::is_whitespace)
 }
 
 /// `file,position[,gtid]`; a GTID of MySQL holds commas itself.
@@ -259,7 +269,7 @@ impl Product {
         // The programs take one database at most.
         if let (false, [only]) = (is_whole, databases) {
             let there = scope.there(only);
-            if there != only {
+            if there != only && is_rewritable(there) {
                 command.push_str(&format!(
                     " --rewrite-db={}",
                     shell_word(&format!("{only}->{there}"))
@@ -267,8 +277,8 @@ impl Product {
             }
             // MariaDB's program filters by the name as it was logged, MySQL's by the rewritten one.
             let filtered = match self {
-                Self::MariaDb => only,
-                Self::OldMySql | Self::MySql => there,
+                Self::OldMySql | Self::MySql if is_rewritable(there) => there,
+                Self::MariaDb | Self::OldMySql | Self::MySql => only,
             };
             command.push_str(&format!(" --database={}", shell_word(filtered)));
         }
@@ -391,6 +401,17 @@ mod tests {
                 "mysqlbinlog --start-position=4 --rewrite-db='日志 库->copy' --database=copy bin.1"
             );
         }
+        let mut blank = scope.clone();
+        blank.renamed.insert("日志 库".into(), "the copy".into());
+        assert_eq!(
+            command(&blank, false),
+            "mariadb-binlog --start-position=4 --database='日志 库' bin.1"
+        );
+        let said = caveat(&blank.databases, &blank, false).unwrap();
+        assert!(
+            said.contains("would write there: --rewrite-db takes no name with a blank"),
+            "{said}"
+        );
         let said = caveat(&scope.databases, &scope, false).unwrap();
         assert!(said.contains("those that name 日志 库 themselves"), "{said}");
         let as_it_was = Scope::whole(scope.databases.clone());
