@@ -33,6 +33,7 @@ test_needs=(
   "ip iproute2"
   "nft nftables"
   "logrotate logrotate"
+  "systemd-analyze systemd"
 )
 
 # The servers' programs lie in folders that a user's PATH may lack.

@@ -31,6 +31,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Schedule and supervise until SIGTERM; SIGHUP reloads both files.
     Daemon,
+    /// Have the daemon read both files again, and say what came of it: in force, or refused and why.
+    Reload,
     /// Report every mistake of the configuration, then try every tool, server, destination and the catalog.
     Check {
         /// Read the files alone; try nothing.

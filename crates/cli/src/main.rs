@@ -1,8 +1,10 @@
 //! The one binary, `mykeeper`: clap commands, terminal output, and the composition root.
 
+mod acting_user;
 mod args;
 mod commands;
 mod failure;
+mod journal;
 mod liveness;
 mod output;
 mod progress;
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
         }
     };
     let program = arguments.first().cloned().unwrap_or_default();
-    let cli = match Cli::try_parse_from(as_mykeeper(arguments)) {
+    let arguments = as_mykeeper(arguments);
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
             drop(error.print());
@@ -48,6 +51,10 @@ fn main() -> ExitCode {
         }
     };
     output::printed_for(&cli.config);
+    if let Err(error) = acting_user::act_as_owner(&cli, &arguments) {
+        output::say(&format!("error: {error}"));
+        return Status::Unavailable.into();
+    }
     start_logging(matches!(cli.command, Command::Daemon));
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -96,6 +103,7 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
     } = cli;
     match command {
         Command::Daemon => commands::daemon::run(&config).await,
+        Command::Reload => commands::reload::run(&config, json),
         Command::Check { offline } => commands::check::run(&config, offline, json).await,
         Command::Jobs { next } => commands::jobs::run(&config, usize::from(next), json).await,
         Command::Run { job, verbose } => commands::run::run(&config, &job, verbose, json).await,
@@ -140,8 +148,14 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
     }
 }
 
+fn is_line(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.is_event()
+}
+
 fn start_logging(is_daemon: bool) {
-    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::filter::{EnvFilter, filter_fn};
+    use tracing_subscriber::layer::{Layer, SubscriberExt};
+    use tracing_subscriber::util::SubscriberInitExt;
     let default = if is_daemon {
         "info,sqlx=warn,tokio_cron_scheduler=warn".to_owned()
     } else {
@@ -151,18 +165,24 @@ fn start_logging(is_daemon: bool) {
     let wanted = surroundings::wanted_log();
     let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(&default))
         .unwrap_or_else(|_| EnvFilter::new(&default));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let to_journal = surroundings::logs_to_journal();
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
-    let started = if surroundings::logs_to_journal() {
-        builder.without_time().with_ansi(false).try_init()
-    } else {
-        builder
+    let layer = match to_journal.then(journal::Journal::open) {
+        Some(Ok(journal)) => journal.boxed(),
+        // Lines name what they are about; what they belong to is for the journal's fields.
+        Some(Err(_)) => lines
+            .without_time()
+            .with_ansi(false)
+            .with_filter(filter_fn(is_line))
+            .boxed(),
+        None => lines
             .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .try_init()
+            .with_filter(filter_fn(is_line))
+            .boxed(),
     };
-    if let Err(error) = started {
+    if let Err(error) = tracing_subscriber::registry().with(layer).with(filter).try_init() {
         output::say(&format!("warning: nothing is logged: {error}"));
     }
 }

@@ -52,16 +52,30 @@ pub(crate) fn gather() -> Surroundings {
             .unwrap_or_default(),
         host_address: host_address(),
         is_root: rustix::process::geteuid().is_root(),
-        // systemd separates several by colons; the first is ours.
-        state_directory: variable("STATE_DIRECTORY").and_then(|value| {
-            value
-                .to_str()
-                .and_then(|text| text.split(':').next())
-                .map(PathBuf::from)
-        }),
+        state_directory: directory_of_service("STATE_DIRECTORY"),
         xdg_state_home: path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state"))),
-        credentials_directory: path("CREDENTIALS_DIRECTORY"),
+        credentials_directory: path("CREDENTIALS_DIRECTORY").or_else(credentials_of_service),
     }
+}
+
+/// A folder that systemd made for the service. It separates several by colons; the first is ours.
+fn directory_of_service(name: &str) -> Option<PathBuf> {
+    let value = variable(name)?;
+    value
+        .to_str()
+        .and_then(|text| text.split(':').next())
+        .map(PathBuf::from)
+}
+
+/// Where the service keeps what is gone with the process: its socket.
+pub(crate) fn runtime_directory() -> Option<PathBuf> {
+    directory_of_service("RUNTIME_DIRECTORY")
+}
+
+/// The credentials of the service while it runs, for commands that its user, or root, gives by hand.
+fn credentials_of_service() -> Option<PathBuf> {
+    let folder = PathBuf::from("/run/credentials/mykeeper.service");
+    folder.is_dir().then_some(folder)
 }
 
 /// The zone of this host's clock on the wall, which is that of pybackup's times.
@@ -104,9 +118,14 @@ pub(crate) fn wanted_log() -> Option<String> {
     variable("MYKEEPER_LOG").and_then(|value| value.into_string().ok())
 }
 
-/// Whether standard error goes to the journal, which writes the time itself.
+/// Whether standard error goes to the journal: the variable that says so is inherited also by what is called with
+/// another one.
 pub(crate) fn logs_to_journal() -> bool {
-    variable("JOURNAL_STREAM").is_some()
+    let Some(stream) = variable("JOURNAL_STREAM").and_then(|value| value.into_string().ok()) else {
+        return false;
+    };
+    rustix::fs::fstat(std::io::stderr())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// An address that others can reach this host at; empty where there is none but loopback.

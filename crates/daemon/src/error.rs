@@ -43,6 +43,14 @@ pub enum DaemonError {
     /// The pulse cannot be started.
     #[error("cannot start the scheduler's pulse: {0}")]
     Pulse(String),
+    /// The daemon that lives cannot be asked.
+    #[error("cannot ask the daemon at {}: {cause}; \"mykeeper jobs\" tells whether one lives", socket.display())]
+    Control {
+        /// Its socket.
+        socket: PathBuf,
+        /// Why.
+        cause: String,
+    },
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] std::io::Error),

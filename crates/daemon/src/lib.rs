@@ -1,5 +1,6 @@
 //! Schedules jobs, runs them, and answers for each of them. Knows neither SQL nor HTTP.
 
+pub mod control;
 mod copies;
 pub mod disk;
 pub mod engine;

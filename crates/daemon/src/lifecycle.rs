@@ -1,5 +1,8 @@
 //! From start to exit: recovery, scheduler, signals, sd_notify, shutdown.
 
+mod service_manager;
+
+use crate::control::Control;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
@@ -14,18 +17,16 @@ use mykeeper_catalog::Backlog;
 use mykeeper_config::Settings;
 use mykeeper_domain::counted;
 use sd_notify::NotifyState;
+use service_manager::{answer_watchdog, notify, tell_of_stop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Reads both files again. The text of an error is what a person is told.
 pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
-
-/// Without a turn of the scheduler for so long, the watchdog is not answered any more.
-const TURNS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often what the daemon tells about itself is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -37,11 +38,14 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// How long reading both files may take at a reload: they may lie on a server that is away.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long who asks for a reload waits at most until the scheduler goes by the new jobs.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long the scheduler may take for its last turn.
 const SCHEDULER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// Schedules and supervises until SIGTERM or SIGINT. SIGHUP reloads.
-pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), DaemonError> {
+/// Schedules and supervises until SIGTERM or SIGINT. SIGHUP reloads, and so does who asks at the socket `control`, and
+/// hears what came of it.
+pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path) -> Result<(), DaemonError> {
     let lock = environment.state.lock_daemon()?;
     // Signals from now on wait to be handled; none ends the process half-started.
     let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT]).map_err(DaemonError::Signals)?;
@@ -69,6 +73,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
     let pruning = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(prune_now_and_then(engine.clone())));
     let watching =
         tokio_util::task::AbortOnDropHandle::new(tokio::spawn(promises::watch(Arc::clone(&environment))));
+    let mut control = daemon.open_control(control);
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     tracing::info!(
@@ -81,22 +86,34 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         tokio::select! {
             _ = look.tick() => daemon.refresh().await,
             signal = signals.next() => match signal {
-                Some(SIGHUP) => daemon.reload(&handle).await,
+                Some(SIGHUP) => drop(daemon.reload(&handle).await),
                 Some(signal) => {
                     tracing::info!(signal, "stopping: nothing new starts");
                     break None;
                 }
                 None => break None,
             },
+            Some(request) = next_request(&mut control) => {
+                let (record, adopted) = daemon.reload(&handle).await;
+                tokio::spawn(async move {
+                    if let Some(adopted) = adopted
+                        && tokio::time::timeout(ADOPTED_WITHIN, adopted).await.is_err()
+                    {
+                        tracing::warn!("the scheduler does not go by the new jobs yet");
+                    }
+                    request.answer(record);
+                });
+            }
             result = &mut scheduling => break Some(result),
         }
     };
     engine.stop_taking();
-    drop((settling, pruning, watching));
+    drop((settling, pruning, watching, control));
     stop.cancel();
     daemon.status.state = "stopping".to_owned();
     daemon.write_status();
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    let telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(tell_of_stop()));
     // Its last turn is over before it is asked whether anything runs.
     if ended_early.is_none()
         && tokio::time::timeout(SCHEDULER_ENDS_WITHIN, &mut scheduling)
@@ -112,6 +129,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload) -> Result<(), 
         tracing::debug!(%error, "the status file was not there");
     }
     drop(lock);
+    drop(telling);
     tracing::info!("stopped");
     match ended_early {
         None => Ok(()),
@@ -218,27 +236,11 @@ async fn close_catalog(environment: &Environment) {
     }
 }
 
-/// Answers systemd's watchdog while the scheduler turns.
-async fn answer_watchdog(turned: tokio::sync::watch::Receiver<Instant>) {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        return;
-    };
-    let mut beat = tokio::time::interval((limit / 3).max(Duration::from_millis(100)));
-    loop {
-        beat.tick().await;
-        // A scheduler that has ended, as it does first when the daemon stops, has nothing to turn: runs may go on.
-        let has_ended = turned.has_changed().is_err();
-        if has_ended || turned.borrow().elapsed() <= TURNS_WITHIN {
-            notify(&[NotifyState::Watchdog]);
-        } else {
-            tracing::error!("the scheduler does not turn; the watchdog is not answered");
-        }
-    }
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service manager was not told");
+/// What is asked next; nothing where there is no socket.
+async fn next_request(control: &mut Option<Control>) -> Option<crate::control::ReloadRequest> {
+    match control {
+        Some(control) => control.next().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -261,6 +263,7 @@ impl Daemon {
             keeper_file: settings.keeper_file.clone(),
             jobs: job_statuses(&settings.jobs),
             last_reload: None,
+            control: None,
             journal: Backlog::default(),
         };
         Self {
@@ -268,6 +271,20 @@ impl Daemon {
             engine,
             reload: Arc::new(reload),
             status,
+        }
+    }
+
+    /// Without it the daemon works, and takes SIGHUP.
+    fn open_control(&mut self, path: &Path) -> Option<Control> {
+        match Control::open(path, &self.status.keeper_file) {
+            Ok(control) => {
+                self.status.control = Some(control.path().to_owned());
+                Some(control)
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "\"mykeeper reload\" cannot ask this daemon; SIGHUP reloads it");
+                None
+            }
         }
     }
 
@@ -310,8 +327,12 @@ impl Daemon {
         }
     }
 
-    /// SIGHUP: both files again. A bad file changes nothing and says why.
-    async fn reload(&mut self, handle: &SchedulerHandle) {
+    /// Both files again. A bad file changes nothing and says why. The second value ends once the scheduler goes by the
+    /// new jobs.
+    async fn reload(
+        &mut self,
+        handle: &SchedulerHandle,
+    ) -> (ReloadRecord, Option<impl Future<Output = ()> + Send + 'static>) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => notify(&[NotifyState::Reloading, now]),
             Err(error) => tracing::debug!(%error, "the service manager is not told of the reload"),
@@ -325,28 +346,30 @@ impl Daemon {
             Ok(Ok(Err(message))) => Err(message),
             Ok(Err(error)) => Err(format!("a defect in mykeeper ended the reading: {error}")),
         };
-        let (accepted, message) = match result {
+        let (accepted, message, adopted) = match result {
             Ok(settings) => {
                 let message = describe_change(&current.jobs, &settings.jobs);
                 let jobs = settings.jobs.clone();
                 self.status.jobs = job_statuses(&jobs);
                 self.environment.replace_settings(settings);
-                handle.replace_jobs(jobs);
-                tracing::info!(message, "reloaded");
-                (true, message)
+                let adopted = handle.replace_jobs(jobs);
+                tracing::info!(changes = message, "reloaded");
+                (true, message, Some(adopted))
             }
             Err(message) => {
                 tracing::error!("the reload is refused, and nothing has changed:\n{message}");
-                (false, message)
+                (false, message, None)
             }
         };
-        self.status.last_reload = Some(ReloadRecord {
+        let record = ReloadRecord {
             at: self.environment.clock.now(),
             accepted,
             message,
-        });
+        };
+        self.status.last_reload = Some(record.clone());
         self.write_status();
         notify(&[NotifyState::Ready, NotifyState::Status(&self.status_line())]);
+        (record, adopted)
     }
 }
 

@@ -91,16 +91,35 @@ impl Pulse {
     }
 }
 
+/// The jobs that are to be in force, numbered.
+#[derive(Clone, Default)]
+struct Wanted {
+    number: u64,
+    jobs: Jobs,
+}
+
 /// Tells the running scheduler about another set of jobs.
 #[derive(Clone)]
 pub struct SchedulerHandle {
-    jobs: watch::Sender<Jobs>,
+    wanted: watch::Sender<Wanted>,
+    adopted: watch::Receiver<u64>,
 }
 
 impl SchedulerHandle {
     /// Puts other jobs in force: the last ones given, when several are before the scheduler turns.
-    pub fn replace_jobs(&self, jobs: Jobs) {
-        self.jobs.send_replace(jobs);
+    ///
+    /// What it gives ends when the scheduler goes by them, or has ended.
+    pub fn replace_jobs(&self, jobs: Jobs) -> impl Future<Output = ()> + Send + 'static {
+        let mut number = 0;
+        self.wanted.send_modify(|wanted| {
+            wanted.number += 1;
+            wanted.jobs = jobs;
+            number = wanted.number;
+        });
+        let mut adopted = self.adopted.clone();
+        async move {
+            drop(adopted.wait_for(|at| *at >= number).await);
+        }
     }
 }
 
@@ -108,7 +127,8 @@ impl SchedulerHandle {
 pub struct Scheduler {
     engine: Engine,
     jobs: Jobs,
-    changes: watch::Receiver<Jobs>,
+    changes: watch::Receiver<Wanted>,
+    adopted: watch::Sender<u64>,
     heap: BinaryHeap<Reverse<(DateTime<Utc>, JobName)>>,
     /// Something is left to be decided though the catalog answers: a job has a row that cannot be read, say.
     is_behind: bool,
@@ -121,7 +141,8 @@ pub struct Scheduler {
 impl Scheduler {
     /// Makes it. The second value tells when it last turned.
     pub fn new(engine: Engine, jobs: Jobs) -> (Self, SchedulerHandle, watch::Receiver<Instant>) {
-        let (sender, changes) = watch::channel(jobs.clone());
+        let (wanted, changes) = watch::channel(Wanted::default());
+        let (adopted, adopted_so_far) = watch::channel(0);
         let (beat, turned) = watch::channel(Instant::now());
         let scheduler = Self {
             engine,
@@ -129,10 +150,15 @@ impl Scheduler {
             removed: BTreeMap::new(),
             jobs,
             changes,
+            adopted,
             heap: BinaryHeap::new(),
             beat,
         };
-        (scheduler, SchedulerHandle { jobs: sender }, turned)
+        let handle = SchedulerHandle {
+            wanted,
+            adopted: adopted_so_far,
+        };
+        (scheduler, handle, turned)
     }
 
     /// Looks for slots that were left out before the newest decided ones: they are to be decided with those that were
@@ -312,10 +338,11 @@ impl Scheduler {
                 () = stop.cancelled() => break,
                 Some(()) = pulse.beats.recv() => {}
                 Ok(()) = self.changes.changed() => {
-                    let jobs = self.changes.borrow_and_update().clone();
+                    let Wanted { number, jobs } = self.changes.borrow_and_update().clone();
                     if let Some(wait) = self.adopt(jobs).await {
                         sweep_at = Some(Instant::now() + wait);
                     }
+                    self.adopted.send_replace(number);
                     last = (self.now(), Instant::now());
                     continue;
                 }

@@ -48,6 +48,9 @@ pub struct DaemonStatus {
     pub jobs: Vec<JobStatus>,
     /// The last SIGHUP.
     pub last_reload: Option<ReloadRecord>,
+    /// Where a command may ask it something.
+    #[serde(default)]
+    pub control: Option<PathBuf>,
     /// What waits on this machine for a catalog that is away.
     #[serde(default)]
     pub journal: Backlog,

@@ -1,7 +1,8 @@
 //! `mykeeper daemon`
 
 use crate::failure::Status;
-use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal};
+use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal, runtime_directory};
+use mykeeper_daemon::control::SOCKET;
 use mykeeper_daemon::lifecycle::serve;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let control = runtime_directory().unwrap_or_else(|| loaded.settings.state_dir.clone());
     let catalog = open_catalog_or_journal(&loaded.settings).await?;
     let environment = assemble(loaded.settings, catalog)?;
     let surroundings = gather();
@@ -19,6 +21,6 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
             .map(|loaded| loaded.settings)
             .map_err(|errors| errors.to_string())
     });
-    serve(environment, reload).await?;
+    serve(environment, reload, &control.join(SOCKET)).await?;
     Ok(Status::Done)
 }

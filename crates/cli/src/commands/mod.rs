@@ -11,6 +11,7 @@ pub(crate) mod mark_deleted;
 pub(crate) mod paths;
 pub(crate) mod proof;
 pub(crate) mod pybackup;
+pub(crate) mod reload;
 pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod run;

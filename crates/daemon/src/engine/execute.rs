@@ -13,6 +13,7 @@ use mykeeper_domain::run::{Run, RunEnd, RunState};
 use mykeeper_tools::RunLog;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// How long the attempts of a run that has failed may take to be looked at.
 const CLOSED_WITHIN: Duration = Duration::from_secs(30);
@@ -39,14 +40,14 @@ impl Engine {
         }
     }
 
-    /// Runs to the end, with its record. The lock is held until the record is written.
-    pub(super) async fn execute(
-        &self,
-        job: Arc<Job>,
-        run: Run,
-        mut lock: HeldLock,
-        work: Work,
-    ) -> FinishedRun {
+    /// Runs to the end, with its record. The lock is held until the record is written. What is logged meanwhile knows
+    /// which run it belongs to.
+    pub(super) async fn execute(&self, job: Arc<Job>, run: Run, lock: HeldLock, work: Work) -> FinishedRun {
+        let span = tracing::info_span!("run", job = %job.name, run = %run.id, bk_id = tracing::field::Empty);
+        self.execute_within(job, run, lock, work).instrument(span).await
+    }
+
+    async fn execute_within(&self, job: Arc<Job>, run: Run, mut lock: HeldLock, work: Work) -> FinishedRun {
         let environment = &self.shared.environment;
         environment.state.sign(&mut lock, Some(run.id));
         let path = environment.state.run_log(run.id);
@@ -131,7 +132,7 @@ impl Engine {
         };
         let began = tokio::time::Instant::now();
         // A task of its own: a panic in it ends this run with a record, and nothing else.
-        let mut work = tokio::spawn(async move { work(&context).await });
+        let mut work = tokio::spawn(async move { work(&context).await }.in_current_span());
         let timeout = async {
             match job.timeout {
                 Some(timeout) => tokio::time::sleep(timeout).await,
@@ -227,6 +228,9 @@ impl Engine {
             }) => (state, reason, bk_id),
         };
         log.line("mykeeper", &format!("{LAST_LINE}{state}: {reason}"));
+        if let Some(bk_id) = bk_id {
+            tracing::Span::current().record("bk_id", tracing::field::display(bk_id));
+        }
         match state {
             RunState::Succeeded => {
                 tracing::info!(target: RUN_EVENTS, job = %job.name, run = %run.id, %state, reason, "run ended");

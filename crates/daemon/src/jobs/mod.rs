@@ -266,6 +266,9 @@ impl RunContext {
         work: Option<(BackupId, PathBuf)>,
     ) -> Result<AttemptId, JobError> {
         let (bk_id, work_dir) = work.unzip();
+        if let Some(bk_id) = bk_id {
+            tracing::Span::current().record("bk_id", tracing::field::display(bk_id));
+        }
         let attempt = Attempt {
             id: AttemptId::generate(),
             run_id: self.run,

@@ -16,6 +16,7 @@ mod rebuild;
 mod reload;
 mod secrets;
 mod send_faults;
+mod service;
 mod space;
 mod start_faults;
 mod stop;

@@ -1,0 +1,63 @@
+//! `mykeeper reload`
+
+use crate::failure::{Failure, Status};
+use crate::output::{print, print_json};
+use crate::surroundings::{load_settings, runtime_directory};
+use mykeeper_daemon::control::{SOCKET, reload};
+use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::status::DaemonStatus;
+use std::path::{Path, PathBuf};
+
+/// The service's own, for who asks from outside of it while the file cannot be read.
+const SERVICE_FOLDER: &str = "/run/mykeeper";
+
+pub(crate) fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
+    let keeper_file = std::path::absolute(config).map_err(Failure::usage)?;
+    let socket = find_socket(config)?;
+    // It is the daemon that reads the files: what it makes of them counts, and is kept and shown.
+    let record = reload(&socket, &keeper_file)?;
+    if !record.accepted {
+        return Err(Failure::usage(format!(
+            "the reload is refused, and nothing has changed:\n{}",
+            record.message
+        )));
+    }
+    if json {
+        print_json(&record)?;
+    } else {
+        print(&format!("reloaded: {}", record.message))?;
+    }
+    Ok(Status::Done)
+}
+
+/// Where the daemon listens. Within its service the environment says it; outside, the daemon's status, if the file can
+/// be read that names the folder of that.
+fn find_socket(config: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(folder) = runtime_directory() {
+        return Ok(folder.join(SOCKET));
+    }
+    let settings = match load_settings(config) {
+        Ok(loaded) => loaded.settings,
+        Err(mistakes) => {
+            let service = Path::new(SERVICE_FOLDER).join(SOCKET);
+            return if service.exists() {
+                Ok(service)
+            } else {
+                Err(mistakes)
+            };
+        }
+    };
+    let status = DaemonStatus::read(&StateDir::open(&settings.state_dir)?).ok_or_else(|| {
+        Failure::unavailable(format!(
+            "no daemon lives in {}, which would have to reload; start it: it reads both files then",
+            settings.state_dir.display()
+        ))
+    })?;
+    status.control.ok_or_else(|| {
+        Failure::unavailable(format!(
+            "the daemon (pid {}) cannot be asked: it could not open its socket, as its log says; send it SIGHUP, and \
+             \"mykeeper jobs\" tells what came of it",
+            status.pid
+        ))
+    })
+}

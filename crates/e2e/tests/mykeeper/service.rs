@@ -1,0 +1,151 @@
+//! The service: its unit as systemd reads it, and a reload that says what came of it. `deploy/test.sh --service` has
+//! it booted.
+#![expect(
+    clippy::expect_used,
+    reason = "a stage that cannot be set up fails its test on the spot"
+)]
+
+use crate::{NEVER, backup_job};
+use mykeeper_e2e::*;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../deploy/systemd")
+        .canonicalize()
+        .expect("deploy/systemd is there")
+}
+
+/// What `systemd-analyze` says, on either output, and its exit code.
+fn analyze(words: &[&str]) -> (String, Option<i32>) {
+    let output = Command::new("systemd-analyze")
+        .args(words)
+        .env("SYSTEMD_COLORS", "0")
+        .output()
+        .expect("systemd-analyze can be started");
+    let said = [output.stdout, output.stderr].concat();
+    (String::from_utf8_lossy(&said).into_owned(), output.status.code())
+}
+
+/// A root folder with the unit in its place and all that it calls, and drop-ins.
+fn root_with(drop_ins: &[PathBuf]) -> Scratch {
+    let root = Scratch::new();
+    let at = |path: &str| {
+        let path = root.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder within our own");
+        path
+    };
+    std::fs::copy("/bin/true", at("usr/bin/mykeeper")).expect("a program in its place");
+    std::fs::copy(
+        deploy().join("mykeeper.service"),
+        at("usr/lib/systemd/system/mykeeper.service"),
+    )
+    .expect("the unit in its place");
+    for target in [
+        "basic",
+        "shutdown",
+        "sysinit",
+        "network-online",
+        "time-sync",
+        "multi-user",
+    ] {
+        std::fs::write(at(&format!("usr/lib/systemd/system/{target}.target")), "[Unit]\n").expect("a target");
+    }
+    for drop_in in drop_ins {
+        let name = drop_in.file_name().expect("a name").to_string_lossy();
+        std::fs::copy(
+            drop_in,
+            at(&format!("etc/systemd/system/mykeeper.service.d/{name}")),
+        )
+        .expect("a drop-in in its place");
+    }
+    root
+}
+
+fn verify(root: &Scratch) -> String {
+    let root = format!("--root={}", root.path().display());
+    // It ends with 0 for keys that it does not know, and says so.
+    analyze(&[
+        "verify",
+        "--man=no",
+        "--recursive-errors=no",
+        &root,
+        "mykeeper.service",
+    ])
+    .0
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_unit_nor_with_any_example_of_a_drop_in() {
+    let mut examples: Vec<PathBuf> = std::fs::read_dir(deploy().join("examples"))
+        .expect("examples are there")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    examples.sort();
+    assert!(examples.len() >= 3, "{examples:?}");
+    assert_eq!(verify(&root_with(&[])), "");
+    assert_eq!(verify(&root_with(&examples)), "", "{examples:?}");
+    // And it would find something.
+    let broken = root_with(&[]);
+    let unit = broken.path().join("usr/lib/systemd/system/mykeeper.service");
+    let text = std::fs::read_to_string(&unit).expect("the unit");
+    std::fs::write(&unit, text.replace("WatchdogSec=", "WatchdogSecs=")).expect("the unit, broken");
+    assert!(verify(&broken).contains("WatchdogSecs"), "{}", verify(&broken));
+}
+
+#[test]
+fn the_unit_is_shut_off_from_the_host_as_far_as_backups_allow() {
+    let unit = deploy().join("mykeeper.service");
+    let unit = unit.to_str().expect("a path in UTF-8");
+    let (said, code) = analyze(&["security", "--no-pager", "--offline=true", "--threshold=20", unit]);
+    assert_eq!(code, Some(0), "above 2.0:\n{said}");
+    assert!(said.contains("Overall exposure level"), "{said}");
+}
+
+#[test]
+fn a_reload_that_is_asked_for_returns_when_it_is_in_force_and_fails_with_the_reason_when_it_is_refused() {
+    let source = MariaDb::start();
+    let mut workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    workspace.write_schedule(&backup_job("one", r#"["shop"]"#, ""));
+    workspace
+        .mykeeper(&["reload"])
+        .assert_code(3)
+        .assert_says("no daemon lives");
+
+    let mut daemon = workspace.daemon();
+    workspace
+        .mykeeper(&["reload"])
+        .assert_code(0)
+        .assert_says("no job changed");
+    let every_second = backup_job("two", r#"["shop"]"#, "").replace(NEVER, "* * * * * *");
+    workspace.write_schedule(&every_second);
+    workspace
+        .mykeeper(&["reload"])
+        .assert_code(0)
+        .assert_says("added: two")
+        .assert_says("removed: one");
+    wait_until(LIMIT, "the new job runs", || {
+        (!workspace.runs().is_empty()).then_some(())
+    });
+    assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
+    assert!(!workspace.at("state/control.sock").exists());
+
+    // Within its service the daemon is found without the files, so that it hears of the bad ones and keeps why.
+    let folder = workspace.at("run");
+    std::fs::create_dir(&folder).expect("a folder within our own");
+    workspace.surround(Surroundings {
+        variables: vec![("RUNTIME_DIRECTORY".into(), folder.display().to_string())],
+        ..Surroundings::default()
+    });
+    let mut daemon = workspace.daemon();
+    workspace.write_schedule("[backup.two]\ncron = \"61 * * * *\"\n");
+    workspace
+        .mykeeper(&["reload"])
+        .assert_code(2)
+        .assert_says("nothing has changed")
+        .assert_says("schedule.toml:2");
+    assert!(daemon.log().contains("the reload is refused"), "{}", daemon.log());
+    assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
+}
