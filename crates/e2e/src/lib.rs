@@ -34,7 +34,7 @@ pub use daemon::Daemon;
 pub use mariadb::{MariaDb, MariaDbOptions};
 pub use netns::NetworkNamespace;
 pub use processes::{ProcessId, SecretWatch, children_of, descendants_of};
-pub use proxy::TcpProxy;
+pub use proxy::{TcpProxy, free_port};
 pub use restored::{find_set, fingerprint, load_set};
 pub use rsync_daemon::RsyncDaemon;
 pub use sample::{ORDERS, SAMPLE_DATABASES, sample_sql};

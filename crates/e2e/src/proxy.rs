@@ -190,7 +190,7 @@ fn pump((mut from, mut to): (TcpStream, TcpStream), connection: u64, link: &Link
 }
 
 /// A port of loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port of loopback");
     listener
         .local_addr()

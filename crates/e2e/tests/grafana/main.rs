@@ -7,6 +7,7 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod mysql;
 mod stage;
 #[path = "../../../catalog/tests/adoption/tables.rs"]
 #[expect(
@@ -134,14 +135,17 @@ fn what_is_provisioned_holds_no_password() {
 
 #[test]
 fn every_panel_shows_what_pybackup_and_mykeeper_wrote() {
-    let stage = Stage::new();
-    every_query_yields_the_columns_that_its_panel_names(&stage);
-    the_report_tells_who_is_not_done(&stage);
-    the_lines_are_those_of_both_writers(&stage);
-    the_tables_show_every_set_and_test(&stage);
-    tags_are_chosen_whatever_is_in_their_names(&stage);
-    an_empty_catalog_is_no_error(&stage);
-    the_clock_tells_a_wrong_zone(&stage);
+    every_panel_shows_it(&Stage::new());
+}
+
+fn every_panel_shows_it(stage: &Stage) {
+    every_query_yields_the_columns_that_its_panel_names(stage);
+    the_report_tells_who_is_not_done(stage);
+    the_lines_are_those_of_both_writers(stage);
+    the_tables_show_every_set_and_test(stage);
+    tags_are_chosen_whatever_is_in_their_names(stage);
+    an_empty_catalog_is_no_error(stage);
+    the_clock_tells_a_wrong_zone(stage);
 }
 
 fn every_query_yields_the_columns_that_its_panel_names(stage: &Stage) {
@@ -341,9 +345,7 @@ fn the_lines_are_those_of_both_writers(stage: &Stage) {
     assert_eq!(success[5].1, 0.0);
     let sent = line("catalogdb", "Success of transfers", OLD);
     assert_eq!((sent.len(), sent[3], sent[4].1), (5, (made, 1.0), 0.0));
-    let exact = stage
-        .server
-        .value("SELECT bk_bytes FROM catalogdb.user_backup WHERE validate_status = 'passed' AND node IS NOT NULL")
+    let exact = stage.value("SELECT bk_bytes FROM catalogdb.user_backup WHERE validate_status = 'passed' AND node IS NOT NULL")
         .parse::<f64>()
         .unwrap();
     let both = line("catalogdb", "Sizes", OLD);

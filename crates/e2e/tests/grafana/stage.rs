@@ -1,5 +1,6 @@
 //! A server with three catalogs, and what is written into them.
 
+use crate::mysql::MySql;
 use crate::tables::{USER_BACKUP, USER_BACKUP_PATH, USER_BACKUP_PATH_LATER, USER_RECOVER_INFO};
 use crate::{AHEAD, ODD, OLD, shipped};
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
@@ -8,9 +9,11 @@ use mykeeper_e2e::{MariaDb, Workspace};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
-/// One server that is backed up and holds three catalogs: pybackup's, the same adopted, an empty one.
+/// One server that is backed up, and one, the same where no other is given, that holds three catalogs: pybackup's, the
+/// same adopted, an empty one.
 pub(crate) struct Stage {
     pub(crate) server: MariaDb,
+    catalogs: Option<MySql>,
     pub(crate) workspace: Workspace,
     /// When mykeeper's first set was begun, and its day on the wall of Asia/Shanghai.
     pub(crate) made: DateTime<Utc>,
@@ -19,9 +22,17 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        Self::with_catalogs_in(None)
+    }
+
+    pub(crate) fn with_catalogs_in(catalogs: Option<MySql>) -> Self {
         let server = MariaDb::with_sample();
+        let sql = |statements: &str| match &catalogs {
+            Some(other) => drop(other.sql(statements)),
+            None => server.sql(statements),
+        };
         let database = |name: &str, paths: &str| {
-            server.sql(&format!(
+            sql(&format!(
                 "CREATE DATABASE {name}; USE {name}; {USER_BACKUP}{paths}{USER_RECOVER_INFO}"
             ));
         };
@@ -35,25 +46,49 @@ impl Stage {
             ),
         );
         database("nothing", USER_BACKUP_PATH);
-        let workspace = workspace(&server);
+        for host in ["localhost", "127.0.0.1"] {
+            sql(&format!(
+                "CREATE USER keeper@'{host}' IDENTIFIED BY 'catalog pw'; GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, \
+                 ALTER, INDEX ON catalogdb.* TO keeper@'{host}';"
+            ));
+        }
+        let port = catalogs.as_ref().map_or(server.port(), MySql::port);
+        let workspace = workspace(&server, port);
         for arguments in [&["catalog", "migrate"][..], &["run", "nightly"], &["validate"]] {
             workspace.mykeeper(arguments).assert_code(0);
         }
         std::fs::write(workspace.at("fail"), "").unwrap();
         workspace.mykeeper(&["run", "nightly"]).assert_code(1);
-        let made = server.value("SELECT MIN(started_ms) FROM catalogdb.user_backup");
-        let made = DateTime::from_timestamp_millis(made.parse().unwrap()).unwrap();
-        let today = (made + Duration::hours(AHEAD)).date_naive();
-        let stage = Self {
+        let mut stage = Self {
             server,
+            catalogs,
             workspace,
-            made,
-            today,
+            made: DateTime::UNIX_EPOCH,
+            today: NaiveDate::MIN,
         };
+        let made = stage.value("SELECT MIN(started_ms) FROM catalogdb.user_backup");
+        stage.made = DateTime::from_timestamp_millis(made.parse().unwrap()).unwrap();
+        stage.today = (stage.made + Duration::hours(AHEAD)).date_naive();
         stage.pybackup_writes("plain", "");
         stage.pybackup_writes("catalogdb", ", is_offline");
         stage.account();
         stage
+    }
+
+    /// Runs statements where the catalogs lie.
+    pub(crate) fn sql(&self, statements: &str) {
+        match &self.catalogs {
+            Some(other) => drop(other.sql(statements)),
+            None => self.server.sql(statements),
+        }
+    }
+
+    /// The first column of the first row of a query there.
+    pub(crate) fn value(&self, query: &str) -> String {
+        match &self.catalogs {
+            Some(other) => other.sql(query).trim().to_owned(),
+            None => self.server.value(query),
+        }
     }
 
     /// As pybackup does: its own columns alone. `days` before today, at this time on the wall.
@@ -115,7 +150,7 @@ impl Stage {
                 bk_id(3)
             ),
         ];
-        self.server.sql(&sql.concat());
+        self.sql(&sql.concat());
     }
 
     /// The account of the README, with the rights that the README gives it.
@@ -125,13 +160,13 @@ impl Stage {
             .lines()
             .filter(|line| line.starts_with("CREATE USER") || line.starts_with("GRANT"));
         for statement in statements {
-            self.server.sql(statement);
+            self.sql(&format!("{};", statement.trim_end_matches(';')));
             let own = statement.contains("mk_");
             for database in ["plain", "nothing"]
                 .into_iter()
                 .filter(|_| statement.starts_with("GRANT") && !own)
             {
-                self.server.sql(&statement.replace("catalogdb", database));
+                self.sql(&statement.replace("catalogdb", database));
             }
         }
     }
@@ -141,7 +176,7 @@ impl Stage {
         let noon = self.today.and_time("12:00:00".parse().unwrap()).and_utc() - Duration::hours(AHEAD);
         let now = noon.max(self.made + Duration::minutes(1));
         DataSource {
-            port: self.server.port(),
+            port: self.catalogs.as_ref().map_or(self.server.port(), MySql::port),
             database: database.to_owned(),
             account: ("grafana".to_owned(), "...".to_owned()),
             session: vec![
@@ -178,13 +213,8 @@ pub(crate) fn bk_id(number: u32) -> String {
 }
 
 /// mykeeper on the catalog `catalogdb`, and a mydumper that fails while there is a file `fail`.
-fn workspace(server: &MariaDb) -> Workspace {
+fn workspace(server: &MariaDb, catalog: u16) -> Workspace {
     let workspace = Workspace::new();
-    server.account(
-        "keeper",
-        "catalog pw",
-        "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX ON catalogdb.*",
-    );
     let script = workspace.at("mydumper");
     let text = format!(
         "#!/bin/bash\nfor word in \"$@\"; do\n  case $word in --version|-V|--help) exec mydumper \"$@\";; esac\ndone\n\
@@ -197,7 +227,7 @@ fn workspace(server: &MariaDb) -> Workspace {
     workspace.write_keeper(&format!(
         "[catalog]\nurl = \"mysql://keeper@127.0.0.1:{}/catalogdb\"\npassword_file = \"{}\"\ntimezone = \"Asia/Shanghai\"\n\n\
          {}tag = \"{OLD}\"\n\n[destinations.vault]\nurl = \"{}\"\n\n[tools]\nmydumper = \"{}\"\n",
-        server.port(),
+        catalog,
         workspace.password_file("catalog", "catalog pw").display(),
         workspace.server("shop", server, "pw").trim_end().to_owned() + "\n",
         workspace.at("vault").display(),
