@@ -255,6 +255,11 @@ impl Host {
 
     /// The newest row, column by column.
     pub(crate) fn newest_row(&self) -> std::collections::BTreeMap<String, String> {
+        self.row_of("TRUE")
+    }
+
+    /// The newest row of those for which this holds.
+    pub(crate) fn row_of(&self, condition: &str) -> std::collections::BTreeMap<String, String> {
         let columns = self.catalog().column(
             "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'catalogdb' \
              AND TABLE_NAME = 'user_backup' ORDER BY ORDINAL_POSITION",
@@ -264,7 +269,7 @@ impl Host {
             .map(|column| format!("CAST({column} AS CHAR)"))
             .collect();
         let sql = format!(
-            "SELECT {} FROM user_backup ORDER BY id DESC LIMIT 1",
+            "SELECT {} FROM user_backup WHERE {condition} ORDER BY id DESC LIMIT 1",
             list.join(", ")
         );
         let row = self.catalog().query(&sql).remove(0);

@@ -1,10 +1,13 @@
 //! pybackup's own command line, conf, catalog and scripts, as its documentation prints them.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
+mod away;
 mod defects;
 mod documented;
 mod host;
 mod moving;
+mod renamed;
+mod row;
 mod scripts;
 
 use host::Host;

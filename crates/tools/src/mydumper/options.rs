@@ -286,7 +286,7 @@ fn mistake(info: &MydumperInfo, option: &MydumperOption) -> Option<String> {
         ));
     }
     if !info.knows(name) {
-        let advice = advice_on(name)
+        let advice = advice_on(info, name)
             .or_else(|| nearest(name, &info.options).map(|near| format!("did you mean {near:?}?")))
             .unwrap_or_else(|| "see its --help".to_owned());
         return Some(format!(
@@ -372,7 +372,7 @@ mod tests {
 
     fn info() -> MydumperInfo {
         let names = "threads compress triggers events routines use-savepoints tables-list regex no-data no-views \
-                     ignore-engines outputdir rows verbose";
+                     ignore-engines outputdir rows verbose sync-thread-lock-mode";
         MydumperInfo {
             program: "mydumper".into(),
             banner: "mydumper 0.10.0, built against MySQL 10.5.8".into(),

@@ -37,12 +37,14 @@ fn successor(name: &str, value: Option<&str>) -> MydumperOption {
     }
 }
 
-/// What to write instead of an option that a version does not know any more.
-pub(super) fn advice_on(name: &str) -> Option<String> {
-    Some(match fate_of(name)? {
-        Fate::Became(name, value) => format!("write \"{}\"", successor(name, *value)),
-        Fate::Dropped(advice) => (*advice).to_owned(),
-    })
+/// What to write instead of an option that `info` does not know any more.
+pub(super) fn advice_on(info: &MydumperInfo, name: &str) -> Option<String> {
+    match fate_of(name)? {
+        Fate::Became(name, value) => info
+            .knows(name)
+            .then(|| format!("write \"{}\"", successor(name, *value))),
+        Fate::Dropped(advice) => Some((*advice).to_owned()),
+    }
 }
 
 /// Puts into today's words what `info` does not know any more and knows under another name. What has no other name
