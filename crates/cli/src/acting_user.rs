@@ -57,8 +57,10 @@ pub(crate) fn act_as_owner(cli: &Cli, arguments: &[OsString]) -> Result<(), Stri
 fn works_on_state(command: &Command) -> bool {
     !matches!(
         command,
-        Command::Config { .. }
+        Command::Completions { .. }
+            | Command::Config { .. }
             | Command::Import(_)
+            | Command::Man { .. }
             | Command::Pybackup { .. }
             | Command::Reload
             | Command::RunShim { .. }

@@ -132,6 +132,20 @@ pub(crate) enum Command {
     },
     /// Write mykeeper.toml, schedule.toml and password files from pybackup's conf, a crontab and its scripts.
     Import(ImportArgs),
+    /// What a shell completes mykeeper's words by, on standard output.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// The manual: one page for "man -l -", on standard output, or all of them as files.
+    Man {
+        /// Which page: mykeeper, mykeeper-restore, mykeeper.toml.
+        #[arg(default_value = "mykeeper")]
+        page: String,
+        /// Instead: all of them, into this folder.
+        #[arg(long, value_name = "DIR", conflicts_with = "page")]
+        out: Option<PathBuf>,
+    },
     /// Stands between the daemon and one tool.
     #[command(hide = true, disable_help_flag = true)]
     RunShim {

@@ -144,6 +144,8 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
             commands::pybackup::run(&call, words).await
         }
         Command::Import(args) => commands::import::run(&config, &args, json),
+        Command::Completions { shell } => commands::man::completions(shell),
+        Command::Man { page, out } => commands::man::man(&page, out.as_deref()),
         Command::RunShim { .. } => Err(failure::Failure::usage("run-shim is for mykeeper itself")),
     }
 }

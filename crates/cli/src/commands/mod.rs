@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod daemon;
 pub(crate) mod import;
 pub(crate) mod jobs;
+pub(crate) mod man;
 pub(crate) mod mark_deleted;
 pub(crate) mod paths;
 pub(crate) mod proof;
