@@ -6,10 +6,11 @@ use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
 use mykeeper_domain::JobName;
-use mykeeper_domain::backup::Deletion;
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::humane;
 use mykeeper_domain::job::Task;
-use mykeeper_domain::promise::{JobProofs, NewestProven, Promise, PromiseState, Standing};
+use mykeeper_domain::promise::{JobProofs, LostProven, NewestProven, Promise, PromiseState, Standing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_millis(200);
 /// Of a server's proven sets, so many are looked at for one that counts.
 const NEWEST: u32 = 20;
+/// Of its sets, so many for one that was proven once.
+const LOST: u32 = 200;
 
 /// How every promise of this node stands at `now`, by server; with none, nothing is asked.
 ///
@@ -46,9 +49,15 @@ pub async fn standings(
         let mut proofs = Vec::new();
         for job in jobs_of(settings, &promise) {
             let known = known.iter().find(|record| Some(&record.job) == job);
+            let newest = newest_proven(catalog, &promise.tag, job).await?;
+            let lost = match newest {
+                None => last_lost(catalog, &promise.tag, job).await?,
+                Some(_) => None,
+            };
             proofs.push(JobProofs {
                 job: job.cloned(),
-                newest: newest_proven(catalog, &promise.tag, job).await?,
+                newest,
+                lost,
                 known_since: known.map(|record| record.since),
             });
         }
@@ -101,6 +110,33 @@ async fn newest_proven(
     Ok(newest.map(|backup| NewestProven {
         bk_id: backup.id,
         started_at: backup.started_at,
+    }))
+}
+
+/// The last set that was proven, where none counts any more.
+async fn last_lost(
+    catalog: &dyn Catalog,
+    tag: &str,
+    job: Option<&JobName>,
+) -> Result<Option<LostProven>, CatalogError> {
+    let filter = BackupFilter {
+        tag: Some(tag.to_owned()),
+        job: job.cloned(),
+        limit: LOST,
+        ..BackupFilter::default()
+    };
+    // What pybackup calls passed was restored by nobody who compared.
+    let was_proven =
+        |backup: &&Backup| backup.validate_status == ValidateStatus::Passed && backup.node.is_some();
+    let sets = catalog.backups(&filter).await?;
+    let Some(last) = sets.iter().find(was_proven) else {
+        return Ok(None);
+    };
+    let damages = catalog.damages(Some(&[last.id])).await?;
+    Ok(Some(LostProven {
+        bk_id: last.id,
+        started_at: last.started_at,
+        lost_at: damages.get(&last.id).and_then(Damage::since),
     }))
 }
 

@@ -42,6 +42,17 @@ pub struct NewestProven {
     pub started_at: DateTime<Utc>,
 }
 
+/// A set that was proven and can give nothing back any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostProven {
+    /// The set.
+    pub bk_id: BackupId,
+    /// When its dump began.
+    pub started_at: DateTime<Utc>,
+    /// When it was noticed that it is lost; `None` where that is not known.
+    pub lost_at: Option<DateTime<Utc>>,
+}
+
 /// What is known of the sets of one backup job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobProofs {
@@ -49,6 +60,8 @@ pub struct JobProofs {
     pub job: Option<JobName>,
     /// Its newest proven set; `None` where there is none.
     pub newest: Option<NewestProven>,
+    /// Where it has none: the last that it had, which is damaged or removed by now.
+    pub lost: Option<LostProven>,
     /// When a daemon first knew the job; `None` where none has.
     pub known_since: Option<DateTime<Utc>>,
 }
@@ -60,6 +73,9 @@ pub struct JobStanding {
     pub job: Option<JobName>,
     /// As in [`JobProofs`].
     pub newest: Option<NewestProven>,
+    /// As in [`JobProofs`].
+    #[serde(default)]
+    pub lost: Option<LostProven>,
     /// From when it counts; `None` where no set is proven and no daemon has noted promise and job yet.
     pub counts_from: Option<DateTime<Utc>>,
     /// Whether it holds.
@@ -92,18 +108,27 @@ pub struct Standing {
 
 impl Promise {
     /// How it stands at `now`, for each of `jobs`. One that has no proven set is given as long as one that has one, from
-    /// when promise and job were first noted.
+    /// when promise and job were first noted; not one that had one and has lost it.
     pub fn judge(&self, jobs: &[JobProofs], noted_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Standing {
         let mut jobs: Vec<JobStanding> = jobs
             .iter()
             .map(|proofs| {
                 let first_known =
                     noted_at.map(|noted| proofs.known_since.map_or(noted, |since| since.max(noted)));
-                let counts_from = proofs.newest.map(|newest| newest.started_at).or(first_known);
+                let lost = proofs.lost.filter(|_| proofs.newest.is_none());
+                let dump_of_newest = proofs.newest.map(|newest| newest.started_at);
+                let counts_from = dump_of_newest
+                    .or(lost.map(|lost| lost.started_at))
+                    .or(first_known);
                 let breaks_at = self.breaks_at(counts_from.unwrap_or(now));
+                let breaks_at = match lost {
+                    Some(lost) => breaks_at.min(lost.lost_at.unwrap_or(now)).min(now),
+                    None => breaks_at,
+                };
                 JobStanding {
                     job: proofs.job.clone(),
                     newest: proofs.newest,
+                    lost,
                     counts_from,
                     state: match now < breaks_at {
                         true => PromiseState::Kept,
@@ -161,12 +186,32 @@ impl JobStanding {
             job.as_ref()
                 .map_or_else(|| "of it".to_owned(), |job| format!("of job {job}"))
         };
+        if let Some(lost) = &self.lost {
+            return format!(
+                "no set {} is proven any more: {}, of {}, was, and is damaged or removed",
+                of(&self.job),
+                lost.bk_id,
+                time(lost.started_at, zone)
+            );
+        }
+        // Beside "it holds" nobody expects that nothing is proven.
+        let is_young = self.state == PromiseState::Kept;
         match (&self.newest, self.counts_from) {
             (Some(newest), _) => format!(
                 "the newest proven set {}, {}, is of {}",
                 of(&self.job),
                 newest.bk_id,
                 time(newest.started_at, zone)
+            ),
+            (None, Some(noted)) if is_young => format!(
+                "the first set {} is to be proven until {}, since the promise was first noted at {}",
+                of(&self.job),
+                time(self.breaks_at, zone),
+                time(noted, zone)
+            ),
+            (None, None) if is_young => format!(
+                "the first set {} is to be proven, and the time for it counts from when a daemon notes the promise",
+                of(&self.job)
             ),
             (None, Some(noted)) => format!(
                 "no set {} is proven, and the promise was first noted at {}",
@@ -243,6 +288,7 @@ mod tests {
         let of = |job: &str, newest| JobProofs {
             job: Some(JobName::new(job).unwrap()),
             newest,
+            lost: None,
             known_since: None,
         };
         let noted = Some(at("2026-11-20T00:00:00Z"));
@@ -282,7 +328,8 @@ mod tests {
         assert_eq!(kept.state, PromiseState::Kept);
         let sentence = kept.sentence("36h", Tz::UTC);
         assert!(
-            sentence.contains("of job shop") && sentence.contains("no set of job new is proven"),
+            sentence.contains("of job shop")
+                && sentence.contains("the first set of job new is to be proven until"),
             "{sentence}"
         );
         // A job that came later is given its time.
@@ -298,6 +345,30 @@ mod tests {
             begun.contains("counts from when a daemon first notes it"),
             "{begun}"
         );
+        // Who had a proven set and lost it gets no time, whatever stands beside it and whether a daemon runs or not.
+        let lost = |lost_at| JobProofs {
+            lost: Some(LostProven {
+                bk_id: BackupId::generate(),
+                started_at: at("2026-11-21T08:00:00Z"),
+                lost_at,
+            }),
+            ..of("lost", None)
+        };
+        for (lost_at, since) in [
+            (Some(at("2026-11-21T11:00:00Z")), "2026-11-21T11:00:00Z"),
+            (None, "2026-11-21T12:00:00Z"),
+        ] {
+            let jobs = [of("shop", newest("2026-11-21T08:00:00Z")), lost(lost_at)];
+            let broken = promise.judge(&jobs, None, now);
+            assert_eq!(broken.state, PromiseState::Broken);
+            let sentence = broken.sentence("36h", Tz::UTC);
+            assert!(
+                sentence.contains(&format!(
+                    "is broken since {since}: no set of job lost is proven any more"
+                )) && !sentence.contains("job shop"),
+                "{sentence}"
+            );
+        }
         let broken = promise.judge(&[of("nightly", newest("2026-11-19T00:00:00Z"))], noted, now);
         let sentence = broken.sentence("36h", Tz::UTC);
         assert!(

@@ -33,6 +33,7 @@ pub(super) async fn a_promise_is_told_about_once(catalog: &dyn Catalog) {
     );
     let at = noon() + minutes(60);
     let nothing = JobProofs {
+        lost: None,
         job: None,
         newest: None,
         known_since: None,
