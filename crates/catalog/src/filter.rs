@@ -41,7 +41,7 @@ pub enum SetState {
     Failed,
     /// Not deleted, and every copy that anyone has looked at differs from what was written.
     Damaged,
-    /// Not proven, and not deleted.
+    /// Not proven, or proven and damaged by now, and not deleted.
     Unproven,
     /// Marked as deleted.
     Deleted,

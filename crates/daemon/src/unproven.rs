@@ -8,6 +8,7 @@ use crate::locate::{Whereabouts, places};
 use crate::missed::parse_definition;
 use crate::set_lease::{holder_of, set_of_lease};
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use mykeeper_catalog::{BackupPath, Catalog, CatalogError, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
@@ -39,7 +40,7 @@ pub struct Inquiry<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// Why each of `backups` that is neither proven nor deleted is not proven.
+/// Why each of `backups` that is not deleted is not proven, or is no longer.
 ///
 /// # Errors
 /// The catalog does not answer.
@@ -53,7 +54,7 @@ pub async fn reasons(
             backup.validate_status != ValidateStatus::Passed && backup.deletion != Deletion::Deleted
         })
         .collect();
-    let mut reasons = HashMap::new();
+    let mut reasons = damaged(inquiry.catalog, backups).await?;
     if unproven.is_empty() {
         return Ok(reasons);
     }
@@ -79,6 +80,29 @@ pub async fn reasons(
         reasons.insert(backup.id, reason);
     }
     Ok(reasons)
+}
+
+/// Those that were proven and count no more.
+async fn damaged(
+    catalog: &dyn Catalog,
+    backups: &[Backup],
+) -> Result<HashMap<BackupId, Unproven>, CatalogError> {
+    let was_proven = backups.iter().filter(|backup| {
+        backup.validate_status == ValidateStatus::Passed && backup.deletion != Deletion::Deleted
+    });
+    let ids: Vec<BackupId> = was_proven.map(|backup| backup.id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let damages = catalog.damages(Some(&ids)).await?;
+    let lost = damages
+        .into_iter()
+        .filter(|(_, damage)| damage.is_of_every_copy());
+    let told = lost.map(|(id, damage)| {
+        let copies = damage.lines(Tz::UTC);
+        (id, Unproven::Damaged { copies })
+    });
+    Ok(told.collect())
 }
 
 /// The sets that some run, on any node, is proving.

@@ -134,7 +134,7 @@ impl fmt::Display for KeepReason {
             Self::MonthDays => "keep.month_days",
             Self::AllButDay => "keep.all_but_day",
             Self::Damaged => {
-                "damaged here; it uses up no count, and stays until a newer set of this job is proven"
+                "damaged here, and no newer set of this job is proven"
             }
             Self::NoNewerGoodSet => "no newer good set of this job",
             Self::NotArrivedEverywhere => "it has not arrived everywhere yet",

@@ -63,6 +63,11 @@ pub enum Unproven {
         /// Why.
         reason: Option<String>,
     },
+    /// It was proven, and every copy that anyone has looked at differs or is missing by now.
+    Damaged {
+        /// Each copy in a line.
+        copies: Vec<String>,
+    },
     /// A run is at it.
     Proving {
         /// The machine.
@@ -141,6 +146,9 @@ impl fmt::Display for Shown<'_> {
                 ),
                 None => write!(f, "its proof failed{}", because(reason.as_deref())),
             },
+            Unproven::Damaged { copies } => {
+                write!(f, "it was proven, and is damaged now: {}", copies.join("; "))
+            }
             Unproven::Proving { node, since, .. } => match since {
                 Some(since) => write!(f, "it is being proven by {node} since {}", time(*since)),
                 None => write!(f, "it is being proven by {node}"),

@@ -12,7 +12,7 @@ use crate::zone::to_wall;
 use crate::{BackupFilter, MOST_COUNTED, SetState, verifications};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_domain::BackupId;
-use mykeeper_domain::backup::Backup;
+use mykeeper_domain::backup::{Backup, ValidateStatus};
 use mykeeper_domain::damage::Damage;
 use sqlx::QueryBuilder;
 
@@ -161,6 +161,16 @@ pub(crate) async fn list(store: &Store, filter: &BackupFilter) -> Result<Vec<Bac
     } else {
         newest(store, filter, wanted).await?
     };
+    if filter.state == Some(SetState::Unproven) {
+        // Its proof stands for nothing that is there.
+        let of_these = BackupFilter {
+            state: Some(SetState::Damaged),
+            ..filter.clone()
+        };
+        let mut lost = damaged(store, &of_these).await?;
+        lost.retain(|backup| backup.validate_status == ValidateStatus::Passed);
+        backups.append(&mut lost);
+    }
     // Within the hour that the wall clock shows twice.
     backups.sort_by_key(|backup| std::cmp::Reverse(backup.started_at));
     backups.truncate(wanted);
