@@ -7,6 +7,7 @@ mod node;
 mod pairing;
 mod promises;
 mod room;
+mod state;
 
 use super::catalog::{NO_TABLES_YET, find_unrecorded};
 use crate::failure::{Failure, Status};
@@ -31,6 +32,7 @@ use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every
 use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
 use mykeeper_tools::{ServerConnection, ToolEnv};
 use serde::Serialize;
+use state::CheckDir;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
@@ -160,14 +162,9 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         log: &NoLog,
         clock: &SystemClock,
     };
-    let state = findings.record(
-        "state_dir",
-        StateDir::open(&settings.state_dir)
-            .map(|state| (state, format!("{} is writable", settings.state_dir.display())))
-            .map_err(|error| error.to_string()),
-    );
-    if let Some(state) = state.as_ref().filter(|_| !settings.jobs.is_empty()) {
-        node::look_for_daemon(settings, state, findings);
+    let own = findings.record("state_dir", CheckDir::open(&settings.state_dir));
+    if let Some(own) = own.as_ref().filter(|_| !settings.jobs.is_empty()) {
+        node::look_for_daemon(settings, &own.state, findings);
     }
     try_catalog(settings, findings).await;
     node::look_into_journal(settings, findings).await;
@@ -182,8 +179,8 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     asserts::find_untried(settings, &present, catalog.as_deref(), findings).await;
     asserts::find_unknown_tags(settings, catalog.as_deref(), findings).await;
     promises::look_at_schedule(settings, catalog.as_deref(), findings).await;
-    if let Some(state) = &state {
-        ahead::look_for_leftovers((settings, state), catalog.as_deref(), findings).await;
+    if let Some(own) = &own {
+        ahead::look_for_leftovers((settings, &own.state), catalog.as_deref(), findings).await;
     }
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
@@ -208,9 +205,9 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
                 .map_err(|e| e.to_string()),
         )
     };
-    if let (Some(rsync), Some(state)) = (rsync, state) {
+    if let (Some(rsync), Some(own)) = (rsync, own) {
         for destination in settings.destinations.values() {
-            try_destination(settings, destination, (&rsync, &state), &tools, findings).await;
+            try_destination(settings, destination, (&rsync, &own.state), &tools, findings).await;
         }
     }
     pairing::warn_of_zstd(settings, &tools, findings).await;

@@ -28,6 +28,18 @@ fn a_lost_catalog_is_made_again_from_the_sets() {
     ));
     // A new machine: nothing is missing, and a look makes nothing.
     let file = workspace.at("state/catalog.db");
+    std::fs::remove_dir(workspace.at("state")).unwrap();
+    workspace
+        .mykeeper(&["check"])
+        .assert_says("state is not there yet, and can be made");
+    let beside = std::fs::read_dir(workspace.at("")).unwrap();
+    let names: Vec<String> = beside
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    assert!(
+        !names.iter().any(|name| name == "state" || name.contains("check")),
+        "{names:?}"
+    );
     for look in [
         &["backups", "--json"][..],
         &["runs", "--json"],
