@@ -389,8 +389,8 @@ pub trait Catalog: Send + Sync {
     async fn record_verification(&self, found: &Verification) -> Result<(), CatalogError>;
     /// The newest of each node, the newest first.
     async fn verifications(&self, id: BackupId) -> Result<Vec<Verification>, CatalogError>;
-    /// The sets, not deleted, of which a copy differs by what nodes and proofs have found last: of these, else of all
-    /// those that were written last, at most ten thousand.
+    /// The sets of which a copy differs by what nodes and proofs have found last: of these, also where they are deleted;
+    /// else of all those, not deleted, that were written last, at most ten thousand.
     async fn damages(&self, of: Option<&[BackupId]>) -> Result<HashMap<BackupId, Damage>, CatalogError>;
     /// Sets to be read again, the one whose last look is oldest first, without the first `passed_by` of them.
     async fn due_for_reading(

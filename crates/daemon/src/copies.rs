@@ -1,13 +1,14 @@
 //! What the catalog knows of the copies of a set that nobody looks at just now: what was read of them, and what has
 //! arrived where.
 
-use crate::locate::places;
+use crate::locate::{is_named, original, places, relative_path};
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{Catalog, CatalogError, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::arrival::{Arrival, arrivals};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{DOUBTED_FOR, KnownCopies};
+use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::verification::{Verification, VerificationState};
 use mykeeper_domain::{BackupId, NodeName};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,52 @@ impl Known {
             copies,
             arrivals: arrivals(backup, &transfers),
         })
+    }
+
+    /// What was in a folder of this machine, for people: `the copy that arrived at vault on 2026-11-22 04:10 UTC`. `None`
+    /// where nothing is known to have been there, or what was has been removed by whoever removes sets.
+    pub(crate) fn was_at(&self, place: &Path, backup: &Backup, settings: &Settings) -> Option<String> {
+        let node = &settings.node;
+        let own = original(backup, node);
+        if own.as_deref() == Some(place) {
+            if backup.original_gone_at.is_some() {
+                return None;
+            }
+            // A name that many machines bear does not tell which of them made the set.
+            if backup.node.is_some() && is_named(node, settings) {
+                return Some("the set's own folder".to_owned());
+            }
+        }
+        let relative = relative_path(backup, settings.catalog.timezone);
+        // A folder of the same path on another machine is another folder.
+        let is_here = |arrival: &&Arrival| {
+            let is_sent_here = arrival.node.as_ref() == Some(node) && is_named(node, settings);
+            let mut destinations = settings.destinations.values();
+            is_sent_here && destinations.any(|there| {
+                there.name.as_str() == arrival.destination
+                    && matches!(&there.url, DestinationUrl::Local { path } if path.join(&relative) == place)
+            })
+        };
+        let shown = place.display().to_string();
+        if let Some(arrival) = self.arrivals.iter().find(is_here) {
+            let mut looks = self.looks.iter().filter(|look| look.node == *node);
+            if looks.any(|look| look.leaves_out(&shown, arrival.written_at)) {
+                return None;
+            }
+            return Some(format!(
+                "the copy that arrived at {} on {}",
+                arrival.destination,
+                arrival.written_at.format("%Y-%m-%d %H:%M UTC")
+            ));
+        }
+        // What was never whole there, nobody misses.
+        let gone = self.copies.differing.iter().filter(|copy| copy.is_gone);
+        let gone = gone.map(|copy| (&copy.node, &copy.path));
+        let read = self.copies.intact.iter().map(|copy| (&copy.node, &copy.path));
+        let mut read = read
+            .chain(gone)
+            .filter(|(of, path)| *of == node && **path == shown);
+        read.next().map(|_| "the copy that was read there".to_owned())
     }
 }
 
@@ -157,7 +204,7 @@ pub(crate) fn copy_places(
 ) -> Vec<PathBuf> {
     // To no node is the last of the places its own.
     let mut all = places(backup, paths, settings, &settings.node);
-    if crate::locate::original(backup, &settings.node).is_some() {
+    if original(backup, &settings.node).is_some() {
         all.pop();
     }
     all

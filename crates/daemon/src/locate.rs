@@ -3,7 +3,7 @@
 use crate::DaemonError;
 use crate::disk::Disk;
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupPath, Catalog};
+use mykeeper_catalog::{BackupPath, Catalog, is_shared};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::DestinationUrl;
@@ -62,6 +62,11 @@ pub fn original(backup: &Backup, node: &NodeName) -> Option<PathBuf> {
         return None;
     }
     Some(backup.folder())
+}
+
+/// Whether a node's name tells one machine from others.
+pub(crate) fn is_named(node: &NodeName, settings: &Settings) -> bool {
+    !(node.as_str().starts_with("localhost") && is_shared(&settings.catalog.url))
 }
 
 /// Who is asked about the places of a set.

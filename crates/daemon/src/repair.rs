@@ -111,6 +111,10 @@ impl Mender<'_> {
                 self.sending(whole, place)
                     .unwrap_or_else(|| copying(whole, place)),
             ),
+            Some(whole) if copy.is_gone => place.parent().map(|above| {
+                let above = shell_word(&above.display().to_string());
+                format!("mkdir -p {above} && {}", copying(whole, place))
+            }),
             Some(whole) => Some(copying(whole, place)),
             None => fetching(self.settings, (self.backup, self.others), place),
         }

@@ -1,6 +1,7 @@
 //! Which copies of a set have arrived at their destinations, as its transfers tell it.
 
 use crate::backup::Backup;
+use crate::ids::NodeName;
 use crate::run::RunState;
 use crate::transfer::{Transfer, TransferPurpose};
 use chrono::{DateTime, Utc};
@@ -14,6 +15,8 @@ pub struct Arrival {
     /// The set's own folder there, without secrets: of a destination that is a folder, its path. Empty where pybackup has
     /// sent the set.
     pub target: String,
+    /// The machine that has sent it; `None` where pybackup has.
+    pub node: Option<NodeName>,
     /// When it was last written to, also by a sending that did not come through: what was read there before is not what
     /// lies there now.
     pub written_at: DateTime<Utc>,
@@ -35,6 +38,7 @@ pub fn arrivals(backup: &Backup, transfers: &[Transfer]) -> Vec<Arrival> {
                 let arrival = Arrival {
                     destination: destination.to_owned(),
                     target: transfer.target.clone(),
+                    node: Some(transfer.node.clone()),
                     written_at: at,
                     seen_at: at,
                 };
@@ -65,6 +69,7 @@ pub fn arrivals(backup: &Backup, transfers: &[Transfer]) -> Vec<Arrival> {
         return vec![Arrival {
             destination: backup.remote_dest.clone(),
             target: String::new(),
+            node: None,
             written_at: at,
             seen_at: at,
         }];
@@ -75,7 +80,7 @@ pub fn arrivals(backup: &Backup, transfers: &[Transfer]) -> Vec<Arrival> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{AttemptId, DestinationName, NodeName};
+    use crate::ids::{AttemptId, DestinationName};
     use chrono::TimeDelta;
 
     fn at(minutes: i64) -> DateTime<Utc> {

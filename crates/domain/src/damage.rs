@@ -54,18 +54,21 @@ pub struct DamagedCopy {
     pub difference: String,
     /// How many more there are.
     pub more_differences: u64,
+    /// Nothing of it is where it was.
+    pub is_gone: bool,
 }
 
 impl DamagedCopy {
     fn of(look: &Verification, copy: &LookedAtCopy) -> Option<Self> {
-        let first = copy.differences.first()?;
+        let first = copy.sentences().next()?;
         Some(Self {
             node: look.node.clone(),
             path: copy.path.clone(),
             since: copy.differs_since.unwrap_or(look.read_at(copy)),
             looked_at: look.read_at(copy),
-            difference: first.to_string(),
+            difference: first,
             more_differences: copy.differences.len() as u64 - 1 + copy.more_differences,
+            is_gone: copy.is_gone,
         })
     }
 }
@@ -160,8 +163,9 @@ impl Damage {
                 0 => String::new(),
                 more => format!("; and {} more", counted(more, "difference", "differences")),
             };
+            let verb = if copy.is_gone { "is missing" } else { "differs" };
             format!(
-                "{} on {} differs since {}: {}{more}",
+                "{} on {} {verb} since {}: {}{more}",
                 copy.path,
                 copy.node,
                 time(copy.since, zone),
@@ -226,6 +230,7 @@ mod tests {
                     strangers: Vec::new(),
                     differs_since: None,
                     read_at: None,
+                    is_gone: false,
                 })
                 .collect(),
             unread: Vec::new(),
@@ -369,6 +374,46 @@ mod tests {
         assert_eq!(nothing.state, VerificationState::Differs);
         let damage = Damage::of(&[nothing], &[]).unwrap();
         assert_eq!((damage.copies[0].looked_at, damage.intact.len()), (at(10), 1));
+    }
+
+    #[test]
+    fn a_copy_that_is_missing_counts_against_the_set_like_one_that_differs() {
+        let mut found = look("a", 9, &[("/a", true)]);
+        let gone = LookedAtCopy::gone("/b".to_owned(), "the copy that arrived at vault".to_owned());
+        found.copies.push(gone.clone());
+        assert!(found.lacks_copies_alone());
+        assert_eq!(
+            found.faults(),
+            ["/b: the copy that arrived at vault is not there"]
+        );
+        let damage = Damage::of(std::slice::from_ref(&found), &[proven("a", "/b", 5)]).unwrap();
+        assert!(!damage.is_of_every_copy());
+        let line =
+            "/b on a is missing since 1970-01-01T00:09:00Z: the copy that arrived at vault is not there";
+        assert_eq!(damage.lines(Tz::UTC)[0], line);
+        found.copies.remove(0);
+        assert!(!found.lacks_copies_alone() && found.has_nothing_left());
+        let damage = Damage::of(&[found], &[proven("a", "/b", 5)]).unwrap();
+        assert!(
+            damage.is_of_every_copy(),
+            "a proof restores nothing that is missing"
+        );
+    }
+
+    #[test]
+    fn only_a_look_that_came_to_its_end_or_a_removal_tells_that_a_copy_was_meant_to_go() {
+        let removal = Verification {
+            state: VerificationState::Unfinished,
+            ..look("a", 9, &[("/a", true)])
+        };
+        assert!(removal.leaves_out("/b", at(9)));
+        assert!(!removal.leaves_out("/b", at(10)), "it arrived afterwards");
+        assert!(!removal.leaves_out("/a", at(9)));
+        let cut_off = Verification {
+            run_id: Some("01936b3e-0000-7000-8000-000000000001".parse().unwrap()),
+            ..removal
+        };
+        assert!(!cut_off.leaves_out("/b", at(9)));
     }
 
     #[test]

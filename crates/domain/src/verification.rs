@@ -48,9 +48,48 @@ pub struct LookedAtCopy {
     /// When it was read, where that was before the look that tells of it, which could not read it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<DateTime<Utc>>,
+    /// Nothing of it is where it was, though the place is there; its one difference says what it was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_gone: bool,
 }
 
 impl LookedAtCopy {
+    /// One of which nothing is left. `what` names it: `the copy that arrived at vault on 2026-11-22`.
+    pub fn gone(path: String, what: String) -> Self {
+        Self {
+            differences: vec![Difference {
+                database: String::new(),
+                object: what,
+                expected: "present".to_owned(),
+                found: "missing".to_owned(),
+            }],
+            is_gone: true,
+            ..Self::unread(path, None)
+        }
+    }
+
+    fn unread(path: String, read_at: Option<DateTime<Utc>>) -> Self {
+        Self {
+            path,
+            files: 0,
+            bytes: 0,
+            differences: Vec::new(),
+            more_differences: 0,
+            strangers: Vec::new(),
+            differs_since: None,
+            read_at,
+            is_gone: false,
+        }
+    }
+
+    /// Its differences, each as one sentence for people.
+    pub fn sentences(&self) -> impl Iterator<Item = String> + '_ {
+        self.differences.iter().map(|difference| match self.is_gone {
+            true => format!("{} is not there", difference.object),
+            false => difference.to_string(),
+        })
+    }
+
     /// Every file is as it was written.
     pub fn is_intact(&self) -> bool {
         self.differences.is_empty()
@@ -123,16 +162,7 @@ impl Verification {
                 .filter(|at| known_at < Some(*at));
             let copy = match proven {
                 None => read,
-                Some(at) => Some(LookedAtCopy {
-                    path,
-                    files: 0,
-                    bytes: 0,
-                    differences: Vec::new(),
-                    more_differences: 0,
-                    strangers: Vec::new(),
-                    differs_since: None,
-                    read_at: Some(at),
-                }),
+                Some(at) => Some(LookedAtCopy::unread(path, Some(at))),
             };
             let (since, looked_at) = (self.looked_at - DOUBTED_FOR, self.looked_at);
             let copy = copy.filter(|copy| !copy.is_intact() || copy.read_at.unwrap_or(looked_at) >= since);
@@ -154,6 +184,28 @@ impl Verification {
         self.state == VerificationState::AsWritten && self.copies.is_empty()
     }
 
+    /// The same, or what it had is missing.
+    pub fn has_nothing_left(&self) -> bool {
+        match self.copies.is_empty() {
+            true => self.has_seen_nothing(),
+            false => self.copies.iter().all(|copy| copy.is_gone),
+        }
+    }
+
+    /// Whether it tells that what was in a folder at `since` is no copy any more, and that this was meant so: what is
+    /// missing is told of as gone, what a retention job has removed is left out.
+    pub fn leaves_out(&self, path: &str, since: DateTime<Utc>) -> bool {
+        // Who removes looks at nothing, in no run; a look that came to no end may not have known of the place.
+        let tells = self.run_id.is_none() || self.state != VerificationState::Unfinished;
+        tells && self.looked_at >= since && self.copies.iter().all(|copy| copy.path != path)
+    }
+
+    /// Whether all that is wrong is that copies are missing, and another is as it was written.
+    pub fn lacks_copies_alone(&self) -> bool {
+        let mut differing = self.copies.iter().filter(|copy| !copy.is_intact());
+        differing.all(|copy| copy.is_gone) && self.copies.iter().any(LookedAtCopy::is_intact)
+    }
+
     /// When one of its copies was read.
     pub fn read_at(&self, copy: &LookedAtCopy) -> DateTime<Utc> {
         copy.read_at.unwrap_or(self.looked_at)
@@ -170,8 +222,9 @@ impl Verification {
         let of_copy = |copy: &LookedAtCopy| {
             let more = (copy.more_differences > 0)
                 .then(|| format!("{}: and {} more", copy.path, copy.more_differences));
-            let differences = copy.differences.iter();
-            let lines = differences.map(|difference| format!("{}: {difference}", copy.path));
+            let lines = copy
+                .sentences()
+                .map(|sentence| format!("{}: {sentence}", copy.path));
             lines.chain(more).collect::<Vec<_>>()
         };
         self.copies.iter().flat_map(of_copy).collect()

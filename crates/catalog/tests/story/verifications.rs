@@ -71,6 +71,7 @@ pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &d
             strangers: vec!["notes.txt".into()],
             differs_since: Some(looked_at),
             read_at: None,
+            is_gone: false,
         }],
         unread: vec![],
     };
@@ -191,6 +192,7 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
             strangers: vec![],
             differs_since: None,
             read_at: None,
+            is_gone: false,
         }],
         unread: vec![],
     };
@@ -255,6 +257,8 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
         .await
         .unwrap();
     assert_eq!(damage().await, None, "what is gone is not damaged");
+    // Whoever looks at it is told all the same what its last proof is worth.
+    assert_eq!(of(&[made.id]).await[&made.id], found);
 }
 
 pub(super) async fn sets_are_listed_page_by_page_where_their_copies_decide(catalog: &dyn Catalog) {
@@ -289,6 +293,7 @@ pub(super) async fn sets_are_listed_page_by_page_where_their_copies_decide(catal
                     strangers: vec![],
                     differs_since: None,
                     read_at: None,
+                    is_gone: false,
                 }],
                 unread: vec![],
             };
@@ -340,6 +345,7 @@ pub(super) async fn a_whole_copy_frees_what_failed_for_another(catalog: &dyn Cat
             strangers: vec![],
             differs_since: None,
             read_at: None,
+            is_gone: false,
         };
         let mut copies = vec![copy(0), copy(1)];
         for copy in copies.iter_mut().take(differing) {

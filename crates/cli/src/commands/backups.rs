@@ -224,11 +224,17 @@ pub(super) fn with_damage(
 pub(super) fn validity(backup: &Backup, damage: Option<&Damage>) -> String {
     match damage {
         Some(damage) if damage.is_of_every_copy() => coloured("damaged", false),
-        Some(damage) => format!(
-            "{} ({})",
-            backup.validate_status,
-            counted(damage.copies.len(), "copy differs", "copies differ")
-        ),
+        Some(damage) => {
+            let (one, many) = match damage.copies.iter().all(|copy| copy.is_gone) {
+                true => ("copy missing", "copies missing"),
+                false => ("copy differs", "copies differ"),
+            };
+            format!(
+                "{} ({})",
+                backup.validate_status,
+                counted(damage.copies.len(), one, many)
+            )
+        }
         None => coloured(
             backup.validate_status.as_str(),
             backup.validate_status != ValidateStatus::Failed,

@@ -30,9 +30,7 @@ pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow
     // Without a catalog no set is known: there is nothing to restore, and none is made for that.
     let environment = environment_to_look(settings_said(config)?).await?;
     let into = find_server(&environment.settings(), &args.into)?;
-    let (set, skipped) = wanted
-        .find_to_restore(environment.catalog.as_ref(), &environment.settings())
-        .await?;
+    let (set, skipped) = wanted.find_to_restore(&environment).await?;
     for line in &skipped {
         say(&format!("skipped: {line}"));
     }

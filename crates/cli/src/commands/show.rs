@@ -89,10 +89,11 @@ async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<
     };
     let (proofs, verifications) = looks.unzip();
     let proven: Vec<IntactCopy> = proofs.iter().flatten().filter_map(IntactCopy::of_proof).collect();
-    let damage = Damage::of(verifications.as_deref().unwrap_or_default(), &proven)
-        .filter(|_| backup.deletion != Deletion::Deleted);
+    let damage = Damage::of(verifications.as_deref().unwrap_or_default(), &proven);
     let elsewhere = match &damage {
-        Some(damage) if damage.is_of_every_copy() => elsewhere(settings, catalog.as_ref(), &backup).await?,
+        Some(damage) if damage.is_of_every_copy() && backup.deletion != Deletion::Deleted => {
+            elsewhere(settings, catalog.as_ref(), &backup).await?
+        }
         _ => None,
     };
     let unproven = match is_whole {

@@ -4,11 +4,14 @@ use super::run::{Shown, foreground};
 use super::validate::by_hand;
 use super::wanted_set::{WantedSet, find_in};
 use crate::failure::{Failure, Status};
+use crate::output::say;
 use crate::surroundings::{environment, settings_said};
 use mykeeper_catalog::{BackupFilter, SetState};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::engine::Work;
-use mykeeper_daemon::jobs::verify::{BY_HAND, copies_here, note_none_here, verify};
+use mykeeper_daemon::jobs::JobError;
+use mykeeper_daemon::jobs::verify::{BY_HAND, look_here, note_none_here, verify};
+use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Task, ValidationTask};
 use mykeeper_domain::selection::Select;
@@ -35,19 +38,11 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
             catalog.backups(&filter).await?
         }
     };
-    let Some(backup) = first_here(&environment, &candidates).await? else {
-        if let Some(backup) = candidates.first().filter(|_| wanted.is_some()) {
-            note_none_here(&environment, backup)
-                .await
-                .map_err(|error| Failure::unavailable(error.reason))?;
-        }
-        return Err(Failure::unavailable(match wanted {
-            Some(id) => format!(
-                "set {id} is not in the catalog, or not on this machine; \"mykeeper show {id}\" tells what is known of it, \
-                 \"mykeeper paths add\" where its copies lie"
-            ),
-            None => "no complete set lies on this machine".to_owned(),
-        }));
+    let Some(backup) = first_here(&environment, &candidates, wanted.is_none()).await? else {
+        return Err(match wanted {
+            Some(id) => nothing_here(&environment, id, candidates.first()).await?,
+            None => Failure::unavailable("no complete set lies on this machine"),
+        });
     };
     // The frame is that of a proof; what is done in it is its first step alone.
     let task = ValidationTask {
@@ -70,18 +65,62 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
     .await
 }
 
-async fn first_here(environment: &Environment, candidates: &[Backup]) -> anyhow::Result<Option<Backup>> {
+/// The first of which a copy is here, or should be. `tells_away` says of those that are passed by why.
+async fn first_here(
+    environment: &Environment,
+    candidates: &[Backup],
+    tells_away: bool,
+) -> anyhow::Result<Option<Backup>> {
     for backup in candidates {
         if backup.deletion != Deletion::None {
             continue;
         }
-        let copies = copies_here(environment, backup).await;
-        if !copies
-            .map_err(|error| Failure::unavailable(error.reason))?
-            .is_empty()
-        {
+        let here = look_here(environment, backup)
+            .await
+            .map_err(|error| Failure::unavailable(error.reason))?;
+        if here.is_found() {
             return Ok(Some(backup.clone()));
+        }
+        for away in here.away().iter().filter(|_| tells_away) {
+            say(&format!("set {} is passed by: {away}", backup.id));
         }
     }
     Ok(None)
+}
+
+/// Why a set that was asked for cannot be read, with the folders that were looked at.
+async fn nothing_here(
+    environment: &Environment,
+    id: BackupId,
+    backup: Option<&Backup>,
+) -> anyhow::Result<anyhow::Error> {
+    let Some(backup) = backup else {
+        return Ok(Failure::unavailable(format!(
+            "the catalog knows no set {id}; \"mykeeper backups --all\" lists those that it knows"
+        )));
+    };
+    if backup.deletion != Deletion::None {
+        return Ok(Failure::unavailable(format!(
+            "set {id} is marked as {}, and is not read; \"mykeeper show {id}\" tells why",
+            backup.deletion
+        )));
+    }
+    let unavailable = |error: JobError| Failure::unavailable(error.reason);
+    let here = look_here(environment, backup).await.map_err(unavailable)?;
+    note_none_here(environment, backup).await.map_err(unavailable)?;
+    let away = here.away();
+    let places: Vec<String> = here
+        .places
+        .iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    let looked = match (away.is_empty(), places.is_empty()) {
+        (false, _) => away.join("; "),
+        (true, false) => format!("no copy of it lies in {}", places.join(", ")),
+        (true, true) => "no folder of this machine is known to be its own, or a copy's".to_owned(),
+    };
+    Ok(Failure::unavailable(format!(
+        "set {id} is in the catalog, and not on this machine: {looked}; \"mykeeper show {id}\" tells what is known of it, \
+         \"mykeeper paths add\" where its copies lie"
+    )))
 }

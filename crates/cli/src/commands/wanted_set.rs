@@ -6,6 +6,7 @@ use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, SetState};
 use mykeeper_config::Settings;
 use mykeeper_daemon::Environment;
+use mykeeper_daemon::jobs::verify::look_here;
 use mykeeper_daemon::repair::elsewhere;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::{Damage, IntactCopy};
@@ -39,6 +40,17 @@ enum Worth {
     Proven,
     /// Complete, no failed proof, and not every copy damaged.
     Restorable,
+}
+
+/// What is asked of the newest.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    catalog: &'a dyn Catalog,
+    /// Who is told what in it can be brought here.
+    settings: &'a Settings,
+    worth: Worth,
+    /// Where it would be restored: a copy must be there, where one was.
+    restored_on: Option<&'a Environment>,
 }
 
 impl WantedSet {
@@ -75,38 +87,49 @@ impl WantedSet {
     /// # Errors
     /// There is no such set, or more than one, or the catalog does not answer.
     pub(crate) async fn find(&self, catalog: &dyn Catalog, settings: &Settings) -> anyhow::Result<BackupId> {
-        let (id, _) = self.search(catalog, settings, Worth::Complete).await?;
+        let asked = Asked {
+            catalog,
+            settings,
+            worth: Worth::Complete,
+            restored_on: None,
+        };
+        let (id, _) = self.search(asked).await?;
         Ok(id)
     }
 
-    /// The same for a restore: the newest is no set whose proof failed, or of which every copy is damaged. Those newer
-    /// ones that were skipped are told, each with its reason.
+    /// The same for a restore: the newest is no set whose proof failed, of which every copy is damaged, or whose copies
+    /// are missing where they were. Those newer ones that were skipped are told, each with its reason.
     ///
     /// # Errors
     /// As of [`WantedSet::find`].
     pub(crate) async fn find_to_restore(
         &self,
-        catalog: &dyn Catalog,
-        settings: &Settings,
+        environment: &Environment,
     ) -> anyhow::Result<(BackupId, Vec<String>)> {
-        self.search(catalog, settings, Worth::Restorable).await
+        let settings = environment.settings();
+        let asked = Asked {
+            catalog: environment.catalog.as_ref(),
+            settings: &settings,
+            worth: Worth::Restorable,
+            restored_on: Some(environment),
+        };
+        self.search(asked).await
     }
 
-    async fn search(
-        &self,
-        catalog: &dyn Catalog,
-        settings: &Settings,
-        worth: Worth,
-    ) -> anyhow::Result<(BackupId, Vec<String>)> {
-        let (name, worth) = match self {
+    async fn search(&self, mut asked: Asked<'_>) -> anyhow::Result<(BackupId, Vec<String>)> {
+        let name = match self {
             Self::Id(id) => return Ok((*id, Vec::new())),
-            Self::Prefix(prefix) => return Ok((of_prefix(catalog, prefix).await?, Vec::new())),
-            Self::Newest(name) => (name, worth),
-            Self::NewestProven(name) => (name, Worth::Proven),
+            Self::Prefix(prefix) => return Ok((of_prefix(asked.catalog, prefix).await?, Vec::new())),
+            Self::Newest(name) => name,
+            Self::NewestProven(name) => {
+                asked.worth = Worth::Proven;
+                name
+            }
         };
+        let worth = asked.worth;
         let found = match name {
-            None => newest((catalog, settings), BackupFilter::default(), worth).await?,
-            Some(name) => newest_of((catalog, settings), (name, worth)).await?,
+            None => newest(asked, BackupFilter::default()).await?,
+            Some(name) => newest_of(asked, name).await?,
         };
         if let Some(backup) = found.set {
             return Ok((backup.id, found.skipped));
@@ -195,11 +218,8 @@ struct Newest {
     skipped: Vec<String>,
 }
 
-/// The catalog, and who is told what in it can be brought here.
-type Known<'a> = (&'a dyn Catalog, &'a Settings);
-
-async fn newest(known: Known<'_>, narrowed: BackupFilter, worth: Worth) -> anyhow::Result<Newest> {
-    let (catalog, _) = known;
+async fn newest(asked: Asked<'_>, narrowed: BackupFilter) -> anyhow::Result<Newest> {
+    let (catalog, worth) = (asked.catalog, asked.worth);
     let state = match worth {
         Worth::Proven => SetState::Proven,
         Worth::Complete | Worth::Restorable => SetState::Complete,
@@ -216,8 +236,12 @@ async fn newest(known: Known<'_>, narrowed: BackupFilter, worth: Worth) -> anyho
             continue;
         }
         let fault = match worth {
-            Worth::Restorable => fault(known, &backup).await?,
+            Worth::Restorable => fault(asked, &backup).await?,
             Worth::Complete | Worth::Proven => None,
+        };
+        let fault = match (fault, asked.restored_on) {
+            (None, Some(environment)) => missing(environment, asked, &backup).await?,
+            (fault, _) => fault,
         };
         match fault {
             None => {
@@ -229,13 +253,14 @@ async fn newest(known: Known<'_>, narrowed: BackupFilter, worth: Worth) -> anyho
     }
     if worth == Worth::Proven {
         let since = newest.set.as_ref().map(|set| set.started_at);
-        newest.skipped = proven_once(known, BackupFilter { since, ..narrowed }).await?;
+        let damaged = proven_once(asked, BackupFilter { since, ..narrowed }).await?;
+        newest.skipped.extend(damaged);
     }
     Ok(newest)
 }
 
 /// The sets that were proven and are damaged now, each with its reason.
-async fn proven_once(known: Known<'_>, narrowed: BackupFilter) -> anyhow::Result<Vec<String>> {
+async fn proven_once(asked: Asked<'_>, narrowed: BackupFilter) -> anyhow::Result<Vec<String>> {
     let filter = BackupFilter {
         present_only: true,
         state: Some(SetState::Damaged),
@@ -243,18 +268,41 @@ async fn proven_once(known: Known<'_>, narrowed: BackupFilter) -> anyhow::Result
         ..narrowed
     };
     let mut skipped = Vec::new();
-    for backup in known.0.backups(&filter).await? {
+    for backup in asked.catalog.backups(&filter).await? {
         let was_proven =
             backup.validate_status == ValidateStatus::Passed && backup.deletion == Deletion::None;
-        if was_proven && let Some(fault) = fault(known, &backup).await? {
+        if was_proven && let Some(fault) = fault(asked, &backup).await? {
             skipped.push(format!("{}: it was proven, and {fault}", told(&backup)));
         }
     }
     Ok(skipped)
 }
 
+/// Where every copy of the set was that this machine had, where none is there any more. What cannot be asked is not
+/// known to be missing: the restore itself tells.
+async fn missing(
+    environment: &Environment,
+    asked: Asked<'_>,
+    backup: &Backup,
+) -> anyhow::Result<Option<String>> {
+    let Ok(here) = look_here(environment, backup).await else {
+        return Ok(None);
+    };
+    if !here.copies.is_empty() || here.gone.is_empty() {
+        return Ok(None);
+    }
+    let mut told: Vec<String> = Vec::new();
+    for copy in &here.gone {
+        told.extend(copy.sentences().map(|what| format!("{}: {what}", copy.path)));
+    }
+    told.extend(here.away());
+    told.extend(elsewhere(asked.settings, asked.catalog, backup).await?);
+    Ok(Some(told.join("; ")))
+}
+
 /// Why nobody would restore the set without having asked for it.
-async fn fault((catalog, settings): Known<'_>, backup: &Backup) -> anyhow::Result<Option<String>> {
+async fn fault(asked: Asked<'_>, backup: &Backup) -> anyhow::Result<Option<String>> {
+    let (catalog, settings) = (asked.catalog, asked.settings);
     if backup.validate_status == ValidateStatus::Failed {
         let proofs = catalog.proofs(backup.id).await?;
         let why = proofs.first().map(|last| format!(": {}", last.summary()));
@@ -275,8 +323,8 @@ async fn fault((catalog, settings): Known<'_>, backup: &Backup) -> anyhow::Resul
 }
 
 /// A name may be that of a server here, of a job, and a tag of another node's server.
-async fn newest_of(known: Known<'_>, (name, worth): (&str, Worth)) -> anyhow::Result<Newest> {
-    let (catalog, settings) = known;
+async fn newest_of(asked: Asked<'_>, name: &str) -> anyhow::Result<Newest> {
+    let (catalog, settings) = (asked.catalog, asked.settings);
     let server = ServerName::new(name)
         .ok()
         .and_then(|name| settings.servers.get(&name));
@@ -295,9 +343,9 @@ async fn newest_of(known: Known<'_>, (name, worth): (&str, Worth)) -> anyhow::Re
              sets"
         )));
     }
-    let of_server = newest(known, of_server, worth).await?;
+    let of_server = newest(asked, of_server).await?;
     let of_job = match of_job {
-        Some(filter) => newest(known, filter, worth).await?,
+        Some(filter) => newest(asked, filter).await?,
         None => Newest::default(),
     };
     match (&of_server.set, &of_job.set) {

@@ -6,8 +6,7 @@ pub(super) mod round;
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::repair::next_step;
 use crate::set_lease::SetLease;
-pub(super) use here::Here;
-pub use here::{copies_here, note_none_here};
+pub use here::{Here, look_here, note_none_here};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
 use mykeeper_domain::verification::{LookedAtCopy, MOST_DIFFERENCES, Verification, VerificationState};
 use mykeeper_domain::{BackupId, counted};
@@ -29,6 +28,7 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
         cut_off_by,
         next_step,
         is_freed,
+        away,
     }) = looked
     else {
         return Err(
@@ -36,17 +36,25 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
         );
     };
     if found.copies.is_empty() {
-        return Err(
-            JobError::fatal(format!("set {id} is not on this machine, or still on its way")).about(id),
-        );
+        return Err(JobError::fatal(match away.is_empty() {
+            true => format!("set {id} is not on this machine, or still on its way"),
+            false => format!("of set {id} nothing was read: {}", context.tell_first(&away)),
+        })
+        .about(id));
     }
     let faults = found.faults();
     if !faults.is_empty() {
         let freed = if is_freed { FREED } else { "" };
+        let mut told = faults;
+        told.extend(away);
         let reason = format!(
-            "set {id} is not as it was written: {}; {next_step}{freed}",
-            context.tell_first(&faults)
+            "set {id} {}: {}; {next_step}{freed}",
+            how_it_differs(&found),
+            context.tell_first(&told)
         );
+        if cut_off_by.is_none() && found.lacks_copies_alone() {
+            return Ok(JobReport::warned(reason, Some(id)));
+        }
         return Err(match cut_off_by {
             None => JobError::fatal(reason).about(id),
             Some(error) => JobError {
@@ -65,6 +73,9 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
         );
         return Err(JobError { reason, ..error });
     }
+    // What else is worth a look.
+    let mut notes = found.strangers();
+    notes.extend(away);
     let read: u64 = found.copies.iter().map(|copy| copy.files).sum();
     let bytes = found.copies.iter().map(|copy| copy.bytes).sum();
     let summary = format!(
@@ -74,12 +85,19 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
         du_size(bytes)
     );
     let summary = if is_freed { summary + FREED } else { summary };
-    let strangers = found.strangers();
-    if strangers.is_empty() {
+    if notes.is_empty() {
         return Ok(JobReport::done(summary, Some(id)));
     }
-    let summary = format!("{summary}; {}", context.tell_first(&strangers));
+    let summary = format!("{summary}; {}", context.tell_first(&notes));
     Ok(JobReport::warned(summary, Some(id)))
+}
+
+/// What is wrong with a set's copies, before they are named.
+pub(super) fn how_it_differs(found: &Verification) -> &'static str {
+    match found.copies.iter().all(|copy| copy.is_intact() || copy.is_gone) {
+        true => "lacks copies that were here",
+        false => "is not as it was written",
+    }
 }
 
 /// What one look at a set has come to.
@@ -92,6 +110,8 @@ pub(super) struct Looked {
     pub next_step: String,
     /// Whether the set, whose last proof failed for its files, will be proven again.
     pub is_freed: bool,
+    /// Where copies are known to have been that could not be looked at, for people.
+    pub away: Vec<String>,
 }
 
 impl Looked {
@@ -190,6 +210,7 @@ async fn read_copies(
         cancel: stop,
         ..context.tools()
     };
+    let away = here.away();
     let mut cut_off_by = here.error.map(|error| error.about(id));
     let mut unread = here.unread;
     let mut read: Vec<(PathBuf, VerifiedCopy)> = Vec::new();
@@ -238,6 +259,7 @@ async fn read_copies(
         read.into_iter()
             .map(|(dir, verified)| kept(context, &dir, verified)),
     );
+    copies.extend(here.gone);
     let differs = copies.iter().any(|copy| !copy.is_intact());
     // What was read before and is as it was written says nothing of the rest; what differs does.
     let says_nothing = copies.is_empty() || (!differs && tools.cancel.is_cancelled());
@@ -248,10 +270,10 @@ async fn read_copies(
         bk_id: id,
         node: environment.node.clone(),
         run_id: Some(context.run),
-        state: match (differs, &cut_off_by) {
+        state: match (differs, cut_off_by.is_some() || !away.is_empty()) {
             (true, _) => VerificationState::Differs,
-            (false, None) => VerificationState::AsWritten,
-            (false, Some(_)) => VerificationState::Unfinished,
+            (false, false) => VerificationState::AsWritten,
+            (false, true) => VerificationState::Unfinished,
         },
         looked_at: context.clock().now(),
         copies,
@@ -262,6 +284,7 @@ async fn read_copies(
         cut_off_by,
         next_step: String::new(),
         is_freed: false,
+        away,
     })
 }
 
@@ -301,6 +324,7 @@ pub(super) fn kept(context: &RunContext, dir: &Path, verified: VerifiedCopy) -> 
         strangers: verified.strangers,
         differs_since: None,
         read_at: None,
+        is_gone: false,
     };
     copy.differences.truncate(MOST_DIFFERENCES);
     copy.strangers.truncate(MOST_DIFFERENCES);

@@ -48,6 +48,7 @@ impl Stage {
                 strangers: Vec::new(),
                 differs_since: None,
                 read_at: None,
+                is_gone: false,
             }],
             unread: Vec::new(),
         };

@@ -2,11 +2,11 @@
 //! look after another copy, and prove it, leave sets alone that are.
 
 use super::carry_out::Removal;
-use super::places::{is_named, may_be_original};
+use super::places::may_be_original;
 use crate::copies::{Known, lives};
 use crate::jobs::verify::Here;
 use crate::jobs::{JobError, RunContext};
-use crate::locate::{original, relative_path};
+use crate::locate::{is_named, original, relative_path};
 use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;
@@ -139,9 +139,13 @@ impl Look<'_> {
         };
         let own = backup.folder();
         let is_seen_gone = self.known.looks.iter().any(|look| {
+            let mut copies = look.copies.iter();
+            let is_own = |path: &str| Path::new(path) == own;
             look.node == *maker
-                && look.state == VerificationState::AsWritten
-                && look.copies.iter().all(|copy| Path::new(&copy.path) != own)
+                && match look.state {
+                    VerificationState::AsWritten => copies.all(|copy| !is_own(&copy.path)),
+                    _ => copies.any(|copy| is_own(&copy.path) && copy.is_gone),
+                }
         });
         let (catalog, now) = (&self.context.environment.catalog, self.context.clock().now());
         let lives = lives(catalog.as_ref(), maker, backup.finished_at, now).await?;
@@ -151,7 +155,7 @@ impl Look<'_> {
     /// What another machine that lives has read of it; not in a folder of the same name, which both may mount.
     async fn read_elsewhere(&self) -> Result<Option<String>, JobError> {
         let (catalog, now) = (&self.context.environment.catalog, self.context.clock().now());
-        let differing = self.known.copies.differing.iter();
+        let differing = self.known.copies.differing.iter().filter(|copy| !copy.is_gone);
         let differing = differing.map(|copy| (&copy.node, &copy.path, copy.looked_at));
         let intact = self.known.copies.intact.iter();
         let intact = intact.map(|copy| (&copy.node, &copy.path, copy.looked_at));
@@ -179,7 +183,7 @@ impl Look<'_> {
         let gone_there = self.known.looks.iter().filter(|look| {
             look.node != *self.node()
                 && Some(&look.node) != maker
-                && look.has_seen_nothing()
+                && look.has_nothing_left()
                 && far.iter().all(|arrival| look.looked_at >= arrival.written_at)
         });
         let local: Vec<PathBuf> = self.destinations_here().collect();

@@ -2,8 +2,9 @@
 
 use super::machine::Machine;
 use crate::copies::copy_places;
+use crate::locate::is_named;
 use chrono::NaiveDate;
-use mykeeper_catalog::{BackupPath, is_shared};
+use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
 use mykeeper_domain::NodeName;
 use mykeeper_domain::backup::Backup;
@@ -22,11 +23,6 @@ pub(super) fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
     }
     is_an_address(&backup.bk_server)
         && servers_of(backup, settings).any(|server| Machine::read().has_server(server))
-}
-
-/// Whether a node's name tells one machine from others.
-pub(super) fn is_named(node: &NodeName, settings: &Settings) -> bool {
-    !(node.as_str().starts_with("localhost") && is_shared(&settings.catalog.url))
 }
 
 /// Whether what lies in a set's own folder on this machine may be its original. A row of pybackup's that was written here

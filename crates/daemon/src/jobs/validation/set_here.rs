@@ -183,7 +183,7 @@ impl SetHere {
                 }
             }
             (None, Ok(proof)) => (proof, self.settle(context, looked).await?),
-            (None, Err(error)) => match looked.found.copies.first() {
+            (None, Err(error)) => match looked.found.copies.iter().find(|copy| !copy.is_gone) {
                 // All others differ: it is their proof, unless the one that cannot be read may be whole.
                 Some(copy) => {
                     let dir = PathBuf::from(&copy.path);
@@ -199,7 +199,7 @@ impl SetHere {
         };
         for copy in looked.found.copies.iter().filter(|copy| !copy.is_intact()) {
             if copy.path != proof.path {
-                let faults: Vec<String> = copy.differences.iter().map(ToString::to_string).collect();
+                let faults: Vec<String> = copy.sentences().collect();
                 proof.warnings.push(format!(
                     "the copy in {} is not as the set was written, and was not restored: {}",
                     copy.path,

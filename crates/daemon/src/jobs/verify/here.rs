@@ -1,54 +1,73 @@
 //! The places of this machine where a set lies, or may lie.
 
-use crate::copies::{Searched, note_gone};
+use crate::copies::{Known, Searched, note_gone};
 use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::JobError;
 use crate::locate::{original, places};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::verification::LookedAtCopy;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Where a set lies on this machine: the copies first, its own folder last. A copy that is on its way is none yet: its
 /// manifest comes last.
 #[derive(Debug, Default)]
-pub(in crate::jobs) struct Here {
+pub struct Here {
     /// All places where it may lie.
-    pub(in crate::jobs) places: Vec<PathBuf>,
+    pub places: Vec<PathBuf>,
     /// That can be read, as far as that shows.
-    pub(in crate::jobs) copies: Vec<PathBuf>,
+    pub copies: Vec<PathBuf>,
+    /// Copies that are known to have been here and are not, each with what it was; their disks are there.
+    pub gone: Vec<LookedAtCopy>,
+    /// The same of places whose disks are not there, for people.
+    away: Vec<String>,
     /// Where one may lie that cannot be asked for now: no file system answers, or none is mounted.
     pub(in crate::jobs) unread: Vec<PathBuf>,
     /// Why the first of those does not answer.
     pub(in crate::jobs) error: Option<JobError>,
 }
 
-/// The places where the set lies on this machine.
+/// Where the set lies on this machine, and where it should.
 ///
 /// # Errors
-/// The catalog does not answer, or no copy is known and a file system does not.
-pub async fn copies_here(environment: &Environment, backup: &Backup) -> Result<Vec<PathBuf>, JobError> {
-    let here = Here::find(environment, backup).await?;
-    match here.error {
-        Some(error) if here.copies.is_empty() => Err(error),
-        _ => Ok(here.copies),
+/// The catalog does not answer, or nothing is found and a file system does not.
+pub async fn look_here(environment: &Environment, backup: &Backup) -> Result<Here, JobError> {
+    let mut here = Here::find(environment, backup).await?;
+    let is_found = here.is_found();
+    match here.error.take_if(|_| !is_found) {
+        Some(error) => Err(error),
+        None => Ok(here),
     }
 }
 
-/// Where no copy of a set is left on this machine, what it has read or proven of one speaks for the set no longer; of what
+/// Where no copy of a set is on this machine, and none is missing, what it has read or proven of one speaks for the set no longer; of what
 /// cannot be asked for now it does for a while. Whether that was noted.
 ///
 /// # Errors
 /// The catalog does not answer.
 pub async fn note_none_here(environment: &Environment, backup: &Backup) -> Result<bool, JobError> {
     let here = Here::find(environment, backup).await?;
-    match here.copies.is_empty() {
-        true => here.note_none(environment, backup).await,
-        false => Ok(false),
+    match here.is_found() {
+        true => Ok(false),
+        false => here.note_none(environment, backup).await,
     }
 }
 
 impl Here {
+    /// Whether a copy is here, or known to have been.
+    pub fn is_found(&self) -> bool {
+        !self.copies.is_empty() || !self.gone.is_empty()
+    }
+
+    /// What is to be said of places that could not be looked at, each in a line.
+    pub fn away(&self) -> Vec<String> {
+        let told = self.away.iter();
+        told.map(|what| format!("{what} could not be looked at: is its disk mounted?"))
+            .collect()
+    }
+
     /// # Errors
     /// The catalog does not answer.
     pub(in crate::jobs) async fn find(environment: &Environment, backup: &Backup) -> Result<Self, JobError> {
@@ -56,6 +75,7 @@ impl Here {
         let settings = environment.settings();
         let whereabouts = environment.whereabouts(&settings);
         let own = original(backup, &environment.node);
+        let mut known = None;
         let mut here = Self::default();
         for place in places(backup, &paths, &settings, &environment.node) {
             if here.places.contains(&place) {
@@ -67,8 +87,24 @@ impl Here {
                 Ok(true) => here.copies.push(place),
                 Ok(false) => {
                     let may_be_there = !is_own || backup.original_gone_at.is_none();
-                    if may_be_there && is_away(&environment.disk, &place).await {
+                    if !may_be_there {
+                        continue;
+                    }
+                    if known.is_none() {
+                        known = Some(Known::of(environment.catalog.as_ref(), backup).await?);
+                    }
+                    let was = known
+                        .as_ref()
+                        .and_then(|known| known.was_at(&place, backup, &settings));
+                    if is_away(&environment.disk, &place).await {
+                        here.away
+                            .extend(was.map(|what| format!("{}: {what}", place.display())));
                         here.unread.push(place);
+                    } else if let Some(what) = was
+                        && is_nothing(&environment.disk, &place).await
+                    {
+                        here.gone
+                            .push(LookedAtCopy::gone(place.display().to_string(), what));
                     }
                 }
                 Err(DaemonError::Catalog(error)) => return Err(error.into()),
@@ -98,6 +134,17 @@ impl Here {
         let now = environment.clock.now();
         Ok(note_gone(catalog, (node, backup.id), &searched, now).await?)
     }
+}
+
+/// Whether nothing bears the place's name. What does and is no copy may be on its way.
+async fn is_nothing(disk: &Disk, place: &Path) -> bool {
+    let asked = place.to_owned();
+    let answer = disk.ask(("look at", place), move || {
+        asked
+            .symlink_metadata()
+            .is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    });
+    answer.await.unwrap_or(false)
 }
 
 /// Whether a place that is not there may only be unmounted: the root of its days is missing or holds nothing.

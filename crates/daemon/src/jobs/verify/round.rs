@@ -1,7 +1,7 @@
 //! The sets of this machine read one after another, as many as a run has time for.
 
 use super::here::Here;
-use super::{FREED, Looked, look_at, record, shown};
+use super::{FREED, Looked, how_it_differs, look_at, record, shown};
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use crate::locate::places;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -54,7 +54,7 @@ pub(in crate::jobs) struct Round {
 #[derive(Debug)]
 pub(in crate::jobs) struct Damaged {
     pub backup: Backup,
-    /// Places and files, for people.
+    /// What is wrong, with places and files, for people.
     pub faults: String,
     /// What to do about it.
     pub next_step: String,
@@ -128,7 +128,7 @@ impl Round {
             .iter()
             .map(|damaged| {
                 format!(
-                    "set {} is not as it was written: {}; {}",
+                    "set {} {}; {}",
                     damaged.backup.id, damaged.faults, damaged.next_step
                 )
             })
@@ -148,12 +148,22 @@ impl Round {
         if looked.is_freed {
             context.say(format!("set {}{FREED}", backup.id));
         }
-        if !faults.is_empty() {
-            self.damaged.push(Damaged {
+        for away in &looked.away {
+            self.notes.push(format!("set {}: {away}", backup.id));
+        }
+        if faults.is_empty() {
+            return;
+        }
+        let faults = format!("{}: {}", how_it_differs(found), context.tell_first(&faults));
+        match found.lacks_copies_alone() {
+            true => self
+                .notes
+                .push(format!("set {} {faults}; {}", backup.id, looked.next_step)),
+            false => self.damaged.push(Damaged {
                 backup,
-                faults: context.tell_first(&faults),
+                faults,
                 next_step: looked.next_step.clone(),
-            });
+            }),
         }
     }
 }
@@ -302,7 +312,9 @@ async fn read_one(
             return Ok(Next::PassedBy);
         }
     };
-    if here.copies.is_empty() {
+    if !here.is_found() {
+        let away = here.away().into_iter().map(|away| format!("set {id}: {away}"));
+        round.notes.extend(away);
         let error = here.error.as_ref();
         let error = error.map(|error| format!("set {id}: {}", error.reason));
         round.notes.extend(error);
@@ -400,7 +412,7 @@ mod tests {
             read: 1,
             damaged: vec![Damaged {
                 backup,
-                faults: "file a.sql: expected present, found missing".to_owned(),
+                faults: "is not as it was written: file a.sql: expected present, found missing".to_owned(),
                 next_step: "fetch it".to_owned(),
             }],
             ended_by,
