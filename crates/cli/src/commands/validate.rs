@@ -55,3 +55,22 @@ pub(crate) fn by_hand(name: &str, task: Task) -> anyhow::Result<Job> {
         task,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_asks_for_ends_where_a_tool_never_does() {
+        let task = ValidationTask {
+            select: Select::Newest,
+            within: None,
+            tags: Vec::new(),
+            asserts: Vec::new(),
+            max_restore_time: None,
+            verify_every: None,
+        };
+        let job = by_hand("pybackup mydumper", Task::Validation(task)).unwrap();
+        assert!(job.timeout.is_some() && job.stall < job.timeout && job.stall.is_some());
+    }
+}

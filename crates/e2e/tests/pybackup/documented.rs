@@ -328,6 +328,12 @@ fn the_lines_of_a_backup_host(host: &Host) {
              '', '')"
         ));
     }
+    // No set's folder: pybackup put its name into a statement as it is.
+    host.run(
+        "/",
+        &format!("mkdir \"{folder}/2017-11-15/x' OR '1'='1\" && touch -d 2017-11-15 {folder}/2017-11-15"),
+    )
+    .assert_code(0);
     let lines = "obsolete_dir2=`find /data2/backup/db_backup/101.37.164.13 -name \"2017*\"  ! -name  \"*-01\" -type d  -mtime  +31`\n\
         python /data/scripts/bin/pybackup.py mark-del --backup-dir=$obsolete_dir2\n\
         find /data2/backup/db_backup/101.37.164.13 -name \"2017*\"  ! -name  \"*-01\" -type d  -mtime  +31 -exec rm -r {} \\;\n";

@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const OLD: &str = "0883fd06-e033-11e7-88ad-00163e0e2396";
+const GONE: &str = "0883fd06-e033-11e7-88ad-00163e0e2397";
+const MARKED: &str = "0883fd06-e033-11e7-88ad-00163e0e2398";
 
 fn write_script(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
@@ -71,6 +73,10 @@ fn the_example_scripts_run_unchanged() {
         host.catalog().value("SELECT COUNT(*) FROM user_recover_info"),
         "6"
     );
+    for id in [GONE, MARKED] {
+        let status = format!("SELECT validate_status FROM user_backup WHERE bk_id = '{id}'");
+        assert_eq!(host.catalog().value(&status), "N/A", "{id}");
+    }
 }
 
 fn a_backup_whose_transfer_fails_at_first(host: &mut Host) {
@@ -165,11 +171,20 @@ fn a_set_that_pybackup_made(host: &Host) {
         )
         .assert_code(0);
     }
-    host.server.sql(&format!(
-        "USE catalogdb; SET NAMES utf8mb4; INSERT INTO user_backup (bk_id, bk_server, start_time, end_time, elapsed_time, \
-         backuped_db, is_complete, bk_size, bk_dir, transfer_complete, remote_dest, master_status, slave_status, \
-         tool_version, server_version, pybackup_version, bk_command, tag) VALUES ('{OLD}', '101.37.174.13', \
-         '{day} 00:00:01', '{day} 00:00:02', 1, 'fandb,test', 'Y,Y', '8.0K', '/data/backup_db/{day}', 'Y', 'x', 'm', \
-         'Not a slave', 'mydumper 0.9.2', '5.7.18-log', '0.10.13', 'mydumper', '国内平台主2')"
+    let row = |id: &str, deleted: &str| {
+        host.server.sql(&format!(
+            "USE catalogdb; SET NAMES utf8mb4; INSERT INTO user_backup (bk_id, bk_server, start_time, end_time, elapsed_time, \
+             backuped_db, is_complete, bk_size, bk_dir, transfer_complete, remote_dest, master_status, slave_status, \
+             tool_version, server_version, pybackup_version, bk_command, tag, is_deleted) VALUES ('{id}', '101.37.174.13', \
+             '{day} 00:00:01', '{day} 00:00:02', 1, 'fandb,test', 'Y,Y', '8.0K', '/data/backup_db/{day}', 'Y', 'x', 'm', \
+             'Not a slave', 'mydumper 0.9.2', '5.7.18-log', '0.10.13', 'mydumper', '国内平台主2', '{deleted}')"
     ));
+    };
+    row(OLD, "N");
+    // One that somebody has removed, one that is marked and still there: pybackup fell over both.
+    row(GONE, "N");
+    row(MARKED, "Y");
+    let folder = |id: &str| set.replace(OLD, id);
+    host.run("/", &format!("cp -a {set} {}", folder(MARKED)))
+        .assert_code(0);
 }

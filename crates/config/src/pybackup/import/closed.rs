@@ -408,7 +408,7 @@ fn base(path: &str) -> String {
 fn unread(profile: &Place) -> Odd {
     Odd {
         place: profile.clone(),
-        what: "a file that is not read here".to_owned(),
+        what: "~/.bash_profile".to_owned(),
         is_unread: true,
     }
 }

@@ -159,9 +159,7 @@ fn beside_plain_statements_a_removal_runs() {
         };
         let imported = host.import();
         assert!(!runs_a_removal(&imported), "{script}");
-        let told = format!(
-            "commented out, since a file that is not read here, which is read in at {path}:1, may change"
-        );
+        let told = format!("commented out, since ~/.bash_profile, which is read in at {path}:1, may change");
         assert!(
             remarks(&imported).concat().contains(&told),
             "{:#?}",
