@@ -7,6 +7,7 @@
     reason = "a test ends at what it did not expect"
 )]
 
+mod listed;
 mod mysql;
 mod stage;
 #[path = "../../../catalog/tests/adoption/tables.rs"]
@@ -146,6 +147,7 @@ fn every_panel_shows_it(stage: &Stage) {
     tags_are_chosen_whatever_is_in_their_names(stage);
     an_empty_catalog_is_no_error(stage);
     the_clock_tells_a_wrong_zone(stage);
+    listed::the_commands_show_old_and_new_rows_alike(stage);
 }
 
 fn every_query_yields_the_columns_that_its_panel_names(stage: &Stage) {
