@@ -99,7 +99,9 @@ fn a_damaged_file_is_named_before_anything_is_written() {
         .workspace
         .mykeeper(&["mark-deleted", "--bk-id", &again])
         .assert_code(0);
-    newest(&again, 4).assert_says(&format!("warning: set {again} is marked as deleted"));
+    newest(&again, 4)
+        .assert_says(&format!("warning: set {again} is damaged: "))
+        .assert_says(&format!("; set {again} is marked as deleted"));
     let failed = stage.restore(&["--database", "shop_old"]);
     failed
         .assert_code(4)
