@@ -78,18 +78,17 @@ async fn ask_version(program: &Path, env: &ToolEnv<'_>) -> Result<Option<String>
     let spec = ChildSpec::new(program)
         .args(["--no-defaults", "--version"])
         .limits(limits);
-    let mut banner = String::new();
+    let mut version = None;
     let finished = env
         .supervisor
         .run(spec, env.cancel.clone(), Activity::new(), &mut |_, line| {
-            if banner.is_empty() {
-                banner = String::from_utf8_lossy(line).into_owned();
+            // A warning may come first: that this host has no network card, say.
+            if version.is_none() {
+                version = parse_version(&String::from_utf8_lossy(line));
             }
         })
         .await?;
-    Ok((finished.exit == Exit::Success)
-        .then(|| parse_version(&banner))
-        .flatten())
+    Ok(version.filter(|_| finished.exit == Exit::Success))
 }
 
 /// `mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)`
