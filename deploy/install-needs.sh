@@ -34,6 +34,8 @@ test_needs=(
   "nft nftables"
   "logrotate logrotate"
   "systemd-analyze systemd"
+  "systemd-nspawn systemd-container"
+  "debootstrap debootstrap"
 )
 
 # The servers' programs lie in folders that a user's PATH may lack.

@@ -7,6 +7,7 @@ usage() {
 Usage: deploy/test.sh [--quick] [--advisories]
        deploy/test.sh --faults [--iterations N] [--seed S] [--only FAULT]...
        deploy/test.sh --damages [--seed S] [--only DAMAGE]...
+       deploy/test.sh --service
 
 Runs, and stops at the first that fails:
   needs      what is missing, from Debian's packages (needs root or sudo only when something is missing)
@@ -17,6 +18,10 @@ Runs, and stops at the first that fails:
   laws       cargo deny: who may import what, licences, sources
   build      cargo build
   tests      cargo nextest run
+  service    the Debian package in a throwaway Debian 12 that is booted in a container: start, backup, reload, stop,
+             kill, hang, reboot, upgrade, purge; some two minutes, and as many once to make the Debian (kept in
+             cargo's target folder). Needs root and systemd-nspawn: where a container cannot be booted it says so, why,
+             and that nothing of it has been tried
 
   --quick       only the tests that start no server: format, lints, unit tests
   --advisories  also asks the advisory database, which is fetched from outside
@@ -27,6 +32,7 @@ Runs, and stops at the first that fails:
   --damages     not those, but the damage suite in its long form, some minutes: real sets, each damaged in one way,
                 proven with one witness after the other disarmed, and sets with nothing wrong. Prints one table,
                 with pybackup's rule beside it; ends with 1 when a damage was missed or a good set failed
+  --service     that last one alone
   --iterations N  of --faults: kills of the daemon, 200; the other faults are injected in proportion
   --seed S        what is random is as it was in the run that printed this seed
   --only NAME     this fault, this damage; "--only list" lists them
@@ -41,6 +47,7 @@ quick=
 advisories=
 faults=
 damages=
+service=
 suite=()
 value() {
   if [[ $# -lt 2 ]]; then
@@ -56,6 +63,7 @@ while [[ $# -gt 0 ]]; do
     --advisories) advisories=yes ;;
     --faults) faults=yes ;;
     --damages) damages=yes ;;
+    --service) service=yes ;;
     --iterations | --seed | --only)
       value "$@"
       shift
@@ -76,8 +84,8 @@ if [[ ${#suite[@]} -gt 0 && -z $faults$damages ]]; then
   printf 'test.sh: %s belongs to --faults or --damages\n' "${suite[0]}" >&2
   exit 2
 fi
-if [[ -n $faults && -n $damages ]]; then
-  printf 'test.sh: --faults and --damages are two suites: one at a time\n' >&2
+if [[ ${#faults}${#damages}${#service} =~ 3.*3 ]]; then
+  printf 'test.sh: --faults, --damages and --service are suites: one at a time\n' >&2
   exit 2
 fi
 
@@ -128,11 +136,11 @@ cargo_tools() {
 
 scripts() {
   if command -v shellcheck >/dev/null; then
-    shellcheck deploy/*.sh .ci/run
+    shellcheck -x deploy/*.sh .ci/run && shellcheck -x -e SC1091 deploy/debian/{pre,post}{inst,rm}
   else
     echo "shellcheck is not installed: the scripts are only parsed"
     local script
-    for script in deploy/*.sh .ci/run; do bash -n "$script" || return 1; done
+    for script in deploy/*.sh deploy/debian/{pre,post}{inst,rm} .ci/run; do bash -n "$script" || return 1; done
   fi
 }
 
@@ -150,6 +158,11 @@ if [[ -n $damages ]]; then
   step damages "${CARGO_TARGET_DIR:-target}/debug/damage-suite" "${suite[@]}"
   exit 0
 fi
+if [[ -n $service ]]; then
+  step build cargo build --locked -p mykeeper-cli
+  step service deploy/service-test.sh "${CARGO_TARGET_DIR:-target}/debug/mykeeper"
+  exit 0
+fi
 step tools cargo_tools
 step scripts scripts
 step format cargo fmt --all --check
@@ -160,4 +173,5 @@ if [[ -n $quick ]]; then
 else
   step build cargo build --locked --workspace
   step tests cargo nextest run --locked --workspace
+  step service deploy/service-test.sh "${CARGO_TARGET_DIR:-target}/debug/mykeeper"
 fi

@@ -18,6 +18,7 @@ use mykeeper_daemon::unrecorded::{Unrecorded, unrecorded_sets};
 use mykeeper_domain::{Clock, NodeName, SystemClock};
 use mykeeper_supervise::{ShimCommand, Supervisor};
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -52,7 +53,7 @@ pub(crate) fn gather() -> Surroundings {
             .unwrap_or_default(),
         host_address: host_address(),
         is_root: rustix::process::geteuid().is_root(),
-        state_directory: directory_of_service("STATE_DIRECTORY"),
+        state_directory: directory_of_service("STATE_DIRECTORY").or_else(own_state_of_service),
         xdg_state_home: path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state"))),
         credentials_directory: path("CREDENTIALS_DIRECTORY").or_else(credentials_of_service),
     }
@@ -65,6 +66,15 @@ fn directory_of_service(name: &str) -> Option<PathBuf> {
         .to_str()
         .and_then(|text| text.split(':').next())
         .map(PathBuf::from)
+}
+
+/// The service's folder, for commands that its user gives by hand.
+fn own_state_of_service() -> Option<PathBuf> {
+    let folder = PathBuf::from("/var/lib/mykeeper");
+    let user = rustix::process::geteuid().as_raw();
+    std::fs::metadata(&folder)
+        .is_ok_and(|metadata| user != 0 && metadata.is_dir() && metadata.uid() == user)
+        .then_some(folder)
 }
 
 /// Where the service keeps what is gone with the process: its socket.
