@@ -567,4 +567,22 @@ fn a_set_without_a_manifest_is_taken_from_no_copy_that_lacks_a_file() {
         .assert_code(1)
         .assert_says(&format!("set {id} is proven in {}", own.display()));
     assert_eq!(stage.status(0), "passed");
+    // One that was cut says nothing of one that is whole, whichever comes first.
+    std::fs::copy(own.join(DATA), vault.join(DATA)).unwrap();
+    let metadata = std::fs::read(own.join("metadata")).unwrap();
+    for (cut, intact) in [(&own, &vault), (&vault, &own)] {
+        change(
+            &catalog,
+            &format!("UPDATE user_backup SET validate_status = 'N/A' WHERE bk_id = '{id}'"),
+        );
+        std::fs::write(cut.join("metadata"), "").unwrap();
+        let proven = format!("set {id} is proven in {}", intact.display());
+        let told = stage.workspace.mykeeper(&["validate", "--bk-id", id]);
+        told.assert_says(&proven);
+        assert_eq!(stage.status(0), "passed");
+        let planned = stage.workspace.mykeeper(&[&restore[..], &["--dry-run"]].concat());
+        planned.assert_says(&format!("{}", intact.display()));
+        planned.assert_code(0);
+        std::fs::write(cut.join("metadata"), &metadata).unwrap();
+    }
 }

@@ -52,7 +52,7 @@ use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use trial::restore_and_compare;
-pub use verify::{PlainFiles, VerifiedCopy, list_plain, verify_copy};
+pub use verify::{PlainFiles, VerifiedCopy, read_plain, verify_copy};
 
 /// A server with less room than this may have failed for want of it: InnoDB makes files grow by as much at once.
 const LEAST_ROOM: u64 = 8 << 20;

@@ -6,7 +6,6 @@ use super::files::{
 };
 use super::layout::SetFile;
 use crate::blocking::{READ_WITHIN, off_thread};
-use crate::digest::Compression;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use mykeeper_domain::proof::Difference;
@@ -30,7 +29,7 @@ pub struct VerifiedCopy {
 }
 
 /// The files of a copy that nothing but another copy can be held against: bytes of each when decompressed, `None` where
-/// it cannot be read to its end. Empty for a set with a manifest.
+/// it was not read, or cannot be read to its end. Empty for a set with a manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlainFiles(BTreeMap<String, Option<u64>>);
 
@@ -46,26 +45,18 @@ impl PlainFiles {
         Self(files.map(|file| (file.path.clone(), size(file))).collect())
     }
 
-    /// What a listing shows: bytes of those that are not compressed.
-    fn listed(files: BTreeMap<String, u64>) -> Self {
-        let dumped = files.into_iter().filter(|(path, _)| is_of_a_dump(path));
-        let size = |path: &str, bytes| (Compression::of(path) == Compression::Plain).then_some(bytes);
-        Self(
-            dumped
-                .map(|(path, bytes)| {
-                    let size = size(&path, bytes);
-                    (path, size)
-                })
-                .collect(),
-        )
+    /// What a listing shows: names alone. A size that nobody has read to its end may be that of a file which was cut.
+    fn listed(names: impl IntoIterator<Item = String>) -> Self {
+        let dumped = names.into_iter().filter(|path| is_of_a_dump(path));
+        Self(dumped.map(|path| (path, None)).collect())
     }
 
-    /// What it lacks of the files of another copy, or has of another size, where both can be read.
+    /// What it lacks of the files of another copy, or has less of, where both were read: what was cut is smaller.
     pub fn differences_from(&self, other: &Self, place: &Path) -> Vec<Difference> {
         let differences = other.0.iter().filter_map(|(path, there)| {
             let (what, expected, found) = match (self.0.get(path), there) {
                 (None, _) => ("", "present".to_owned(), "missing".to_owned()),
-                (Some(Some(here)), Some(there)) if here != there => {
+                (Some(Some(here)), Some(there)) if here < there => {
                     (", bytes of its text", there.to_string(), here.to_string())
                 }
                 _ => return None,
@@ -81,20 +72,23 @@ impl PlainFiles {
     }
 }
 
-/// The files of a copy of a set without a manifest, as far as a listing tells: what others are held against before they
-/// are believed.
+/// The files of a copy of a set without a manifest, what others are held against before they are believed: each read to
+/// its end, or as far as a listing tells where one cannot be.
 ///
 /// # Errors
-/// The folder cannot be read, or the run was ended.
-pub async fn list_plain(set_dir: &Path, cancel: &CancellationToken) -> Result<PlainFiles, ToolError> {
+/// The folder cannot be listed, or the run was ended.
+pub async fn read_plain(set: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<PlainFiles, ToolError> {
+    match verify_copy(set, env).await {
+        Ok(verified) => Ok(verified.plain),
+        Err(error) if env.cancel.is_cancelled() => Err(error),
+        Err(_) => list_plain(set.set_dir, &env.cancel).await,
+    }
+}
+
+async fn list_plain(set_dir: &Path, cancel: &CancellationToken) -> Result<PlainFiles, ToolError> {
     let folder = set_dir.to_owned();
     let listing = off_thread(("read", set_dir), READ_WITHIN, cancel, move || {
-        let names = list_files(&folder)?.into_iter();
-        let sizes = names.map(|name| {
-            let bytes = folder.join(&name).symlink_metadata();
-            (name, bytes.map_or(0, |metadata| metadata.len()))
-        });
-        Ok(sizes.collect())
+        list_files(&folder)
     });
     Ok(PlainFiles::listed(listing.await?))
 }
@@ -124,4 +118,50 @@ pub async fn verify_copy(set: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Ve
         files,
         bytes: checked.bytes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[(&str, Option<u64>)]) -> PlainFiles {
+        PlainFiles(
+            files
+                .iter()
+                .map(|(path, bytes)| ((*path).to_owned(), *bytes))
+                .collect(),
+        )
+    }
+
+    fn told(one: &PlainFiles, other: &PlainFiles) -> Vec<String> {
+        let differences = one.differences_from(other, Path::new("/other"));
+        differences
+            .into_iter()
+            .map(|difference| difference.object)
+            .collect()
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_says_nothing_of_one_that_is_whole() {
+        let whole = read(&[("metadata", Some(90)), ("shop.a.sql", Some(40))]);
+        let cut = read(&[("metadata", Some(0)), ("shop.a.sql", Some(20))]);
+        let faulty = read(&[("metadata", None), ("shop.a.sql", None)]);
+        let names = ["metadata", "shop.a.sql", "notes.txt"].map(str::to_owned);
+        let listed = PlainFiles::listed(names);
+        for other in [&cut, &faulty, &listed] {
+            assert_eq!(told(&whole, other), [""; 0]);
+        }
+        assert_eq!(
+            told(&cut, &whole),
+            [
+                "file metadata, bytes of its text",
+                "file shop.a.sql, bytes of its text"
+            ]
+        );
+        assert_eq!(told(&cut, &listed), [""; 0], "a listing tells names alone");
+        assert_eq!(
+            told(&read(&[("metadata", Some(9))]), &listed),
+            ["file shop.a.sql"]
+        );
+    }
 }

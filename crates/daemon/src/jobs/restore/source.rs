@@ -13,7 +13,7 @@ use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::verification::Verification;
 use mykeeper_supervise::Limits;
-use mykeeper_tools::prove::{PlainFiles, list_plain};
+use mykeeper_tools::prove::{PlainFiles, ProveRequest, read_plain};
 use mykeeper_tools::restore::{CheckedSet, check_set};
 use mykeeper_tools::rsync::shell_word;
 use mykeeper_tools::{ToolEnv, ToolError};
@@ -254,26 +254,31 @@ impl Prepared {
         environment: &Environment,
         env: &ToolEnv<'_>,
     ) -> Result<Vec<(PathBuf, PlainFiles)>, ToolError> {
+        let limits = Limits::default();
         let mut listed = Vec::new();
         for place in &self.places {
-            if !matches!(
-                has_set(environment, (&self.backup, &self.from), place).await,
-                Ok(true)
-            ) {
-                continue;
+            // It may be all that is left: what another one has is not known, and said.
+            let unknown = |why: &str| {
+                let (id, place) = (self.backup.id, place.display());
+                let text = format!("what set {id} lacks of its copy in {place} is not known: {why}");
+                env.log.line("mykeeper", &text);
+            };
+            match has_set(environment, (&self.backup, &self.from), place).await {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    unknown(&error.to_string());
+                    continue;
+                }
             }
-            match list_plain(place, &env.cancel).await {
+            let there = ProveRequest {
+                set_dir: place,
+                ..self.set(environment, None, &limits)
+            };
+            match read_plain(&there, env).await {
                 Ok(files) => listed.push((place.clone(), files)),
                 Err(error) if env.cancel.is_cancelled() => return Err(error),
-                // It may be all that is left: what that one has is not known, and said.
-                Err(error) => env.log.line(
-                    "mykeeper",
-                    &format!(
-                        "what set {} lacks of its copy in {} is not known: {error}",
-                        self.backup.id,
-                        place.display()
-                    ),
-                ),
+                Err(error) => unknown(&error.to_string()),
             }
         }
         Ok(listed)

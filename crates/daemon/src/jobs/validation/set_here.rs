@@ -15,7 +15,7 @@ use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::verification::LookedAtCopy;
 use mykeeper_tools::ToolError;
-use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, list_plain, prove_set};
+use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, prove_set, read_plain};
 use std::path::{Path, PathBuf};
 
 /// What came of looking for a set.
@@ -170,17 +170,11 @@ impl SetHere {
                 ));
                 let _folder_lock = keep_folder(&context.environment, &dir).await;
                 let proof = self.prove_in(context, &dir, asserts).await?;
-                if proof.copy_differs && files > 0 {
-                    return Err(Hindrance::OfSet(JobError::passing(format!(
-                        "the files in {} changed while they were read",
-                        proof.path
-                    ))));
+                // No set fails for the files of a place that was just found whole.
+                if proof.copy_differs {
+                    return Err(self.changed(context, &proof, looked).await);
                 }
-                match proof.copy_differs {
-                    // It lacks what lies where a file cannot be read.
-                    true => (proof, self.settle(context, looked).await?),
-                    false => (proof, looked),
-                }
+                (proof, looked)
             }
             (None, Ok(proof)) => (proof, self.settle(context, looked).await?),
             (None, Err(error)) => match looked.found.copies.iter().find(|copy| !copy.is_gone) {
@@ -219,6 +213,23 @@ impl SetHere {
         })
     }
 
+    /// Of a place that was read as whole, and that a proof has found to differ at once: what lies elsewhere and cannot be
+    /// read may tell why.
+    async fn changed(&self, context: &RunContext, proof: &Proof, looked: Looked) -> Hindrance {
+        if let Err(doubt) = self.settle(context, looked).await {
+            return doubt;
+        }
+        let differences = proof.databases.iter().flat_map(|database| &database.differences);
+        let faults: Vec<String> = differences.map(ToString::to_string).collect();
+        Hindrance::OfSet(JobError::passing(format!(
+            "the files in {} changed while they were read, or another place that cannot be read has more: {}; \"mykeeper \
+             verify --bk-id {}\" tells",
+            proof.path,
+            first_few(&faults),
+            self.backup.id
+        )))
+    }
+
     /// Whether the set has failed, as far as files go: not where another copy of it may be whole.
     async fn settle(&self, context: &RunContext, looked: Looked) -> Result<Looked, Hindrance> {
         let why = doubts(context, &self.backup, &looked)
@@ -245,10 +256,6 @@ impl SetHere {
         let catalog = &context.environment.catalog;
         let files = catalog.files(self.backup.id).await?;
         let evidence = catalog.evidence(self.backup.id).await?;
-        let (beside, unlisted) = match files.is_empty() {
-            true => self.beside(context, dir).await?,
-            false => (Vec::new(), Vec::new()),
-        };
         let limits = context.limits();
         let request = ProveRequest {
             bk_id: self.backup.id,
@@ -257,13 +264,21 @@ impl SetHere {
             set_dir: dir,
             evidence: evidence.as_ref(),
             files: &files,
-            beside: &beside,
+            beside: &[],
             manifest_blake3: self.backup.manifest_blake3.as_deref(),
             databases: &self.backup.databases,
             sandbox: &context.settings.sandbox,
             myloader: &context.settings.tools.myloader,
             asserts,
             limits: &limits,
+        };
+        let (beside, unlisted) = match files.is_empty() {
+            true => self.beside(context, &request).await?,
+            false => (Vec::new(), Vec::new()),
+        };
+        let request = ProveRequest {
+            beside: &beside,
+            ..request
         };
         let proven = Box::pin(prove_set(request, &context.tools())).await;
         let mut proof = proven.map_err(|error| match error {
@@ -284,19 +299,33 @@ impl SetHere {
 
     /// What the other places of this machine have of a set without a manifest: nothing else shows what one of them lacks.
     /// With the places whose files could not be listed, for people.
-    async fn beside(&self, context: &RunContext, dir: &Path) -> Result<(Beside, Vec<String>), Hindrance> {
+    async fn beside(
+        &self,
+        context: &RunContext,
+        request: &ProveRequest<'_>,
+    ) -> Result<(Beside, Vec<String>), Hindrance> {
+        let dir = request.set_dir;
         let here = Here::find(&context.environment, &self.backup)
             .await
             .map_err(Hindrance::OfSet)?;
-        let (mut beside, mut unlisted) = (Vec::new(), Vec::new());
+        let unknown = |place: &Path, why: &str| {
+            let place = place.display();
+            format!("what this copy lacks of the one in {place} is not known: {why}")
+        };
+        let away = here.unread.iter().filter(|place| place.as_path() != dir);
+        let mut unlisted: Vec<String> = away
+            .map(|place| unknown(place, "it does not answer, or is not mounted"))
+            .collect();
+        let mut beside = Vec::new();
         for place in here.copies.into_iter().filter(|place| place != dir) {
-            match list_plain(&place, &context.cancel).await {
+            let there = ProveRequest {
+                set_dir: &place,
+                ..*request
+            };
+            match read_plain(&there, &context.tools()).await {
                 Ok(files) => beside.push((place, files)),
                 Err(error) if context.cancel.is_cancelled() => return Err(error.into()),
-                Err(error) => unlisted.push(format!(
-                    "what this copy lacks of the one in {} is not known: {error}",
-                    place.display()
-                )),
+                Err(error) => unlisted.push(unknown(&place, &error.to_string())),
             }
         }
         Ok((beside, unlisted))
