@@ -209,6 +209,10 @@ macro_rules! set_times {
     }};
 }
 
+/// What retention has removed at its destination (2) is neither compared there nor sent there again.
+const REMOVED: &str =
+    "UPDATE mk_delivery SET arrived = 2 WHERE bk_id = ? AND destination = ? AND arrived = 1";
+
 /// Where the attempt leaves the set: at its destination, not there, or as before but looked at again.
 macro_rules! set_delivery {
     ($tx:ident, $transfer:ident, $end:ident, $arrived:expr) => {{
@@ -283,6 +287,12 @@ pub(crate) async fn finish(
                 if arrived == Some(true) {
                     try_again!(tx, transfer.bk_id, end.finished_at);
                 }
+            } else if transfer.purpose == TransferPurpose::Clear && end.state.is_success() {
+                sqlx::query(REMOVED)
+                    .bind(transfer.bk_id.to_string())
+                    .bind(transfer.destination.as_str())
+                    .execute(&mut *tx)
+                    .await?;
             }
         }
         ended
@@ -360,8 +370,11 @@ macro_rules! copies_at {
             .push_bind($destination.as_str());
         $query.push(
             " AND d.arrived = 1 AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' \
-             AND b.original_gone_ms IS NULL",
+             AND b.original_gone_ms IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM mk_verification g JOIN mk_run r ON r.id = g.run_id \
+             WHERE g.bk_id = d.bk_id AND g.node <> d.node AND r.kind = 'retention' AND g.looked_ms >= d.ended_ms)",
         );
+        // What another machine's retention has removed since would be sent again, and removed, for ever.
         $narrow;
         $query
             .push(" ORDER BY d.ended_ms, b.id LIMIT ")

@@ -10,7 +10,7 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{DOUBTED_FOR, KnownCopies};
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::verification::{Verification, VerificationState};
-use mykeeper_domain::{BackupId, NodeName};
+use mykeeper_domain::{BackupId, NodeName, RunId};
 use std::path::{Path, PathBuf};
 
 /// What is known of one set's copies.
@@ -124,20 +124,22 @@ pub(crate) struct Searched<'a> {
     pub(crate) places: &'a [PathBuf],
     /// Those of them where a copy stays, or may lie that cannot be asked for now.
     pub(crate) left: &'a [PathBuf],
+    /// The run of retention that removes the others.
+    pub(crate) removed_by: Option<RunId>,
 }
 
-/// Notes that of a set nothing is left on this node elsewhere: what was known of the places that are left stands, and for a
-/// while of those that it does not know any more; what was known of the others speaks for the set no longer. Whether
-/// anything was.
+/// A look that tells that of a set nothing is left on this node elsewhere: what was known of the places that are left
+/// stands, and for a while of those that it does not know any more; what was known of the others speaks for the set no
+/// longer. With whether anything was known.
 ///
 /// # Errors
 /// The catalog does not answer.
-pub(crate) async fn note_gone(
+pub(crate) async fn seen_gone(
     catalog: &dyn Catalog,
     (node, id): (&NodeName, BackupId),
     searched: &Searched<'_>,
     now: DateTime<Utc>,
-) -> Result<bool, CatalogError> {
+) -> Result<(Verification, bool), CatalogError> {
     let looks = catalog.verifications(id).await?;
     let known = KnownCopies::of(&looks, &catalog.proven_copies(id).await?);
     let differing = known.differing.iter().map(|copy| (&copy.node, &copy.path));
@@ -151,40 +153,16 @@ pub(crate) async fn note_gone(
         let place = Path::new(path.as_str());
         searched.left.iter().any(|left| left == place) || !searched.places.iter().any(|known| known == place)
     };
-    let left: Vec<String> = own.iter().copied().filter(may_be_there).cloned().collect();
-    if !own.is_empty() {
-        record_left(catalog, (node, id), left, now).await?;
-    }
-    Ok(!own.is_empty())
-}
-
-/// Notes the same of a node whose copy is removed, whether anything was known of it or not.
-///
-/// # Errors
-/// The catalog does not answer.
-pub(crate) async fn note_removed(
-    catalog: &dyn Catalog,
-    (node, id): (&NodeName, BackupId),
-    searched: &Searched<'_>,
-    now: DateTime<Utc>,
-) -> Result<(), CatalogError> {
-    if !note_gone(catalog, (node, id), searched, now).await? {
-        record_left(catalog, (node, id), Vec::new(), now).await?;
-    }
-    Ok(())
-}
-
-/// With nothing left the look says that nothing of the set is there; else what it could not read may be.
-async fn record_left(
-    catalog: &dyn Catalog,
-    (node, id): (&NodeName, BackupId),
-    left: Vec<String>,
-    now: DateTime<Utc>,
-) -> Result<(), CatalogError> {
+    let mut left: Vec<String> = own.iter().copied().filter(may_be_there).cloned().collect();
+    let had_some = !own.is_empty();
+    // A place that stays, or may, without anybody having read it: no more is said than that the others are gone.
+    left.extend(searched.left.iter().map(|place| place.display().to_string()));
+    left.sort();
+    left.dedup();
     let found = Verification {
         bk_id: id,
         node: node.clone(),
-        run_id: None,
+        run_id: searched.removed_by,
         state: match left.is_empty() {
             true => VerificationState::AsWritten,
             false => VerificationState::Unfinished,
@@ -193,7 +171,7 @@ async fn record_left(
         copies: Vec::new(),
         unread: left,
     };
-    catalog.record_verification(&found).await
+    Ok((found, had_some))
 }
 
 /// The places of this machine where a copy of the set may lie, without that of its original.

@@ -1,11 +1,13 @@
 //! Which copies of a set have arrived at their destinations, as its transfers tell it.
 
 use crate::backup::Backup;
+use crate::destination::DestinationUrl;
 use crate::ids::NodeName;
 use crate::run::RunState;
 use crate::transfer::{Transfer, TransferPurpose};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// A copy that has arrived, and that nobody has found to differ at its destination since.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,38 @@ pub struct Arrival {
     pub written_at: DateTime<Utc>,
     /// When it was last seen there as the set was written: by a sending that succeeded, or a comparison.
     pub seen_at: DateTime<Utc>,
+}
+
+impl Arrival {
+    /// The machine that it was sent to, as its address names it; `None` for a folder.
+    pub fn host(&self) -> Option<String> {
+        let text = match self.target.as_str() {
+            "" => &self.destination,
+            target => target,
+        };
+        // As pybackup writes the module of an rsync daemon.
+        if let Some((authority, _)) = text.split_once("::")
+            && !text.contains("://")
+        {
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            return Some(host.to_owned());
+        }
+        match text.parse().ok()? {
+            DestinationUrl::Daemon { host, .. } | DestinationUrl::Ssh { host, .. } => Some(host),
+            DestinationUrl::Local { .. } => None,
+        }
+    }
+
+    /// Whether it was sent to the machine that a node is called after: to `vault1` or `vault1.example.com` for `vault1`.
+    pub fn is_at(&self, node: &NodeName) -> bool {
+        let first = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();
+        self.host().is_some_and(|host| {
+            let is_short = !node.as_str().contains('.') || !host.contains('.');
+            let is_address = host.parse::<IpAddr>().is_ok();
+            host.eq_ignore_ascii_case(node.as_str())
+                || is_short && !is_address && first(&host) == first(node.as_str())
+        })
+    }
 }
 
 /// Of the transfers of a set, oldest first. One that says nothing of what lies there (a comparison that was cut off or could
@@ -56,6 +90,8 @@ pub fn arrivals(backup: &Backup, transfers: &[Transfer]) -> Vec<Arrival> {
                     arrival.seen_at = at;
                 }
             }
+            // Retention has removed it there.
+            (TransferPurpose::Clear, state) if state.is_success() => drop(arrived.remove(destination)),
             // What went ahead is a set only once it was sent.
             (TransferPurpose::Verify | TransferPurpose::Ahead | TransferPurpose::Clear, _) => {}
         }
@@ -143,6 +179,17 @@ mod tests {
                 vec![(Send, Succeeded), (Verify, Failed), (Send, Failed)],
                 None,
             ),
+            ("removed there", vec![(Send, Succeeded), (Clear, Succeeded)], None),
+            (
+                "not removed there",
+                vec![(Send, Succeeded), (Clear, Failed)],
+                Some((0, 0)),
+            ),
+            (
+                "sent after what went ahead was removed",
+                vec![(Ahead, Succeeded), (Clear, Succeeded), (Send, Succeeded)],
+                Some((2, 2)),
+            ),
             (
                 "sent again",
                 vec![(Send, Succeeded), (Verify, Failed), (Send, Succeeded)],
@@ -184,6 +231,32 @@ mod tests {
             panic!("one copy");
         };
         assert_eq!((sent.destination.as_str(), sent.seen_at), ("x@there::b", at(5)));
+        assert_eq!(sent.host().as_deref(), Some("there"));
+        for (target, host, is_at) in [
+            ("rsync://a@[2001:db8::7]:99/m/x", Some("2001:db8::7"), false),
+            ("rsync://192.0.2.7/m/x", Some("192.0.2.7"), false),
+            ("rsync://vault1/m/x", Some("vault1"), true),
+            ("a@Vault1.example.com:/m/x", Some("Vault1.example.com"), true),
+            ("a@vault2:/m/x", Some("vault2"), false),
+            ("/m/x", None, false),
+        ] {
+            let target = target.to_owned();
+            let arrival = Arrival {
+                target,
+                ..sent.clone()
+            };
+            assert_eq!(arrival.host().as_deref(), host);
+            assert_eq!(
+                arrival.is_at(&NodeName::new("vault1").unwrap()),
+                is_at,
+                "{host:?}"
+            );
+            assert!(!arrival.is_at(&NodeName::new("192").unwrap()));
+            assert!(
+                !arrival.is_at(&NodeName::new("vault1.example.net").unwrap())
+                    || is_at && host == Some("vault1")
+            );
+        }
         assert_eq!(arrivals(&backup("Y,N"), &[]), []);
         assert_eq!(arrivals(&backup(crate::backup::LOCAL_BACKUP), &[]), []);
     }

@@ -82,6 +82,9 @@ pub struct Backup {
     /// The catalog works it out of the transfers: it is not written with the row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub arrived: Vec<DestinationName>,
+    /// Where it had arrived and retention has removed it: it is not sent there again. The catalog works it out, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed_from: Vec<DestinationName>,
     /// `transfer_start`.
     pub transfer_started_at: Option<DateTime<Utc>>,
     /// `transfer_end`.
@@ -151,7 +154,7 @@ impl Backup {
     pub fn owed_to(&self) -> impl Iterator<Item = &DestinationName> {
         let is_sent = self.is_complete() && self.node.is_some() && self.deletion != Deletion::Deleted;
         let named = self.transfer_to.iter().filter(move |_| is_sent);
-        named.filter(|name| !self.arrived.contains(name))
+        named.filter(|name| !self.arrived.contains(name) && !self.removed_from.contains(name))
     }
 
     /// Its last transfer succeeded (`Y`, `N,N,Y`): of several destinations, that to the first.
@@ -215,6 +218,11 @@ mod tests {
             assert!(set.has_arrived() && !set.is_transferred());
             assert_eq!(owed(&set), left, "{arrived:?}");
         }
+        let removed = Backup {
+            removed_from: vec![name("near")],
+            ..set
+        };
+        assert_eq!(owed(&removed), ["vault"]);
     }
 
     #[test]

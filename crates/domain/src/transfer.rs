@@ -16,7 +16,7 @@ words! {
         Verify = "verify",
         /// To send finished files while the others are still dumped. What the set is worth there, a `send` tells.
         Ahead = "ahead",
-        /// To remove what went ahead of a set that never became complete.
+        /// To remove what went ahead of a set that never became complete; or that retention has removed the copy there.
         Clear = "clear",
     }
 }

@@ -23,7 +23,8 @@ macro_rules! columns {
          b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
          b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3, b.lock_waited_ms, \
          b.lock_held_ms, b.rebuilt_ms, b.original_gone_ms, \
-         (SELECT GROUP_CONCAT('/' || d.destination) FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 1) AS arrived"
+         (SELECT GROUP_CONCAT('/' || d.destination) FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 1) AS arrived, \
+         (SELECT GROUP_CONCAT('/' || d.destination) FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 2) AS removed_from"
     };
 }
 pub(crate) use columns;
@@ -77,6 +78,7 @@ pub(crate) struct BackupRow {
     original_gone_ms: Option<i64>,
     /// `/vault,/near`: no name has a slash in it.
     arrived: Option<String>,
+    removed_from: Option<String>,
 }
 
 pub(super) fn consistency_word(consistency: Consistency) -> &'static str {
@@ -139,16 +141,17 @@ impl BackupRow {
             Some(json) => place.json("transfer_to", json)?,
             None => Vec::new(),
         };
-        let arrived = self.arrived.as_deref().and_then(|list| list.strip_prefix('/'));
-        let mut arrived = arrived
-            .map(|list| {
-                list.split(",/")
-                    .map(|name| place.parse("arrived", name))
-                    .collect()
-            })
-            .transpose()?
-            .unwrap_or_else(Vec::<DestinationName>::new);
-        arrived.sort();
+        let names = |list: Option<&str>| {
+            let list = list.and_then(|list| list.strip_prefix('/')).unwrap_or_default();
+            let names = list.split(",/").filter(|name| !name.is_empty());
+            let mut names = names
+                .map(|name| place.parse("arrived", name))
+                .collect::<Result<Vec<DestinationName>, _>>()?;
+            names.sort();
+            Ok::<_, CatalogError>(names)
+        };
+        let arrived = names(self.arrived.as_deref())?;
+        let removed_from = names(self.removed_from.as_deref())?;
         let is_deleted = self
             .is_deleted
             .as_deref()
@@ -185,6 +188,7 @@ impl BackupRow {
             consistency,
             transfer_to,
             arrived,
+            removed_from,
             transfer_started_at: instant(
                 "transfer_started_ms",
                 self.transfer_started_ms,

@@ -287,6 +287,7 @@ fn as_documented() -> Backup {
         lock_held_ms: None,
         original_gone_at: None,
         arrived: Vec::new(),
+        removed_from: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     }

@@ -161,6 +161,7 @@ fn backup(node_name: &str, started_at: DateTime<Utc>) -> Backup {
         lock_held_ms: Some(1_250),
         original_gone_at: None,
         arrived: Vec::new(),
+        removed_from: Vec::new(),
         rebuilt_at: Some(at("2026-11-23T01:02:03.004Z")),
         selected_by: Some("shop.orders,shop.a.b".into()),
     }

@@ -20,6 +20,7 @@ use crate::set_lease::sets_in_use;
 use carry_out::{Gone, Removal, condemn, give_back, tidy};
 use chrono::NaiveDate;
 use done::Done;
+use machine::Machine;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -48,6 +49,8 @@ pub struct Plan {
     /// The days whose folders sets lie in, or would.
     days: BTreeSet<NaiveDate>,
     owed: Owed,
+    /// What this machine is called by others.
+    machine: Machine,
 }
 
 impl Plan {
@@ -145,6 +148,7 @@ async fn plan_with(
         ..Default::default()
     };
     let paths = catalog.paths().await?;
+    let machine = Machine::ask(&environment.disk).await?;
     let (mut located, mut days) = (BTreeMap::new(), BTreeMap::new());
     let damages = catalog.damages(None).await?;
     let mut damaged = BTreeSet::new();
@@ -165,9 +169,9 @@ async fn plan_with(
             .await?;
         let standing = standing_of.iter().max().copied();
         let is_there = standing.is_some_and(|standing| standing != Standing::Gone);
-        let is_of_here = is_of_here(&backup, settings);
+        let is_of_here = is_of_here(&backup, settings, &machine);
         let own = original(&backup, &environment.node).filter(|place| below.contains(place));
-        let may_be_own = own.is_some() && may_be_original(&backup, &paths, settings);
+        let may_be_own = own.is_some() && may_be_original(&backup, &paths, settings, &machine);
         if own.is_some() {
             owed.take(&backup, settings);
         }
@@ -260,6 +264,7 @@ async fn plan_with(
         warnings,
         days: seen,
         owed,
+        machine,
     })
 }
 
@@ -332,6 +337,7 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             task,
             backup,
             places: plan.places_of(backup),
+            machine: &plan.machine,
             why: format!("retention job {}: {reason}", context.job.name),
             may_be_given_back: !plan.standings.contains_key(&backup.id),
         };

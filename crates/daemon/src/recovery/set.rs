@@ -184,6 +184,7 @@ fn unfinished_set(
         lock_held_ms: None,
         original_gone_at: None,
         arrived: Vec::new(),
+        removed_from: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     };

@@ -2,6 +2,8 @@
 
 use super::*;
 use mykeeper_catalog::BackupPath;
+use mykeeper_domain::run::RunEnd;
+use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::verification::{Verification, VerificationState};
 
 const CENTRAL: &str =
@@ -15,7 +17,7 @@ impl Stage {
         let place = backup.folder();
         backup.node = Some("maker".parse().unwrap());
         backup.dir = Path::new("/elsewhere").join(place.strip_prefix(self.dir.path()).unwrap());
-        backup.transfer_complete = "Y".into();
+        (backup.transfer_complete, backup.remote_dest) = ("Y".into(), "x@n1::data".into());
         change(&mut backup);
         let catalog = self.catalog();
         assert!(
@@ -107,7 +109,7 @@ async fn an_original_whose_copy_went_first_is_the_last_of_its_set() {
     for days_old in [3, 2, 0] {
         let started_at = stage.clock.now() - TimeDelta::days(days_old);
         let (mut backup, manifest, evidence) = stage.set_on_disk(started_at).await;
-        backup.transfer_complete = "Y".into();
+        (backup.transfer_complete, backup.remote_dest) = ("Y".into(), "x@vault1::data".into());
         let catalog = stage.catalog();
         catalog
             .insert_backup(&backup, &manifest, &evidence)
@@ -154,4 +156,127 @@ async fn an_original_that_was_dumped_over_the_network_does_not_cost_the_set_its_
             "{row:?}"
         );
     }
+}
+
+impl Stage {
+    /// The set of this machine has arrived at a destination, and nobody has read it there.
+    async fn sent_to(&self, id: BackupId, (destination, target): (&str, &str)) {
+        let transfer = Transfer {
+            id: AttemptId::generate(),
+            run_id: None,
+            bk_id: id,
+            node: self.environment.node.clone(),
+            destination: destination.parse().unwrap(),
+            target: target.to_owned(),
+            number: 1,
+            purpose: TransferPurpose::Send,
+            state: RunState::Running,
+            reason: None,
+            sent_bytes: None,
+            started_at: self.clock.now(),
+            finished_at: None,
+        };
+        let end = RunEnd {
+            state: RunState::Succeeded,
+            reason: None,
+            bk_id: Some(id),
+            finished_at: self.clock.now(),
+        };
+        let catalog = self.catalog();
+        catalog.start_transfer(&transfer, "").await.unwrap();
+        catalog.finish_transfer(transfer.id, &end, None).await.unwrap();
+    }
+
+    /// Sets that a transfer job would compare at a destination, some time later.
+    async fn compared(&self, destination: &str) -> Vec<BackupId> {
+        let (node, destination) = (&self.environment.node, destination.parse().unwrap());
+        let later = self.clock.now() + TimeDelta::days(9);
+        let due = self
+            .catalog()
+            .due_verifications(node, &destination, later, 9)
+            .await;
+        due.unwrap().into_iter().map(|backup| backup.id).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_machine_that_had_a_copy_of_the_copy_says_nothing_of_the_destination() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let (id, _) = stage.set(3).await;
+    stage.set(0).await;
+    stage.sent_to(id, ("vault", "rsync://vault1/sets/x")).await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    // It had fetched the set.
+    stage.found_nothing("n3", id).await;
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    let row = stage.row(id).await;
+    assert_eq!(
+        (row.deletion, row.original_gone_at.is_some()),
+        (Deletion::None, true)
+    );
+}
+
+#[tokio::test]
+async fn a_copy_that_goes_hides_no_other_of_its_machine_that_nobody_has_read() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let (id, place) = stage.copy(3, |_| {}).await;
+    stage.copy(0, |_| {}).await;
+    let mirror = stage.dir.path().join("mirror");
+    let other = mirror.join(place.strip_prefix(stage.dir.path().join("data")).unwrap());
+    std::fs::create_dir_all(other.join("shop")).unwrap();
+    for file in [ORDERS, MANIFEST_FILE] {
+        std::fs::copy(place.join(file), other.join(file)).unwrap();
+    }
+    let known = stage.catalog().paths().await.unwrap().remove(0);
+    let path = BackupPath {
+        id: 0,
+        real_path: mirror.display().to_string(),
+        ..known
+    };
+    stage.catalog().add_path(&path).await.unwrap();
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    assert!(!place.exists() && other.is_dir());
+    let looks = stage.catalog().verifications(id).await.unwrap();
+    assert!(!looks[0].has_seen_nothing(), "{looks:?}");
+    assert_eq!(stage.row(id).await.deletion, Deletion::None);
+}
+
+#[tokio::test]
+async fn a_copy_that_retention_has_removed_is_neither_compared_nor_sent_again() {
+    let stage = Stage::with_vault("{ last = 1 }").await;
+    let own = stage.dir.path().join("own");
+    let mut sets = Vec::new();
+    for days_old in [3, 0] {
+        let started_at = stage.clock.now() - TimeDelta::days(days_old);
+        let (mut backup, manifest, evidence) = stage.set_on_disk(started_at).await;
+        let copy = backup.folder();
+        // The original lies outside the job's directory, which is that of the destination.
+        backup.dir = own.join(copy.strip_prefix(stage.dir.path().join("data")).unwrap());
+        std::fs::create_dir_all(backup.dir.join("shop")).unwrap();
+        for file in [ORDERS, MANIFEST_FILE] {
+            std::fs::copy(copy.join(file), backup.dir.join(file)).unwrap();
+        }
+        backup.transfer_to = vec!["vault".parse().unwrap()];
+        let catalog = stage.catalog();
+        catalog
+            .insert_backup(&backup, &manifest, &evidence)
+            .await
+            .unwrap();
+        stage
+            .sent_to(backup.id, ("vault", &copy.display().to_string()))
+            .await;
+        sets.push((backup.id, copy, backup.folder()));
+    }
+    assert_eq!(stage.compared("vault").await.len(), 2);
+    stage.clock.advance(TimeDelta::minutes(1));
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    assert!(!sets[0].1.exists() && sets[0].2.is_dir() && sets[1].1.is_dir());
+    assert_eq!(stage.row(sets[0].0).await.deletion, Deletion::None);
+    assert_eq!(stage.compared("vault").await, [sets[1].0]);
+    let (node, vault) = (&stage.environment.node, "vault".parse().unwrap());
+    let pending = stage.catalog().pending_transfers(node, &vault, 9).await.unwrap();
+    assert!(pending.is_empty(), "{pending:?}");
 }

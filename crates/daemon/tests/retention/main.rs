@@ -50,9 +50,16 @@ impl Stage {
         Self::set_up(servers, ("complete", keep, action)).await
     }
 
+    /// With the job's directory as a destination.
+    async fn with_vault(keep: &str) -> Self {
+        let vault = "[destinations.vault]\nurl = \"DATA\"\n";
+        Self::set_up(vault, ("complete", keep, "delete")).await
+    }
+
     async fn set_up(servers: &str, (require, keep, action): (&str, &str, &str)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
+        let servers = servers.replace("DATA", &data.display().to_string());
         std::fs::create_dir_all(&data).unwrap();
         let keeper = dir.path().join("mykeeper.toml");
         let state = dir.path().join("state");

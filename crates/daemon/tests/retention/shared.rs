@@ -279,6 +279,7 @@ async fn a_copy_of_a_row_that_names_no_machine_is_not_taken_for_the_original() {
                         (backup.node, backup.job) = (None, None);
                         (backup.tag, backup.bk_server) = (address.into(), address.into());
                         backup.transfer_complete = "N,Y".into();
+                        backup.remote_dest = "x@n1::data".into();
                     })
                     .await,
             );

@@ -329,6 +329,7 @@ fn support_record(
         lock_held_ms: None,
         original_gone_at: None,
         arrived: Vec::new(),
+        removed_from: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     };

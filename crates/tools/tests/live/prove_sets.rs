@@ -117,6 +117,7 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         lock_held_ms: None,
         original_gone_at: None,
         arrived: Vec::new(),
+        removed_from: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
     }

@@ -143,6 +143,7 @@ pub(super) fn draft_backup(
         lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
         original_gone_at: None,
         arrived: Vec::new(),
+        removed_from: Vec::new(),
         rebuilt_at: None,
     }
 }

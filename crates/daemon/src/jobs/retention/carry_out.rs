@@ -1,15 +1,20 @@
 //! Carries out what a pass has planned for one set: marks, removes, gives back.
 
-use super::left::{Left, left_of};
+use super::left::{Left, Stays, left_of};
+use super::machine::Machine;
 use super::{Plan, what_waits};
-use crate::copies::{Searched, note_removed};
 use crate::jobs::{JobError, RunContext};
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
 };
 use crate::set_lease::sets_in_use;
+use mykeeper_catalog::Catalog;
+use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
+use mykeeper_domain::run::{RunEnd, RunState};
+use mykeeper_domain::transfer::{Transfer, TransferPurpose};
+use mykeeper_domain::{AttemptId, DestinationName};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,9 +23,21 @@ pub(super) struct Removal<'a> {
     pub(super) task: &'a RetentionTask,
     pub(super) backup: &'a Backup,
     pub(super) places: &'a [PathBuf],
+    pub(super) machine: &'a Machine,
     pub(super) why: String,
     /// Nothing of it has been removed or set aside.
     pub(super) may_be_given_back: bool,
+}
+
+impl Removal<'_> {
+    /// The same as the catalog has the set by now.
+    fn of<'a>(&'a self, backup: &'a Backup) -> Removal<'a> {
+        Removal {
+            backup,
+            why: self.why.clone(),
+            ..*self
+        }
+    }
 }
 
 /// What has become of a set that was to go.
@@ -43,7 +60,7 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
     // Its folder lies about until whoever it was marked for has removed it.
     if removal.task.action == RetentionAction::Mark
         && matches!(
-            left_of(context, removal).await?,
+            left_of(context, removal).await?.left,
             Left::Another { is_told: true, .. }
         )
     {
@@ -60,18 +77,20 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
     // with it since the pass was planned by what they found, unless that still waits for the catalog.
     let waiting = what_waits(environment).await?;
     let found = environment.catalog.shared_backup(id).await?;
-    let is_as_planned = waiting.is_none()
-        && found.is_some_and(|found| {
-            let had_arrived = &removal.backup.arrived;
-            found.validate_status == removal.backup.validate_status
-                && had_arrived.iter().all(|name| found.arrived.contains(name))
-        });
-    if !is_as_planned || sets_in_use(environment).await?.contains(&id) {
+    let as_planned = found.filter(|found| {
+        let had_arrived = &removal.backup.arrived;
+        waiting.is_none()
+            && found.validate_status == removal.backup.validate_status
+            && had_arrived.iter().all(|name| found.arrived.contains(name))
+    });
+    let is_in_use = sets_in_use(environment).await?.contains(&id);
+    let Some(found) = as_planned.filter(|_| !is_in_use) else {
         if removal.may_be_given_back {
             environment.catalog.unmark_deleting(id).await?;
         }
         return Ok(None);
-    }
+    };
+    let stays = left_of(context, &removal.of(&found)).await?;
     if removal.task.action == RetentionAction::Delete
         && let Err(reason) = remove_places(context, removal, Arc::clone(&held)).await
     {
@@ -82,16 +101,51 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         }
         return Err(JobError::passing(reason));
     }
-    let gone = record_gone(context, removal).await?;
+    let gone = record_gone(context, removal, stays).await?;
     drop(held);
+    if gone != Gone::Everywhere && is_last(context, removal).await.unwrap_or(false) {
+        mark_deleted(context, removal).await?;
+        return Ok(Some(Gone::Everywhere));
+    }
     Ok(Some(gone))
 }
 
+/// Another machine's pass may have removed the rest meanwhile, and left the set for what went here: whoever asks last
+/// finds nothing.
+async fn is_last(context: &RunContext, removal: &Removal<'_>) -> Result<bool, JobError> {
+    let found = context
+        .environment
+        .catalog
+        .shared_backup(removal.backup.id)
+        .await?;
+    let Some(found) = found.filter(|found| found.deletion != Deletion::Deleted) else {
+        return Ok(false);
+    };
+    let stays = left_of(context, &removal.of(&found)).await?;
+    Ok(matches!(stays.left, Left::Nothing))
+}
+
+async fn mark_deleted(context: &RunContext, removal: &Removal<'_>) -> Result<(), JobError> {
+    let (id, why, now) = (removal.backup.id, &removal.why, context.clock().now());
+    let marking = |catalog: Arc<dyn Catalog>| {
+        let why = why.clone();
+        async move { catalog.mark_deleted(id, &why, now).await }
+    };
+    let environment = &context.environment;
+    environment
+        .persist("mark a set as deleted", &context.cancel, marking)
+        .await?;
+    Ok(())
+}
+
 /// Says in the catalog what has become of the set: it is deleted where no copy of it is known to stay.
-async fn record_gone(context: &RunContext, removal: &Removal<'_>) -> Result<Gone, JobError> {
+async fn record_gone(context: &RunContext, removal: &Removal<'_>, stays: Stays) -> Result<Gone, JobError> {
     let (environment, now) = (&context.environment, context.clock().now());
     let (id, why) = (removal.backup.id, &removal.why);
-    match left_of(context, removal).await? {
+    if !matches!(stays.left, Left::Nothing) {
+        note_destinations(context, removal, &stays.removed).await?;
+    }
+    match stays.left {
         Left::Copy => {
             context.say(format!(
                 "the original of set {id} is gone; the set is not marked as deleted, since its copy stays where it was sent \
@@ -105,31 +159,75 @@ async fn record_gone(context: &RunContext, removal: &Removal<'_>) -> Result<Gone
                 .await?;
             Ok(Gone::OriginalAlone)
         }
-        Left::Another {
-            what, places, here, ..
-        } => {
+        Left::Another { what, look, .. } => {
             context.say(format!(
                 "the copy of set {id} here is gone; the set is not marked as deleted, since {what}"
             ));
-            let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
-            let searched = Searched {
-                places: &places,
-                left: &here,
-            };
-            note_removed(catalog, (node, id), &searched, now).await?;
-            environment.catalog.unmark_deleting(id).await?;
+            environment
+                .persist("note that a copy is gone", &context.cancel, |catalog| {
+                    let mut look = (*look).clone();
+                    look.looked_at = now;
+                    async move { catalog.record_verification(&look).await }
+                })
+                .await?;
+            environment
+                .persist("take back a mark", &context.cancel, |catalog| async move {
+                    catalog.unmark_deleting(id).await
+                })
+                .await?;
             Ok(Gone::CopyAlone)
         }
         Left::Nothing => {
-            environment
-                .persist("mark a set as deleted", &context.cancel, |catalog| {
-                    let why = why.clone();
-                    async move { catalog.mark_deleted(id, &why, now).await }
-                })
-                .await?;
+            mark_deleted(context, removal).await?;
             Ok(Gone::Everywhere)
         }
     }
+}
+
+/// Says in the catalog at which destinations the copy is gone: there it is neither compared nor sent again.
+async fn note_destinations(
+    context: &RunContext,
+    removal: &Removal<'_>,
+    removed: &[Arrival],
+) -> Result<(), JobError> {
+    let (environment, now) = (&context.environment, context.clock().now());
+    for arrival in removed {
+        // pybackup's sets have no destination by name, and are sent again by nobody.
+        let Ok(destination) = DestinationName::new(arrival.destination.clone()) else {
+            continue;
+        };
+        let transfer = Transfer {
+            id: AttemptId::generate(),
+            run_id: Some(context.run),
+            bk_id: removal.backup.id,
+            node: environment.node.clone(),
+            destination,
+            target: arrival.target.clone(),
+            number: 1,
+            purpose: TransferPurpose::Clear,
+            state: RunState::Running,
+            reason: None,
+            sent_bytes: None,
+            started_at: now,
+            finished_at: None,
+        };
+        let end = RunEnd {
+            state: RunState::Succeeded,
+            reason: Some(format!("the copy was removed: {}", removal.why)),
+            bk_id: Some(removal.backup.id),
+            finished_at: now,
+        };
+        environment
+            .persist("note that a copy was removed", &context.cancel, |catalog| {
+                let (transfer, end) = (transfer.clone(), end.clone());
+                async move {
+                    catalog.start_transfer(&transfer, "").await?;
+                    catalog.finish_transfer(transfer.id, &end, None).await
+                }
+            })
+            .await?;
+    }
+    Ok(())
 }
 
 /// Shared with the thread that removes: a run that is ended meanwhile lets go of its part, and the thread goes on.

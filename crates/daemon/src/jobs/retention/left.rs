@@ -3,7 +3,7 @@
 
 use super::carry_out::Removal;
 use super::places::may_be_original;
-use crate::copies::{Known, lives};
+use crate::copies::{Known, Searched, lives, seen_gone};
 use crate::jobs::verify::Here;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::{is_named, original, relative_path};
@@ -11,8 +11,16 @@ use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::DestinationUrl;
-use mykeeper_domain::verification::VerificationState;
+use mykeeper_domain::verification::{Verification, VerificationState};
 use std::path::{Path, PathBuf};
+
+/// What a removal leaves.
+pub(super) struct Stays {
+    /// What is known to stay.
+    pub(super) left: Left,
+    /// The arrivals that it removes.
+    pub(super) removed: Vec<Arrival>,
+}
 
 /// What is known to stay.
 pub(super) enum Left {
@@ -23,23 +31,24 @@ pub(super) enum Left {
     /// What this says, for people; what goes is a copy.
     Another {
         what: String,
-        /// All places of this machine.
-        places: Vec<PathBuf>,
-        /// Those of them that stay.
-        here: Vec<PathBuf>,
-        /// This machine has said so before, and has seen nothing of the set since.
+        /// What this machine has to tell of its places then.
+        look: Box<Verification>,
+        /// It has told so before, and has seen nothing of the set since.
         is_told: bool,
     },
 }
 
+/// Asked before anything is removed: whatever becomes of the catalog meanwhile, what stays is known.
+///
 /// # Errors
 /// The catalog does not answer.
-pub(super) async fn left_of(context: &RunContext, removal: &Removal<'_>) -> Result<Left, JobError> {
+pub(super) async fn left_of(context: &RunContext, removal: &Removal<'_>) -> Result<Stays, JobError> {
     let (backup, environment) = (removal.backup, &context.environment);
     let catalog = environment.catalog.as_ref();
     let paths = catalog.paths().await?;
-    let own = original(backup, &environment.node)
-        .filter(|own| removal.places.contains(own) && may_be_original(backup, &paths, &context.settings));
+    let own = original(backup, &environment.node).filter(|own| {
+        removal.places.contains(own) && may_be_original(backup, &paths, &context.settings, removal.machine)
+    });
     let look = Look {
         context,
         removal,
@@ -47,27 +56,17 @@ pub(super) async fn left_of(context: &RunContext, removal: &Removal<'_>) -> Resu
         here: Here::find(environment, backup).await?,
         is_original: own.is_some(),
     };
-    let Some(what) = look.what_stays().await? else {
-        return Ok(Left::Nothing);
+    let arrivals = look.known.arrivals.iter();
+    let removed = arrivals
+        .filter(|arrival| look.removes(arrival))
+        .cloned()
+        .collect();
+    let left = match look.what_stays().await? {
+        None => Left::Nothing,
+        Some(_) if look.is_original => Left::Copy,
+        Some(what) => look.another(what).await?,
     };
-    if look.is_original {
-        return Ok(Left::Copy);
-    }
-    let is_told = look.known.looks.iter().any(|found| {
-        let mut arrivals = look.known.arrivals.iter();
-        found.node == environment.node
-            && found.has_seen_nothing()
-            && arrivals.all(|arrival| found.looked_at >= arrival.written_at)
-    });
-    let stay = look.here.copies.iter().chain(&look.here.unread);
-    let here = stay.filter(|place| !removal.places.contains(place)).cloned();
-    let places = look.here.places.iter().chain(removal.places);
-    Ok(Left::Another {
-        what,
-        places: places.cloned().collect(),
-        here: here.collect(),
-        is_told,
-    })
+    Ok(Stays { left, removed })
 }
 
 struct Look<'a> {
@@ -86,6 +85,43 @@ impl Look<'_> {
 
     fn node(&self) -> &NodeName {
         &self.context.environment.node
+    }
+
+    async fn another(&self, what: String) -> Result<Left, JobError> {
+        let (known, removal) = (&self.known, self.removal);
+        let is_removed = |path: &str| removal.places.iter().any(|place| place == Path::new(path));
+        let is_told = known.looks.iter().any(|found| {
+            let mut arrivals = known.arrivals.iter();
+            let mut proven = known.copies.intact.iter();
+            found.node == *self.node()
+                && arrivals.all(|arrival| found.looked_at >= arrival.written_at)
+                && found.copies.iter().all(|copy| !is_removed(&copy.path))
+                && proven.all(|copy| {
+                    copy.node != found.node || !is_removed(&copy.path) || copy.looked_at < found.looked_at
+                })
+        });
+        let places: Vec<PathBuf> = self.here.places.iter().chain(removal.places).cloned().collect();
+        let searched = Searched {
+            places: &places,
+            left: &self.others_here(),
+            removed_by: Some(self.context.run),
+        };
+        let (catalog, now) = (&self.context.environment.catalog, self.context.clock().now());
+        let set = (self.node(), self.backup().id);
+        let (look, _) = seen_gone(catalog.as_ref(), set, &searched, now).await?;
+        Ok(Left::Another {
+            what,
+            look: Box::new(look),
+            is_told,
+        })
+    }
+
+    /// The places of this machine that stay, and have the set, or may.
+    fn others_here(&self) -> Vec<PathBuf> {
+        let all = self.here.copies.iter().chain(&self.here.unread);
+        all.filter(|place| !self.removal.places.contains(place))
+            .cloned()
+            .collect()
     }
 
     async fn what_stays(&self) -> Result<Option<String>, JobError> {
@@ -168,33 +204,45 @@ impl Look<'_> {
         Ok(None)
     }
 
-    /// What has arrived elsewhere. Which node has which destination's copy is not known: each that has nothing of the set
-    /// any more takes one of them away.
+    /// What has arrived elsewhere, unless it goes now, or its own machine has nothing of the set any more. Others say nothing
+    /// of it: theirs was a copy of that copy.
     fn arrived_elsewhere(&self) -> Option<String> {
-        let places = &self.removal.places;
-        let is_removed = |arrival: &Arrival| places.iter().any(|place| place == Path::new(&arrival.target));
-        let far: Vec<&Arrival> = self
-            .known
-            .arrivals
-            .iter()
-            .filter(|arrival| self.place_here(arrival).is_none() && !is_removed(arrival))
-            .collect();
         let maker = self.backup().node.as_ref();
-        let gone_there = self.known.looks.iter().filter(|look| {
-            look.node != *self.node()
-                && Some(&look.node) != maker
-                && look.has_nothing_left()
-                && far.iter().all(|arrival| look.looked_at >= arrival.written_at)
-        });
-        let local: Vec<PathBuf> = self.destinations_here().collect();
-        let own = original(self.backup(), self.node()).filter(|_| self.is_original);
-        let is_of_far = |place: &PathBuf| !local.contains(place) && own.as_ref() != Some(place);
-        let gone_here = usize::from(places.iter().any(is_of_far));
-        let stays = far.get(gone_there.count() + gone_here)?;
+        let is_seen_gone = |arrival: &Arrival| {
+            self.known.looks.iter().any(|look| {
+                arrival.is_at(&look.node)
+                    && Some(&look.node) != maker
+                    && look.has_nothing_left()
+                    && look.looked_at >= arrival.written_at
+            })
+        };
+        let mut arrivals = self.known.arrivals.iter();
+        let stays = arrivals.find(|arrival| {
+            self.place_here(arrival).is_none() && !self.removes(arrival) && !is_seen_gone(arrival)
+        })?;
         Some(format!(
             "what was sent to {} has arrived there",
             stays.destination
         ))
+    }
+
+    /// Whether what goes is the copy at this destination: a folder, or the last of this machine that it was sent to by
+    /// address. Which of several that is, is not known.
+    fn removes(&self, arrival: &Arrival) -> bool {
+        let places = &self.removal.places;
+        if let Some(here) = self.place_here(arrival) {
+            return places.contains(&here);
+        }
+        if places.iter().any(|place| place == Path::new(&arrival.target)) {
+            return true;
+        }
+        let is_host = |host: String| self.removal.machine.is_host(&host);
+        let is_here = arrival.is_at(self.node()) || arrival.host().is_some_and(is_host);
+        let local: Vec<PathBuf> = self.destinations_here().collect();
+        let own = original(self.backup(), self.node());
+        let own = own.filter(|own| self.is_original || !places.contains(own));
+        let is_sent = |place: &PathBuf| !local.contains(place) && own.as_ref() != Some(place);
+        is_here && places.iter().any(is_sent) && !self.others_here().iter().any(is_sent)
     }
 
     fn place_here(&self, arrival: &Arrival) -> Option<PathBuf> {

@@ -1,19 +1,31 @@
 //! Which servers are on this machine. A central mykeeper names those of others.
 
+use crate::disk::Disk;
+use crate::error::DaemonError;
 use mykeeper_domain::server::{Endpoint, Server};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 
 /// The kernel's routes of IPv4, and its addresses of IPv6.
 const ROUTES: &str = "/proc/net/fib_trie";
 const ADDRESSES_6: &str = "/proc/net/if_inet6";
 
 /// The addresses that its interfaces have. Whether one can be bound to tells nothing where `ip_nonlocal_bind` is set.
+#[derive(Clone, Debug)]
 pub(super) struct Machine(BTreeSet<IpAddr>);
 
 impl Machine {
+    /// As they are now.
+    ///
+    /// # Errors
+    /// The kernel does not answer in time.
+    pub(super) async fn ask(disk: &Disk) -> Result<Self, DaemonError> {
+        Ok(disk.ask(("read", Path::new(ROUTES)), Self::read).await?)
+    }
+
     /// None where the kernel does not tell them: then a set is not taken for one of this machine.
-    pub(super) fn read() -> Self {
+    fn read() -> Self {
         let text = |path| std::fs::read_to_string(path).unwrap_or_default();
         Self(parse_addresses(&text(ROUTES), &text(ADDRESSES_6)))
     }
@@ -32,6 +44,12 @@ impl Machine {
             Some(address) => self.0.contains(&address),
             None => false,
         }
+    }
+
+    /// Whether a destination at this address is on this machine. Behind its own loopback address may be a tunnel.
+    pub(super) fn is_host(&self, host: &str) -> bool {
+        let address: Option<IpAddr> = host.parse().ok();
+        address.is_some_and(|address| !address.is_loopback() && self.0.contains(&address))
     }
 
     fn may_go_by(&self, address: &str) -> bool {

@@ -17,18 +17,22 @@ use std::path::{Component, Path, PathBuf};
 /// Whether this machine made a set, so that it should lie where the catalog says. Of pybackup's rows and of a node
 /// called as many are, by the address of a server that is on this machine, where that is one: a tag may be that of many hosts,
 /// and `N/A` is that of all that have none.
-pub(super) fn is_of_here(backup: &Backup, settings: &Settings) -> bool {
+pub(super) fn is_of_here(backup: &Backup, settings: &Settings, machine: &Machine) -> bool {
     if backup.node.as_ref().is_some_and(|node| is_named(node, settings)) {
         return true;
     }
-    is_an_address(&backup.bk_server)
-        && servers_of(backup, settings).any(|server| Machine::read().has_server(server))
+    is_an_address(&backup.bk_server) && servers_of(backup, settings).any(|server| machine.has_server(server))
 }
 
 /// Whether what lies in a set's own folder on this machine may be its original. A row of pybackup's that was written here
 /// has the address of the server, wherever that is; not of one that nobody knows here, and no copy's place.
-pub(super) fn may_be_original(backup: &Backup, paths: &[BackupPath], settings: &Settings) -> bool {
-    if is_of_here(backup, settings) {
+pub(super) fn may_be_original(
+    backup: &Backup,
+    paths: &[BackupPath],
+    settings: &Settings,
+    machine: &Machine,
+) -> bool {
+    if is_of_here(backup, settings, machine) {
         return true;
     }
     let is_known = !is_an_address(&backup.bk_server) || servers_of(backup, settings).next().is_some();

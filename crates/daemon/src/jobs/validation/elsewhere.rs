@@ -131,11 +131,12 @@ impl Doubt<'_> {
             .filter(|(path, _)| !folders.contains(*path))
             .map(|(_, at)| at)
             .collect();
-        // A node that has nothing of the set any more has removed one of them.
-        let gone = known.looks.iter().filter(|look| {
-            let maker = self.backup.node.as_ref();
-            maker.is_some_and(|maker| *maker != look.node) && look.has_seen_nothing()
-        });
+        // The machine of a destination that has nothing of the set any more has removed it.
+        let hosts: BTreeSet<String> = far.iter().filter_map(|arrival| arrival.host()).collect();
+        let gone = known
+            .looks
+            .iter()
+            .filter(|look| hosts.contains(look.node.as_str()) && look.has_seen_nothing());
         reads.extend(gone.map(|look| look.looked_at));
         reads.sort_unstable_by(|one, other| other.cmp(one));
         far.sort_by_key(|arrival| std::cmp::Reverse(arrival.written_at));

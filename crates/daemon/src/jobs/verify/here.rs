@@ -1,6 +1,6 @@
 //! The places of this machine where a set lies, or may lie.
 
-use crate::copies::{Known, Searched, note_gone};
+use crate::copies::{Known, Searched, seen_gone};
 use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::error::DaemonError;
@@ -129,10 +129,15 @@ impl Here {
         let searched = Searched {
             places: &self.places,
             left: &self.unread,
+            removed_by: None,
         };
         let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
         let now = environment.clock.now();
-        Ok(note_gone(catalog, (node, backup.id), &searched, now).await?)
+        let (found, had_some) = seen_gone(catalog, (node, backup.id), &searched, now).await?;
+        if had_some {
+            catalog.record_verification(&found).await?;
+        }
+        Ok(had_some)
     }
 }
 
