@@ -126,7 +126,7 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
             }
         }
     }
-    let mut mended = mend_known(context, task).await?;
+    let mut mended = mend_known(context, task).await;
     let known = mended.differing;
     sent.append(&mut mended.sent);
     notes.append(&mut mended.notes);
@@ -136,6 +136,18 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         RunState::Failed => format!("{}; {SENT_NEXT}", found.reason),
         _ => found.reason,
     }));
+    if let Some(ended) = mended.ended_by {
+        notes.extend(
+            failures
+                .iter()
+                .map(|(id, error)| format!("set {id}: {}", error.reason)),
+        );
+        notes.insert(0, ended.reason.clone());
+        return Err(JobError {
+            reason: notes.join("; "),
+            ..ended
+        });
+    }
     if let Some((id, error)) = failures.first() {
         let mut reason = format!(
             "{} of {} sets were not sent; set {id}: {}",
