@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use chrono_tz::Tz;
 use mykeeper_catalog::{BackupPath, Catalog, is_shared};
 use mykeeper_config::Settings;
-use mykeeper_domain::backup::Backup;
+use mykeeper_domain::backup::{Backup, LOCAL_BACKUP};
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_domain::run::RunState;
@@ -69,6 +69,13 @@ pub(crate) fn is_named(node: &NodeName, settings: &Settings) -> bool {
     !(node.as_str().starts_with("localhost") && is_shared(&settings.catalog.url))
 }
 
+/// Whether no copy of a set without a manifest can be on its way: it has arrived, or pybackup was to send none, and what lies
+/// at a place that was added was brought there by a person.
+fn may_lie_anywhere(backup: &Backup) -> bool {
+    let is_of_pybackup = backup.node.is_none();
+    backup.is_transferred() || is_of_pybackup && backup.transfer_complete == LOCAL_BACKUP
+}
+
 /// Who is asked about the places of a set.
 #[derive(Clone, Copy)]
 pub struct Whereabouts<'a> {
@@ -111,7 +118,7 @@ impl Whereabouts<'_> {
         }
         // Of such a set nothing else shows that all of it is there.
         let is_own = original(backup, &self.settings.node).as_deref() == Some(place);
-        Ok(is_own || backup.is_transferred() || self.has_manifest(place).await?)
+        Ok(is_own || may_lie_anywhere(backup) || self.has_manifest(place).await?)
     }
 
     /// Whether the set's folder is there, and not one that is still on its way: the manifest goes last. Where it has
