@@ -2,14 +2,14 @@
 
 use crate::disk::Disk;
 use crate::jobs::validation::queue_here;
-use crate::jobs::validation::untried::{PREFIX, Untried};
+use crate::jobs::validation::untried::{PREFIX, Untried, untried_in};
 use crate::jobs::verify::BY_HAND;
 use crate::locate::{Whereabouts, places};
 use crate::missed::parse_definition;
 use crate::set_lease::{holder_of, set_of_lease};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupPath, Catalog, CatalogError, RunFilter};
+use mykeeper_catalog::{BackupPath, Catalog, CatalogError, Lease, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::job::{JobKind, Task};
@@ -208,6 +208,8 @@ struct Board {
     lines: Vec<Line>,
     tries: Vec<Run>,
     paths: Vec<BackupPath>,
+    /// What could not be tried, on any node.
+    noted: Vec<Lease>,
     daemon_lives: bool,
 }
 
@@ -283,6 +285,7 @@ impl Board {
             lines,
             tries: catalog.runs(&tries).await?,
             paths,
+            noted,
             daemon_lives: *daemon_lives,
         })
     }
@@ -334,8 +337,9 @@ impl Board {
         !matches!(whereabouts.first_copy(backup, &places).await, Ok(None))
     }
 
-    /// The last proof of it that came to no verdict. What read the set alone, in runs of the same kind, is none, nor is
-    /// what failed it before it was freed, or found no copy whole before one was.
+    /// The last proof of it that came to no verdict. What read the set alone, in runs of the same kind, is none, unless its
+    /// node has noted since that the set could not be tried; nor is what failed it before it was freed, or found no copy
+    /// whole on its node before one was.
     async fn last_try(&self, inquiry: &Inquiry<'_>, id: BackupId) -> Result<Option<LastTry>, CatalogError> {
         let mut tries = self
             .tries
@@ -347,12 +351,14 @@ impl Board {
         }
         let looks = inquiry.catalog.verifications(id).await?;
         let proofs = inquiry.catalog.proofs(id).await?;
-        let whole_at = looks.iter().filter_map(Verification::intact_at).max();
         let counts = |run: &Run| {
             let has_read = looks.iter().any(|look| look.run_id == Some(run.id));
             let has_decided = proofs.iter().any(|proof| proof.run_id == Some(run.id));
+            let own = looks.iter().filter(|look| look.node == run.node);
+            let whole_at = own.filter_map(Verification::intact_at).max();
             let is_outdated = whole_at.is_some_and(|at| run.finished_at.is_some_and(|ended| ended < at));
-            !has_read && !has_decided && !is_outdated
+            let is_proof = !has_read || untried_in(run, id, &self.noted);
+            is_proof && !has_decided && !is_outdated
         };
         Ok(tries.find(|run| counts(run)).map(told))
     }

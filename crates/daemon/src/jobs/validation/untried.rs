@@ -7,7 +7,7 @@ use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{CatalogError, Lease};
 use mykeeper_domain::backup::Backup;
-use mykeeper_domain::run::RunState;
+use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{BackupId, NodeName};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -132,6 +132,16 @@ fn told((id, error): &(BackupId, JobError)) -> String {
 
 fn prefix(node: &NodeName) -> String {
     format!("{PREFIX}{node}:")
+}
+
+/// Whether it was in this run that its node last noted that a set could not be tried.
+pub(crate) fn untried_in(run: &Run, id: BackupId, notes: &[Lease]) -> bool {
+    let name = format!("{}{id}", prefix(&run.node));
+    let mut noted = notes.iter().filter(|note| note.name == name);
+    noted.any(|note| {
+        let at = note.until - REMEMBERED;
+        run.started_at.is_some_and(|started| started <= at) && run.finished_at.is_none_or(|ended| at <= ended)
+    })
 }
 
 /// Notes that a set could not be tried. Without the note it is tried in its turn.
