@@ -279,4 +279,33 @@ async fn a_copy_that_retention_has_removed_is_neither_compared_nor_sent_again() 
     let (node, vault) = (&stage.environment.node, "vault".parse().unwrap());
     let pending = stage.catalog().pending_transfers(node, &vault, 9).await.unwrap();
     assert!(pending.is_empty(), "{pending:?}");
+    let row = stage.row(sets[0].0).await;
+    assert_eq!(
+        row.owed_to().next(),
+        None,
+        "what was removed holds no original back"
+    );
+    assert_eq!(row.removed_from, [vault]);
+}
+
+#[tokio::test]
+async fn what_another_machine_has_removed_is_not_sent_there_for_ever() {
+    let stage = Stage::new("{ last = 9 }", "delete").await;
+    let (id, _) = stage.set(3).await;
+    stage.sent_to(id, ("vault", "rsync://sets.example.com/m/x")).await;
+    assert_eq!(stage.compared("vault").await, [id]);
+    stage.clock.advance(TimeDelta::minutes(1));
+    // Its retention has told of what it removed; which destination that was, is not known here.
+    let run = stage.prune().await;
+    let look = Verification {
+        bk_id: id,
+        node: "other".parse().unwrap(),
+        run_id: Some(run.id),
+        state: VerificationState::AsWritten,
+        looked_at: stage.clock.now(),
+        copies: Vec::new(),
+        unread: Vec::new(),
+    };
+    stage.catalog().record_verification(&look).await.unwrap();
+    assert_eq!(stage.compared("vault").await, [] as [BackupId; 0]);
 }

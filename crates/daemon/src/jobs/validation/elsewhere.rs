@@ -6,6 +6,7 @@ use crate::jobs::verify::Looked;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::relative_path;
 use chrono::{DateTime, Utc};
+use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{DOUBTED_FOR, IntactCopy};
@@ -132,11 +133,11 @@ impl Doubt<'_> {
             .map(|(_, at)| at)
             .collect();
         // The machine of a destination that has nothing of the set any more has removed it.
-        let hosts: BTreeSet<String> = far.iter().filter_map(|arrival| arrival.host()).collect();
+        let is_there = |node: &NodeName| far.iter().any(|arrival| arrival.is_at(node));
         let gone = known
             .looks
             .iter()
-            .filter(|look| hosts.contains(look.node.as_str()) && look.has_seen_nothing());
+            .filter(|look| is_there(&look.node) && look.has_seen_nothing());
         reads.extend(gone.map(|look| look.looked_at));
         reads.sort_unstable_by(|one, other| other.cmp(one));
         far.sort_by_key(|arrival| std::cmp::Reverse(arrival.written_at));
