@@ -110,7 +110,10 @@ none_left() { ! inside_plain pgrep -u mykeeper; }
 # --- the stage ---------------------------------------------------------------------------------------------------
 
 package=$(deploy/package.sh --program "$program" --out "$stage")
-stage_root "$root"
+stage_root "$root" || {
+  [[ -z $SKIP ]] || skipped "$SKIP"
+  fail "the root folder of a Debian 12 cannot be made"
+}
 open_disk "$root" || skipped "no overlay can be mounted on $target"
 began=$SECONDS
 boot || skipped "$SKIP"
