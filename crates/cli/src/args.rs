@@ -113,6 +113,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: PathsAction,
     },
+    /// Who is told of failures, what waits for them, and since when they cannot be told.
+    Notify {
+        #[command(subcommand)]
+        action: Option<NotifyAction>,
+    },
     /// The catalog's tables.
     Catalog {
         #[command(subcommand)]
@@ -310,6 +315,16 @@ pub(crate) enum PathsAction {
     Remove {
         /// Its id.
         id: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyAction {
+    /// Deliver a test message now, once, and say who has taken it. Pings of jobs are not called.
+    Test {
+        /// webhook.NAME, mail.NAME, command.NAME; default: all.
+        #[arg(value_name = "WHO")]
+        who: Vec<String>,
     },
 }
 

@@ -12,7 +12,7 @@ mod succession;
 mod surroundings;
 mod zone;
 
-use args::{CatalogAction, Cli, Command, ConfigAction};
+use args::{CatalogAction, Cli, Command, ConfigAction, NotifyAction};
 use clap::Parser;
 use commands::pybackup::Call;
 use commands::pybackup::hidden::{arguments_out_of_sight, words_begin};
@@ -123,6 +123,10 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
         Command::Retention { job, dry_run } => commands::retention::run(&config, &job, dry_run, json).await,
         Command::Restore(args) => commands::restore::run(&config, &args, json).await,
         Command::Paths { action } => commands::paths::run(&config, action, json).await,
+        Command::Notify { action: None } => commands::notify::list(&config, json),
+        Command::Notify {
+            action: Some(NotifyAction::Test { who }),
+        } => commands::notify::test(&config, &who, json).await,
         Command::Catalog {
             action: CatalogAction::Migrate,
         } => commands::catalog::migrate(&config, json).await,

@@ -6,6 +6,7 @@ use crate::destination;
 use crate::document::{Document, complaint};
 use crate::limits;
 use crate::logs;
+use crate::notify;
 use crate::sandbox;
 use crate::section::{Entry, Section};
 use crate::server;
@@ -14,6 +15,7 @@ use crate::settings::{
 };
 use crate::tools;
 use mykeeper_domain::destination::Destination;
+use mykeeper_domain::notify::NotifySettings;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_domain::server::Server;
 use mykeeper_domain::{DestinationName, InvalidName, NodeName, ServerName};
@@ -35,6 +37,9 @@ pub(crate) struct Keeper {
     pub(crate) daemon: DaemonSettings,
     pub(crate) limits: LimitSettings,
     pub(crate) logs: LogSettings,
+    pub(crate) notify: NotifySettings,
+    /// The folder that relative paths of secrets begin at.
+    pub(crate) base: PathBuf,
     /// Every name that a job may use, also of what has mistakes.
     pub(crate) server_names: BTreeSet<String>,
     /// So with destinations.
@@ -69,6 +74,7 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
     let daemon = daemon::read(top.section("daemon"));
     let limits = limits::read(top.section("limits"));
     let logs = logs::read(top.section("logs"));
+    let notify = notify::read(top.section("notify"), &base);
     top.finish(|key| {
         ["backup", "transfer", "validation", "retention", "timezone"]
             .contains(&key)
@@ -86,6 +92,8 @@ pub(crate) fn read<'d>(document: &'d Document, tree: &'d DeTable<'d>, surroundin
         daemon,
         limits,
         logs,
+        notify,
+        base,
         server_names: names(&server_entries),
         destination_names: names(&destination_entries),
         is_damaged: document.is_damaged(),

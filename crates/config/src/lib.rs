@@ -18,6 +18,7 @@ mod mask;
 mod mistake;
 mod mydumper;
 mod nearest;
+mod notify;
 mod packing;
 mod password;
 pub mod pybackup;

@@ -29,17 +29,18 @@ pub fn load(keeper_file: &Path, surroundings: &Surroundings) -> Result<Loaded, C
     let file = std::path::absolute(keeper_file)
         .map_err(|error| ConfigErrors::of_file(keeper_file, error.to_string(), None))?;
     let document = Document::open(&file)?;
-    let keeper = {
+    let mut keeper = {
         let tree = document.parse();
         keeper::read(&document, &tree, surroundings)
     };
     let mut found = document.into_found();
     let jobs = match Document::open(&keeper.schedule_file) {
         Ok(document) => {
-            let jobs = {
+            let (jobs, pings) = {
                 let tree = document.parse();
                 schedule::read(&document, &tree, &keeper)
             };
+            keeper.notify.pings = pings;
             found.extend(document.into_found());
             jobs
         }
@@ -81,6 +82,7 @@ fn assemble(keeper_file: PathBuf, keeper: Keeper, jobs: BTreeMap<JobName, Arc<Jo
         daemon: keeper.daemon,
         limits: keeper.limits,
         logs: keeper.logs,
+        notify: keeper.notify,
         jobs,
     })
 }

@@ -22,7 +22,7 @@ pub(crate) fn is_password_key(key: &str) -> bool {
     ["password", "passwd", "passphrase", "secret"]
         .iter()
         .any(|word| folded.contains(word))
-        || ["pass", "pwd", "pw", "dbpass", "dbpwd"].contains(&folded.as_str())
+        || ["pass", "pwd", "pw", "dbpass", "dbpwd", "token"].contains(&folded.as_str())
         || near("password", 2)
         || near("passwd", 1)
 }

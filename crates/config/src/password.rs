@@ -22,19 +22,28 @@ pub(crate) fn read_source_at<'d>(
     section: &mut Section<'d>,
     base: &Path,
 ) -> (PasswordSource, Option<Entry<'d>>) {
-    let file = section.take("password_file");
-    let credential = section.take("password_credential");
+    read_secret(section, ("password_file", "password_credential"), base)
+}
+
+/// The same for another secret, under its own two keys.
+pub(crate) fn read_secret<'d>(
+    section: &mut Section<'d>,
+    keys: (&'static str, &'static str),
+    base: &Path,
+) -> (PasswordSource, Option<Entry<'d>>) {
+    let (file, credential) = (section.take(keys.0), section.take(keys.1));
     let entry = file.clone().or_else(|| credential.clone());
+    if let (Some(_), Some(credential)) = (&file, &credential) {
+        let what = keys.0.strip_suffix("_file").unwrap_or("password");
+        credential.key_spot.mistake(
+            complaint(format!("the {what} is to come from two places"))
+                .help(format!("keep either {} or {}", keys.0, keys.1)),
+        );
+    }
     (read_either(file, credential, base), entry)
 }
 
 fn read_either(file: Option<Entry<'_>>, credential: Option<Entry<'_>>, base: &Path) -> PasswordSource {
-    if let (Some(_), Some(credential)) = (&file, &credential) {
-        credential.key_spot.mistake(
-            complaint("the password is to come from two places")
-                .help("keep either password_file or password_credential"),
-        );
-    }
     if let Some(path) = file.and_then(|entry| entry.path_beside(base)) {
         return PasswordSource::File(path);
     }

@@ -6,6 +6,7 @@ use crate::job;
 use crate::keeper::Keeper;
 use crate::layout;
 use crate::nearest::nearest;
+use crate::notify;
 use crate::retention;
 use crate::section::{Entry, Section};
 use crate::transfer;
@@ -13,6 +14,7 @@ use crate::validation;
 use chrono_tz::Tz;
 use mykeeper_domain::JobName;
 use mykeeper_domain::job::{Job, JobKind};
+use mykeeper_domain::notify::Ping;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ pub(crate) struct Reading<'d, 'k> {
     pub(crate) keeper: &'k Keeper,
     pub(crate) zone: Tz,
     pub(crate) mentions: Mentions<'d>,
+    pub(crate) pings: BTreeMap<JobName, Ping>,
 }
 
 const KINDS: [JobKind; 4] = [
@@ -52,12 +55,12 @@ const KINDS: [JobKind; 4] = [
     JobKind::Retention,
 ];
 
-/// Walks the tree of `schedule.toml`.
+/// Walks the tree of `schedule.toml`: its jobs, and what is called when they run.
 pub(crate) fn read<'d>(
     document: &'d Document,
     tree: &'d DeTable<'d>,
     keeper: &Keeper,
-) -> BTreeMap<JobName, Arc<Job>> {
+) -> (BTreeMap<JobName, Arc<Job>>, BTreeMap<JobName, Ping>) {
     let mut top = Section::top(document, tree);
     let zone = top
         .take("timezone")
@@ -67,6 +70,7 @@ pub(crate) fn read<'d>(
         keeper,
         zone,
         mentions: Mentions::default(),
+        pings: BTreeMap::new(),
     };
     let mut jobs = BTreeMap::new();
     let mut names = Names::default();
@@ -88,18 +92,22 @@ pub(crate) fn read<'d>(
             "sandbox",
             "tools",
             "daemon",
+            "notify",
         ]
         .contains(&key)
         .then(|| format!("`{key}` belongs into mykeeper.toml"))
     });
     layout::check(&reading.mentions, keeper);
-    jobs
+    (jobs, reading.pings)
 }
 
 fn read_job<'d>(kind: JobKind, entry: &Entry<'d>, reading: &mut Reading<'d, '_>) -> Option<Job> {
     let mut section = Section::of(entry)?;
     let name = crate::keeper::table_name::<JobName>(entry);
     let common = job::read_common(&mut section, kind, reading.zone);
+    if let (Some(ping), Some(name)) = (notify::read_ping(&mut section, &reading.keeper.base), &name) {
+        reading.pings.insert(name.clone(), ping);
+    }
     let task = match kind {
         JobKind::Backup => backup::read(&mut section, entry, reading),
         JobKind::Transfer => transfer::read(&mut section, reading),

@@ -3,6 +3,7 @@
 use chrono_tz::Tz;
 use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::Job;
+use mykeeper_domain::notify::NotifySettings;
 use mykeeper_domain::sandbox::Sandbox;
 use mykeeper_domain::server::{PasswordSource, Server};
 use mykeeper_domain::{DestinationName, JobName, NodeName, ServerName};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// `[logs]`
     pub logs: LogSettings,
+    /// `[notify]`, and the pings of jobs.
+    pub notify: NotifySettings,
     /// Every job of the schedule file.
     pub jobs: BTreeMap<JobName, Arc<Job>>,
 }

@@ -2,6 +2,7 @@
 
 use crate::disk::Disk;
 use crate::locate::Whereabouts;
+use crate::notices::Notices;
 use crate::state_dir::StateDir;
 use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::{PasswordError, Settings, read_password};
@@ -32,6 +33,8 @@ pub struct Environment {
     pub credentials_directory: Option<PathBuf>,
     /// File systems that may not answer.
     pub disk: Disk,
+    /// What people are to be told.
+    pub(crate) notices: Notices,
     settings: RwLock<Arc<Settings>>,
     /// The leases on sets that runs of this process hold, by name.
     pub(crate) held_leases: Mutex<BTreeSet<String>>,
@@ -52,6 +55,7 @@ impl Environment {
         let (state, credentials_directory) = places;
         Self {
             node: settings.node.clone(),
+            notices: Notices::new(&state),
             catalog,
             clock,
             supervisor,

@@ -13,6 +13,7 @@ pub mod locate;
 pub mod log_pruning;
 mod missed;
 pub mod missing;
+pub mod notices;
 pub mod promises;
 pub mod rebuild;
 pub mod recovery;

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::log_pruning::{PRUNED_EVERY, prune_events, prune_logs};
+use crate::notices;
 use crate::promises;
 use crate::recovery::{SETTLED_EVERY, recover, settle};
 use crate::resume::retry_interrupted;
@@ -16,6 +17,7 @@ use futures::StreamExt;
 use mykeeper_catalog::Backlog;
 use mykeeper_config::Settings;
 use mykeeper_domain::counted;
+use mykeeper_domain::notice::NoticeKind;
 use sd_notify::NotifyState;
 use service_manager::{answer_watchdog, notify, tell_of_stop};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -24,6 +26,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The topic of reloads.
+const RELOAD: &str = "reload";
 
 /// Reads both files again. The text of an error is what a person is told.
 pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
@@ -40,6 +45,9 @@ const READ_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long who asks for a reload waits at most until the scheduler goes by the new jobs.
 const ADOPTED_WITHIN: Duration = Duration::from_secs(60);
+/// How long deliveries may take to be cut off.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the scheduler may take for its last turn.
 const SCHEDULER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 
@@ -74,6 +82,8 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     let watching =
         tokio_util::task::AbortOnDropHandle::new(tokio::spawn(promises::watch(Arc::clone(&environment))));
     let mut control = daemon.open_control(control);
+    let told = CancellationToken::new();
+    let delivering = tokio::spawn(notices::attend(Arc::clone(&environment), told.clone()));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     tracing::info!(
@@ -124,6 +134,11 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     }
     shut_down(&engine, &mut signals, environment.settings().daemon.grace).await;
     drop(watchdog);
+    // What is not delivered by now waits in state_dir for the next start.
+    told.cancel();
+    if tokio::time::timeout(TOLD_WITHIN, delivering).await.is_err() {
+        tracing::warn!("a delivery does not end; it is left");
+    }
     close_catalog(&environment).await;
     if let Err(error) = std::fs::remove_file(environment.state.status_file()) {
         tracing::debug!(%error, "the status file was not there");
@@ -354,10 +369,14 @@ impl Daemon {
                 self.environment.replace_settings(settings);
                 let adopted = handle.replace_jobs(jobs);
                 tracing::info!(changes = message, "reloaded");
+                self.environment
+                    .tell_over(RELOAD, format!("the files are in force: {message}"));
                 (true, message, Some(adopted))
             }
             Err(message) => {
                 tracing::error!("the reload is refused, and nothing has changed:\n{message}");
+                let told = format!("it was refused, and nothing has changed: {message}");
+                self.environment.tell(NoticeKind::Reload, RELOAD, told);
                 (false, message, None)
             }
         };

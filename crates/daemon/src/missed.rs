@@ -1,12 +1,14 @@
 //! Slots that passed while nobody was there to take them: each gets its row.
 
 use crate::engine::Engine;
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::notices::slots_topic;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use mykeeper_catalog::{CatalogError, JobDefinition};
-use mykeeper_domain::JobName;
 use mykeeper_domain::job::{self, Job, JobKind, Task};
+use mykeeper_domain::notice::NoticeKind;
 use mykeeper_domain::run::{CoveredSlots, Run, Trigger};
 use mykeeper_domain::schedule::Schedule;
+use mykeeper_domain::{JobName, counted};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -83,12 +85,32 @@ impl Missed<'_> {
             job::Missed::Skip => "missed while nobody was there to take it, and missed = \"skip\"".to_owned(),
         };
         let is_run = job.missed == job::Missed::RunOnce;
+        let count = missed.slots.len() as u64 + 1 + earlier;
         let recorded = missed.slots.into_iter().chain((!is_run).then_some(newest));
         self.record(recorded, &reason, missed.earlier).await?;
+        self.tell(count, (from, newest), is_run);
         if is_run {
             self.engine.fire(Arc::clone(job), newest, Trigger::CatchUp);
         }
         Ok(())
+    }
+
+    /// Tells people.
+    fn tell(&self, count: u64, (from, newest): (DateTime<Utc>, DateTime<Utc>), is_run: bool) {
+        let at = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let message = format!(
+            "{} passed while nobody was there to take them, after {} and up to {}: {}",
+            counted(count, "slot", "slots"),
+            at(from),
+            at(newest),
+            if is_run {
+                "the job runs once for all of them"
+            } else {
+                "they are skipped, as the job says"
+            }
+        );
+        let environment = self.engine.environment();
+        environment.tell(NoticeKind::Missed, slots_topic(self.of.0), message);
     }
 
     /// Records each of those slots as skipped for `reason`.

@@ -10,6 +10,7 @@ use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::humane;
 use mykeeper_domain::job::Task;
+use mykeeper_domain::notice::NoticeKind;
 use mykeeper_domain::promise::{JobProofs, LostProven, NewestProven, Promise, PromiseState, Standing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -184,7 +185,12 @@ async fn look(environment: &Environment) -> Result<Duration, CatalogError> {
             pause = pause.min(left.max(SHORTEST));
         }
         let before = records.iter().find(|record| record.tag == standing.tag);
+        let topic = format!("server {}", standing.server);
         if before.map_or(PromiseState::Kept, |record| record.state) == standing.state {
+            // Nobody could be told, if it was broken before anybody was to be.
+            if standing.state == PromiseState::Broken {
+                environment.tell_once(NoticeKind::Promise, &topic, &describe(&standing, Tz::UTC));
+            }
             continue;
         }
         let message = describe(&standing, Tz::UTC);
@@ -193,8 +199,14 @@ async fn look(environment: &Environment) -> Result<Duration, CatalogError> {
             continue;
         }
         match standing.state {
-            PromiseState::Broken => tracing::error!(server = %standing.server, "{message}"),
-            PromiseState::Kept => tracing::info!(server = %standing.server, "{message}"),
+            PromiseState::Broken => {
+                tracing::error!(server = %standing.server, "{message}");
+                environment.tell(NoticeKind::Promise, topic, message);
+            }
+            PromiseState::Kept => {
+                tracing::info!(server = %standing.server, "{message}");
+                environment.tell_over(&topic, message);
+            }
         }
     }
     Ok(pause)

@@ -3,6 +3,7 @@
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::jobs::Resumed;
+use crate::notices::EndedRun;
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::RunId;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -56,6 +57,12 @@ async fn retry_one(engine: &Engine, job: &Arc<Job>, last: &Run) -> Result<(), Ca
             job = %job.name, run = %last.id, attempts = made,
             "an interrupted run is not done again: its job allows no more attempts"
         );
+        engine.environment().run_ended(&EndedRun {
+            job: &job.name,
+            run: last.id,
+            state: RunState::Failed,
+            reason: "it was interrupted, and its job allows no more attempts",
+        });
         return Ok(());
     }
     tracing::info!(job = %job.name, run = %last.id, attempts = made, "an interrupted run is done again");

@@ -4,6 +4,7 @@ mod ahead;
 mod asserts;
 mod damage;
 mod node;
+mod notify;
 mod pairing;
 mod promises;
 mod room;
@@ -165,6 +166,9 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     let own = findings.record("state_dir", CheckDir::open(&settings.state_dir));
     if let Some(own) = own.as_ref().filter(|_| !settings.jobs.is_empty()) {
         node::look_for_daemon(settings, &own.state, findings);
+    }
+    if let Some(own) = &own {
+        notify::look_at_notify(settings, &own.state, findings);
     }
     try_catalog(settings, findings).await;
     node::look_into_journal(settings, findings).await;

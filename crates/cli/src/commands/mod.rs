@@ -9,6 +9,7 @@ pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod man;
 pub(crate) mod mark_deleted;
+pub(crate) mod notify;
 pub(crate) mod paths;
 pub(crate) mod proof;
 pub(crate) mod pybackup;

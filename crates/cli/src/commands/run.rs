@@ -7,6 +7,7 @@ use crate::progress::TerminalLog;
 use crate::surroundings::{environment_or_journal, settings_said};
 use futures::StreamExt;
 use mykeeper_daemon::engine::Work;
+use mykeeper_daemon::notices;
 use mykeeper_daemon::recovery::recover_before_command;
 use mykeeper_daemon::{DaemonError, Engine, Environment, FinishedRun};
 use mykeeper_domain::job::Job;
@@ -17,9 +18,12 @@ use signal_hook_tokio::Signals;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How long the catalog's connections may take to close.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+/// How long a command that is done may take to tell of it; what is not taken then waits for a daemon.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a command lets what is left of others hold it up.
 const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -76,6 +80,7 @@ pub(crate) async fn to_its_end_beside(
     };
     let engine = Engine::for_foreground(Arc::clone(environment), Some(observer));
     settle_first(&engine, &mut signals).await;
+    let telling = tell_beside(environment);
     let running = async {
         match work {
             Some(work) => engine.do_now(job, work).await,
@@ -97,6 +102,7 @@ pub(crate) async fn to_its_end_beside(
         }
     };
     log.finish();
+    telling.end(environment).await;
     // A connection that does not come back does not hold up the end.
     if tokio::time::timeout(CLOSED_WITHIN, environment.catalog.close())
         .await
@@ -105,6 +111,28 @@ pub(crate) async fn to_its_end_beside(
         tracing::debug!("connections to the catalog are left open");
     }
     Ok((result?, caught))
+}
+
+/// Delivers what is to be told of a run, where no daemon does, while it goes on and for a moment after.
+struct Telling {
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn tell_beside(environment: &Arc<Environment>) -> Telling {
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(notices::attend(Arc::clone(environment), stop.clone()));
+    Telling { stop, task }
+}
+
+impl Telling {
+    async fn end(self, environment: &Arc<Environment>) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "a defect in mykeeper ended the deliveries");
+        }
+        notices::deliver_before_end(environment, TOLD_WITHIN).await;
+    }
 }
 
 /// The terminal, and whoever is told besides.

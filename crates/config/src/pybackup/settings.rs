@@ -98,6 +98,8 @@ pub fn drop_in_settings(from: DropIn<'_>) -> Result<Settings, DropInError> {
         daemon: keeper.map_or_else(|| daemon::read(None), |keeper| keeper.daemon.clone()),
         limits: keeper.map_or_else(|| limits::read(None), |keeper| keeper.limits),
         logs: keeper.map_or_else(LogSettings::default, |keeper| keeper.logs),
+        // Whoever calls pybackup's command line looks at its end.
+        notify: Default::default(),
         jobs: BTreeMap::new(),
     })
 }

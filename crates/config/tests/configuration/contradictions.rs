@@ -1,6 +1,7 @@
 //! What is well formed and yet wrong.
 
 mod jobs;
+mod notify;
 
 use crate::files::Files;
 

@@ -78,6 +78,19 @@ fn the_examples_speak_of_every_key() {
         "per_server",
         "per_destination",
         "validations",
+        "repeat",
+        "gather",
+        "give_up",
+        "url_file",
+        "url",
+        "token_file",
+        "body",
+        "on",
+        "from",
+        "to",
+        "subject",
+        "program",
+        "args",
     ] {
         assert!(EXAMPLE_KEEPER.contains(&format!("{key} = ")), "{key}");
     }
@@ -106,6 +119,8 @@ fn the_examples_speak_of_every_key() {
         "missed",
         "overlap",
         "jitter",
+        "ping_file",
+        "ping",
         "destination",
         "verify_every",
         "verify",

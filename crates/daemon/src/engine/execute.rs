@@ -2,6 +2,7 @@
 
 use super::{END_WITHIN, Engine, FinishedRun, LAST_LINE, LATE, RUN_EVENTS, Work};
 use crate::jobs::{JobError, JobReport, JobResult, Resumed, RunContext};
+use crate::notices::EndedRun;
 use crate::recovery::close_attempts;
 use crate::resume::resumed_of;
 use crate::run_log::RunLogFile;
@@ -38,6 +39,12 @@ impl Engine {
         if let Err(error) = written {
             tracing::error!(job = %run.job, run = %run.id, %error, "the end of a run is not recorded; the next start settles it");
         }
+        environment.run_ended(&EndedRun {
+            job: &run.job,
+            run: run.id,
+            state,
+            reason,
+        });
     }
 
     /// Runs to the end, with its record. The lock is held until the record is written. What is logged meanwhile knows
@@ -81,7 +88,10 @@ impl Engine {
             })
             .await;
         let result = match begun {
-            Ok(true) => self.work(&job, &run, &log, work).await,
+            Ok(true) => {
+                environment.run_begun(&job);
+                self.work(&job, &run, &log, work).await
+            }
             Ok(false) => Err(JobError::fatal(
                 "the run was ended in the catalog before it began",
             )),
@@ -261,6 +271,12 @@ impl Engine {
         if let Err(error) = written {
             tracing::error!(job = %job.name, run = %run.id, %error, "the end of a run is not recorded; the next start will call it interrupted");
         }
+        environment.run_ended(&EndedRun {
+            job: &job.name,
+            run: run.id,
+            state,
+            reason: &reason,
+        });
         FinishedRun {
             id: run.id,
             state,

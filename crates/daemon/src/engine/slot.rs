@@ -3,12 +3,14 @@
 use super::marks::{ClaimingMark, OwnMark, WaitingMark};
 use super::{Engine, JOB_REMOVED, work_of_job};
 use crate::error::DaemonError;
+use crate::notices::slots_topic;
 use crate::state_dir::{LockAttempt, LockOwner};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::Claim;
 use mykeeper_domain::JobName;
 use mykeeper_domain::humane;
 use mykeeper_domain::job::{Job, Overlap};
+use mykeeper_domain::notice::NoticeKind;
 use mykeeper_domain::run::{Run, RunState, Trigger};
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +83,13 @@ impl Engine {
         match (run.state, lock) {
             (RunState::Skipped, _) => {
                 tracing::warn!(job = %job.name, slot = %slot_at, reason = run.reason, "a slot is skipped");
+                let reason = run.reason.as_deref().unwrap_or_default();
+                let slot = slot_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+                environment.tell(
+                    NoticeKind::Missed,
+                    slots_topic(&job.name),
+                    format!("the slot of {slot} is skipped: {reason}"),
+                );
                 Ok(())
             }
             (RunState::Running, Some(lock)) => {

@@ -17,7 +17,12 @@ assert = [{ database = "shop", sql = "SELECT COUNT(*) FROM orders" }, { database
 fn a_proof_is_a_document_that_shows_when_it_was_edited() {
     let source = MariaDb::with_sample();
     let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    let told = HttpSink::start();
+    workspace.write_keeper(&format!(
+        "{}[notify.webhook.chat]\nurl = \"{}\"\n",
+        workspace.server("shop", &source, "pw"),
+        told.url()
+    ));
     let prove = PROVE.replace("NEVER", crate::NEVER);
     workspace.write_schedule(&format!("{}{prove}", backup_job("nightly", r#"["shop"]"#, "")));
     for _ in 0..2 {
@@ -39,6 +44,9 @@ fn a_proof_is_a_document_that_shows_when_it_was_edited() {
             .assert_code(4)
             .assert_says("max_restore_time");
     }
+    let told: Vec<String> = told.posted().into_iter().map(|posted| posted.body).collect();
+    assert_eq!(told.len(), 1, "the same broken promise is told once: {told:#?}");
+    assert!(told[0].contains("restore time of job nightly"), "{told:#?}");
 
     let shown = workspace.mykeeper(&["show", &ids[0], "--json"]).json();
     let proof = &shown["proofs"][0];

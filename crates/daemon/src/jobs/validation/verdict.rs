@@ -2,7 +2,9 @@
 
 use crate::jobs::verify::Looked;
 use crate::jobs::{JobError, JobReport, JobResult, RunContext};
+use crate::notices::RESTORE_TIME_OF;
 use mykeeper_domain::job::ValidationTask;
+use mykeeper_domain::notice::NoticeKind;
 use mykeeper_domain::proof::Proof;
 use mykeeper_domain::{JobName, humane};
 use std::time::Duration;
@@ -20,6 +22,7 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
     let Outcome { proof, looked, job } = outcome;
     let id = proof.bk_id;
     let slow = too_long(proof, task.max_restore_time);
+    tell_of_time(context, task, outcome, slow.as_deref());
     let damage = looked.as_ref().map(|looked| {
         let faults = looked.found.faults();
         let next = (!faults.is_empty()).then(|| looked.next_step.clone());
@@ -86,6 +89,20 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
         }
     };
     Err(JobError::fatal(reason).about(id))
+}
+
+/// Of each job's sets by themselves: those of another may come back in time.
+fn tell_of_time(context: &RunContext, task: &ValidationTask, outcome: &Outcome, slow: Option<&str>) {
+    let (environment, id) = (&context.environment, outcome.proof.bk_id);
+    let of = outcome.job.as_ref().unwrap_or(&context.job.name);
+    let topic = format!("{RESTORE_TIME_OF}job {of}");
+    match slow {
+        Some(slow) => environment.tell(NoticeKind::Promise, topic, format!("set {id}: {slow}")),
+        None if outcome.proof.passed() && task.max_restore_time.is_some() => {
+            environment.tell_over(&topic, format!("set {id} came back in time"));
+        }
+        None => {}
+    }
 }
 
 /// What is said of a set that took longer to come back than it may.

@@ -1,0 +1,438 @@
+//! The task that makes messages of notices and delivers them: each of those who are told in their own lane.
+
+use super::gathering::Gathering;
+use super::outcome::{self, Outcomes};
+use super::queue::{Delivery, Parcel, ping_name};
+use super::trouble::{self, Troubles};
+use super::{folder, outcomes, read_secret, troubles};
+use crate::environment::Environment;
+use crate::state_dir::LockAttempt;
+use chrono::{DateTime, TimeDelta, Utc};
+use mykeeper_config::Settings;
+use mykeeper_domain::notice::{Message, Notice};
+use mykeeper_notify::{Courier, DeliveryError, Secrets};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often commands' notices are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for what is to be told of again.
+const REMIND_EVERY: Duration = Duration::from_secs(20);
+/// The wait after the first failure; it doubles.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// So much waits for one of those who are told; beyond it the oldest is dropped, and that said.
+const MOST_MESSAGES: usize = 200;
+/// Of a job's pings the last few count.
+const MOST_PINGS: usize = 8;
+/// Pings that are under way at a time; each of the others has a lane of its own.
+const PINGS_AT_A_TIME: usize = 8;
+/// How long attempts may take to end that are cut off.
+const CUT_OFF_WITHIN: Duration = Duration::from_secs(3);
+/// The one that delivers on this machine.
+const LOCK: &str = "notify-courier";
+
+/// What reads the secrets of those who are told.
+pub fn secrets_of(credentials: Option<PathBuf>) -> Secrets {
+    Box::new(move |source| read_secret(source, credentials.as_deref()))
+}
+
+/// Delivers until `stop`. What is not delivered then waits for the next start.
+pub async fn attend(environment: Arc<Environment>, stop: CancellationToken) {
+    let lock = loop {
+        // Nobody to tell, nothing to hold.
+        if nobody_is_told(&environment) {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => continue,
+                () = stop.cancelled() => return,
+            }
+        }
+        match environment.state.lock_permit(LOCK, 0) {
+            Ok(LockAttempt::Held(lock)) => break lock,
+            // A command delivers what its own run has to tell.
+            Ok(LockAttempt::Busy(_)) => {}
+            Err(error) => tracing::error!(%error, "nobody is told of anything until this is mended"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    };
+    let mut office = Office::new(Arc::clone(&environment));
+    while !stop.is_cancelled() {
+        office.turn(false);
+        tokio::select! {
+            () = office.wait() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    office.close().await;
+    drop(lock);
+}
+
+/// Delivers what a run in the foreground has to tell, where no daemon does, for so long at most.
+pub async fn deliver_before_end(environment: &Arc<Environment>, within: Duration) {
+    if nobody_is_told(environment) {
+        return;
+    }
+    let Ok(LockAttempt::Held(lock)) = environment.state.lock_permit(LOCK, 0) else {
+        return;
+    };
+    let mut office = Office::new(Arc::clone(environment));
+    let ends_at = Instant::now() + within;
+    loop {
+        office.turn(true);
+        if office.has_tried_all() || Instant::now() >= ends_at {
+            break;
+        }
+        office.wait().await;
+    }
+    office.close().await;
+    drop(lock);
+}
+
+fn nobody_is_told(environment: &Environment) -> bool {
+    let notify = &environment.settings().notify;
+    notify.channels.is_empty() && notify.pings.is_empty()
+}
+
+/// Those who wait for one of those who are told.
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Delivery>,
+    /// The attempt to deliver the first of them.
+    under_way: Option<tokio::task::Id>,
+}
+
+type Attempt = (String, Result<(), DeliveryError>);
+
+struct Office {
+    environment: Arc<Environment>,
+    courier: Arc<Courier>,
+    lanes: BTreeMap<String, Lane>,
+    known: BTreeSet<Uuid>,
+    attempts: JoinSet<Attempt>,
+    cancel: CancellationToken,
+    pings: Arc<Semaphore>,
+    troubles: Troubles,
+    outcomes: Outcomes,
+    gathering: Gathering,
+    reminded_at: Option<Instant>,
+    is_noted: bool,
+}
+
+impl Office {
+    fn new(environment: Arc<Environment>) -> Self {
+        let private = folder(&environment.state).join("command");
+        sweep(&private);
+        let courier = Courier::new(environment.supervisor.clone(), environment.secrets(), private);
+        Self {
+            courier: Arc::new(courier),
+            lanes: BTreeMap::new(),
+            known: BTreeSet::new(),
+            attempts: JoinSet::new(),
+            cancel: CancellationToken::new(),
+            pings: Arc::new(Semaphore::new(PINGS_AT_A_TIME)),
+            troubles: troubles(&environment.state),
+            outcomes: outcomes(&environment.state),
+            gathering: Gathering::default(),
+            reminded_at: None,
+            is_noted: true,
+            environment,
+        }
+    }
+
+    /// Gathers what is there, takes up what is new, and begins what is due.
+    fn turn(&mut self, at_once: bool) {
+        let settings = self.environment.settings();
+        let inbox = &self.environment.notices.inbox;
+        if inbox.has_any() {
+            let shortest = if at_once {
+                Duration::ZERO
+            } else {
+                settings.notify.gather
+            };
+            if self.gathering.open(shortest, Instant::now()) <= Instant::now() {
+                self.gathering.close();
+                if let Err(error) = self.gather(&settings) {
+                    tracing::error!(%error, "what is to be told cannot be gathered now");
+                }
+            }
+        }
+        if self.reminded_at.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
+            self.reminded_at = Some(Instant::now());
+            if let Err(error) = self.remind(&settings) {
+                tracing::error!(%error, "what lasts cannot be told again now");
+            }
+        }
+        for delivery in self.environment.notices.queue.others(&self.known) {
+            self.known.insert(delivery.id);
+            let lane = self.lanes.entry(delivery.to.clone()).or_default();
+            lane.waiting.push_back(delivery);
+        }
+        let now = self.environment.clock.now();
+        self.drop_excess(&settings, now);
+        self.begin_due(&settings, now);
+        while let Some(done) = self.attempts.try_join_next() {
+            self.settle(done);
+        }
+        if !std::mem::replace(&mut self.is_noted, true)
+            && let Err(error) = outcome::keep(&self.environment.state, &self.outcomes)
+        {
+            tracing::warn!(%error, "what became of deliveries cannot be noted");
+        }
+    }
+
+    /// Until there may be something to do.
+    async fn wait(&mut self) {
+        let environment = Arc::clone(&self.environment);
+        tokio::select! {
+            () = environment.notices.woken.notified() => {}
+            Some(done) = self.attempts.join_next() => self.settle(done),
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+
+    fn has_tried_all(&self) -> bool {
+        let is_tried = |delivery: &Delivery| delivery.attempts > 0;
+        self.attempts.is_empty()
+            && self
+                .lanes
+                .values()
+                .all(|lane| lane.waiting.iter().take(1).all(is_tried))
+    }
+
+    /// Cuts off what is under way; its file stays.
+    async fn close(&mut self) {
+        self.cancel.cancel();
+        let ended = async { while self.attempts.join_next().await.is_some() {} };
+        if tokio::time::timeout(CUT_OFF_WITHIN, ended).await.is_err() {
+            tracing::warn!("a delivery that was cut off does not end");
+        }
+    }
+
+    fn gather(&mut self, settings: &Settings) -> std::io::Result<()> {
+        let environment = Arc::clone(&self.environment);
+        let notices = environment.notices.inbox.take()?;
+        let now = environment.clock.now();
+        let told = trouble::sift(&mut self.troubles, notices, settings.notify.repeat, now);
+        self.post(settings, told, now)?;
+        trouble::keep(&environment.state, &self.troubles)?;
+        environment.notices.learn(self.troubles.keys());
+        environment.notices.inbox.done()
+    }
+
+    fn remind(&mut self, settings: &Settings) -> std::io::Result<()> {
+        let now = self.environment.clock.now();
+        let is_less = trouble::forget(&mut self.troubles, settings, now);
+        let told = trouble::remind(&mut self.troubles, settings.notify.repeat, now);
+        if told.is_empty() && !is_less {
+            return Ok(());
+        }
+        self.post(settings, told, now)?;
+        trouble::keep(&self.environment.state, &self.troubles)
+    }
+
+    /// One message for each of those who want to be told of some of it.
+    fn post(&mut self, settings: &Settings, told: Vec<Notice>, now: DateTime<Utc>) -> std::io::Result<()> {
+        for channel in settings.notify.channels.values() {
+            let wanted = told.iter().filter(|notice| channel.on.contains(&notice.kind));
+            let Some(message) = Message::of(&self.environment.node, now, wanted.cloned().collect()) else {
+                continue;
+            };
+            let delivery = Delivery::new(channel.name.clone(), Parcel::Message(message), now);
+            self.environment.notices.queue.write(&delivery)?;
+        }
+        Ok(())
+    }
+
+    fn drop_excess(&mut self, settings: &Settings, now: DateTime<Utc>) {
+        let pings: BTreeSet<String> = settings.notify.pings.keys().map(ping_name).collect();
+        let mut dropped = Vec::new();
+        for (name, lane) in &mut self.lanes {
+            let is_told = settings.notify.channels.contains_key(name) || pings.contains(name);
+            let most = match (is_told, name.starts_with("ping ")) {
+                (false, _) => 0,
+                (true, true) => MOST_PINGS,
+                (true, false) => MOST_MESSAGES,
+            };
+            // What is under way stays at its place.
+            let first = usize::from(lane.under_way.is_some());
+            while lane.waiting.len() > most.max(first) {
+                let Some(delivery) = lane.waiting.remove(first) else {
+                    break;
+                };
+                dropped.push((delivery, is_told));
+            }
+        }
+        for (delivery, is_told) in dropped {
+            let why = match is_told {
+                true => "too many wait for it",
+                false => "it is not told any more",
+            };
+            self.lose(&delivery, (why, is_told), now);
+        }
+        self.lanes
+            .retain(|_, lane| lane.under_way.is_some() || !lane.waiting.is_empty());
+    }
+
+    fn lose(&mut self, delivery: &Delivery, (why, counts): (&str, bool), now: DateTime<Utc>) {
+        tracing::error!(
+            to = delivery.to, since = %delivery.created_at, error = delivery.error,
+            "a message is given up: {why}"
+        );
+        if counts {
+            let outcome = self.outcomes.entry(delivery.to.clone()).or_default();
+            outcome.lost += 1;
+            outcome.lost_at = Some(now);
+        } else {
+            self.outcomes.remove(&delivery.to);
+        }
+        self.is_noted = false;
+        self.forget(delivery.id);
+    }
+
+    fn forget(&mut self, id: Uuid) {
+        match self.environment.notices.queue.remove(id) {
+            Ok(()) => {
+                self.known.remove(&id);
+            }
+            // It stays known, so that it is not delivered twice.
+            Err(error) => tracing::warn!(delivery = %id, %error, "what was delivered cannot be removed"),
+        }
+    }
+
+    fn begin_due(&mut self, settings: &Arc<Settings>, now: DateTime<Utc>) {
+        for (name, lane) in &mut self.lanes {
+            let Some(first) = lane.waiting.front() else {
+                continue;
+            };
+            // A clock that has stepped back makes nobody wait longer than the longest wait.
+            let is_due = first.next_at <= now || first.next_at > now + LONGEST_WAIT * 2;
+            if lane.under_way.is_some() || !is_due {
+                continue;
+            }
+            let (courier, settings) = (Arc::clone(&self.courier), Arc::clone(settings));
+            let (pings, cancel) = (Arc::clone(&self.pings), self.cancel.clone());
+            let (name, delivery) = (name.clone(), first.clone());
+            let task = self.attempts.spawn(async move {
+                let result = attempt(&courier, &settings, (&delivery, &pings), &cancel).await;
+                (name, result)
+            });
+            lane.under_way = Some(task.id());
+        }
+    }
+
+    /// What an attempt has come to.
+    fn settle(&mut self, done: Result<Attempt, tokio::task::JoinError>) {
+        let (name, result) = match done {
+            Ok((name, result)) => (
+                name,
+                result.map_err(|error| (is_cut_off(&error), error.to_string())),
+            ),
+            Err(error) => {
+                let of_task = |(_, lane): &(&String, &Lane)| lane.under_way == Some(error.id());
+                let Some((name, _)) = self.lanes.iter().find(of_task) else {
+                    return;
+                };
+                (
+                    name.clone(),
+                    Err((false, format!("a defect in mykeeper ended it: {error}"))),
+                )
+            }
+        };
+        let now = self.environment.clock.now();
+        let give_up =
+            TimeDelta::from_std(self.environment.settings().notify.give_up).unwrap_or(TimeDelta::MAX);
+        let Some(lane) = self.lanes.get_mut(&name) else {
+            return;
+        };
+        lane.under_way = None;
+        let Some(mut delivery) = lane.waiting.pop_front() else {
+            return;
+        };
+        let error = match result {
+            Ok(()) => {
+                tracing::debug!(to = name, "delivered");
+                let outcome = self.outcomes.entry(name.clone()).or_default();
+                outcome.delivered_at = Some(now);
+                outcome.error = None;
+                if let Some(since) = outcome.failing_since.take() {
+                    tracing::info!(to = name, %since, "messages are taken again");
+                }
+                self.is_noted = false;
+                self.forget(delivery.id);
+                return;
+            }
+            Err((true, _)) => {
+                lane.waiting.push_front(delivery);
+                return;
+            }
+            Err((false, error)) => error,
+        };
+        let outcome = self.outcomes.entry(name.clone()).or_default();
+        if outcome.failing_since.is_none() {
+            outcome.failing_since = Some(now);
+            tracing::warn!(to = name, error, "a message was not taken; it is tried again");
+        }
+        outcome.error = Some(error.clone());
+        self.is_noted = false;
+        delivery.attempts = delivery.attempts.saturating_add(1);
+        delivery.error = Some(error);
+        delivery.next_at = now + wait_after(delivery.attempts);
+        if now - delivery.created_at >= give_up {
+            self.lose(&delivery, ("it could not be delivered for so long", true), now);
+            return;
+        }
+        if let Err(error) = self.environment.notices.queue.write(&delivery) {
+            tracing::debug!(%error, "an attempt to deliver is not noted");
+        }
+        lane.waiting.push_front(delivery);
+    }
+}
+
+fn is_cut_off(error: &DeliveryError) -> bool {
+    matches!(error, DeliveryError::Cancelled)
+}
+
+/// Doubles with each attempt.
+fn wait_after(attempts: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(attempts.saturating_sub(1).min(16));
+    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
+}
+
+async fn attempt(
+    courier: &Courier,
+    settings: &Settings,
+    (delivery, pings): (&Delivery, &Semaphore),
+    cancel: &CancellationToken,
+) -> Result<(), DeliveryError> {
+    match &delivery.parcel {
+        Parcel::Message(message) => match settings.notify.channels.get(&delivery.to) {
+            Some(channel) => courier.deliver(channel, message, cancel).await,
+            None => Err(DeliveryError::Cancelled),
+        },
+        Parcel::Ping { job, signal, said } => {
+            let Some(ping) = settings.notify.pings.get(job) else {
+                return Err(DeliveryError::Cancelled);
+            };
+            let _permit = pings.acquire().await.map_err(|_| DeliveryError::Cancelled)?;
+            courier.ping(ping, *signal, said, cancel).await
+        }
+    }
+}
+
+/// The files of commands that a crash has left.
+fn sweep(private: &std::path::Path) {
+    drop(std::fs::remove_dir_all(private));
+    if let Err(error) = super::inbox::make_folder(private) {
+        tracing::debug!(%error, "the folder for commands cannot be made");
+    }
+}

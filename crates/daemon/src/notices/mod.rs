@@ -1,0 +1,193 @@
+//! What people are told: noted by whoever notices it, gathered into messages, delivered beside all work.
+//!
+//! Everything that waits lies in `state_dir/notify`, not in the catalog: the catalog may be what is in trouble, and a
+//! message is delivered by the machine that noticed it. Noting is an append to a file under a lock that is held for no
+//! longer; nobody waits for a delivery.
+
+mod courier;
+mod gathering;
+mod inbox;
+mod outcome;
+mod queue;
+mod trouble;
+
+pub use courier::{attend, deliver_before_end, secrets_of};
+pub use outcome::{Outcome, outcomes};
+pub use queue::{Delivery, Parcel, waiting};
+pub use trouble::{Trouble, troubles};
+
+use crate::environment::Environment;
+use crate::jobs::password_problem;
+use crate::state_dir::StateDir;
+pub(crate) use trouble::RESTORE_TIME_OF;
+
+use inbox::Inbox;
+use mykeeper_domain::job::Job;
+use mykeeper_domain::notice::{Notice, NoticeKind};
+use mykeeper_domain::run::RunState;
+use mykeeper_domain::{JobName, RunId};
+use mykeeper_notify::Signal;
+use queue::Queue;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+/// Where all of it lies.
+pub(crate) fn folder(state: &StateDir) -> PathBuf {
+    state.root().join("notify")
+}
+
+/// The way in for notices.
+pub struct Notices {
+    inbox: Inbox,
+    queue: Queue,
+    /// What is in trouble, as far as this process knows: only its end is told.
+    in_trouble: Mutex<Option<BTreeSet<String>>>,
+    state: StateDir,
+    /// Wakes whoever delivers.
+    woken: tokio::sync::Notify,
+}
+
+impl Notices {
+    /// Makes nothing yet.
+    pub(crate) fn new(state: &StateDir) -> Self {
+        Self {
+            inbox: Inbox::new(folder(state)),
+            queue: Queue::new(folder(state)),
+            in_trouble: Mutex::default(),
+            state: state.clone(),
+            woken: tokio::sync::Notify::new(),
+        }
+    }
+
+    fn trouble_begins(&self, topic: &str) {
+        self.with_troubles(|known| known.insert(topic.to_owned()));
+    }
+
+    /// What other processes have told of.
+    fn learn<'a>(&self, topics: impl Iterator<Item = &'a String>) {
+        self.with_troubles(|known| known.extend(topics.cloned()));
+    }
+
+    fn trouble_ends(&self, topic: &str) -> bool {
+        self.with_troubles(|topics| topics.remove(topic))
+    }
+
+    fn with_troubles<T>(&self, act: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        let mut known = self.in_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        act(known.get_or_insert_with(|| troubles(&self.state).into_keys().collect()))
+    }
+}
+
+/// The topic of a job's runs.
+pub(crate) fn job_topic(job: &JobName) -> String {
+    format!("job {job}")
+}
+
+/// The topic of its slots.
+pub(crate) fn slots_topic(job: &JobName) -> String {
+    format!("slots of job {job}")
+}
+
+/// What a run is told by.
+pub(crate) struct EndedRun<'a> {
+    pub(crate) job: &'a JobName,
+    pub(crate) run: RunId,
+    pub(crate) state: RunState,
+    pub(crate) reason: &'a str,
+}
+
+impl Environment {
+    /// Tells people, where any are to be told. Never fails, and waits for nobody.
+    pub(crate) fn tell(&self, kind: NoticeKind, topic: impl Into<String>, message: impl Into<String>) {
+        self.tell_notice(Notice {
+            at: self.clock.now(),
+            kind,
+            topic: topic.into(),
+            message: message.into(),
+            run: None,
+            bk_id: None,
+        });
+    }
+
+    pub(crate) fn tell_notice(&self, notice: Notice) {
+        if self.settings().notify.channels.is_empty() {
+            return;
+        }
+        if notice.kind != NoticeKind::Recovery {
+            self.notices.trouble_begins(&notice.topic);
+        }
+        if let Err(error) = self.notices.inbox.put(&notice) {
+            tracing::error!(topic = notice.topic, %error, "nobody is told of this: it cannot be noted in state_dir");
+        }
+        self.notices.woken.notify_one();
+    }
+
+    /// Tells people of what lasts, unless they know.
+    pub(crate) fn tell_once(&self, kind: NoticeKind, topic: &str, message: &str) {
+        if !self.notices.with_troubles(|known| known.contains(topic)) {
+            self.tell(kind, topic, message);
+        }
+    }
+
+    /// Tells that a trouble is over, where it was told of.
+    pub(crate) fn tell_over(&self, topic: &str, message: impl Into<String>) {
+        if !self.settings().notify.channels.is_empty() && self.notices.trouble_ends(topic) {
+            self.tell(NoticeKind::Recovery, topic, message);
+        }
+    }
+
+    /// A run of a job that the schedule has begins.
+    pub(crate) fn run_begun(&self, job: &Job) {
+        self.ping(&job.name, Signal::Start, "");
+    }
+
+    /// A run of a job that the schedule has is over. One that was ended from outside says nothing of its job.
+    pub(crate) fn run_ended(&self, ended: &EndedRun<'_>) {
+        // What a command does on its own account bears the name of no job, or is looked at by who called it.
+        if !self.settings().jobs.contains_key(ended.job) {
+            return;
+        }
+        let topic = job_topic(ended.job);
+        match ended.state {
+            RunState::Succeeded | RunState::Warned => {
+                self.ping(ended.job, Signal::Success, ended.reason);
+                self.tell_over(&topic, format!("it succeeded again: {}", ended.reason));
+            }
+            RunState::Failed | RunState::TimedOut | RunState::Stalled => {
+                self.ping(ended.job, Signal::Fail, ended.reason);
+                self.tell_notice(Notice {
+                    at: self.clock.now(),
+                    kind: NoticeKind::Failure,
+                    topic,
+                    message: format!("{}: {}", ended.state, ended.reason),
+                    run: Some(ended.run),
+                    bk_id: None,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn ping(&self, job: &JobName, signal: Signal, said: &str) {
+        if !self.settings().notify.pings.contains_key(job) {
+            return;
+        }
+        if let Err(error) = self.notices.queue.add_ping(job, (signal, said), self.clock.now()) {
+            tracing::error!(%job, %error, "the ping of a job cannot be noted in state_dir, and is not sent");
+        }
+        self.notices.woken.notify_one();
+    }
+
+    /// What reads the secrets of those who are told.
+    fn secrets(&self) -> mykeeper_notify::Secrets {
+        secrets_of(self.credentials_directory.clone())
+    }
+}
+
+fn read_secret(
+    source: &mykeeper_domain::server::PasswordSource,
+    credentials: Option<&std::path::Path>,
+) -> Result<Option<secrecy::SecretString>, String> {
+    mykeeper_config::read_password(source, credentials).map_err(|error| password_problem(&error))
+}

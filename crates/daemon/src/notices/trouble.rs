@@ -1,0 +1,217 @@
+//! What is in trouble, and of that what is told: the same once, and again after `repeat`.
+
+use super::folder;
+use super::inbox::write_whole;
+use crate::state_dir::StateDir;
+use chrono::{DateTime, TimeDelta, Utc};
+use mykeeper_config::Settings;
+use mykeeper_domain::counted;
+use mykeeper_domain::notice::{Notice, NoticeKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Trouble that has no end of its own, a slot that was missed say, is forgotten after so long without more.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(30);
+
+/// How the topic of `max_restore_time` begins.
+pub(crate) const RESTORE_TIME_OF: &str = "restore time of ";
+
+/// One thing that is in trouble.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What kind.
+    pub kind: NoticeKind,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When it was last noticed.
+    pub seen_at: DateTime<Utc>,
+    /// When people were last told.
+    pub told_at: DateTime<Utc>,
+    /// How often it was noticed.
+    pub count: u64,
+    /// In which words, last.
+    pub message: String,
+}
+
+/// By topic.
+pub(super) type Troubles = BTreeMap<String, Trouble>;
+
+/// What is in trouble on this machine, as far as people are told.
+pub fn troubles(state: &StateDir) -> Troubles {
+    let text = std::fs::read(folder(state).join("troubles.json")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+pub(super) fn keep(state: &StateDir, troubles: &Troubles) -> std::io::Result<()> {
+    write_whole(
+        &folder(state).join("troubles.json"),
+        &serde_json::to_vec_pretty(troubles)?,
+        false,
+    )
+}
+
+/// Of these notices those that are told now.
+pub(super) fn sift(
+    troubles: &mut Troubles,
+    notices: Vec<Notice>,
+    repeat: Duration,
+    now: DateTime<Utc>,
+) -> Vec<Notice> {
+    let repeat = TimeDelta::from_std(repeat).unwrap_or(TimeDelta::MAX);
+    let mut told = Vec::new();
+    for mut notice in notices {
+        match notice.kind {
+            NoticeKind::Test => told.push(notice),
+            NoticeKind::Recovery => {
+                if let Some(trouble) = troubles.remove(&notice.topic) {
+                    notice.message = format!("{} ({})", notice.message, history(&trouble));
+                    told.push(notice);
+                }
+            }
+            kind => match troubles.get_mut(&notice.topic) {
+                None => {
+                    let trouble = Trouble {
+                        kind,
+                        since: notice.at,
+                        seen_at: notice.at,
+                        told_at: now,
+                        count: 1,
+                        message: notice.message.clone(),
+                    };
+                    troubles.insert(notice.topic.clone(), trouble);
+                    told.push(notice);
+                }
+                Some(trouble) => {
+                    trouble.count += 1;
+                    trouble.seen_at = notice.at;
+                    trouble.message.clone_from(&notice.message);
+                    if now - trouble.told_at >= repeat {
+                        trouble.told_at = now;
+                        notice.message = format!("{} ({})", notice.message, history(trouble));
+                        told.push(notice);
+                    }
+                }
+            },
+        }
+    }
+    told
+}
+
+/// What lasts by itself and was last told of `repeat` ago: a promise that is broken, a file that is refused.
+pub(super) fn remind(troubles: &mut Troubles, repeat: Duration, now: DateTime<Utc>) -> Vec<Notice> {
+    let repeat = TimeDelta::from_std(repeat).unwrap_or(TimeDelta::MAX);
+    troubles
+        .iter_mut()
+        .filter(|(_, trouble)| matches!(trouble.kind, NoticeKind::Promise | NoticeKind::Reload))
+        .filter(|(_, trouble)| now - trouble.told_at >= repeat)
+        .map(|(topic, trouble)| {
+            trouble.told_at = now;
+            Notice {
+                at: now,
+                kind: trouble.kind,
+                topic: topic.clone(),
+                message: format!("still: {} ({})", trouble.message, history(trouble)),
+                run: None,
+                bk_id: None,
+            }
+        })
+        .collect()
+}
+
+/// Forgets what nobody can hear the end of: of jobs and servers that are gone, and what is long past.
+pub(super) fn forget(troubles: &mut Troubles, settings: &Settings, now: DateTime<Utc>) -> bool {
+    let before = troubles.len();
+    let has_job = |name: &str| settings.jobs.keys().any(|job| job.as_str() == name);
+    troubles.retain(|topic, trouble| {
+        let is_there = match topic.trim_start_matches(RESTORE_TIME_OF).split_once(' ') {
+            Some(("job", name)) => has_job(name),
+            Some(("server", name)) => settings
+                .servers
+                .values()
+                .any(|server| server.name.as_str() == name && server.proven_within.is_some()),
+            _ => true,
+        };
+        let lasts = matches!(trouble.kind, NoticeKind::Promise | NoticeKind::Reload)
+            || now - trouble.seen_at < FORGOTTEN_AFTER;
+        is_there && lasts
+    });
+    troubles.len() != before
+}
+
+fn history(trouble: &Trouble) -> String {
+    let since = trouble.since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    match trouble.count {
+        1 => format!("since {since}"),
+        count => format!("{} since {since}", counted(count, "time", "times")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
+    }
+
+    fn notice(kind: NoticeKind, topic: &str, minutes: i64) -> Notice {
+        Notice {
+            at: at(minutes),
+            kind,
+            topic: topic.to_owned(),
+            message: "m".to_owned(),
+            run: None,
+            bk_id: None,
+        }
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_once_and_again_after_repeat_and_its_end_at_once() {
+        let repeat = Duration::from_secs(3600);
+        let mut troubles = Troubles::new();
+        let mut told = Vec::new();
+        // Every quarter of an hour for three hours.
+        for quarter in 0..12 {
+            let now = quarter * 15;
+            let found = vec![notice(NoticeKind::Failure, "job a", now)];
+            told.extend(
+                sift(&mut troubles, found, repeat, at(now))
+                    .into_iter()
+                    .map(|notice| (now, notice.message)),
+            );
+        }
+        let minutes: Vec<_> = told.iter().map(|(minute, _)| *minute).collect();
+        assert_eq!(minutes, [0, 60, 120]);
+        assert!(told[2].1.contains("9 times since 1970"), "{told:?}");
+
+        let over = vec![
+            notice(NoticeKind::Recovery, "job a", 180),
+            notice(NoticeKind::Recovery, "job b", 180),
+        ];
+        let over = sift(&mut troubles, over, repeat, at(180));
+        assert_eq!(over.len(), 1, "what was in no trouble does not recover: {over:?}");
+        assert!(over[0].message.contains("12 times since"), "{over:?}");
+        assert!(troubles.is_empty());
+    }
+
+    #[test]
+    fn what_lasts_is_told_of_again_though_nothing_more_happens() {
+        let repeat = Duration::from_secs(3600);
+        let mut troubles = Troubles::new();
+        let found = vec![
+            notice(NoticeKind::Promise, "server shop", 0),
+            notice(NoticeKind::Failure, "job a", 0),
+        ];
+        assert_eq!(sift(&mut troubles, found, repeat, at(0)).len(), 2);
+        assert!(remind(&mut troubles, repeat, at(59)).is_empty());
+        let reminded = remind(&mut troubles, repeat, at(60));
+        assert_eq!(
+            reminded.len(),
+            1,
+            "a failure is told when it comes again: {reminded:?}"
+        );
+        assert!(reminded[0].message.starts_with("still: m"), "{reminded:?}");
+        assert!(remind(&mut troubles, repeat, at(61)).is_empty());
+    }
+}
