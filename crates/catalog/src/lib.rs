@@ -10,6 +10,7 @@ mod jobs;
 mod journal;
 mod leases;
 mod migrate;
+mod nodes;
 mod open;
 mod paths;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::node::NodeReport;
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
@@ -425,6 +427,11 @@ pub trait Catalog: Send + Sync {
     async fn newest_events(&self, since: DateTime<Utc>, limit: u32) -> Result<Vec<Event>, CatalogError>;
     /// Forgets what `node` noticed before that instant; gives how many events that were.
     async fn prune_events(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError>;
+
+    /// Writes what a node tells of itself, in place of what it told before. Never kept for later: what was is of no use.
+    async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError>;
+    /// What every node that was heard of at or after `since` told last, by node.
+    async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError>;
 
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
     async fn acquire_lease(

@@ -4,8 +4,8 @@ use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
     MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator, VerificationScope,
-    attempts, backups, contents, jobs, leases, migrate, paths, promises, proofs, runs, slots, transfers,
-    verifications,
+    attempts, backups, contents, jobs, leases, migrate, nodes, paths, promises, proofs, runs, slots,
+    transfers, verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -14,6 +14,7 @@ use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::node::NodeReport;
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
@@ -321,6 +322,14 @@ impl Catalog for Store {
         until: DateTime<Utc>,
     ) -> Result<bool, CatalogError> {
         leases::acquire(self, name, holder, now, until).await
+    }
+
+    async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError> {
+        nodes::report(self, report).await
+    }
+
+    async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError> {
+        nodes::list(self, since).await
     }
 
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {

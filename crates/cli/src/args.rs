@@ -113,6 +113,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: PathsAction,
     },
+    /// Every node that shares the catalog: alive since when, its version, what runs and comes next, its last failure.
+    Status,
     /// Who is told of failures, what waits for them, and since when they cannot be told.
     Notify {
         #[command(subcommand)]

@@ -84,6 +84,8 @@ struct Shared {
     passed: Mutex<HashSet<JobName>>,
     /// The runs that this engine answers for, from before they are recorded until their end is.
     own: Mutex<HashMap<RunId, JobName>>,
+    /// What the scheduler waits for.
+    next_slot: Mutex<Option<(DateTime<Utc>, JobName)>>,
     /// Jobs whose lock is held for a moment, to settle a run that is over: no run is under way.
     settling: Mutex<HashSet<JobName>>,
 }
@@ -126,6 +128,7 @@ impl Engine {
                 undecided: Mutex::new(BTreeMap::new()),
                 passed: Mutex::new(HashSet::new()),
                 own: Mutex::new(HashMap::new()),
+                next_slot: Mutex::new(None),
                 settling: Mutex::new(HashSet::new()),
             }),
         }
@@ -139,6 +142,26 @@ impl Engine {
     /// Cancelled when nothing new may start.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
+    }
+
+    /// The slot that comes next, as the scheduler last said; `None` where there is none.
+    pub(crate) fn next_slot(&self) -> Option<(DateTime<Utc>, JobName)> {
+        self.lock_next_slot().clone()
+    }
+
+    /// The scheduler says what it waits for.
+    pub(crate) fn note_next_slot(&self, next: Option<&(DateTime<Utc>, JobName)>) {
+        let mut noted = self.lock_next_slot();
+        if noted.as_ref() != next {
+            *noted = next.cloned();
+        }
+    }
+
+    fn lock_next_slot(&self) -> std::sync::MutexGuard<'_, Option<(DateTime<Utc>, JobName)>> {
+        self.shared
+            .next_slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there are slots that could not be taken.

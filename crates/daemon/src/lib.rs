@@ -6,6 +6,7 @@ pub mod disk;
 pub mod engine;
 pub mod environment;
 pub mod error;
+mod heartbeat;
 pub mod jobs;
 pub mod lifecycle;
 pub mod limits;

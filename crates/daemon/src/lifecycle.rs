@@ -6,6 +6,7 @@ use crate::control::Control;
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
+use crate::heartbeat;
 use crate::log_pruning::{PRUNED_EVERY, prune_events, prune_logs};
 use crate::notices;
 use crate::promises;
@@ -84,6 +85,11 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     let mut control = daemon.open_control(control);
     let told = CancellationToken::new();
     let delivering = tokio::spawn(notices::attend(Arc::clone(&environment), told.clone()));
+    let beating = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(heartbeat::beat(
+        engine.clone(),
+        daemon.status.started_at,
+        daemon.status.version.clone(),
+    )));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     tracing::info!(
@@ -133,7 +139,8 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
         scheduling.abort();
     }
     shut_down(&engine, &mut signals, environment.settings().daemon.grace).await;
-    drop(watchdog);
+    drop((watchdog, beating));
+    heartbeat::stop(&engine, daemon.status.started_at, &daemon.status.version).await;
     // What is not delivered by now waits in state_dir for the next start.
     told.cancel();
     if tokio::time::timeout(TOLD_WITHIN, delivering).await.is_err() {

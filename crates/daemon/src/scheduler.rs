@@ -334,6 +334,8 @@ impl Scheduler {
         let mut sweep_at = self.is_behind.then(|| Instant::now() + SWEEP_AGAIN);
         loop {
             let next = self.next_exact();
+            self.engine
+                .note_next_slot(self.heap.peek().map(|Reverse(next)| next));
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(()) = pulse.beats.recv() => {}

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod inventory;
 pub mod job;
 pub mod manifest;
+pub mod node;
 pub mod notice;
 pub mod notify;
 pub mod packing;

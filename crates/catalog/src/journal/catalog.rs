@@ -13,6 +13,7 @@ use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+use mykeeper_domain::node::NodeReport;
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
@@ -407,6 +408,14 @@ impl Catalog for Journaled {
         until: DateTime<Utc>,
     ) -> Result<bool, CatalogError> {
         self.write_lease((name, holder), now, until).await
+    }
+
+    async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError> {
+        self.remote().await?.report_node(report).await
+    }
+
+    async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError> {
+        self.remote().await?.nodes(since).await
     }
 
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {

@@ -20,6 +20,7 @@ pub(crate) mod run;
 pub(crate) mod run_log;
 pub(crate) mod runs;
 pub(crate) mod show;
+pub(crate) mod status;
 pub(crate) mod transfer;
 pub(crate) mod validate;
 pub(crate) mod verify;

@@ -11,6 +11,7 @@ mod crash;
 mod dump_faults;
 mod import;
 mod logrotate;
+mod nodes;
 mod notify;
 mod proofs;
 mod rebuild;
