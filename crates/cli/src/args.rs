@@ -113,6 +113,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: PathsAction,
     },
+    /// Write the first two files and the password files of what is answered, and say how the first backup is made.
+    Init(InitArgs),
     /// Every node that shares the catalog: alive since when, its version, what runs and comes next, its last failure.
     Status,
     /// Who is told of failures, what waits for them, and since when they cannot be told.
@@ -217,6 +219,66 @@ pub(crate) enum BackupState {
     Damaged,
     Unproven,
     Deleted,
+}
+
+/// What is not given is asked for on a terminal, and has its default elsewhere. The files go to the folder of --config;
+/// none is overwritten.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// This machine's name in a catalog that several share. Default: the host's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+    /// Where mykeeper keeps locks, logs and the embedded catalog. Default: as the documented example says.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// A name for the server that is backed up. Default: shop.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) server: Option<String>,
+    /// Its socket. Default: the one that is there.
+    #[arg(long, value_name = "PATH", conflicts_with = "host")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Its host.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Option<String>,
+    /// Its port. Default: 3306.
+    #[arg(long, value_name = "PORT", requires = "host")]
+    pub(crate) port: Option<u16>,
+    /// The account that dumps. Default: backup.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// A file, mode 0600, whose first line is its password; "-" is standard input. Default: one is made up.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_password")]
+    pub(crate) password_from: Option<PathBuf>,
+    /// The account logs in without a password.
+    #[arg(long)]
+    pub(crate) no_password: bool,
+    /// LIKE patterns of the databases. Default: "%", all.
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub(crate) databases: Vec<String>,
+    /// The folder for sets, an absolute path; made where only it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Where sets are sent: rsync://user@host/module/path, user@host:/path or /path. Default: nowhere.
+    #[arg(long, value_name = "URL")]
+    pub(crate) destination: Option<String>,
+    /// As --password-from, for an rsync daemon's account.
+    #[arg(long, value_name = "FILE", requires = "destination")]
+    pub(crate) destination_password_from: Option<PathBuf>,
+    /// The job's name. Default: the server's with "-nightly" behind it.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) job: Option<String>,
+    /// When. Default: "0 4 * * *".
+    #[arg(long, value_name = "CRON")]
+    pub(crate) cron: Option<String>,
+    /// The zone of the schedule. Default: this host's.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) timezone: Option<chrono_tz::Tz>,
+    /// Restore each set into a throwaway server here, and compare; the default.
+    #[arg(long, conflicts_with = "no_prove")]
+    pub(crate) prove: bool,
+    /// Do not: another node does.
+    #[arg(long)]
+    pub(crate) no_prove: bool,
 }
 
 #[derive(Debug, Args)]

@@ -148,6 +148,7 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
             };
             commands::pybackup::run(&call, words).await
         }
+        Command::Init(args) => commands::init::run(&config, args, json).await,
         Command::Import(args) => commands::import::run(&config, &args, json),
         Command::Completions { shell } => commands::man::completions(shell),
         Command::Man { page, out } => commands::man::man(&page, out.as_deref()),

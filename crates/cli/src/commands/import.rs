@@ -1,9 +1,10 @@
 //! `mykeeper import`: pybackup's conf and the crontab around it become mykeeper's two files.
 
+use super::new_files::{self, NewFile};
 use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
-use crate::surroundings::{gather, host_zone};
+use crate::surroundings::host_zone;
 use mykeeper_config::pybackup::{
     CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf,
 };
@@ -11,8 +12,8 @@ use mykeeper_domain::counted;
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// No crontab and no script that is worth reading is larger. Bytes.
@@ -63,7 +64,7 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
         )));
     }
     let files = files(&imported);
-    write(&out, &files)?;
+    new_files::write(&out, &files, "choose another folder with --out")?;
     report(&out, &files, &imported, json)
 }
 
@@ -106,13 +107,6 @@ fn users() -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
-/// One file that is written.
-struct NewFile {
-    name: String,
-    text: Zeroizing<String>,
-    mode: u32,
-}
-
 fn files(imported: &Imported) -> Vec<NewFile> {
     let text = |name: &str, text: &str| NewFile {
         name: name.to_owned(),
@@ -129,101 +123,6 @@ fn files(imported: &Imported) -> Vec<NewFile> {
         mode: 0o600,
     }));
     files
-}
-
-/// Writes all of them or none: into a folder of their own first, where they are read as mykeeper reads them.
-fn write(out: &Path, files: &[NewFile]) -> anyhow::Result<()> {
-    let there: Vec<String> = files
-        .iter()
-        .map(|file| out.join(&file.name))
-        .filter(|path| path.symlink_metadata().is_ok())
-        .map(|path| path.display().to_string())
-        .collect();
-    if !there.is_empty() {
-        return Err(Failure::usage(format!(
-            "{} already; nothing was written: move what is there away, or choose another folder with --out",
-            match there.as_slice() {
-                [one] => format!("{one} is there"),
-                all => format!("{} are there", all.join(", ")),
-            }
-        )));
-    }
-    let is_new = !out.exists();
-    let staged = stage(out, files).and_then(|staging| {
-        let written = look(&staging, out).and_then(|()| put_in_place(&staging, out, files));
-        drop(std::fs::remove_dir_all(&staging));
-        written
-    });
-    if staged.is_err() && is_new {
-        // Only where nothing is in it.
-        drop(std::fs::remove_dir(out));
-    }
-    staged
-}
-
-fn stage(out: &Path, files: &[NewFile]) -> anyhow::Result<PathBuf> {
-    let staging = out.join(format!(".import-{}", uuid::Uuid::new_v4().simple()));
-    let failed =
-        |error: std::io::Error| Failure::unavailable(format!("cannot write to {}: {error}", out.display()));
-    std::fs::create_dir_all(out).map_err(failed)?;
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&staging)
-        .map_err(failed)?;
-    for file in files {
-        let written = std::fs::File::options()
-            .write(true)
-            .create_new(true)
-            .mode(file.mode)
-            .open(staging.join(&file.name))
-            .and_then(|mut opened| {
-                opened.write_all(file.text.as_bytes())?;
-                opened.sync_all()
-            });
-        if let Err(error) = written {
-            drop(std::fs::remove_dir_all(&staging));
-            return Err(failed(error));
-        }
-    }
-    Ok(staging)
-}
-
-/// What `mykeeper check --offline` would say.
-fn look(staging: &Path, out: &Path) -> anyhow::Result<()> {
-    let shown = |text: String| text.replace(&staging.display().to_string(), &out.display().to_string());
-    match mykeeper_config::load(&staging.join("mykeeper.toml"), &gather()) {
-        Ok(loaded) => {
-            for warning in loaded.warnings {
-                say(&shown(warning.to_string()));
-            }
-            Ok(())
-        }
-        Err(errors) => Err(Failure::job(format!(
-            "{}\nnothing was written: what comes of these files would not be usable",
-            shown(errors.to_string())
-        ))),
-    }
-}
-
-/// Under their names, each only where nothing is; when one cannot be, those before it go again.
-fn put_in_place(staging: &Path, out: &Path, files: &[NewFile]) -> anyhow::Result<()> {
-    let mut placed: Vec<PathBuf> = Vec::new();
-    for file in files {
-        let path = out.join(&file.name);
-        if let Err(error) = std::fs::hard_link(staging.join(&file.name), &path) {
-            for before in &placed {
-                drop(std::fs::remove_file(before));
-            }
-            return Err(Failure::unavailable(format!(
-                "cannot write {}: {error}; nothing was written",
-                path.display()
-            )));
-        }
-        placed.push(path);
-    }
-    std::fs::File::open(out)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| Failure::unavailable(format!("cannot sync {}: {error}", out.display())))
 }
 
 fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> anyhow::Result<Status> {

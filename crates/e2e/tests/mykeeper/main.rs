@@ -10,6 +10,7 @@ mod counts;
 mod crash;
 mod dump_faults;
 mod import;
+mod init;
 mod logrotate;
 mod nodes;
 mod notify;

@@ -1,0 +1,246 @@
+//! `mykeeper init`: the first two files, of what a person answers.
+
+mod answers;
+
+use super::check;
+use super::new_files::{self, NewFile};
+use crate::args::InitArgs;
+use crate::failure::{Failure, Status};
+use crate::output::{print, say};
+use answers::{Answers, ask, ask_to_go_on};
+use secrecy::ExposeSecret;
+use secrecy::zeroize::Zeroizing;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Result<Status> {
+    if json {
+        return Err(Failure::usage(
+            "init speaks to a person; \"mykeeper check --json\" tells of what it wrote",
+        ));
+    }
+    let keeper = std::path::absolute(config)
+        .map_err(|error| Failure::usage(format!("cannot tell where {} is: {error}", config.display())))?;
+    let (Some(folder), Some(name)) = (keeper.parent(), keeper.file_name().and_then(|name| name.to_str()))
+    else {
+        return Err(Failure::usage(format!(
+            "{} is no file that can be written",
+            keeper.display()
+        )));
+    };
+    let answers = ask(args)?;
+    let files = files(&answers, folder, name);
+    new_files::write(folder, &files, "choose another file with --config")?;
+    for file in &files {
+        print(&format!("wrote {}", folder.join(&file.name).display()))?;
+    }
+    make_directory(&answers.directory)?;
+    offer_account(&answers, folder)?;
+    print("\nmykeeper check:")?;
+    let status = check::run(&keeper, false, false).await?;
+    if status == Status::Unavailable {
+        print("\nwhat FAILED comes first. Then the first backup is made by:")?;
+    } else {
+        print("\nthe first backup is made by:")?;
+    }
+    print(&format!("mykeeper run {}", answers.job))?;
+    Ok(status)
+}
+
+/// The folder for sets, where it is not there; never its parents, one of which may be a mount that is missing.
+fn make_directory(directory: &Path) -> anyhow::Result<()> {
+    match std::fs::DirBuilder::new().mode(0o750).create(directory) {
+        Ok(()) => print(&format!("made {}", directory.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => {
+            say(&format!(
+                "warning: {} cannot be made: {error}; make it before the first backup",
+                directory.display()
+            ));
+            Ok(())
+        }
+    }
+}
+
+/// Where the statements are that make the account.
+fn account_file(answers: &Answers) -> String {
+    format!("{}-account.sql", answers.server)
+}
+
+fn files(answers: &Answers, folder: &Path, keeper: &str) -> Vec<NewFile> {
+    let text = |name: &str, text: String, mode: u32| NewFile {
+        name: name.to_owned(),
+        text: Zeroizing::new(text),
+        mode,
+    };
+    let mut files = vec![
+        text(keeper, keeper_text(answers, folder), 0o644),
+        text("schedule.toml", schedule_text(answers), 0o644),
+    ];
+    if let Some(password) = &answers.password {
+        let line = format!("{}\n", password.expose_secret());
+        files.push(text(&password_name(&answers.server), line, 0o600));
+        files.push(text(
+            &account_file(answers),
+            account_text(answers, password.expose_secret()),
+            0o600,
+        ));
+    }
+    if let Some((destination, Some(password))) =
+        answers.destination.as_ref().map(|to| (&to.name, &to.password))
+    {
+        let line = format!("{}\n", password.expose_secret());
+        files.push(text(&password_name(destination), line, 0o600));
+    }
+    files
+}
+
+fn password_name(of: &str) -> String {
+    format!("{of}.password")
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn line(key: &str, value: &str) -> String {
+    format!("{key} = {}\n", quoted(value))
+}
+
+fn keeper_text(answers: &Answers, folder: &Path) -> String {
+    let mut text = String::from(
+        "# What exists. \"mykeeper config example --keeper\" prints every key with its default.\n\n",
+    );
+    if let Some(node) = &answers.node {
+        text.push_str(&line("node", node));
+    }
+    if let Some(state_dir) = &answers.state_dir {
+        text.push_str(&line("state_dir", &state_dir.display().to_string()));
+    }
+    text.push_str(&format!("\n[servers.{}]\n", answers.server));
+    match (&answers.socket, &answers.host) {
+        (Some(socket), _) => text.push_str(&line("socket", &socket.display().to_string())),
+        (None, Some(host)) => {
+            text.push_str(&line("host", host));
+            if let Some(port) = answers.port {
+                text.push_str(&format!("port = {port}\n"));
+            }
+        }
+        (None, None) => {}
+    }
+    text.push_str(&line("user", &answers.user));
+    if answers.password.is_some() {
+        let file = folder.join(password_name(&answers.server));
+        text.push_str(&line("password_file", &file.display().to_string()));
+    }
+    if let Some(to) = &answers.destination {
+        text.push_str(&format!("\n[destinations.{}]\n{}", to.name, line("url", &to.url)));
+        if to.password.is_some() {
+            let file = folder.join(password_name(&to.name));
+            text.push_str(&line("password_file", &file.display().to_string()));
+        }
+    }
+    text
+}
+
+fn schedule_text(answers: &Answers) -> String {
+    let mut text = String::from(
+        "# What happens when. \"mykeeper config example --schedule\" prints every key with its default.\n",
+    );
+    text.push_str(&line("timezone", answers.timezone.name()));
+    text.push_str(&format!(
+        "\n[backup.{}]\n{}",
+        answers.job,
+        line("cron", &answers.cron)
+    ));
+    text.push_str(&line("server", &answers.server));
+    let databases: Vec<String> = answers.databases.iter().map(|pattern| quoted(pattern)).collect();
+    text.push_str(&format!("databases = [{}]\n", databases.join(", ")));
+    text.push_str(&line("directory", &answers.directory.display().to_string()));
+    if let Some(to) = &answers.destination {
+        text.push_str(&line("transfer_to", &to.name));
+        text.push_str(&format!(
+            "\n# Sends what has not arrived.\n[transfer.{}-catch-up]\n{}{}",
+            to.name,
+            line("cron", "*/30 * * * *"),
+            line("destination", &to.name)
+        ));
+    }
+    if answers.proves {
+        text.push_str(&format!(
+            "\n# Restores each set into a throwaway server and compares: a backup counts when that has passed.\n\
+             [validation.prove]\n{}{}",
+            line("cron", "*/15 * * * *"),
+            line("within", "31d")
+        ));
+    }
+    text
+}
+
+/// Who the account is, as SQL has it. A socket is this host; elsewhere it is not known where mykeeper comes from.
+fn account(answers: &Answers) -> String {
+    let at = if answers.socket.is_some() {
+        "localhost"
+    } else {
+        "%"
+    };
+    format!("{}@{}", sql_text(&answers.user), sql_text(at))
+}
+
+fn sql_text(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// The statements, with the password in its place.
+fn account_text(answers: &Answers, password: &str) -> String {
+    let account = account(answers);
+    format!(
+        "-- Holds a password: remove this file when the account is there.\n\
+         CREATE USER {account} IDENTIFIED BY {};\n\
+         -- Databases, what is in them, and one point in time over all of them. Repeat the first line with `shop`.*\n\
+         -- for each database instead of *.* to grant less.\n\
+         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON *.* TO {account};\n\
+         GRANT RELOAD, SHOW DATABASES, PROCESS, REPLICATION CLIENT ON *.* TO {account};\n\
+         -- MariaDB 10.5 and later, for the position of a replica, by its own name there:\n\
+         /*M!100502 GRANT BINLOG MONITOR, SLAVE MONITOR ON *.* TO {account} */;\n\
+         -- MySQL 8.0.20 and later, for the bodies of routines:\n\
+         /*!80020 GRANT SHOW_ROUTINE ON *.* TO {account} */;\n",
+        sql_text(password)
+    )
+}
+
+fn offer_account(answers: &Answers, folder: &Path) -> anyhow::Result<()> {
+    let file: PathBuf = folder.join(account_file(answers));
+    if answers.password.is_none() {
+        return print(&format!(
+            "the account {} logs in without a password, as it must be told to on the server",
+            account(answers)
+        ));
+    }
+    print(&format!(
+        "\nthe account {}, where it is not there yet, is made by:\n{}",
+        account(answers),
+        account_text(answers, "***")
+            .lines()
+            .filter(|line| !line.starts_with("--"))
+            .map(|line| format!("  {line}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    ))?;
+    print(&format!(
+        "with the password in its place they lie in {0}: feed them to the server as its administrator, \
+         \"mysql < {0}\", then remove that file",
+        file.display()
+    ))?;
+    ask_to_go_on("the account is there")
+}
