@@ -2,9 +2,10 @@
 # The stage of deploy/service-test.sh: a Debian of its own, booted in a container. Sourced, not run.
 #
 # stage_root DIR      makes a root folder with systemd, MariaDB and the tools, or takes the one that is there
+# can_contain         whether a container can be had at all
 # boot, stop_booted   begin and end the container on a copy of it that goes with the test
 # inside CMD...       runs a command in it, as root, under its systemd; its standard input goes there
-# SKIP=...            set by boot where no container can be booted here, and why
+# SKIP=...            set where no container can be had or booted here: why
 
 # Written by the sourcing script.
 : "${stage:?}" "${name:?}"
@@ -22,6 +23,18 @@ own_sources() {
   # shellcheck disable=SC2016 # apt's own words
   apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk -v suite="$suite" '$2 ~ "^" suite && $3 == "main" && !seen[$0]++ { print "deb", $1, $2, $3 }'
+}
+
+# Whether anything can be run in a container here: on this machine's own programs, which takes a moment.
+can_contain() {
+  local tree=$stage/probe said
+  mkdir -p "$tree/usr" "$tree/etc"
+  ln -s usr/bin usr/lib usr/lib64 "$tree"
+  said=$(systemd-nspawn -q -D "$tree" --register=no --keep-unit --private-network --bind-ro=/usr /usr/bin/true 2>&1) &&
+    return 0
+  # shellcheck disable=SC2034 # for who sources this
+  SKIP="nothing can be run in a container here: $(tail -n 2 <<<"$said" | tr '\r\n' '  ')"
+  return 1
 }
 
 # A folder of all that does not change from test to test. Whole, or not there.

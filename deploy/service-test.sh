@@ -75,7 +75,7 @@ runs() { keeper runs --job "$1" --state "$2" --json | grep -c "\"state\": \"$2\"
 has_runs() { [[ $(runs "$1" "$2") -ge $3 ]]; }
 
 # One slot, some seconds from now, and never again within a year.
-soon() { date -u -d '+4 sec' '+%-S %-M %-H %-d %-m *'; }
+soon() { date -u -d '+6 sec' '+%-S %-M %-H %-d %-m *'; }
 never='0 0 29 2 *'
 
 # schedule CRON [DIRECTORY]: the jobs, the backup at CRON.
@@ -109,12 +109,13 @@ none_left() { ! inside_plain pgrep -u mykeeper; }
 
 # --- the stage ---------------------------------------------------------------------------------------------------
 
-package=$(deploy/package.sh --program "$program" --out "$stage")
+can_contain || skipped "$SKIP"
 stage_root "$root" || {
   [[ -z $SKIP ]] || skipped "$SKIP"
   fail "the root folder of a Debian 12 cannot be made"
 }
 open_disk "$root" || skipped "no overlay can be mounted on $target"
+package=$(deploy/package.sh --program "$program" --out "$stage")
 began=$SECONDS
 boot || skipped "$SKIP"
 until_so 60 inside_plain mariadb --execute='SELECT 1'
@@ -213,7 +214,7 @@ strangers=$(inside_plain find /var/lib/mykeeper ! -user mykeeper)
 [[ -z $strangers ]] || fail "not the service's: $strangers"
 
 it "a slot makes a real backup, which goes to a folder that a drop-in names, and is proven, in the sandbox"
-schedule "$(soon)" '' "$(date -u -d '+12 sec' '+%-S %-M %-H %-d %-m *')"
+schedule "$(soon)" '' "$(date -u -d '+15 sec' '+%-S %-M %-H %-d %-m *')"
 reload
 until_so 40 has_runs shop-nightly succeeded 1
 until_so 60 has_runs prove succeeded 1
@@ -224,7 +225,7 @@ it "passwords come as credentials, one encrypted, and are seen nowhere else"
 pid=$(main_pid)
 ! inside_plain grep -rqF -- "$password" "/proc/$pid/environ" "/proc/$pid/cmdline" /var/lib/mykeeper ||
   fail "the password is where it must not be"
-! inside_plain journalctl -u mykeeper | grep -qF -- "$password" || fail "the password is in the journal"
+! grep -qF -- "$password" <<<"$(inside_plain journalctl)" || fail "the password is in the journal"
 
 it "the journal finds lines by job, by run and by set"
 lines=$(inside_plain journalctl -q -o cat -u mykeeper JOB=shop-nightly)
@@ -291,7 +292,7 @@ pid=$(main_pid)
 sleep 4
 [[ $pid == "$(main_pid)" ]] || fail "one that turns was ended"
 inside_plain kill -STOP "$pid"
-ended_by_watchdog() { inside_plain journalctl -q -o cat -u mykeeper | grep -qF 'Watchdog timeout'; }
+ended_by_watchdog() { grep -qF 'Watchdog timeout' <<<"$(inside_plain journalctl -q -o cat -u mykeeper)"; }
 until_so 40 ended_by_watchdog
 until_so 30 is_active
 [[ $pid != "$(main_pid)" ]]
@@ -311,9 +312,11 @@ it "as root, which a drop-in makes it, it makes and proves a set, too; and is it
 cp deploy/systemd/examples/as-root.conf "$drop_ins/"
 succeeded=$(runs shop-nightly succeeded)
 proven=$(runs prove succeeded)
-schedule "$(soon)" '' "$(date -u -d '+14 sec' '+%-S %-M %-H %-d %-m *')"
+schedule "$(soon)" '' "$(date -u -d '+17 sec' '+%-S %-M %-H %-d %-m *')"
 inside_plain systemctl daemon-reload
 inside_plain systemctl restart mykeeper
+owner=$(inside_plain stat -c %U "/proc/$(main_pid)")
+[[ $owner == root ]] || fail "it runs as $owner"
 until_so 40 has_runs shop-nightly succeeded $((succeeded + 1))
 until_so 60 has_runs prove succeeded $((proven + 1))
 says "$(keeper runs --job prove --limit 1)" 'is proven'
@@ -331,10 +334,11 @@ schedule '*/5 * * * * *'
 reload
 until_so 30 has_runs shop-nightly succeeded 4
 stop_booted
+down_since=$(date -u +%FT%TZ)
 sleep 6
 boot || fail "it does not boot again: $SKIP"
 until_so 30 is_active
-caught_up() { keeper runs --job shop-nightly --json | grep -q '"trigger": "catch-up"'; }
+caught_up() { grep -q '"trigger": "catch-up"' <<<"$(keeper runs --job shop-nightly --since "$down_since" --json)"; }
 until_so 40 caught_up
 keeper runs --missing >/dev/null
 schedule "$never"
