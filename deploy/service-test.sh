@@ -161,6 +161,18 @@ exit $status
 SH
 chmod 755 "$stage/disk/usr/local/bin/held-mydumper"
 etc=$stage/disk/etc/mykeeper
+
+it "what root has init write the service can read, and a first backup comes of it"
+said=$(inside mykeeper init --socket /run/mysqld/mysqld.sock --password-from - --databases shop --job first \
+  --directory /var/backups/mykeeper/first --no-prove <<<"$password" 2>&1) || [[ $? == 4 ]] || fail "$said"
+says "$said" "mykeeper run first"
+inside_plain systemctl start mykeeper
+said=$(keeper run first 2>&1) || fail "$said"
+strangers=$(inside_plain find /var/lib/mykeeper /var/backups/mykeeper ! -user mykeeper)
+[[ -z $strangers ]] || fail "not the service's: $strangers"
+inside_plain systemctl stop mykeeper
+rm "$etc/mykeeper.toml" "$etc/schedule.toml" "$etc"/shop*
+
 (umask 077 && printf '%s\n' "$password" >"$etc/shop.password")
 cat >"$etc/mykeeper.toml" <<'TOML'
 node = "db1"

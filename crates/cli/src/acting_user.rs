@@ -9,9 +9,35 @@ use crate::surroundings::gather;
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 
 /// util-linux's, which every Debian has.
 const SETPRIV: &str = "/usr/bin/setpriv";
+
+/// To whom the state belongs that root's command works on.
+pub(crate) struct ServiceUser {
+    pub(crate) state_dir: PathBuf,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
+/// `None` where this is not root's process, the state is root's own, or that cannot be told.
+pub(crate) fn service_user(config: &Path) -> Option<ServiceUser> {
+    let surroundings = gather();
+    if !surroundings.is_root {
+        return None;
+    }
+    let state_dir = mykeeper_config::load(config, &surroundings)
+        .ok()?
+        .settings
+        .state_dir;
+    let owner = std::fs::metadata(&state_dir).ok()?;
+    (owner.uid() != 0).then(|| ServiceUser {
+        state_dir,
+        user: owner.uid(),
+        group: owner.gid(),
+    })
+}
 
 /// Begins the program anew as the owner of `state_dir`, where root calls it and that is someone else. Returns where that
 /// is not so, or cannot be told: what is wrong with the files the command tells itself.
@@ -19,31 +45,27 @@ const SETPRIV: &str = "/usr/bin/setpriv";
 /// # Errors
 /// A sentence: it cannot be begun anew.
 pub(crate) fn act_as_owner(cli: &Cli, arguments: &[OsString]) -> Result<(), String> {
-    let surroundings = gather();
-    if !surroundings.is_root || !works_on_state(&cli.command) {
+    if !works_on_state(&cli.command) {
         return Ok(());
     }
-    let Ok(loaded) = mykeeper_config::load(&cli.config, &surroundings) else {
+    let Some(ServiceUser {
+        state_dir,
+        user,
+        group,
+    }) = service_user(&cli.config)
+    else {
         return Ok(());
     };
-    let state_dir = loaded.settings.state_dir;
-    let Ok(owner) = std::fs::metadata(&state_dir) else {
-        return Ok(());
-    };
-    if owner.uid() == 0 {
-        return Ok(());
-    }
     let failed = |cause: String| {
         format!(
-            "cannot go on as user {}, to whom {} belongs: {cause}; run this as that user",
-            owner.uid(),
+            "cannot go on as user {user}, to whom {} belongs: {cause}; run this as that user",
             state_dir.display()
         )
     };
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let error = std::process::Command::new(SETPRIV)
-        .arg(format!("--reuid={}", owner.uid()))
-        .arg(format!("--regid={}", owner.gid()))
+        .arg(format!("--reuid={user}"))
+        .arg(format!("--regid={group}"))
         .args(["--init-groups", "--"])
         .arg(program)
         .args(arguments.iter().skip(1))
@@ -60,6 +82,7 @@ fn works_on_state(command: &Command) -> bool {
         Command::Completions { .. }
             | Command::Config { .. }
             | Command::Import(_)
+            | Command::Init(_)
             | Command::Man { .. }
             | Command::Pybackup { .. }
             | Command::Reload

@@ -4,10 +4,12 @@ mod answers;
 
 use super::check;
 use super::new_files::{self, NewFile};
+use crate::acting_user::{ServiceUser, service_user};
 use crate::args::InitArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, say};
 use answers::{Answers, ask, ask_to_go_on};
+use anyhow::Context;
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use std::os::unix::fs::DirBuilderExt;
@@ -34,10 +36,21 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
     for file in &files {
         print(&format!("wrote {}", folder.join(&file.name).display()))?;
     }
-    make_directory(&answers.directory)?;
+    let made = make_directory(&answers.directory)?;
     offer_account(&answers, folder)?;
+    let service = service_user(&keeper);
+    if let Some(service) = &service {
+        let passwords = files.iter().filter(|file| file.name.ends_with(".password"));
+        let passwords = passwords.map(|file| folder.join(&file.name));
+        let directory = made.then(|| answers.directory.clone());
+        hand_over(service, passwords.chain(directory));
+    }
     print("\nmykeeper check:")?;
-    let status = check::run(&keeper, false, false).await?;
+    let status = match service {
+        // What root is told holds for root; and what a check makes of root's the service could not use.
+        Some(_) => check_anew(&keeper)?,
+        None => check::run(&keeper, false, false).await?,
+    };
     if status == Status::Unavailable {
         print("\nwhat FAILED comes first. Then the first backup is made by:")?;
     } else {
@@ -48,17 +61,45 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
 }
 
 /// The folder for sets, where it is not there; never its parents, one of which may be a mount that is missing.
-fn make_directory(directory: &Path) -> anyhow::Result<()> {
+/// Whether it was made.
+fn make_directory(directory: &Path) -> anyhow::Result<bool> {
     match std::fs::DirBuilder::new().mode(0o750).create(directory) {
-        Ok(()) => print(&format!("made {}", directory.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) => print(&format!("made {}", directory.display())).map(|()| true),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => {
             say(&format!(
                 "warning: {} cannot be made: {error}; make it before the first backup",
                 directory.display()
             ));
-            Ok(())
+            Ok(false)
         }
+    }
+}
+
+/// Gives the service what it is to read and to write.
+fn hand_over(service: &ServiceUser, paths: impl Iterator<Item = PathBuf>) {
+    for path in paths {
+        if let Err(error) = std::os::unix::fs::chown(&path, Some(service.user), Some(service.group)) {
+            say(&format!(
+                "warning: {} cannot be given to user {}, as whom the service runs: {error}",
+                path.display(),
+                service.user
+            ));
+        }
+    }
+}
+
+/// `mykeeper check` as a command of its own, which begins as the service's user.
+fn check_anew(keeper: &Path) -> anyhow::Result<Status> {
+    let ended = std::env::current_exe().and_then(|program| {
+        let mut check = std::process::Command::new(program);
+        check.arg("--config").arg(keeper).arg("check").status()
+    });
+    match ended.context("cannot call mykeeper check")?.code() {
+        Some(0) => Ok(Status::Done),
+        Some(2) => Ok(Status::Usage),
+        Some(4) => Ok(Status::Warnings),
+        _ => Ok(Status::Unavailable),
     }
 }
 
