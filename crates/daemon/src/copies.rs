@@ -7,7 +7,7 @@ use mykeeper_catalog::{Catalog, CatalogError, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::arrival::{Arrival, arrivals};
 use mykeeper_domain::backup::Backup;
-use mykeeper_domain::damage::{DOUBTED_FOR, KnownCopies};
+use mykeeper_domain::damage::{DOUBTED_FOR, DamagedCopy, KnownCopies};
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::verification::{Verification, VerificationState};
 use mykeeper_domain::{BackupId, NodeName, RunId};
@@ -46,6 +46,23 @@ impl Known {
             copies,
             arrivals: arrivals(backup, &transfers),
         })
+    }
+
+    /// Whether no copy but this one is known to be whole, and one is known not to be. One that was sent again, or compared,
+    /// since it was read is another.
+    pub(crate) fn has_lost_others(&self, (node, place): (&NodeName, &Path)) -> bool {
+        let is_this = |of: &NodeName, path: &str| of == node && Path::new(path) == place;
+        let differing = self.copies.differing.iter();
+        let others = differing.filter(|copy| !copy.is_gone && !is_this(&copy.node, &copy.path));
+        let lost: Vec<&DamagedCopy> = others.collect();
+        let (mut intact, mut arrivals) = (self.copies.intact.iter(), self.arrivals.iter());
+        let is_whole = |arrival: &Arrival, copy: &DamagedCopy| {
+            let is_another = arrival.target.starts_with('/') && arrival.target != copy.path;
+            is_another || arrival.seen_at >= copy.looked_at
+        };
+        !lost.is_empty()
+            && intact.all(|copy| is_this(&copy.node, &copy.path))
+            && !arrivals.any(|arrival| lost.iter().all(|copy| is_whole(arrival, copy)))
     }
 
     /// What was in a folder of this machine, for people: `the copy that arrived at vault on 2026-11-22 04:10 UTC`. `None`

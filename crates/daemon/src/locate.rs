@@ -116,9 +116,10 @@ impl Whereabouts<'_> {
         if !self.is_whole(backup, place).await? {
             return Ok(false);
         }
-        // Of such a set nothing else shows that all of it is there.
+        // Of one without a manifest nothing else shows that all of it is there.
         let is_own = original(backup, &self.settings.node).as_deref() == Some(place);
-        Ok(is_own || may_lie_anywhere(backup) || self.has_manifest(place).await?)
+        let is_known = is_own || backup.manifest_blake3.is_some() || may_lie_anywhere(backup);
+        Ok(is_known || self.has_manifest(place).await?)
     }
 
     /// Whether the set's folder is there, and not one that is still on its way: the manifest goes last. Where it has

@@ -46,6 +46,11 @@ impl Arrival {
         }
     }
 
+    /// Whether it was sent to a folder, as far as is known; of another machine perhaps, and not by an address.
+    pub fn is_in_a_folder(&self) -> bool {
+        self.target.is_empty() || self.target.starts_with('/')
+    }
+
     /// Whether it was sent to the machine that a node is called after: to `vault1` or `vault1.example.com` for `vault1`.
     pub fn is_at(&self, node: &NodeName) -> bool {
         let first = |name: &str| name.split('.').next().unwrap_or(name).to_ascii_lowercase();

@@ -35,6 +35,8 @@ pub struct Context {
     pub begun: BTreeSet<BackupId>,
     /// Sets whose folders here differ from what was written, as this machine has read them.
     pub damaged: BTreeSet<BackupId>,
+    /// Sets whose other copies are known to differ, as far as anybody has read any, and whose original here is not.
+    pub only_whole: BTreeSet<BackupId>,
     /// The destinations that sets are still to be sent to from here: what goes before that never arrives there.
     pub owed: BTreeMap<BackupId, Vec<DestinationName>>,
     /// The days whose folders the sets lie in, where each lies in one: `<directory>/<YYYY-MM-DD>/<bk_id>`.
@@ -86,7 +88,7 @@ pub enum KeepReason {
     InUse,
     /// It is the newest that meets `require`.
     NewestThatMeetsRequire,
-    /// It is the newest proven set of its server.
+    /// It is the newest proven set of its job.
     NewestProven,
     /// Its row was made again from its own record, which does not tell whether it was proven: it may be the last that
     /// was. So until one of its group that is not older is proven.
@@ -111,6 +113,8 @@ pub enum KeepReason {
     Damaged,
     /// There is no newer good one: it may be all there is, whether it is good itself or not.
     NoNewerGoodSet,
+    /// No rule keeps it, but every other copy that anyone has read differs.
+    OnlyWholeCopy,
     /// No rule keeps it, but a destination waits for it: see [`Decision::owed_to`].
     NotArrivedEverywhere,
 }
@@ -120,7 +124,7 @@ impl fmt::Display for KeepReason {
         f.write_str(match self {
             Self::InUse => "in use by a run",
             Self::NewestThatMeetsRequire => "newest that meets require",
-            Self::NewestProven => "newest proven set of its server",
+            Self::NewestProven => "newest proven set of its job",
             Self::UnprovenSinceRebuild => {
                 "its row was rebuilt, and whether it was proven is not known; kept until \"mykeeper validate\" has \
                  proven it or a newer set of this job"
@@ -137,6 +141,9 @@ impl fmt::Display for KeepReason {
                 "damaged here, and no newer set of this job is proven"
             }
             Self::NoNewerGoodSet => "no newer good set of this job",
+            Self::OnlyWholeCopy => {
+                "its other copies differ; kept until \"mykeeper transfer\" has mended one of them"
+            }
             Self::NotArrivedEverywhere => "it has not arrived everywhere yet",
         })
     }
@@ -248,15 +255,23 @@ fn meets(backup: &Backup, require: Require) -> bool {
         }
 }
 
+/// Tag and job.
+type Group = (String, Option<String>);
+
+fn group_of(backup: &Backup) -> Group {
+    let job = backup.job.as_ref().map(|job| job.as_str().to_owned());
+    (backup.tag.clone(), job)
+}
+
 /// Judges every set. Sets compete only with those of the same tag and job; a set that is deleted is left out.
 ///
 /// Newest first within a group, after sets that are half removed. Only good sets (complete, no failed proof, not
 /// damaged) use up the counts of the policy. A set from the future uses up none and is newer than none: the newest of the others is kept
 /// beside it.
 pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context) -> Vec<Decision> {
-    let mut groups: BTreeMap<(String, Option<String>), Vec<Backup>> = BTreeMap::new();
-    // By server, and by whether its folder is here: a copy elsewhere does not make up for the newest that is here,
-    // nor the other way round.
+    let mut groups: BTreeMap<Group, Vec<Backup>> = BTreeMap::new();
+    // By job, since a promise is judged so, and by whether its folder is here: a copy elsewhere does not make up for the
+    // newest that is here, nor the other way round.
     let mut newest_proven = BTreeMap::new();
     let mut decisions = Vec::new();
     for backup in sets
@@ -280,15 +295,11 @@ pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context)
                 backup.started_at,
                 backup.id,
             );
-            let key = (backup.tag.clone(), gone, context.is_future(&backup));
+            let key = (group_of(&backup), gone, context.is_future(&backup));
             let newest = newest_proven.entry(key).or_insert(mine);
             *newest = mine.max(*newest);
         }
-        let key = (
-            backup.tag.clone(),
-            backup.job.as_ref().map(|job| job.as_str().to_owned()),
-        );
-        groups.entry(key).or_default().push(backup);
+        groups.entry(group_of(&backup)).or_default().push(backup);
     }
     let newest_proven: BTreeSet<BackupId> = newest_proven.into_values().map(|(_, _, id)| id).collect();
     let groups = groups.into_values();
@@ -426,8 +437,10 @@ fn judge_group(
                 Verdict::Condemn(CondemnReason::DamagedAndSuperseded)
             } else if !is_good(&backup) {
                 Verdict::Condemn(CondemnReason::FailedProofAndSuperseded)
+            // Not of one that is not good: it would be held for a copy that is worth nothing.
+            } else if context.only_whole.contains(&backup.id) {
+                Verdict::Keep(vec![KeepReason::OnlyWholeCopy])
             } else if context.owed.contains_key(&backup.id) {
-                // Not of one that is not good: it would be held for a copy that is worth nothing.
                 Verdict::Keep(vec![KeepReason::NotArrivedEverywhere])
             } else {
                 Verdict::Condemn(CondemnReason::NoRuleKeepsIt)

@@ -12,6 +12,7 @@ mod owed;
 mod places;
 
 use super::{JobError, JobResult, RunContext};
+use crate::copies::Known;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places};
@@ -30,7 +31,7 @@ use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
 };
 use mykeeper_domain::{BackupId, counted};
-use owed::{Owed, kept_as_owed};
+use owed::{Owed, kept_as_only_whole, kept_as_owed};
 use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -151,7 +152,7 @@ async fn plan_with(
     let machine = Machine::ask(&environment.disk).await?;
     let (mut located, mut days) = (BTreeMap::new(), BTreeMap::new());
     let damages = catalog.damages(None).await?;
-    let mut damaged = BTreeSet::new();
+    let (mut damaged, mut only_whole) = (BTreeSet::new(), BTreeSet::new());
     let mut sets = Vec::new();
     let mut standings = BTreeMap::new();
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
@@ -205,11 +206,16 @@ async fn plan_with(
             .filter(|(_, standing)| **standing != Standing::Gone)
             .map(|(place, _)| place)
             .collect();
-        if damages
-            .get(&backup.id)
-            .is_some_and(|damage| is_damaged_here(damage, &there, &environment.node))
-        {
-            damaged.insert(backup.id);
+        if let Some(damage) = damages.get(&backup.id) {
+            if is_damaged_here(damage, &there, &environment.node) {
+                damaged.insert(backup.id);
+            } else if let Some(own) = own.filter(|own| there.contains(&own))
+                && Known::of(catalog.as_ref(), &backup)
+                    .await?
+                    .has_lost_others((&environment.node, &own))
+            {
+                only_whole.insert(backup.id);
+            }
         }
         if let Some(day) = day_of(&below, &task.directory) {
             days.insert(backup.id, day);
@@ -250,12 +256,14 @@ async fn plan_with(
         untouched,
         begun,
         damaged,
+        only_whole,
         days,
         due_days: due.days().clone(),
         owed: owed.waiting.clone(),
     };
     let decisions = plan_retention(sets, &task.keep, &context);
     warnings.extend(kept_as_damaged(&decisions));
+    warnings.extend(kept_as_only_whole(&decisions));
     warnings.extend(kept_as_owed(&decisions));
     Ok(Plan {
         decisions,

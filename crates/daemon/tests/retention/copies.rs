@@ -160,7 +160,7 @@ async fn an_original_that_was_dumped_over_the_network_does_not_cost_the_set_its_
 
 impl Stage {
     /// The set of this machine has arrived at a destination, and nobody has read it there.
-    async fn sent_to(&self, id: BackupId, (destination, target): (&str, &str)) {
+    pub(super) async fn sent_to(&self, id: BackupId, (destination, target): (&str, &str)) {
         let transfer = Transfer {
             id: AttemptId::generate(),
             run_id: None,
@@ -308,4 +308,21 @@ async fn what_another_machine_has_removed_is_not_sent_there_for_ever() {
     };
     stage.catalog().record_verification(&look).await.unwrap();
     assert_eq!(stage.compared("vault").await, [] as [BackupId; 0]);
+}
+
+#[tokio::test]
+async fn a_destination_of_the_same_name_is_not_taken_for_that_of_another_machine() {
+    let own = "[destinations.vault]\nurl = \"/nonexistent/vault\"\n";
+    let stage = Stage::with_servers(own, "{ last = 1 }", "delete").await;
+    let gone_at = stage.clock.now() - TimeDelta::days(1);
+    let (id, place) = stage
+        .copy(3, |backup| backup.original_gone_at = Some(gone_at))
+        .await;
+    stage.copy(0, |_| {}).await;
+    stage.sent_to(id, ("near", "rsync://n1/near/x")).await;
+    stage.sent_to(id, ("vault", "rsync://other/cc/x")).await;
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    assert!(!place.exists());
+    assert_eq!(stage.row(id).await.deletion, Deletion::None, "it is at vault");
 }

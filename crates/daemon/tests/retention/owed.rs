@@ -141,3 +141,33 @@ async fn a_copy_that_is_found_to_differ_holds_its_original_until_it_is_sent_agai
     assert!(!dir.exists());
     assert_eq!(stage.row(old).await.deletion, Deletion::None, "its copies stay");
 }
+
+#[tokio::test]
+async fn an_original_is_not_given_up_for_a_copy_that_was_read_and_differs() {
+    let stage = Stage::set_up(DESTINATIONS, ("complete", "{ last = 1 }", "delete")).await;
+    let (old, dir) = stage.owed(4, &["vault"]).await;
+    stage.owed(0, &[]).await;
+    stage.arrived(old, "vault").await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.found("n2", (old, Path::new("/sets/x")), true).await;
+    for read in [false, true] {
+        // Also where this machine has read its own.
+        if read {
+            stage.found("n1", (old, &dir), false).await;
+        }
+        let run = stage.prune().await;
+        assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+        assert!(
+            run.reason.contains("since the other copies differ"),
+            "{}",
+            run.reason
+        );
+        assert!(dir.join(MANIFEST_FILE).exists());
+    }
+    // What was sent again is another copy than the one that was read.
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.arrived(old, "vault").await;
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    assert!(!dir.exists());
+}

@@ -22,7 +22,7 @@ impl Stage {
     }
 
     /// `node` has read the copy at `place`.
-    async fn found(&self, node: &str, (id, place): (BackupId, &Path), differs: bool) {
+    pub(super) async fn found(&self, node: &str, (id, place): (BackupId, &Path), differs: bool) {
         let difference = Difference {
             database: "shop".into(),
             object: "file shop/shop.orders.sql".into(),

@@ -35,6 +35,7 @@ fn context(require: Require) -> Context {
         untouched: BTreeSet::new(),
         begun: BTreeSet::new(),
         damaged: BTreeSet::new(),
+        only_whole: BTreeSet::new(),
         days: BTreeMap::new(),
         due_days: BTreeSet::new(),
         owed: BTreeMap::new(),
@@ -126,6 +127,22 @@ fn the_newest_proven_set_stays_although_its_removal_had_begun() {
         ..KeepPolicy::default()
     };
     assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 2);
+}
+
+#[test]
+fn the_last_proven_set_of_a_job_does_not_go_for_one_of_another_job() {
+    let mut sets = nightly(4);
+    for set in [1, 3] {
+        sets[set].validate_status = ValidateStatus::Passed;
+    }
+    for set in [2, 3] {
+        sets[set].job = Some(crate::ids::JobName::new("hourly").unwrap());
+    }
+    let policy = KeepPolicy {
+        last: Some(KeepCount::Newest(1)),
+        ..KeepPolicy::default()
+    };
+    assert_eq!(kept(sets, &policy, &context(Require::Complete)).len(), 4);
 }
 
 #[test]

@@ -97,6 +97,17 @@ fn a_rotten_copy_does_not_cost_the_set_its_proof_and_is_mended_as_told() {
     let command = stage.mend(&told);
     assert!(command.starts_with("rsync "), "{command}");
     stage.verify(0).assert_code(0).assert_says("2 copies");
+
+    // At a destination beside the first, of which the seed's columns tell nothing, too.
+    let manifest = vault.join("mykeeper.manifest.json");
+    std::fs::remove_file(&manifest).unwrap();
+    let id = &stage.sets[0];
+    change(
+        &stage.workspace.catalog(),
+        &format!("UPDATE user_backup SET transfer_complete = 'N' WHERE bk_id = '{id}'"),
+    );
+    let told = stage.verify(0);
+    told.assert_code(1).assert_says(&vault.display().to_string());
 }
 
 #[test]
@@ -583,4 +594,8 @@ fn a_set_without_a_manifest_is_taken_from_no_copy_that_lacks_a_file() {
         planned.assert_code(0).assert_says(&intact.display().to_string());
         std::fs::write(cut.join("metadata"), &metadata).unwrap();
     }
+    // What a copy lacks of databases that are not restored is no reason to pass it over.
+    std::fs::write(own.join("other.t.sql"), "INSERT INTO `t` VALUES (1);\n").unwrap();
+    let planned = stage.workspace.mykeeper(&[&restore[..], &["--dry-run"]].concat());
+    planned.assert_code(0).assert_says(&vault.display().to_string());
 }

@@ -187,9 +187,10 @@ impl Prepared {
             let mut read = check_set(&self.set(environment, None, &limits), &self.scope, env).await;
             if let Ok(checked) = &mut read {
                 for (place, other) in beside.iter().filter(|(place, _)| *place != path) {
-                    checked
-                        .differences
-                        .extend(checked.plain.differences_from(other, place));
+                    let mut lacking = checked.plain.differences_from(other, place);
+                    let wanted = &self.scope.databases;
+                    lacking.retain(|one| one.database.is_empty() || wanted.contains(&one.database));
+                    checked.differences.extend(lacking);
                 }
                 // What was read tells more than its listing.
                 beside.retain(|(place, _)| *place != path);

@@ -246,8 +246,10 @@ impl Look<'_> {
     }
 
     fn place_here(&self, arrival: &Arrival) -> Option<PathBuf> {
+        // Two machines may call different destinations by one name.
         let mut destinations = self.context.settings.destinations.values();
-        let there = destinations.find(|there| there.name.as_str() == arrival.destination)?;
+        let there = destinations
+            .find(|there| arrival.is_in_a_folder() && there.name.as_str() == arrival.destination)?;
         self.place_of(&there.url)
     }
 

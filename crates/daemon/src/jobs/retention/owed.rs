@@ -44,6 +44,24 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a DestinationName>) -> String {
     names.join(", ")
 }
 
+/// A copy that nobody mends fills the disk as well.
+pub(super) fn kept_as_only_whole(decisions: &[Decision]) -> Option<String> {
+    let (number, bytes) = decisions
+        .iter()
+        .filter(|decision| decision.verdict == Verdict::Keep(vec![KeepReason::OnlyWholeCopy]))
+        .fold((0, 0_u64), |(number, bytes), decision| {
+            let size = decision.backup.size_bytes.unwrap_or(0);
+            (number + 1, bytes.saturating_add(size))
+        });
+    (number > 0).then(|| {
+        format!(
+            "{} ({}), which no rule keeps, since the other copies differ; \"mykeeper check\" tells what mends them",
+            counted(number, "set stays", "sets stay"),
+            du_size(bytes)
+        )
+    })
+}
+
 /// A destination that is away for long fills the disk.
 pub(super) fn kept_as_owed(decisions: &[Decision]) -> Option<String> {
     let mut destinations = BTreeSet::new();

@@ -161,7 +161,8 @@ impl Doubt<'_> {
     /// Where a destination's copy lies, where that is a folder of this machine.
     fn place_here(&self, arrival: &Arrival) -> Option<PathBuf> {
         let mut destinations = self.context.settings.destinations.values();
-        let there = destinations.find(|there| there.name.as_str() == arrival.destination)?;
+        let there = destinations
+            .find(|there| arrival.is_in_a_folder() && there.name.as_str() == arrival.destination)?;
         match &there.url {
             DestinationUrl::Local { path } => Some(path.join(&self.relative)),
             _ => None,

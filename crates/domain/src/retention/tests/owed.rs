@@ -21,6 +21,7 @@ fn what_a_destination_waits_for_stays_unless_it_is_worth_nothing() {
         (sets[5].id, vec![vault.clone()]),
     ]);
     context.damaged.insert(sets[5].id);
+    context.only_whole.extend([sets[3].id, sets[4].id]);
     sets[1].validate_status = ValidateStatus::Passed;
     sets[0].validate_status = ValidateStatus::Passed;
     let policy = KeepPolicy {
@@ -32,10 +33,10 @@ fn what_a_destination_waits_for_stays_unless_it_is_worth_nothing() {
     assert_eq!(
         told,
         [
-            "newest that meets require, newest proven set of its server, keep.last",
+            "newest that meets require, newest proven set of its job, keep.last",
             "it has not arrived at near yet",
             "it has not arrived at near, vault yet",
-            "no rule keeps it",
+            "its other copies differ; kept until \"mykeeper transfer\" has mended one of them",
             "its proof failed, and a newer good set exists",
             "damaged here, and a newer proven set exists",
         ]
