@@ -146,7 +146,7 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
                 config,
                 told_password,
             };
-            commands::pybackup::run(&call, words).await
+            Box::pin(commands::pybackup::run(&call, words)).await
         }
         Command::Init(args) => commands::init::run(&config, args, json).await,
         Command::Import(args) => commands::import::run(&config, &args, json),

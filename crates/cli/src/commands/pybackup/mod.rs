@@ -49,14 +49,24 @@ pub(crate) async fn run(call: &Call, words: Vec<OsString>) -> anyhow::Result<Sta
             words,
             no_rsync,
             no_history,
-        } => dump::run(call, conf, &words, (no_rsync, no_history)).await,
+        } => Box::pin(dump::run(call, conf, &words, (no_rsync, no_history))).await,
         Asked::OnlyRsync {
             backup_dir,
             bk_id,
             log_file,
-        } => only_rsync::run(call, conf, (&backup_dir, bk_id.as_deref()), &log_file).await,
+        } => {
+            Box::pin(only_rsync::run(
+                call,
+                conf,
+                (&backup_dir, bk_id.as_deref()),
+                &log_file,
+            ))
+            .await
+        }
         Asked::MarkDel { backup_dirs, bk_ids } => mark_del::run(call, conf, &backup_dirs, &bk_ids).await,
-        Asked::Validate { log_file, bk_id } => validate::run(call, conf, bk_id.as_deref(), &log_file).await,
+        Asked::Validate { log_file, bk_id } => {
+            Box::pin(validate::run(call, conf, bk_id.as_deref(), &log_file)).await
+        }
     }
 }
 
