@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use secrecy::{ExposeSecret, SecretString};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -52,6 +53,17 @@ pub(crate) fn host_of(url: &str) -> Result<(Uri, String), DeliveryError> {
     }
 }
 
+/// Whether others than this machine could read what is sent.
+fn is_in_the_clear(uri: Option<&Uri>) -> bool {
+    let is_here = |uri: &Uri| {
+        uri.host().is_some_and(|host| {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
+    };
+    uri.is_some_and(|uri| uri.scheme_str() == Some("http") && !is_here(uri))
+}
+
 impl Http {
     /// Done when the server answers with 2xx.
     pub(crate) async fn post(&self, post: Post<'_>) -> Result<(), DeliveryError> {
@@ -60,6 +72,11 @@ impl Http {
             .header(USER_AGENT, concat!("mykeeper/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, post.content_type);
         if let Some(token) = &post.token {
+            if is_in_the_clear(request.uri_ref()) {
+                return Err(DeliveryError::Secret(format!(
+                    "the token would cross the network to {host} in the clear; write the URL with https://"
+                )));
+            }
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
                 .map_err(|_| DeliveryError::Secret("the token is none that HTTP can carry".to_owned()))?;
             value.set_sensitive(true);
@@ -116,5 +133,34 @@ impl Http {
             return Ok(self.client.get_or_init(|| client).clone());
         }
         Ok(client)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_crosses_no_network_in_the_clear_and_a_urls_path_is_in_no_error() {
+        let post = |url: &'static str| Post {
+            url,
+            token: Some(SecretString::from("hunter2")),
+            content_type: "application/json",
+            body: Vec::new(),
+            ca: None,
+        };
+        for (url, expected) in [
+            ("http://chat.example.org/s3cret", "in the clear"),
+            ("http://[2001:db8::1]/s3cret", "in the clear"),
+            ("http://127.0.0.1:1/s3cret", "127.0.0.1:1 cannot be reached"),
+            (
+                "https://user:hunter2@127.0.0.1:1/s3cret",
+                "the URL cannot be called",
+            ),
+        ] {
+            let error = Http::default().post(post(url)).await.unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains("s3cret") && !error.contains("hunter2"), "{error}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 mod away;
 mod journal;
 mod keepers;
+mod nodes;
 mod promises;
 mod proofs;
 mod runs;
@@ -34,6 +35,7 @@ use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference, Proof, Pr
 use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
+use nodes::each_node_has_told_one_thing_last;
 use promises::{a_promise_is_told_about_once, every_node_knows_what_jobs_prove};
 use proofs::{leases_run_out, proofs_decide, proofs_of_a_server_are_chained};
 use runs::{a_run_is_done_again_once_and_says_what_it_waits_for, runs_and_attempts_end_once, runs_are_found};
@@ -402,6 +404,7 @@ async fn acts(catalog: &dyn Catalog) {
     a_whole_copy_frees_what_failed_for_another(catalog).await;
     sets_are_listed_page_by_page_where_their_copies_decide(catalog).await;
     a_promise_is_told_about_once(catalog).await;
+    each_node_has_told_one_thing_last(catalog).await;
     every_node_knows_what_jobs_prove(catalog).await;
     of_several_destinations_the_first_is_told_in_the_seeds_columns(catalog).await;
     catalog.close().await;

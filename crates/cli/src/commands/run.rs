@@ -81,13 +81,12 @@ pub(crate) async fn to_its_end_beside(
     let engine = Engine::for_foreground(Arc::clone(environment), Some(observer));
     settle_first(&engine, &mut signals).await;
     let telling = tell_beside(environment);
-    let running = async {
+    let mut running = Box::pin(async {
         match work {
             Some(work) => engine.do_now(job, work).await,
             None => engine.run_now(job).await,
         }
-    };
-    tokio::pin!(running);
+    });
     let mut caught = None;
     let result = loop {
         tokio::select! {
@@ -102,7 +101,7 @@ pub(crate) async fn to_its_end_beside(
         }
     };
     log.finish();
-    telling.end(environment).await;
+    telling.end().await;
     // A connection that does not come back does not hold up the end.
     if tokio::time::timeout(CLOSED_WITHIN, environment.catalog.close())
         .await
@@ -121,17 +120,20 @@ struct Telling {
 
 fn tell_beside(environment: &Arc<Environment>) -> Telling {
     let stop = CancellationToken::new();
-    let task = tokio::spawn(notices::attend(Arc::clone(environment), stop.clone()));
+    let task = tokio::spawn(notices::accompany(
+        Arc::clone(environment),
+        stop.clone(),
+        TOLD_WITHIN,
+    ));
     Telling { stop, task }
 }
 
 impl Telling {
-    async fn end(self, environment: &Arc<Environment>) {
+    async fn end(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
             tracing::warn!(%error, "a defect in mykeeper ended the deliveries");
         }
-        notices::deliver_before_end(environment, TOLD_WITHIN).await;
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             )));
         }
     };
-    let is_troubled = nodes.iter().any(|node| is_troubled(node));
+    let is_troubled = nodes.iter().any(is_troubled);
     if json {
         print_json(&StatusView {
             here: settings.node.to_string(),

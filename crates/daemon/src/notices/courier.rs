@@ -34,7 +34,8 @@ const MOST_MESSAGES: usize = 200;
 const MOST_PINGS: usize = 8;
 /// Pings that are under way at a time; each of the others has a lane of its own.
 const PINGS_AT_A_TIME: usize = 8;
-/// How long attempts may take to end that are cut off.
+/// How long attempts that are under way at the end may go on, and then take to be cut off.
+const DONE_WITHIN: Duration = Duration::from_secs(1);
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(3);
 /// The one that delivers on this machine.
 const LOCK: &str = "notify-courier";
@@ -46,50 +47,43 @@ pub fn secrets_of(credentials: Option<PathBuf>) -> Secrets {
 
 /// Delivers until `stop`. What is not delivered then waits for the next start.
 pub async fn attend(environment: Arc<Environment>, stop: CancellationToken) {
+    deliver(environment, stop, Duration::ZERO).await;
+}
+
+/// The same beside a run in the foreground, where no daemon delivers. Once the run is `over` all that there is to tell is
+/// tried, for so long at most.
+pub async fn accompany(environment: Arc<Environment>, over: CancellationToken, within: Duration) {
+    deliver(environment, over, within).await;
+}
+
+async fn deliver(environment: Arc<Environment>, over: CancellationToken, within: Duration) {
     let lock = loop {
         // Nobody to tell, nothing to hold.
-        if nobody_is_told(&environment) {
-            tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => continue,
-                () = stop.cancelled() => return,
+        if !nobody_is_told(&environment) {
+            match environment.state.lock_permit(LOCK, 0) {
+                Ok(LockAttempt::Held(lock)) => break lock,
+                // A command delivers what its own run has to tell, or a daemon does for both.
+                Ok(LockAttempt::Busy(_)) => {}
+                Err(error) => tracing::error!(%error, "nobody is told of anything until this is mended"),
             }
-        }
-        match environment.state.lock_permit(LOCK, 0) {
-            Ok(LockAttempt::Held(lock)) => break lock,
-            // A command delivers what its own run has to tell.
-            Ok(LockAttempt::Busy(_)) => {}
-            Err(error) => tracing::error!(%error, "nobody is told of anything until this is mended"),
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = stop.cancelled() => return,
+            () = over.cancelled() => return,
         }
     };
-    let mut office = Office::new(Arc::clone(&environment));
-    while !stop.is_cancelled() {
+    let mut office = Office::new(environment);
+    while !over.is_cancelled() {
         office.turn(false);
         tokio::select! {
             () = office.wait() => {}
-            () = stop.cancelled() => {}
+            () = over.cancelled() => {}
         }
     }
-    office.close().await;
-    drop(lock);
-}
-
-/// Delivers what a run in the foreground has to tell, where no daemon does, for so long at most.
-pub async fn deliver_before_end(environment: &Arc<Environment>, within: Duration) {
-    if nobody_is_told(environment) {
-        return;
-    }
-    let Ok(LockAttempt::Held(lock)) = environment.state.lock_permit(LOCK, 0) else {
-        return;
-    };
-    let mut office = Office::new(Arc::clone(environment));
     let ends_at = Instant::now() + within;
-    loop {
+    while Instant::now() < ends_at {
         office.turn(true);
-        if office.has_tried_all() || Instant::now() >= ends_at {
+        if office.has_tried_all() {
             break;
         }
         office.wait().await;
@@ -154,12 +148,8 @@ impl Office {
         let settings = self.environment.settings();
         let inbox = &self.environment.notices.inbox;
         if inbox.has_any() {
-            let shortest = if at_once {
-                Duration::ZERO
-            } else {
-                settings.notify.gather
-            };
-            if self.gathering.open(shortest, Instant::now()) <= Instant::now() {
+            let now = Instant::now();
+            if at_once || self.gathering.open(settings.notify.gather, now) <= now {
                 self.gathering.close();
                 if let Err(error) = self.gather(&settings) {
                     tracing::error!(%error, "what is to be told cannot be gathered now");
@@ -183,11 +173,7 @@ impl Office {
         while let Some(done) = self.attempts.try_join_next() {
             self.settle(done);
         }
-        if !std::mem::replace(&mut self.is_noted, true)
-            && let Err(error) = outcome::keep(&self.environment.state, &self.outcomes)
-        {
-            tracing::warn!(%error, "what became of deliveries cannot be noted");
-        }
+        self.note();
     }
 
     /// Until there may be something to do.
@@ -209,12 +195,30 @@ impl Office {
                 .all(|lane| lane.waiting.iter().take(1).all(is_tried))
     }
 
-    /// Cuts off what is under way; its file stays.
+    /// What is nearly done is let be done, so that it is not told twice. The rest is cut off; its file stays.
     async fn close(&mut self) {
-        self.cancel.cancel();
-        let ended = async { while self.attempts.join_next().await.is_some() {} };
-        if tokio::time::timeout(CUT_OFF_WITHIN, ended).await.is_err() {
-            tracing::warn!("a delivery that was cut off does not end");
+        for (is_cut_off, within) in [(false, DONE_WITHIN), (true, CUT_OFF_WITHIN)] {
+            if is_cut_off {
+                self.cancel.cancel();
+            }
+            let ended = async {
+                while let Some(done) = self.attempts.join_next().await {
+                    self.settle(done);
+                }
+            };
+            if tokio::time::timeout(within, ended).await.is_ok() {
+                break;
+            }
+        }
+        self.note();
+    }
+
+    /// Writes what has become of deliveries, where that has changed.
+    fn note(&mut self) {
+        if !std::mem::replace(&mut self.is_noted, true)
+            && let Err(error) = outcome::keep(&self.environment.state, &self.outcomes)
+        {
+            tracing::warn!(%error, "what became of deliveries cannot be noted");
         }
     }
 

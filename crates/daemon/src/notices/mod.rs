@@ -11,7 +11,7 @@ mod outcome;
 mod queue;
 mod trouble;
 
-pub use courier::{attend, deliver_before_end, secrets_of};
+pub use courier::{accompany, attend, secrets_of};
 pub use outcome::{Outcome, outcomes};
 pub use queue::{Delivery, Parcel, waiting};
 pub use trouble::{Trouble, troubles};

@@ -72,7 +72,7 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
         let file = folder().join(name).join("mykeeper.toml");
         Binary::find().run(&file, &["check", "--offline"]).assert_code(0);
     }
-    let (server, rsync) = (MariaDb::start(), RsyncDaemon::start("pw"));
+    let (mut server, rsync) = (MariaDb::start(), RsyncDaemon::start("pw"));
     server.sql(
         "CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); INSERT INTO tiny.t VALUES (1), (2);",
     );
@@ -189,4 +189,9 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
     assert_eq!((keeper.stop(), maker.stop()), (Some(0), Some(0)));
     let (_, nodes) = status(&db1);
     assert_eq!(vitality(&nodes, "vault"), "stopped", "{nodes:#?}");
+    server.stop();
+    db1.mykeeper(&["status"])
+        .assert_code(3)
+        .assert_says("no daemon runs")
+        .assert_says("cannot be told until the catalog answers");
 }
