@@ -4,12 +4,14 @@
 //! and no removal beside it becomes a job that runs. They are those of the scripts in pybackup's documentation.
 
 mod date;
+mod find;
 mod statement;
 
 use super::crontab::CronLine;
 use super::find::Find;
 use super::word::{Piece, Word, is_place, program_shown, tidy};
 use super::{ImportFrom, Place};
+use find::is_plain_find;
 use statement::{Statement, Statements, is_known};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -115,7 +117,7 @@ struct Reader<'f> {
     removed: Vec<Word>,
     /// The folders that get a folder of today.
     made: Vec<(Place, String)>,
-    /// The names of the files that are written to.
+    /// The files that are written to.
     written: Vec<(Place, String)>,
     /// The names of the scripts.
     called: Vec<String>,
@@ -190,7 +192,8 @@ impl Reader<'_> {
     /// What no statement shows by itself.
     fn look_at_the_whole(&self) -> Result<(), Odd> {
         let odd = |(place, what): (&Place, &str)| Err(odd(place.clone(), what));
-        if let Some((place, _)) = self.written.iter().find(|(_, name)| self.called.contains(name)) {
+        let is_called = |file: &str| self.called.contains(&base(file));
+        if let Some((place, _)) = self.written.iter().find(|(_, file)| is_called(file)) {
             return odd((place, "what is written to a script that is called"));
         }
         // A folder is as old as the newest that was made in it.
@@ -200,8 +203,21 @@ impl Reader<'_> {
             let mut looked = looked.iter();
             looked.any(|above| folder.starts_with(&format!("{}/", tidy(above).trim_end_matches('/'))))
         };
-        match self.made.iter().find(|(_, folder)| is_in_found(folder)) {
-            Some((place, _)) => odd((place, "a folder in what \"find\" goes by the age of,")),
+        if let Some((place, _)) = self.made.iter().find(|(_, folder)| is_in_found(folder)) {
+            return odd((place, "a folder in what \"find\" goes by the age of,"));
+        }
+        // So it is where a file is made in it; where nobody knows in which folder, it may be any.
+        let is_younger = |file: &str| match file.rsplit_once('/') {
+            Some((folder, _)) => is_in_found(&tidy(folder)) || !is_place(&format!("{folder}/")),
+            None => false,
+        };
+        let is_looked = !looked.is_empty();
+        match self
+            .written
+            .iter()
+            .find(|(_, file)| is_looked && is_younger(file))
+        {
+            Some((place, _)) => odd((place, "a file in what \"find\" goes by the age of,")),
             None => Ok(()),
         }
     }
@@ -241,8 +257,9 @@ impl Reader<'_> {
         };
         let words = &statement.words;
         let odd = |what: String| Err(odd(place.clone(), what));
-        let written = statement.writes.iter().map(|file| base(&file.shown()));
-        self.written.extend(written.map(|name| (place.clone(), name)));
+        let written = statement.writes.iter();
+        let written = written.map(|file| file.below(scope.folder.as_ref()).shown());
+        self.written.extend(written.map(|file| (place.clone(), file)));
         if let Some(name) = statement.assigns {
             return match words.as_slice() {
                 [value] if is_known(value) && !is_heeded(&name, value) => {
@@ -262,7 +279,7 @@ impl Reader<'_> {
                 scope.profile.get_or_insert_with(|| place.clone());
                 words.len() == 2 && words[1].text().as_deref() == Some("~/.bash_profile")
             }
-            "rm" | "/bin/rm" | "/usr/bin/rm" => self.rm(words, scope),
+            program if is_rm(program) => self.rm(words, scope),
             "find" | "/bin/find" | "/usr/bin/find" => self.find(words),
             _ if calls_pybackup(words) => true,
             _ => return self.call(words, &place, scope),
@@ -295,7 +312,7 @@ impl Reader<'_> {
     /// `find ... -exec rm -r {} \;`, `find ... -delete`
     fn find(&mut self, words: &[Word]) -> bool {
         let find = Find::read(&words[1..]);
-        let is_understood = words.iter().all(is_known) && find.removes && find.strange.is_empty();
+        let is_understood = is_plain_find(words) && find.removes && find.strange.is_empty();
         // It does not go through a link.
         let is_link = |folder: &Word| {
             let text = folder.text().unwrap_or_default();
@@ -426,6 +443,11 @@ fn change_folder(words: &[Word], scope: &mut Scope) -> bool {
     let [_, to] = words else { return false };
     scope.folder = Some(to.clone());
     to.text().is_some_and(|to| is_place(&to))
+}
+
+/// The system's, and no other of its name.
+fn is_rm(program: &str) -> bool {
+    ["rm", "/bin/rm", "/usr/bin/rm"].contains(&program)
 }
 
 /// Whether `rm` removes all that it is given, folders too, and asks nobody.

@@ -31,6 +31,8 @@ pub(super) struct Find {
     pub(super) removes: bool,
     /// `-delete`, which removes of folders the empty ones alone.
     deletes: bool,
+    /// `-maxdepth`
+    is_shallow: bool,
     /// What is not told of here.
     pub(super) strange: Vec<String>,
     /// For people.
@@ -133,6 +135,7 @@ impl Find {
                 }
                 "-maxdepth" | "-mindepth" => {
                     let value = value();
+                    find.is_shallow |= text == "-maxdepth";
                     let digits = Some(&value).filter(|value| is_number(value));
                     let is_of_days = match digits.map_or("", |value| value).parse::<u32>() {
                         Ok(depth) if text == "-maxdepth" => depth > 0,
@@ -217,9 +220,9 @@ impl Find {
         (!some.is_empty()).then(|| some.join(" and "))
     }
 
-    /// `-delete` by name or kind: it removes empty folders, and no set is one.
+    /// `-delete` by name or kind, or not down to the files: it removes empty folders, and no set is one.
     pub(super) fn removes_nothing(&self) -> bool {
-        self.deletes && (self.kind.is_some() || !self.names.is_empty())
+        self.deletes && (self.kind.is_some() || !self.names.is_empty() || self.is_shallow)
     }
 
     /// The days of each month that it leaves.
@@ -418,6 +421,8 @@ mod tests {
         // No folder goes by these.
         assert!(!read("/x -mtime +7 -exec rm -f {} ;").is_of_days());
         assert!(read("/x -type d -mtime +7 -delete").removes_nothing());
+        assert!(read("/x -maxdepth 1 -mtime +7 -delete").removes_nothing());
+        assert!(read("/x -mindepth 1 -maxdepth 9 -mtime +7 -delete").removes_nothing());
         assert!(!read("/x -mtime +7 -delete").removes_nothing());
         assert_eq!(read("/x -mmin +90 -exec mv {} /y ;").strange, ["-exec mv ..."]);
     }

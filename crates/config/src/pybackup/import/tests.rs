@@ -251,6 +251,8 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         ("find /b ! -name '*-01-*' -mtime +7 -delete\n", true),
         ("find /b -name '20*' -mtime +7 -delete\n", true),
         ("find /b -type d -mtime +7 -delete\n", true),
+        ("find /b -maxdepth 1 -mtime +7 -delete\n", true),
+        ("find /b -mindepth 1 -maxdepth 1 -mtime +30 -delete\n", true),
         ("find /b -mindepth 3 -mtime +7 -exec rm -r {} +\n", true),
         ("find /b -size +1G -mtime +7 -delete\n", true),
         ("pybackup mark-del --backup-dir=$x\n", true),

@@ -170,8 +170,20 @@ fn beside_plain_statements_a_removal_runs() {
 
 #[test]
 fn a_folder_of_today_is_made_nowhere_in_what_find_goes_through() {
-    for (made, is_plain) in [("/b", true), ("/b/2017-01-01", false), ("/c/x", true)] {
-        let script = format!("{DUMP}mkdir -p {made}/`date +%F`\n{}", REMOVALS[1]);
+    for (made, is_plain) in [
+        ("mkdir -p /b/`date +%F`", true),
+        ("mkdir -p /b/2017-01-01/`date +%F`", false),
+        ("mkdir -p /c/x/`date +%F`", true),
+        // Nor a file.
+        ("echo x >> /b/x.log", true),
+        ("echo x > /b/2017-01-01/checked", false),
+        ("echo x > /b/`date -d '9 days ago' +%F`/checked", false),
+        ("cd /b\necho x > 2017-01-01/checked", false),
+        ("echo x > 2017-01-01/checked", false),
+        ("echo x > /b/../b/2017-01-01/checked", false),
+        ("echo x > /c/2017-01-01/checked", true),
+    ] {
+        let script = format!("{DUMP}{made}\n{}", REMOVALS[1]);
         let imported = host("0 4 * * * /x.sh\n", &script);
         assert_eq!(
             runs_a_removal(&imported),
