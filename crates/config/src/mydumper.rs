@@ -251,7 +251,7 @@ pub(crate) fn read(entry: &Entry<'_>) -> Option<Vec<MydumperOption>> {
                     .help("keep one of the two"),
             );
         }
-        if let Some((_, consequence)) = DOUBTFUL.iter().find(|(name, _)| *name == option.name) {
+        if let Some(consequence) = lack_with(&option.name) {
             item.spot.warning(
                 complaint(format!("with {:?} {consequence}", option.name))
                     .help("take it out, unless that is what you want"),
@@ -260,6 +260,19 @@ pub(crate) fn read(entry: &Entry<'_>) -> Option<Vec<MydumperOption>> {
         options.push(option);
     }
     Some(options)
+}
+
+/// Whether this is an option's name, or is so like one that it is hardly anything else: a password that stands alone.
+pub(crate) fn is_like_option(name: &str) -> bool {
+    let ours = OURS.iter().flat_map(|(names, _)| names.iter().copied());
+    let known = KNOWN.iter().map(|(known, _)| *known);
+    nearest(name, known.chain(ours)).is_some()
+}
+
+/// What sets lack that are made with this option.
+pub(crate) fn lack_with(name: &str) -> Option<&'static str> {
+    let found = DOUBTFUL.iter().find(|(doubtful, _)| *doubtful == name);
+    found.map(|(_, consequence)| *consequence)
 }
 
 pub(crate) fn parse_option(text: &str) -> Result<MydumperOption, Complaint> {

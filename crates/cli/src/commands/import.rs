@@ -3,7 +3,7 @@
 use super::new_files::{self, NewFile};
 use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{print, print_json, say};
+use crate::output::{print, print_json};
 use crate::surroundings::host_zone;
 use mykeeper_config::pybackup::{
     CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf,
@@ -29,9 +29,6 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
         })?;
         crontabs.push((file, text));
     }
-    for warning in &conf.warnings {
-        say(&warning.to_string());
-    }
     let zone = match args.timezone {
         Some(zone) => zone,
         None => host_zone().map_err(|problem| Failure::usage(format!("{problem}, or give --timezone")))?,
@@ -39,6 +36,7 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
     let users = users();
     let imported = import(ImportFrom {
         conf: &conf.conf,
+        mistakes: &conf.warnings,
         crontabs: &crontabs,
         zone,
         is_user: &|name| users.contains(name),

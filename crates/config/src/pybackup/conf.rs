@@ -89,6 +89,8 @@ pub struct PybackupConf {
     pub consistency: Option<Said<bool>>,
     /// `[rsync]`; `None` also where its `dest` is empty.
     pub rsync: Option<RsyncConf>,
+    /// The line of an `[rsync] dest` that is no destination.
+    pub unusable_dest: Option<usize>,
     /// `[Validate] bk_list`: tags.
     pub validate: Vec<Said<String>>,
 }
@@ -147,6 +149,8 @@ pub fn parse_pybackup_conf(file: &Path, text: &str, needed: &[ConfPart]) -> Resu
     warn_of_strangers(&document, &blocks);
     let catalog = reader.server("CATALOG", ConfPart::Catalog);
     let server = reader.server("TDB", ConfPart::Server);
+    let rsync = reader.rsync();
+    let dest = reader.pair("rsync", "dest").map(|pair| pair.line);
     let conf = PybackupConf {
         file: file.to_owned(),
         tag: reader.text("pybackup", "tag"),
@@ -154,7 +158,8 @@ pub fn parse_pybackup_conf(file: &Path, text: &str, needed: &[ConfPart]) -> Resu
         server,
         databases: reader.databases(),
         consistency: reader.consistency(),
-        rsync: reader.rsync(),
+        unusable_dest: dest.filter(|_| rsync.is_none()),
+        rsync,
         validate: reader.validate(),
     };
     let warnings = document.into_found();
@@ -391,6 +396,11 @@ impl Reader<'_> {
         let url = match destination_url(&dest.value) {
             Ok(url) => url,
             Err(error) => {
+                let account = dest.value.trim_start_matches("rsync://").split_once('@');
+                let error = match account {
+                    Some((account, _)) if account.contains(':') => DestinationUrlError::Password,
+                    _ => error,
+                };
                 self.complain(
                     ConfPart::Rsync,
                     pair.value_span.clone(),

@@ -3,6 +3,7 @@
 //! A shell can make anything of anything, so nothing is followed here: whatever is not of these forms is said to be not,
 //! and no removal beside it becomes a job that runs. They are those of the scripts in pybackup's documentation.
 
+mod calls;
 mod date;
 mod find;
 mod statement;
@@ -11,6 +12,7 @@ use super::crontab::CronLine;
 use super::find::Find;
 use super::word::{Piece, Word, is_place, program_shown, tidy};
 use super::{ImportFrom, Place};
+use calls::calls_pybackup;
 use find::is_plain_find;
 use statement::{Statement, Statements, is_known};
 use std::collections::BTreeMap;
@@ -22,17 +24,6 @@ const DEEPEST: usize = 5;
 const MOST_STATEMENTS: usize = 10_000;
 /// Of all scripts that a line calls, each as often as it is called.
 const MOST_BYTES: usize = 4 << 20;
-
-/// What pybackup is told first.
-const SUBCOMMANDS: [&str; 7] = [
-    "mydumper",
-    "only-rsync",
-    "mark-del",
-    "validate-backup",
-    "-h",
-    "--help",
-    "--version",
-];
 
 /// Variables that shells, and the programs here, heed by themselves.
 const HEEDED: [&str; 27] = [
@@ -460,42 +451,4 @@ pub(super) fn is_plain_rm(words: &[Word]) -> bool {
     options.all(|text| ["--recursive", "--force"].contains(&text.as_str()) || is_cluster(&text))
         && texts().filter(is_option).any(|text| is_recursive(&text))
         && texts().any(|text| !is_option(&text))
-}
-
-/// `python /x/pybackup.py mydumper ...`
-fn calls_pybackup(words: &[Word]) -> bool {
-    let texts: Vec<String> = words
-        .iter()
-        .take(3)
-        .map(|word| word.text().unwrap_or_default())
-        .collect();
-    let name = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
-    let is_python = texts.first().is_some_and(|first| {
-        let first = name(first);
-        first.strip_prefix("python").is_some_and(|rest| {
-            rest.bytes()
-                .all(|letter| letter.is_ascii_digit() || letter == b'.')
-        })
-    });
-    let mut texts = texts.iter().skip(usize::from(is_python));
-    let is_it = texts
-        .next()
-        .is_some_and(|text| matches!(name(text).as_str(), "pybackup" | "pybackup.py"));
-    let Some(told) = texts
-        .next()
-        .filter(|told| is_it && SUBCOMMANDS.contains(&told.as_str()))
-    else {
-        return false;
-    };
-    let at = words
-        .iter()
-        .position(|word| word.text().as_deref() == Some("mark-del"));
-    let mut marked = words.iter().skip(at.map_or(0, |at| at + 1)).map(Word::shown);
-    match (told.as_str(), marked.next().as_deref()) {
-        // One folder, and nothing that may be meant for another command.
-        ("mark-del", Some("--backup-dir")) => marked.count() == 1,
-        ("mark-del", Some(folder)) => folder.starts_with("--backup-dir=") && marked.count() == 0,
-        ("mark-del", None) => false,
-        _ => true,
-    }
 }

@@ -4,6 +4,8 @@ use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
 use super::word::{DAY_FORMAT, Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
+use crate::mydumper::{is_like_option, lack_with};
+use crate::pybackup::CONF_NAME;
 use crate::pybackup::conf::{PybackupConf, Said};
 use crate::pybackup::dump_options::{DumpWords, read_dump_words};
 use crate::pybackup::settings::pattern_of;
@@ -14,6 +16,9 @@ use std::path::Path;
 /// Why no job is written.
 pub(super) const NO_UTF8: &str =
     "what this is given is not UTF-8, and which bytes they are is not known here: no job is written for it";
+
+const NO_OPTION: &str = "a word of this call is no option of mydumper's, and not shown, since it may be a password: the \
+                         job is written without it";
 
 /// One call.
 pub(super) struct Dump {
@@ -51,14 +56,27 @@ impl Dump {
             remarks.push(gap);
             return None;
         }
-        if let Some(program) = &found.program {
-            other_conf(from.conf, program, place, remarks);
+        if let Some(other) = other_conf(from, found) {
+            let is_gap = other.is_gap;
+            remarks.push(other);
+            if is_gap {
+                return None;
+            }
         }
         if words
             .iter()
             .any(|word| word.shown().contains(char::REPLACEMENT_CHARACTER))
         {
             remarks.push(gap(NO_UTF8));
+            return None;
+        }
+        let is_odd = |word: &Word| {
+            word.after("password=").is_none() && word.shown().contains(|one: char| one.is_control())
+        };
+        if words.iter().any(is_odd) {
+            remarks.push(gap(
+                "a word of this call goes over a line's end, or holds another control character: no job is written for it",
+            ));
             return None;
         }
         let (mut texts, mut outputdir, mut hides_password) = (Vec::new(), None, false);
@@ -95,8 +113,15 @@ impl Dump {
             ));
             return None;
         };
-        remarks.extend(directory.1);
         let words = read_words(texts, place, remarks);
+        if from.conf.server.is_none() && words.endpoint.is_none() {
+            remarks.push(gap(
+                "which server is backed up is not said: this call names none, and the conf has no usable [TDB]: no job \
+                 is written",
+            ));
+            return None;
+        }
+        remarks.extend(directory.1);
         if entry
             .found
             .iter()
@@ -229,17 +254,35 @@ fn unknown_word(word: &Word) -> String {
     format!("{name}{rest} is not known before the script runs: the job is written without it")
 }
 
-/// A conf beside another pybackup is not the one that is read.
-fn other_conf(conf: &PybackupConf, program: &Path, place: &Place, remarks: &mut Vec<Remark>) {
-    let beside = program.parent();
-    if beside.is_some() && conf.file.is_absolute() && beside != conf.file.parent() {
+/// A conf beside another pybackup is not the one that is read. A gap where it is known to say something else: then it is
+/// not translated.
+pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark> {
+    let (program, conf) = (found.program.as_ref()?, &from.conf.file);
+    let beside = program.parent()?;
+    if !conf.is_absolute() || conf.parent() == Some(beside) {
+        return None;
+    }
+    let text = |path: &Path| (from.files)(path).map(|file| file.text);
+    let other = beside.join(CONF_NAME);
+    let Some(other_text) = text(&other) else {
         let text = format!(
             "{} reads the conf beside it, which may be another than {}; this is translated with the latter",
             program.display(),
-            conf.file.display()
+            conf.display()
         );
-        remarks.push(Remark::note(place.clone(), text));
-    }
+        return Some(Remark::note(found.place.clone(), text));
+    };
+    let differs = text(conf).is_none_or(|text| text != other_text);
+    differs.then(|| {
+        let text = format!(
+            "{} reads {}, which says something else than {}: no job is written for this; run mykeeper import with that \
+             conf, and another --out",
+            program.display(),
+            other.display(),
+            conf.display()
+        );
+        Remark::gap(found.place.clone(), text)
+    })
 }
 
 /// The folder of all sets, and what changes by it.
@@ -264,6 +307,13 @@ fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<
     is_usable.then(|| (folder, notes.into_iter().collect()))
 }
 
+/// A word that no option is like is not shown: `password Secret`, `user:root/Secret`. Of short ones nothing is.
+fn may_be_password(text: &str) -> bool {
+    let name = text.split_once('=').map_or(text, |(name, _)| name);
+    let is_short = name.starts_with('-') && !name.starts_with("--");
+    !is_short && !is_like_option(name.trim_start_matches('-'))
+}
+
 /// The words as they can be understood; what cannot be is said.
 fn read_words(mut texts: Vec<String>, place: &Place, remarks: &mut Vec<Remark>) -> DumpWords {
     let mut refuse = |problems: Vec<String>| {
@@ -276,7 +326,10 @@ fn read_words(mut texts: Vec<String>, place: &Place, remarks: &mut Vec<Remark>) 
     texts.retain(|text| match read_dump_words(std::slice::from_ref(text)) {
         Ok(_) => true,
         Err(problems) => {
-            refuse(problems);
+            refuse(match may_be_password(text) {
+                true => vec![NO_OPTION.to_owned()],
+                false => problems,
+            });
             false
         }
     });
@@ -285,6 +338,16 @@ fn read_words(mut texts: Vec<String>, place: &Place, remarks: &mut Vec<Remark>) 
         texts.retain(|text| !text.starts_with("regex=") && !text.starts_with("tables-list="));
         read_dump_words(&texts).unwrap_or_default()
     });
+    let doubtful = words.passed.iter().filter_map(|option| {
+        let lack = lack_with(&option.name)?;
+        let text = format!(
+            "with {:?} {lack}: the job has it, too, and \"mykeeper check\" warns of it; take it out of `mydumper` unless \
+             that is what you want",
+            option.name
+        );
+        Some(Remark::gap(place.clone(), text))
+    });
+    remarks.extend(doubtful);
     let notes = words
         .warnings
         .iter()

@@ -5,6 +5,7 @@ use super::page::{Page, quoted};
 use super::{ImportFrom, PasswordFile, Place, Remark};
 use crate::pybackup::conf::{PybackupConf, ServerConf};
 use crate::pybackup::settings::{THE_SERVER_TAG, catalog_url};
+use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -323,7 +324,12 @@ fn write_destination(page: &mut Page, conf: &PybackupConf, remarks: &mut Vec<Rem
         quoted(&String::from(rsync.url.clone())),
         at_said(conf, &rsync.dest),
     );
-    if let Some(file) = &rsync.password_file {
+    let asks_for_password = matches!(rsync.url, DestinationUrl::Daemon { .. });
+    if let Some(file) = rsync.password_file.as_ref().filter(|_| !asks_for_password) {
+        let text =
+            "only an rsync daemon asks for a password, and `dest` is none: `password_file` is left out";
+        remarks.push(Remark::gap(at_said(conf, file), text.to_owned()));
+    } else if let Some(file) = &rsync.password_file {
         let folder = conf.file.parent().unwrap_or(std::path::Path::new("/"));
         let path = folder.join(&file.value);
         if file.value.is_relative() {
@@ -339,7 +345,11 @@ fn write_destination(page: &mut Page, conf: &PybackupConf, remarks: &mut Vec<Rem
             at_said(conf, file),
         );
     }
-    if let Some(address) = &rsync.address {
+    let is_reached = !matches!(rsync.url, DestinationUrl::Local { .. });
+    if let Some(address) = rsync.address.as_ref().filter(|_| !is_reached) {
+        let text = "a local folder is not reached from an address: `address` is left out";
+        remarks.push(Remark::gap(at_said(conf, address), text.to_owned()));
+    } else if let Some(address) = &rsync.address {
         page.key(
             "source_address",
             quoted(&address.value.to_string()),

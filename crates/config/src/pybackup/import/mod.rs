@@ -18,6 +18,7 @@ mod word;
 
 use super::PASSWORD_SHOWN;
 use super::conf::PybackupConf;
+use crate::mistake::Mistake;
 use chrono_tz::Tz;
 use crontab::{CronLine, read_crontab};
 use dumps::Dump;
@@ -79,6 +80,8 @@ impl fmt::Display for Remark {
 pub struct ImportFrom<'a> {
     /// The conf.
     pub conf: &'a PybackupConf,
+    /// What is wrong with it: no value of such a line is taken.
+    pub mistakes: &'a [Mistake],
     /// Crontabs: path and text.
     pub crontabs: &'a [(PathBuf, String)],
     /// The host's zone, which is that of cron and of pybackup's times.
@@ -188,13 +191,13 @@ struct Entry {
 
 /// Reads everything and writes both files.
 pub fn import(from: ImportFrom<'_>) -> Imported {
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<Remark> = from.mistakes.iter().map(of_mistake).collect();
     let mut read = Lines::default();
     for (file, text) in from.crontabs {
         read_entries(&from, (file, text), &mut read);
     }
     let Lines {
-        entries,
+        mut entries,
         others: mut lines,
         doubts,
     } = read;
@@ -210,6 +213,21 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
                 Some(same) => same.again.push(dump.place),
                 None => dumps.push(dump),
             }
+        }
+    }
+    // What removes sets beside a call of which no job comes may remove the last of them.
+    for entry in &mut entries {
+        let is_read = |found: &Found| {
+            let mut dumps = dumps.iter();
+            dumps.any(|dump| dump.place == found.place || dump.again.contains(&found.place))
+        };
+        let mut made = entry
+            .found
+            .iter()
+            .filter(|found| matches!(found.act, Act::Dump(_)));
+        if let Some(lost) = made.find(|found| !is_read(found)) {
+            let doubt = format!("no job is written for the sets that are made at {}", lost.place);
+            entry.doubt.get_or_insert(doubt);
         }
     }
     // A line that only removes is about sets when it looks where sets are made.
@@ -260,6 +278,19 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         lines,
         jobs: jobs.iter().filter(|job| job.runs).count(),
     }
+}
+
+/// A mistake of the conf, told where it stands.
+fn of_mistake(mistake: &Mistake) -> Remark {
+    let place = Place {
+        file: mistake.file.clone(),
+        line: mistake.line.max(1),
+    };
+    let text = match &mistake.help {
+        Some(help) => format!("{}: {help}", mistake.message),
+        None => mistake.message.clone(),
+    };
+    Remark::gap(place, text)
 }
 
 /// The lines of crontabs.

@@ -57,6 +57,13 @@ impl Removal {
         Some(Remark::gap(place.clone(), text))
     }
 
+    /// What the script has sent before it is removed, the jobs do not send.
+    pub(super) fn doubt_that_sets_are_sent(&mut self, dest: &Place) {
+        self.doubt.get_or_insert_with(|| {
+            format!("where the sets are sent is not understood at {dest}, and the job would not wait until they are")
+        });
+    }
+
     /// Where it stands, each place once.
     pub(super) fn places(&self) -> Vec<Place> {
         let mut places = self.places.clone();
@@ -178,8 +185,9 @@ pub(super) fn doubt_that_it_is_of_sets(entry: &mut Entry, dumps: &[Dump]) -> Opt
 pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> Vec<Removal> {
     let mut removals: Vec<Removal> = Vec::new();
     let mut marks: Vec<(&Found, Word)> = Vec::new();
-    for found in &entry.found {
+    for (index, found) in entry.found.iter().enumerate() {
         match &found.act {
+            Act::Remove(word) if is_todays(word) => remarks.push(of_today(entry, index)),
             Act::Remove(word) => {
                 add(&mut removals, of_word(word, (&found.place, true), dumps, remarks));
             }
@@ -291,6 +299,27 @@ fn add(removals: &mut Vec<Removal>, new: Vec<Removal>) {
     }
 }
 
+/// Whether it is today's folder of sets.
+fn is_todays(word: &Word) -> bool {
+    let of_day = word.day_folder();
+    of_day.is_some_and(|(folder, day)| {
+        is_place(&folder) && folder.len() > 1 && day.format == DAY_FORMAT && day.days_ago == 0
+    })
+}
+
+/// What is said of today's folder, which the script removes as the so manieth thing that it does.
+fn of_today(entry: &Entry, index: usize) -> Remark {
+    let (before, after) = entry.found.split_at(index);
+    let makes = |found: &Found| matches!(found.act, Act::Dump(_));
+    let place = entry.found[index].place.clone();
+    if after.iter().any(makes) && !before.iter().any(makes) {
+        return Remark::note(place, TODAYS_FOLDER.to_owned());
+    }
+    let text = "this removes today's folder, with what was made in it: no job is written for it, and the sets stay; write \
+                [retention.NAME] with the `keep` that is wanted";
+    Remark::gap(place, text.to_owned())
+}
+
 fn of_word(
     word: &Word,
     (place, removes): (&Place, bool),
@@ -314,10 +343,6 @@ fn of_word(
             return gap(format!("and sets lie in folders that are called {DAY_FORMAT}"));
         }
         if day.days_ago == 0 {
-            if removes {
-                remarks.push(Remark::note(place.clone(), TODAYS_FOLDER.to_owned()));
-                return Vec::new();
-            }
             return gap("which is today's".to_owned());
         }
         let text = format!(

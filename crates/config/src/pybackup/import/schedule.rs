@@ -1,9 +1,10 @@
 //! `schedule.toml`: what happens when.
 
-use super::dumps::{Dump, at, at_said};
+use super::dumps::{self, Dump, at, at_said};
 use super::page::{Page, list, quoted};
+use super::removals::{self, Removal};
 use super::script::{Act, Found};
-use super::{Entry, ImportFrom, Place, Remark, keeper, removals};
+use super::{Entry, ImportFrom, Place, Remark, keeper};
 
 /// pybackup tries sets of the last month.
 const WITHIN: &str = "31d";
@@ -54,6 +55,16 @@ pub(super) fn write(
         all.extend(of_entry.into_iter().map(|removal| (at, removal)));
     }
     removals::reconcile(&mut all);
+    if let Some(line) = from.conf.unusable_dest {
+        let sent = all.iter_mut().map(|(_, removal)| removal);
+        let is_sent = |removal: &&mut Removal| {
+            dumps
+                .iter()
+                .any(|dump| dump.sends && dump.directory == removal.directory)
+        };
+        sent.filter(is_sent)
+            .for_each(|removal| removal.doubt_that_sets_are_sent(&at(from.conf, line)));
+    }
     for (at, entry) in entries.iter().enumerate() {
         for (_, removal) in all.iter().filter(|(of, _)| *of == at) {
             let name = jobs.name("prune");
@@ -156,6 +167,15 @@ impl Jobs<'_> {
             && let Some(gap) = found.is_conditional()
         {
             return remarks.push(gap);
+        }
+        if matches!(found.act, Act::Validate(_) | Act::Send)
+            && let Some(other) = dumps::other_conf(self.from, found)
+        {
+            let is_gap = other.is_gap;
+            remarks.push(other);
+            if is_gap {
+                return;
+            }
         }
         match &found.act {
             Act::Validate(words) => {

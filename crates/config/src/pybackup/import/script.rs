@@ -262,7 +262,8 @@ impl<'f> Reading<'f> {
         let is_pybackup = |word: &Word| matches!(base(word).as_str(), "pybackup" | "pybackup.py");
         let at = words.iter().position(is_pybackup);
         if let Some(at) = at.filter(|at| *at == 0 || is_wrapper || is_python) {
-            return self.pybackup(&words[at..], place, scope);
+            let is_given = at > 0 && base(&words[at - 1]).starts_with("python");
+            return self.pybackup((&words[at..], is_given), place, scope);
         }
         match program.as_str() {
             "cd" | "pushd" => {
@@ -307,9 +308,10 @@ impl<'f> Reading<'f> {
         }
     }
 
-    fn pybackup(&mut self, words: &[Word], place: Place, scope: &Scope) {
+    /// `is_given` to an interpreter, which looks for no program.
+    fn pybackup(&mut self, (words, is_given): (&[Word], bool), place: Place, scope: &Scope) {
         // One without a slash is found on PATH.
-        let path = words[0].text().filter(|text| text.contains('/'));
+        let path = words[0].text().filter(|text| is_given || text.contains('/'));
         let path = path.and_then(|_| words[0].below(scope.folder().as_ref()).text());
         let program = path.map(PathBuf::from).filter(|path| path.is_absolute());
         let rest = words.get(2..).unwrap_or_default().to_vec();

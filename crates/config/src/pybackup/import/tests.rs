@@ -25,7 +25,8 @@ impl Host<'_> {
 
     fn read(&self) -> Imported {
         let file = Path::new("/data/backup_db/pybackup.conf");
-        let conf = parse_pybackup_conf(file, self.conf, &[]).unwrap().conf;
+        let read = parse_pybackup_conf(file, self.conf, &[]).unwrap();
+        let conf = read.conf;
         let scripts: BTreeMap<&Path, &str> = self
             .scripts
             .iter()
@@ -34,6 +35,7 @@ impl Host<'_> {
         let crontabs = [(PathBuf::from("/var/spool/cron/root"), self.crontab.to_owned())];
         import(ImportFrom {
             conf: &conf,
+            mistakes: &read.warnings,
             crontabs: &crontabs,
             zone: Tz::Asia__Shanghai,
             is_user: &|name| ["root", "sync", "backup"].contains(&name),
@@ -383,6 +385,7 @@ fn a_script_that_calls_itself_ends() {
 }
 
 mod closed;
+mod conf;
 mod doubts;
 mod hidden;
 mod passwords;

@@ -19,6 +19,32 @@ fn no_password_is_told() {
 }
 
 #[test]
+fn a_word_of_a_call_that_may_be_a_password_is_not_told() {
+    for words in [
+        "password Secret99",
+        "password= Secret99",
+        "user:root/Secret99",
+        "p@Secret99",
+        "--Secret99",
+        "-pSecret99",
+        "'a Secret99'",
+        "Secret99=x",
+        "pw=Secret99",
+    ] {
+        let imported = Host::of_script(&format!("pybackup mydumper outputdir=/b/`date +%F` {words}\n"));
+        let told = format!("{}{}{:?}", imported.keeper, imported.schedule, remarks(&imported));
+        assert!(!told.contains("Secret99"), "{words}{told}");
+        assert!(imported.remarks.iter().any(|remark| remark.is_gap), "{words}");
+    }
+    let imported = Host::of_script("pybackup mydumper outputdir=/b/`date +%F` thread=8\n");
+    assert!(
+        remarks(&imported).concat().contains("\"threads\""),
+        "{:#?}",
+        remarks(&imported)
+    );
+}
+
+#[test]
 fn of_several_calls_for_one_account_the_password_that_exists_is_taken() {
     let call = |more: &str| format!("pybackup mydumper host=h user=u outputdir=/b/`date +%F` {more}\n");
     for (calls, password, contradicts) in [
