@@ -107,6 +107,10 @@ impl Dump {
                 "mykeeper records every set, also those of a call with --no-history",
             ));
         }
+        let named = outputdir
+            .clone()
+            .or_else(|| found.folder.clone())
+            .unwrap_or_default();
         let Some(directory) = directory(outputdir.as_ref().or(found.folder.as_ref()), &note) else {
             remarks.push(gap(
                 "in which folder the sets lie cannot be told: no job is written; write [backup.NAME] for it",
@@ -121,6 +125,11 @@ impl Dump {
             ));
             return None;
         }
+        if let Some(gap) = found.asks_for_others(Some((&named, &directory.0))) {
+            remarks.push(gap);
+            return None;
+        }
+        remarks.extend(found.passed_over());
         remarks.extend(directory.1);
         if entry
             .found

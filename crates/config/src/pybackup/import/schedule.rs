@@ -164,7 +164,7 @@ impl Jobs<'_> {
         let conf = self.from.conf;
         let gap = |text: &str| Remark::gap(found.place.clone(), text.to_owned());
         if matches!(found.act, Act::Validate(_) | Act::Send)
-            && let Some(gap) = found.is_conditional()
+            && let Some(gap) = found.is_conditional().or_else(|| found.asks_for_others(None))
         {
             return remarks.push(gap);
         }
@@ -176,6 +176,9 @@ impl Jobs<'_> {
             if is_gap {
                 return;
             }
+        }
+        if matches!(found.act, Act::Validate(_) | Act::Send) {
+            remarks.extend(found.passed_over());
         }
         match &found.act {
             Act::Validate(words) => {

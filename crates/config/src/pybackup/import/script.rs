@@ -1,5 +1,7 @@
 //! What a line of a crontab does about backups, through the scripts that it calls.
 
+mod called;
+mod conditions;
 mod programs;
 mod scope;
 mod told;
@@ -12,14 +14,15 @@ use super::lexical::{Telling, telling_lines, telling_words};
 use super::shell::{RawCommand, read_shell};
 use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark, Script};
+use conditions::{Bar, Passed};
 pub(super) use programs::BACKUP_TOOLS;
 use programs::{HARMLESS, SHELLS, WRAPPERS};
-use scope::{Bar, Scope};
+use scope::{Scope, names_set};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use told::own_text;
 pub(super) use words::removes_folders;
-use words::{base, locks_alone, marked, reads_alone, unknown_program};
+use words::{base, locks_alone, marked, sets_strict, unknown_program};
 
 /// Scripts that call scripts.
 const DEEPEST: usize = 5;
@@ -38,7 +41,7 @@ const PROFILES: [&str; 5] = [
 ];
 
 /// What a command does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// `pybackup mydumper WORDS`
     Dump(Vec<Word>),
@@ -63,35 +66,8 @@ pub(super) struct Found {
     pub(super) program: Option<PathBuf>,
     /// What keeps it from being done each time, which no job has.
     pub(super) condition: Option<Bar>,
-}
-
-impl Found {
-    /// What is said of it where it is done under a condition: no job has one.
-    pub(super) fn is_conditional(&self) -> Option<Remark> {
-        let Bar { place, is_end } = self.condition.as_ref()?;
-        let at = match place.file == self.place.file {
-            true => format!("line {}", place.line),
-            false => place.to_string(),
-        };
-        let text = match (is_end, &self.act) {
-            (true, _) => {
-                format!("this is never done, since the script ends at {at}: no job is written for it")
-            }
-            (false, act) => {
-                let what = match act {
-                    Act::Dump(_) => "this set is made",
-                    Act::Validate(_) => "this is tried",
-                    Act::Send => "this is sent",
-                    Act::Mark(_) | Act::Remove(_) => "this is done",
-                };
-                format!(
-                    "{what} only where the condition at {at} holds, and a job has no conditions: no job is written for \
-                     it"
-                )
-            }
-        };
-        Some(Remark::gap(self.place.clone(), text))
-    }
+    /// Conditions that are passed over.
+    pub(super) passed: Vec<Passed>,
 }
 
 /// A command: its place, how many `sh -c` it stands in, and which of all there.
@@ -123,6 +99,10 @@ pub(super) struct Reading<'f> {
     bytes: usize,
     /// What the script as a whole is called under.
     condition: Option<Bar>,
+    /// The same of conditions that are passed over.
+    passed: Vec<Passed>,
+    /// The script that is called next is run with `-e`.
+    is_strict: bool,
 }
 
 impl<'f> Reading<'f> {
@@ -142,6 +122,8 @@ impl<'f> Reading<'f> {
             commands: 0,
             bytes: 0,
             condition: None,
+            passed: Vec::new(),
+            is_strict: false,
         }
     }
 
@@ -171,12 +153,34 @@ impl<'f> Reading<'f> {
         let mut piped: Option<Find> = None;
         // What a shell of its own changes, it changes for itself.
         let mut shells: Vec<(usize, Scope)> = Vec::new();
-        for (index, raw) in commands.iter().enumerate() {
+        // The loops around, with what they set: that is not known from their beginning, nor after their end.
+        let mut loops: Vec<(usize, Vec<String>)> = Vec::new();
+        // What is set under conditions is known under them alone.
+        let mut chosen: Vec<(&RawCommand, Vec<String>)> = Vec::new();
+        for raw in commands {
+            while let Some((_, names)) = loops.pop_if(|(round, _)| !raw.loops.contains(round)) {
+                names.iter().for_each(|name| scope.forget(name));
+            }
+            for (_, names) in chosen.extract_if(.., |(setter, _)| {
+                !setter.under.iter().all(|condition| raw.under.contains(condition))
+            }) {
+                names.iter().for_each(|name| scope.forget(name));
+            }
             while let Some((_, before)) = shells.pop_if(|(shell, _)| !raw.within.contains(shell)) {
-                *scope = before;
+                let inner = std::mem::replace(scope, before);
+                // The shell's end is a failure like another's.
+                if scope.is_strict {
+                    (scope.left_under, scope.passed) = (inner.left_under, inner.passed);
+                }
             }
             for shell in raw.within.iter().skip(shells.len()) {
                 shells.push((*shell, scope.clone()));
+            }
+            for round in raw.loops.iter().skip(loops.len()) {
+                let inner = commands.iter().filter(|inner| inner.loops.contains(round));
+                let names: Vec<String> = inner.flat_map(names_set).collect();
+                names.iter().for_each(|name| scope.forget(name));
+                loops.push((*round, names));
             }
             let place = Place {
                 file: scope.file.clone(),
@@ -188,15 +192,23 @@ impl<'f> Reading<'f> {
                 break;
             }
             let telling = telling_words(&own_text(raw)).len();
-            self.current = ((place.clone(), scope.nested, index), telling);
-            let before = self.condition.clone();
-            self.condition = before.clone().or_else(|| scope.condition_of(raw));
+            self.current = ((place.clone(), scope.nested, raw.number), telling);
+            let before = (self.condition.clone(), self.passed.len());
+            match scope.conditions_of(raw) {
+                Ok(passed) => self.passed.extend(passed),
+                Err(bar) => self.condition = before.0.clone().or(Some(bar)),
+            }
             let words = scope.evaluate(raw, self.condition.is_some());
             let found = piped.take();
             if !words.is_empty() {
                 piped = self.evaluated((raw, &words), found, place, scope);
             }
-            self.condition = before;
+            scope.leave_where_it_fails(raw);
+            if !raw.under.is_empty() {
+                chosen.push((raw, names_set(raw)));
+            }
+            self.condition = before.0;
+            self.passed.truncate(before.1);
         }
         if let Some((_, before)) = shells.into_iter().next() {
             *scope = before;
@@ -229,7 +241,12 @@ impl<'f> Reading<'f> {
                     return raw.is_piped.then_some(find);
                 }
             }
-            "exit" | "return" => scope.leave(raw, program == "return"),
+            "exit" | "return" | "break" | "continue" => scope.leave(raw, &program),
+            "mkdir" if raw.under.is_empty() && self.condition.is_none() => {
+                let made = words[1..].iter().filter(|word| !word.shown().starts_with('-'));
+                let made: Vec<Word> = made.map(|word| word.below(scope.folder().as_ref())).collect();
+                scope.made.extend(made);
+            }
             _ => self.command(words, place, scope),
         }
         None
@@ -246,13 +263,26 @@ impl<'f> Reading<'f> {
 
     fn act(&mut self, act: Act, place: Place, scope: &Scope, program: Option<PathBuf>) {
         self.tell();
-        self.found.push(Found {
+        let found = Found {
             place,
             act,
             folder: scope.folder(),
             program,
             condition: self.condition.clone(),
-        });
+            passed: [self.passed.as_slice(), &scope.passed].concat(),
+        };
+        // A function that is called once more does the same; where it does so each time, that counts.
+        let is_same = |other: &&mut Found| {
+            (&other.place, &other.act, &other.folder) == (&found.place, &found.act, &found.folder)
+        };
+        match self.found.iter_mut().find(is_same) {
+            Some(same) if !matches!(found.act, Act::Remove(_)) => {
+                if same.condition.is_some() {
+                    *same = found;
+                }
+            }
+            _ => self.found.push(found),
+        }
     }
 
     fn command(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
@@ -281,7 +311,11 @@ impl<'f> Reading<'f> {
                 self.unread.push((place.clone(), program.clone()));
                 self.strange(&program, place);
             }
+            "trap" if words.last().and_then(Word::text).as_deref() == Some("ERR") => scope.is_strict = true,
             "shift" | "set" => {
+                if let Some(is_strict) = sets_strict(words) {
+                    scope.is_strict = is_strict;
+                }
                 let is_option = |word: &Word| word.shown().starts_with(['-', '+']) && word.shown() != "--";
                 if program == "shift" || !words[1..].iter().all(is_option) {
                     scope.arguments.truncate(1);
@@ -350,112 +384,5 @@ impl<'f> Reading<'f> {
                 );
             }
         }
-    }
-
-    fn source(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
-        let Some(word) = words.first() else { return };
-        let path = word.below(scope.folder().as_ref()).text().map(PathBuf::from);
-        let text = path
-            .as_ref()
-            .filter(|_| self.depth < DEEPEST)
-            .and_then(|path| (self.files)(path))
-            .map(|script| script.text)
-            .filter(|text| self.bytes + text.len() <= MOST_BYTES);
-        let (Some(path), Some(text)) = (path, text) else {
-            let text = format!(
-                "{} is not read: a job has an environment of its own; if it sets variables for this script, look at the \
-                 values that they have here",
-                word.shown()
-            );
-            if !PROFILES.contains(&word.shown().as_str()) {
-                scope.forget_all();
-            }
-            return self.remarks.push(Remark::note(place, text));
-        };
-        self.note_script(&path, &text);
-        self.bytes += text.len();
-        let file = std::mem::replace(&mut scope.file, path);
-        self.depth += 1;
-        let nested = std::mem::take(&mut scope.nested);
-        let left = scope.left_under.len();
-        self.run(&read_shell(&text, 1), scope);
-        let own = scope.left_under.split_off(left);
-        scope
-            .left_under
-            .extend(own.into_iter().filter(|left| !left.is_return));
-        self.depth -= 1;
-        scope.nested = nested;
-        scope.file = file;
-    }
-
-    /// `sh SCRIPT`, `sh -c TEXT`, `flock FILE SCRIPT`.
-    fn shell(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
-        let given = words.iter().position(|word| word.text().as_deref() == Some("-c"));
-        if let Some(text) = given.and_then(|at| words.get(at + 1)).and_then(Word::text) {
-            if self.depth < DEEPEST {
-                self.depth += 1;
-                let mut inner = scope.handed_down();
-                inner.nested += 1;
-                self.run(&read_shell(&text, place.line), &mut inner);
-                self.depth -= 1;
-            }
-            return;
-        }
-        let called = (1..words.len()).find(|at| self.script_text(&words[*at], scope).is_some());
-        let is_run = called.is_none_or(|at| !reads_alone(&words[..at]));
-        if !is_run {
-            self.note_unfollowed(words, &place, scope);
-            return self.strange(&base(&words[0]), place);
-        }
-        match called {
-            Some(at) => self.script(&words[at..], place, scope),
-            None => {
-                let inner = words.iter().find(|word| {
-                    let name = base(word);
-                    !word.shown().starts_with('-')
-                        && !word.shown().contains('=')
-                        && !WRAPPERS.contains(&name.as_str())
-                        && !SHELLS.contains(&name.as_str())
-                });
-                let shown = inner.map_or_else(|| base(&words[0]), unknown_program);
-                self.strange(&shown, place);
-            }
-        }
-    }
-
-    fn script_text(&self, word: &Word, scope: &Scope) -> Option<(PathBuf, String)> {
-        let path = PathBuf::from(word.below(scope.folder().as_ref()).text()?);
-        if !path.is_absolute() || self.depth >= DEEPEST {
-            return None;
-        }
-        let text = (self.files)(&path)?.text;
-        let first = text.lines().next().unwrap_or_default();
-        let is_script = path.extension().is_some_and(|end| end == "sh")
-            || first.starts_with("#!") && first.contains("sh");
-        is_script.then_some((path, text))
-    }
-
-    fn script(&mut self, words: &[Word], place: Place, scope: &Scope) {
-        let Some((path, text)) = self.script_text(&words[0], scope) else {
-            self.note_unfollowed(words, &place, scope);
-            self.note_unread(words, &place);
-            return self.strange(&unknown_program(&words[0]), place);
-        };
-        self.note_script(&path, &text);
-        self.bytes += text.len();
-        if self.bytes > MOST_BYTES {
-            return self.give_up(place);
-        }
-        let mut inner = Scope {
-            nested: 0,
-            file: path.clone(),
-            arguments: std::iter::once(Word::of(path.display().to_string()))
-                .chain(words[1..].iter().cloned())
-                .collect(),
-            ..scope.handed_down()
-        };
-        self.depth += 1;
-        self.run(&read_shell(&text, 1), &mut inner);
-        self.depth -= 1;
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing is run. Of each command it is told under which conditions it stands (`blocks.rs`).
 
 mod blocks;
+mod functions;
 mod redirections;
 
 use blocks::Blocks;
@@ -43,6 +44,12 @@ pub(super) struct RawCommand {
     pub(super) function: Option<String>,
     /// The shells of their own that it stands in, the outermost first: `( ... )`, a part of a pipe, `&`.
     pub(super) within: Vec<usize>,
+    /// The loops that it stands in, the outermost first.
+    pub(super) loops: Vec<usize>,
+    /// Whether its failure ends nothing under `set -e`: something asks how it ended.
+    pub(super) is_tested: bool,
+    /// Which of the text's commands it is.
+    pub(super) number: usize,
 }
 
 /// What a command is run under: a test, or a command before it, and how that ended.
@@ -96,16 +103,9 @@ pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
     };
     reader.read();
     let Reader {
-        mut commands,
-        functions,
-        ..
+        commands, functions, ..
     } = reader;
-    blocks::call_functions(&mut commands, &functions);
-    commands.retain(|command| {
-        let program = command.words.first().and_then(plain);
-        program.is_none_or(|program| program != "function" && !functions.contains(&program))
-    });
-    commands
+    functions::call_functions(commands, &functions)
 }
 
 struct Reader<'t> {
@@ -443,6 +443,7 @@ impl Reader<'_> {
             }
             _ => self.blocks.place(&mut command, end),
         }
+        command.number = self.commands.len();
         self.commands.push(command);
         self.blocks.count = self.commands.len();
         match end {

@@ -1,10 +1,10 @@
 //! What a script knows where a command stands: its variables, its folder, its conditions.
 
-use super::super::Place;
 use super::super::find::Find;
-use super::super::shell::{Condition, Part, RawCommand, RawWord, plain, read_shell};
+use super::super::shell::{Part, RawCommand, RawWord, plain, read_shell};
 use super::super::word::{Piece, Word, output_shown, read_date, variable_shown, with_numbers};
 use super::base;
+use super::conditions::{COUNT_OF_PYBACKUP, Left, Passed, counts_pybackup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -18,30 +18,6 @@ const PATTERNS: [char; 4] = ['*', '?', '[', '\\'];
 const OF_THE_SHELL: [&str; 13] = [
     ":", ".", "source", "eval", "exec", "exit", "export", "readonly", "return", "set", "shift", "unset", "cd",
 ];
-
-/// Programs that succeed wherever the script works at all.
-const SUCCEED: [&str; 22] = [
-    "cd", "pushd", "mkdir", "source", ".", "true", ":", "echo", "printf", "export", "umask", "set", "date",
-    "touch", "chmod", "chown", "ulimit", "rm", "find", "sleep", "logger", "sync",
-];
-
-/// What keeps a command from being run each time.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Bar {
-    pub(super) place: Place,
-    /// The script ends there, whatever holds; otherwise a condition stands there.
-    pub(super) is_end: bool,
-}
-
-/// Where a script, or a function, ends.
-#[derive(Clone)]
-pub(super) struct Left {
-    /// The function that ends there, where that is all that does.
-    function: Option<String>,
-    bar: Bar,
-    /// `return`, which ends a file that is read in, and not who reads it.
-    pub(super) is_return: bool,
-}
 
 /// `NAME=value`, `NAME+=value`, `NAME[0]=value`.
 struct Assignment {
@@ -70,6 +46,12 @@ pub(super) struct Scope {
     pub(super) unsure: BTreeMap<String, Option<String>>,
     /// What the rest is done under, since the script, or the function, ends before otherwise.
     pub(super) left_under: Vec<Left>,
+    /// What it is done under besides, where that is a script's usual care.
+    pub(super) passed: Vec<Passed>,
+    /// Folders that the script makes by itself.
+    pub(super) made: Vec<Word>,
+    /// `set -e`: a command that fails ends the script.
+    pub(super) is_strict: bool,
 }
 
 impl Scope {
@@ -125,7 +107,10 @@ impl Scope {
     }
 
     /// What a variable holds is not known from here on.
-    fn forget(&mut self, name: &str) {
+    pub(super) fn forget(&mut self, name: &str) {
+        if name == "PWD" {
+            self.folder = Some(Word(vec![Piece::Unknown("$PWD".to_owned())]));
+        }
         let unknown = Word(vec![Piece::Unknown(format!("${name}"))]);
         self.variables.insert(name.to_owned(), unknown);
     }
@@ -142,19 +127,7 @@ impl Scope {
     pub(super) fn doubt_what_functions_set(&mut self, commands: &[RawCommand]) {
         let mut setters: BTreeMap<String, BTreeSet<&Option<String>>> = BTreeMap::new();
         for raw in commands {
-            let assigned = raw.words.iter().map_while(assignment).map(|one| one.name);
-            let count = raw.words.iter().map_while(assignment).count();
-            let program = raw.words.get(count).and_then(plain).unwrap_or_default();
-            let mut names: Vec<String> = assigned.chain(changed_names(&program, raw)).collect();
-            match program.as_str() {
-                "cd" | "pushd" | "popd" => names.push("PWD".to_owned()),
-                "export" | "readonly" | "declare" | "typeset" => {
-                    let told = raw.words.iter().skip(count + 1);
-                    names.extend(told.filter_map(assignment).map(|one| one.name));
-                }
-                _ => {}
-            }
-            for name in names {
+            for name in names_set(raw) {
                 setters.entry(name).or_default().insert(&raw.function);
             }
         }
@@ -195,6 +168,7 @@ impl Scope {
         inner.folder = self.folder();
         (inner.left_under, inner.function) = (Vec::new(), None);
         inner.unsure.clear();
+        inner.is_strict = false;
         inner
     }
 
@@ -246,7 +220,7 @@ impl Scope {
         self.variables.insert(name, value);
     }
 
-    fn word(&self, raw: &RawWord) -> Word {
+    pub(super) fn word(&self, raw: &RawWord) -> Word {
         let mut word = Word::default();
         for part in raw {
             self.part(part).0.into_iter().for_each(|piece| word.push(piece));
@@ -289,6 +263,9 @@ impl Scope {
             return unknown();
         }
         let commands = read_shell(text, 1);
+        if counts_pybackup(&commands) {
+            return Word(vec![Piece::Unknown(COUNT_OF_PYBACKUP.to_owned())]);
+        }
         if let [command] = commands.as_slice() {
             let words: Vec<Word> = command.words.iter().flat_map(|word| self.words(word)).collect();
             match words.first().map(base).as_deref() {
@@ -316,82 +293,6 @@ impl Scope {
         };
         let folder = Path::new(&script).parent()?;
         asks.then(|| Word::of(folder.display().to_string()))
-    }
-
-    /// Where the first condition of a command stands that is more than the usual care of a script.
-    pub(super) fn condition_of(&self, raw: &RawCommand) -> Option<Bar> {
-        let left = self
-            .left_under
-            .iter()
-            .find(|left| left.function.is_none() || left.function == raw.function);
-        if let Some(left) = left {
-            return Some(left.bar.clone());
-        }
-        let real = raw.under.iter().find(|condition| {
-            // The same once more, where it has failed: a job tries again by itself.
-            let is_retry = !condition.holds && condition.test == raw.words;
-            !is_retry && !self.is_usual(condition, condition.holds)
-        });
-        real.map(|condition| Bar {
-            place: self.place(condition.line),
-            is_end: false,
-        })
-    }
-
-    /// `exit`, `return`: what comes after it is done under the contrary of what it stands under.
-    pub(super) fn leave(&mut self, raw: &RawCommand, is_return: bool) {
-        let under = &raw.under;
-        let is_care = under
-            .iter()
-            .any(|condition| condition.is_never || self.is_usual(condition, !condition.holds));
-        if is_care {
-            return;
-        }
-        let line = under.first().map_or(raw.line, |condition| condition.line);
-        let function = raw.function.clone().filter(|_| is_return);
-        let bar = Bar {
-            place: self.place(line),
-            is_end: under.is_empty(),
-        };
-        self.left_under.push(Left {
-            function,
-            bar,
-            is_return,
-        });
-    }
-
-    fn place(&self, line: usize) -> Place {
-        Place {
-            file: self.file.clone(),
-            line,
-        }
-    }
-
-    /// Whether a test comes out so wherever the script works at all: `cd` succeeds, the folder is there, no other run
-    /// of the same goes on, which a job sees to by itself.
-    fn is_usual(&self, condition: &Condition, holds: bool) -> bool {
-        let words: Vec<Word> = condition.test.iter().map(|word| self.word(word)).collect();
-        let Some(first) = words.first() else { return false };
-        let program = base(first);
-        if let "[" | "[[" | "test" = program.as_str() {
-            let inner: Vec<&Word> = words[1..]
-                .iter()
-                .filter(|word| !matches!(word.text().as_deref(), Some("]" | "]]")))
-                .collect();
-            return is_usual_test(&inner, holds);
-        }
-        if let "pgrep" | "pidof" = program.as_str() {
-            return !holds;
-        }
-        if program == "flock" {
-            return holds;
-        }
-        let marks = words.windows(2).any(|pair| {
-            base(&pair[0]).starts_with("pybackup")
-                && matches!(pair[1].text().as_deref(), Some("mark-del" | "only-rsync"))
-        });
-        let assigns = matches!(condition.test.as_slice(), [word] if matches!(word.first(), Some(Part::Text(text)) if text.contains('=')));
-        holds && (marks || assigns || SUCCEED.contains(&program.as_str()))
     }
 }
 
@@ -428,6 +329,23 @@ fn leading_name(word: &RawWord) -> Option<String> {
     Some(name).filter(|name| !name.is_empty())
 }
 
+/// The variables that a command sets, `PWD` for the folder.
+pub(super) fn names_set(raw: &RawCommand) -> Vec<String> {
+    let assigned = raw.words.iter().map_while(assignment).map(|one| one.name);
+    let count = raw.words.iter().map_while(assignment).count();
+    let program = raw.words.get(count).and_then(plain).unwrap_or_default();
+    let mut names: Vec<String> = assigned.chain(changed_names(&program, raw)).collect();
+    match program.as_str() {
+        "cd" | "pushd" | "popd" => names.push("PWD".to_owned()),
+        "export" | "readonly" | "declare" | "typeset" => {
+            let told = raw.words.iter().skip(count + 1);
+            names.extend(told.filter_map(assignment).map(|one| one.name));
+        }
+        _ => {}
+    }
+    names
+}
+
 /// The variables that a command of the shell's own sets to what cannot be told.
 fn changed_names(program: &str, raw: &RawCommand) -> Vec<String> {
     let words = raw.words.iter().skip(1);
@@ -454,33 +372,4 @@ fn changed_names(program: &str, raw: &RawCommand) -> Vec<String> {
             .collect(),
         _ => Vec::new(),
     }
-}
-
-/// What stands between the brackets of `[ ... ]`.
-fn is_usual_test(words: &[&Word], holds: bool) -> bool {
-    let texts: Vec<Option<String>> = words.iter().map(|word| word.text()).collect();
-    let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
-    match texts.as_slice() {
-        [Some("!"), ..] => is_usual_test(&words[1..], !holds),
-        [Some("-d" | "-x" | "-w" | "-S"), _] => holds,
-        [None, Some(compared), Some(number)] if counts_processes(words[0]) => {
-            let is_none = match (*compared, *number) {
-                ("=" | "==" | "-eq" | "-le", "0") | ("-lt", "1") => true,
-                ("!=" | "-ne" | "-gt", "0") | ("-ge", "1") => false,
-                _ => return false,
-            };
-            holds == is_none
-        }
-        _ => false,
-    }
-}
-
-/// `$(ps ...)`, by whatever variable.
-fn counts_processes(word: &Word) -> bool {
-    let [Piece::Unknown(shown)] = word.0.as_slice() else {
-        return false;
-    };
-    ["$(ps ", "$(pgrep ", "$(pidof "]
-        .iter()
-        .any(|start| shown.starts_with(start))
 }

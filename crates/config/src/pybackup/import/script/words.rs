@@ -27,6 +27,18 @@ pub(super) fn reads_alone(words: &[Word]) -> bool {
     })
 }
 
+/// `-e`, `-o errexit`: whether a command that fails ends the script from here on; `None` where nothing is said of it.
+pub(super) fn sets_strict(words: &[Word]) -> Option<bool> {
+    let texts: Vec<String> = words.iter().skip(1).map(Word::shown).collect();
+    let mut told = texts.iter().filter_map(|text| match text.as_str() {
+        "errexit" => Some(!texts.iter().any(|text| text == "+o")),
+        text if text.starts_with('-') && !text.starts_with("--") && text.contains('e') => Some(true),
+        text if text.starts_with('+') && text.contains('e') => Some(false),
+        _ => None,
+    });
+    told.next_back()
+}
+
 /// `flock -n 9`, which runs nothing.
 pub(super) fn locks_alone(words: &[Word]) -> bool {
     let last = words.last().and_then(Word::text).unwrap_or_default();

@@ -1,12 +1,8 @@
 //! Where a command stands: within `if`, `while`, `case`, a group, a function, after `&&` and `||`.
 
-use super::{Condition, End, RawCommand, plain};
+use super::{Condition, End, RawCommand};
 use std::rc::Rc;
 
-/// Functions that call functions.
-const DEEPEST_CALLS: usize = 8;
-/// More are no backup script's.
-const MOST_FUNCTIONS: usize = 100;
 /// Deeper ones are no script of anybody's; what stands in them has the conditions of those above.
 const DEEPEST_BLOCKS: usize = 200;
 
@@ -30,6 +26,8 @@ struct Block {
     kind: Kind,
     /// `while`, `until`: how often what it holds is run is not told by its test.
     is_loop: bool,
+    /// Where what it holds may be run several times.
+    round: Option<usize>,
     line: usize,
     /// What the block as a whole stands under besides the blocks around it.
     outer: Vec<Rc<Condition>>,
@@ -60,6 +58,8 @@ pub(super) struct Blocks {
     pub(super) count: usize,
     /// How many shells of their own.
     last_shell: usize,
+    /// How many loops.
+    last_loop: usize,
     /// Whether what comes next reads from a pipe.
     is_after_pipe: bool,
     /// The block that has just been closed: its first command, and the shells around it.
@@ -78,6 +78,7 @@ impl Blocks {
             first: self.count,
             kind,
             is_loop: false,
+            round: None,
             line,
             outer: std::mem::take(&mut self.chain),
             own: None,
@@ -120,8 +121,8 @@ impl Blocks {
         match word {
             "if" | "while" | "until" => {
                 self.push(Kind::Test, line);
-                if let Some(block) = self.top(&Kind::Test) {
-                    block.is_loop = word != "if";
+                if word != "if" {
+                    self.begin_loop(&Kind::Test);
                 }
             }
             "then" => self.begin_body(),
@@ -191,6 +192,15 @@ impl Blocks {
     /// `for NAME in WORDS`, up to its `done`.
     pub(super) fn open_for(&mut self, line: usize) {
         self.push(Kind::For, line);
+        self.begin_loop(&Kind::For);
+    }
+
+    fn begin_loop(&mut self, kind: &Kind) {
+        self.last_loop += 1;
+        let round = Some(self.last_loop);
+        if let Some(block) = self.top(kind) {
+            (block.is_loop, block.round) = (true, round);
+        }
     }
 
     /// `{` or `(`; the body of a function where its name has been read.
@@ -253,6 +263,7 @@ impl Blocks {
         }
         command.under.extend(self.chain.iter().cloned());
         command.within = self.open.iter().filter_map(|block| block.shell).collect();
+        command.loops = self.open.iter().filter_map(|block| block.round).collect();
         command.function = self.open.iter().rev().find_map(|block| block.function.clone());
     }
 
@@ -260,6 +271,8 @@ impl Blocks {
     pub(super) fn place(&mut self, command: &mut RawCommand, end: End) {
         self.tell(command);
         self.closed = None;
+        let is_test = self.top(&Kind::Test).is_some();
+        command.is_tested = is_test || command.is_negated || matches!(end, End::And | End::Or | End::Pipe);
         if std::mem::replace(&mut self.is_after_pipe, end == End::Pipe) || end == End::Pipe {
             let shell = self.new_shell();
             command.within.push(shell);
@@ -317,59 +330,4 @@ impl Blocks {
         self.tests += 1;
         self.goes_on = true;
     }
-}
-
-/// What stands in a function stands under what it is called under; a function that nobody calls is not run.
-pub(super) fn call_functions(commands: &mut [RawCommand], functions: &[String]) {
-    for _ in 0..DEEPEST_CALLS.min(functions.len()) {
-        let mut has_changed = false;
-        for name in functions.iter().take(MOST_FUNCTIONS) {
-            has_changed |= call_function(commands, name);
-        }
-        if !has_changed {
-            return;
-        }
-    }
-}
-
-/// Whether that has told anything new.
-fn call_function(commands: &mut [RawCommand], name: &str) -> bool {
-    let calls = |command: &&RawCommand| {
-        command.words.first().and_then(plain).as_deref() == Some(name)
-            && command.function.as_deref() != Some(name)
-    };
-    let mut called = commands.iter().filter(calls).map(|call| &call.under);
-    let under = match called
-        .clone()
-        .find(|under| under.is_empty())
-        .or_else(|| called.next())
-    {
-        Some(under) => under.clone(),
-        None => {
-            let first = commands
-                .iter()
-                .find(|command| command.function.as_deref() == Some(name));
-            let line = first.map_or(0, |command| command.line);
-            let is_never = true;
-            vec![Rc::new(Condition {
-                line,
-                is_never,
-                holds: true,
-                ..Condition::default()
-            })]
-        }
-    };
-    let mut has_changed = false;
-    for command in commands
-        .iter_mut()
-        .filter(|command| command.function.as_deref() == Some(name))
-    {
-        for condition in &under {
-            if !command.under.contains(condition) {
-                command.under.push(Rc::clone(condition));
-                has_changed = true;
-            }
-        }
-    }
-    has_changed
 }

@@ -113,8 +113,8 @@ fn each_command_knows_its_conditions() {
         ),
         ("case $1 in x) a;; esac; b", vec!["a/1", "b"]),
         ("f() { a; }\nf\nb", vec!["a", "b"]),
-        ("f() { a; }\nb && f", vec!["a/2b", "b"]),
-        ("function f {\n a\n}\ng() { f; }\nb || g", vec!["a/5!b", "b"]),
+        ("f() { a; }\nb && f", vec!["b", "a/2b"]),
+        ("function f {\n a\n}\ng() { f; }\nb || g", vec!["b", "a/5!b"]),
         ("f() { a; }\nb", vec!["a/1", "b"]),
         ("fi; } done ) esac ;; a", vec!["a"]),
     ] {

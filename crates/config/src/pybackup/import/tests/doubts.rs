@@ -189,6 +189,79 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
         ),
         (format!("mount /b ||\n{DUMP}"), 2),
         (format!("if mountpoint -q /b; then :; else\n{DUMP}fi\n"), 2),
+        // A function ends the script, or is called, under the conditions of each call.
+        (
+            format!("die() {{ echo; exit 1; }}\n[ -d /b ] || die\n[ \"`hostname`\" = db2 ] || die\n{DUMP}"),
+            4,
+        ),
+        (
+            format!("die() {{ exit 1; }}\nmkdir -p /b || die\nif [ `date +%u` -ne 7 ]; then die; fi\n{DUMP}"),
+            4,
+        ),
+        (
+            format!("fail() {{ stop; }}\nstop() {{ exit 1; }}\ncd /b || fail\npgrep x && fail\n{DUMP}"),
+            5,
+        ),
+        (
+            format!("bk() {{\n{DUMP}}}\n[ `date +%u` = 7 ] || exit 0\nbk\n"),
+            2,
+        ),
+        (
+            format!("bk() {{\n{DUMP}}}\n[ -d /x ] && bk; [ `date +%u` = 7 ] && bk\n"),
+            2,
+        ),
+        (
+            format!("main() {{\ncheck\n{DUMP}}}\ncheck() {{ [ -f /x ] && exit; }}\nmain\n"),
+            3,
+        ),
+        (
+            format!("check() {{ [ -f /x ] && return 1; }}\ncheck || exit 1\n{DUMP}"),
+            3,
+        ),
+        (format!("bk() {{\n{DUMP}}}\ntime bk\n"), 2),
+        // What is there, or goes well, on one host alone.
+        (format!("[ -d /etc/role/master ] && {DUMP}"), 1),
+        (format!("[ -d /data/mysql/role_slave ] || exit 0\n{DUMP}"), 2),
+        (format!("[ -S /run/master.sock ] || exit 0\n{DUMP}"), 2),
+        (format!("[ -w /mnt/x ] && {DUMP}"), 1),
+        (format!("if cd /data/master_only; then\n{DUMP}fi\n"), 2),
+        (format!("find /etc/master_flag && {DUMP}"), 1),
+        (format!("touch /mnt/x/.w && {DUMP}"), 1),
+        (format!("mkdir /lock && {DUMP}"), 1),
+        (format!("rm /data/flag_do_backup && {DUMP}"), 1),
+        (format!("chown x /y && {DUMP}"), 1),
+        (format!(". /etc/site.conf && {DUMP}"), 1),
+        (format!("X=`grep x /y` && {DUMP}"), 1),
+        (format!("if pgrep -x restore_prod; then exit 0; fi\n{DUMP}"), 2),
+        (format!("pgrep -v pybackup && exit\n{DUMP}"), 2),
+        (
+            format!("if [ `ps -ef | grep restore | wc -l` -gt 0 ]; then exit; fi\n{DUMP}"),
+            2,
+        ),
+        (
+            format!("n=`ps -ef | grep -v pybackup | wc -l`\nif [ $n -gt 0 ]; then exit; fi\n{DUMP}"),
+            3,
+        ),
+        (
+            format!("n=`ps -ef | grep pybackup | tee /x`\n[ $n -eq 0 ] && {DUMP}"),
+            2,
+        ),
+        (format!("if [ ! -d /b/mounted ]; then exit 1; fi\n{DUMP}"), 2),
+        // Where the shell stops, or goes on elsewhere.
+        (format!("set -e\n[ `date +%u` -eq 7 ]\n{DUMP}"), 3),
+        (format!("set -euo pipefail\ngrep -q master /etc/role\n{DUMP}"), 3),
+        (format!("set -o errexit\nps | grep -q x\n{DUMP}"), 3),
+        (format!("set -e\nROLE=$(grep x /etc/role)\n{DUMP}"), 3),
+        (format!("#!/bin/bash -e\ntest -f /x\n{DUMP}"), 3),
+        (format!("trap 'exit 1' ERR\ntest -f /x\n{DUMP}"), 3),
+        (
+            format!("for x in 1 2; do\n[ -f /etc/nobackup ] && break\n{DUMP}done\n"),
+            3,
+        ),
+        (
+            format!("for db in a b; do\n[ $db = shop ] && continue\n{DUMP}done\n"),
+            3,
+        ),
     ] {
         let imported = Host::of_script(&script);
         assert_eq!(imported.jobs, 0, "{script}{}", imported.schedule);
@@ -213,9 +286,18 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
         ),
         format!("die() {{ echo $1; exit 1; }}\nusage() {{ exit 2; }}\ncd /b || die x\n{DUMP}{REMOVAL}"),
         format!("n=`ps -ef | grep pybackup | wc -l`\nif [ $n -gt 0 ]; then exit; fi\n{DUMP}{REMOVAL}"),
-        format!("pgrep -f pybackup && exit\nif ! pgrep x; then\n{DUMP}fi\n{REMOVAL}"),
+        format!("pgrep -f pybackup && exit\nif ! pgrep mydumper; then\n{DUMP}fi\n{REMOVAL}"),
         format!("exec 9>/tmp/lock\nflock -n 9 || exit 1\n{DUMP}{REMOVAL}"),
         format!("{} || {DUMP}{REMOVAL}", DUMP.trim_end()),
+        format!("bk() {{\n{DUMP}}}\n[ -d /b ] && bk; [ `date +%u` = 7 ] && bk\n{REMOVAL}"),
+        format!("bk() {{\n{DUMP}}}\n[ `date +%u` = 7 ] && bk\nbk\n{REMOVAL}"),
+        format!("check() {{ [ -f /x ] && return 1; }}\ncheck\n{DUMP}{REMOVAL}"),
+        format!("set -e\nset +e\ntest -f /x\n{DUMP}{REMOVAL}"),
+        format!(
+            "set -e\ncd /b\nD=`date +%F`\nmkdir -p /b/$D\nif test -f /x; then echo x; fi\n{DUMP}{REMOVAL}"
+        ),
+        format!("(set -e; false)\nfalse\n{DUMP}{REMOVAL}"),
+        format!("D=/b/`date +%F`\n[ -d $D ] || mkdir $D\ncd $D || exit 1\n{DUMP}{REMOVAL}"),
     ] {
         let imported = Host::of_script(&script);
         assert_eq!(
@@ -230,6 +312,25 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
             |remark: &Remark| remark.is_gap && (remark.text.contains("retention") || script.contains("DIR"));
         assert!(
             imported.remarks.iter().any(is_told),
+            "{script}{:#?}",
+            remarks(&imported)
+        );
+    }
+    // What is passed over is told.
+    for (script, line) in [
+        (format!("cd /b || exit 1\n{DUMP}"), 1),
+        (format!("[ -d / ] && {DUMP}"), 1),
+        (format!("\nif [ `pgrep -c mydumper` = 0 ]; then\n{DUMP}fi\n"), 2),
+        (format!("die() {{ exit 1; }}\n\n[ -w /b ] || die\n{DUMP}"), 3),
+        (format!("set -e\ncd /b\n{DUMP}"), 2),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(imported.jobs, 1, "{script}{:#?}", remarks(&imported));
+        let told = |remark: &Remark| {
+            !remark.is_gap && remark.place.line == line && remark.text.contains("passed over")
+        };
+        assert!(
+            imported.remarks.iter().any(told),
             "{script}{:#?}",
             remarks(&imported)
         );

@@ -100,6 +100,13 @@ fn a_folder_that_may_be_another_is_none() {
         ("D='/a /b'\n$CALL", None),
         ("D='/a /b'\npybackup mydumper \"outputdir=$D\"\n", Some("/a /b")),
         ("cat <<EOF\n  EOF \n$CALLEOF\n", None),
+        ("D=/a\nfor x in 1 2; do\n$CALL D=/b\ndone\n", None),
+        ("D=/a\nfor x in $X; do D=/b; done\n$CALL", None),
+        ("D=/a\nfor x in 1 2; do echo $x; done\n$CALL", Some("/a")),
+        ("for x in 1 2; do\nD=/b\n$CALL done\n", Some("/b")),
+        ("cd /a\nfor x in 1 2; do\npybackup mydumper\ncd /b\ndone\n", None),
+        ("D=/a\n[ -d / ] && D=/c\n$CALL", None),
+        ("[ -d / ] && D=/c && $CALL", Some("/c")),
     ] {
         let script = script.replace("$CALL", CALL);
         let imported = Host::of_script(&script);

@@ -1,0 +1,136 @@
+//! Functions: what stands in one is done where it is called, each time, under what the call stands under.
+
+use super::{Condition, RawCommand, plain};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// Functions that call functions.
+const DEEPEST_CALLS: usize = 8;
+/// More are no backup script's.
+const MOST_COMMANDS: usize = 20_000;
+
+/// Where a function is called, and what its commands get of that.
+struct Call<'c> {
+    command: &'c RawCommand,
+    /// What is added to the numbers of shells and loops, which are others at each call.
+    base: usize,
+    depth: usize,
+}
+
+struct Caller<'c> {
+    bodies: BTreeMap<&'c str, Vec<&'c RawCommand>>,
+    functions: &'c [String],
+    called: BTreeSet<String>,
+    done: Vec<RawCommand>,
+    /// One more than the largest number of a shell or a loop in the text.
+    numbers: usize,
+    /// What the next call adds to them.
+    base: usize,
+}
+
+/// The commands in the order in which they are run. What nobody calls stays where it is, and is never run.
+pub(super) fn call_functions(commands: Vec<RawCommand>, functions: &[String]) -> Vec<RawCommand> {
+    if functions.is_empty() {
+        return commands;
+    }
+    let mut bodies: BTreeMap<&str, Vec<&RawCommand>> = BTreeMap::new();
+    for command in &commands {
+        if let Some(function) = &command.function {
+            bodies.entry(function.as_str()).or_default().push(command);
+        }
+    }
+    let numbers = commands
+        .iter()
+        .flat_map(|command| command.within.iter().chain(&command.loops));
+    let numbers = numbers.max().map_or(1, |most| most + 1);
+    let mut caller = Caller {
+        bodies,
+        functions,
+        called: BTreeSet::new(),
+        done: Vec::new(),
+        numbers,
+        base: numbers,
+    };
+    caller.find_called(&commands);
+    for command in &commands {
+        match &command.function {
+            None => caller.add(command, None),
+            Some(function) if !caller.called.contains(function) => caller.add_never(command),
+            Some(_) => {}
+        }
+    }
+    caller.done
+}
+
+impl<'c> Caller<'c> {
+    /// The function that a command calls.
+    fn called_by(&self, command: &RawCommand) -> Option<String> {
+        let program = command.words.first().and_then(plain)?;
+        self.functions.contains(&program).then_some(program)
+    }
+
+    fn find_called(&mut self, commands: &[RawCommand]) {
+        let outside = commands.iter().filter(|command| command.function.is_none());
+        let mut found: Vec<String> = outside.filter_map(|command| self.called_by(command)).collect();
+        while let Some(function) = found.pop() {
+            let body = self.bodies.get(function.as_str());
+            let inner = body
+                .into_iter()
+                .flatten()
+                .filter_map(|command| self.called_by(command));
+            let inner: Vec<String> = inner.collect();
+            if self.called.insert(function) {
+                found.extend(inner);
+            }
+        }
+    }
+
+    fn add(&mut self, command: &'c RawCommand, call: Option<&Call<'_>>) {
+        if self.done.len() >= MOST_COMMANDS || is_definition(command) {
+            return;
+        }
+        let mut placed = command.clone();
+        if let Some(Call {
+            command: call, base, ..
+        }) = call
+        {
+            let moved = |numbers: &[usize]| numbers.iter().map(|number| number + base).collect::<Vec<_>>();
+            placed.under = [call.under.as_slice(), &command.under].concat();
+            placed.within = [call.within.clone(), moved(&command.within)].concat();
+            placed.loops = [call.loops.clone(), moved(&command.loops)].concat();
+            placed.is_tested |= call.is_tested;
+        }
+        let depth = call.map_or(0, |call| call.depth);
+        let Some(function) = self.called_by(command).filter(|_| depth < DEEPEST_CALLS) else {
+            return self.done.push(placed);
+        };
+        let inner = Call {
+            command: &placed,
+            base: self.base,
+            depth: depth + 1,
+        };
+        self.base += self.numbers;
+        for command in self.bodies.get(function.as_str()).cloned().unwrap_or_default() {
+            self.add(command, Some(&inner));
+        }
+    }
+
+    fn add_never(&mut self, command: &RawCommand) {
+        if is_definition(command) || self.called_by(command).is_some() {
+            return;
+        }
+        let mut never = command.clone();
+        never.under.push(Rc::new(Condition {
+            line: command.line,
+            is_never: true,
+            holds: true,
+            ..Condition::default()
+        }));
+        self.done.push(never);
+    }
+}
+
+/// `function NAME`
+fn is_definition(command: &RawCommand) -> bool {
+    command.words.first().and_then(plain).as_deref() == Some("function")
+}
