@@ -3,7 +3,7 @@
 use super::new_files::{self, NewFile};
 use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, say};
 use crate::surroundings::host_zone;
 use mykeeper_config::pybackup::{
     CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf,
@@ -46,6 +46,10 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
     let default = config.parent().unwrap_or(Path::new("/"));
     let out = absolute(args.out.as_deref().unwrap_or(default))?;
     if conf.conf.is_empty() && imported.jobs == 0 {
+        // No file will hold them.
+        for warning in &conf.warnings {
+            say(&warning.to_string());
+        }
         return Err(Failure::usage(format!(
             "nothing of pybackup's is found in {}, and no job in {}: nothing was written to {}{}; name pybackup's own \
              conf, and with --crontab the crontab that calls it",

@@ -301,13 +301,18 @@ fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<
         let is_today = day.format == DAY_FORMAT && day.days_ago == 0;
         let other = || {
             note(
-                "mykeeper calls the folder of a day YYYY-MM-DD, and it is that of the day on which the run starts",
+                "mykeeper calls the folder of a day YYYY-MM-DD, and it is that of the day on which the run starts; what \
+                 lies in folders of other names by now is removed by no job",
             )
         };
         (folder, (!is_today).then(other))
     } else if let [Piece::Text(folder)] = outputdir.0.as_slice() {
-        let changed =
-            || note("mykeeper makes a folder for each day, YYYY-MM-DD, in the folder that is named here");
+        let changed = || {
+            note(
+                "mykeeper makes a folder for each day, YYYY-MM-DD, in the folder that is named here; sets that lie right in \
+                 it by now are removed by no job",
+            )
+        };
         (tidy(folder), Some(changed()))
     } else {
         return None;

@@ -292,6 +292,7 @@ impl<'f> Reading<'f> {
         let is_pybackup = |word: &Word| matches!(base(word).as_str(), "pybackup" | "pybackup.py");
         let at = words.iter().position(is_pybackup);
         if let Some(at) = at.filter(|at| *at == 0 || is_wrapper || is_python) {
+            self.note_surroundings(&words[..at], &place);
             let is_given = at > 0 && base(&words[at - 1]).starts_with("python");
             return self.pybackup((&words[at..], is_given), place, scope);
         }

@@ -49,6 +49,7 @@ impl Reading<'_> {
     /// `sh SCRIPT`, `sh -c TEXT`, `flock FILE SCRIPT`.
     pub(super) fn shell(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
         let given = words.iter().position(|word| word.text().as_deref() == Some("-c"));
+        self.note_surroundings(words, &place);
         if let Some(text) = given.and_then(|at| words.get(at + 1)).and_then(Word::text) {
             if self.depth < DEEPEST {
                 self.depth += 1;

@@ -25,6 +25,23 @@ impl Reading<'_> {
         self.remarks.push(Remark::gap(place, text));
     }
 
+    /// What programs that run another one give it, and no job has by itself.
+    pub(super) fn note_surroundings(&mut self, words: &[Word], place: &Place) {
+        let mut names: Vec<String> = words.iter().map(base).collect();
+        names.dedup();
+        for name in names {
+            let text = match name.as_str() {
+                "timeout" => "the limit that timeout sets is not in the job: write `timeout` into it",
+                "sudo" | "su" | "runuser" => {
+                    "this is run as a user of its own, and the job as the user of the daemon: look at whose the folder of \
+                     the sets is"
+                }
+                _ => continue,
+            };
+            self.remarks.push(Remark::note(place.clone(), text.to_owned()));
+        }
+    }
+
     /// Scripts among the words of a program that may run them, and those that an interpreter is given.
     pub(super) fn note_unfollowed(&mut self, words: &[Word], place: &Place, scope: &Scope) {
         let program = base(&words[0]);

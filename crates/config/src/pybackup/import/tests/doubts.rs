@@ -335,6 +335,30 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
             remarks(&imported)
         );
     }
+    // So is what a job does not have by itself.
+    let plain = DUMP.trim_end();
+    for (script, told) in [
+        (format!("timeout 3600 {plain}\n"), "the limit that timeout sets"),
+        (format!("sudo -u mysql {plain}\n"), "as a user of its own"),
+        (format!("su - mysql -c '{plain}'\n"), "as a user of its own"),
+        (
+            "pybackup mydumper outputdir=/b/`date +%Y%m%d`\n".to_owned(),
+            "folders of other names",
+        ),
+        (
+            "pybackup mydumper outputdir=/b\n".to_owned(),
+            "sets that lie right in it",
+        ),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(imported.jobs, 1, "{script}{:#?}", remarks(&imported));
+        let is_told = |remark: &Remark| !remark.is_gap && remark.text.contains(told);
+        assert!(
+            imported.remarks.iter().any(is_told),
+            "{script}{:#?}",
+            remarks(&imported)
+        );
+    }
     // Behind the end of a script nothing is done, whatever holds.
     let imported = Host::of_script(&format!("echo x\nexit 0\n{DUMP}"));
     assert_eq!(imported.jobs, 0, "{}", imported.schedule);
