@@ -21,7 +21,7 @@ use sqlx::Executor;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use throwaway::MariaDb;
+use throwaway::Server;
 
 fn settings(url: impl Into<String>) -> OpenCatalog {
     OpenCatalog {
@@ -185,7 +185,17 @@ async fn a_server_that_is_not_there_is_reported_soon() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_goes_away_is_reported_and_found_again() {
-    let mut server = MariaDb::start().await;
+    goes_away_and_comes_back(Server::mariadb().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mysql_that_goes_away_is_reported_and_found_again() {
+    if let Some(server) = Server::mysql().await {
+        goes_away_and_comes_back(server).await;
+    }
+}
+
+async fn goes_away_and_comes_back(mut server: Server) {
     server
         .sql(
             "mysql",
@@ -260,7 +270,7 @@ async fn a_server_that_goes_away_is_reported_and_found_again() {
 /// Two processes of one node at once, and one that holds a lock for longer than the engine lets another wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_in_the_way_is_waited_for() {
-    let server = MariaDb::start().await;
+    let server = Server::mariadb().await;
     server.sql("mysql", "CREATE DATABASE catalog").await;
     let here = settings(server.url("root", "catalog"));
     let catalog = open(&here).await.unwrap();
@@ -305,7 +315,17 @@ async fn whoever_is_in_the_way_is_waited_for() {
 /// variable that says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn old_evidence_is_read_and_a_packet_that_is_too_large_is_explained() {
-    let server = MariaDb::start().await;
+    evidence_is_read_and_refused(&Server::mariadb().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_that_is_too_large_for_mysql_is_explained() {
+    if let Some(server) = Server::mysql().await {
+        evidence_is_read_and_refused(&server).await;
+    }
+}
+
+async fn evidence_is_read_and_refused(server: &Server) {
     server.sql("mysql", "CREATE DATABASE catalog").await;
     let here = settings(server.url("root", "catalog"));
     let catalog = open(&here).await.unwrap();
@@ -401,7 +421,7 @@ fn set_of(files: usize) -> (Backup, Manifest, Evidence) {
     (backup, manifest, evidence)
 }
 
-async fn refusals_hold_the_servers_words(keeper: &OpenCatalog, server: &MariaDb) {
+async fn refusals_hold_the_servers_words(keeper: &OpenCatalog, server: &Server) {
     let wrong = OpenCatalog {
         password: Some(SecretString::from("wr0ng")),
         ..keeper.clone()

@@ -1,6 +1,6 @@
 //! Both engines, each with a way to hear which statements reach it and to have it explain them.
 
-use super::throwaway::MariaDb;
+use super::throwaway::Server;
 use super::{Cost, ROWS, history};
 use crate::db::{Db, Store};
 use crate::{Catalog, OpenCatalog, open};
@@ -61,8 +61,9 @@ pub(super) enum Engine {
         heard: Arc<Mutex<Vec<String>>>,
     },
     My {
-        server: MariaDb,
+        server: Server,
         store: Store,
+        sorts_few: bool,
     },
 }
 
@@ -137,8 +138,9 @@ impl Engine {
         }
     }
 
-    pub(super) async fn mariadb() -> Self {
-        let server = MariaDb::start().await;
+    /// `sorts_few`: MySQL weighs costs, and puts in order what is few where another index finds it; of many it reads the
+    /// index in its order.
+    pub(super) async fn on(server: Server, sorts_few: bool) -> Self {
         server
             .sql(
                 "mysql",
@@ -152,7 +154,15 @@ impl Engine {
             create: true,
         };
         let store = open::mysql(&settings).unwrap();
-        Self::My { server, store }
+        Self::My {
+            server,
+            store,
+            sorts_few,
+        }
+    }
+
+    pub(super) fn sorts_few(&self) -> bool {
+        matches!(self, Self::My { sorts_few: true, .. })
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -241,7 +251,11 @@ impl Engine {
                     plans.push(of_sqlite(sql, rows.iter().map(|row| row.get("detail")).collect()));
                 }
             }
-            Self::My { server, store } => {
+            Self::My {
+                server,
+                store,
+                sorts_few,
+            } => {
                 // On the same connection, hence logged after all others.
                 store.leases("heard", chrono::DateTime::UNIX_EPOCH).await.unwrap();
                 let mut session = server.session("fleet").await;
@@ -265,7 +279,8 @@ impl Engine {
                     if !is_question(&sql) || sql.contains("mk_lease") || sql.contains("slow_log") {
                         continue;
                     }
-                    let explain = format!("EXPLAIN {sql}");
+                    // MySQL 9 would draw a tree.
+                    let explain = format!("EXPLAIN FORMAT=TRADITIONAL {sql}");
                     let rows = session.fetch_all(AssertSqlSafe(explain)).await.unwrap();
                     let text = |row: &sqlx::mysql::MySqlRow, name: &str| {
                         row.try_get::<Option<String>, _>(name)
@@ -276,7 +291,9 @@ impl Engine {
                         .iter()
                         .map(|row| ["table", "type", "key", "Extra"].map(|name| text(row, name)))
                         .collect();
-                    plans.push(of_mariadb(sql, steps, u64::try_from(examined).unwrap()));
+                    let mut plan = of_server(sql, steps, u64::try_from(examined).unwrap());
+                    plan.sorts &= !sorts_few || plan.examined > Some(SOON);
+                    plans.push(plan);
                 }
             }
         }
@@ -284,7 +301,7 @@ impl Engine {
     }
 }
 
-async fn server_session(server: &MariaDb) -> Box<sqlx::MySqlConnection> {
+async fn server_session(server: &Server) -> Box<sqlx::MySqlConnection> {
     Box::new(server.session("mysql").await)
 }
 
@@ -325,7 +342,7 @@ fn of_sqlite(sql: String, steps: Vec<String>) -> Plan {
 }
 
 /// Table, type, key and Extra of each.
-fn of_mariadb(sql: String, rows: Vec<[String; 4]>, examined: u64) -> Plan {
+fn of_server(sql: String, rows: Vec<[String; 4]>, examined: u64) -> Plan {
     let grown: Vec<&[String; 4]> = rows
         .iter()
         .filter(|[table, ..]| !SMALL.contains(&table.as_str()) && !table.starts_with('<'))

@@ -28,7 +28,7 @@ use sqlx::{AssertSqlSafe, Executor, Row};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tables::{USER_BACKUP, USER_BACKUP_FIRST, USER_BACKUP_PATH, USER_BACKUP_PATH_LATER, USER_RECOVER_INFO};
-use throwaway::MariaDb;
+use throwaway::Server;
 
 const GOOD: &str = "bcd36dc6-c9e7-11e7-9e30-005056b15d9c";
 
@@ -50,7 +50,7 @@ fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-async fn adopt(server: &MariaDb, database: &str) -> Arc<dyn Catalog> {
+async fn adopt(server: &Server, database: &str) -> Arc<dyn Catalog> {
     let settings = OpenCatalog {
         url: server.url("root", database),
         password: None,
@@ -97,24 +97,34 @@ async fn columns(session: &mut MySqlConnection, table: &str) -> Vec<(String, [St
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_pybackup_wrote_is_adopted() {
-    let server = MariaDb::start().await;
+    all_is_adopted(&Server::mariadb().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pybackup_wrote_is_adopted_on_mysql() {
+    if let Some(server) = Server::mysql().await {
+        all_is_adopted(&server).await;
+    }
+}
+
+async fn all_is_adopted(server: &Server) {
     for (database, paths) in [("later", USER_BACKUP_PATH_LATER), ("earlier", USER_BACKUP_PATH)] {
         for mode in [
             "",
             "STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ANSI_QUOTES",
         ] {
-            the_documented_tables(&server, &format!("{database}{}", mode.len()), paths, mode).await;
+            the_documented_tables(server, &format!("{database}{}", mode.len()), paths, mode).await;
         }
     }
-    the_first_tables(&server).await;
-    tables_changed_by_the_site(&server).await;
+    the_first_tables(server).await;
+    tables_changed_by_the_site(server).await;
     for collation in ["utf8mb4_unicode_ci", "utf8_bin", "gbk_bin", "latin1_general_cs"] {
-        tables_of_another_collation(&server, collation).await;
+        tables_of_another_collation(server, collation).await;
     }
-    unsigned_numbers_and_missing_values(&server).await;
+    unsigned_numbers_and_missing_values(server).await;
 }
 
-async fn the_documented_tables(server: &MariaDb, database: &str, paths: &str, mode: &str) {
+async fn the_documented_tables(server: &Server, database: &str, paths: &str, mode: &str) {
     server
         .sql(
             "mysql",
@@ -293,7 +303,7 @@ fn as_documented() -> Backup {
     }
 }
 
-async fn pybackup_goes_on(server: &MariaDb, database: &str, mode: &str, catalog: &dyn Catalog) {
+async fn pybackup_goes_on(server: &Server, database: &str, mode: &str, catalog: &dyn Catalog) {
     let id = "11111111-c9e7-11e7-9e30-005056b15d9c";
     // Over 100 databases, and a server that is no IPv4 address: what used to overflow.
     let many = vec!["Y"; 150].join(",");
@@ -349,7 +359,7 @@ async fn pybackup_goes_on(server: &MariaDb, database: &str, mode: &str, catalog:
     );
 }
 
-async fn the_first_tables(server: &MariaDb) {
+async fn the_first_tables(server: &Server) {
     server.sql("mysql", "CREATE DATABASE first").await;
     let insert = format!(
         "INSERT INTO user_backup VALUES (7, '{GOOD}', '1.2.3.4', '2017-11-15 17:31:20', '2017-11-15 17:31:21', 1, \

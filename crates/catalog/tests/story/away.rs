@@ -5,7 +5,7 @@ use mykeeper_catalog::{Backlog, journal_backlog, open_journaled};
 use mykeeper_domain::SystemClock;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use throwaway::MariaDb;
+use throwaway::Server;
 
 pub(crate) async fn journaled(settings: &OpenCatalog, folder: &Path) -> Arc<dyn Catalog> {
     open_journaled(settings, folder, Arc::new(SystemClock))
@@ -13,7 +13,7 @@ pub(crate) async fn journaled(settings: &OpenCatalog, folder: &Path) -> Arc<dyn 
         .unwrap()
 }
 
-pub(super) fn shared(server: &MariaDb, user: &str) -> OpenCatalog {
+pub(super) fn shared(server: &Server, user: &str) -> OpenCatalog {
     OpenCatalog {
         url: server.url(user, "story"),
         password: None,
@@ -190,7 +190,7 @@ impl Night {
 pub(super) const STEPS: usize = 9;
 
 /// Every row of the tables that a night leaves something in, in text, without numbers that the engine gives out.
-pub(super) async fn all_rows(server: &MariaDb, database: &str) -> Vec<String> {
+pub(super) async fn all_rows(server: &Server, database: &str) -> Vec<String> {
     let mut session = server.session(database).await;
     let mut all = Vec::new();
     for (table, columns) in [
@@ -230,8 +230,8 @@ pub(super) async fn all_rows(server: &MariaDb, database: &str) -> Vec<String> {
     all
 }
 
-pub(super) async fn prepared() -> MariaDb {
-    let server = MariaDb::start().await;
+pub(super) async fn prepared() -> Server {
+    let server = Server::mariadb().await;
     server
         .sql(
             "mysql",
@@ -264,7 +264,7 @@ pub(super) async fn drained(folder: &Path) {
 }
 
 /// The same nights, written straight to a catalog that was never away.
-pub(super) async fn control(server: &MariaDb, nights: &[Night]) -> Vec<String> {
+pub(super) async fn control(server: &Server, nights: &[Night]) -> Vec<String> {
     let settings = OpenCatalog {
         url: server.url("root", "control"),
         ..shared(server, "root")

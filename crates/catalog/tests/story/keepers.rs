@@ -2,11 +2,11 @@
 
 use super::away::journaled;
 use super::*;
-use throwaway::MariaDb;
+use throwaway::Server;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_runs_of_another_state_dir_are_not_settled_for_it() {
-    let server = MariaDb::start().await;
+    let server = Server::mariadb().await;
     let settings = OpenCatalog {
         url: server.url("root", "story"),
         password: None,

@@ -277,7 +277,17 @@ async fn the_story_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_on_mariadb() {
-    let server = throwaway::MariaDb::start().await;
+    the_story_on(&throwaway::Server::mariadb().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_on_mysql() {
+    if let Some(server) = throwaway::Server::mysql().await {
+        the_story_on(&server).await;
+    }
+}
+
+async fn the_story_on(server: &throwaway::Server) {
     server
         .sql("mysql", "CREATE DATABASE story CHARACTER SET latin1")
         .await;
@@ -297,13 +307,13 @@ async fn the_story_on_mariadb() {
             .await
             .unwrap();
     assert_eq!(words, ["failed", "sucess"]);
-    a_migration_cut_off_half_way_is_run_again(&server, &settings).await;
+    a_migration_cut_off_half_way_is_run_again(server, &settings).await;
 }
 
 /// What is not away is not kept on this machine: the journal changes nothing then.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_through_the_journal() {
-    let server = throwaway::MariaDb::start().await;
+    let server = throwaway::Server::mariadb().await;
     server.sql("mysql", "CREATE DATABASE story").await;
     let settings = OpenCatalog {
         url: server.url("root", "story"),
@@ -324,7 +334,7 @@ async fn the_story_through_the_journal() {
     );
 }
 
-async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::MariaDb, settings: &OpenCatalog) {
+async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::Server, settings: &OpenCatalog) {
     for version in 1..=latest_migration() {
         // As a crash leaves it: the statements are done, or half done, and the note says so.
         server
@@ -440,7 +450,9 @@ async fn four_nodes_migrate_at_once(settings: &OpenCatalog) {
         assert_eq!(status.applied, status.latest);
         assert_eq!(status.backups, Some(0));
         assert!(
-            status.engine.starts_with("SQLite 3.") || status.engine.ends_with("MariaDB"),
+            status.engine.starts_with("SQLite 3.")
+                || status.engine.ends_with("MariaDB")
+                || status.engine.starts_with("MySQL "),
             "{}",
             status.engine
         );

@@ -1,4 +1,4 @@
-//! A MariaDB server of the test's own: private directory, socket only, gone when dropped.
+//! A server of the test's own: private directory, socket only, gone when dropped.
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
@@ -7,7 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-pub(crate) struct MariaDb {
+/// Whose server it is.
+enum Make {
+    MariaDb,
+    /// Of MySQL's own: Debian 12 has none, so a tester names its program.
+    MySql(PathBuf),
+}
+
+pub(crate) struct Server {
+    make: Make,
     directory: TempDir,
     server: Option<Child>,
 }
@@ -25,52 +33,79 @@ fn account() -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-impl MariaDb {
-    pub(crate) async fn start() -> Self {
+impl Server {
+    pub(crate) async fn mariadb() -> Self {
+        Self::start(Make::MariaDb).await
+    }
+
+    /// `MYKEEPER_TEST_MYSQLD=/path/to/mysqld`, of MySQL 8 or later; `None`, and that is said, where it is not set.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        reason = "a test may be run with a server that the machine does not come with, and says where it was not"
+    )]
+    pub(crate) async fn mysql() -> Option<Self> {
+        let Some(program) = std::env::var_os("MYKEEPER_TEST_MYSQLD") else {
+            eprintln!("SKIPPED: MYKEEPER_TEST_MYSQLD names no mysqld of MySQL 8 or later");
+            return None;
+        };
+        Some(Self::start(Make::MySql(PathBuf::from(program))).await)
+    }
+
+    async fn start(make: Make) -> Self {
         // A socket's path has at most 107 characters.
         let directory = tempfile::Builder::new().prefix("mkc").tempdir_in("/tmp").unwrap();
         // Of its own: a starting server removes the temporary tables of others from a folder that they share.
         std::fs::create_dir(directory.path().join("tmp")).unwrap();
-        let installed = Command::new(program("mariadb-install-db"))
-            .arg("--no-defaults")
-            .arg(format!("--datadir={}", directory.path().join("data").display()))
-            .arg(format!("--tmpdir={}", directory.path().join("tmp").display()))
-            .arg(format!("--user={}", account()))
-            .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        assert!(
-            installed.status.success(),
-            "{}",
-            String::from_utf8_lossy(&installed.stderr)
-        );
         let mut server = Self {
+            make,
             directory,
             server: None,
         };
+        let mut making = match &server.make {
+            Make::MariaDb => server.command(&program("mariadb-install-db")),
+            Make::MySql(program) => server.command(program),
+        };
+        let made = making
+            .args(match &server.make {
+                Make::MariaDb => &["--auth-root-authentication-method=normal", "--skip-test-db"][..],
+                Make::MySql(_) => &["--initialize-insecure", "--secure-file-priv=", "--mysqlx=OFF"],
+            })
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         server.run().await;
         server
     }
 
+    /// A program with the folders of this server.
+    fn command(&self, program: &Path) -> Command {
+        let at = |name: &str| self.directory.path().join(name).display().to_string();
+        let mut command = Command::new(program);
+        command
+            .arg("--no-defaults")
+            .arg(format!("--datadir={}", at("data")))
+            .arg(format!("--tmpdir={}", at("tmp")))
+            .arg(format!("--user={}", account()))
+            .stdin(Stdio::null());
+        command
+    }
+
     pub(crate) async fn run(&mut self) {
         let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
-        let child = Command::new(program("mariadbd"))
-            .arg("--no-defaults")
-            .arg(format!(
-                "--datadir={}",
-                self.directory.path().join("data").display()
-            ))
+        let mut command = match &self.make {
+            Make::MariaDb => self.command(&program("mariadbd")),
+            Make::MySql(program) => self.command(program),
+        };
+        if matches!(self.make, Make::MySql(_)) {
+            command.args(["--secure-file-priv=", "--mysqlx=OFF"]);
+        }
+        let child = command
             .arg(format!("--socket={}", self.socket().display()))
-            .arg(format!(
-                "--tmpdir={}",
-                self.directory.path().join("tmp").display()
-            ))
             .arg(format!(
                 "--pid-file={}",
                 self.directory.path().join("pid").display()
             ))
-            .arg(format!("--user={}", account()))
             .args([
                 "--skip-networking",
                 "--skip-log-bin",
@@ -81,7 +116,6 @@ impl MariaDb {
                 "--sync-binlog=0",
                 "--performance-schema=OFF",
             ])
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -90,15 +124,16 @@ impl MariaDb {
         let begun = Instant::now();
         loop {
             if let Ok(connection) = MySqlConnection::connect_with(&self.options("mysql")).await {
-                connection.close().await.unwrap();
+                // MySQL may hang up first.
+                drop(connection.close().await);
                 return;
             }
             let ended = self.server.as_mut().unwrap().try_wait().unwrap();
             let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            assert!(ended.is_none(), "mariadbd ended: {log}");
+            assert!(ended.is_none(), "the server ended: {log}");
             assert!(
                 begun.elapsed() < Duration::from_secs(60),
-                "mariadbd does not answer: {log}"
+                "the server does not answer: {log}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -135,7 +170,7 @@ impl MariaDb {
             .execute(AssertSqlSafe(statements.to_owned()))
             .await
             .unwrap_or_else(|e| panic!("{e}: {statements}"));
-        session.close().await.unwrap();
+        drop(session.close().await);
     }
 
     /// `STOP` returns when every thread stands still.
@@ -159,7 +194,7 @@ impl MariaDb {
         {
             assert!(
                 begun.elapsed() < Duration::from_secs(20),
-                "mariadbd does not stop"
+                "the server does not stop"
             );
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -176,7 +211,7 @@ impl MariaDb {
     }
 }
 
-impl Drop for MariaDb {
+impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
