@@ -174,15 +174,14 @@ fn knows(feature: &Feature, version: ServerVersion) -> bool {
     first.is_some_and(|first| version.number >= first)
 }
 
-/// Whether the database's own collation, or a definition of a table, has these words.
+/// Whether the database's own collation, or a definition, has these words: views and programs keep the collation of the
+/// session that made them, and are made in such a one again.
 fn says(content: &DatabaseInventory, words: &str) -> bool {
-    let tables = content
-        .definitions
-        .iter()
-        .filter(|(object, _)| object.starts_with("table "));
     content.collation.contains(words)
-        || tables
-            .flat_map(|(_, definition)| &definition.0)
+        || content
+            .definitions
+            .values()
+            .flat_map(|definition| &definition.0)
             // A comment may say anything.
             .any(|(_, value)| value.split('\'').step_by(2).any(|bare| bare.contains(words)))
 }
@@ -213,12 +212,14 @@ mod tests {
             "options",
             "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_0900_ai_ci",
         );
+        let program = held("collation_connection", "utf8mb4_0900_ai_ci");
         let comment = held("options", "ENGINE=InnoDB COMMENT='was utf8mb4_0900_ai_ci'");
         let uuid = held("column `id`", "uuid NOT NULL");
         let plain = held("column `id`", "int(11) NOT NULL");
         for (source, here, held, is_wrong) in [
             ("8.0.36", "10.11.19-MariaDB", &newer, true),
             ("8.0.36", "11.4.5-MariaDB", &newer, false),
+            ("8.0.36", "10.11.19-MariaDB", &program, true),
             ("8.0.36", "8.0.36", &newer, false),
             ("5.7.44", "10.11.19-MariaDB", &plain, false),
             ("5.7.44", "10.11.19-MariaDB", &comment, false),

@@ -8,14 +8,14 @@ mod table;
 pub(crate) use table::{Options, TableTraits, without_format, without_options, without_secrets};
 
 use super::inventory::{DATABASES_PER_QUERY, of_databases};
-use super::{Probe, optional_text, quoted_name, text};
+use super::{Flavor, Probe, ServerVersion, optional_text, quoted_name, text};
 use crate::error::ToolError;
 use crate::mydumper::TableName;
 use mykeeper_domain::definition::Definition;
 use mykeeper_domain::inventory::Inventory;
 use sqlx::mysql::MySqlRow;
 use std::collections::{BTreeMap, BTreeSet};
-use table::parse_create_table;
+use table::{parse_create_table, without_repeated_charset};
 
 /// Longer texts are digested.
 const MAX_FACT_BYTES: usize = 300;
@@ -254,6 +254,7 @@ impl Probe {
 
     async fn define_tables(&mut self, inventory: &mut Inventory) -> Result<Traits, ToolError> {
         let mut traits = Traits::new();
+        let is_mysql = ServerVersion::parse(&self.server_version().await?).flavor == Flavor::MySql;
         for (database, content) in &mut inventory.databases {
             for (table, known) in &mut content.tables {
                 let sql = format!(
@@ -265,6 +266,11 @@ impl Probe {
                     Ok(rows) => rows.first().map(|row| text(row, 1)).unwrap_or_default(),
                     Err(error) if self.is_gone() => return Err(error),
                     Err(_) => continue,
+                };
+                let created = if is_mysql {
+                    without_repeated_charset(&created)
+                } else {
+                    created
                 };
                 if let Some(created) = parse_create_table(&created) {
                     known.auto_increment = created.auto_increment;

@@ -31,7 +31,7 @@ use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::myloader::detect_myloader;
-use crate::pairing::{Taker, wrong_pairing};
+use crate::pairing::{Taker, advice, is_other_product, wrong_pairing};
 use crate::room::room_of;
 use crate::sandbox::{Likeness, NOT_STARTED, ThrowawayServer};
 pub use asserts::check_asserts;
@@ -208,7 +208,8 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
         if proof.passed() {
             return Ok(());
         }
-        sandbox_stands(request, &server).await
+        sandbox_stands(request, &server).await?;
+        doubt_another_product(request, (&proof, server.version()))
     };
     let outcome = tokio::select! {
         outcome = trying => outcome,
@@ -266,6 +267,32 @@ fn refuse_pairing(request: &ProveRequest<'_>, version: &str) -> Option<ToolError
     let why = wrong_pairing(source, Taker::Throwaway(version), &evidence.inventory)?;
     Some(ToolError::Failed {
         message: format!("cannot prove set {}: {why}", request.bk_id),
+        passing: false,
+    })
+}
+
+/// What a server of another product does not take, or gives back otherwise, is not held against the set: each knows what
+/// the other does not. What the files alone show has been told by then.
+fn doubt_another_product(
+    request: &ProveRequest<'_>,
+    (proof, version): (&Proof, &str),
+) -> Result<(), ToolError> {
+    let source = request.evidence.map(|evidence| &evidence.backup.server_version);
+    let Some(source) = source.filter(|source| is_other_product(source, version)) else {
+        return Ok(());
+    };
+    let mut differences = proof.databases.iter().flat_map(|database| &database.differences);
+    // An assertion that does not hold of rows that came back whole stands.
+    let Some(first) = differences.next() else {
+        return Ok(());
+    };
+    Err(ToolError::Failed {
+        message: format!(
+            "cannot prove set {}: {source} wrote it, and the throwaway server, {version}, is of another product, which need \
+             not take it: {first}; {}",
+            request.bk_id,
+            advice(source)
+        ),
         passing: false,
     })
 }

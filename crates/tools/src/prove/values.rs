@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 /// Most connections at a time.
 const MOST_CONNECTIONS: u32 = 16;
 /// How a session must be so that it yields the bytes that a dump wrote, however long that takes. Each product reads its
-/// own comment.
-const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = ''; /*M!100101 SET max_statement_time = 0 */; \
-                       /*!50708 SET max_execution_time = 0 */";
+/// own comment; MySQL refuses a statement that is nothing else.
+const PRELUDE: &str = "SET NAMES binary, time_zone = '+00:00', sql_mode = '' /*M!100101 , max_statement_time = 0 */ \
+                       /*!50708 , max_execution_time = 0 */";
 
 /// How a CHAR is read with all its spaces, and without.
 const PADDED: &str = "SET SESSION sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'";

@@ -93,6 +93,36 @@ pub(super) fn parse_create_table(created: &str) -> Option<CreatedTable> {
     is_whole.then_some(table)
 }
 
+/// What MySQL says of a table, without the character sets that its collations name anyway: it prints them where they were
+/// once written, and so of every column that a dump has given a collation.
+pub(super) fn without_repeated_charset(created: &str) -> String {
+    const SET: &str = " CHARACTER SET ";
+    let mut left = String::with_capacity(created.len());
+    let mut rest = created;
+    while let Some(first) = rest.chars().next() {
+        let repeated = rest.strip_prefix(SET).and_then(|behind| {
+            let (charset, collation) = behind.split_once(" COLLATE ")?;
+            let is_of_it = collation
+                .strip_prefix(charset)
+                .is_some_and(|more| more.starts_with('_'));
+            is_of_it.then_some(SET.len() + charset.len())
+        });
+        if let Some(length) = repeated {
+            rest = &rest[length..];
+            continue;
+        }
+        let length = match first {
+            '\'' => string_length(rest),
+            '`' => quoted_part(rest).map(|(_, name, _)| name.len()),
+            _ => None,
+        };
+        let (part, behind) = rest.split_at(length.unwrap_or(first.len_utf8()));
+        left.push_str(part);
+        rest = behind;
+    }
+    left
+}
+
 /// A column's or parameter's type and what follows, without what a server says behind the type of how it keeps its
 /// values: `datetime /* mariadb-5.3 */`. Whatever it was made by, a restored one is of the server's own format.
 pub(crate) fn without_format(column: &str) -> String {
@@ -263,6 +293,12 @@ mod tests {
             ]
         );
         assert_eq!(parse_create_table("CREATE VIEW v AS SELECT 1"), None);
+        let said = "`a CHARACTER SET x COLLATE x_y` text CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT 'it''s \
+                    CHARACTER SET x COLLATE x_y',\n  `b` text CHARACTER SET latin1,\n  `c` text COLLATE utf8mb4_bin";
+        assert_eq!(
+            without_repeated_charset(said),
+            said.replace(" CHARACTER SET utf8mb4 COLLATE", " COLLATE")
+        );
     }
 
     #[test]
