@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 /// Most clients at a time.
 const MOST_CLIENTS: u32 = 64;
 
+/// How MySQL's warning begins that some of a session's SQL mode should not be set apart from the rest, as a dump sets it.
+const OF_SQL_MODE: &str = "(Code 3135)";
+
 /// What loading has told of the databases.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
@@ -142,7 +145,8 @@ impl<'a> Load<'a> {
     }
 
     fn hear_warning(&self, line: &str) {
-        if let Some(text) = line.strip_prefix("Warning ") {
+        let of_rows = |text: &&str| !text.contains(OF_SQL_MODE);
+        if let Some(text) = line.strip_prefix("Warning ").filter(of_rows) {
             let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
             warned.0 += 1;
             if warned.1.is_empty() {

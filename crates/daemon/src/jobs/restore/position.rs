@@ -266,6 +266,11 @@ impl Product {
             Self::OldMySql | Self::MySql => "mysqlbinlog",
         };
         let mut command = format!("{program} --start-position={position}");
+        // A server of MySQL's passes over what it has carried out by its GTID, and says nothing: that it does on the source
+        // itself, and under another name, too.
+        if self != Self::MariaDb {
+            command.push_str(" --skip-gtids");
+        }
         // The programs take one database at most.
         if let (false, [only]) = (is_whole, databases) {
             let there = scope.there(only);
@@ -398,7 +403,7 @@ mod tests {
         for mysql in [Product::OldMySql, Product::MySql] {
             assert_eq!(
                 mysql.command(("bin.1", 4), &scope.databases, (&scope, false)),
-                "mysqlbinlog --start-position=4 --rewrite-db='日志 库->copy' --database=copy bin.1"
+                "mysqlbinlog --start-position=4 --skip-gtids --rewrite-db='日志 库->copy' --database=copy bin.1"
             );
         }
         let mut blank = scope.clone();
