@@ -28,7 +28,7 @@ use mykeeper_domain::server::Server;
 use mykeeper_domain::{JobName, RunId, SystemClock, counted};
 use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
-use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper};
+use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper, refuse_names, without_position};
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
 use mykeeper_tools::{ServerConnection, ToolEnv};
@@ -392,12 +392,18 @@ async fn try_server_jobs(
             databases: &databases,
         };
         room::try_room(&dump, catalog, probe, findings).await;
+        if let Err(error) = refuse_names(&version, &databases) {
+            findings.add(&what, Grade::Failed, error.to_string());
+        }
         // What the dump needs depends on the dumper; without one, that is said elsewhere.
         let Some(options) =
             mydumper.and_then(|info| DumpOptions::read(info, &task.mydumper).ok().zip(Some(info)))
         else {
             continue;
         };
+        if let Some(why) = without_position(options.1, &version) {
+            findings.add(&what, Grade::Warning, why);
+        }
         let need = options.0.privilege_need(options.1, &databases, &present);
         let missing = missing_privileges(&grants, &need, &version);
         if missing.iter().all(|missing| missing.optional) {

@@ -8,7 +8,6 @@
 )]
 
 mod listed;
-mod mysql;
 mod stage;
 #[path = "../../../catalog/tests/adoption/tables.rs"]
 #[expect(
@@ -17,6 +16,7 @@ mod stage;
 )]
 mod tables;
 
+use mykeeper_e2e::MySql;
 use mykeeper_e2e::grafana::{Dashboard, DataSource, Frame, PanelQuery, View};
 use stage::{Stage, bk_id};
 use std::collections::{BTreeMap, BTreeSet};
@@ -137,6 +137,13 @@ fn what_is_provisioned_holds_no_password() {
 #[test]
 fn every_panel_shows_what_pybackup_and_mykeeper_wrote() {
     every_panel_shows_it(&Stage::new());
+}
+
+#[test]
+fn every_panel_shows_the_same_on_mysql_itself() {
+    if let Some(mysql) = MySql::start_if_named("--skip-log-bin") {
+        every_panel_shows_it(&Stage::with_catalogs_in(Some(mysql)));
+    }
 }
 
 fn every_panel_shows_it(stage: &Stage) {

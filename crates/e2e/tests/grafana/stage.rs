@@ -1,11 +1,10 @@
 //! A server with three catalogs, and what is written into them.
 
-use crate::mysql::MySql;
 use crate::tables::{USER_BACKUP, USER_BACKUP_PATH, USER_BACKUP_PATH_LATER, USER_RECOVER_INFO};
 use crate::{AHEAD, ODD, OLD, shipped};
 use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 use mykeeper_e2e::grafana::{DataSource, View};
-use mykeeper_e2e::{MariaDb, Workspace};
+use mykeeper_e2e::{MariaDb, MySql, Workspace};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 

@@ -12,6 +12,7 @@ mod dump_faults;
 mod import;
 mod init;
 mod logrotate;
+mod mysql;
 mod nodes;
 mod notify;
 mod proofs;

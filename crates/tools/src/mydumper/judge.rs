@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// `slave_status` of a server that replicates nothing.
 const NOT_A_SLAVE: &str = "Not a slave";
+/// The same where that could not be asked.
+const NOT_KNOWN: &str = "N/A";
 /// Columns without their values that are named.
 const MAX_LOST_COLUMNS: usize = 20;
 /// Warnings handed on from the parts.
@@ -391,13 +393,18 @@ fn result(dumped: Dumped, judged: Judged) -> DumpResult {
     } else {
         vec![parts.iter().all(|part| part.complete)]
     };
+    let none = if before.without_position {
+        NOT_KNOWN
+    } else {
+        NOT_A_SLAVE
+    };
     DumpResult {
         files,
         complete,
         inventory,
         coverage: options.coverage,
         master_status: first(|part| part.master_status.as_ref()).unwrap_or_default(),
-        slave_status: first(|part| part.slave_status.as_ref()).unwrap_or_else(|| NOT_A_SLAVE.to_owned()),
+        slave_status: first(|part| part.slave_status.as_ref()).unwrap_or_else(|| none.to_owned()),
         server_version: before.version,
         binary_log: before.binary_log,
         command: String::new(),

@@ -13,6 +13,7 @@ mod locked_tables;
 mod lockup;
 mod long_queries;
 mod metadata;
+mod mysql;
 pub mod option_file;
 mod options;
 mod own;
@@ -31,7 +32,9 @@ mod verdict;
 
 pub(crate) use contents::all as all_contents;
 pub use detect::{MydumperInfo, ask_for_help, detect_mydumper, parse_options, parse_version};
+
 pub use metadata::{DumpMetadata, TableRecord, parse_metadata};
+pub use mysql::{refuse_names, without_position};
 pub use options::DumpOptions;
 pub use part::PACKED_BY;
 pub use plan::{DumpPlan, PartPlan, PlanInput, plan_dump};

@@ -4,6 +4,7 @@ use super::checksums::{self, Asked, Bracket, Source};
 use super::detect::MydumperInfo;
 use super::judge::{After, Dumped, ask_after, judge};
 use super::locked_tables::{emptiness_before, explained};
+use super::mysql;
 use super::option_file::OptionFile;
 use super::options::DumpOptions;
 use super::part::{PartRun, command_text, run_parts};
@@ -103,6 +104,9 @@ pub struct DumpResult {
 /// What the server told before the dump.
 pub(super) struct Before {
     pub(super) version: String,
+    pub(super) version_comment: String,
+    /// Positions are not known: the set says `N/A`.
+    pub(super) without_position: bool,
     pub(super) binary_log: Option<BinaryLog>,
     pub(super) present: Vec<String>,
     pub(super) can_encrypt: bool,
@@ -138,7 +142,7 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         before = Box::pin(ask_before(request, env, &options)) => before?,
     };
     Box::pin(take_checksums((request, env), &options, &mut before)).await?;
-    let plan = plan_dump(&PlanInput {
+    let mut plan = plan_dump(&PlanInput {
         info: request.info,
         connection: request.connection,
         databases: request.databases,
@@ -149,6 +153,11 @@ pub async fn run_dump(request: &DumpRequest<'_>, env: &DumpEnv<'_>) -> Result<Du
         transactional: is_transactional(&before.found.inventory),
         checksums: &before.dumper_checksums,
     })?;
+    mysql::tell(
+        &mut plan,
+        (request.info, &options),
+        (&before.version, &before.version_comment),
+    );
     let option_file = OptionFile::create(request.private_dir, &plan.option_file)?;
     let tables = all_tables(&before.found.inventory).len();
     let kept_back = KeptBack::taken(request.set_dir, tables, &env.cancel).await;
@@ -264,7 +273,11 @@ async fn ask(
             passing: false,
         });
     }
+    mysql::refuse_names(&version, request.databases)?;
+    let version_comment = probe.version_comment().await.unwrap_or_default();
     let mut warnings = Vec::new();
+    warnings.extend(mysql::without_position(request.info, &version));
+    let without_position = !warnings.is_empty();
     let can_encrypt = probe.can_encrypt().await.unwrap_or(false);
     let missing = match probe.grants().await {
         Ok(grants) => missing_privileges(
@@ -279,6 +292,7 @@ async fn ask(
     };
     let mut found = probe.find(request.databases).await?;
     options.scope(&mut found.inventory);
+    mysql::refuse_routines(request.info, options, (&version, &found.inventory))?;
     let mut traits = Traits::new();
     if !options.changes_definitions() {
         traits = define(probe, &mut found.inventory, &mut warnings).await?;
@@ -304,6 +318,8 @@ async fn ask(
     );
     Ok(Before {
         version,
+        version_comment,
+        without_position,
         binary_log,
         present,
         can_encrypt,

@@ -181,6 +181,17 @@ impl Probe {
         ))
     }
 
+    /// `@@version_comment`: `MySQL Community Server - GPL`, or a packager's own words.
+    ///
+    /// # Errors
+    /// [`ToolError::Query`].
+    pub(crate) async fn version_comment(&mut self) -> Result<String, ToolError> {
+        let rows = self
+            .raw("read the server's version", "SELECT @@version_comment".to_owned())
+            .await?;
+        Ok(rows.first().map(|row| text(row, 0)).unwrap_or_default())
+    }
+
     /// `SHOW GRANTS` of the account with the roles that are active when it connects. Password digests, which old
     /// MariaDB prints with them, are cut out.
     ///
