@@ -325,7 +325,9 @@ fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<
 fn may_be_password(text: &str) -> bool {
     let name = text.split_once('=').map_or(text, |(name, _)| name);
     let is_short = name.starts_with('-') && !name.starts_with("--");
-    !is_short && !is_like_option(name.trim_start_matches('-'))
+    // `password-x` is like `password`, and hardly a slip of the pen.
+    let holds_more = name.contains("password") && !["password", "ask-password"].contains(&name);
+    !is_short && (holds_more || !is_like_option(name.trim_start_matches('-')))
 }
 
 /// The words as they can be understood; what cannot be is said.

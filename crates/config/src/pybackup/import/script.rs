@@ -204,8 +204,9 @@ impl<'f> Reading<'f> {
                 piped = self.evaluated((raw, &words), found, place, scope);
             }
             scope.leave_where_it_fails(raw);
-            if !raw.under.is_empty() {
-                chosen.push((raw, names_set(raw)));
+            let names = names_set(raw);
+            if !raw.under.is_empty() && !names.is_empty() {
+                chosen.push((raw, names));
             }
             self.condition = before.0;
             self.passed.truncate(before.1);

@@ -375,6 +375,18 @@ fn lines_that_cannot_be_read_are_told() {
 }
 
 #[test]
+fn functions_that_call_each_other_end() {
+    let functions: String = (0..9)
+        .map(|number| format!("f{number}() {{ {}}}\n", format!("f{}; ", number + 1).repeat(50)))
+        .collect();
+    for last in ["f9() { :; }", "f9() { ", "f9() { f0; }"] {
+        let script = format!("{functions}{last}\n}}\npybackup mydumper outputdir=/b\nf0\n");
+        let imported = Host::of_script(&script);
+        assert!(imported.jobs <= 1, "{last}");
+    }
+}
+
+#[test]
 fn a_script_that_calls_itself_ends() {
     let imported = Host::of_script(&format!(
         "pybackup mydumper outputdir=/b\n{}{}",

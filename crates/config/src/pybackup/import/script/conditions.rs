@@ -11,8 +11,9 @@ use std::path::Path;
 pub(super) const COUNT_OF_PYBACKUP: &str = "$(ps ... pybackup ...)";
 
 /// Programs that succeed wherever the script works at all, whatever they are given.
-const SUCCEED: [&str; 11] = [
-    "true", ":", "echo", "printf", "export", "umask", "set", "date", "sleep", "logger", "sync",
+const SUCCEED: [&str; 15] = [
+    "true", ":", "echo", "printf", "export", "umask", "set", "date", "sleep", "logger", "sync", "trap",
+    "local", "readonly", "unset",
 ];
 
 /// What keeps a command from being run each time.
@@ -226,6 +227,9 @@ impl Scope {
                     _ => Some(Care::Folder(folder.below(self.folder().as_ref()))),
                 }
             }
+            // `exec >log`, and what is no command.
+            "exec" => plain_where(words.len() == 1),
+            "for" | "case" | "select" => Some(Care::Plain),
             "source" | "." => {
                 let is_profile = |word: &Word| PROFILES.contains(&word.shown().as_str());
                 plain_where(words.len() == 2 && is_profile(&words[1]))

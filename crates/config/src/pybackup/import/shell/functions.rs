@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 /// Functions that call functions.
 const DEEPEST_CALLS: usize = 8;
-/// More are no backup script's.
+/// More are no backup script's; what comes to more is told where it is read.
 const MOST_COMMANDS: usize = 20_000;
 
 /// Where a function is called, and what its commands get of that.
@@ -22,6 +22,8 @@ struct Caller<'c> {
     functions: &'c [String],
     called: BTreeSet<String>,
     done: Vec<RawCommand>,
+    /// How many calls have been looked into.
+    calls: usize,
     /// One more than the largest number of a shell or a loop in the text.
     numbers: usize,
     /// What the next call adds to them.
@@ -48,6 +50,7 @@ pub(super) fn call_functions(commands: Vec<RawCommand>, functions: &[String]) ->
         functions,
         called: BTreeSet::new(),
         done: Vec::new(),
+        calls: 0,
         numbers,
         base: numbers,
     };
@@ -101,9 +104,11 @@ impl<'c> Caller<'c> {
             placed.is_tested |= call.is_tested;
         }
         let depth = call.map_or(0, |call| call.depth);
-        let Some(function) = self.called_by(command).filter(|_| depth < DEEPEST_CALLS) else {
+        let is_too_much = depth >= DEEPEST_CALLS || self.calls >= MOST_COMMANDS;
+        let Some(function) = self.called_by(command).filter(|_| !is_too_much) else {
             return self.done.push(placed);
         };
+        self.calls += 1;
         let inner = Call {
             command: &placed,
             base: self.base,

@@ -116,6 +116,14 @@ fn each_command_knows_its_conditions() {
         ("f() { a; }\nb && f", vec!["b", "a/2b"]),
         ("function f {\n a\n}\ng() { f; }\nb || g", vec!["b", "a/5!b"]),
         ("f() { a; }\nb", vec!["a/1", "b"]),
+        (
+            "f() { a; f; }\nb || f",
+            vec!["b", "a/2!b"]
+                .into_iter()
+                .chain(["a/2!b"; 7])
+                .chain(["f/2!b"])
+                .collect(),
+        ),
         ("fi; } done ) esac ;; a", vec!["a"]),
     ] {
         assert_eq!(conditions(text), expected, "{text}");

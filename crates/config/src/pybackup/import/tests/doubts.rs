@@ -296,6 +296,7 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
         format!(
             "set -e\ncd /b\nD=`date +%F`\nmkdir -p /b/$D\nif test -f /x; then echo x; fi\n{DUMP}{REMOVAL}"
         ),
+        format!("set -e\nexec > /x.log\nfor x in 1; do\n{DUMP}done\n{REMOVAL}"),
         format!("(set -e; false)\nfalse\n{DUMP}{REMOVAL}"),
         format!("D=/b/`date +%F`\n[ -d $D ] || mkdir $D\ncd $D || exit 1\n{DUMP}{REMOVAL}"),
     ] {

@@ -36,6 +36,8 @@ fn a_word_of_a_call_that_may_be_a_password_is_not_told() {
         assert!(!told.contains("Secret99"), "{words}{told}");
         assert!(imported.remarks.iter().any(|remark| remark.is_gap), "{words}");
     }
+    let imported = Host::of_script("pybackup mydumper outputdir=/b/`date +%F` password-q7z\n");
+    assert!(!imported.schedule.contains("q7z"), "{}", imported.schedule);
     let imported = Host::of_script("pybackup mydumper outputdir=/b/`date +%F` thread=8\n");
     assert!(
         remarks(&imported).concat().contains("\"threads\""),
