@@ -13,6 +13,20 @@ use mykeeper_domain::verification::{Verification, VerificationState};
 use mykeeper_domain::{BackupId, NodeName, RunId};
 use std::path::{Path, PathBuf};
 
+/// What is said of a copy that nobody is known to have written.
+const READ_THERE: &str = "the copy that was read there";
+
+/// Whether a copy should lie at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// It should, and is this, for people.
+    There(String),
+    /// Whoever removes sets has removed it.
+    Removed,
+    /// Nobody is known to have written one there, nor read one that has not gone since.
+    NotKnown,
+}
+
 /// What is known of one set's copies.
 pub(crate) struct Known {
     /// The newest look of each node.
@@ -68,15 +82,30 @@ impl Known {
     /// What was in a folder of this machine, for people: `the copy that arrived at vault on 2026-11-22 04:10 UTC`. `None`
     /// where nothing is known to have been there, or what was has been removed by whoever removes sets.
     pub(crate) fn was_at(&self, place: &Path, backup: &Backup, settings: &Settings) -> Option<String> {
+        let missing = || {
+            let shown = place.display().to_string();
+            let mut gone = self.copies.differing.iter().filter(|copy| copy.is_gone);
+            gone.any(|copy| copy.node == settings.node && copy.path == shown)
+        };
+        match self.should_lie_at(place, backup, settings) {
+            Expected::There(what) => Some(what),
+            // What was never whole there, nobody misses.
+            Expected::NotKnown if missing() => Some(READ_THERE.to_owned()),
+            Expected::NotKnown | Expected::Removed => None,
+        }
+    }
+
+    /// Whether a copy should lie in a folder of this machine, as far as anybody has written or read it there.
+    pub(crate) fn should_lie_at(&self, place: &Path, backup: &Backup, settings: &Settings) -> Expected {
         let node = &settings.node;
         let own = original(backup, node);
         if own.as_deref() == Some(place) {
             if backup.original_gone_at.is_some() {
-                return None;
+                return Expected::Removed;
             }
             // A name that many machines bear does not tell which of them made the set.
             if backup.node.is_some() && is_named(node, settings) {
-                return Some("the set's own folder".to_owned());
+                return Expected::There("the set's own folder".to_owned());
             }
         }
         let relative = relative_path(backup, settings.catalog.timezone);
@@ -93,22 +122,19 @@ impl Known {
         if let Some(arrival) = self.arrivals.iter().find(is_here) {
             let mut looks = self.looks.iter().filter(|look| look.node == *node);
             if looks.any(|look| look.leaves_out(&shown, arrival.written_at)) {
-                return None;
+                return Expected::Removed;
             }
-            return Some(format!(
+            return Expected::There(format!(
                 "the copy that arrived at {} on {}",
                 arrival.destination,
                 arrival.written_at.format("%Y-%m-%d %H:%M UTC")
             ));
         }
-        // What was never whole there, nobody misses.
-        let gone = self.copies.differing.iter().filter(|copy| copy.is_gone);
-        let gone = gone.map(|copy| (&copy.node, &copy.path));
-        let read = self.copies.intact.iter().map(|copy| (&copy.node, &copy.path));
-        let mut read = read
-            .chain(gone)
-            .filter(|(of, path)| *of == node && **path == shown);
-        read.next().map(|_| "the copy that was read there".to_owned())
+        let mut read = self.copies.intact.iter();
+        match read.any(|copy| copy.node == *node && copy.path == shown) {
+            true => Expected::There(READ_THERE.to_owned()),
+            false => Expected::NotKnown,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod locate;
 pub mod log_pruning;
 mod missed;
 pub mod missing;
+pub mod mounted;
 pub mod notices;
 pub mod promises;
 pub mod rebuild;

@@ -3,6 +3,7 @@
 mod ahead;
 mod asserts;
 mod damage;
+mod disks;
 mod node;
 mod notify;
 mod pairing;
@@ -34,6 +35,7 @@ use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_r
 use mykeeper_tools::{ServerConnection, ToolEnv};
 use serde::Serialize;
 use state::CheckDir;
+use std::collections::BTreeSet;
 use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
@@ -186,13 +188,18 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     if let Some(own) = &own {
         ahead::look_for_leftovers((settings, &own.state), catalog.as_deref(), findings).await;
     }
+    let mut empty = BTreeSet::new();
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
         damage::look_for_damage(settings, catalog.as_ref(), findings).await;
+        empty = disks::look_for_disks(settings, catalog.as_ref(), findings).await;
         catalog.close().await;
     }
     for (name, task) in backup_tasks(settings) {
-        try_directory(&format!("job {name}"), &task.directory, findings);
+        let what = format!("job {name}");
+        if !empty.contains(&what) {
+            try_directory(&what, &task.directory, findings);
+        }
     }
     room::look_for_retention(settings, findings);
     let rsync = detect_rsync(&supervisor, &settings.tools.rsync).await;
@@ -210,7 +217,9 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         )
     };
     if let (Some(rsync), Some(own)) = (rsync, own) {
-        for destination in settings.destinations.values() {
+        let is_empty = |name| empty.contains(&format!("destination {name}"));
+        let destinations = settings.destinations.values();
+        for destination in destinations.filter(|destination| !is_empty(&destination.name)) {
             try_destination(settings, destination, (&rsync, &own.state), &tools, findings).await;
         }
     }

@@ -8,6 +8,7 @@ use crate::jobs::ahead::Ahead;
 use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
+use crate::mounted::absent_at;
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
@@ -96,7 +97,8 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         }
     });
     let results = join_all(sends).await;
-    let mut failures = Vec::new();
+    let environment = &context.environment;
+    let (mut failures, mut unmounted) = (Vec::new(), Vec::new());
     let mut sent = String::new();
     for (destination, result) in results {
         match result {
@@ -104,16 +106,20 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             // A transfer job that came between the dump and this line.
             Ok(Sent::ByAnother) => sent.push_str(&format!(", being sent to {destination} by another run")),
             Err(error) if error.state == RunState::Cancelled => return Err(error.about(backup.id)),
+            // The set is made, and is owed there.
+            Err(_) if let Ok(Some(absent)) = absent_at(environment, &context.settings, destination).await => {
+                unmounted.push(format!("nothing was sent to {destination}: {absent}"));
+            }
             Err(error) => failures.push(error),
         }
     }
     let mut failures = failures.into_iter();
     match failures.next() {
-        None => Ok(finished(&backup, &dumped, &sent)),
+        None => Ok(finished(&backup, &format!("{dumped}{sent}"), unmounted)),
         Some(mut error) => {
-            for another in failures {
+            for another in failures.map(|error| error.reason).chain(unmounted) {
                 error.reason.push_str("; ");
-                error.reason.push_str(&another.reason);
+                error.reason.push_str(&another);
             }
             let left_to = match &task.as_pybackup {
                 None => "and is left to a transfer job".to_owned(),
@@ -130,11 +136,13 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
     }
 }
 
-fn finished(backup: &Backup, dumped: &str, sent: &str) -> JobReport {
-    match &backup.reason {
-        // On a complete set the reason holds warnings.
-        Some(warnings) => JobReport::warned(format!("{dumped}{sent}; {warnings}"), Some(backup.id)),
-        None => JobReport::done(format!("{dumped}{sent}"), Some(backup.id)),
+/// With what is worth a look, if anything is.
+fn finished(backup: &Backup, done: &str, mut warnings: Vec<String>) -> JobReport {
+    // On a complete set the reason holds warnings.
+    warnings.extend(backup.reason.clone());
+    match warnings.as_slice() {
+        [] => JobReport::done(done, Some(backup.id)),
+        warnings => JobReport::warned(format!("{done}; {}", warnings.join("; ")), Some(backup.id)),
     }
 }
 
@@ -147,7 +155,7 @@ struct Preparation {
     tables: Option<TableScope>,
     /// The job's options in the words of the installed mydumper.
     options: Vec<MydumperOption>,
-    /// What was asked for and is not there: worth a look.
+    /// What should be there and is not: worth a look.
     unmatched: Vec<String>,
     /// On disk, as far as that can be told.
     room_need: Option<Need>,
@@ -175,7 +183,8 @@ async fn attempt(
     context.say(format!("attempt {number}: set {id} in {}", set_dir.display()));
     let mut exit_status = None;
     let result = async {
-        let prepared = prepare(context, task, server).await?;
+        let mut prepared = prepare(context, task, server).await?;
+        prepared.unmatched.extend(sets_are_missed(context, task).await);
         create_set_dir(context, &task.directory, &set_dir).await?;
         let need = prepared.room_need.as_ref();
         let mut ahead = Ahead::start(context, task, (id, &set_dir), need).await;
@@ -229,6 +238,19 @@ async fn attempt(
     };
     context.end_attempt(attempt, &report, exit_status).await;
     result
+}
+
+/// Where none of the sets that should lie in the job's directory does, as far as the catalog can tell. A set on another disk,
+/// with room for it, is better than none.
+async fn sets_are_missed(context: &RunContext, task: &BackupTask) -> Option<String> {
+    // Whoever removes the sets of pybackup need not have told the catalog.
+    if task.as_pybackup.is_some() {
+        return None;
+    }
+    let whereabouts = context.environment.whereabouts(&context.settings);
+    let absent = whereabouts.absent(&task.directory).await.ok()??;
+    context.say(format!("warning: {absent}"));
+    Some(absent.to_string())
 }
 
 async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Result<Preparation, JobError> {

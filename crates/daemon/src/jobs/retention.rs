@@ -16,6 +16,7 @@ use crate::copies::Known;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places};
+use crate::mounted::none_there;
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Gone, Removal, condemn, give_back, tidy};
@@ -240,9 +241,8 @@ async fn plan_with(
             }
         };
         warnings.push(format!(
-            "of the {} that should lie in {} none is there; is it mounted? {what}",
-            counted(gone.len(), "set", "sets"),
-            task.directory.display()
+            "{}: is its disk mounted? {what}",
+            none_there(gone.len(), &task.directory)
         ));
         gone.clear();
     }

@@ -8,6 +8,7 @@ use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
+use crate::mounted::absent_at;
 use crate::set_lease::SetLease;
 use known_damage::{mend_known, sent_again};
 use mykeeper_domain::arrival::arrivals;
@@ -35,6 +36,10 @@ pub async fn run(context: &RunContext, task: &TransferTask) -> JobResult {
         .verify_every
         .filter(|_| task.verify && !context.cancel.is_cancelled());
     let Some(every) = every else { return sent };
+    // Nothing lies there to be read.
+    if refuse_unmounted(context, &task.destination).await.is_err() {
+        return sent;
+    }
     let asked = Asked {
         every,
         destination: Some(&task.destination),
@@ -80,6 +85,7 @@ async fn compare_damaged(
 
 async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
     let environment = &context.environment;
+    refuse_unmounted(context, &task.destination).await?;
     clear_leftovers(context, &task.destination).await?;
     let mut failures = Vec::new();
     let mut notes = Vec::new();
@@ -180,6 +186,19 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         format!("{summary}; {}", notes.join("; ")),
         None,
     ))
+}
+
+/// Before anything is written to a destination, removed there, or missed: its disk may be unmounted. What is to go there
+/// stays owed.
+///
+/// # Errors
+/// Sets should lie there, and it holds nothing; the catalog does not answer.
+pub(in crate::jobs) async fn refuse_unmounted(
+    context: &RunContext,
+    destination: &DestinationName,
+) -> Result<(), JobError> {
+    let absent = absent_at(&context.environment, &context.settings, destination).await?;
+    absent.map_or(Ok(()), |absent| Err(JobError::fatal(absent.to_string())))
 }
 
 /// The set's own folder, where it is there.
@@ -316,6 +335,7 @@ async fn send_unrecorded(context: &RunContext, dir: &Path, destination: &Destina
     let send = async || {
         let what = Limited::Destination(destination.name.clone());
         let _permit = context.permit(&what).await?;
+        refuse_unmounted(context, &destination.name).await?;
         let limits = context.limits();
         let request = SendRequest {
             info: &info,

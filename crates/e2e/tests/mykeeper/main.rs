@@ -8,6 +8,7 @@ mod commands;
 mod copies;
 mod counts;
 mod crash;
+mod disks;
 mod dump_faults;
 mod import;
 mod init;

@@ -3,6 +3,7 @@
 use super::Begun;
 use super::Route;
 use super::leftover::clear_noted;
+use crate::jobs::transfer::refuse_unmounted;
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
 use mykeeper_domain::transfer::TransferPurpose;
@@ -69,6 +70,7 @@ pub(super) async fn run_ahead(
             let Some(_permit): Option<Permit> = context.permit_until(&what, &over).await? else {
                 return Ok(None);
             };
+            refuse_unmounted(&context, &route.destination.name).await?;
             if !std::mem::replace(&mut is_cleared, true) {
                 clear_noted(&context, (&route.destination.name, &route.info), &over).await;
             }

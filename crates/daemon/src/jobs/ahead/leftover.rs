@@ -3,6 +3,7 @@
 //! set, it is named until they are gone, complete or not.
 
 use super::Route;
+use crate::jobs::transfer::refuse_unmounted;
 use crate::jobs::{JobError, RunContext};
 use crate::set_lease::SetLease;
 use crate::state_dir::StateDir;
@@ -276,6 +277,14 @@ pub(super) async fn clear(
             .await?;
         route.record_end(context, id, (&end, None)).await
     };
+    // What is not there now may lie on the disk.
+    if let Err(error) = refuse_unmounted(context, &leftover.destination).await {
+        context.say(format!(
+            "warning: what went ahead of set {set} to {} is left there: {}",
+            leftover.destination, error.reason
+        ));
+        return Err(error);
+    }
     match clear_ahead(route.request(context, &limits), &tools).await {
         Ok(Cleared::Nothing) => {
             leftover.forget(state);

@@ -1,5 +1,6 @@
 //! One set on its way to one destination, each attempt with its row.
 
+use super::refuse_unmounted;
 use crate::jobs::ahead;
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
@@ -123,6 +124,7 @@ impl<'a> Sending<'a> {
 
     async fn send_once(&self, context: &RunContext, info: &RsyncInfo, number: u32) -> Result<(), JobError> {
         let _permit = self.permit(context).await?;
+        refuse_unmounted(context, &self.destination.name).await?;
         let (set, destination) = (self.backup.id, &self.destination.name);
         ahead::clear_strays(context, (set, &self.relative), destination, info)
             .await
@@ -168,6 +170,9 @@ impl<'a> Sending<'a> {
     pub(super) async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
         let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
         let _permit = self.permit(context).await?;
+        refuse_unmounted(context, &self.destination.name)
+            .await
+            .map_err(|error| self.not_compared(error))?;
         let transfer = self.begin(context, TransferPurpose::Verify, 1).await?;
         let limits = context.limits();
         let result = match verify_set(self.request(context, &info, &limits), &context.tools()).await {
@@ -184,26 +189,9 @@ impl<'a> Sending<'a> {
                 ))
             }),
             Err(error) => {
-                let error = JobError::from(error);
-                // Not compared is not the same as damaged: the row must not cost the set its arrival.
-                let reason = format!(
-                    "the copy of set {} at {} could not be compared: {}",
-                    self.backup.id,
-                    self.target(),
-                    error.reason
-                );
-                let state = if error.state == RunState::Cancelled {
-                    RunState::Cancelled
-                } else {
-                    RunState::Warned
-                };
-                let error = JobError {
-                    state,
-                    reason,
-                    ..error
-                };
-                let row = match state {
-                    RunState::Cancelled => state,
+                let error = self.not_compared(JobError::from(error));
+                let row = match error.state {
+                    RunState::Cancelled => error.state,
                     // It has seen nothing: a copy that is last known to differ stays so.
                     _ => RunState::Skipped,
                 };
@@ -217,6 +205,23 @@ impl<'a> Sending<'a> {
         };
         self.end(context, transfer, &result, None).await;
         result
+    }
+
+    /// Not compared is not the same as damaged: it must not cost the set its arrival.
+    fn not_compared(&self, error: JobError) -> JobError {
+        JobError {
+            state: match error.state {
+                RunState::Cancelled => RunState::Cancelled,
+                _ => RunState::Warned,
+            },
+            reason: format!(
+                "the copy of set {} at {} could not be compared: {}",
+                self.backup.id,
+                self.target(),
+                error.reason
+            ),
+            ..error
+        }
     }
 
     /// What is said of a copy that differs.

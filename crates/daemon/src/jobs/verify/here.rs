@@ -6,6 +6,7 @@ use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::JobError;
 use crate::locate::{original, places};
+use crate::mounted::holds_nothing;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::verification::LookedAtCopy;
 use std::io::ErrorKind;
@@ -157,10 +158,10 @@ async fn is_away(disk: &Disk, place: &Path) -> bool {
     let Some(root) = place.parent().and_then(Path::parent) else {
         return false;
     };
-    let (asked, place) = (root.to_owned(), place.to_owned());
-    let answer = disk.ask(("look at", root), move || {
-        let is_empty = std::fs::read_dir(asked).map_or(true, |mut entries| entries.next().is_none());
-        is_empty && !place.exists()
-    });
-    answer.await.unwrap_or(true)
+    match holds_nothing(disk, root).await {
+        Ok(Ok(is_nothing)) => is_nothing,
+        // One that cannot be read says nothing of what is in it.
+        Ok(Err(_)) => is_nothing(disk, place).await,
+        Err(_) => true,
+    }
 }

@@ -1,0 +1,123 @@
+//! Folders of sets whose disks are not mounted: a mount point that is empty, or gone.
+
+use crate::verify::Stage;
+use crate::{NEVER, backup_job, text};
+use mykeeper_e2e::*;
+use std::path::Path;
+
+const LOOK: &str =
+    "[transfer.look]\ncron = \"NEVER\"\ndestination = \"vault\"\nverify = true\nverify_every = \"1ms\"\n";
+
+impl Stage {
+    fn rows_of_vault(&self) -> String {
+        self.workspace
+            .catalog()
+            .value("SELECT count(*) FROM mk_transfer WHERE destination = 'vault'")
+    }
+}
+
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[test]
+fn where_sets_should_lie_and_none_does_nothing_is_written_and_nothing_taken_for_gone() {
+    let stage = Stage::new(LOOK);
+    let workspace = &stage.workspace;
+    let (vault, mounted) = (workspace.at("vault"), workspace.at("mounted"));
+    // Another destination, which goes on.
+    std::fs::create_dir(workspace.at("far")).unwrap();
+    let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+    let far = format!(
+        "\n[destinations.far]\nurl = \"{}\"\n",
+        workspace.at("far").display()
+    );
+    std::fs::write(workspace.config(), format!("{keeper}{far}")).unwrap();
+    let nightly = backup_job("nightly", r#"["shop"]"#, r#"transfer_to = ["vault", "far"]"#);
+    workspace.write_schedule(&format!("{nightly}{}", LOOK.replace("NEVER", NEVER)));
+
+    let missed = format!(
+        "of the 3 sets that should lie in {0} none is there: is its disk mounted? If it is a new disk: touch {0}/.mykeeper",
+        vault.display()
+    );
+    let own = stage.original(0);
+    let send = [
+        "transfer",
+        "--backup-dir",
+        own.to_str().unwrap(),
+        "--bk-id",
+        &stage.sets[0],
+    ];
+    let send = [&send[..], &["--to", "vault"]].concat();
+    std::fs::rename(&vault, &mounted).unwrap();
+    let rows = stage.rows_of_vault();
+    for is_there in [false, true] {
+        if is_there {
+            std::fs::create_dir_all(vault.join("lost+found")).unwrap();
+        }
+        let run = stage.run("nightly");
+        run.assert_code(4)
+            .assert_says(&format!("nothing was sent to vault: {missed}"))
+            .assert_says("arrived at far");
+        let look = stage.run("look");
+        look.assert_code(1).assert_says(&missed);
+        assert!(!look.said().contains("again"), "{look}");
+        workspace.mykeeper(&send).assert_code(1).assert_says(&missed);
+        let verify = workspace.mykeeper(&["verify", "--bk-id", &stage.sets[2]]);
+        verify.assert_code(4).assert_says("could not be looked at");
+        workspace
+            .mykeeper(&["check"])
+            .assert_code(if is_there { 4 } else { 3 })
+            .assert_says(&format!("destination vault: {missed}"));
+        assert_eq!(entries(&vault), usize::from(is_there));
+        assert_eq!(stage.rows_of_vault(), rows, "nothing was begun, nor compared");
+    }
+    let damaged = workspace.mykeeper(&["backups", "--state", "damaged", "--json"]);
+    assert_eq!(damaged.json(), serde_json::json!([]));
+    let pending = "SELECT count(*) FROM mk_delivery WHERE destination = 'vault' AND arrived = 0";
+    assert_eq!(workspace.catalog().value(pending), "2", "the delivery stays owed");
+
+    std::fs::remove_dir_all(&vault).unwrap();
+    std::fs::rename(&mounted, &vault).unwrap();
+    stage
+        .run("look")
+        .assert_code(0)
+        .assert_says("2 sets sent to vault");
+    assert_eq!(workspace.catalog().value(pending), "0");
+
+    // A new disk.
+    std::fs::rename(&vault, &mounted).unwrap();
+    std::fs::create_dir(&vault).unwrap();
+    let again = missed.replace("the 3 sets", "the 5 sets");
+    workspace.mykeeper(&send).assert_code(1).assert_says(&again);
+    std::fs::write(vault.join(".mykeeper"), "").unwrap();
+    workspace
+        .mykeeper(&send)
+        .assert_code(0)
+        .assert_says("has arrived at");
+    assert!(stage.copy(0).is_dir());
+}
+
+#[test]
+fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
+    let stage = Stage::new("");
+    let (workspace, sets) = (&stage.workspace, stage.workspace.sets());
+    std::fs::rename(&sets, workspace.at("mounted")).unwrap();
+    std::fs::create_dir(&sets).unwrap();
+    let missed = format!(
+        "of the 3 sets that should lie in {} none is there",
+        sets.display()
+    );
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(4)
+        .assert_says(&format!("job nightly: {missed}"));
+    assert_eq!(entries(&sets), 0);
+    let run = stage.run("nightly");
+    run.assert_code(4)
+        .assert_says(&missed)
+        .assert_says("arrived at vault");
+    let newest = &workspace.backups()[0];
+    assert!(find_set(&sets, text(newest, "id")).is_dir());
+    stage.run("nightly").assert_code(0);
+}
