@@ -7,6 +7,7 @@ pub mod engine;
 pub mod environment;
 pub mod error;
 mod heartbeat;
+pub mod failed;
 pub mod jobs;
 pub mod lifecycle;
 pub mod limits;

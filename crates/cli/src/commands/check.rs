@@ -4,6 +4,7 @@ mod ahead;
 mod asserts;
 mod damage;
 mod disks;
+mod failed;
 mod node;
 mod notify;
 mod pairing;

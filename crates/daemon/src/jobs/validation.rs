@@ -8,6 +8,7 @@ mod verdict;
 
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
+use crate::failed::failed_sets;
 use crate::limits::Limited;
 use crate::locate::places;
 use chrono::{DateTime, Utc};
@@ -15,9 +16,9 @@ use hindrance::{Untryable, check_statements};
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
-use mykeeper_domain::backup::Backup;
+use mykeeper_domain::backup::{Backup, ValidateStatus};
 use mykeeper_domain::job::ValidationTask;
-use mykeeper_domain::selection::Choice;
+use mykeeper_domain::selection::{Choice, Refusal};
 use set_here::{Found, SetHere, Wanted};
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -93,15 +94,46 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
     if let Some(error) = untried.take() {
         return Err(error);
     }
-    Ok(JobReport::done(
-        match elsewhere {
-            0 => "no set waits for its proof".to_owned(),
-            many => format!(
-                "no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)"
-            ),
-        },
-        None,
-    ))
+    let nothing = match elsewhere {
+        0 => "no set waits for its proof".to_owned(),
+        many => {
+            format!("no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)")
+        }
+    };
+    Ok(match what_failed(context, task).await? {
+        Some(failed) => JobReport::warned(format!("{nothing}; {failed}"), None),
+        None => JobReport::done(nothing, None),
+    })
+}
+
+/// The sets that this job asks for and that have failed before, as long as none after them has passed: their verdict is no
+/// reason to be content.
+async fn what_failed(context: &RunContext, task: &ValidationTask) -> Result<Option<String>, JobError> {
+    let choice = task.choice();
+    let criteria = choice.criteria(context.clock().now());
+    let is_asked_for = |backup: &Backup| {
+        let untried = Backup {
+            validate_status: ValidateStatus::NotTried,
+            ..backup.clone()
+        };
+        !matches!(
+            criteria.refusal(&untried),
+            Some(Refusal::OtherTag | Refusal::TooOld)
+        )
+    };
+    let failed = failed_sets(context.environment.catalog.as_ref(), is_asked_for).await?;
+    let told: Vec<String> = failed
+        .iter()
+        .map(|failed| {
+            format!(
+                "set {} of {} has failed, and none after it has passed: {}",
+                failed.backup.id,
+                failed.backup.tag,
+                failed.why()
+            )
+        })
+        .collect();
+    Ok((!told.is_empty()).then(|| context.tell_first(&told)))
 }
 
 /// The sets that a job on this node tries, in that order, and how many it would try that lie elsewhere.

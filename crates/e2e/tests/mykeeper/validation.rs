@@ -256,6 +256,37 @@ fn an_assertion_fails_the_set_only_where_it_can_be_run() {
     assert_eq!(statuses(), ["N/A", "failed"]);
     let why = unproven().to_string();
     assert!(why.contains("correct it and prove the set again"), "{why}");
+
+    workspace.mykeeper(&["run", "prove"]).assert_code(1);
+    assert_eq!(statuses(), ["failed", "failed"]);
+
+    // They are not forgotten for having their verdict, until a newer one passes.
+    assert(&[("shop", "SELECT COUNT(*) FROM orders"), ("shop_old", "SELECT 1")]);
+    let newest = workspace.backups()[0]["id"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let nothing = "no set waits for its proof";
+    workspace
+        .mykeeper(&["run", "prove"])
+        .assert_code(4)
+        .assert_says(&format!(
+            "{nothing}; set {newest} of shop has failed, and none after it has passed: its proof failed: "
+        ))
+        .assert_says("90000");
+    let named = format!("warning set {newest}: of job nightly, started at ");
+    workspace
+        .mykeeper(&["check"])
+        .assert_says(&named)
+        .assert_says("90000");
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    workspace.mykeeper(&["run", "prove"]).assert_code(0);
+    workspace
+        .mykeeper(&["run", "prove"])
+        .assert_code(0)
+        .assert_says(nothing);
+    let check = workspace.mykeeper(&["check"]);
+    assert!(!check.said().contains(&named), "{check}");
 }
 
 /// Changes the embedded catalog, beside the binary.

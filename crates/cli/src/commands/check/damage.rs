@@ -1,5 +1,6 @@
-//! Sets that are not as they were written.
+//! Sets that are not as they were written, and those whose proof failed.
 
+use super::failed::look_for_failed_sets;
 use super::{Findings, Grade};
 use crate::output::when;
 use crate::surroundings::local_zone;
@@ -24,6 +25,8 @@ pub(super) async fn look_for_damage(settings: &Settings, catalog: &dyn Catalog, 
             format!("whether there are any cannot be told: {error}"),
         );
     }
+    // What is named as damaged is not named again.
+    look_for_failed_sets(catalog, findings).await;
 }
 
 async fn find(

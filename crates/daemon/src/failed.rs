@@ -1,0 +1,91 @@
+//! Proofs that failed, as long as no newer set of the same job has passed: the set has its verdict and is not tried again, so
+//! that nothing else tells of it.
+
+use chrono::{DateTime, Utc};
+use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
+use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use std::collections::BTreeSet;
+
+/// A set that failed, the newest of its job that has a verdict.
+#[derive(Clone, Debug)]
+pub struct FailedSet {
+    /// The set.
+    pub backup: Backup,
+    /// What its proof found, and what to do; `None` where there is no proof of ours.
+    pub reason: Option<String>,
+}
+
+impl FailedSet {
+    /// For people: `its proof failed on 2026-11-22: shop: ...`
+    pub fn why(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("its proof failed: {reason}"),
+            None => "it was validated, and failed".to_owned(),
+        }
+    }
+}
+
+/// Of each job of each node and server the newest set that has a verdict, where that is not `passed`. Those that were made
+/// by no job of ours are held together by server. The newest comes first.
+///
+/// # Errors
+/// The catalog does not answer.
+pub async fn failed_sets(
+    catalog: &dyn Catalog,
+    is_asked_for: impl Fn(&Backup) -> bool,
+) -> Result<Vec<FailedSet>, CatalogError> {
+    let failed = BackupFilter {
+        present_only: true,
+        state: Some(SetState::Failed),
+        limit: u32::MAX,
+        ..BackupFilter::default()
+    };
+    let (mut seen, mut standing) = (BTreeSet::new(), Vec::new());
+    for backup in catalog.backups(&failed).await? {
+        let is_first = seen.insert(maker_of(&backup));
+        if backup.deletion != Deletion::None || !is_first || !is_asked_for(&backup) {
+            continue;
+        }
+        if has_passed_since(catalog, &backup, backup.started_at).await? {
+            continue;
+        }
+        let proofs = catalog.proofs(backup.id).await?;
+        let reason = proofs.first().map(|last| {
+            let lines: Vec<String> = std::iter::once(last.summary()).chain(last.advice()).collect();
+            lines.join("; ")
+        });
+        standing.push(FailedSet { backup, reason });
+    }
+    Ok(standing)
+}
+
+fn maker_of(backup: &Backup) -> (Option<String>, Option<String>, String) {
+    let text = |name: &dyn ToString| name.to_string();
+    (
+        backup.node.as_ref().map(|node| text(node)),
+        backup.job.as_ref().map(|job| text(job)),
+        backup.tag.clone(),
+    )
+}
+
+async fn has_passed_since(
+    catalog: &dyn Catalog,
+    failed: &Backup,
+    since: DateTime<Utc>,
+) -> Result<bool, CatalogError> {
+    let newer = BackupFilter {
+        tag: Some(failed.tag.clone()),
+        node: failed.node.clone(),
+        job: failed.job.clone(),
+        since: Some(since),
+        present_only: true,
+        limit: u32::MAX,
+        ..BackupFilter::default()
+    };
+    let newer = catalog.backups(&newer).await?;
+    Ok(newer.iter().any(|other| {
+        maker_of(other) == maker_of(failed)
+            && other.started_at > since
+            && other.validate_status == ValidateStatus::Passed
+    }))
+}
