@@ -98,11 +98,12 @@ pub(crate) enum Command {
     Proof(ProofArgs),
     /// Mark sets as deleted in the catalog. Removes nothing.
     MarkDeleted(MarkDeletedArgs),
-    /// What a retention job keeps and removes, and the rule for each.
+    /// Run a retention job now: what it condemns is marked or removed. With --dry-run only show what would stay and go, and
+    /// the rule for each.
     Retention {
         /// The job's name.
         job: String,
-        /// Only show; without it the job runs.
+        /// Only show; without it the job runs, as "mykeeper run JOB" does.
         #[arg(long)]
         dry_run: bool,
     },

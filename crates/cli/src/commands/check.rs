@@ -45,6 +45,8 @@ use tokio_util::sync::CancellationToken;
 #[serde(rename_all = "lowercase")]
 enum Grade {
     Ok,
+    /// May be meant so: it changes no exit status.
+    Note,
     Warning,
     Failed,
 }
@@ -138,6 +140,7 @@ fn report(findings: &Findings, json: bool) -> anyhow::Result<Status> {
         for finding in &findings.0 {
             let mark = match finding.grade {
                 Grade::Ok => coloured("ok     ", true),
+                Grade::Note => "note   ".to_owned(),
                 Grade::Warning => coloured("warning", false),
                 Grade::Failed => coloured("FAILED ", false),
             };
@@ -199,7 +202,7 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     for (name, task) in backup_tasks(settings) {
         let what = format!("job {name}");
         if !empty.contains(&what) {
-            try_directory(&what, &task.directory, findings);
+            disks::try_directory(&what, &task.directory, findings);
         }
     }
     room::look_for_retention(settings, findings);
@@ -445,31 +448,6 @@ async fn try_server_jobs(
     }
     asserts::try_statements(settings, server, (&present, probe), findings).await?;
     Ok(present)
-}
-
-/// Writes and removes a file, as a set would be written.
-fn try_directory(what: &str, directory: &Path, findings: &mut Findings) {
-    if !directory.is_dir() {
-        let detail = format!("{} is no folder; create it, or mount it", directory.display());
-        return findings.add(what, Grade::Failed, detail);
-    }
-    let probe = directory.join(format!(".mykeeper-check-{}", RunId::generate()));
-    let result = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&probe)
-        .and_then(|_| std::fs::remove_file(&probe));
-    match result {
-        Ok(()) => findings.add(what, Grade::Ok, format!("{} is writable", directory.display())),
-        Err(error) => findings.add(
-            what,
-            Grade::Failed,
-            format!(
-                "cannot write to {}: {error}; give this user the right to write there",
-                directory.display()
-            ),
-        ),
-    }
 }
 
 async fn try_destination(

@@ -1,4 +1,4 @@
-//! `mykeeper retention JOB --dry-run`
+//! `mykeeper retention JOB [--dry-run]`
 
 use super::find_job;
 use super::run::{Shown, foreground};

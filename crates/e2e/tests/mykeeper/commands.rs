@@ -251,7 +251,12 @@ fn what_a_person_reads_is_all_there() {
     workspace.write_keeper(&workspace.server("shop", &server, "pw"));
     workspace.write_schedule(&backup_job("nightly", ALL, "").replace(NEVER, "30 2 * * *"));
     workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
-    workspace.mykeeper(&["check"]).assert_code(0);
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(4)
+        .assert_says("warning validation: no validation job of any node asks for sets with the tag \"shop\"")
+        .assert_says("note    retention: no retention job looks at ")
+        .assert_says("\n1 warning\n");
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     let run = workspace.only_run_of("nightly");
     let id = text(&run, "id");

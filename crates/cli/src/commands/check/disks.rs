@@ -1,10 +1,11 @@
-//! Folders of sets whose disks may not be mounted.
+//! Folders of sets: whether their disks may not be mounted, and whether one can write there.
 
 use super::{Findings, Grade, backup_tasks};
 use mykeeper_catalog::Catalog;
 use mykeeper_config::Settings;
 use mykeeper_daemon::disk::Disk;
 use mykeeper_daemon::locate::Whereabouts;
+use mykeeper_domain::RunId;
 use mykeeper_domain::destination::DestinationUrl;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,4 +49,29 @@ pub(super) async fn look_for_disks(
         }
     }
     empty
+}
+
+/// Writes and removes a file, as a set would be written.
+pub(super) fn try_directory(what: &str, directory: &Path, findings: &mut Findings) {
+    if !directory.is_dir() {
+        let detail = format!("{} is no folder; create it, or mount it", directory.display());
+        return findings.add(what, Grade::Failed, detail);
+    }
+    let probe = directory.join(format!(".mykeeper-check-{}", RunId::generate()));
+    let result = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe)
+        .and_then(|_| std::fs::remove_file(&probe));
+    match result {
+        Ok(()) => findings.add(what, Grade::Ok, format!("{} is writable", directory.display())),
+        Err(error) => findings.add(
+            what,
+            Grade::Failed,
+            format!(
+                "cannot write to {}: {error}; give this user the right to write there",
+                directory.display()
+            ),
+        ),
+    }
 }

@@ -12,6 +12,7 @@ use mykeeper_domain::job::Task;
 use mykeeper_domain::promise::{Promise, PromiseState, longest_age};
 use mykeeper_domain::schedule::Schedule;
 use mykeeper_domain::{Clock, SystemClock};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Where the catalog has no tables yet, or older ones, that is said elsewhere.
@@ -44,6 +45,12 @@ struct Prover {
     schedule: Option<Schedule>,
 }
 
+impl Prover {
+    fn asks_for(&self, tag: &str) -> bool {
+        self.tags.is_empty() || self.tags.iter().any(|asked| asked == tag)
+    }
+}
+
 /// Names each promise that the schedule cannot keep. Without a catalog only the jobs of this node are known.
 pub(super) async fn look_at_schedule(
     settings: &Settings,
@@ -51,6 +58,7 @@ pub(super) async fn look_at_schedule(
     findings: &mut Findings,
 ) {
     let provers = provers(settings, catalog).await;
+    find_unproven_tags(settings, &provers, findings);
     for promise in promised(settings) {
         for fault in faults(settings, &promise, &provers, SystemClock.now()) {
             findings.add(
@@ -59,6 +67,30 @@ pub(super) async fn look_at_schedule(
                 fault,
             );
         }
+    }
+}
+
+/// Names the servers that are backed up and whose sets no validation job asks for. Of one with a promise that is said with it.
+fn find_unproven_tags(settings: &Settings, provers: &[Prover], findings: &mut Findings) {
+    let servers: BTreeSet<_> = backup_tasks(settings).map(|(_, task)| &task.server).collect();
+    let promises: Vec<Promise> = promised(settings).collect();
+    let tags: BTreeSet<&str> = servers
+        .into_iter()
+        .filter_map(|name| settings.servers.get(name))
+        .map(|server| server.tag.as_str())
+        .filter(|tag| !promises.iter().any(|promise| promise.tag == *tag))
+        .filter(|tag| !provers.iter().any(|prover| prover.asks_for(tag)))
+        .collect();
+    for tag in tags {
+        findings.add(
+            "validation",
+            Grade::Warning,
+            format!(
+                "no validation job of any node asks for sets with the tag {tag:?}: whether one can be restored is never \
+                 tried; add one to {}",
+                settings.schedule_file.display()
+            ),
+        );
     }
 }
 
@@ -104,7 +136,7 @@ fn faults(settings: &Settings, promise: &Promise, provers: &[Prover], now: DateT
     }
     let choosing: Vec<&Prover> = provers
         .iter()
-        .filter(|prover| prover.tags.is_empty() || prover.tags.contains(&promise.tag))
+        .filter(|prover| prover.asks_for(&promise.tag))
         .collect();
     if choosing.is_empty() {
         faults.push(format!(

@@ -77,6 +77,6 @@ pub(super) fn look_for_retention(settings: &Settings, findings: &mut Findings) {
             "no retention job looks at {}: nothing is ever removed there",
             folder.display()
         );
-        findings.add("retention", Grade::Ok, detail);
+        findings.add("retention", Grade::Note, detail);
     }
 }
