@@ -103,6 +103,8 @@ pub(super) struct Reading<'f> {
     passed: Vec<Passed>,
     /// The script that is called next is run with `-e`.
     is_strict: bool,
+    /// What the last command is, is not known: where files are read in, it may be a function of one.
+    is_unknown: bool,
 }
 
 impl<'f> Reading<'f> {
@@ -124,6 +126,7 @@ impl<'f> Reading<'f> {
             condition: None,
             passed: Vec::new(),
             is_strict: false,
+            is_unknown: false,
         }
     }
 
@@ -202,6 +205,10 @@ impl<'f> Reading<'f> {
             let found = piped.take();
             if !words.is_empty() {
                 piped = self.evaluated((raw, &words), found, place, scope);
+            }
+            if std::mem::take(&mut self.is_unknown) && scope.has_read_in && !raw.under.is_empty() {
+                // It may end the script.
+                scope.leave(raw, "exit");
             }
             scope.leave_where_it_fails(raw);
             let names = names_set(raw);

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 impl Reading<'_> {
     pub(super) fn source(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
         let Some(word) = words.first() else { return };
+        scope.has_read_in |= !PROFILES.contains(&word.shown().as_str());
         let path = word.below(scope.folder().as_ref()).text().map(PathBuf::from);
         let text = path
             .as_ref()
@@ -101,6 +102,7 @@ impl Reading<'_> {
         let Some((path, text)) = self.script_text(&words[0], scope) else {
             self.note_unfollowed(words, &place, scope);
             self.note_unread(words, &place);
+            self.is_unknown = true;
             return self.strange(&unknown_program(&words[0]), place);
         };
         self.note_script(&path, &text);

@@ -50,6 +50,8 @@ pub(super) struct Scope {
     pub(super) passed: Vec<Passed>,
     /// Folders that the script makes by itself.
     pub(super) made: Vec<Word>,
+    /// A file was read in, which may define functions.
+    pub(super) has_read_in: bool,
     /// `set -e`: a command that fails ends the script.
     pub(super) is_strict: bool,
 }
@@ -168,7 +170,7 @@ impl Scope {
         inner.folder = self.folder();
         (inner.left_under, inner.function) = (Vec::new(), None);
         inner.unsure.clear();
-        inner.is_strict = false;
+        (inner.is_strict, inner.has_read_in) = (false, false);
         inner
     }
 

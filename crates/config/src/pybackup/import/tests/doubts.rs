@@ -247,6 +247,8 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
             2,
         ),
         (format!("if [ ! -d /b/mounted ]; then exit 1; fi\n{DUMP}"), 2),
+        // What may be a function of a file that is read in may end the script.
+        (format!(". /gone/lib.sh\n[ `hostname` = db2 ] || die\n{DUMP}"), 3),
         // Where the shell stops, or goes on elsewhere.
         (format!("set -e\n[ `date +%u` -eq 7 ]\n{DUMP}"), 3),
         (format!("set -euo pipefail\ngrep -q master /etc/role\n{DUMP}"), 3),
@@ -292,6 +294,8 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
         format!("bk() {{\n{DUMP}}}\n[ -d /b ] && bk; [ `date +%u` = 7 ] && bk\n{REMOVAL}"),
         format!("bk() {{\n{DUMP}}}\n[ `date +%u` = 7 ] && bk\nbk\n{REMOVAL}"),
         format!("check() {{ [ -f /x ] && return 1; }}\ncheck\n{DUMP}{REMOVAL}"),
+        format!(". /gone/lib.sh\ncd /b || die x\nlog begin\n{DUMP}{REMOVAL}"),
+        format!("[ `hostname` = db2 ] && mail x\n{DUMP}{REMOVAL}"),
         format!("set -e\nset +e\ntest -f /x\n{DUMP}{REMOVAL}"),
         format!(
             "set -e\ncd /b\nD=`date +%F`\nmkdir -p /b/$D\nif test -f /x; then echo x; fi\n{DUMP}{REMOVAL}"
