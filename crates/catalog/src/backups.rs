@@ -221,26 +221,33 @@ pub(crate) async fn unmark_deleting(store: &Store, id: BackupId) -> Result<bool,
     })
 }
 
-pub(crate) async fn mark_original_gone(
-    store: &Store,
-    id: BackupId,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> Result<bool, CatalogError> {
-    writing!(store, "note that a set's original is gone", |tx| {
-        sqlx::query(
-            "UPDATE user_backup SET deletion = 'none', deletion_reason = ?, \
-             original_gone_ms = COALESCE(original_gone_ms, ?) WHERE bk_id = ? AND is_deleted <> 'Y'",
+/// Marks it as deleted; what it comes to is whether there is such a set.
+macro_rules! delete {
+    ($tx:ident, $id:ident, $reason:ident, $now_ms:ident) => {{
+        let marked = sqlx::query(
+            "UPDATE user_backup SET is_deleted = 'Y', deletion = 'deleted', deletion_reason = ?, deleted_ms = ? \
+             WHERE bk_id = ? AND (is_deleted <> 'Y' OR deletion <> 'deleted')",
         )
-        .bind(reason)
-        .bind(ms(now))
-        .bind(id.to_string())
-        .execute(&mut *tx)
+        .bind($reason.to_string())
+        .bind($now_ms)
+        .bind($id.to_string())
+        .execute(&mut *$tx)
         .await?
-        .rows_affected()
-            > 0
-    })
+        .rows_affected();
+        if marked > 0 {
+            forget_deliveries!($tx, $id);
+            true
+        } else {
+            // Deleted before: the first reason stays.
+            let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM user_backup WHERE bk_id = ?")
+                .bind($id.to_string())
+                .fetch_one(&mut *$tx)
+                .await?;
+            there > 0
+        }
+    }};
 }
+pub(crate) use {delete, forget_deliveries};
 
 pub(crate) async fn mark_deleted(
     store: &Store,
@@ -248,29 +255,10 @@ pub(crate) async fn mark_deleted(
     reason: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, CatalogError> {
-    writing!(store, "mark a set as deleted", |tx| {
-        let marked = sqlx::query(
-            "UPDATE user_backup SET is_deleted = 'Y', deletion = 'deleted', deletion_reason = ?, deleted_ms = ? \
-             WHERE bk_id = ? AND (is_deleted <> 'Y' OR deletion <> 'deleted')",
-        )
-        .bind(reason)
-        .bind(ms(now))
-        .bind(id.to_string())
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
-        if marked > 0 {
-            forget_deliveries!(tx, id);
-            true
-        } else {
-            // Deleted before: the first reason stays.
-            let there: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM user_backup WHERE bk_id = ?")
-                .bind(id.to_string())
-                .fetch_one(&mut *tx)
-                .await?;
-            there > 0
-        }
-    })
+    let now_ms = ms(now);
+    writing!(store, "mark a set as deleted", |tx| delete!(
+        tx, id, reason, now_ms
+    ))
 }
 
 #[cfg(test)]

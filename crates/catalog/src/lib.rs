@@ -18,6 +18,7 @@ mod plans;
 mod probe;
 mod promises;
 mod proofs;
+mod removals;
 mod row;
 mod runs;
 mod slots;
@@ -42,6 +43,7 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::node::NodeReport;
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
+use mykeeper_domain::removal::{Removal, SetRemoval};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::selection::Choice;
 use mykeeper_domain::transfer::Transfer;
@@ -450,14 +452,13 @@ pub trait Catalog: Send + Sync {
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;
     /// `deleting` back to `none`: nothing of it was removed. False when it is not marked so.
     async fn unmark_deleting(&self, id: BackupId) -> Result<bool, CatalogError>;
-    /// Notes that a set's original is no longer there, while a copy lies at a destination: its mark for deletion goes, it is
-    /// not deleted, and is no more sent or held against its original. False when it is deleted, or not known.
-    async fn mark_original_gone(
-        &self,
-        id: BackupId,
-        reason: &str,
-        now: DateTime<Utc>,
-    ) -> Result<bool, CatalogError>;
+    /// Records what a run has removed of a set, all or none: its folders, the destinations that have nothing of it any more, and
+    /// what is left. Where that is nothing it is deleted; else the mark for deletion of the same `why` goes, and with the
+    /// original it is no more sent or held against that. False where that changes nothing of the set.
+    async fn record_removal(&self, removal: &SetRemoval) -> Result<bool, CatalogError>;
+    /// What was removed of a set. [`Catalog::verifications`], `proven_copies` and `damages` tell nothing that was known of it
+    /// before.
+    async fn removals(&self, id: BackupId) -> Result<Vec<Removal>, CatalogError>;
     /// Sets `is_deleted` to `Y`. False when there is no such set.
     async fn mark_deleted(
         &self,

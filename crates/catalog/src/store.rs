@@ -4,8 +4,8 @@ use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
     MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator, VerificationScope,
-    attempts, backups, contents, jobs, leases, migrate, nodes, paths, promises, proofs, runs, slots,
-    transfers, verifications,
+    attempts, backups, contents, jobs, leases, migrate, nodes, paths, promises, proofs, removals, runs,
+    slots, transfers, verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -17,6 +17,7 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::node::NodeReport;
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
+use mykeeper_domain::removal::{Removal, SetRemoval};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
@@ -348,13 +349,12 @@ impl Catalog for Store {
         backups::unmark_deleting(self, id).await
     }
 
-    async fn mark_original_gone(
-        &self,
-        id: BackupId,
-        reason: &str,
-        now: DateTime<Utc>,
-    ) -> Result<bool, CatalogError> {
-        backups::mark_original_gone(self, id, reason, now).await
+    async fn record_removal(&self, removal: &SetRemoval) -> Result<bool, CatalogError> {
+        removals::record(self, removal).await
+    }
+
+    async fn removals(&self, id: BackupId) -> Result<Vec<Removal>, CatalogError> {
+        removals::of_set(self, id).await
     }
 
     async fn mark_deleted(

@@ -87,29 +87,45 @@ macro_rules! is_beside {
     }};
 }
 
+macro_rules! insert_transfer {
+    ($tx:ident, $transfer:ident) => {
+        sqlx::query(
+            "INSERT INTO mk_transfer (id, run_id, bk_id, node, destination, target, number, purpose, state, reason, \
+             sent_bytes, started_ms, finished_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind($transfer.id.to_string())
+        .bind($transfer.run_id.map(|id| id.to_string()))
+        .bind($transfer.bk_id.to_string())
+        .bind($transfer.node.as_str())
+        .bind($transfer.destination.as_str())
+        .bind($transfer.target.as_str())
+        .bind(i64::from($transfer.number))
+        .bind($transfer.purpose.as_str())
+        .bind($transfer.state.as_str())
+        .bind($transfer.reason.as_deref())
+        .bind($transfer.sent_bytes.map($crate::row::signed))
+        .bind(ms($transfer.started_at))
+        .bind($transfer.finished_at.map(ms))
+        .execute(&mut *$tx)
+        .await
+    };
+}
+
+/// What retention has removed at its destination (2) is neither compared there nor sent there again.
+macro_rules! set_removed {
+    ($tx:ident, $transfer:ident) => {
+        sqlx::query("UPDATE mk_delivery SET arrived = 2 WHERE bk_id = ? AND destination = ? AND arrived = 1")
+            .bind($transfer.bk_id.to_string())
+            .bind($transfer.destination.as_str())
+            .execute(&mut *$tx)
+            .await?
+    };
+}
+pub(crate) use {insert_transfer, set_removed};
+
 pub(crate) async fn start(store: &Store, transfer: &Transfer, remote_dest: &str) -> Result<(), CatalogError> {
     writing!(store, "start a transfer", |tx| {
-        let written = sqlx::query(concat!(
-            "INSERT INTO mk_transfer (",
-            columns!(),
-            ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        ))
-        .bind(transfer.id.to_string())
-        .bind(transfer.run_id.map(|id| id.to_string()))
-        .bind(transfer.bk_id.to_string())
-        .bind(transfer.node.as_str())
-        .bind(transfer.destination.as_str())
-        .bind(transfer.target.as_str())
-        .bind(i64::from(transfer.number))
-        .bind(transfer.purpose.as_str())
-        .bind(transfer.state.as_str())
-        .bind(transfer.reason.as_deref())
-        .bind(transfer.sent_bytes.map(signed))
-        .bind(ms(transfer.started_at))
-        .bind(transfer.finished_at.map(ms))
-        .execute(&mut *tx)
-        .await;
-        match written {
+        match insert_transfer!(tx, transfer) {
             // The same attempt again: its first answer was lost on the way.
             Err(error) if is_duplicate(&error) => {}
             written => {
@@ -209,10 +225,6 @@ macro_rules! set_times {
     }};
 }
 
-/// What retention has removed at its destination (2) is neither compared there nor sent there again.
-const REMOVED: &str =
-    "UPDATE mk_delivery SET arrived = 2 WHERE bk_id = ? AND destination = ? AND arrived = 1";
-
 /// Where the attempt leaves the set: at its destination, not there, or as before but looked at again.
 macro_rules! set_delivery {
     ($tx:ident, $transfer:ident, $end:ident, $arrived:expr) => {{
@@ -288,11 +300,7 @@ pub(crate) async fn finish(
                     try_again!(tx, transfer.bk_id, end.finished_at);
                 }
             } else if transfer.purpose == TransferPurpose::Clear && end.state.is_success() {
-                sqlx::query(REMOVED)
-                    .bind(transfer.bk_id.to_string())
-                    .bind(transfer.destination.as_str())
-                    .execute(&mut *tx)
-                    .await?;
+                set_removed!(tx, transfer);
             }
         }
         ended
@@ -371,8 +379,8 @@ macro_rules! copies_at {
         $query.push(
             " AND d.arrived = 1 AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' \
              AND b.original_gone_ms IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM mk_verification g JOIN mk_run r ON r.id = g.run_id \
-             WHERE g.bk_id = d.bk_id AND g.node <> d.node AND r.kind = 'retention' AND g.looked_ms >= d.ended_ms)",
+             AND NOT EXISTS (SELECT 1 FROM mk_removal g \
+             WHERE g.bk_id = d.bk_id AND g.node <> d.node AND g.removed_ms >= d.ended_ms)",
         );
         // What another machine's retention has removed since would be sent again, and removed, for ever.
         $narrow;

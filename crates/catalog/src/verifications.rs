@@ -5,12 +5,14 @@ use crate::backups::{self, BackupRow};
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::proofs::try_again;
+use crate::removals::{self, RemovalRow};
 use crate::row::{Place, ms, to_json};
 use crate::zone::to_wall;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{Damage, IntactCopy};
+use mykeeper_domain::removal::{Removal, forget_removed};
 use mykeeper_domain::verification::Verification;
 use sqlx::{FromRow, QueryBuilder};
 use std::collections::HashMap;
@@ -135,7 +137,11 @@ pub(crate) async fn of_set(store: &Store, id: BackupId) -> Result<Vec<Verificati
         .fetch_all(&mut *conn)
         .await?
     })?;
-    rows.into_iter().map(VerificationRow::into_verification).collect()
+    let looks: Result<Vec<Verification>, CatalogError> =
+        rows.into_iter().map(VerificationRow::into_verification).collect();
+    let mut looks = looks?;
+    forget_removed(&mut looks, &mut Vec::new(), &removals::of_set(store, id).await?);
+    Ok(looks)
 }
 
 /// A proof that passed.
@@ -172,11 +178,15 @@ pub(crate) async fn proven_copies(store: &Store, id: BackupId) -> Result<Vec<Int
         .fetch_all(&mut *conn)
         .await?
     })?;
-    rows.into_iter().map(ProvenCopyRow::into_copy).collect()
+    let proven: Result<Vec<IntactCopy>, CatalogError> =
+        rows.into_iter().map(ProvenCopyRow::into_copy).collect();
+    let mut proven = proven?;
+    forget_removed(&mut [], &mut proven, &removals::of_set(store, id).await?);
+    Ok(proven)
 }
 
 macro_rules! push_all {
-    ($query:ident, $ids:ident) => {
+    ($query:ident, $ids:expr) => {
         let mut list = $query.separated(", ");
         for id in $ids {
             list.push_bind(id.as_str());
@@ -200,10 +210,10 @@ pub(crate) async fn damages(
                     .await?
             }
         };
-        let mut present: Vec<(String, String)> = Vec::new();
+        let mut present: Vec<(String, String, String)> = Vec::new();
         for some in asked.chunks(AT_A_TIME) {
             let mut query = QueryBuilder::new(
-                "SELECT CAST(b.start_time AS CHAR), b.bk_id FROM user_backup b WHERE EXISTS (SELECT 1 FROM \
+                "SELECT CAST(b.start_time AS CHAR), b.bk_id, b.is_deleted FROM user_backup b WHERE EXISTS (SELECT 1 FROM \
                  mk_verification v WHERE v.bk_id = b.bk_id AND +v.state = 'differs') AND b.bk_id IN (",
             );
             push_all!(query, some);
@@ -214,29 +224,40 @@ pub(crate) async fn damages(
             }
             present.extend(
                 query
-                    .build_query_as::<(String, String)>()
+                    .build_query_as::<(String, String, String)>()
                     .fetch_all(&mut *conn)
                     .await?,
             );
         }
         present.sort_unstable_by(|one, other| other.cmp(one));
         present.truncate(MOST_DAMAGED);
-        let ids: Vec<String> = present.into_iter().map(|(_, id)| id).collect();
         let mut damages = HashMap::new();
-        for ids in ids.chunks(AT_A_TIME) {
+        for some in present.chunks(AT_A_TIME) {
+            let ids: Vec<&String> = some.iter().map(|(_, id, _)| id).collect();
             let mut query = QueryBuilder::new(
                 "SELECT bk_id, node, run_id, state, looked_ms, copies_json FROM mk_verification WHERE bk_id IN (",
             );
-            push_all!(query, ids);
+            push_all!(query, &ids);
             query.push(") ORDER BY looked_ms DESC, node");
             let looks: Vec<VerificationRow> = query.build_query_as().fetch_all(&mut *conn).await?;
             let mut query = QueryBuilder::new(
                 "SELECT bk_id, node, path, finished_ms FROM mk_proof WHERE passed = 1 AND bk_id IN (",
             );
-            push_all!(query, ids);
+            push_all!(query, &ids);
             query.push(") ORDER BY finished_ms DESC, id");
             let proven: Vec<ProvenCopyRow> = query.build_query_as().fetch_all(&mut *conn).await?;
-            damages.extend(damages_of(looks, proven)?);
+            let mut query =
+                QueryBuilder::new("SELECT bk_id, node, path, removed_ms FROM mk_removal WHERE bk_id IN (");
+            push_all!(query, &ids);
+            query.push(")");
+            let mut removed: Vec<RemovalRow> = query.build_query_as().fetch_all(&mut *conn).await?;
+            // What is left of one that is deleted is what was last known of it.
+            let is_present = |row: &RemovalRow| {
+                some.iter()
+                    .any(|(_, id, deleted)| *id == row.bk_id && deleted != "Y")
+            };
+            removed.retain(is_present);
+            damages.extend(damages_of(looks, proven, removed)?);
         }
         damages
     })
@@ -245,6 +266,7 @@ pub(crate) async fn damages(
 fn damages_of(
     looks: Vec<VerificationRow>,
     proven: Vec<ProvenCopyRow>,
+    removed: Vec<RemovalRow>,
 ) -> Result<HashMap<BackupId, Damage>, CatalogError> {
     let mut looks_of: HashMap<BackupId, Vec<Verification>> = HashMap::new();
     for row in looks {
@@ -258,8 +280,16 @@ fn damages_of(
             .or_default()
             .push(row.into_copy()?);
     }
-    let damages = looks_of.into_iter().filter_map(|(id, looks)| {
-        let proven = proven_of.remove(&id.to_string()).unwrap_or_default();
+    let mut removed_of: HashMap<String, Vec<Removal>> = HashMap::new();
+    for row in removed {
+        let id = row.bk_id.clone();
+        removed_of.entry(id).or_default().push(row.into_removal()?);
+    }
+    let damages = looks_of.into_iter().filter_map(|(id, mut looks)| {
+        let shown = id.to_string();
+        let mut proven = proven_of.remove(&shown).unwrap_or_default();
+        let removals = removed_of.remove(&shown).unwrap_or_default();
+        forget_removed(&mut looks, &mut proven, &removals);
         Damage::of(&looks, &proven).map(|damage| (id, damage))
     });
     Ok(damages.collect())

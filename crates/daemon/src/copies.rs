@@ -9,8 +9,10 @@ use mykeeper_domain::arrival::{Arrival, arrivals};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{DOUBTED_FOR, DamagedCopy, KnownCopies};
 use mykeeper_domain::destination::DestinationUrl;
+use mykeeper_domain::removal::Removal;
+use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::verification::{Verification, VerificationState};
-use mykeeper_domain::{BackupId, NodeName, RunId};
+use mykeeper_domain::{BackupId, NodeName};
 use std::path::{Path, PathBuf};
 
 /// What is said of a copy that nobody is known to have written.
@@ -31,10 +33,13 @@ pub(crate) enum Expected {
 pub(crate) struct Known {
     /// The newest look of each node.
     pub(crate) looks: Vec<Verification>,
-    /// What looks and proofs have come to, without an original that is gone.
+    /// What looks and proofs have come to.
     pub(crate) copies: KnownCopies,
     /// What has arrived, wherever that lies.
     pub(crate) arrivals: Vec<Arrival>,
+    /// What was removed. What was read of it before is not among the looks.
+    pub(crate) removals: Vec<Removal>,
+    transfers: Vec<Transfer>,
 }
 
 impl Known {
@@ -42,23 +47,14 @@ impl Known {
     /// The catalog does not answer.
     pub(crate) async fn of(catalog: &dyn Catalog, backup: &Backup) -> Result<Self, CatalogError> {
         let looks = catalog.verifications(backup.id).await?;
-        let mut copies = KnownCopies::of(&looks, &catalog.proven_copies(backup.id).await?);
-        let is_gone = |node: &NodeName, path: &str, at: DateTime<Utc>| {
-            backup.node.as_ref() == Some(node)
-                && Path::new(path) == backup.folder()
-                && backup.original_gone_at.is_some_and(|gone| gone >= at)
-        };
-        copies
-            .intact
-            .retain(|copy| !is_gone(&copy.node, &copy.path, copy.looked_at));
-        copies
-            .differing
-            .retain(|copy| !is_gone(&copy.node, &copy.path, copy.looked_at));
+        let copies = KnownCopies::of(&looks, &catalog.proven_copies(backup.id).await?);
         let transfers = catalog.transfers(backup.id).await?;
         Ok(Self {
             looks,
             copies,
             arrivals: arrivals(backup, &transfers),
+            removals: catalog.removals(backup.id).await?,
+            transfers,
         })
     }
 
@@ -109,19 +105,23 @@ impl Known {
             }
         }
         let relative = relative_path(backup, settings.catalog.timezone);
-        // A folder of the same path on another machine is another folder.
-        let is_here = |arrival: &&Arrival| {
-            let is_sent_here = arrival.node.as_ref() == Some(node) && is_named(node, settings);
-            let mut destinations = settings.destinations.values();
-            is_sent_here && destinations.any(|there| {
-                there.name.as_str() == arrival.destination
+        let is_place_of = |name: &str| {
+            settings.destinations.values().any(|there| {
+                there.name.as_str() == name
                     && matches!(&there.url, DestinationUrl::Local { path } if path.join(&relative) == place)
             })
         };
+        // A folder of the same path on another machine is another folder.
+        let is_here = |arrival: &&Arrival| {
+            let is_sent_here = arrival.node.as_ref() == Some(node) && is_named(node, settings);
+            is_sent_here && is_place_of(&arrival.destination)
+        };
         let shown = place.display().to_string();
+        // Two machines may have mounted one folder: whichever has removed what lay there.
+        let removed = self.removals.iter().filter(|removal| removal.path == shown);
+        let removed_at = removed.map(|removal| removal.removed_at).max();
         if let Some(arrival) = self.arrivals.iter().find(is_here) {
-            let mut looks = self.looks.iter().filter(|look| look.node == *node);
-            if looks.any(|look| look.leaves_out(&shown, arrival.written_at)) {
+            if removed_at.is_some_and(|at| at >= arrival.written_at) {
                 return Expected::Removed;
             }
             return Expected::There(format!(
@@ -130,9 +130,24 @@ impl Known {
                 arrival.written_at.format("%Y-%m-%d %H:%M UTC")
             ));
         }
+        // Nor is one there that was cleared at the destination that it is, from wherever.
+        let is_cleared = |transfer: &&Transfer| {
+            transfer.purpose == TransferPurpose::Clear
+                && transfer.state.is_success()
+                && is_place_of(transfer.destination.as_str())
+        };
+        let cleared = self.transfers.iter().filter(is_cleared);
+        let cleared_at = cleared.filter_map(|transfer| transfer.finished_at).max();
+        let removed_at = removed_at.max(cleared_at);
         let mut read = self.copies.intact.iter();
-        match read.any(|copy| copy.node == *node && copy.path == shown) {
-            true => Expected::There(READ_THERE.to_owned()),
+        if read.any(|copy| copy.node == *node && copy.path == shown && removed_at < Some(copy.looked_at)) {
+            return Expected::There(READ_THERE.to_owned());
+        }
+        let differing = self.copies.differing.iter();
+        let missed = differing.filter(|copy| copy.is_gone && copy.node == *node && copy.path == shown);
+        let missed_at = missed.map(|copy| copy.looked_at).max();
+        match removed_at.is_some() && removed_at >= missed_at {
+            true => Expected::Removed,
             false => Expected::NotKnown,
         }
     }
@@ -167,8 +182,6 @@ pub(crate) struct Searched<'a> {
     pub(crate) places: &'a [PathBuf],
     /// Those of them where a copy stays, or may lie that cannot be asked for now.
     pub(crate) left: &'a [PathBuf],
-    /// The run of retention that removes the others.
-    pub(crate) removed_by: Option<RunId>,
 }
 
 /// A look that tells that of a set nothing is left on this node elsewhere: what was known of the places that are left
@@ -197,7 +210,14 @@ pub(crate) async fn seen_gone(
         searched.left.iter().any(|left| left == place) || !searched.places.iter().any(|known| known == place)
     };
     let mut left: Vec<String> = own.iter().copied().filter(may_be_there).cloned().collect();
-    let had_some = !own.is_empty();
+    let removals = catalog.removals(id).await?;
+    let is_told = |at: DateTime<Utc>| looks.iter().any(|look| look.node == *node && look.looked_at > at);
+    let removed = removals.iter().filter(|removal| removal.node == *node);
+    let had_some = !own.is_empty()
+        || removed
+            .map(|removal| removal.removed_at)
+            .max()
+            .is_some_and(|at| !is_told(at));
     // A place that stays, or may, without anybody having read it: no more is said than that the others are gone.
     left.extend(searched.left.iter().map(|place| place.display().to_string()));
     left.sort();
@@ -205,7 +225,7 @@ pub(crate) async fn seen_gone(
     let found = Verification {
         bk_id: id,
         node: node.clone(),
-        run_id: searched.removed_by,
+        run_id: None,
         state: match left.is_empty() {
             true => VerificationState::AsWritten,
             false => VerificationState::Unfinished,

@@ -7,7 +7,6 @@
 
 use crate::counted;
 use crate::ids::NodeName;
-use crate::proof::Proof;
 use crate::verification::{LookedAtCopy, Verification};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -26,17 +25,6 @@ pub struct IntactCopy {
     pub path: String,
     /// When.
     pub looked_at: DateTime<Utc>,
-}
-
-impl IntactCopy {
-    /// The copy that a proof which passed has restored.
-    pub fn of_proof(proof: &Proof) -> Option<Self> {
-        proof.passed().then(|| Self {
-            node: proof.node.clone(),
-            path: proof.path.clone(),
-            looked_at: proof.finished_at,
-        })
-    }
 }
 
 /// A copy that differed when it was last looked at.
@@ -398,22 +386,6 @@ mod tests {
             damage.is_of_every_copy(),
             "a proof restores nothing that is missing"
         );
-    }
-
-    #[test]
-    fn only_a_look_that_came_to_its_end_or_a_removal_tells_that_a_copy_was_meant_to_go() {
-        let removal = Verification {
-            state: VerificationState::Unfinished,
-            ..look("a", 9, &[("/a", true)])
-        };
-        assert!(removal.leaves_out("/b", at(9)));
-        assert!(!removal.leaves_out("/b", at(10)), "it arrived afterwards");
-        assert!(!removal.leaves_out("/a", at(9)));
-        let cut_off = Verification {
-            run_id: Some("01936b3e-0000-7000-8000-000000000001".parse().unwrap()),
-            ..removal
-        };
-        assert!(!cut_off.leaves_out("/b", at(9)));
     }
 
     #[test]

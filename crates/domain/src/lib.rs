@@ -27,6 +27,7 @@ pub mod notify;
 pub mod packing;
 pub mod promise;
 pub mod proof;
+pub mod removal;
 pub mod retention;
 pub mod retry;
 pub mod run;

@@ -192,14 +192,6 @@ impl Verification {
         }
     }
 
-    /// Whether it tells that what was in a folder at `since` is no copy any more, and that this was meant so: what is
-    /// missing is told of as gone, what a retention job has removed is left out.
-    pub fn leaves_out(&self, path: &str, since: DateTime<Utc>) -> bool {
-        // Who removes looks at nothing, in no run; a look that came to no end may not have known of the place.
-        let tells = self.run_id.is_none() || self.state != VerificationState::Unfinished;
-        tells && self.looked_at >= since && self.copies.iter().all(|copy| copy.path != path)
-    }
-
     /// Whether all that is wrong is that copies are missing, and another is as it was written.
     pub fn lacks_copies_alone(&self) -> bool {
         let mut differing = self.copies.iter().filter(|copy| !copy.is_intact());

@@ -16,6 +16,7 @@ use mykeeper_domain::manifest::{FileEntry, Manifest};
 use mykeeper_domain::node::NodeReport;
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
+use mykeeper_domain::removal::{Removal, SetRemoval};
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
@@ -438,23 +439,20 @@ impl Catalog for Journaled {
         self.write_mark(id, None).await
     }
 
-    async fn mark_original_gone(
-        &self,
-        id: BackupId,
-        reason: &str,
-        now: DateTime<Utc>,
-    ) -> Result<bool, CatalogError> {
-        let entry = || Entry::MarkOriginalGone {
-            id,
-            reason: reason.to_owned(),
-            now,
+    async fn record_removal(&self, removal: &SetRemoval) -> Result<bool, CatalogError> {
+        let entry = || Entry::RecordRemoval {
+            removal: Box::new(removal.clone()),
         };
         let written = self
             .shared
-            .write(|store| store.mark_original_gone(id, reason, now), entry)
+            .write(|store| store.record_removal(removal), entry)
             .await?;
         // The copy may not know a set of another node.
         Ok(written.answer || written.is_deferred)
+    }
+
+    async fn removals(&self, id: BackupId) -> Result<Vec<Removal>, CatalogError> {
+        self.remote().await?.removals(id).await
     }
 
     async fn mark_deleted(

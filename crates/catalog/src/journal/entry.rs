@@ -6,6 +6,7 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::Manifest;
 use mykeeper_domain::proof::Proof;
+use mykeeper_domain::removal::SetRemoval;
 use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
@@ -93,10 +94,8 @@ pub(super) enum Entry {
         reason: String,
         now: DateTime<Utc>,
     },
-    MarkOriginalGone {
-        id: BackupId,
-        reason: String,
-        now: DateTime<Utc>,
+    RecordRemoval {
+        removal: Box<SetRemoval>,
     },
 }
 
@@ -159,9 +158,7 @@ impl Entry {
                 .await
                 .map(drop)?,
             Self::ReleaseLease { name, holder } => catalog.release_lease(name, holder).await?,
-            Self::MarkOriginalGone { id, reason, now } => {
-                catalog.mark_original_gone(*id, reason, *now).await.map(drop)?;
-            }
+            Self::RecordRemoval { removal } => catalog.record_removal(removal).await.map(drop)?,
             Self::MarkDeleted { id, reason, now } => {
                 catalog.mark_deleted(*id, reason, *now).await.map(drop)?;
             }

@@ -197,6 +197,7 @@ async fn ask_for_sets(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
     asked
         .of("its verifications", Cost::Found, catalog.verifications(id))
         .await;
+    asked.of("its removals", Cost::Found, catalog.removals(id)).await;
     asked.of("damages", Cost::Found, catalog.damages(None)).await;
     asked
         .of("damages of a list", Cost::Found, catalog.damages(Some(&[id])))

@@ -1,8 +1,10 @@
 //! A shared catalog that goes away and comes back.
 
+use super::sets::removal;
 use super::*;
 use mykeeper_catalog::{Backlog, journal_backlog, open_journaled};
 use mykeeper_domain::SystemClock;
+use mykeeper_domain::removal::{Remainder, SetRemoval};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use throwaway::Server;
@@ -106,6 +108,24 @@ impl Night {
         }
     }
 
+    /// Its original goes, and what was sent is removed at the destination.
+    fn removal(&self) -> SetRemoval {
+        let at = self.run.slot_at.unwrap() + minutes(30);
+        let path = self.backup.dir.display().to_string();
+        let cleared = Transfer {
+            id: AttemptId::from(self.backup.id.as_uuid()),
+            purpose: TransferPurpose::Clear,
+            state: RunState::Succeeded,
+            finished_at: Some(at),
+            ..self.transfer.clone()
+        };
+        SetRemoval {
+            run_id: Some(self.run.id),
+            cleared: vec![cleared],
+            ..removal(self.backup.id, ("n1", &path), (Remainder::Copy, at))
+        }
+    }
+
     async fn step(&self, catalog: &dyn Catalog, step: usize) {
         let slot = self.run.slot_at.unwrap();
         let done = |after| end(RunState::Succeeded, Some("done"), slot + minutes(after));
@@ -182,12 +202,13 @@ impl Night {
             }
             7 => catalog.record_proof(&self.proof).await.unwrap(),
             8 => assert!(catalog.finish_run(self.run.id, &done(22)).await.unwrap()),
+            9 => assert!(catalog.record_removal(&self.removal()).await.unwrap()),
             _ => panic!("there is no step {step}"),
         }
     }
 }
 
-pub(super) const STEPS: usize = 9;
+pub(super) const STEPS: usize = 10;
 
 /// Every row of the tables that a night leaves something in, in text, without numbers that the engine gives out.
 pub(super) async fn all_rows(server: &Server, database: &str) -> Vec<String> {
@@ -209,12 +230,13 @@ pub(super) async fn all_rows(server: &Server, database: &str) -> Vec<String> {
         ),
         ("mk_transfer", "id, bk_id, state, reason, sent_bytes, finished_ms"),
         ("mk_delivery", "bk_id, destination, node, arrived, ended_ms"),
+        ("mk_removal", "bk_id, node, path, removed_ms, run_id"),
         ("mk_file", "bk_id, number, path, size_bytes, blake3"),
         ("mk_evidence_zstd", "bk_id, part, HEX(packed)"),
         ("mk_lease", "name, holder, until_ms"),
         (
             "user_backup",
-            "bk_id, transfer_complete, transfer_start, transfer_end, validate_status, is_complete, is_deleted",
+            "bk_id, transfer_complete, transfer_start, transfer_end, validate_status, is_complete, is_deleted, original_gone_ms",
         ),
         ("user_recover_info", "bk_id, db, recover_status"),
     ] {

@@ -1,6 +1,7 @@
 //! Sets are written once, found, and deleted one way.
 
 use super::*;
+use mykeeper_domain::removal::{Remainder, SetRemoval};
 
 pub(super) async fn a_set_is_written_once_and_reads_as_it_was(catalog: &dyn Catalog) {
     let mut expected = backup("n5", noon());
@@ -192,19 +193,17 @@ pub(super) async fn a_set_whose_original_is_gone_is_not_deleted(catalog: &dyn Ca
     };
     assert_eq!(waits().await, 1);
     assert!(catalog.mark_deleting(set.id, "x").await.unwrap());
-    assert!(
-        catalog
-            .mark_original_gone(set.id, "no rule", noon())
-            .await
-            .unwrap()
-    );
+    let gone = async |id, at| {
+        let gone = removal(id, ("n12", "/sets/x"), (Remainder::Copy, at));
+        catalog.record_removal(&gone).await.unwrap()
+    };
     // Told again, later: it went when it went.
-    assert!(
-        catalog
-            .mark_original_gone(set.id, "no rule", noon() + minutes(9))
-            .await
-            .unwrap()
-    );
+    for late in [0, 0, 9] {
+        assert!(gone(set.id, noon() + minutes(late)).await);
+    }
+    let removals = catalog.removals(set.id).await.unwrap();
+    let told: Vec<_> = removals.iter().map(|removal| removal.removed_at).collect();
+    assert_eq!(told, [noon(), noon() + minutes(9)], "each once");
     let row = catalog.backup(set.id).await.unwrap().unwrap();
     assert_eq!(
         (row.deletion, row.original_gone_at),
@@ -212,13 +211,26 @@ pub(super) async fn a_set_whose_original_is_gone_is_not_deleted(catalog: &dyn Ca
     );
     assert_eq!(waits().await, 0, "there is nothing to send any more");
     assert!(catalog.mark_deleted(set.id, "gone", noon()).await.unwrap());
-    assert!(!catalog.mark_original_gone(set.id, "x", noon()).await.unwrap());
-    assert!(
-        !catalog
-            .mark_original_gone(BackupId::generate(), "x", noon())
-            .await
-            .unwrap()
-    );
+    assert!(!gone(set.id, noon()).await);
+    assert!(!gone(BackupId::generate(), noon()).await);
+}
+
+/// One folder of a set, marked as `x` before.
+pub(super) fn removal(
+    id: BackupId,
+    (of, path): (&str, &str),
+    (remainder, removed_at): (Remainder, DateTime<Utc>),
+) -> SetRemoval {
+    SetRemoval {
+        bk_id: id,
+        node: node(of),
+        run_id: Some(RunId::generate()),
+        paths: vec![path.into()],
+        removed_at,
+        why: "x".into(),
+        remainder,
+        cleared: vec![],
+    }
 }
 
 pub(super) async fn deletion_goes_one_way(catalog: &dyn Catalog) {

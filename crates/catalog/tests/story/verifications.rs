@@ -1,9 +1,11 @@
 //! Sets are read again, and what was found is kept.
 
 use super::proofs::proven;
+use super::sets::removal;
 use super::*;
 use mykeeper_catalog::VerificationScope;
 use mykeeper_domain::damage::Damage;
+use mykeeper_domain::removal::Remainder;
 use mykeeper_domain::verification::{LookedAtCopy, Verification, VerificationState};
 
 pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &dyn Catalog) {
@@ -250,6 +252,30 @@ pub(super) async fn a_set_is_damaged_when_no_copy_is_left_that_is_as_written(cat
         .unwrap();
     assert!(damage().await.as_ref().is_some_and(Damage::is_of_every_copy));
     catalog.record_verification(&look("db1", 40, true)).await.unwrap();
+    let found = damage().await.unwrap();
+    assert_eq!((found.copies.len(), found.intact.len()), (1, 1));
+    // Of a folder that was removed what was read before tells nothing, whatever is read of the node's others since.
+    let gone = removal(
+        made.id,
+        ("db1", "/sets/x"),
+        (Remainder::Copy, since + minutes(45)),
+    );
+    assert!(catalog.record_removal(&gone).await.unwrap());
+    assert!(damage().await.as_ref().is_some_and(Damage::is_of_every_copy));
+    let looks = catalog.verifications(made.id).await.unwrap();
+    let of_db1 = looks.iter().find(|look| look.node.as_str() == "db1").unwrap();
+    assert!(
+        of_db1.copies.is_empty() && !of_db1.has_seen_nothing(),
+        "{looks:?}"
+    );
+    let gone = removal(
+        made.id,
+        ("vault1", "/vault/x"),
+        (Remainder::Another, since + minutes(45)),
+    );
+    catalog.record_removal(&gone).await.unwrap();
+    assert!(catalog.proven_copies(made.id).await.unwrap().is_empty());
+    catalog.record_verification(&look("db1", 46, true)).await.unwrap();
     let found = damage().await.unwrap();
     assert_eq!((found.copies.len(), found.intact.len()), (1, 1));
     catalog

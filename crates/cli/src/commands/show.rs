@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use mykeeper_config::Settings;
 use mykeeper_daemon::repair::elsewhere;
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
-use mykeeper_domain::damage::{Damage, IntactCopy};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::humane;
 use mykeeper_domain::manifest::FileEntry;
@@ -88,7 +88,10 @@ async fn view(look: &Look, settings: &Settings, id: BackupId) -> anyhow::Result<
         (own_record(&backup).await, None)
     };
     let (proofs, verifications) = looks.unzip();
-    let proven: Vec<IntactCopy> = proofs.iter().flatten().filter_map(IntactCopy::of_proof).collect();
+    let proven = match is_whole {
+        true => catalog.proven_copies(id).await?,
+        false => Vec::new(),
+    };
     let damage = Damage::of(verifications.as_deref().unwrap_or_default(), &proven);
     let elsewhere = match &damage {
         Some(damage) if damage.is_of_every_copy() && backup.deletion != Deletion::Deleted => {

@@ -9,7 +9,7 @@ use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::verify::look_here;
 use mykeeper_daemon::repair::elsewhere;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
-use mykeeper_domain::damage::{Damage, IntactCopy};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::verification::VerificationState;
 use mykeeper_domain::{BackupId, JobName, ServerName};
 
@@ -312,8 +312,7 @@ async fn fault(asked: Asked<'_>, backup: &Backup) -> anyhow::Result<Option<Strin
     if looks.iter().all(|look| look.state != VerificationState::Differs) {
         return Ok(None);
     }
-    let proofs = catalog.proofs(backup.id).await?;
-    let proven: Vec<IntactCopy> = proofs.iter().filter_map(IntactCopy::of_proof).collect();
+    let proven = catalog.proven_copies(backup.id).await?;
     let Some(damage) = Damage::of(&looks, &proven).filter(Damage::is_of_every_copy) else {
         return Ok(None);
     };

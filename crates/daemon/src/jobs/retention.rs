@@ -11,6 +11,7 @@ mod machine;
 mod owed;
 mod places;
 
+use super::verify::is_away;
 use super::{JobError, JobResult, RunContext};
 use crate::copies::Known;
 use crate::environment::Environment;
@@ -31,7 +32,7 @@ use mykeeper_domain::job::{Job, RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
 };
-use mykeeper_domain::{BackupId, counted};
+use mykeeper_domain::{BackupId, NodeName, counted};
 use owed::{Owed, kept_as_only_whole, kept_as_owed};
 use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +159,7 @@ async fn plan_with(
     let mut standings = BTreeMap::new();
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
     let mut owed = Owed::default();
+    let mark = mark_of(job, &environment.node);
     for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, task));
@@ -185,10 +187,16 @@ async fn plan_with(
             && (!is_there || task.action == RetentionAction::Mark);
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that another machine's pybackup made, it is not known whether it is on this one at all.
-        if is_told || !is_there && own.is_none() {
+        let is_missing = !is_there && own.is_none();
+        let is_cut_off = is_missing && is_marked_by(&backup, &mark) && is_mounted(environment, &below).await;
+        if is_told || is_missing && !is_cut_off {
             continue;
         }
         match standing {
+            // A pass of this job ended between the removal and its record.
+            _ if is_cut_off => {
+                begun.insert(backup.id);
+            }
             Some(Standing::Begun) => {
                 // Also where the catalog does not say so: it may have been restored from an older copy of itself.
                 backup.deletion = Deletion::Deleting;
@@ -199,7 +207,7 @@ async fn plan_with(
             }
             _ => {}
         }
-        if let Some(standing) = standing.filter(|standing| *standing != Standing::Whole) {
+        if let Some(standing) = standing.filter(|standing| *standing != Standing::Whole && !is_cut_off) {
             standings.insert(backup.id, standing);
         }
         let lying = below.iter().zip(&standing_of);
@@ -276,6 +284,26 @@ async fn plan_with(
     })
 }
 
+/// How the reason begins that a pass marks a set with.
+fn mark_of(job: &Job, node: &NodeName) -> String {
+    format!("retention job {} on {node}:", job.name)
+}
+
+fn is_marked_by(backup: &Backup, mark: &str) -> bool {
+    let reason = backup.deletion_reason.as_ref();
+    backup.deletion == Deletion::Deleting && reason.is_some_and(|reason| reason.starts_with(mark))
+}
+
+/// Whether the disks of places that are not there are: what is on one that is away has not been removed.
+async fn is_mounted(environment: &Environment, places: &[PathBuf]) -> bool {
+    for place in places {
+        if is_away(&environment.disk, place).await {
+            return false;
+        }
+    }
+    !places.is_empty()
+}
+
 /// Nothing gives back what damaged sets take up where nothing newer is ever proven.
 fn kept_as_damaged(decisions: &[Decision]) -> Option<String> {
     let stay = decisions
@@ -346,7 +374,7 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             backup,
             places: plan.places_of(backup),
             machine: &plan.machine,
-            why: format!("retention job {}: {reason}", context.job.name),
+            why: format!("{} {reason}", mark_of(&context.job, &context.environment.node)),
             may_be_given_back: !plan.standings.contains_key(&backup.id),
         };
         match condemn(context, &removal).await {

@@ -6,6 +6,7 @@ pub(super) mod round;
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::repair::next_step;
 use crate::set_lease::SetLease;
+pub(in crate::jobs) use here::is_away;
 pub use here::{Here, look_here, note_none_here};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus, du_size};
 use mykeeper_domain::verification::{LookedAtCopy, MOST_DIFFERENCES, Verification, VerificationState};

@@ -2,6 +2,9 @@
 
 use super::*;
 use mykeeper_catalog::BackupPath;
+use mykeeper_daemon::jobs::verify::look_here;
+use mykeeper_domain::damage::Damage;
+use mykeeper_domain::removal::{Remainder, SetRemoval};
 use mykeeper_domain::run::RunEnd;
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::verification::{Verification, VerificationState};
@@ -64,11 +67,7 @@ async fn a_copy_that_goes_first_does_not_cost_the_set_its_original() {
         let (alone, _) = stage
             .copy(2, |backup| backup.original_gone_at = Some(gone_at))
             .await;
-        stage
-            .catalog()
-            .mark_original_gone(alone, "older", gone_at)
-            .await
-            .unwrap();
+        stage.removed(alone, ("maker", "/elsewhere"), gone_at).await;
         stage.copy(0, |_| {}).await;
         let run = stage.prune().await;
         assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
@@ -85,14 +84,17 @@ async fn a_copy_that_goes_first_does_not_cost_the_set_its_original() {
             "{action}: nothing stays"
         );
         // The maker can tell that its original is the last of it; and it is said once, wherever the folder lies about.
-        let looks = stage.catalog().verifications(kept).await.unwrap();
-        let [look] = &looks[..] else {
-            panic!("{looks:?}");
+        let removals = stage.catalog().removals(kept).await.unwrap();
+        let [removal] = &removals[..] else {
+            panic!("{removals:?}");
         };
-        assert_eq!((look.node.as_str(), look.copies.len()), ("n1", 0));
+        assert_eq!(
+            (removal.node.as_str(), Path::new(&removal.path)),
+            ("n1", place.as_path())
+        );
         stage.clock.advance(TimeDelta::minutes(1));
         stage.prune().await;
-        assert_eq!(stage.catalog().verifications(kept).await.unwrap(), looks);
+        assert_eq!(stage.catalog().removals(kept).await.unwrap(), removals);
         assert_eq!(stage.row(kept).await, row);
         // Nor is a set kept for a maker that has long been gone.
         stage.clock.advance(TimeDelta::days(31));
@@ -159,6 +161,30 @@ async fn an_original_that_was_dumped_over_the_network_does_not_cost_the_set_its_
 }
 
 impl Stage {
+    /// A machine has removed a folder of the set; the original, where its maker has.
+    async fn removed(&self, id: BackupId, (node, path): (&str, &str), removed_at: DateTime<Utc>) {
+        let removal = SetRemoval {
+            bk_id: id,
+            node: node.parse().unwrap(),
+            run_id: None,
+            paths: vec![path.to_owned()],
+            removed_at,
+            why: "older".to_owned(),
+            remainder: match node {
+                "maker" => Remainder::Copy,
+                _ => Remainder::Another,
+            },
+            cleared: Vec::new(),
+        };
+        self.catalog().record_removal(&removal).await.unwrap();
+    }
+
+    /// Whether every copy that anyone has read and nobody removed since differs.
+    async fn is_damaged(&self, id: BackupId) -> bool {
+        let damages = self.catalog().damages(Some(&[id])).await.unwrap();
+        damages.get(&id).is_some_and(Damage::is_of_every_copy)
+    }
+
     /// The set of this machine has arrived at a destination, and nobody has read it there.
     pub(super) async fn sent_to(&self, id: BackupId, (destination, target): (&str, &str)) {
         let transfer = Transfer {
@@ -239,7 +265,7 @@ async fn a_copy_that_goes_hides_no_other_of_its_machine_that_nobody_has_read() {
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
     assert!(!place.exists() && other.is_dir());
     let looks = stage.catalog().verifications(id).await.unwrap();
-    assert!(!looks[0].has_seen_nothing(), "{looks:?}");
+    assert!(!looks.iter().any(Verification::has_seen_nothing), "{looks:?}");
     assert_eq!(stage.row(id).await.deletion, Deletion::None);
 }
 
@@ -270,6 +296,7 @@ async fn a_copy_that_retention_has_removed_is_neither_compared_nor_sent_again() 
         sets.push((backup.id, copy, backup.folder()));
     }
     assert_eq!(stage.compared("vault").await.len(), 2);
+    stage.found("n1", (sets[0].0, &sets[0].1), false).await;
     stage.clock.advance(TimeDelta::minutes(1));
     let run = stage.prune().await;
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
@@ -286,6 +313,19 @@ async fn a_copy_that_retention_has_removed_is_neither_compared_nor_sent_again() 
         "what was removed holds no original back"
     );
     assert_eq!(row.removed_from, [vault]);
+    // Nor is it missed; what another machine has removed of a folder that both have mounted is not either.
+    let missed = async |id| {
+        let row = stage.row(id).await;
+        look_here(&stage.environment, &row).await.unwrap().gone.len()
+    };
+    assert_eq!(missed(sets[0].0).await, 0);
+    let (id, copy, _) = &sets[1];
+    stage.found("n1", (*id, copy), false).await;
+    std::fs::remove_dir_all(copy).unwrap();
+    assert_eq!(missed(*id).await, 1);
+    let shown = copy.display().to_string();
+    stage.removed(*id, ("other", &shown), stage.clock.now()).await;
+    assert_eq!(missed(*id).await, 0);
 }
 
 #[tokio::test]
@@ -296,18 +336,81 @@ async fn what_another_machine_has_removed_is_not_sent_there_for_ever() {
     assert_eq!(stage.compared("vault").await, [id]);
     stage.clock.advance(TimeDelta::minutes(1));
     // Its retention has told of what it removed; which destination that was, is not known here.
-    let run = stage.prune().await;
-    let look = Verification {
-        bk_id: id,
-        node: "other".parse().unwrap(),
-        run_id: Some(run.id),
-        state: VerificationState::AsWritten,
-        looked_at: stage.clock.now(),
-        copies: Vec::new(),
-        unread: Vec::new(),
-    };
-    stage.catalog().record_verification(&look).await.unwrap();
+    stage.removed(id, ("other", "/m/x"), stage.clock.now()).await;
     assert_eq!(stage.compared("vault").await, [] as [BackupId; 0]);
+    // Whatever it reads of its other folders since.
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.found("other", (id, Path::new("/mirror/x")), false).await;
+    assert_eq!(stage.compared("vault").await, [] as [BackupId; 0]);
+    // A person has sent it again.
+    stage.sent_to(id, ("vault", "rsync://sets.example.com/m/x")).await;
+    assert_eq!(stage.compared("vault").await, [id]);
+}
+
+#[tokio::test]
+async fn an_original_that_was_removed_does_not_make_up_for_a_copy_that_differs() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let (id, place) = stage.set(3).await;
+    stage.set(0).await;
+    stage.sent_to(id, ("vault", "rsync://other/cc/x")).await;
+    stage.found("n1", (id, &place), false).await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.prune().await;
+    assert!(!place.exists() && stage.row(id).await.original_gone_at.is_some());
+    stage.found("other", (id, Path::new("/cc/x")), true).await;
+    assert!(stage.is_damaged(id).await);
+}
+
+#[tokio::test]
+async fn a_machine_that_knows_one_of_its_folders_speaks_for_no_other_destination_of_its_address() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let gone_at = stage.clock.now() - TimeDelta::days(1);
+    let mut sets = Vec::new();
+    for days_old in [4, 3, 0] {
+        let (id, place) = stage
+            .copy(days_old, |backup| backup.original_gone_at = Some(gone_at))
+            .await;
+        stage.sent_to(id, ("near", "rsync://n1/near/x")).await;
+        stage.sent_to(id, ("vault", "rsync://n1/cc/x")).await;
+        stage.found("n1", (id, &place), false).await;
+        sets.push(id);
+    }
+    // Of this one the other went before.
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.removed(sets[1], ("n1", "/cc/x"), stage.clock.now()).await;
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    let row = stage.row(sets[0]).await;
+    assert_eq!((row.deletion, row.removed_from), (Deletion::None, vec![]));
+    assert_eq!(stage.row(sets[1]).await.deletion, Deletion::Deleted);
+}
+
+#[tokio::test]
+async fn a_removal_that_was_not_recorded_is_recorded_by_the_next_pass_of_its_job() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let mut sets = Vec::new();
+    for reason in [
+        "retention job prune on n1: older",
+        "retention job prune on n2: older",
+    ] {
+        let (id, place) = stage.copy(3, |_| {}).await;
+        stage.catalog().mark_deleting(id, reason).await.unwrap();
+        std::fs::remove_dir_all(place).unwrap();
+        sets.push(id);
+    }
+    stage.copy(0, |_| {}).await;
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    let marks = [
+        stage.row(sets[0]).await.deletion,
+        stage.row(sets[1]).await.deletion,
+    ];
+    assert_eq!(
+        marks,
+        [Deletion::None, Deletion::Deleting],
+        "another's is its own"
+    );
+    assert_eq!(stage.catalog().removals(sets[0]).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use mykeeper_catalog::Catalog;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
-use mykeeper_domain::run::{RunEnd, RunState};
+use mykeeper_domain::removal::{Remainder, SetRemoval};
+use mykeeper_domain::run::RunState;
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, DestinationName};
 use std::path::PathBuf;
@@ -140,94 +141,68 @@ async fn mark_deleted(context: &RunContext, removal: &Removal<'_>) -> Result<(),
 
 /// Says in the catalog what has become of the set: it is deleted where no copy of it is known to stay.
 async fn record_gone(context: &RunContext, removal: &Removal<'_>, stays: Stays) -> Result<Gone, JobError> {
-    let (environment, now) = (&context.environment, context.clock().now());
-    let (id, why) = (removal.backup.id, &removal.why);
-    if !matches!(stays.left, Left::Nothing) {
-        note_destinations(context, removal, &stays.removed).await?;
-    }
-    match stays.left {
+    let (environment, id) = (&context.environment, removal.backup.id);
+    let (gone, remainder) = match stays.left {
         Left::Copy => {
             context.say(format!(
                 "the original of set {id} is gone; the set is not marked as deleted, since its copy stays where it was sent \
                  to"
             ));
-            environment
-                .persist("note that a set's original is gone", &context.cancel, |catalog| {
-                    let why = format!("its original is gone: {why}");
-                    async move { catalog.mark_original_gone(id, &why, now).await }
-                })
-                .await?;
-            Ok(Gone::OriginalAlone)
+            (Gone::OriginalAlone, Remainder::Copy)
         }
-        Left::Another { what, look, .. } => {
+        Left::Another { what, .. } => {
             context.say(format!(
                 "the copy of set {id} here is gone; the set is not marked as deleted, since {what}"
             ));
-            environment
-                .persist("note that a copy is gone", &context.cancel, |catalog| {
-                    let mut look = (*look).clone();
-                    look.looked_at = now;
-                    async move { catalog.record_verification(&look).await }
-                })
-                .await?;
-            environment
-                .persist("take back a mark", &context.cancel, |catalog| async move {
-                    catalog.unmark_deleting(id).await
-                })
-                .await?;
-            Ok(Gone::CopyAlone)
+            (Gone::CopyAlone, Remainder::Another)
         }
-        Left::Nothing => {
-            mark_deleted(context, removal).await?;
-            Ok(Gone::Everywhere)
-        }
-    }
+        Left::Nothing => (Gone::Everywhere, Remainder::Nothing),
+    };
+    let cleared = stays.removed.iter();
+    let told = SetRemoval {
+        bk_id: id,
+        node: environment.node.clone(),
+        run_id: Some(context.run),
+        paths: removal
+            .places
+            .iter()
+            .map(|place| place.display().to_string())
+            .collect(),
+        removed_at: context.clock().now(),
+        why: removal.why.clone(),
+        remainder,
+        cleared: cleared
+            .filter_map(|arrival| clear(context, removal, arrival))
+            .collect(),
+    };
+    environment
+        .persist("record what was removed", &context.cancel, |catalog| {
+            let told = told.clone();
+            async move { catalog.record_removal(&told).await }
+        })
+        .await?;
+    Ok(gone)
 }
 
-/// Says in the catalog at which destinations the copy is gone: there it is neither compared nor sent again.
-async fn note_destinations(
-    context: &RunContext,
-    removal: &Removal<'_>,
-    removed: &[Arrival],
-) -> Result<(), JobError> {
-    let (environment, now) = (&context.environment, context.clock().now());
-    for arrival in removed {
-        // pybackup's sets have no destination by name, and are sent again by nobody.
-        let Ok(destination) = DestinationName::new(arrival.destination.clone()) else {
-            continue;
-        };
-        let transfer = Transfer {
-            id: AttemptId::generate(),
-            run_id: Some(context.run),
-            bk_id: removal.backup.id,
-            node: environment.node.clone(),
-            destination,
-            target: arrival.target.clone(),
-            number: 1,
-            purpose: TransferPurpose::Clear,
-            state: RunState::Running,
-            reason: None,
-            sent_bytes: None,
-            started_at: now,
-            finished_at: None,
-        };
-        let end = RunEnd {
-            state: RunState::Succeeded,
-            reason: Some(format!("the copy was removed: {}", removal.why)),
-            bk_id: Some(removal.backup.id),
-            finished_at: now,
-        };
-        environment
-            .persist("note that a copy was removed", &context.cancel, |catalog| {
-                let (transfer, end) = (transfer.clone(), end.clone());
-                async move {
-                    catalog.start_transfer(&transfer, "").await?;
-                    catalog.finish_transfer(transfer.id, &end, None).await
-                }
-            })
-            .await?;
-    }
-    Ok(())
+/// That a destination has nothing of the set any more: there it is neither compared nor sent again. pybackup's sets have no
+/// destination by name, and are sent again by nobody.
+fn clear(context: &RunContext, removal: &Removal<'_>, arrival: &Arrival) -> Option<Transfer> {
+    let now = context.clock().now();
+    Some(Transfer {
+        id: AttemptId::generate(),
+        run_id: Some(context.run),
+        bk_id: removal.backup.id,
+        node: context.environment.node.clone(),
+        destination: DestinationName::new(arrival.destination.clone()).ok()?,
+        target: arrival.target.clone(),
+        number: 1,
+        purpose: TransferPurpose::Clear,
+        state: RunState::Succeeded,
+        reason: Some(format!("the copy was removed: {}", removal.why)),
+        sent_bytes: None,
+        started_at: now,
+        finished_at: Some(now),
+    })
 }
 
 /// Shared with the thread that removes: a run that is ended meanwhile lets go of its part, and the thread goes on.

@@ -3,7 +3,7 @@
 
 use super::carry_out::Removal;
 use super::places::may_be_original;
-use crate::copies::{Known, Searched, lives, seen_gone};
+use crate::copies::{Known, lives};
 use crate::jobs::verify::Here;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::{is_named, original, relative_path};
@@ -11,7 +11,9 @@ use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::DestinationUrl;
-use mykeeper_domain::verification::{Verification, VerificationState};
+use mykeeper_domain::removal::Removal as Removed;
+use mykeeper_domain::verification::VerificationState;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What a removal leaves.
@@ -31,8 +33,6 @@ pub(super) enum Left {
     /// What this says, for people; what goes is a copy.
     Another {
         what: String,
-        /// What this machine has to tell of its places then.
-        look: Box<Verification>,
         /// It has told so before, and has seen nothing of the set since.
         is_told: bool,
     },
@@ -64,7 +64,10 @@ pub(super) async fn left_of(context: &RunContext, removal: &Removal<'_>) -> Resu
     let left = match look.what_stays().await? {
         None => Left::Nothing,
         Some(_) if look.is_original => Left::Copy,
-        Some(what) => look.another(what).await?,
+        Some(what) => Left::Another {
+            what,
+            is_told: look.is_told(),
+        },
     };
     Ok(Stays { left, removed })
 }
@@ -87,33 +90,24 @@ impl Look<'_> {
         &self.context.environment.node
     }
 
-    async fn another(&self, what: String) -> Result<Left, JobError> {
-        let (known, removal) = (&self.known, self.removal);
-        let is_removed = |path: &str| removal.places.iter().any(|place| place == Path::new(path));
-        let is_told = known.looks.iter().any(|found| {
-            let mut arrivals = known.arrivals.iter();
-            let mut proven = known.copies.intact.iter();
-            found.node == *self.node()
-                && arrivals.all(|arrival| found.looked_at >= arrival.written_at)
-                && found.copies.iter().all(|copy| !is_removed(&copy.path))
-                && proven.all(|copy| {
-                    copy.node != found.node || !is_removed(&copy.path) || copy.looked_at < found.looked_at
-                })
-        });
-        let places: Vec<PathBuf> = self.here.places.iter().chain(removal.places).cloned().collect();
-        let searched = Searched {
-            places: &places,
-            left: &self.others_here(),
-            removed_by: Some(self.context.run),
-        };
-        let (catalog, now) = (&self.context.environment.catalog, self.context.clock().now());
-        let set = (self.node(), self.backup().id);
-        let (look, _) = seen_gone(catalog.as_ref(), set, &searched, now).await?;
-        Ok(Left::Another {
-            what,
-            look: Box::new(look),
-            is_told,
+    fn is_told(&self) -> bool {
+        let mut places = self
+            .removal
+            .places
+            .iter()
+            .map(|place| place.display().to_string());
+        places.all(|place| {
+            let mut removed = self.removed_here().filter(|removal| removal.path == place);
+            let written_at = self.known.arrivals.iter().map(|arrival| arrival.written_at).max();
+            let mut known = self.known_places();
+            removed.any(|removal| Some(removal.removed_at) >= written_at)
+                && known.all(|(node, path)| node != self.node() || path != place)
         })
+    }
+
+    fn removed_here(&self) -> impl Iterator<Item = &Removed> {
+        let removals = self.known.removals.iter();
+        removals.filter(|removal| removal.node == *self.node())
     }
 
     /// The places of this machine that stay, and have the set, or may.
@@ -174,6 +168,8 @@ impl Look<'_> {
             return Ok(None);
         };
         let own = backup.folder();
+        let mut removals = self.known.removals.iter();
+        let is_removed = removals.any(|removal| removal.node == *maker && Path::new(&removal.path) == own);
         let is_seen_gone = self.known.looks.iter().any(|look| {
             let mut copies = look.copies.iter();
             let is_own = |path: &str| Path::new(path) == own;
@@ -185,7 +181,7 @@ impl Look<'_> {
         });
         let (catalog, now) = (&self.context.environment.catalog, self.context.clock().now());
         let lives = lives(catalog.as_ref(), maker, backup.finished_at, now).await?;
-        Ok((lives && !is_seen_gone).then(|| maker.clone()))
+        Ok((lives && !is_seen_gone && !is_removed).then(|| maker.clone()))
     }
 
     /// What another machine that lives has read of it; not in a folder of the same name, which both may mount.
@@ -208,13 +204,24 @@ impl Look<'_> {
     /// of it: theirs was a copy of that copy.
     fn arrived_elsewhere(&self) -> Option<String> {
         let maker = self.backup().node.as_ref();
+        let speaks = |node: &NodeName, arrival: &Arrival, at| {
+            arrival.is_at(node) && Some(node) != maker && at >= arrival.written_at
+        };
         let is_seen_gone = |arrival: &Arrival| {
-            self.known.looks.iter().any(|look| {
-                arrival.is_at(&look.node)
-                    && Some(&look.node) != maker
+            let is_looked_for = self.known.looks.iter().any(|look| {
+                // It may know one of its folders alone.
+                let sent = self.known.arrivals.iter().filter(|sent| sent.is_at(&look.node));
+                speaks(&look.node, arrival, look.looked_at)
                     && look.has_nothing_left()
-                    && look.looked_at >= arrival.written_at
-            })
+                    && sent.count() <= look.copies.len().max(1)
+            });
+            // pybackup's sets have one destination, which no transfer can tell to be cleared.
+            let own = self.backup().folder();
+            let mut removals = self.known.removals.iter();
+            let mut is_removed = || {
+                removals.any(|one| Path::new(&one.path) != own && speaks(&one.node, arrival, one.removed_at))
+            };
+            is_looked_for || arrival.target.is_empty() && is_removed()
         };
         let mut arrivals = self.known.arrivals.iter();
         let stays = arrivals.find(|arrival| {
@@ -227,7 +234,7 @@ impl Look<'_> {
     }
 
     /// Whether what goes is the copy at this destination: a folder, or the last of this machine that it was sent to by
-    /// address. Which of several that is, is not known.
+    /// address. Which of several that is, is not known: as many places have to go, now and before, as it was sent to.
     fn removes(&self, arrival: &Arrival) -> bool {
         let places = &self.removal.places;
         if let Some(here) = self.place_here(arrival) {
@@ -236,13 +243,32 @@ impl Look<'_> {
         if places.iter().any(|place| place == Path::new(&arrival.target)) {
             return true;
         }
-        let is_host = |host: String| self.removal.machine.is_host(&host);
-        let is_here = arrival.is_at(self.node()) || arrival.host().is_some_and(is_host);
         let local: Vec<PathBuf> = self.destinations_here().collect();
         let own = original(self.backup(), self.node());
         let own = own.filter(|own| self.is_original || !places.contains(own));
-        let is_sent = |place: &PathBuf| !local.contains(place) && own.as_ref() != Some(place);
-        is_here && places.iter().any(is_sent) && !self.others_here().iter().any(is_sent)
+        let is_sent = |place: &Path| {
+            let is_local = local.iter().any(|local| local == place);
+            !is_local && own.as_deref() != Some(place)
+        };
+        let sent = self.known.arrivals.iter().filter(|sent| self.is_sent_here(sent));
+        let written_at = sent.clone().map(|sent| sent.written_at).max();
+        let before = self
+            .removed_here()
+            .filter(|removal| Some(removal.removed_at) >= written_at);
+        let before = before.map(|removal| Path::new(&removal.path));
+        let now = places.iter().map(PathBuf::as_path);
+        let gone: BTreeSet<&Path> = before.chain(now.clone()).filter(|place| is_sent(place)).collect();
+        self.is_sent_here(arrival)
+            && now.clone().any(is_sent)
+            && !self.others_here().iter().any(|place| is_sent(place))
+            && gone.len() >= sent.count()
+    }
+
+    /// Whether it was sent to an address of this machine.
+    fn is_sent_here(&self, arrival: &Arrival) -> bool {
+        let is_host = |host: String| self.removal.machine.is_host(&host);
+        self.place_here(arrival).is_none()
+            && (arrival.is_at(self.node()) || arrival.host().is_some_and(is_host))
     }
 
     fn place_here(&self, arrival: &Arrival) -> Option<PathBuf> {

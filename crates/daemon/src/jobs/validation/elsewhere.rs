@@ -139,6 +139,9 @@ impl Doubt<'_> {
             .iter()
             .filter(|look| is_there(&look.node) && look.has_seen_nothing());
         reads.extend(gone.map(|look| look.looked_at));
+        let removed = known.removals.iter();
+        let removed = removed.filter(|one| is_there(&one.node) && !folders.contains(&one.path));
+        reads.extend(removed.map(|removal| removal.removed_at));
         reads.sort_unstable_by(|one, other| other.cmp(one));
         far.sort_by_key(|arrival| std::cmp::Reverse(arrival.written_at));
         let mut reads = reads.into_iter().peekable();

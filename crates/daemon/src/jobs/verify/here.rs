@@ -130,7 +130,6 @@ impl Here {
         let searched = Searched {
             places: &self.places,
             left: &self.unread,
-            removed_by: None,
         };
         let (catalog, node) = (environment.catalog.as_ref(), &environment.node);
         let now = environment.clock.now();
@@ -154,7 +153,7 @@ async fn is_nothing(disk: &Disk, place: &Path) -> bool {
 }
 
 /// Whether a place that is not there may only be unmounted: the root of its days is missing or holds nothing.
-async fn is_away(disk: &Disk, place: &Path) -> bool {
+pub(in crate::jobs) async fn is_away(disk: &Disk, place: &Path) -> bool {
     let Some(root) = place.parent().and_then(Path::parent) else {
         return false;
     };
