@@ -37,6 +37,8 @@ pub enum SetState {
     Validated,
     /// The same, with a proof of ours that says so: pybackup calls a set passed whose loader exited with 0.
     Proven,
+    /// With a proof of ours that passed, whatever has become of it since.
+    ProvenOnce,
     /// Its proof failed.
     Failed,
     /// Not deleted, and every copy that anyone has looked at differs from what was written.

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
 use mykeeper_domain::JobName;
-use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::backup::Deletion;
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::humane;
 use mykeeper_domain::job::Task;
@@ -22,8 +22,6 @@ const LOOKED_AT_EVERY: Duration = Duration::from_secs(5);
 const SHORTEST: Duration = Duration::from_millis(200);
 /// Of a server's proven sets, so many are looked at for one that counts.
 const NEWEST: u32 = 20;
-/// Of its sets, so many for one that was proven once.
-const LOST: u32 = 200;
 
 /// How every promise of this node stands at `now`, by server; with none, nothing is asked.
 ///
@@ -123,21 +121,22 @@ async fn last_lost(
     let filter = BackupFilter {
         tag: Some(tag.to_owned()),
         job: job.cloned(),
-        limit: LOST,
+        state: Some(SetState::ProvenOnce),
+        limit: 1,
         ..BackupFilter::default()
     };
-    // What pybackup calls passed was restored by nobody who compared.
-    let was_proven =
-        |backup: &&Backup| backup.validate_status == ValidateStatus::Passed && backup.node.is_some();
     let sets = catalog.backups(&filter).await?;
-    let Some(last) = sets.iter().find(was_proven) else {
+    let Some(last) = sets.first() else {
         return Ok(None);
     };
     let damages = catalog.damages(Some(&[last.id])).await?;
+    let damaged_at = damages.get(&last.id).and_then(Damage::since);
+    let removals = catalog.removals(last.id).await?;
+    let removed_at = removals.iter().map(|removal| removal.removed_at).max();
     Ok(Some(LostProven {
         bk_id: last.id,
         started_at: last.started_at,
-        lost_at: damages.get(&last.id).and_then(Damage::since),
+        lost_at: damaged_at.or(removed_at),
     }))
 }
 

@@ -133,7 +133,7 @@ fn condition(state: SetState, lead: Lead) -> String {
         SetState::Incomplete => format!("{and}mk_whole = 0"),
         SetState::Transferred => format!("{and}mk_sent = 1"),
         SetState::Validated => format!("{and_verdict}validate_status = 'passed'"),
-        SetState::Proven => format!(
+        SetState::Proven | SetState::ProvenOnce => format!(
             "{and_verdict}validate_status = 'passed' \
              AND EXISTS (SELECT 1 FROM mk_proof p WHERE p.bk_id = b.bk_id AND p.passed = 1)"
         ),

@@ -88,12 +88,13 @@ fn runs() -> RunFilter {
     }
 }
 
-const STATES: [SetState; 9] = [
+const STATES: [SetState; 10] = [
     SetState::Complete,
     SetState::Incomplete,
     SetState::Transferred,
     SetState::Validated,
     SetState::Proven,
+    SetState::ProvenOnce,
     SetState::Failed,
     SetState::Damaged,
     SetState::Unproven,
