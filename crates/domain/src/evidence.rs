@@ -41,6 +41,10 @@ pub struct BinaryLog {
     pub folder: Option<PathBuf>,
     /// The port that it listens on; `None` where it listens on none.
     pub port: Option<u16>,
+    /// The databases that the server had besides those that were dumped, but for its own; `None` where the account was not
+    /// shown all of them, or of those that were dumped some tables were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Vec<String>>,
 }
 
 /// The evidence of a set.

@@ -82,6 +82,8 @@ fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched
     );
     assert_eq!(stage.target.value("SELECT mine FROM shop.visits"), "7");
     assert_eq!(position["follow"], serde_json::json!([]));
+    let why = position["follow_caveat"].as_str().unwrap();
+    assert!(why.contains("under another name"), "{why}");
 
     let triggers = |database: &str| {
         let sql = "SELECT trigger_name, event_object_schema, event_object_table, sql_mode FROM information_schema.triggers";
@@ -141,7 +143,9 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
         .restore(&tables)
         .assert_code(4)
         .assert_says("2 databases, 3 objects and 20200 rows as they were")
-        .assert_says("it shows the changes of all databases")
+        .assert_says("for database in shop shop.eu; do mariadb-binlog ")
+        .assert_says("take out by hand what is not of shop.orders, shop.eu.order lines.2017")
+        .assert_says("it cannot follow from there: only some tables")
         .assert_says("shop: its default collation is latin1_swedish_ci");
     let of_source = tables_of(&stage.source, "shop");
     let of_target = || tables_of(&stage.target, "shop");
@@ -186,6 +190,7 @@ fn tables_come_back_alone_and_all_else_stays_as_it_is() {
         .assert_says("has a view shop.audit where the table would be");
     for (table, said) in [
         ("shop.oders", "did you mean \"shop.orders\"?"),
+        ("shop.nope", "of database shop; it holds: "),
         ("shop.paid_orders", "is a view of database shop"),
         ("orders", "is no table; write the database, a dot and the table"),
         ("mysql.user", "is the server's own"),
@@ -209,10 +214,14 @@ fn a_restored_server_follows_from_the_position_that_is_printed() {
     stage
         .source
         .account("replica", "follows", "REPLICATION SLAVE ON *.*");
+    // Its set holds one database of several: no other goes along.
+    stage.source.sql(
+        "USE shop_old; INSERT INTO orders VALUES (900, 'after the dump'); CREATE DATABASE since; \
+         USE since; CREATE TABLE t (id INT); INSERT INTO t VALUES (1); USE shop; CREATE TABLE since (id INT)",
+    );
     stage
-        .source
-        .sql("INSERT INTO shop_old.orders VALUES (900, 'after the dump')");
-    stage.target.sql("SET GLOBAL server_id = 8");
+        .target
+        .sql("SET GLOBAL server_id = 8; CREATE DATABASE shop; CREATE TABLE shop.audit (mine INT)");
     let restored = stage.restore(&["--json"]);
     unproven_alone(&restored);
     let report = restored.json();
@@ -222,6 +231,21 @@ fn a_restored_server_follows_from_the_position_that_is_printed() {
     let command = positions[0]["command"].as_str().unwrap();
     let log = std::path::Path::new(command.rsplit(' ').next().unwrap());
     assert!(log.is_absolute() && log.exists(), "{command}");
+    let shown = std::process::Command::new("sh")
+        .args(["-c", &format!("{command} --verbose")])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("after the dump"), "{shown}");
+    assert!(
+        !shown.contains("CREATE TABLE") && !shown.contains("CREATE DATABASE"),
+        "{shown}"
+    );
+    let why = positions[0]["follow_caveat"].as_str().unwrap();
+    assert!(
+        why.contains("its source had besides: ") && why.contains("shop"),
+        "{why}"
+    );
     let run = stage.workspace.only_run_of("restore into spare");
     stage
         .workspace
@@ -264,5 +288,10 @@ fn a_restored_server_follows_from_the_position_that_is_printed() {
         tables_of(&stage.target, "shop_old"),
         tables_of(&stage.source, "shop_old")
     );
+    assert_eq!(
+        stage.databases(),
+        BTreeSet::from(["shop", "shop_old"].map(str::to_owned))
+    );
+    assert_eq!(stage.target.query("SHOW TABLES FROM shop"), [["audit"]]);
     stage.target.sql("STOP SLAVE");
 }

@@ -15,7 +15,10 @@ use crate::connection::ServerConnection;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::pipeline::Finished;
-use crate::probe::{Found, LostColumn, MissingPrivilege, Probe, Traits, lost_columns, missing_privileges};
+use crate::probe::{
+    Found, LostColumn, MissingPrivilege, Probe, Traits, lost_columns, missing_privileges, sees_every_database,
+};
+use crate::restore::is_system_database;
 use crate::room::KeptBack;
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::counted;
@@ -248,13 +251,21 @@ async fn take_checksums(
     Ok(())
 }
 
+/// The databases that are not dumped, but for the server's own.
+fn beside(present: &[String], dumped: &[String]) -> Vec<String> {
+    let others = present
+        .iter()
+        .filter(|name| !is_system_database(name) && !dumped.contains(name));
+    others.cloned().collect()
+}
+
 async fn ask(
     probe: &mut Probe,
     (request, env): (&DumpRequest<'_>, &DumpEnv<'_>),
     options: &DumpOptions,
 ) -> Result<Before, ToolError> {
     let version = probe.server_version().await?;
-    let binary_log = probe.binary_log().await.ok();
+    let mut binary_log = probe.binary_log().await.ok();
     let present = probe.databases().await?;
     let absent: Vec<&str> = request
         .databases
@@ -280,11 +291,19 @@ async fn ask(
     let without_position = !warnings.is_empty();
     let can_encrypt = probe.can_encrypt().await.unwrap_or(false);
     let missing = match probe.grants().await {
-        Ok(grants) => missing_privileges(
-            &grants,
-            &options.privilege_need(request.info, request.databases, &present),
-            &version,
-        ),
+        Ok(grants) => {
+            if let Some(log) = &mut binary_log
+                && sees_every_database(&grants)
+                && options.is_whole()
+            {
+                log.beside = Some(beside(&present, request.databases));
+            }
+            missing_privileges(
+                &grants,
+                &options.privilege_need(request.info, request.databases, &present),
+                &version,
+            )
+        }
         Err(error) => {
             warnings.push(error.to_string());
             Vec::new()

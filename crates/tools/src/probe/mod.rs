@@ -147,6 +147,7 @@ impl Probe {
         Ok(BinaryLog {
             folder: folder.filter(|folder| folder.is_absolute()),
             port: told(0).parse().ok().filter(|port| *port > 0),
+            beside: None,
         })
     }
 

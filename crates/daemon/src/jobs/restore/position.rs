@@ -1,20 +1,26 @@
 //! Where a restored set stands in binary logs, and how to go on from there.
 
+mod product;
+
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_tools::restore::{Scope, is_system_database};
-use mykeeper_tools::rsync::shell_word;
+use product::{Product, is_rewritable};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+/// So many of the databases are named that the source had besides.
+const NAMED: usize = 5;
 /// In a command, for what no set knows.
 const UNKNOWN_HOST: &str = "HOST";
-const UNKNOWN_PORT: &str = "PORT";
-/// The account of a replica is one of its own, and its password stands nowhere.
-const UNKNOWN_USER: &str = "REPLICATION-USER";
-const UNKNOWN_PASSWORD: &str = "ITS-PASSWORD";
+/// How a program that takes one database tells what is of it.
+const BY_DATABASE: &str = "--database takes a statement by the database that was current (USE) when it was run, and a change of \
+                           rows by that of its table: look for statements that name another database";
+/// How the filter of a replica does, and how long it lasts.
+const BY_FILTER: &str = "it takes a statement by the database that was current (USE) when it was run, and lasts until the \
+                         server starts again: write replicate-do-db into its option file, a line for each database";
 
 /// Whose binary log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -45,9 +51,12 @@ pub struct Position {
     pub command: String,
     /// What the command shows besides, or leaves out; `None`: neither.
     pub caveat: Option<String>,
-    /// Statements that make the restored server follow from there. Empty where it cannot: it has only some of the
-    /// databases, or not all as of one point.
+    /// Statements that make the restored server follow from there, with what it has alone. Empty where it cannot: it has
+    /// only some of the tables, has them under other names, or not all as of one point, or the set does not tell what
+    /// its server had besides.
     pub follow: Vec<String>,
+    /// Why it cannot, or takes some changes alone; `None`: it follows with all.
+    pub follow_caveat: Option<String>,
 }
 
 impl fmt::Display for Position {
@@ -89,7 +98,10 @@ impl fmt::Display for Position {
                 "\n  to follow {whom} from there, with the user of a replica besides:\n    {statements};"
             )?;
         }
-        Ok(())
+        match &self.follow_caveat {
+            Some(caveat) => write!(f, "\n  {caveat}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -129,7 +141,7 @@ pub(super) fn positions(
             enter(Whose::Primary, &backup.slave_status, &scope.databases);
         }
     }
-    let is_whole = is_whole(backup, evidence, scope);
+    let extent = Extent::of(backup, evidence, scope);
     let product = Product::of(&backup.server_version);
     let mut points: Vec<Position> = by_status
         .into_iter()
@@ -140,6 +152,8 @@ pub(super) fn positions(
             let path = folder
                 .as_ref()
                 .map_or_else(|| file.clone(), |folder| folder.join(&file).display().to_string());
+            // What stands at another point has a command of its own.
+            let is_whole = extent == Extent::Whole && databases.len() == scope.databases.len();
             let command = product.command((&path, position), &databases, (scope, is_whole));
             let caveat = caveat(&databases, scope, is_whole);
             Some(Position {
@@ -152,31 +166,87 @@ pub(super) fn positions(
                 command,
                 caveat,
                 follow: Vec::new(),
+                follow_caveat: None,
             })
         })
         .collect();
     for of in [Whose::Server, Whose::Primary] {
         let mut these: Vec<&mut Position> = points.iter_mut().filter(|point| point.of == of).collect();
-        if let (true, [point]) = (is_whole, these.as_mut_slice()) {
-            let address = match of {
-                Whose::Server => (backup.bk_server.as_str(), port),
-                Whose::Primary => (UNKNOWN_HOST, None),
-            };
-            point.follow = product.follow(point, address);
+        let [point] = these.as_mut_slice() else { continue };
+        let address = match of {
+            Whose::Server => (backup.bk_server.as_str(), port),
+            Whose::Primary => (UNKNOWN_HOST, None),
+        };
+        match extent.filter(product, &point.databases) {
+            Ok(filter) => {
+                point.follow = product.follow(point, address, filter);
+                point.follow_caveat = extent.filtered();
+            }
+            Err(why) => point.follow_caveat = Some(format!("it cannot follow from there: {why}")),
         }
     }
     points
 }
 
-/// All that the set holds, under its own names. The server's own databases never are.
-fn is_whole(backup: &Backup, evidence: Option<&Evidence>, scope: &Scope) -> bool {
-    let held = evidence
-        .iter()
-        .flat_map(|evidence| evidence.inventory.databases.keys());
-    let mut all = backup.databases.iter().chain(held);
-    scope.renamed.is_empty()
-        && scope.tables.is_empty()
-        && all.all(|name| is_system_database(name) || scope.databases.contains(name))
+/// How what is restored stands to all that its server had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Extent {
+    /// It is all of it, under its own names; the server's own databases never are.
+    Whole,
+    /// Whole databases under their own names; the server had these besides.
+    Without(Vec<String>),
+    /// Whole databases under their own names; what the server had besides nobody knows.
+    Unknown,
+    /// Single tables, or another name.
+    Altered,
+}
+
+impl Extent {
+    fn of(backup: &Backup, evidence: Option<&Evidence>, scope: &Scope) -> Self {
+        if !scope.renamed.is_empty() || !scope.tables.is_empty() {
+            return Self::Altered;
+        }
+        let log = evidence.and_then(|evidence| evidence.binary_log.as_ref());
+        let Some(beside) = log.and_then(|log| log.beside.as_ref()) else {
+            return Self::Unknown;
+        };
+        let held = evidence
+            .iter()
+            .flat_map(|evidence| evidence.inventory.databases.keys());
+        let all = backup.databases.iter().chain(held).chain(beside);
+        let without: BTreeSet<&String> = all
+            .filter(|name| !is_system_database(name) && !scope.databases.contains(name))
+            .collect();
+        match without.is_empty() {
+            true => Self::Whole,
+            false => Self::Without(without.into_iter().cloned().collect()),
+        }
+    }
+
+    /// The statement that keeps a replica to what it has, where one is needed; else why it cannot follow.
+    fn filter(&self, product: Product, databases: &[String]) -> Result<Option<String>, &'static str> {
+        match self {
+            Self::Whole => Ok(None),
+            Self::Without(_) => product.filter(databases).map(Some).ok_or(
+                "the server had other databases besides, and no filter takes a name with a comma in it",
+            ),
+            Self::Unknown => Err("the set does not tell whether its server had more than it holds"),
+            Self::Altered => Err("only some tables are restored, or under another name"),
+        }
+    }
+
+    fn filtered(&self) -> Option<String> {
+        let Self::Without(others) = self else { return None };
+        let more = match others.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let named: Vec<&str> = others.iter().take(NAMED).map(String::as_str).collect();
+        Some(format!(
+            "the filter keeps it to what is restored, as its source had besides: {}{more}; {BY_FILTER}",
+            named.join(", ")
+        ))
+    }
 }
 
 /// What of others' changes the command shows with those of what was restored.
@@ -193,9 +263,12 @@ fn caveat(databases: &[String], scope: &Scope, is_whole: bool) -> Option<String>
              {}; restored under a name without one, it can be gone on from",
             scope.there(only)
         )),
-        [_] if !tables.is_empty() => Some(format!(
-            "it shows the changes of all tables of that database: there is no filter for tables, so take out by hand what is \
-             not of {}",
+        _ if !tables.is_empty() => Some(format!(
+            "it shows the changes of all tables of {}: there is no filter for tables, so take out by hand what is not of {}",
+            match databases {
+                [_] => "that database",
+                _ => "these databases, one after another",
+            },
             tables.join(", ")
         )),
         [only] if scope.there(only) != only => Some(format!(
@@ -203,21 +276,11 @@ fn caveat(databases: &[String], scope: &Scope, is_whole: bool) -> Option<String>
              of rows by that of its table: look for statements that name another database, and for those that name {only} \
              themselves, which go on writing there"
         )),
-        [_] => Some(
-            "--database takes a statement by the database that was current (USE) when it was run, and a change of rows by \
-             that of its table: look for statements that name another database"
-                .to_owned(),
-        ),
-        several => Some(format!(
-            "it shows the changes of all databases: run it once for each of {}, with --database=NAME",
-            several.join(", ")
+        [_] => Some(BY_DATABASE.to_owned()),
+        _ => Some(format!(
+            "it shows the changes of one database after the other, as the program takes one at a time; {BY_DATABASE}"
         )),
     }
-}
-
-/// Whether `--rewrite-db` takes the name as the new one: it ends at the first blank.
-fn is_rewritable(there: &str) -> bool {
-    !there.contains(char::is_whitespace)
 }
 
 /// `file,position[,gtid]`; a GTID of MySQL holds commas itself.
@@ -226,99 +289,6 @@ fn parse(status: &str) -> Option<(String, u64, Option<String>)> {
     let (file, position) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
     let gtid = words.next().filter(|gtid| !gtid.is_empty()).map(str::to_owned);
     Some((file, position, gtid))
-}
-
-/// How a product names these things.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Product {
-    MariaDb,
-    /// Up to 8.0.22.
-    OldMySql,
-    MySql,
-}
-
-impl Product {
-    fn of(version: &str) -> Self {
-        if version.to_ascii_lowercase().contains("mariadb") {
-            return Self::MariaDb;
-        }
-        let numbers: Vec<u32> = version
-            .split(|c: char| !c.is_ascii_digit())
-            .map_while(|word| word.parse().ok())
-            .take(3)
-            .collect();
-        if numbers.as_slice() < [8, 0, 23].as_slice() {
-            Self::OldMySql
-        } else {
-            Self::MySql
-        }
-    }
-
-    /// What shows the statements since.
-    fn command(
-        self,
-        (file, position): (&str, u64),
-        databases: &[String],
-        (scope, is_whole): (&Scope, bool),
-    ) -> String {
-        let program = match self {
-            Self::MariaDb => "mariadb-binlog",
-            Self::OldMySql | Self::MySql => "mysqlbinlog",
-        };
-        let mut command = format!("{program} --start-position={position}");
-        // A server of MySQL's passes over what it has carried out by its GTID, and says nothing: that it does on the source
-        // itself, and under another name, too.
-        if self != Self::MariaDb {
-            command.push_str(" --skip-gtids");
-        }
-        // The programs take one database at most.
-        if let (false, [only]) = (is_whole, databases) {
-            let there = scope.there(only);
-            if there != only && is_rewritable(there) {
-                command.push_str(&format!(
-                    " --rewrite-db={}",
-                    shell_word(&format!("{only}->{there}"))
-                ));
-            }
-            // MariaDB's program filters by the name as it was logged, MySQL's by the rewritten one.
-            let filtered = match self {
-                Self::OldMySql | Self::MySql if is_rewritable(there) => there,
-                Self::MariaDb | Self::OldMySql | Self::MySql => only,
-            };
-            command.push_str(&format!(" --database={}", shell_word(filtered)));
-        }
-        format!("{command} {}", shell_word(file))
-    }
-
-    /// What a replica is told.
-    fn follow(self, point: &Position, (host, port): (&str, Option<u16>)) -> Vec<String> {
-        let (change, prefix, start) = match self {
-            Self::MariaDb | Self::OldMySql => ("CHANGE MASTER TO", "MASTER", "START SLAVE"),
-            Self::MySql => ("CHANGE REPLICATION SOURCE TO", "SOURCE", "START REPLICA"),
-        };
-        let mut statements = Vec::new();
-        let place = match (&point.gtid, self) {
-            (Some(gtid), Self::MariaDb) => {
-                statements.push(format!("SET GLOBAL gtid_slave_pos = '{gtid}'"));
-                "MASTER_USE_GTID = slave_pos".to_owned()
-            }
-            (Some(gtid), _) => {
-                statements.push(format!("SET GLOBAL gtid_purged = '{gtid}'"));
-                format!("{prefix}_AUTO_POSITION = 1")
-            }
-            (None, _) => format!(
-                "{prefix}_LOG_FILE = '{}', {prefix}_LOG_POS = {}",
-                point.file, point.position
-            ),
-        };
-        let port = port.map_or_else(|| UNKNOWN_PORT.to_owned(), |port| port.to_string());
-        statements.push(format!(
-            "{change} {prefix}_HOST = '{host}', {prefix}_PORT = {port}, {prefix}_USER = '{UNKNOWN_USER}', \
-             {prefix}_PASSWORD = '{UNKNOWN_PASSWORD}', {place}"
-        ));
-        statements.push(start.to_owned());
-        statements
-    }
 }
 
 #[cfg(test)]
@@ -337,51 +307,8 @@ mod tests {
             command: "show it".into(),
             caveat: None,
             follow: Vec::new(),
+            follow_caveat: None,
         }
-    }
-
-    #[test]
-    fn a_replica_is_told_in_the_words_of_its_product() {
-        let (mariadb, old, new) = (
-            Product::of("10.11.6-MariaDB-log"),
-            Product::of("8.0.22"),
-            Product::of("8.4.3-commercial"),
-        );
-        assert_eq!(
-            (mariadb, old, new),
-            (Product::MariaDb, Product::OldMySql, Product::MySql)
-        );
-        assert_eq!(Product::of("5.7.44-log"), Product::OldMySql);
-        assert_eq!(
-            mariadb.follow(&point(Some("0-1-5")), ("db1", Some(3307))),
-            [
-                "SET GLOBAL gtid_slave_pos = '0-1-5'",
-                "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USER = 'REPLICATION-USER', \
-                 MASTER_PASSWORD = 'ITS-PASSWORD', MASTER_USE_GTID = slave_pos",
-                "START SLAVE"
-            ]
-        );
-        assert_eq!(
-            mariadb.follow(&point(None), ("db1", Some(3307)))[0],
-            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USER = 'REPLICATION-USER', \
-                 MASTER_PASSWORD = 'ITS-PASSWORD', MASTER_LOG_FILE = 'bin.000007', MASTER_LOG_POS = 4711"
-        );
-        assert_eq!(
-            new.follow(
-                &point(Some("3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1")),
-                ("db1", Some(3307))
-            )[..2],
-            [
-                "SET GLOBAL gtid_purged = '3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5,0e:1'",
-                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db1', SOURCE_PORT = 3307, SOURCE_USER = 'REPLICATION-USER', \
-                 SOURCE_PASSWORD = 'ITS-PASSWORD', SOURCE_AUTO_POSITION = 1"
-            ]
-        );
-        assert_eq!(
-            old.follow(&point(Some("u:1")), ("db1", Some(3307)))[1],
-            "CHANGE MASTER TO MASTER_HOST = 'db1', MASTER_PORT = 3307, MASTER_USER = 'REPLICATION-USER', \
-                 MASTER_PASSWORD = 'ITS-PASSWORD', MASTER_AUTO_POSITION = 1"
-        );
     }
 
     #[test]
