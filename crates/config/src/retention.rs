@@ -84,7 +84,12 @@ fn read_keep(entry: &Entry<'_>) -> Option<KeepPolicy> {
         is_empty = false;
         keep.within = within.positive_duration("it would keep no set");
     }
+    let has_strangers = section.has_strangers();
     section.finish(no_hint);
+    // A key that is written wrong is told of by itself.
+    if has_strangers && is_empty {
+        return None;
+    }
     if is_empty {
         entry.spot.missing(
             complaint("`keep` keeps nothing: every set would be condemned").help(format!("write {KEEP}")),

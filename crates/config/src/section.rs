@@ -117,6 +117,13 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// Whether it has a key that was not asked for.
+    pub(crate) fn has_strangers(&self) -> bool {
+        self.entries()
+            .iter()
+            .any(|entry| !self.known.contains(&entry.key.as_str()))
+    }
+
     /// Reports the keys that were not asked for. `hint` knows where some of them belong.
     pub(crate) fn finish(self, hint: impl Fn(&str) -> Option<String>) {
         let place = if self.path.is_empty() {
