@@ -147,7 +147,7 @@ pub(crate) async fn digest_record(
 
 /// What is wrong with a manifest that has this digest, where the catalog has the other. Who rewrites a file may rewrite
 /// the manifest to match.
-pub(super) fn judge_manifest(expected: Option<&str>, found: Option<&str>) -> Option<Difference> {
+pub(crate) fn judge_manifest(expected: Option<&str>, found: Option<&str>) -> Option<Difference> {
     let (what, expected, found) = match (expected?, found) {
         (expected, Some(found)) if found.eq_ignore_ascii_case(expected) => return None,
         (expected, Some(found)) => (", BLAKE3", expected, found),

@@ -7,7 +7,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::NoLog;
 use crate::prove::expect::created_table;
-use crate::prove::files::{Checked, check_files};
+use crate::prove::files::{Checked, check_files, digest_record, judge_manifest};
 use crate::prove::lay_out;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile, is_alias};
 use crate::prove::{PlainFiles, ProveRequest};
@@ -132,6 +132,7 @@ pub async fn check_set(
         let reading = move || notes(&layout, &scope);
         let mut notes = off_thread(("read", set.set_dir), READ_WITHIN, &env.cancel, reading).await?;
         notes.extend(of_the_rest(set.bk_id, &unread));
+        notes.extend(of_manifest(set, env).await?);
         notes
     } else {
         Vec::new()
@@ -169,6 +170,25 @@ async fn unlike(
         Ok(rest.into_iter().filter(is_unlike).map(|(path, _)| path).collect())
     };
     off_thread(("look at", set.set_dir), READ_WITHIN, &env.cancel, looking).await
+}
+
+/// What is worth knowing of the copy's own manifest, where the catalog has that of the set.
+///
+/// # Errors
+/// The set's folder does not answer, or the run was ended.
+async fn of_manifest(set: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Option<String>, ToolError> {
+    if set.manifest_blake3.is_none() {
+        return Ok(None);
+    }
+    let (found, _) = digest_record(set.set_dir, &env.cancel).await?;
+    Ok(judge_manifest(set.manifest_blake3, found.as_deref()).map(|difference| {
+        format!(
+            "the copy in {} is not as it was written: {difference}; what is restored was held against the catalog's record; \"mykeeper verify \
+             --bk-id {}\" tells what mends it",
+            set.set_dir.display(),
+            set.bk_id
+        )
+    }))
 }
 
 /// What is worth knowing of files that nobody has read.
