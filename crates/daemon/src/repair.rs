@@ -14,13 +14,39 @@ use std::path::Path;
 /// Stands in a command where the file of a password cannot be named: it is no file, or no longer there.
 const UNKNOWN_FILE: &str = "FILE-WITH-THE-PASSWORD";
 
-/// What to do now, for people. `found` is what lies on this machine, `others` what other nodes last found.
+/// What to do about copies that differ, for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NextStep {
+    /// One line without a command that mends, for logs and reasons.
+    pub line: String,
+    /// The commands that mend the copies, one line each, in their order; empty where none is known.
+    pub commands: Vec<String>,
+    /// What looks again afterwards.
+    again: String,
+}
+
+impl NextStep {
+    /// The same for whoever is to do it: each command on a line of its own.
+    pub fn shown(&self, margin: &str) -> String {
+        if self.commands.is_empty() {
+            return self.line.clone();
+        }
+        let commands: String = self
+            .commands
+            .iter()
+            .map(|command| format!("\n{margin}  {command}"))
+            .collect();
+        format!("to mend it:{commands}\n{margin}then look again: {}", self.again)
+    }
+}
+
+/// What to do now. `found` is what lies on this machine, `others` what other nodes last found.
 pub fn next_step(
     settings: &Settings,
     backup: &Backup,
     found: &Verification,
     others: &[Verification],
-) -> String {
+) -> NextStep {
     let mender = Mender {
         settings,
         backup,
@@ -35,32 +61,56 @@ pub fn next_step(
         .collect();
     let own_whole = own.as_deref().filter(|own| whole.contains(own));
     let differing = found.copies.iter().filter(|copy| !copy.is_intact());
-    let steps: Vec<String> = differing
+    let commands: Vec<String> = differing
         .filter_map(|copy| mender.step(copy, own_whole.or(whole.first().copied())))
         .collect();
     let id = backup.id;
-    let then = format!("then look again: mykeeper verify --bk-id {id}");
-    if !steps.is_empty() {
-        return format!("to mend it: {}; {then}", steps.join(" ; "));
+    let again = format!("mykeeper verify --bk-id {id}");
+    if !commands.is_empty() {
+        return NextStep {
+            line: format!("\"{again}\" tells what mends it"),
+            commands,
+            again,
+        };
     }
     let known = others
         .iter()
         .find_map(|other| Some((other, other.copies.iter().find(|copy| copy.is_intact())?)));
-    match known {
+    let line = match known {
         Some((other, copy)) => format!(
-            "on {} it was as written in {} at {}: bring that folder here; {then}",
+            "on {} it was as written in {} at {}: bring that folder here; then look again: {again}",
             other.node,
             copy.path,
             other.looked_at.format("%Y-%m-%d %H:%M UTC")
         ),
-        None => format!(
-            "no copy that is whole is known: look at its other places (mykeeper show {id}), and keep the sets before it"
-        ),
+        None if others.is_empty() && backup.arrived.is_empty() => {
+            "no copy that is whole is known, and no other place".to_owned()
+        }
+        None => format!("no copy that is whole is known: look at its other places (mykeeper show {id})"),
+    };
+    NextStep {
+        line,
+        commands,
+        again,
     }
 }
 
-/// A copy that has arrived on another machine, where this one cannot read it, and the command that brings it here; for
-/// people. `None` where there is none, or the set is not of this machine.
+/// A copy that has arrived on another machine, where this one cannot read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Where it is and when it was last seen as written, for people.
+    pub copy: String,
+    /// The command that brings it here.
+    pub command: String,
+}
+
+impl std::fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is brought here by: {}", self.copy, self.command)
+    }
+}
+
+/// Where else the set lies. `None` where nowhere is known, or the set is not of this machine.
 ///
 /// # Errors
 /// The catalog does not answer.
@@ -68,7 +118,7 @@ pub async fn elsewhere(
     settings: &Settings,
     catalog: &dyn Catalog,
     backup: &Backup,
-) -> Result<Option<String>, CatalogError> {
+) -> Result<Option<Elsewhere>, CatalogError> {
     let Some(own) = original(backup, &settings.node) else {
         return Ok(None);
     };
@@ -82,15 +132,14 @@ pub async fn elsewhere(
         .find(|arrival| arrival.destination == destination.name.as_str())
         .map_or_else(String::new, |arrival| {
             format!(
-                " was last seen as written at {}, and",
+                " (last seen as written at {})",
                 arrival.seen_at.format("%Y-%m-%d %H:%M UTC")
             )
         });
-    Ok(Some(format!(
-        "the copy at {}{seen} is brought here by: {}",
-        destination.name,
-        fetching_from(settings, backup, destination, &own)
-    )))
+    Ok(Some(Elsewhere {
+        copy: format!("the copy at {}{seen}", destination.name),
+        command: fetching_from(settings, backup, destination, &own),
+    }))
 }
 
 struct Mender<'a> {

@@ -6,8 +6,8 @@ use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
 use crate::surroundings::{load_settings, open_catalog};
 use mykeeper_catalog::Catalog;
-use mykeeper_domain::{BackupId, Clock, SystemClock};
-use std::collections::BTreeSet;
+use mykeeper_domain::{BackupId, Clock, DestinationName, SystemClock};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) async fn run(config: &Path, args: &MarkDeletedArgs, json: bool) -> anyhow::Result<Status> {
@@ -90,8 +90,12 @@ pub(crate) async fn mark(
     json: bool,
 ) -> anyhow::Result<Status> {
     let (mut marked, mut unknown) = (Vec::new(), Vec::new());
+    let mut copies: BTreeMap<BackupId, Vec<DestinationName>> = BTreeMap::new();
     for id in ids {
+        // Marking forgets where copies have arrived; what cannot be told of them holds up no mark.
+        let backup = catalog.backup(id).await.ok().flatten();
         if catalog.mark_deleted(id, reason, SystemClock.now()).await? {
+            copies.insert(id, backup.map_or_else(Vec::new, |backup| backup.arrived));
             marked.push(id);
         } else {
             unknown.push(id);
@@ -102,7 +106,10 @@ pub(crate) async fn mark(
         print_json(&serde_json::json!({ "marked": marked, "unknown": unknown }))?;
     } else {
         for id in &marked {
-            print(&format!("set {id} is marked as deleted; no file was touched"))?;
+            print(&format!(
+                "set {id} is marked as deleted; no file was touched{}",
+                copies_of(&copies, id)
+            ))?;
         }
     }
     for id in &unknown {
@@ -117,6 +124,20 @@ pub(crate) async fn mark(
             ));
         }
     })
+}
+
+/// The copies that stay.
+fn copies_of(copies: &BTreeMap<BackupId, Vec<DestinationName>>, id: &BackupId) -> String {
+    let names: Vec<&str> = copies
+        .get(id)
+        .into_iter()
+        .flatten()
+        .map(DestinationName::as_str)
+        .collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!(", and its copies stay at {}", names.join(", ")),
+    }
 }
 
 /// The folder itself, its folders and their folders, as far as their names are bk_ids.

@@ -67,7 +67,7 @@ async fn put_back(
         print(&as_text(&prepared.plan))?;
     }
     let refused = !prepared.plan.refusals.is_empty();
-    if refused || dry_run {
+    if refused && !dry_run {
         let doubt = prepared.plan.doubt.iter().filter(|_| !json);
         for doubt in doubt {
             print(&format!("warning: {doubt}"))?;
@@ -184,6 +184,11 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
             prepared.other_ways()
         )
     });
+    // What the files show says more.
+    let doubt = prepared.plan.doubt.as_ref().filter(|_| !json && damage.is_none());
+    if let Some(doubt) = doubt {
+        print(&format!("warning: {doubt}"))?;
+    }
     // Whoever rehearses wants to know all that stands in the way.
     let refusals = &prepared.plan.refusals;
     if !refusals.is_empty() {
@@ -292,6 +297,7 @@ fn as_text(plan: &RestorePlan) -> String {
         table(&["DATABASE", "TABLES", "ROWS", "SIZE", "OTHERS", "BECOMES"], rows),
     ];
     lines.push(plan.space.clone());
+    lines.extend(plan.onto_source.clone());
     lines.extend(plan.left_out.iter().map(|line| format!("left out: {line}")));
     if plan.refusals.is_empty() {
         lines.extend(plan.missing_rights.iter().cloned());

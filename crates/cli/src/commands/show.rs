@@ -7,7 +7,7 @@ use crate::output::{coloured, local, print, print_json, say, table};
 use crate::surroundings::{Look, load_settings, local_zone, open_catalog_or_copy};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
-use mykeeper_daemon::repair::elsewhere;
+use mykeeper_daemon::repair::{Elsewhere, elsewhere};
 use mykeeper_domain::backup::{Backup, Deletion, du_size};
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::evidence::Evidence;
@@ -38,7 +38,7 @@ struct SetView {
     damage: Option<Damage>,
     /// Where a copy lies that can be brought here, when none that was read is whole.
     #[serde(skip)]
-    elsewhere: Option<String>,
+    elsewhere: Option<Elsewhere>,
     evidence: Option<Evidence>,
     files: Vec<FileEntry>,
     transfers: Vec<Transfer>,
@@ -220,7 +220,13 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
     for found in view.damage.iter().flat_map(|damage| damage.lines(zone)) {
         line("copy", found);
     }
-    line("elsewhere", view.elsewhere.clone().unwrap_or_default());
+    let copy = view.elsewhere.as_ref();
+    line(
+        "elsewhere",
+        copy.map_or_else(String::new, |copy| {
+            format!("{} is brought here by:\n             {}", copy.copy, copy.command)
+        }),
+    );
     line("unproven", view.unproven.clone().unwrap_or_default());
     if let Some(at) = backup.rebuilt_at {
         line(
@@ -261,7 +267,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
     }
     if !view.files.is_empty() {
         lines.push(String::new());
-        lines.push(files_table(&view.files, all_files));
+        lines.push(files_table(backup.id, &view.files, all_files));
     }
     lines.join("\n")
 }
@@ -455,7 +461,7 @@ fn proof_facts(proof: &Proof) -> Vec<String> {
     lines
 }
 
-fn files_table(files: &[FileEntry], all: bool) -> String {
+fn files_table(id: BackupId, files: &[FileEntry], all: bool) -> String {
     const SHOWN: usize = 10;
     let shown = if all { files.len() } else { files.len().min(SHOWN) };
     let rows = files
@@ -473,7 +479,7 @@ fn files_table(files: &[FileEntry], all: bool) -> String {
     let mut text = table(&["FILE", "BYTES", "ROWS", "BLAKE3"], rows);
     if shown < files.len() {
         text.push_str(&format!(
-            "\nand {} more: mykeeper show BK_ID --files",
+            "\nand {} more: mykeeper show {id} --files",
             files.len() - shown
         ));
     }

@@ -8,9 +8,9 @@ use crate::surroundings::{environment_or_journal, settings_said};
 use mykeeper_config::Settings;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::transfer::send_folder;
-use mykeeper_domain::DestinationName;
 use mykeeper_domain::job::{Task, TransferTask};
 use mykeeper_domain::retry::RetryPolicy;
+use mykeeper_domain::{BackupId, DestinationName};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,17 @@ pub(crate) async fn run(
         attempts: 3,
         delay: Duration::from_secs(5),
     };
+    let named = dir
+        .file_name()
+        .and_then(|name| name.to_str()?.parse::<BackupId>().ok());
+    if let (Some(id), Some(named)) = (id, named)
+        && id != named
+    {
+        return Err(Failure::usage(format!(
+            "--backup-dir {} is the folder of set {named}, and --bk-id names {id}",
+            dir.display()
+        )));
+    }
     let dir = match id {
         Some(id) => folder_of_set(&dir, &id.to_string()),
         None => dir,

@@ -4,19 +4,19 @@ use super::run::{Shown, foreground};
 use super::validate::by_hand;
 use super::wanted_set::{WantedSet, find_in};
 use crate::failure::{Failure, Status};
-use crate::output::say;
+use crate::output::{print, say};
 use crate::surroundings::{environment, settings_said};
 use mykeeper_catalog::{BackupFilter, SetState};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::JobError;
-use mykeeper_daemon::jobs::verify::{BY_HAND, look_here, note_none_here, verify};
+use mykeeper_daemon::jobs::verify::{BY_HAND, Told, look_here, note_none_here, verify};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Task, ValidationTask};
 use mykeeper_domain::selection::Select;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 /// How many of the newest sets are looked at for one that lies here.
 const LOOKED_AT: u32 = 100;
@@ -55,14 +55,36 @@ pub(crate) async fn run(config: &Path, bk_id: Option<&str>, json: bool) -> anyho
     };
     let job = by_hand(BY_HAND, Task::Validation(task))?;
     let id = backup.id;
-    let work: Work = Box::new(move |context| Box::pin(async move { verify(context, id).await }));
-    foreground(
+    let told = Told::default();
+    let of_run = Arc::clone(&told);
+    let work: Work = Box::new(move |context| Box::pin(async move { verify(context, id, &of_run).await }));
+    let ended = foreground(
         environment,
         Arc::new(job),
         Some(work),
         Shown { verbose: false, json },
     )
-    .await
+    .await;
+    let next = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if next.commands.is_empty() {
+        return ended;
+    }
+    let mending = next.shown("  ");
+    match ended {
+        Ok(status) if json => Ok(status),
+        Ok(status) => {
+            print(&format!("  {mending}"))?;
+            Ok(status)
+        }
+        Err(error) => Err(match error.downcast::<Failure>() {
+            Ok(failure) => Failure {
+                message: format!("{}\n  {mending}", failure.message),
+                ..failure
+            }
+            .into(),
+            Err(error) => error,
+        }),
+    }
 }
 
 /// The first of which a copy is here, or should be. `tells_away` says of those that are passed by why.

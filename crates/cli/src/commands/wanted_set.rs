@@ -10,6 +10,7 @@ use mykeeper_daemon::jobs::verify::look_here;
 use mykeeper_daemon::repair::elsewhere;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::Damage;
+use mykeeper_domain::job::JobKind;
 use mykeeper_domain::verification::VerificationState;
 use mykeeper_domain::{BackupId, JobName, ServerName};
 
@@ -141,7 +142,9 @@ impl WantedSet {
         };
         let but = match skipped.is_empty() {
             true => String::new(),
-            false => format!(" but these, and one of them is restored where its bk_id is written:{skipped}"),
+            false => format!(
+                " but these, which are passed by; write a bk_id to try one of them all the same:{skipped}"
+            ),
         };
         Err(match name {
             None => Failure::unavailable(format!(
@@ -296,7 +299,8 @@ async fn missing(
         told.extend(copy.sentences().map(|what| format!("{}: {what}", copy.path)));
     }
     told.extend(here.away());
-    told.extend(elsewhere(asked.settings, asked.catalog, backup).await?);
+    let copy = elsewhere(asked.settings, asked.catalog, backup).await?;
+    told.extend(copy.map(|copy| copy.to_string()));
     Ok(Some(told.join("; ")))
 }
 
@@ -317,7 +321,8 @@ async fn fault(asked: Asked<'_>, backup: &Backup) -> anyhow::Result<Option<Strin
         return Ok(None);
     };
     let mut lines = damage.lines(local_zone());
-    lines.extend(elsewhere(settings, catalog, backup).await?);
+    let copy = elsewhere(settings, catalog, backup).await?;
+    lines.extend(copy.map(|copy| copy.to_string()));
     Ok(Some(format!("it is damaged: {}", lines.join("; "))))
 }
 
@@ -335,6 +340,15 @@ async fn newest_of(asked: Asked<'_>, name: &str) -> anyhow::Result<Newest> {
         job: Some(job),
         ..BackupFilter::default()
     });
+    let named = JobName::new(name).ok().and_then(|name| settings.jobs.get(&name));
+    if let (None, Some(job)) = (server, named.filter(|job| job.kind() != JobKind::Backup))
+        && !has_any(catalog, [Some(&of_server), None]).await?
+    {
+        return Err(Failure::usage(format!(
+            "{name:?} is a {} job, which makes no sets; write the name of a server or of a backup job",
+            job.kind()
+        )));
+    }
     let is_configured = server.is_some() || settings.jobs.keys().any(|job| job.as_str() == name);
     if !is_configured && !has_any(catalog, [Some(&of_server), of_job.as_ref()]).await? {
         return Err(Failure::usage(format!(

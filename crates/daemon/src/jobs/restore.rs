@@ -12,7 +12,7 @@ use crate::limits::Limited;
 use crate::removal::Hold;
 use crate::set_lease::SetLease;
 use choice::{choose, missing_rights, refusals};
-pub use doubt::doubt;
+use doubt::{doubt, onto_source};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
@@ -153,7 +153,8 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             into: task.into.to_string(),
             server_version: target.version.clone(),
             databases: Vec::new(),
-            doubt: doubt(catalog.as_ref(), &backup).await?,
+            doubt: doubt(&settings, catalog.as_ref(), &backup).await?,
+            onto_source: onto_source(server, &backup, task),
             left_out,
             names: evidence.as_ref().map_or_else(Vec::new, |evidence| {
                 target.letters(&scope, &evidence.inventory).warnings

@@ -4,7 +4,7 @@ mod here;
 pub(super) mod round;
 
 use super::{JobError, JobReport, JobResult, RunContext};
-use crate::repair::next_step;
+use crate::repair::{NextStep, next_step};
 use crate::set_lease::SetLease;
 pub(in crate::jobs) use here::is_away;
 pub use here::{Here, look_here, note_none_here};
@@ -14,6 +14,7 @@ use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::ToolEnv;
 use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, verify_copy};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio_util::sync::CancellationToken;
 
 /// Said of a set that may pass now.
@@ -21,8 +22,11 @@ const FREED: &str = "; its last proof failed for its files alone: the next valid
 /// The name of a run that a person asks for: of the kind of a proof, and none.
 pub const BY_HAND: &str = "verify by hand";
 
-/// Reads the copies of one set.
-pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
+/// What mends the copies that a person has had read, for whoever asked.
+pub type Told = Arc<Mutex<NextStep>>;
+
+/// Reads the copies of one set. `told` gets what mends those that differ.
+pub async fn verify(context: &RunContext, id: BackupId, told: &Told) -> JobResult {
     let looked = look_at(context, id, context.cancel.clone()).await?;
     let Some(Looked {
         found,
@@ -43,15 +47,17 @@ pub async fn verify(context: &RunContext, id: BackupId) -> JobResult {
         })
         .about(id));
     }
+    *told.lock().unwrap_or_else(PoisonError::into_inner) = next_step.clone();
     let faults = found.faults();
     if !faults.is_empty() {
         let freed = if is_freed { FREED } else { "" };
         let mut told = faults;
         told.extend(away);
         let reason = format!(
-            "set {id} {}: {}; {next_step}{freed}",
+            "set {id} {}: {}; {}{freed}",
             how_it_differs(&found),
-            context.tell_first(&told)
+            context.tell_first(&told),
+            next_step.line
         );
         if cut_off_by.is_none() && found.lacks_copies_alone() {
             return Ok(JobReport::warned(reason, Some(id)));
@@ -107,8 +113,8 @@ pub(super) struct Looked {
     pub found: Verification,
     /// Why others were not.
     pub cut_off_by: Option<JobError>,
-    /// What to do about one that differs, for people; empty where none does.
-    pub next_step: String,
+    /// What to do about one that differs; empty where none does.
+    pub next_step: NextStep,
     /// Whether the set, whose last proof failed for its files, will be proven again.
     pub is_freed: bool,
     /// Where copies are known to have been that could not be looked at, for people.
@@ -283,7 +289,7 @@ async fn read_copies(
     Ok(Looked {
         found,
         cut_off_by,
-        next_step: String::new(),
+        next_step: NextStep::default(),
         is_freed: false,
         away,
     })

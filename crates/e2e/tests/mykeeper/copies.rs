@@ -26,9 +26,17 @@ impl Stage {
     /// Does what a message says mends it, as the one line that a person would copy.
     #[track_caller]
     fn mend(&self, told: &Finished) -> String {
-        let said = told.assert_says("to mend it: ").said();
-        let (_, rest) = said.split_once("to mend it: ").unwrap();
-        let (command, _) = rest.split_once("; then look again").unwrap();
+        let said = told.said();
+        let Some((_, rest)) = said.split_once("to mend it:\n") else {
+            // What a job says, and keeps, is one line that names who tells.
+            told.assert_says("tells what mends it");
+            assert!(!said.contains("look again"), "{told}");
+            let id = said.split_once(" verify --bk-id ").unwrap().1;
+            let id = &id[..36];
+            return self.mend(&self.workspace.mykeeper(&["verify", "--bk-id", id]));
+        };
+        let command = rest.lines().next().unwrap().trim();
+        assert!(rest.contains("\n  then look again: mykeeper "), "{told}");
         let program = Binary::find().path().display().to_string();
         // It names the configuration that it was told of.
         let line = match command.strip_prefix("mykeeper ") {

@@ -56,7 +56,7 @@ fn a_set_whose_every_copy_differs_is_called_damaged_wherever_it_is_told_of() {
     workspace
         .mykeeper(&["verify", "--bk-id", &sent])
         .assert_code(1)
-        .assert_says("to mend it: ");
+        .assert_says("to mend it:\n");
 
     let listed = |state: &str| -> Vec<String> {
         let listed = workspace.mykeeper(&["backups", "--state", state, "--json"]);
@@ -97,7 +97,7 @@ fn a_set_whose_every_copy_differs_is_called_damaged_wherever_it_is_told_of() {
             workspace.config().display()
         ))
         .assert_says(&format!("set {sent}: of shop"))
-        .assert_says("to mend it: ")
+        .assert_says("to mend it:\n")
         .assert_says("then look again: mykeeper --config");
 }
 

@@ -77,6 +77,37 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
         .assert_says(DATA);
     assert_eq!(stage.target.value("SELECT COUNT(*) FROM shop_old.orders"), "100");
 
+    // A copy whose own record is not what it was is no whole copy.
+    flip(&copy.join(DATA));
+    std::fs::write(copy.join("mykeeper.manifest.json"), "{").unwrap();
+    stage
+        .restore(&["--overwrite", "--from", "destination", "--dry-run"])
+        .assert_code(4)
+        .assert_says("is not as it was written: file mykeeper.manifest.json, BLAKE3")
+        .assert_says("every file in");
+    let onto_itself = [
+        "restore",
+        &stage.bk_id,
+        "--into",
+        "shop",
+        "--overwrite",
+        "--dry-run",
+    ];
+    stage
+        .workspace
+        .mykeeper(&onto_itself)
+        .assert_says("server shop is the one that the set was taken from");
+    let own_text = own.display().to_string();
+    let other = "bcd36dc6-c9e7-11e7-9e30-005056b15d9c";
+    stage
+        .workspace
+        .mykeeper(&["transfer", "--backup-dir", &own_text, "--bk-id", other])
+        .assert_code(2)
+        .assert_says(&format!(
+            "is the folder of set {}, and --bk-id names {other}",
+            stage.bk_id
+        ));
+
     // What lies here is lost.
     std::fs::remove_dir_all(&own).unwrap();
     std::fs::remove_dir_all(&copy).unwrap();
@@ -101,4 +132,13 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
         unproven_alone(&stage.restore(&["--overwrite", "--dry-run", "--from", &folder]))
             .assert_says(&brought.display().to_string());
     }
+    stage
+        .workspace
+        .mykeeper(&["mark-deleted", "--bk-id", &stage.bk_id])
+        .assert_code(0)
+        .assert_says("no file was touched, and its copies stay at vault");
+    stage
+        .restore(&["--overwrite"])
+        .assert_code(3)
+        .assert_says("(it is marked as deleted: marked by hand)");
 }

@@ -54,7 +54,7 @@ fn a_damaged_file_is_named_before_anything_is_written() {
         found
     };
     newest("newest", 3)
-        .assert_says("knows no complete set that is not deleted but these")
+        .assert_says("knows no complete set that is not deleted but these, which are passed by")
         .assert_says("its proof failed: in ");
     newest("newest-proven", 3).assert_says("knows no proven set");
     let made = stage.workspace.mykeeper(&["run", "nightly", "--json"]);

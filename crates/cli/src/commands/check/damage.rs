@@ -15,6 +15,8 @@ use std::collections::HashMap;
 
 /// So many of either kind are named, the newest.
 const NAMED: usize = 5;
+/// Before what stands on a line of its own.
+const MARGIN: &str = "\n        ";
 
 /// Where the catalog cannot tell, that is said elsewhere.
 pub(super) async fn look_for_damage(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
@@ -48,7 +50,11 @@ async fn find(
             });
             let (known, fetch) = match elsewhere(settings, catalog, backup).await? {
                 None => ("no copy is known to be", String::new()),
-                Some(copy) => ("no copy that was read is", format!("{copy}\n        ")),
+                Some(copy) => {
+                    let commands = mending(settings, catalog, backup).await?;
+                    let fetch = format!("{} is brought here by:{MARGIN}  {commands}{MARGIN}", copy.copy);
+                    ("no copy that was read is", fetch)
+                }
             };
             findings.add(
                 format!("set {}", backup.id),
@@ -87,6 +93,24 @@ async fn find(
     Ok(())
 }
 
+/// The commands that bring a set back to the places that it differs in, as "mykeeper verify" has them.
+async fn mending(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    backup: &Backup,
+) -> Result<String, CatalogError> {
+    let looks = catalog.verifications(backup.id).await?;
+    let (here, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.node == settings.node);
+    let step = here
+        .first()
+        .map(|found| next_step(settings, backup, found, &others))
+        .filter(|step| !step.commands.is_empty());
+    Ok(match (step, elsewhere(settings, catalog, backup).await?) {
+        (Some(step), _) => step.commands.join(&format!("{MARGIN}  ")),
+        (None, copy) => copy.map_or_else(String::new, |copy| copy.command),
+    })
+}
+
 /// What mends the copies that differ; those of another machine are mended there.
 async fn way_out(
     settings: &Settings,
@@ -97,7 +121,7 @@ async fn way_out(
     let (here, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.node == settings.node);
     Ok(match here.first() {
         Some(found) if found.state == VerificationState::Differs => {
-            next_step(settings, backup, found, &others)
+            next_step(settings, backup, found, &others).shown(MARGIN.trim_start_matches('\n'))
         }
         _ => format!(
             "\"mykeeper verify --bk-id {}\" on that machine tells what mends it, and reads it again",

@@ -16,6 +16,8 @@ const WHY: &str = "is the server's own: accounts and privileges of a running ser
                    needed of it by hand";
 /// Characters of a database's name.
 const MAX_NAME: usize = 64;
+/// So many of a database's tables are named where another was asked for.
+const TABLES_NAMED: usize = 20;
 
 /// What is to be written, and what is said of the rest.
 pub(super) fn choose(
@@ -174,9 +176,15 @@ impl<'a> Held<'a> {
         let names = held
             .iter()
             .flat_map(|held| held.tables.keys().map(String::as_str));
-        let hint = nearest(table, names).map_or_else(String::new, |near| {
-            format!("; did you mean {:?}?", format!("{database}.{near}"))
-        });
+        let all: Vec<&str> = names.clone().take(TABLES_NAMED + 1).collect();
+        let hint = match nearest(table, names) {
+            Some(near) => format!("; did you mean {:?}?", format!("{database}.{near}")),
+            None if all.is_empty() => String::new(),
+            None if all.len() > TABLES_NAMED => {
+                format!("; it holds: {} and more", all[..TABLES_NAMED].join(", "))
+            }
+            None => format!("; it holds: {}", all.join(", ")),
+        };
         format!("set {id} holds no table {table:?} of database {database}{hint}")
     }
 }

@@ -1,18 +1,29 @@
 //! Whether a set that is to be restored has been proven, and is still what it was.
 
+use crate::repair::{Elsewhere, elsewhere};
 use chrono::SecondsFormat;
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, CatalogError};
+use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::Damage;
+use mykeeper_domain::job::RestoreTask;
+use mykeeper_domain::server::Server;
 
 /// One sentence where no proof of the set has passed, its last one failed, none of its copies is as it was written, or it
 /// is marked as deleted; for people, times in UTC.
 ///
 /// # Errors
 /// The catalog does not answer.
-pub async fn doubt(catalog: &dyn Catalog, backup: &Backup) -> Result<Option<String>, CatalogError> {
-    let doubts = [of_its_files(catalog, backup).await?, of_deletion(backup)];
+pub(super) async fn doubt(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    backup: &Backup,
+) -> Result<Option<String>, CatalogError> {
+    let doubts = [
+        of_its_files(settings, catalog, backup).await?,
+        of_deletion(backup),
+    ];
     let doubts: Vec<String> = doubts.into_iter().flatten().collect();
     Ok((!doubts.is_empty()).then(|| doubts.join("; ")))
 }
@@ -25,13 +36,30 @@ fn of_deletion(backup: &Backup) -> Option<String> {
     (backup.deletion == Deletion::Deleted).then(|| format!("set {} is marked as deleted{why}", backup.id))
 }
 
-async fn of_its_files(catalog: &dyn Catalog, backup: &Backup) -> Result<Option<String>, CatalogError> {
+/// Said where `--overwrite` meets the server that the set was taken from.
+pub(super) fn onto_source(server: &Server, backup: &Backup, task: &RestoreTask) -> Option<String> {
+    let is_source = server.tag == backup.tag && server.address == backup.bk_server;
+    (task.overwrite && is_source).then(|| {
+        format!(
+            "server {} is the one that the set was taken from: what is replaced there loses all that was written since {}",
+            task.into,
+            backup.started_at.format("%Y-%m-%d %H:%M UTC")
+        )
+    })
+}
+
+async fn of_its_files(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    backup: &Backup,
+) -> Result<Option<String>, CatalogError> {
     let id = backup.id;
     // A proof that failed tells more.
     if backup.validate_status != ValidateStatus::Failed {
         let damages = catalog.damages(Some(&[id])).await?;
         if let Some(damage) = damages.get(&id).filter(|damage| damage.is_of_every_copy()) {
-            return Ok(Some(damaged(backup, damage)));
+            let copy = elsewhere(settings, catalog, backup).await?;
+            return Ok(Some(damaged(backup, damage, copy.as_ref())));
         }
     }
     let prove = format!("\"mykeeper validate --bk-id {id}\" does that");
@@ -57,10 +85,20 @@ async fn of_its_files(catalog: &dyn Catalog, backup: &Backup) -> Result<Option<S
     })
 }
 
-fn damaged(backup: &Backup, damage: &Damage) -> String {
+fn damaged(backup: &Backup, damage: &Damage, copy: Option<&Elsewhere>) -> String {
+    let id = backup.id;
+    let (known, copy) = match copy {
+        None => ("no copy is known to be", String::new()),
+        Some(copy) => (
+            "no copy that was read is",
+            format!(
+                "; {}; \"mykeeper show {id}\" has the line that brings it here",
+                copy.copy
+            ),
+        ),
+    };
     format!(
-        "set {} is damaged: no copy is known to be as it was written ({})",
-        backup.id,
+        "set {id} is damaged: {known} as it was written ({}){copy}",
         damage.lines(Tz::UTC).join("; ")
     )
 }

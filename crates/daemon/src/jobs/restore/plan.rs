@@ -60,6 +60,8 @@ pub struct RestorePlan {
     pub databases: Vec<PlannedDatabase>,
     /// Why the set may not be worth restoring: nobody has proven it, or its proof failed. `None` where one has passed.
     pub doubt: Option<String>,
+    /// That it overwrites the server that the set was taken from.
+    pub onto_source: Option<String>,
     /// What of the set is not: each with its reason. Nobody asked for these by name.
     pub left_out: Vec<String>,
     /// What becomes of names there, where the server takes them otherwise than the set's.

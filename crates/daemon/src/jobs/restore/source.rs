@@ -8,7 +8,7 @@ use crate::repair::fetching;
 use crate::set_lease::keep_folder;
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
-use mykeeper_domain::backup::Backup;
+use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::verification::Verification;
@@ -139,10 +139,15 @@ pub(super) fn not_here(
         [] => "no place is known".to_owned(),
         shown => shown.join(", "),
     };
+    let deleted = match (backup.deletion, &backup.deletion_reason) {
+        (Deletion::None, _) => String::new(),
+        (deletion, None) => format!(" (it is marked as {deletion})"),
+        (deletion, Some(why)) => format!(" (it is marked as {deletion}: {why})"),
+    };
     let way = fetch_and_tell(settings, (backup, looks))
         .unwrap_or_else(|| "add its place with \"mykeeper paths add\", or name it with --from".to_owned());
     Obstacle::Missing(format!(
-        "set {id} is not on this machine, or still on its way; looked at: {shown}; {way}"
+        "set {id} is not on this machine, or still on its way{deleted}; looked at: {shown}; {way}"
     ))
 }
 

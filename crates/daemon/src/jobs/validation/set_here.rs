@@ -243,7 +243,7 @@ impl SetHere {
             self.backup.id,
             context.tell_first(&looked.found.faults()),
             why.join("; "),
-            looked.next_step
+            looked.next_step.line
         ))))
     }
 

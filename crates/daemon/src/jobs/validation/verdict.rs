@@ -25,7 +25,7 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
     tell_of_time(context, task, outcome, slow.as_deref());
     let damage = looked.as_ref().map(|looked| {
         let faults = looked.found.faults();
-        let next = (!faults.is_empty()).then(|| looked.next_step.clone());
+        let next = (!faults.is_empty()).then(|| looked.next_step.line.clone());
         let faults = (!faults.is_empty()).then(|| context.tell_first(&faults));
         let unread = looked.cut_off_by.as_ref().map(|error| error.reason.clone());
         let damage: Vec<String> = faults.into_iter().chain(unread).chain(next).collect();

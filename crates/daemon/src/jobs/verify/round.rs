@@ -158,11 +158,11 @@ impl Round {
         match found.lacks_copies_alone() {
             true => self
                 .notes
-                .push(format!("set {} {faults}; {}", backup.id, looked.next_step)),
+                .push(format!("set {} {faults}; {}", backup.id, looked.next_step.line)),
             false => self.damaged.push(Damaged {
                 backup,
                 faults,
-                next_step: looked.next_step.clone(),
+                next_step: looked.next_step.line.clone(),
             }),
         }
     }
