@@ -144,7 +144,7 @@ impl Store {
     fn explain_sql(&self, action: &'static str, error: &sqlx::Error) -> CatalogError {
         let cause = probe::cause(error);
         if probe::is_outage(error) {
-            return self.unreachable(cause);
+            return self.unreachable(probe::Cause::from(error));
         }
         if is_collision(error) {
             // As SQLite's busy file: it passes, however long it takes.
@@ -169,10 +169,12 @@ impl Store {
         CatalogError::Statement { action, cause }
     }
 
-    pub(crate) fn unreachable(&self, cause: String) -> CatalogError {
+    pub(crate) fn unreachable(&self, cause: impl Into<probe::Cause>) -> CatalogError {
+        let probe::Cause { words, is_shut_out } = cause.into();
         CatalogError::Unreachable {
             url: self.url.clone(),
-            cause,
+            cause: words,
+            is_shut_out,
         }
     }
 

@@ -12,6 +12,8 @@ pub enum CatalogError {
         url: String,
         /// Why.
         cause: String,
+        /// Its server answers, and lets this account in neither now nor later: a person has to look.
+        is_shut_out: bool,
     },
     /// Its tables are not there, older, or newer than this program.
     #[error("the catalog at {url} {problem}")]
@@ -57,5 +59,11 @@ impl CatalogError {
     #[must_use]
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Schema { .. })
+    }
+
+    /// Whether that does not pass by itself, as far as its server has told.
+    #[must_use]
+    pub fn is_shut_out(&self) -> bool {
+        matches!(self, Self::Unreachable { is_shut_out, .. } if *is_shut_out)
     }
 }

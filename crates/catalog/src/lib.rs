@@ -215,6 +215,9 @@ pub struct Backlog {
     pub refusal: Option<String>,
     /// Why it is away, where this process has found it so.
     pub away: Option<String>,
+    /// Its server answers, and does not let this account in: that does not pass by itself.
+    #[serde(default)]
+    pub is_shut_out: bool,
 }
 
 /// The catalog. Each method is one transaction. Times are UTC.

@@ -116,6 +116,7 @@ pub(crate) async fn sqlite(settings: &OpenCatalog) -> Result<Store, CatalogError
         .map_err(|cause| CatalogError::Unreachable {
             url: url.clone(),
             cause,
+            is_shut_out: false,
         })?;
 
     let options = SqliteConnectOptions::new()

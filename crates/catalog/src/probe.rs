@@ -8,8 +8,35 @@ use std::time::Duration;
 /// How long one connection may take.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
+/// Why the catalog cannot be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause {
+    /// Without secrets.
+    pub(crate) words: String,
+    /// As `CatalogError::Unreachable` has it.
+    pub(crate) is_shut_out: bool,
+}
+
+impl From<String> for Cause {
+    fn from(words: String) -> Self {
+        Self {
+            words,
+            is_shut_out: false,
+        }
+    }
+}
+
+impl From<&sqlx::Error> for Cause {
+    fn from(error: &sqlx::Error) -> Self {
+        Self {
+            words: cause(error),
+            is_shut_out: is_shut_out(error),
+        }
+    }
+}
+
 /// One connection, apart from any pool. The error is the real cause, without secrets.
-pub(crate) async fn connect(options: &MySqlConnectOptions) -> Result<MySqlConnection, String> {
+pub(crate) async fn connect(options: &MySqlConnectOptions) -> Result<MySqlConnection, Cause> {
     let attempt = async {
         let mut connection = options.connect().await?;
         prepare(&mut connection).await?;
@@ -17,8 +44,8 @@ pub(crate) async fn connect(options: &MySqlConnectOptions) -> Result<MySqlConnec
     };
     match tokio::time::timeout(CONNECT_LIMIT, attempt).await {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(cause(&error)),
-        Err(_) => Err(format!("no answer within {} s", CONNECT_LIMIT.as_secs())),
+        Ok(Err(error)) => Err(Cause::from(&error)),
+        Err(_) => Err(format!("no answer within {} s", CONNECT_LIMIT.as_secs()).into()),
     }
 }
 
@@ -49,6 +76,20 @@ pub(crate) fn cause(error: &sqlx::Error) -> String {
         sqlx::Error::Configuration(error) | sqlx::Error::Tls(error) => error.to_string(),
         other => other.to_string(),
     }
+}
+
+/// Whether the account, its password or its rights are at fault, or the database's name: waiting mends none of them.
+fn is_shut_out(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return false;
+    };
+    // Access, database, host, table, column, privilege; way of logging in, password that is over, account that is locked.
+    mysql_number(error.as_ref()).is_some_and(|number| {
+        matches!(
+            number,
+            1044 | 1045 | 1049 | 1130 | 1142 | 1143 | 1227 | 1251 | 1698 | 1820 | 1862 | 3118 | 4151
+        )
+    })
 }
 
 /// Whether the catalog is out of reach, rather than the statement at fault.

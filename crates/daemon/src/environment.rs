@@ -120,7 +120,7 @@ impl Environment {
         loop {
             let last_try = stop.is_cancelled() || began.elapsed() >= PERSIST_FOR;
             match write(Arc::clone(&self.catalog)).await {
-                Err(CatalogError::Unreachable { url, cause }) if !last_try => {
+                Err(CatalogError::Unreachable { url, cause, .. }) if !last_try => {
                     tracing::warn!(%url, %cause, retry_in = ?wait, "cannot {what}: the catalog cannot be reached");
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}

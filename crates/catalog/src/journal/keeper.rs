@@ -22,6 +22,7 @@ pub(super) async fn identity(folder: &Path) -> Result<String, CatalogError> {
         .map_err(|cause| CatalogError::Unreachable {
             url: path.display().to_string(),
             cause,
+            is_shut_out: false,
         })
 }
 

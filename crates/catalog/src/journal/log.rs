@@ -205,5 +205,6 @@ pub(super) async fn backlog(store: &Store) -> Result<Backlog, CatalogError> {
         refused: u64::try_from(refused).unwrap_or(0),
         refusal,
         away: None,
+        is_shut_out: false,
     })
 }

@@ -21,6 +21,7 @@ mod writes;
 use crate::db::Store;
 use crate::error::CatalogError;
 use crate::open::{OpenCatalog, connect, mysql, sqlite};
+use crate::probe::Cause;
 use crate::{Backlog, Catalog, migrate};
 use drain::Drainer;
 use entry::Entry;
@@ -125,7 +126,7 @@ struct Shared {
     /// Something was noted in the journal.
     deferred: Notify,
     /// Why the shared catalog is away, and when it was found so.
-    last_error: Mutex<Option<(String, Instant)>>,
+    last_error: Mutex<Option<(Cause, Instant)>>,
 }
 
 /// What came of a write.
@@ -220,7 +221,8 @@ impl Shared {
     }
 
     fn nothing_kept(&self, error: &CatalogError) -> CatalogError {
-        let away = self.last_error().unwrap_or_else(|| "it is away".to_owned());
+        let away = self.last_error();
+        let away = away.map_or_else(|| "it is away".to_owned(), |cause| cause.words);
         self.remote
             .unreachable(format!("{away}; and nothing can be kept for it: {error}"))
     }
@@ -342,10 +344,12 @@ impl Shared {
 
     fn note_away(&self, error: &CatalogError) {
         if self.found_away_lately().is_none() {
-            let cause = match error {
+            let words = match error {
                 CatalogError::Unreachable { cause, .. } => cause.clone(),
                 error => error.to_string(),
             };
+            let is_shut_out = error.is_shut_out();
+            let cause = Cause { words, is_shut_out };
             *self.lock_last_error() = Some((cause, Instant::now()));
         }
         if !self.is_away.swap(true, Ordering::Relaxed) {
@@ -363,27 +367,27 @@ impl Shared {
         }
     }
 
-    fn last_error(&self) -> Option<String> {
+    fn last_error(&self) -> Option<Cause> {
         self.lock_last_error().as_ref().map(|(cause, _)| cause.clone())
     }
 
-    fn found_away_lately(&self) -> Option<String> {
+    fn found_away_lately(&self) -> Option<Cause> {
         let last = self.lock_last_error();
         let (cause, at) = last.as_ref()?;
         (at.elapsed() < TRIED_AGAIN_AFTER).then(|| cause.clone())
     }
 
-    fn lock_last_error(&self) -> MutexGuard<'_, Option<(String, Instant)>> {
+    fn lock_last_error(&self) -> MutexGuard<'_, Option<(Cause, Instant)>> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn backlog(&self) -> Result<Backlog, CatalogError> {
         let mut backlog = log::backlog(&self.local).await?;
-        backlog.away = self
-            .is_away
-            .load(Ordering::Relaxed)
-            .then(|| self.last_error())
-            .flatten();
+        let is_away = self.is_away.load(Ordering::Relaxed);
+        if let Some(cause) = self.last_error().filter(|_| is_away) {
+            backlog.is_shut_out = cause.is_shut_out;
+            backlog.away = Some(cause.words);
+        }
         Ok(backlog)
     }
 }

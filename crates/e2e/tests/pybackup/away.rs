@@ -45,6 +45,25 @@ pub(crate) fn the_row_waits_while_the_catalog_is_away(host: &Host) {
             .join("fandb/metadata")
             .is_file()
     );
-    std::fs::write(&conf, text).unwrap();
+    std::fs::write(&conf, &text).unwrap();
     assert_eq!(away.code, Some(0), "{}", away.said);
+}
+
+/// As above, but no later night is better by itself: that is told, and mended, the row is there.
+pub(crate) fn a_catalog_that_refuses_the_account_is_warned_of(host: &Host) {
+    let conf = host.at("data/scripts/bin/pybackup.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    let before = host.rows();
+    let dump = "./pybackup.py mydumper database=fandb outputdir=/data1/2026-01-08 --no-rsync";
+    std::fs::write(&conf, text.replacen("db_passwd=fanboshi", "db_passwd=old one", 1)).unwrap();
+    let refused = host.run(HOME, dump);
+    std::fs::write(&conf, &text).unwrap();
+    refused
+        .assert_code(4)
+        .assert_says("Access denied")
+        .assert_says("look at db_user, db_passwd and db_use in [CATALOG]");
+    assert!(!refused.said.contains("old one"), "{}", refused.said);
+    assert_eq!(host.rows(), before);
+    host.run(HOME, dump).assert_code(0);
+    assert_eq!(host.rows(), before + 2);
 }
