@@ -3,6 +3,9 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
+/// What `--config` names where it is not given.
+pub(crate) const DEFAULT_CONFIG: &str = "/etc/mykeeper/mykeeper.toml";
+
 /// Keeps MySQL and MariaDB backups: made on schedule, sent, restored and compared, marked when obsolete.
 #[derive(Debug, Parser)]
 #[command(name = "mykeeper", version, about, max_term_width = 110)]
@@ -12,11 +15,11 @@ wrong, nothing was touched; 3 something it needs cannot be had; 4 done, with war
 130/143 interrupted."
 )]
 pub(crate) struct Cli {
-    /// The configuration file; it names the schedule file.
+    /// The configuration file, which names the schedule file; for looks and restores also a pybackup.conf.
     #[arg(
         long,
         global = true,
-        default_value = "/etc/mykeeper/mykeeper.toml",
+        default_value = DEFAULT_CONFIG,
         value_name = "FILE"
     )]
     pub(crate) config: PathBuf,

@@ -14,8 +14,8 @@ mod zone;
 
 use args::{CatalogAction, Cli, Command, ConfigAction, NotifyAction};
 use clap::Parser;
-use commands::pybackup::Call;
 use commands::pybackup::hidden::{arguments_out_of_sight, words_begin};
+use commands::pybackup::{Call, is_pybackup_conf};
 use failure::{Status, status_of};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,7 +50,10 @@ fn main() -> ExitCode {
             };
         }
     };
-    output::printed_for(&cli.config);
+    // Of pybackup's command lines it is found later by which file their sets are seen.
+    if !matches!(cli.command, Command::Pybackup { .. }) {
+        output::printed_for(&cli.config);
+    }
     if let Err(error) = acting_user::act_as_owner(&cli, &arguments) {
         output::say(&format!("error: {error}"));
         return Status::Unavailable.into();
@@ -101,6 +104,12 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
         json,
         command,
     } = cli;
+    if is_pybackup_conf(&config) && needs_a_schedule(&command) {
+        return Err(failure::Failure::usage(format!(
+            "{0} is pybackup's and has no schedule; \"mykeeper import {0}\" makes mykeeper.toml and schedule.toml of it",
+            config.display()
+        )));
+    }
     match command {
         Command::Daemon => commands::daemon::run(&config).await,
         Command::Reload => commands::reload::run(&config, json),
@@ -154,6 +163,14 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
         Command::Man { page, out } => commands::man::man(&page, out.as_deref()),
         Command::RunShim { .. } => Err(failure::Failure::usage("run-shim is for mykeeper itself")),
     }
+}
+
+fn needs_a_schedule(command: &Command) -> bool {
+    use Command::{Check, Daemon, Jobs, Reload, Retention, Run};
+    matches!(
+        command,
+        Check { .. } | Daemon | Jobs { .. } | Reload | Retention { .. } | Run { .. }
+    )
 }
 
 fn is_line(metadata: &tracing::Metadata<'_>) -> bool {

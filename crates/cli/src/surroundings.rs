@@ -1,6 +1,7 @@
 //! The composition root: reads the environment, the files and the clock, and puts the parts together.
 
 use crate::commands::catalog::NO_TABLES_YET;
+use crate::commands::pybackup::{is_pybackup_conf, settings_of_conf};
 use crate::failure::{Failure, Status};
 use crate::output::{describe_backlog, say, when};
 use crate::zone::{zone_of_host, zone_or_nearest};
@@ -154,8 +155,11 @@ fn host_address() -> String {
         .map_or_else(|| "127.0.0.1".to_owned(), ToString::to_string)
 }
 
-/// Reads both files; every mistake of both is in the error.
+/// Reads both files, or pybackup's conf; every mistake is in the error.
 pub(crate) fn load_settings(config: &Path) -> anyhow::Result<Loaded> {
+    if is_pybackup_conf(config) {
+        return settings_of_conf(config);
+    }
     mykeeper_config::load(config, &gather()).map_err(Failure::usage)
 }
 

@@ -61,7 +61,8 @@ pub async fn unrecorded_sets(
         .jobs
         .values()
         .filter_map(|job| match &job.task {
-            Task::Backup(task) => Some(&task.directory),
+            // What pybackup's command lines make is recorded where their conf says, or nowhere.
+            Task::Backup(task) if task.as_pybackup.is_none() => Some(&task.directory),
             _ => None,
         })
         .collect();

@@ -1,7 +1,7 @@
 //! What pybackup did wrong, each done right.
 
 use crate::Host;
-use crate::away::the_row_waits_while_the_catalog_is_away;
+use crate::away::{a_catalog_that_refuses_the_account_is_warned_of, the_row_waits_while_the_catalog_is_away};
 use crate::host::Running;
 use crate::renamed::a_later_mydumper_is_given_its_own_words;
 use mykeeper_e2e::{Binary, LIMIT, SecretWatch, secret_text, wait_until};
@@ -41,6 +41,7 @@ fn what_fails_leaves_a_row_and_a_status_that_say_so() {
     mistakes_touch_nothing(&host);
     a_later_mydumper_is_given_its_own_words(&host);
     the_row_waits_while_the_catalog_is_away(&host);
+    a_catalog_that_refuses_the_account_is_warned_of(&host);
     it_was_tried_four_times(&host, refused, &set);
 }
 
@@ -242,6 +243,7 @@ fn two_runs_share_a_directory(host: &Host) {
 
 fn mistakes_touch_nothing(host: &Host) {
     let rows = host.rows();
+    std::fs::create_dir(host.at("data4/recover/pybackup/empty")).unwrap();
     for (words, said) in [
         (
             "mydumper outputdir=/data4/x database=fandb thread=8",
@@ -257,6 +259,11 @@ fn mistakes_touch_nothing(host: &Host) {
             "cannot be given",
         ),
         ("only-rsync --backup-dir=/nowhere", "/nowhere"),
+        ("only-rsync", "holds the passwords in"),
+        (
+            "only-rsync --backup-dir=/data4/recover/pybackup/empty",
+            "holds no set",
+        ),
         ("mark-del --bk-id=x", "x"),
     ] {
         let ended = host.run(HOME, &format!("./pybackup {words}"));

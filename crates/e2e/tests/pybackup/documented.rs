@@ -26,6 +26,7 @@ fn every_documented_command_leaves_the_row_that_is_shown() {
     marked(&host);
     the_lines_of_a_backup_host(&host);
     the_conf_is_found(&host);
+    sets_are_seen_and_restored_by_the_conf(&host, home);
     let kept = host.catalog().value(
         "SELECT CONCAT_WS('|', bk_size, tag, start_time, is_deleted) FROM user_backup \
         WHERE bk_id = 'bcd36dc6-c9e7-11e7-9e30-005056b15d9c'",
@@ -167,7 +168,11 @@ fn flags(host: &Host, home: &str) {
     ];
     assert_whole_row(host, &row, &[&own, &LOCAL]);
     let (rows, sent) = (host.rows(), host.vault.files().len());
-    dump("--only-backup").assert_code(0);
+    // Beside sets that the catalog of the conf alone knows.
+    let beside = format!("./pybackup mydumper database=test outputdir={home} --only-backup");
+    let ended = host.run(home, &beside);
+    ended.assert_code(0);
+    assert!(!ended.said.contains("catalog"), "{}", ended.said);
     assert_eq!(
         (host.rows(), host.vault.files().len()),
         (rows, sent),
@@ -182,7 +187,7 @@ fn flags(host: &Host, home: &str) {
     let sets = std::fs::read_dir(host.at("data4/recover/pybackup/flags"))
         .unwrap()
         .count();
-    assert_eq!(sets, 3);
+    assert_eq!(sets, 2);
 }
 
 /// Flat, with the expression in place of the databases.
@@ -362,4 +367,27 @@ fn the_conf_is_found(host: &Host) {
         "cp -a /etc /data1/etc && mv /data1/work/pybackup.conf /data1/etc && mount --bind /data1/etc /etc";
     host.run("/", &format!("{in_etc} && {dump}")).assert_code(0);
     assert_eq!((host.rows(), copy.exists()), (rows + 2, false));
+}
+
+/// Where there is no `mykeeper.toml`.
+fn sets_are_seen_and_restored_by_the_conf(host: &Host, home: &str) {
+    let conf = format!("{home}/pybackup.conf");
+    let keeper = |words: &str| host.run("/", &format!("mykeeper --config {conf} {words}"));
+    let dump = format!("./pybackup.py mydumper database=fandb outputdir={home}/2017-12-22 --no-rsync");
+    host.run(home, &dump).assert_code(0);
+    let id = host.newest_row()["bk_id"].clone();
+    keeper("backups").assert_code(0).assert_says(&id);
+    keeper(&format!("show {id}")).assert_code(0).assert_says("fandb");
+    let server = format!("127.0.0.1:{}", host.server.port());
+    host.server.sql("DROP DATABASE IF EXISTS fandb_back");
+    keeper(&format!(
+        "restore {id} --into {server} --database fandb --as fandb_back"
+    ))
+    .assert_code(0);
+    assert_eq!(host.server.value("SELECT COUNT(*) FROM fandb_back.`日志`"), "2");
+    keeper("daemon").assert_code(2).assert_says("mykeeper import");
+    // What a command line of pybackup's advises can be pasted.
+    host.run(home, "./pybackup.py mark-del --bk-id=x")
+        .assert_code(2)
+        .assert_says(&format!("mykeeper --config {conf} backups"));
 }

@@ -16,6 +16,9 @@ const TOLD: &str = "--passwords-on-stdin";
 /// A pipe takes so much, in bytes, before anybody reads it.
 const MAX_BYTES: usize = 32 << 10;
 
+/// The commands that are pybackup's alone: a link of any name that is given one is meant as pybackup.
+const COMMANDS: [&str; 4] = ["mydumper", "only-rsync", "mark-del", "validate-backup"];
+
 /// Where the words of pybackup's begin among the arguments, if they do: after the link's name, or after `pybackup`.
 pub(crate) fn words_begin(arguments: &[OsString]) -> Option<usize> {
     let name = arguments
@@ -23,6 +26,12 @@ pub(crate) fn words_begin(arguments: &[OsString]) -> Option<usize> {
         .map(std::path::Path::new)
         .and_then(std::path::Path::file_name);
     if name.is_some_and(|name| name == "pybackup" || name == "pybackup.py") {
+        return Some(1);
+    }
+    if arguments
+        .get(1)
+        .is_some_and(|first| COMMANDS.iter().any(|command| first == command))
+    {
         return Some(1);
     }
     let mut at = 1;
@@ -175,6 +184,8 @@ mod tests {
                 Some(5),
             ),
             (&["mykeeper", "--config=f", "pybackup"], Some(3)),
+            (&["/data/pb2.py", "mydumper", "password=x"], Some(1)),
+            (&["/data/pb2.py", "mark-deleted"], None),
             (&["mykeeper", "run", "pybackup"], None),
             (&["mykeeper", "run-shim", "mydumper", "password=x"], None),
             (&["mykeeper"], None),

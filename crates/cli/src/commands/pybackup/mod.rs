@@ -11,13 +11,17 @@ mod settings;
 mod validate;
 mod words;
 
+use crate::args::DEFAULT_CONFIG;
 use crate::failure::{Failure, Status};
 use crate::output::{print, say};
+use mykeeper_config::Loaded;
+use mykeeper_config::pybackup::ConfPart;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use words::{Asked, USAGE, Words, parse_words};
 
 /// How it was called.
+#[derive(Default)]
 pub(crate) struct Call {
     /// As the shell named the program.
     pub(crate) program: OsString,
@@ -38,6 +42,7 @@ pub(crate) async fn run(call: &Call, words: Vec<OsString>) -> anyhow::Result<Sta
              command line; write it as db_passwd into [TDB] of pybackup.conf (chmod 600) and leave password= out",
         );
     }
+    settings::advise_by_conf(call, conf.as_deref());
     let conf = |needed: &[_]| settings::find(call, conf.as_deref(), needed);
     match asked {
         Asked::Help => print(USAGE.trim_end()).map(|()| Status::Done),
@@ -68,6 +73,25 @@ pub(crate) async fn run(call: &Call, words: Vec<OsString>) -> anyhow::Result<Sta
             Box::pin(validate::run(call, conf, bk_id.as_deref(), &log_file)).await
         }
     }
+}
+
+/// Whether `--config` names pybackup's conf, by which sets are seen and restored where there is no `mykeeper.toml`.
+pub(crate) fn is_pybackup_conf(config: &Path) -> bool {
+    let name = config.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with("pybackup") && name.ends_with(".conf"))
+}
+
+/// Its settings: the catalog, the server, the destination, and no job.
+pub(crate) fn settings_of_conf(file: &Path) -> anyhow::Result<Loaded> {
+    let call = Call {
+        config: DEFAULT_CONFIG.into(),
+        ..Call::default()
+    };
+    let conf = settings::find(&call, Some(file), &[ConfPart::Catalog])?;
+    Ok(Loaded {
+        settings: settings::settings(&call, &conf, None, false)?,
+        warnings: Vec::new(),
+    })
 }
 
 /// Makes a path absolute without looking whether it is there.

@@ -1,9 +1,9 @@
 //! Finds the conf and puts the settings together.
 
-use super::Call;
+use super::{Call, absolute, is_pybackup_conf};
 use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
-use crate::output::say;
+use crate::output::{printed_for, say};
 use crate::surroundings::{environment_or_journal, gather, host_zone_or_nearest, load_settings, search_path};
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
@@ -31,11 +31,10 @@ const BESIDE_ONE_ANOTHER: u32 = 32;
 /// directory, in `/etc`.
 pub(super) fn find(call: &Call, named: Option<&Path>, needed: &[ConfPart]) -> anyhow::Result<PybackupConf> {
     let file = match named {
-        Some(file) => file.to_owned(),
+        Some(file) => absolute(file)?,
         None => {
             let places = places(call);
-            let found = places.iter().find(|file| file.is_file()).cloned();
-            found.ok_or_else(|| {
+            first_of(&places).ok_or_else(|| {
                 let looked: Vec<String> = places.iter().map(|file| file.display().to_string()).collect();
                 Failure::usage(format!(
                     "there is no {CONF_NAME}; looked for: {}",
@@ -57,6 +56,21 @@ pub(super) fn find(call: &Call, named: Option<&Path>, needed: &[ConfPart]) -> an
         ));
     }
     Ok(read.conf)
+}
+
+/// Commands in messages name the conf where nothing but it tells of a catalog, however early they are told.
+pub(super) fn advise_by_conf(call: &Call, named: Option<&Path>) {
+    let file = match named {
+        Some(file) => absolute(file).ok(),
+        None => first_of(&places(call)),
+    };
+    if let Some(file) = file.filter(|file| is_pybackup_conf(file) && !call.config.is_file()) {
+        printed_for(&file);
+    }
+}
+
+fn first_of(places: &[PathBuf]) -> Option<PathBuf> {
+    places.iter().find(|file| file.is_file()).cloned()
 }
 
 fn places(call: &Call) -> Vec<PathBuf> {
@@ -119,6 +133,12 @@ pub(super) fn settings(
         no_history,
     };
     let mut settings = drop_in_settings(from).map_err(Failure::usage)?;
+    let is_keepers = keeper.is_some_and(|keeper| keeper.state_dir == settings.state_dir);
+    if is_keepers {
+        printed_for(&call.config);
+    } else if is_pybackup_conf(&conf.file) {
+        printed_for(&conf.file);
+    }
     for destination in settings.destinations.values_mut() {
         let mut known = Destination::clone(destination);
         known.password = password_as_rsync_takes_it(&known.password);
@@ -186,7 +206,9 @@ pub(super) async fn run_beside_others(
         let job = Arc::new(job);
         let mut settings = settings.clone();
         settings.jobs.insert(job.name.clone(), Arc::clone(&job));
+        let shut_out = shut_out_at(&settings);
         let environment = environment_or_journal(settings).await?;
+        let is_shut_out = environment.catalog.backlog().await?.is_shut_out;
         // No daemon may ever run here.
         if let Err(error) = prune_logs(&environment).await {
             tracing::error!(%error, "old logs are left");
@@ -196,7 +218,15 @@ pub(super) async fn run_beside_others(
             Ok((finished, caught)) => {
                 // There may be no mykeeper.toml that would tell `mykeeper run-log` where to look.
                 let log = state.run_log(finished.id).display().to_string();
-                return conclude_with(&finished, caught, false, &log);
+                let status = conclude_with(&finished, caught, false, &log);
+                if is_shut_out {
+                    say(&shut_out);
+                }
+                // Every night would be as good as this one, and none in the catalog.
+                return status.map(|status| match status {
+                    Status::Done if is_shut_out => Status::Warnings,
+                    status => status,
+                });
             }
             Err(error) if is_busy(&error) => {}
             Err(error) => return Err(error),
@@ -205,6 +235,22 @@ pub(super) async fn run_beside_others(
     Err(Failure::unavailable(format!(
         "{BESIDE_ONE_ANOTHER} runs of {name} go on already; end some of them, or wait"
     )))
+}
+
+/// What to look at where the catalog's server does not take the account.
+fn shut_out_at(settings: &Settings) -> String {
+    let look_at = match settings.catalog.password {
+        PasswordSource::None | PasswordSource::Told(_) => format!(
+            "db_user, db_passwd and db_use in [CATALOG] of {}",
+            settings.keeper_file.display()
+        ),
+        // Where both files name one catalog, it is opened as this one says.
+        _ => "url and password of [catalog] in mykeeper.toml".to_owned(),
+    };
+    format!(
+        "warning: nothing of this is in the catalog, which refuses the account, and that does not pass by itself; \
+         look at {look_at}"
+    )
 }
 
 fn is_busy(error: &anyhow::Error) -> bool {
