@@ -106,7 +106,7 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
     } = cli;
     if is_pybackup_conf(&config) && needs_a_schedule(&command) {
         return Err(failure::Failure::usage(format!(
-            "{0} is pybackup's and has no schedule; \"mykeeper import {0}\" makes mykeeper.toml and schedule.toml of it",
+            "{} is pybackup's and has no schedule; the command import makes mykeeper.toml and schedule.toml of it",
             config.display()
         )));
     }

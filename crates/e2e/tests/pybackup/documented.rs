@@ -383,9 +383,10 @@ fn sets_are_seen_and_restored_by_the_conf(host: &Host, home: &str) {
     keeper(&format!(
         "restore {id} --into {server} --database fandb --as fandb_back"
     ))
-    .assert_code(0);
+    .assert_code(4)
+    .assert_says("is not proven");
     assert_eq!(host.server.value("SELECT COUNT(*) FROM fandb_back.`日志`"), "2");
-    keeper("daemon").assert_code(2).assert_says("mykeeper import");
+    keeper("daemon").assert_code(2).assert_says("the command import");
     // What a command line of pybackup's advises can be pasted.
     host.run(home, "./pybackup.py mark-del --bk-id=x")
         .assert_code(2)

@@ -205,6 +205,13 @@ pub(super) async fn run_beside_others(
         }
         let job = Arc::new(job);
         let mut settings = settings.clone();
+        // Also one that was cut off under another number is settled as what it was.
+        for number in 2..=BESIDE_ONE_ANOTHER {
+            let name = JobName::new(format!("{name} {number}"))?;
+            let mut other = Job::clone(&job);
+            other.name = name.clone();
+            settings.jobs.insert(name, Arc::new(other));
+        }
         settings.jobs.insert(job.name.clone(), Arc::clone(&job));
         let shut_out = shut_out_at(&settings);
         let environment = environment_or_journal(settings).await?;
