@@ -196,6 +196,7 @@ impl Engine {
                     "mk_transfer",
                     "mk_delivery",
                     "mk_verification",
+                    "mk_removal",
                     "mk_event",
                     "mk_job",
                 ] {

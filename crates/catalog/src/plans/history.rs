@@ -84,6 +84,10 @@ pub(super) fn statements(wall: &str) -> Vec<String> {
             numbers(SETS)
         ),
         format!(
+            "INSERT INTO mk_removal (bk_id, node, path, removed_ms) SELECT {set}, 'keeper-' || (n % 300), 'x', {at} {}",
+            numbers(SETS)
+        ),
+        format!(
             "INSERT INTO mk_job (node, job, kind, since_ms) SELECT 'keeper-' || n, 'nightly-' || n, 'backup', 1 {}",
             numbers(300)
         ),
