@@ -4,6 +4,7 @@
 
 mod blocks;
 mod functions;
+mod nested;
 mod redirections;
 
 use blocks::Blocks;
@@ -50,6 +51,8 @@ pub(super) struct RawCommand {
     pub(super) is_tested: bool,
     /// Which of the text's commands it is.
     pub(super) number: usize,
+    /// What it stands in, the outermost first, a letter each; `&` before what comes after `&&` or `||`.
+    pub(super) around: String,
 }
 
 /// What a command is run under: a test, or a command before it, and how that ended.
@@ -150,6 +153,7 @@ impl Reader<'_> {
     fn read(&mut self) {
         while let Some(next) = self.next() {
             match next {
+                '\n' | '&' | '|' | '<' | '>' | '(' | ')' if self.is_in_test() => self.test_sign(next),
                 '\n' => {
                     self.end_command(End::Plain);
                     self.skip_heredocs();
@@ -160,10 +164,12 @@ impl Reader<'_> {
                         self.next();
                     }
                 }
-                '(' if self.is_array() || self.is_arithmetic() || self.is_function() => {}
+                '(' if self.is_pattern() || self.is_array() || self.is_arithmetic() || self.is_function() => {
+                }
                 ';' => {
                     self.end_command(End::Plain);
                     if self.take(';') || self.take('&') {
+                        self.take('&');
                         self.blocks.end_arm();
                     }
                 }
@@ -184,6 +190,8 @@ impl Reader<'_> {
                 }
                 '|' => {
                     let is_or = self.take('|');
+                    // `|&`
+                    let _ = is_or || self.take('&');
                     self.end_command(if is_or { End::Or } else { End::Pipe });
                 }
                 '>' | '<' => self.redirect(next),
@@ -204,6 +212,24 @@ impl Reader<'_> {
             }
         }
         self.end_command(End::Plain);
+    }
+
+    /// Between `[[` and `]]`, where `&&`, `<`, `(` and the line's end are parts of the test.
+    fn is_in_test(&self) -> bool {
+        let is = |word: Option<&RawWord>, text| word.and_then(plain).as_deref() == Some(text);
+        let words = &self.command.words;
+        is(words.first(), "[[") && !is(words.last(), "]]") && !is(self.word.as_ref(), "]]")
+    }
+
+    fn test_sign(&mut self, sign: char) {
+        self.end_word();
+        if sign != '\n' {
+            self.push(sign);
+            if self.take(sign) {
+                self.push(sign);
+            }
+            self.end_word();
+        }
     }
 
     /// `)`: of a pattern of `case`, or of a group.
@@ -227,6 +253,21 @@ impl Reader<'_> {
     /// `case WORD in`, with whatever follows it.
     fn is_case(&self) -> bool {
         self.command.words.first().and_then(plain).as_deref() == Some("case")
+    }
+
+    /// `case WORD in (PATTERN)`, and what a pattern has in brackets.
+    fn is_pattern(&mut self) -> bool {
+        let is_in = |word: &RawWord| plain(word).as_deref() == Some("in");
+        let begins =
+            self.is_case() && self.command.words.len() > 2 && self.command.words.last().is_some_and(is_in);
+        if !begins && !self.blocks.awaits_pattern() {
+            return false;
+        }
+        if self.word.is_some() {
+            let inner = self.until_closed('(', ')');
+            inner.chars().for_each(|letter| self.push(letter));
+        }
+        true
     }
 
     /// `NAME=(`: what it holds is not known.
@@ -260,45 +301,36 @@ impl Reader<'_> {
         is_it
     }
 
-    /// `name() {`: takes the definition's head out. What the function does counts where it is defined.
+    /// `name() {`, `function name() {`: takes the definition's head out. What the function does counts where it is called.
     fn is_function(&mut self) -> bool {
+        let mut after = self.rest.clone().skip_while(|next| [' ', '\t'].contains(next));
+        if after.next() != Some(')') {
+            return false;
+        }
         let name = match (self.word.as_ref(), self.command.words.as_slice()) {
             (Some(word), []) => plain(word),
             (None, [word]) => plain(word),
+            (Some(word), [first]) if is_word_function(first) => plain(word),
+            // `function name` has been taken out.
+            (None, []) => self.blocks.named_function(),
             _ => None,
         };
-        let name = name.filter(|name| !name.contains('='));
-        let Some(name) = name.filter(|_| self.rest.peek() == Some(&')')) else {
+        let Some(name) = name.filter(|name| !name.contains('=')) else {
             return false;
         };
-        self.next();
+        while self.next().is_some_and(|next| next != ')') {}
         self.word = None;
-        self.command.words.clear();
-        self.blocks.name_function(name.clone());
-        self.functions.push(name);
+        self.define(name);
         true
     }
 
-    fn double_quoted(&mut self) {
-        self.part();
-        self.is_quoted = true;
-        while let Some(next) = self.next() {
-            match next {
-                '"' => break,
-                '$' => self.dollar(),
-                '`' => self.backticks(),
-                '\\' => match self.next() {
-                    Some('\n') | None => {}
-                    Some(literal @ ('$' | '`' | '"' | '\\')) => self.push(literal),
-                    Some(other) => {
-                        self.push('\\');
-                        self.push(other);
-                    }
-                },
-                _ => self.push(next),
-            }
+    /// The next block is the body of this function.
+    fn define(&mut self, name: String) {
+        self.command.words.clear();
+        if self.blocks.named_function().as_ref() != Some(&name) {
+            self.functions.push(name.clone());
         }
-        self.is_quoted = false;
+        self.blocks.name_function(name);
     }
 
     fn dollar(&mut self) {
@@ -341,37 +373,6 @@ impl Reader<'_> {
         self.part().push(Part::Variable { name, is_quoted });
     }
 
-    fn backticks(&mut self) {
-        let mut inner = String::new();
-        while let Some(next) = self.next() {
-            match next {
-                '`' => break,
-                '\\' if matches!(self.rest.peek(), Some('`' | '$' | '\\')) => inner.extend(self.next()),
-                _ => inner.push(next),
-            }
-        }
-        let (text, is_quoted) = (inner, self.is_quoted);
-        self.part().push(Part::Output { text, is_quoted });
-    }
-
-    /// What stands up to the bracket that closes the one that has been read; quoted brackets are none.
-    fn until_closed(&mut self, open: char, close: char) -> String {
-        let mut inner = String::new();
-        let (mut depth, mut quote) = (0, None);
-        while let Some(next) = self.next() {
-            match (quote, next) {
-                (None, '\'' | '"') => quote = Some(next),
-                (Some(open), _) if open == next => quote = None,
-                (None, _) if next == open => depth += 1,
-                (None, _) if next == close && depth == 0 => break,
-                (None, _) if next == close => depth -= 1,
-                _ => {}
-            }
-            inner.push(next);
-        }
-        inner
-    }
-
     /// The word that is being read, begun where there is none.
     fn part(&mut self) -> &mut RawWord {
         if self.word.is_none() && self.command.words.is_empty() && !self.redirects {
@@ -406,6 +407,12 @@ impl Reader<'_> {
             Some(keyword) => self.blocks.keyword(keyword, self.command.line),
             None => self.command.words.push(word),
         }
+        if let [first, name] = self.command.words.as_slice()
+            && is_word_function(first)
+            && let Some(name) = plain(name)
+        {
+            self.define(name);
+        }
     }
 
     fn end_command(&mut self, end: End) {
@@ -432,15 +439,6 @@ impl Reader<'_> {
                 self.blocks.tell(&mut command);
                 self.blocks.open_for(command.line);
             }
-            Some("function") => {
-                if let Some(name) = command.words.get(1).and_then(plain) {
-                    self.functions.push(name.clone());
-                    self.blocks.name_function(name);
-                }
-                if command.words.last().and_then(plain).as_deref() == Some("{") {
-                    self.blocks.open_group(false);
-                }
-            }
             _ => self.blocks.place(&mut command, end),
         }
         command.number = self.commands.len();
@@ -464,6 +462,11 @@ impl Reader<'_> {
             command.within.insert(at, shell);
         }
     }
+}
+
+/// `function`, which a name follows.
+fn is_word_function(word: &RawWord) -> bool {
+    plain(word).as_deref() == Some("function")
 }
 
 /// A word's text where nothing in it has to be put in.

@@ -401,6 +401,7 @@ mod conf;
 mod doubts;
 mod hidden;
 mod passwords;
+mod read;
 mod statements;
 
 proptest::proptest! {

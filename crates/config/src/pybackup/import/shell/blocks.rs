@@ -38,6 +38,8 @@ struct Block {
     function: Option<String>,
     /// Where it is a shell of its own.
     shell: Option<usize>,
+    /// `( ... )`
+    is_subshell: bool,
     /// The first command in it.
     first: usize,
 }
@@ -75,6 +77,7 @@ impl Blocks {
         let shell = is_after_pipe.then(|| self.new_shell());
         self.open.push(Block {
             shell,
+            is_subshell: false,
             first: self.count,
             kind,
             is_loop: false,
@@ -83,7 +86,7 @@ impl Blocks {
             outer: std::mem::take(&mut self.chain),
             own: None,
             test: Vec::new(),
-            function: None,
+            function: self.function.take(),
         });
         (self.goes_on, self.tests) = (false, 0);
     }
@@ -205,11 +208,10 @@ impl Blocks {
 
     /// `{` or `(`; the body of a function where its name has been read.
     pub(super) fn open_group(&mut self, is_shell: bool) {
-        let function = self.function.take();
         self.is_after_pipe |= is_shell;
         self.push(Kind::Group, 0);
         if let Some(block) = self.top(&Kind::Group) {
-            block.function = function;
+            block.is_subshell = is_shell;
         }
     }
 
@@ -247,9 +249,14 @@ impl Blocks {
         }
     }
 
-    /// The next group is the body of this function.
+    /// The next block is the body of this function.
     pub(super) fn name_function(&mut self, name: String) {
         self.function = Some(name);
+    }
+
+    /// The function whose body comes next.
+    pub(super) fn named_function(&self) -> Option<String> {
+        self.function.clone()
     }
 
     /// Tells a command where it stands.
@@ -262,15 +269,40 @@ impl Blocks {
                 .extend(block.own.iter().filter(|_| block.kind != Kind::Test).cloned());
         }
         command.under.extend(self.chain.iter().cloned());
+        command.around = self.around();
         command.within = self.open.iter().filter_map(|block| block.shell).collect();
         command.loops = self.open.iter().filter_map(|block| block.round).collect();
-        command.function = self.open.iter().rev().find_map(|block| block.function.clone());
+        let around = || self.open.iter().rev().find_map(|block| block.function.clone());
+        command.function = self.function.clone().or_else(around);
+    }
+
+    fn around(&self) -> String {
+        let mut around = String::new();
+        for block in &self.open {
+            if !block.outer.is_empty() {
+                around.push('&');
+            }
+            around.push(match block.kind {
+                Kind::Test if block.is_loop => 'w',
+                Kind::Test => 'i',
+                Kind::Body if block.is_loop => 'd',
+                Kind::Body => 't',
+                Kind::For => 'd',
+                Kind::Patterns | Kind::Arm => 'c',
+                Kind::Group if block.is_subshell => 's',
+                Kind::Group => 'g',
+            });
+        }
+        if !self.chain.is_empty() {
+            around.push('&');
+        }
+        around
     }
 
     /// Tells a command where it stands, and what it puts the next one under.
     pub(super) fn place(&mut self, command: &mut RawCommand, end: End) {
         self.tell(command);
-        self.closed = None;
+        (self.closed, self.function) = (None, None);
         let is_test = self.top(&Kind::Test).is_some();
         command.is_tested = is_test || command.is_negated || matches!(end, End::And | End::Or | End::Pipe);
         if std::mem::replace(&mut self.is_after_pipe, end == End::Pipe) || end == End::Pipe {

@@ -89,7 +89,7 @@ impl<'c> Caller<'c> {
     }
 
     fn add(&mut self, command: &'c RawCommand, call: Option<&Call<'_>>) {
-        if self.done.len() >= MOST_COMMANDS || is_definition(command) {
+        if self.done.len() >= MOST_COMMANDS {
             return;
         }
         let mut placed = command.clone();
@@ -121,7 +121,7 @@ impl<'c> Caller<'c> {
     }
 
     fn add_never(&mut self, command: &RawCommand) {
-        if is_definition(command) || self.called_by(command).is_some() {
+        if self.called_by(command).is_some() {
             return;
         }
         let mut never = command.clone();
@@ -133,9 +133,4 @@ impl<'c> Caller<'c> {
         }));
         self.done.push(never);
     }
-}
-
-/// `function NAME`
-fn is_definition(command: &RawCommand) -> bool {
-    command.words.first().and_then(plain).as_deref() == Some("function")
 }

@@ -4,6 +4,12 @@ use super::{Part, RawWord, Reader};
 
 impl Reader<'_> {
     pub(super) fn redirect(&mut self, sign: char) {
+        // `<(command)` is a word.
+        if self.take('(') {
+            let text = self.until_closed('(', ')');
+            let is_quoted = true;
+            return self.part().push(Part::Output { text, is_quoted });
+        }
         // `2>`: the number belongs to the sign.
         if let Some([Part::Text(text)]) = self.word.as_deref()
             && text.bytes().all(|byte| byte.is_ascii_digit())
