@@ -6,6 +6,7 @@ mod programs;
 mod scope;
 mod told;
 mod words;
+mod wrappers;
 
 use super::closed::is_remark;
 use super::crontab::CronLine;
@@ -16,13 +17,14 @@ use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark, Script};
 use conditions::{Bar, Passed};
 pub(super) use programs::BACKUP_TOOLS;
-use programs::{HARMLESS, SHELLS, WRAPPERS};
+use programs::HARMLESS;
 use scope::{Scope, names_set};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use told::own_text;
 pub(super) use words::removes_folders;
 use words::{base, locks_alone, marked, sets_strict, unknown_program};
+use wrappers::{is_shell, is_wrapper, read_shell_words};
 
 /// Scripts that call scripts.
 const DEEPEST: usize = 5;
@@ -250,6 +252,10 @@ impl<'f> Reading<'f> {
                 }
             }
             "exit" | "return" | "break" | "continue" => scope.leave(raw, &program),
+            "exec" if words.len() > 1 => {
+                self.command(words, place, scope);
+                scope.leave(raw, "exit");
+            }
             "mkdir" if raw.under.is_empty() && self.condition.is_none() => {
                 let made = words[1..].iter().filter(|word| !word.shown().starts_with('-'));
                 let made: Vec<Word> = made.map(|word| word.below(scope.folder().as_ref())).collect();
@@ -295,14 +301,11 @@ impl<'f> Reading<'f> {
 
     fn command(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
         let program = base(&words[0]);
-        let is_wrapper = WRAPPERS.contains(&program.as_str());
         let is_python = program.starts_with("python");
         let is_pybackup = |word: &Word| matches!(base(word).as_str(), "pybackup" | "pybackup.py");
         let at = words.iter().position(is_pybackup);
-        if let Some(at) = at.filter(|at| *at == 0 || is_wrapper || is_python) {
-            self.note_surroundings(&words[..at], &place);
-            let is_given = at > 0 && base(&words[at - 1]).starts_with("python");
-            return self.pybackup((&words[at..], is_given), place, scope);
+        if let Some(at) = at.filter(|at| *at == 0 || is_python) {
+            return self.pybackup((&words[at..], is_python), place, scope);
         }
         match program.as_str() {
             "cd" | "pushd" => {
@@ -337,7 +340,8 @@ impl<'f> Reading<'f> {
             "source" | "." => self.source(&words[1..], place, scope),
             "rm" => self.rm(words, &place, scope),
             "flock" if locks_alone(words) => {}
-            _ if is_wrapper || SHELLS.contains(&program.as_str()) => self.shell(words, place, scope),
+            name if is_wrapper(name) => self.wrapped(words, place, scope),
+            name if is_shell(name) => self.shell((words, read_shell_words(words)), place, scope),
             _ if HARMLESS.contains(&program.as_str()) => {}
             _ if BACKUP_TOOLS.contains(&program.as_str()) => {
                 self.tell();

@@ -403,6 +403,7 @@ mod hidden;
 mod passwords;
 mod read;
 mod statements;
+mod wrapped;
 
 proptest::proptest! {
     #[test]

@@ -1,11 +1,11 @@
 //! Scripts that a script calls, reads in, or holds in its words.
 
 use super::super::shell::read_shell;
-use super::super::word::Word;
+use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
-use super::programs::{SHELLS, WRAPPERS};
 use super::scope::Scope;
 use super::words::{reads_alone, sets_strict, unknown_program};
+use super::wrappers::{Runs, read_wrapper};
 use super::{DEEPEST, MOST_BYTES, PROFILES, Reading, base};
 use std::path::PathBuf;
 
@@ -47,51 +47,86 @@ impl Reading<'_> {
         scope.file = file;
     }
 
-    /// `sh SCRIPT`, `sh -c TEXT`, `flock FILE SCRIPT`.
-    pub(super) fn shell(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
-        let given = words.iter().position(|word| word.text().as_deref() == Some("-c"));
-        self.note_surroundings(words, &place);
-        if let Some(text) = given.and_then(|at| words.get(at + 1)).and_then(Word::text) {
-            if self.depth < DEEPEST {
-                self.depth += 1;
-                let mut inner = scope.handed_down();
-                inner.nested += 1;
-                self.run(&read_shell(&text, place.line), &mut inner);
-                self.depth -= 1;
-            }
-            return;
+    /// `nice -n 19 PROGRAM WORDS`: what that runs, as if it stood there by itself.
+    pub(super) fn wrapped(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
+        self.note_surroundings(&words[..1], &place);
+        let wrapped = read_wrapper(words);
+        let name = base(&words[0]);
+        if let (Runs::Program(at), "command" | "exec" | "time") = (wrapped.runs, name.as_str()) {
+            // The shell does it by itself.
+            return self.command(&words[at..], place, scope);
         }
-        let called = (1..words.len()).find(|at| self.script_text(&words[*at], scope).is_some());
-        let is_run = called.is_none_or(|at| !reads_alone(&words[..at]));
-        if !is_run {
-            self.note_unfollowed(words, &place, scope);
-            return self.strange(&base(&words[0]), place);
+        let mut inner = scope.clone();
+        if wrapped.clears {
+            inner.exported.clear();
+            inner.prefixed.clear();
         }
-        let is_shell = words.iter().any(|word| SHELLS.contains(&base(word).as_str()));
-        let strict = called.and_then(|at| sets_strict(&words[..at]));
-        self.is_strict = is_shell && strict.unwrap_or_default();
-        match called {
-            Some(at) => self.script(&words[at..], place, scope),
-            None => {
-                let inner = words.iter().find(|word| {
-                    let name = base(word);
-                    !word.shown().starts_with('-')
-                        && !word.shown().contains('=')
-                        && !WRAPPERS.contains(&name.as_str())
-                        && !SHELLS.contains(&name.as_str())
-                });
-                let shown = inner.map_or_else(|| base(&words[0]), unknown_program);
-                self.strange(&shown, place);
-            }
+        for word in &wrapped.set {
+            inner.give(word, name == "env");
+        }
+        match wrapped.runs {
+            Runs::Program(at) => self.command(&words[at..], place, &mut inner),
+            runs => self.shell((words, runs), place, &inner),
         }
     }
 
-    fn script_text(&self, word: &Word, scope: &Scope) -> Option<(PathBuf, String)> {
+    /// `sh SCRIPT`, `sh -c TEXT`
+    pub(super) fn shell(&mut self, (words, runs): (&[Word], Runs), place: Place, scope: &Scope) {
+        match runs {
+            Runs::Nothing => {}
+            Runs::Text(at) => {
+                let Some(text) = words
+                    .get(at)
+                    .and_then(Word::text)
+                    .filter(|_| self.depth < DEEPEST)
+                else {
+                    return self.unfollowed(words, words.get(at), place, scope);
+                };
+                let mut inner = Scope {
+                    nested: scope.nested + 1,
+                    is_strict: sets_strict(&words[..at]).unwrap_or_default(),
+                    arguments: words[at + 1..].to_vec(),
+                    ..scope.handed_down()
+                };
+                self.depth += 1;
+                self.run(&read_shell(&text, place.line), &mut inner);
+                self.depth -= 1;
+            }
+            Runs::File(at) if !reads_alone(&words[..at]) => {
+                let Some(script) = self.file_text(&words[at], scope) else {
+                    return self.unfollowed(words, words.get(at), place, scope);
+                };
+                self.is_strict = sets_strict(&words[..at]).unwrap_or_default();
+                self.follow(script, &words[at..], place, scope);
+            }
+            Runs::File(_) | Runs::Program(_) | Runs::Other => self.unfollowed(words, None, place, scope),
+        }
+    }
+
+    /// What a shell is given cannot be read, or it reads something else.
+    fn unfollowed(&mut self, words: &[Word], given: Option<&Word>, place: Place, scope: &Scope) {
+        self.note_unfollowed(words, &place, scope);
+        let shown = unknown_program(given.unwrap_or(&words[0]));
+        let name = match shown.starts_with('$') {
+            true => shown.clone(),
+            false => program_shown(&shown).to_owned(),
+        };
+        self.unread.push((place.clone(), name));
+        self.strange(&shown, place);
+    }
+
+    /// A file, whatever it is called.
+    fn file_text(&self, word: &Word, scope: &Scope) -> Option<(PathBuf, String)> {
         let path = PathBuf::from(word.below(scope.folder().as_ref()).text()?);
         if !path.is_absolute() || self.depth >= DEEPEST {
             return None;
         }
         let text = (self.files)(&path)?.text;
+        Some((path, text))
+    }
+
+    fn script_text(&self, word: &Word, scope: &Scope) -> Option<(PathBuf, String)> {
+        let (path, text) = self.file_text(word, scope)?;
         let first = text.lines().next().unwrap_or_default();
         let is_script = path.extension().is_some_and(|end| end == "sh")
             || first.starts_with("#!") && first.contains("sh");
@@ -99,12 +134,19 @@ impl Reading<'_> {
     }
 
     pub(super) fn script(&mut self, words: &[Word], place: Place, scope: &Scope) {
-        let Some((path, text)) = self.script_text(&words[0], scope) else {
-            self.note_unfollowed(words, &place, scope);
-            self.note_unread(words, &place);
-            self.is_unknown = true;
-            return self.strange(&unknown_program(&words[0]), place);
-        };
+        match self.script_text(&words[0], scope) {
+            Some(script) => self.follow(script, words, place, scope),
+            None => {
+                self.note_unfollowed(words, &place, scope);
+                self.note_unread(words, &place);
+                self.is_unknown = true;
+                self.strange(&unknown_program(&words[0]), place);
+            }
+        }
+    }
+
+    /// Runs a script with these words.
+    fn follow(&mut self, (path, text): (PathBuf, String), words: &[Word], place: Place, scope: &Scope) {
         self.note_script(&path, &text);
         self.bytes += text.len();
         if self.bytes > MOST_BYTES {

@@ -1,24 +1,25 @@
 //! What is known of programs by their names.
 
-/// Programs that run another, whose words follow.
-pub(super) const WRAPPERS: [&str; 17] = [
-    "sudo",
-    "nohup",
-    "nice",
-    "ionice",
-    "time",
-    "timeout",
-    "flock",
-    "env",
-    "exec",
-    "command",
-    "setsid",
-    "chrt",
-    "taskset",
-    "chronic",
-    "su",
-    "runuser",
-    "systemd-cat",
+/// Programs that run another, whose words follow; the letters of their options that take a value, and how many operands
+/// of their own stand before it.
+pub(super) const WRAPPERS: [(&str, &str, usize); 17] = [
+    ("sudo", "ugphCrtTURD", 0),
+    ("nohup", "", 0),
+    ("nice", "n", 0),
+    ("ionice", "cn", 0),
+    ("time", "fo", 0),
+    ("timeout", "ks", 1),
+    ("flock", "wE", 1),
+    ("env", "uC", 0),
+    ("exec", "a", 0),
+    ("command", "", 0),
+    ("setsid", "", 0),
+    ("chrt", "TPD", 1),
+    ("taskset", "", 1),
+    ("chronic", "", 0),
+    ("su", "gGsw", 1),
+    ("runuser", "ugGsw", 1),
+    ("systemd-cat", "tp", 0),
 ];
 pub(super) const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ksh", "zsh"];
 
@@ -64,3 +65,7 @@ pub(super) const SYSTEM_FOLDERS: [&str; 8] = [
 pub(super) const OWN_FOLDERS: [&str; 2] = ["/usr/local/bin", "/usr/local/sbin"];
 /// Programs that run a script in a language that is not read here.
 pub(super) const INTERPRETERS: [&str; 7] = ["python", "perl", "php", "ruby", "node", "lua", "tclsh"];
+/// How the names of scripts end that are read by somebody else, or by a shell.
+pub(super) const SCRIPT_ENDS: [&str; 8] = [".sh", ".bash", ".ksh", ".py", ".pl", ".rb", ".php", ".lua"];
+/// Programs that run what they are given somewhere else.
+pub(super) const ELSEWHERE: [&str; 6] = ["ssh", "rsh", "chroot", "nsenter", "systemd-run", "at"];

@@ -117,6 +117,19 @@ impl Scope {
         self.variables.insert(name.to_owned(), unknown);
     }
 
+    /// `env NAME=value PROGRAM`, `env -u NAME PROGRAM`: what that program finds in the variable.
+    pub(super) fn give(&mut self, word: &Word, is_certain: bool) {
+        let shown = word.shown();
+        let (name, value) = shown.split_once('=').unwrap_or((&shown, ""));
+        let unknown = || Word(vec![Piece::Unknown(format!("${name}"))]);
+        let value = match is_certain {
+            true if value.is_empty() => unknown(),
+            true => word.after(&format!("{name}=")).unwrap_or_else(unknown),
+            false => unknown(),
+        };
+        self.prefixed.insert(name.to_owned(), value);
+    }
+
     /// Something was run that may have set anything.
     pub(super) fn forget_all(&mut self) {
         self.variables.clear();

@@ -3,7 +3,7 @@
 use super::super::shell::{Part, RawCommand, RawWord};
 use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
-use super::programs::{INTERPRETERS, OWN_FOLDERS, SYSTEM_FOLDERS};
+use super::programs::{ELSEWHERE, INTERPRETERS, OWN_FOLDERS, SCRIPT_ENDS, SYSTEM_FOLDERS};
 use super::scope::Scope;
 use super::{Reading, base, unknown_program};
 use std::path::PathBuf;
@@ -85,9 +85,18 @@ impl Reading<'_> {
                 return self.unread.push((place.clone(), path.display().to_string()));
             }
         }
-        let is_systems = !shown.contains('/') && !shown.starts_with('$')
-            || SYSTEM_FOLDERS.iter().any(|folder| shown.starts_with(folder));
-        if !is_systems || is_interpreter || shown.ends_with(".sh") {
+        let is_in_system = |path: &str| SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
+        let is_systems = !shown.contains('/') && !shown.starts_with('$') || is_in_system(&shown);
+        let is_script = |path: &str| SCRIPT_ENDS.iter().any(|end| path.ends_with(end));
+        if ELSEWHERE.contains(&program.as_str()) {
+            let mut given = words[1..].iter().map(Word::shown);
+            let own = given.find(|word| is_script(word) || word.starts_with('/') && !is_in_system(word));
+            let own = own
+                .map(|own| program_shown(&own).to_owned())
+                .filter(|own| !own.is_empty());
+            return self.unread.extend(own.map(|own| (place.clone(), own)));
+        }
+        if !is_systems || is_interpreter || is_script(&shown) {
             let name = if shown.starts_with('$') {
                 &shown
             } else {
