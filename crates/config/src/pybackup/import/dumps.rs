@@ -2,7 +2,7 @@
 
 use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
-use super::word::{DAY_FORMAT, Piece, Word, is_place, tidy};
+use super::word::{Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
 use crate::mydumper::{is_like_option, lack_with};
 use crate::pybackup::CONF_NAME;
@@ -36,6 +36,8 @@ pub(super) struct Dump {
     pub(super) hides_password: bool,
     /// `<directory>/<YYYY-MM-DD>/<bk_id>`
     pub(super) directory: String,
+    /// Whether the script has a folder for each day, which is called as mykeeper calls it.
+    pub(super) is_by_day: bool,
     /// Whether its sets are sent.
     pub(super) sends: bool,
 }
@@ -117,6 +119,7 @@ impl Dump {
             ));
             return None;
         };
+        let is_by_day = matches!(named.day_folder(), Some((_, day)) if day.is_todays());
         let words = read_words(texts, place, remarks);
         if from.conf.server.is_none() && words.endpoint.is_none() {
             remarks.push(gap(
@@ -151,6 +154,7 @@ impl Dump {
             words,
             hides_password,
             directory: directory.0,
+            is_by_day,
             sends,
         })
     }
@@ -298,14 +302,13 @@ pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark>
 fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<(String, Vec<Remark>)> {
     let outputdir = outputdir?;
     let (folder, notes) = if let Some((folder, day)) = outputdir.day_folder() {
-        let is_today = day.format == DAY_FORMAT && day.days_ago == 0;
         let other = || {
             note(
                 "mykeeper calls the folder of a day YYYY-MM-DD, and it is that of the day on which the run starts; what \
                  lies in folders of other names by now is removed by no job",
             )
         };
-        (folder, (!is_today).then(other))
+        (folder, (!day.is_todays()).then(other))
     } else if let [Piece::Text(folder)] = outputdir.0.as_slice() {
         let changed = || {
             note(

@@ -213,6 +213,11 @@ impl Find {
         self.removes && is_of_files && names.all(is_of_sets)
     }
 
+    /// Whether it takes what is called so, and nothing else.
+    pub(super) fn has_names(&self) -> bool {
+        !self.names.is_empty()
+    }
+
     /// Its names, where they are those of some days alone: `2017*`.
     pub(super) fn of_some_days(&self) -> Option<String> {
         let some = self.names.iter().filter(|name| name.called != Called::All);

@@ -302,9 +302,7 @@ fn add(removals: &mut Vec<Removal>, new: Vec<Removal>) {
 /// Whether it is today's folder of sets.
 fn is_todays(word: &Word) -> bool {
     let of_day = word.day_folder();
-    of_day.is_some_and(|(folder, day)| {
-        is_place(&folder) && folder.len() > 1 && day.format == DAY_FORMAT && day.days_ago == 0
-    })
+    of_day.is_some_and(|(folder, day)| is_place(&folder) && folder.len() > 1 && day.is_todays())
 }
 
 /// What is said of today's folder, which the script removes as the so manieth thing that it does.
@@ -353,11 +351,11 @@ fn of_word(
         );
         remarks.push(Remark::note(place.clone(), text));
         return vec![Removal {
-            directory,
             rule: Rule::AllButDay(day.days_ago),
             removes,
             places: vec![place.clone()],
-            doubt: None,
+            doubt: never_met(&directory, removes, dumps),
+            directory,
         }];
     }
     match word.text() {
@@ -371,6 +369,20 @@ fn of_word(
         }
         _ => gap("and which sets that is cannot be told".to_owned()),
     }
+}
+
+/// Why nothing tells that the script's own sets go: they lie in no folders of days, or those are called otherwise.
+fn never_met(directory: &str, removes: bool, dumps: &[Dump]) -> Option<String> {
+    let mut others = dumps
+        .iter()
+        .filter(|dump| dump.directory == directory && !dump.is_by_day);
+    let other = others.next()?;
+    let act = if removes { "removes" } else { "marks" };
+    Some(format!(
+        "the sets that are made at {} lie in no folder that is called YYYY-MM-DD until now, and what the \
+         script {act} may be none of them",
+        other.place
+    ))
 }
 
 fn of_find(
@@ -452,7 +464,10 @@ fn of_find(
         .iter()
         .filter_map(Word::text)
         .map(|directory| Removal {
-            doubt: doubt.clone().or_else(|| unknown(&tidy(&directory))),
+            doubt: doubt
+                .clone()
+                .or_else(|| unknown(&tidy(&directory)))
+                .or_else(|| never_met(&tidy(&directory), removes, dumps).filter(|_| find.has_names())),
             directory: tidy(&directory),
             rule: Rule::Younger(younger, find.spared()),
             removes,

@@ -61,6 +61,13 @@ pub(super) struct Day {
     pub(super) days_ago: u32,
 }
 
+impl Day {
+    /// Whether it is today, and written as the folders of sets are called.
+    pub(super) fn is_todays(&self) -> bool {
+        self.format == DAY_FORMAT && self.days_ago == 0
+    }
+}
+
 /// Nobody keeps sets for longer. Days.
 pub(super) const MOST_DAYS: u32 = 36_500;
 

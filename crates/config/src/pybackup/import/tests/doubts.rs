@@ -417,3 +417,61 @@ fn what_makes_or_removes_sets_is_never_passed_over() {
         assert!(!imported.schedule.contains("S3cret"), "{}", imported.schedule);
     }
 }
+
+#[test]
+fn a_rule_for_folders_of_days_runs_where_sets_lie_in_such() {
+    for (outputdir, removal, runs) in [
+        (
+            "/b/`date +%F`",
+            "find /b -name \"20*\" -type d -mtime +7 -exec rm -r {} \\;",
+            true,
+        ),
+        ("/b/`date +%F`", "rm -rf /b/`date +%F -d \"3 days ago\"`", true),
+        (
+            "/b",
+            "find /b -name \"20*\" -type d -mtime +7 -exec rm -r {} \\;",
+            false,
+        ),
+        ("/b", "rm -rf /b/`date +%F -d \"3 days ago\"`", false),
+        (
+            "/b/`date +%Y%m%d`",
+            "rm -rf /b/`date +%F -d \"7 days ago\"`",
+            false,
+        ),
+        (
+            "/b/`date +%Y%m%d`",
+            "find /b -name \"20*\" -mtime +7 -exec rm -r {} \\;",
+            false,
+        ),
+        (
+            "/b/`date -d yesterday +%F`",
+            "rm -rf /b/`date +%F -d \"7 days ago\"`",
+            false,
+        ),
+        // Whatever is in it goes.
+        ("/b", "find /b -type d -mtime +7 -exec rm -r {} \\;", true),
+        ("/b/`date +%Y%m%d`", "find /b -mtime +7 -exec rm -r {} \\;", true),
+    ] {
+        let script = format!("pybackup mydumper outputdir={outputdir}\n{removal}\n");
+        let imported = Host::of_script(&script);
+        match runs {
+            true => assert_eq!(imported.jobs, 2, "{script}{:#?}", remarks(&imported)),
+            false => {
+                is_left_to_a_person(&imported);
+                assert!(
+                    remarks(&imported).concat().contains("lie in no folder"),
+                    "{script}"
+                );
+            }
+        }
+    }
+    // One such call is enough.
+    let script = format!("{DUMP}pybackup mydumper database=x outputdir=/b\n{REMOVAL}");
+    let imported = Host::of_script(&script);
+    assert_eq!(imported.jobs, 2, "{}", imported.schedule);
+    assert!(
+        imported.schedule.contains("# [retention."),
+        "{}",
+        imported.schedule
+    );
+}
