@@ -55,6 +55,7 @@ impl Restore<'_> {
                 probe.close().await;
                 let reader = TableReader {
                     connection: &self.server.connection(),
+                    socket: Some(self.server.socket()),
                     log: self.env.log,
                     threads: self.request.sandbox.threads,
                 };

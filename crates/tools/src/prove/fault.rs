@@ -1,5 +1,6 @@
 //! Whose fault a refusal is: a server that has no room left, or is being ended, says nothing of the set.
 
+use super::wire::WireError;
 use crate::error::ToolError;
 use crate::passing::tells_of_lasting;
 use sqlx::mysql::MySqlDatabaseError;
@@ -114,9 +115,26 @@ pub(crate) fn refusal(act: &str, error: sqlx::Error) -> Result<(u16, String), To
     let code = refused
         .try_downcast_ref::<MySqlDatabaseError>()
         .map_or(0, MySqlDatabaseError::number);
-    match Lack::of(code, said) {
-        Some(lack) => Err(lack.error(act, said)),
-        None => Ok((code, said.to_owned())),
+    judged(act, (code, said.to_owned()))
+}
+
+/// As [`refusal`], of a statement that was sent byte for byte.
+pub(crate) fn wire_refusal(act: &str, error: WireError) -> Result<(u16, String), ToolError> {
+    match error {
+        WireError::Server { code, message } => judged(act, (code, message)),
+        broken @ WireError::Broken(_) => Err(ended(act, &broken.to_string())),
+    }
+}
+
+/// As [`failure`], over a connection that takes statements byte for byte.
+pub(crate) fn wire_failure(act: &str, error: WireError) -> ToolError {
+    wire_refusal(act, error).map_or_else(|error| error, |(_, said)| ended(act, &said))
+}
+
+fn judged(act: &str, (code, said): (u16, String)) -> Result<(u16, String), ToolError> {
+    match Lack::of(code, &said) {
+        Some(lack) => Err(lack.error(act, &said)),
+        None => Ok((code, said)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rows of restored tables, read back: how many, what they hold, and what the server itself thinks of the table.
 
-use super::fault::{Lack, failure, refusal};
+use super::fault::{Lack, failure, refusal, wire_failure, wire_refusal};
+use super::wire::{DOUBLE, FLOAT, RowSink, Wire};
 use crate::connection::ServerConnection;
 use crate::content::{Content, RowHasher, unsigned_zero};
 use crate::error::ToolError;
@@ -12,6 +13,7 @@ use mykeeper_domain::inventory::{DatabaseInventory, TableInventory};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Row, TypeInfo};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Most connections at a time.
 const MOST_CONNECTIONS: u32 = 16;
@@ -30,6 +32,9 @@ const REAL: [&str; 2] = ["FLOAT", "DOUBLE"];
 /// A server with restored databases.
 pub(crate) struct TableReader<'a> {
     pub(crate) connection: &'a ServerConnection,
+    /// The socket of a throwaway server: rows are read from it byte for byte, for a fraction of what the client library
+    /// takes to make a row of them.
+    pub(crate) socket: Option<&'a Path>,
     pub(crate) log: &'a dyn RunLog,
     /// Tables read at a time.
     pub(crate) threads: u32,
@@ -161,36 +166,29 @@ impl TableReader<'_> {
     /// Tables one after another, over one connection.
     async fn read_share(&self, share: Vec<Task<'_>>) -> Result<Vec<Values>, ToolError> {
         let act = format!("read the restored tables on server {}", self.connection.name);
-        let mut connection = self.connect(&act).await?;
-        let lost = |error| failure(&act, error);
-        sqlx::raw_sql(PRELUDE)
-            .execute(&mut connection)
-            .await
-            .map_err(lost)?;
+        let mut session = self.open(&act).await?;
         let mut all = Vec::new();
         for task in share {
             let name = format!("{}.{}", quoted_name(task.database), quoted_name(task.table));
-            let fault = check(&mut connection, (&act, &name)).await?;
+            let fault = check(&mut session.connection, (&act, &name)).await?;
             let read = match task.measure {
                 Some(measure) => {
                     let sql = format!("SELECT {} FROM {name}", columns(measure));
-                    read_content(&mut connection, &sql, measure)
-                        .await
-                        .map(|content| (Some(content.rows), Some(content)))
+                    let read = session.content((&act, &sql), measure).await?;
+                    read.map(|content| (Some(content.rows), Some(content)))
                 }
-                None => count_rows(&mut connection, &name).await.map(|rows| (rows, None)),
+                None => match count_rows(&mut session.connection, &name).await {
+                    Ok(rows) => Ok((rows, None)),
+                    Err(error) => Err(refusal(&act, error)?.1),
+                },
             };
-            let (rows, content) = match read {
-                Ok(read) => read,
-                Err(error) => {
-                    let (_, said) = refusal(&act, error)?;
-                    let text = format!("{}.{}: {said}", task.database, task.table);
-                    self.log.line("mykeeper", &text);
-                    (None, None)
-                }
-            };
+            let (rows, content) = read.unwrap_or_else(|said| {
+                let text = format!("{}.{}: {said}", task.database, task.table);
+                self.log.line("mykeeper", &text);
+                (None, None)
+            });
             let checksum = if task.has_checksum {
-                checksum(&mut connection, (&act, &name)).await?
+                checksum(&mut session.connection, (&act, &name)).await?
             } else {
                 None
             };
@@ -202,53 +200,145 @@ impl TableReader<'_> {
                 fault,
             });
         }
-        drop(connection.close().await);
+        drop(session.connection.close().await);
         Ok(all)
+    }
+
+    async fn open(&self, act: &str) -> Result<Session, ToolError> {
+        let mut connection = self.connect(act).await?;
+        sqlx::raw_sql(PRELUDE)
+            .execute(&mut connection)
+            .await
+            .map_err(|error| failure(act, error))?;
+        let wire = match self.socket {
+            None => None,
+            Some(socket) => {
+                let lost = |error| wire_failure(act, error);
+                let mut wire = Wire::connect(socket).await.map_err(lost)?;
+                wire.execute(PRELUDE.as_bytes()).await.map_err(lost)?;
+                Some(wire)
+            }
+        };
+        Ok(Session { connection, wire })
     }
 }
 
-/// Digests the rows as they are, and, where they are not what they should be, as a source would have given them to its
-/// dump that fills each CHAR with spaces up to its length.
-async fn read_content(
-    connection: &mut MySqlConnection,
-    sql: &str,
-    measure: &TableInventory,
-) -> Result<Content, sqlx::Error> {
-    let is_right = |content: &Content| measure.content.as_ref() == Some(&content.to_string());
-    let content = digest_rows(connection, sql).await?;
-    if is_right(&content) || measure.rows != Some(content.rows) {
-        return Ok(content);
+/// What tables are read over.
+struct Session {
+    connection: MySqlConnection,
+    /// To a throwaway server.
+    wire: Option<Wire>,
+}
+
+impl Session {
+    /// Digests the rows as they are, and, where they are not what they should be, as a source would have given them to
+    /// its dump that fills each CHAR with spaces up to its length. Yields what the server says against it.
+    ///
+    /// # Errors
+    /// The server is gone, or lacks something.
+    async fn content(
+        &mut self,
+        (act, sql): (&str, &str),
+        measure: &TableInventory,
+    ) -> Result<Result<Content, String>, ToolError> {
+        let is_right = |content: &Content| measure.content.as_ref() == Some(&content.to_string());
+        let content = match self.digest((act, sql)).await? {
+            Ok(content) => content,
+            Err(said) => return Ok(Err(said)),
+        };
+        if is_right(&content) || measure.rows != Some(content.rows) {
+            return Ok(Ok(content));
+        }
+        if let Err(said) = self.set((act, PADDED)).await? {
+            return Ok(Err(said));
+        }
+        let padded = self.digest((act, sql)).await?;
+        if let Err(said) = self.set((act, NOT_PADDED)).await? {
+            return Ok(Err(said));
+        }
+        Ok(Ok(padded.ok().filter(is_right).unwrap_or(content)))
     }
-    sqlx::raw_sql(PADDED).execute(&mut *connection).await?;
-    let padded = digest_rows(connection, sql).await;
-    sqlx::raw_sql(NOT_PADDED).execute(&mut *connection).await?;
-    Ok(padded.ok().filter(is_right).unwrap_or(content))
+
+    /// Digests the rows of a SELECT as they come.
+    async fn digest(&mut self, (act, sql): (&str, &str)) -> Result<Result<Content, String>, ToolError> {
+        let Some(wire) = &mut self.wire else {
+            let read = digest_rows(&mut self.connection, sql).await;
+            return read.map_or_else(
+                |error| refusal(act, error).map(|(_, said)| Err(said)),
+                |read| Ok(Ok(read)),
+            );
+        };
+        let mut rows = Digested::default();
+        match wire.query(sql.as_bytes(), &mut rows).await {
+            Ok(()) => Ok(Ok(rows.hasher.content())),
+            Err(error) => wire_refusal(act, error).map(|(_, said)| Err(said)),
+        }
+    }
+
+    /// Sets something of the session in which content is read.
+    async fn set(&mut self, (act, sql): (&str, &'static str)) -> Result<Result<(), String>, ToolError> {
+        let refused = match &mut self.wire {
+            Some(wire) => match wire.execute(sql.as_bytes()).await {
+                Ok(()) => return Ok(Ok(())),
+                Err(error) => wire_refusal(act, error)?,
+            },
+            None => match sqlx::raw_sql(sql).execute(&mut self.connection).await {
+                Ok(_) => return Ok(Ok(())),
+                Err(error) => refusal(act, error)?,
+            },
+        };
+        Ok(Err(refused.1))
+    }
+}
+
+/// The digest of rows that come byte for byte.
+#[derive(Debug, Default)]
+struct Digested {
+    hasher: RowHasher,
+    are_real: Vec<bool>,
+}
+
+impl RowSink for Digested {
+    fn columns(&mut self, types: &[u8]) {
+        self.are_real = types.iter().map(|of| matches!(*of, FLOAT | DOUBLE)).collect();
+    }
+
+    #[inline]
+    fn value(&mut self, column: usize, value: Option<&[u8]>) {
+        match value {
+            None => self.hasher.null(),
+            Some(bytes) => {
+                let is_real = self.are_real.get(column).copied().unwrap_or_default();
+                self.hasher
+                    .bytes(if is_real { unsigned_zero(bytes) } else { bytes });
+                self.hasher.end_value();
+            }
+        }
+    }
+
+    #[inline]
+    fn end_row(&mut self) {
+        self.hasher.end_row();
+    }
 }
 
 /// Digests the rows of a SELECT as they come.
 async fn digest_rows(connection: &mut MySqlConnection, sql: &str) -> Result<Content, sqlx::Error> {
-    let mut hasher = RowHasher::default();
+    let mut digested = Digested::default();
     let mut rows = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).fetch(connection);
-    let mut are_real: Vec<bool> = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        if are_real.is_empty() {
+        if digested.are_real.is_empty() {
             let columns = row.columns().iter();
-            are_real = columns
+            digested.are_real = columns
                 .map(|column| REAL.contains(&column.type_info().name()))
                 .collect();
         }
-        for (index, is_real) in are_real.iter().enumerate() {
-            match row.try_get_unchecked::<Option<&[u8]>, _>(index)? {
-                None => hasher.null(),
-                Some(bytes) => {
-                    hasher.bytes(if *is_real { unsigned_zero(bytes) } else { bytes });
-                    hasher.end_value();
-                }
-            }
+        for index in 0..row.columns().len() {
+            digested.value(index, row.try_get_unchecked::<Option<&[u8]>, _>(index)?);
         }
-        hasher.end_row();
+        digested.end_row();
     }
-    Ok(hasher.content())
+    Ok(digested.hasher.content())
 }
 
 async fn count_rows(connection: &mut MySqlConnection, name: &str) -> Result<Option<u64>, sqlx::Error> {

@@ -88,6 +88,7 @@ async fn read_all(
     let mut found = found?;
     let reader = TableReader {
         connection: request.connection,
+        socket: None,
         log: env.log,
         threads: request.set.sandbox.threads,
     };
