@@ -121,6 +121,14 @@ impl Dump {
         };
         let is_by_day = matches!(named.day_folder(), Some((_, day)) if day.is_todays());
         let words = read_words(texts, place, remarks);
+        let mut tables = words.tables.iter().flat_map(|tables| tables.split(','));
+        if tables.any(|table| !table.contains('.')) {
+            remarks.push(gap(
+                "a name in tables-list= has no database before it, and of which it is a table is not said: no job is \
+                 written; write [backup.NAME] with tables-list=DATABASE.TABLE",
+            ));
+            return None;
+        }
         if from.conf.server.is_none() && words.endpoint.is_none() {
             remarks.push(gap(
                 "which server is backed up is not said: this call names none, and the conf has no usable [TDB]: no job \
@@ -208,6 +216,9 @@ impl Dump {
         } else if let Some(databases) = of_tables {
             Some(databases)
         } else if let Some(Some(databases)) = of_regex {
+            let text = "mydumper takes regex= without regard to case, and `databases` goes by it: look whether a database \
+                        is called so in other letters";
+            remarks.push(Remark::note(self.place.clone(), text.to_owned()));
             Some(databases)
         } else {
             if let Some(regex) = &self.words.regex {
@@ -407,14 +418,16 @@ fn databases_of_regex(regex: &str) -> Option<Vec<String>> {
     };
     // With the dot each name is a whole one; without it, the beginning of one.
     let (inner, is_whole) = match inner.strip_suffix("\\.") {
-        Some(inner) => (inner, true),
-        None => (inner, false),
+        Some(inner) if inner.ends_with(')') || !inner.contains('|') => (inner, true),
+        _ => (inner, false),
     };
-    let list = inner
-        .strip_prefix('(')
-        .and_then(|inner| inner.strip_suffix(')'))
-        .unwrap_or(inner);
-    list.split('|')
+    let list = inner.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+    if list.is_none() && sign.is_empty() && inner.contains('|') {
+        // Without brackets the first alone stands at the beginning.
+        return None;
+    }
+    list.unwrap_or(inner)
+        .split('|')
         .map(|name| {
             let (name, is_whole) = match name.strip_suffix("\\.") {
                 Some(name) => (name, true),
@@ -458,6 +471,11 @@ mod tests {
             ("^(sh.*)\\.", None),
             ("^shop\\.orders$", None),
             ("^(a|)\\.", None),
+            ("^shop|orders", None),
+            ("^shop\\.|test\\.", None),
+            ("^(a)|(b)", None),
+            ("^(?!mysql|test\\.)", Some(vec!["!mysql%", "!test"])),
+            ("^(shop\\.|log)", Some(vec!["shop", "log%"])),
         ] {
             let expected = expected.map(|list| list.into_iter().map(str::to_owned).collect::<Vec<_>>());
             assert_eq!(databases_of_regex(regex), expected, "{regex}");

@@ -19,6 +19,8 @@ struct BackedUp {
     password: Option<Password>,
     /// A password is given, and nobody can tell which.
     hides_password: Option<Place>,
+    /// The call that names it first.
+    place: Option<Place>,
     /// Another call has another password for the same account.
     other_password: Option<Place>,
     tls: (Tls, String),
@@ -125,6 +127,7 @@ fn of_conf(conf: &PybackupConf, server: &ServerConf) -> BackedUp {
             is_of_call: false,
         }),
         hides_password: None,
+        place: None,
         other_password: None,
         tls: (Tls::default(), String::new()),
     }
@@ -144,6 +147,7 @@ fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
             user: ("root".to_owned(), format!("{said}: mydumper's own default")),
             password: None,
             hides_password: None,
+            place: None,
             other_password: None,
             tls: (Tls::default(), String::new()),
         },
@@ -169,6 +173,7 @@ fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
         server.hides_password = Some(dump.place.clone());
     }
     server.tls = (dump.words.tls.clone(), said);
+    server.place = Some(dump.place.clone());
     server
 }
 
@@ -274,24 +279,45 @@ fn write_server(
         );
         remarks.push(Remark::gap(place, text));
     }
+    if let Some(place) = server.place.filter(|_| number > 0) {
+        let (tag, first) = (tag(conf, number), tag(conf, 0));
+        let text = format!(
+            "this is another server, or another account, than the first, and each has a tag of its own: its sets are \
+             recorded as {tag:?} from now on, and those until now stand under {first:?}; look at the dashboards, and at \
+             what else goes by the tag"
+        );
+        remarks.push(Remark::gap(place, text));
+    }
     write_tag(page, conf, number);
     write_tls(page, &server.tls);
 }
 
-fn write_tag(page: &mut Page, conf: &PybackupConf, number: usize) {
-    let (tag, source) = match &conf.tag {
-        Some(tag) => (tag.value.as_str(), at_said(conf, tag).to_string()),
-        None => (
-            THE_SERVER_TAG,
-            "what pybackup records where [pybackup] names no tag".to_owned(),
-        ),
-    };
-    if number == 0 {
-        page.key("tag", quoted(tag), source);
-    } else {
-        let source = format!("{source}, and a number: each server has a tag of its own");
-        page.key("tag", quoted(&format!("{tag} {}", number + 1)), source);
+/// What the sets of the so manieth server are recorded under.
+fn tag(conf: &PybackupConf, number: usize) -> String {
+    let tag = conf.tag.as_ref().map_or(THE_SERVER_TAG, |tag| tag.value.as_str());
+    match number {
+        0 => tag.to_owned(),
+        _ => format!("{tag} {}", number + 1),
     }
+}
+
+/// The tags of further servers, where the first one's sets are proven.
+pub(super) fn more_tags(conf: &PybackupConf, dumps: &[Dump]) -> Vec<String> {
+    let is_proven = conf.validate.iter().any(|said| said.value == tag(conf, 0));
+    let count = if is_proven { servers(conf, dumps).len() } else { 0 };
+    (1..count).map(|number| tag(conf, number)).collect()
+}
+
+fn write_tag(page: &mut Page, conf: &PybackupConf, number: usize) {
+    let source = conf.tag.as_ref().map_or_else(
+        || "what pybackup records where [pybackup] names no tag".to_owned(),
+        |tag| at_said(conf, tag).to_string(),
+    );
+    let source = match number {
+        0 => source,
+        _ => format!("{source}, and a number: each server has a tag of its own"),
+    };
+    page.key("tag", quoted(&tag(conf, number)), source);
 }
 
 fn write_tls(page: &mut Page, (tls, source): &(Tls, String)) {

@@ -8,6 +8,7 @@ mod dumps;
 mod find;
 mod keeper;
 mod lexical;
+mod lost;
 mod page;
 mod removals;
 mod report;
@@ -200,6 +201,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         mut entries,
         others: mut lines,
         doubts,
+        tools,
     } = read;
     remarks.extend(doubts);
     let mut dumps: Vec<Dump> = Vec::new();
@@ -217,19 +219,16 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     }
     // What removes sets beside a call of which no job comes may remove the last of them.
     for entry in &mut entries {
-        let is_read = |found: &Found| {
-            let mut dumps = dumps.iter();
-            dumps.any(|dump| dump.place == found.place || dump.again.contains(&found.place))
-        };
         let mut made = entry
             .found
             .iter()
             .filter(|found| matches!(found.act, Act::Dump(_)));
-        if let Some(lost) = made.find(|found| !is_read(found)) {
+        if let Some(lost) = made.find(|found| !lost::has_job(found, &dumps)) {
             let doubt = format!("no job is written for the sets that are made at {}", lost.place);
             entry.doubt.get_or_insert(doubt);
         }
     }
+    let lost = lost::find(&from, &entries, &dumps, &tools);
     // A line that only removes is about sets when it looks where sets are made.
     let (mut entries, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| {
         let removes_alone = entry
@@ -248,7 +247,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         .iter_mut()
         .for_each(|line| line.tell_of_sets(&folders, from.files));
     let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
-    let (mut schedule, jobs) = schedule::write(&from, &entries, &dumps, &mut remarks);
+    let (mut schedule, jobs) = schedule::write(&from, &entries, (&dumps, &lost), &mut remarks);
     let is_written = |place: &Place| jobs.iter().any(|job| job.entry == *place);
     let seeming = seeming.into_iter().filter(|(place, _)| !is_written(place));
     remarks.extend(seeming.map(|(_, gap)| gap));
@@ -302,6 +301,8 @@ struct Lines {
     others: Vec<OtherLine>,
     /// How lines are read that may be read otherwise.
     doubts: Vec<Remark>,
+    /// Where tools for backups are called that are none of pybackup's.
+    tools: Vec<Place>,
 }
 
 /// Sorts the lines of a crontab.
@@ -322,6 +323,8 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         let place = at(line.line);
         let mut reading = Reading::new(from.files);
         reading.line(&line, &place);
+        let tools = reading.tools.iter();
+        sorted.tools.extend(tools.map(|(place, _)| place.clone()));
         if !reading.found.is_empty() || !reading.telling.is_empty() {
             let doubts = line.doubts.iter().cloned();
             sorted

@@ -64,6 +64,12 @@ impl Removal {
         });
     }
 
+    /// What is made there without a job would be removed once it is old, and nothing would follow it.
+    pub(super) fn doubt_that_sets_go_on(&mut self, lost: &Place) {
+        self.doubt
+            .get_or_insert_with(|| format!("no job is written for the sets that are made at {lost}"));
+    }
+
     /// Where it stands, each place once.
     pub(super) fn places(&self) -> Vec<Place> {
         let mut places = self.places.clone();

@@ -1,6 +1,7 @@
 //! `schedule.toml`: what happens when.
 
 use super::dumps::{self, Dump, at, at_said};
+use super::lost::Lost;
 use super::page::{Page, list, quoted};
 use super::removals::{self, Removal};
 use super::script::{Act, Found};
@@ -13,7 +14,7 @@ const WITHIN: &str = "31d";
 pub(super) fn write(
     from: &ImportFrom<'_>,
     entries: &[Entry],
-    dumps: &[Dump],
+    (dumps, lost): (&[Dump], &[Lost]),
     remarks: &mut Vec<Remark>,
 ) -> (Page, Vec<Written>) {
     let mut page = Page::default();
@@ -27,6 +28,7 @@ pub(super) fn write(
     );
     let mut jobs = Jobs {
         from,
+        dumps,
         page,
         written: Vec::new(),
         names: Vec::new(),
@@ -55,6 +57,11 @@ pub(super) fn write(
         all.extend(of_entry.into_iter().map(|removal| (at, removal)));
     }
     removals::reconcile(&mut all);
+    for (_, removal) in &mut all {
+        if let Some(lost) = lost.iter().find(|lost| lost.may_lie_in(&removal.directory)) {
+            removal.doubt_that_sets_go_on(&lost.place);
+        }
+    }
     if let Some(line) = from.conf.unusable_dest {
         let sent = all.iter_mut().map(|(_, removal)| removal);
         let is_sent = |removal: &&mut Removal| {
@@ -109,6 +116,7 @@ pub(super) struct Written {
 
 struct Jobs<'a> {
     from: &'a ImportFrom<'a>,
+    dumps: &'a [Dump],
     page: Page,
     written: Vec<Written>,
     /// Names that are taken, whatever the kind, also by jobs that are commented out.
@@ -198,8 +206,10 @@ impl Jobs<'_> {
                 self.page.key("within", quoted(WITHIN), "pybackup's way");
                 match conf.validate.first() {
                     Some(first) => {
-                        let tags = conf.validate.iter().map(|said| said.value.as_str());
-                        self.page.key("tags", list(tags), at_said(conf, first));
+                        let tags = conf.validate.iter().map(|said| said.value.clone());
+                        let more = keeper::more_tags(conf, self.dumps);
+                        self.page
+                            .key("tags", list(tags.chain(more)), at_said(conf, first));
                     }
                     None => remarks.push(gap(
                         "the conf has no [Validate] bk_list: sets of every tag are proven",

@@ -400,6 +400,7 @@ mod closed;
 mod conf;
 mod doubts;
 mod hidden;
+mod lost;
 mod passwords;
 mod read;
 mod statements;

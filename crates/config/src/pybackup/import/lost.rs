@@ -1,0 +1,132 @@
+//! Sets that are made and of which no job comes: what removes by age in their folder would remove the last of them.
+
+use super::dumps::Dump;
+use super::script::{Act, Found};
+use super::word::{Piece, Word, tidy};
+use super::{Entry, ImportFrom, Place};
+use std::path::Path;
+
+/// Sets without a job.
+pub(super) struct Lost {
+    /// Where they are made.
+    pub(super) place: Place,
+    /// What they lie in; `None` may be any folder.
+    folders: Option<Vec<String>>,
+}
+
+impl Lost {
+    /// Whether they may lie in this folder.
+    pub(super) fn may_lie_in(&self, directory: &str) -> bool {
+        let is_below = |one: &str, other: &str| one.starts_with(&format!("{}/", other.trim_end_matches('/')));
+        let Some(folders) = &self.folders else {
+            return true;
+        };
+        folders
+            .iter()
+            .any(|folder| folder == directory || is_below(folder, directory) || is_below(directory, folder))
+    }
+}
+
+/// All of them: calls of pybackup's, and of other tools, which stand at `tools`.
+pub(super) fn find(from: &ImportFrom<'_>, entries: &[Entry], dumps: &[Dump], tools: &[Place]) -> Vec<Lost> {
+    let found = entries.iter().flat_map(|entry| &entry.found);
+    let calls = found.filter(|found| matches!(found.act, Act::Dump(_)) && !has_job(found, dumps));
+    let calls = calls.map(|call| Lost {
+        place: call.place.clone(),
+        folders: folder_of(call).map(|folder| vec![folder]),
+    });
+    let tools = tools.iter().map(|place| Lost {
+        place: place.clone(),
+        folders: line_at(from, place).and_then(|line| paths_in(&line)),
+    });
+    calls.chain(tools).collect()
+}
+
+/// Whether a job comes of a call.
+pub(super) fn has_job(found: &Found, dumps: &[Dump]) -> bool {
+    let mut dumps = dumps.iter();
+    dumps.any(|dump| dump.place == found.place || dump.again.contains(&found.place))
+}
+
+/// What a call's sets lie in.
+fn folder_of(found: &Found) -> Option<String> {
+    let Act::Dump(words) = &found.act else { return None };
+    let named = words.iter().find_map(|word| word.after("outputdir="));
+    let named = match named {
+        Some(named) => named.below(found.folder.as_ref()),
+        None => found.folder.clone()?,
+    };
+    known_folder(&named)
+}
+
+/// The folder down to what is not known beforehand.
+fn known_folder(word: &Word) -> Option<String> {
+    let Some(Piece::Text(text)) = word.0.first() else {
+        return None;
+    };
+    let known = match word.0.len() {
+        1 => text.as_str(),
+        _ => text.rsplit_once('/')?.0,
+    };
+    let folder = tidy(known);
+    (folder.starts_with('/') && folder.len() > 1).then_some(folder)
+}
+
+/// A line with those that it goes on in.
+fn line_at(from: &ImportFrom<'_>, place: &Place) -> Option<String> {
+    let crontab = from.crontabs.iter().find(|(path, _)| *path == place.file);
+    let script = || (from.files)(Path::new(&place.file)).map(|script| script.text);
+    let text = crontab.map(|(_, text)| text.clone()).or_else(script)?;
+    let mut whole = String::new();
+    for line in text.lines().skip(place.line.checked_sub(1)?) {
+        whole.push_str(line.trim_end_matches('\\'));
+        whole.push(' ');
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    Some(whole)
+}
+
+/// The paths that a command names; `None` where it may write to others.
+fn paths_in(line: &str) -> Option<Vec<String>> {
+    let mut targets = line.split('>').skip(1).map(str::trim_start);
+    let is_relative = |target: &str| !target.is_empty() && !target.starts_with(['/', '&', '"', '\'']);
+    if line.contains(['$', '`', '~']) || targets.any(is_relative) {
+        return None;
+    }
+    let words = line.split(|one: char| one.is_whitespace() || "'\"=><;|&(),".contains(one));
+    // Of a pattern what stands before it.
+    let known = |word: &str| match word.find(['*', '?', '[', '{']) {
+        Some(end) => tidy(word[..end].rsplit_once('/').map_or("", |(folder, _)| folder)),
+        None => tidy(word),
+    };
+    Some(words.filter(|word| word.starts_with('/')).map(known).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_tool_may_write_is_what_its_line_names() {
+        for (line, directory, expected) in [
+            ("mysqldump -A > /data/bk/x.sql", "/data/bk", true),
+            ("mysqldump -A | gzip >'/data/bk/x/y.gz' 2>&1", "/data/bk", true),
+            ("xtrabackup --target-dir=/data/bk", "/data/bk", true),
+            ("mysqldump -A > /data/x.sql", "/data/bk", false),
+            ("mysqldump -A > $X/x.sql", "/data/bk", true),
+            ("mysqldump -A > x.sql", "/data/bk", true),
+            ("mysqldump -A >> /data/bk2/x 2>>/dev/null", "/data/bk", false),
+            ("mysqldump x", "/data/bk", false),
+            ("5 4 * * * mysqldump x > /c/x", "/data/bk", false),
+            ("gzip /data/bk/20*/x.sql", "/data/bk", true),
+        ] {
+            let lost = Lost {
+                place: Place::default(),
+                folders: paths_in(line),
+            };
+            assert_eq!(lost.may_lie_in(directory), expected, "{line}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! What else goes on, or changes, on a host where not all becomes jobs.
+
+use super::*;
+
+fn of_crontab(crontab: &str, scripts: Vec<(&str, &str)>) -> Imported {
+    Host {
+        conf: CONF,
+        crontab,
+        scripts,
+    }
+    .import()
+}
+
+#[test]
+fn where_sets_are_made_without_a_job_no_removal_of_that_folder_runs() {
+    const DUMP: &str = "0 4 * * * pybackup mydumper database=a outputdir=/b/`date +\\%F`\n";
+    const REMOVAL: &str = "0 7 * * * find /b -maxdepth 1 -mtime +3 -exec rm -rf {} \\;\n";
+    for (other, runs) in [
+        ("", true),
+        (
+            "[ `hostname` = db1 ] && pybackup mydumper database=b outputdir=/b/`date +\\%F`",
+            false,
+        ),
+        (
+            "[ `hostname` = db1 ] && pybackup mydumper database=b outputdir=/b/x/$Y",
+            false,
+        ),
+        (
+            "[ `hostname` = db1 ] && pybackup mydumper database=b outputdir=$X",
+            false,
+        ),
+        (
+            "[ `hostname` = db1 ] && pybackup mydumper database=b outputdir=/c",
+            true,
+        ),
+        ("mysqldump b > /b/2017-11-01/b.sql", false),
+        ("mysqldump b > $D/b.sql", false),
+        ("mysqldump b > /c/b.sql", true),
+        ("/y.sh", false),
+        ("/z.sh", true),
+    ] {
+        let other = if other.is_empty() {
+            String::new()
+        } else {
+            format!("5 4 * * * {other}\n")
+        };
+        for crontab in [
+            format!("{DUMP}{other}{REMOVAL}"),
+            format!("{REMOVAL}{other}{DUMP}"),
+        ] {
+            let scripts = vec![
+                ("/y.sh", "mysqldump b | \\\n gzip > /b/b.gz\n"),
+                ("/z.sh", "mysqldump b | \\\n gzip > /c/b.gz\n"),
+            ];
+            let imported = of_crontab(&crontab, scripts);
+            match runs {
+                true => assert_eq!(imported.jobs, 2, "{crontab}{:#?}", remarks(&imported)),
+                false => {
+                    is_left_to_a_person(&imported);
+                    let told = remarks(&imported).concat();
+                    assert!(
+                        told.contains("no job is written for the sets that are made at"),
+                        "{told}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_further_server_gets_a_tag_that_is_told_and_proven() {
+    let call = |more: &str| format!("0 4 * * * pybackup mydumper {more} outputdir=/b/`date +\\%F`\n");
+    let conf = format!("{CONF}\n[pybackup]\ntag=国内平台从1\n[Validate]\nbk_list=国内平台从1,other\n");
+    let import = |conf: &str, second: &str| {
+        let crontab = format!(
+            "{}{}*/15 * * * * pybackup validate-backup --log-file=/x\n",
+            call("socket=/data/3306/s.sock"),
+            call(second)
+        );
+        Host {
+            conf,
+            crontab: &crontab,
+            scripts: Vec::new(),
+        }
+        .import()
+    };
+    let tag = |imported: &Imported| imported.keeper.matches("\ntag = ").count();
+    for second in ["socket=/data/3307/s.sock", "socket=/data/3306/s.sock user=other"] {
+        let imported = import(&conf, second);
+        assert_eq!(tag(&imported), 2, "{}", imported.keeper);
+        let told = |remark: &Remark| {
+            remark.is_gap && remark.place.line == 2 && remark.text.contains("国内平台从1 2")
+        };
+        assert!(imported.remarks.iter().any(told), "{:#?}", remarks(&imported));
+        assert!(
+            imported
+                .schedule
+                .contains("\ntags = [\"国内平台从1\", \"other\", \"国内平台从1 2\"]"),
+            "{}",
+            imported.schedule
+        );
+    }
+    let one = import(&conf, "socket=/data/3306/s.sock database=x");
+    assert_eq!(tag(&one), 1, "{}", one.keeper);
+    assert!(
+        one.schedule.contains("\ntags = [\"国内平台从1\", \"other\"]"),
+        "{}",
+        one.schedule
+    );
+    // Where the first one's sets are not proven, the others' are not either.
+    let others = import(
+        &conf.replace("国内平台从1,other", "other"),
+        "socket=/data/3307/s.sock",
+    );
+    assert!(
+        others.schedule.contains("\ntags = [\"other\"]"),
+        "{}",
+        others.schedule
+    );
+}
+
+#[test]
+fn what_is_backed_up_is_not_less_than_the_call_says() {
+    let of = |words: &str| Host::of_script(&format!("pybackup mydumper '{words}' outputdir=/b/`date +%F`\n"));
+    for (words, databases) in [
+        ("regex=^shop|orders", "[\"%\"]"),
+        ("regex=^shop\\.|test\\.", "[\"%\"]"),
+        ("regex=^(shop|orders)", "[\"shop%\", \"orders%\"]"),
+        ("regex=^(?!mysql|test\\.)", "[\"!mysql%\", \"!test\"]"),
+        ("tables-list=shop.orders,log.x", "[\"shop\", \"log\"]"),
+    ] {
+        let imported = of(words);
+        let key = format!("\ndatabases = {databases} ");
+        assert!(imported.schedule.contains(&key), "{words}{}", imported.schedule);
+        let told = remarks(&imported).concat();
+        assert_eq!(
+            told.contains("is no list of databases"),
+            databases == "[\"%\"]",
+            "{told}"
+        );
+        let is_list = words.starts_with("regex") && databases != "[\"%\"]";
+        assert_eq!(told.contains("without regard to case"), is_list, "{told}");
+    }
+    let imported = of("tables-list=shop.orders,items");
+    assert_eq!(imported.jobs, 0, "{}", imported.schedule);
+    assert!(remarks(&imported).concat().contains("no database before it"));
+}
