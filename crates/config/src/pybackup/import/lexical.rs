@@ -27,6 +27,13 @@ const TELLING: [&str; 17] = [
 /// Programs whose words are what they look for, or where they go.
 const SEEKERS: [&str; 6] = ["grep", "egrep", "fgrep", "pgrep", "pidof", "cd"];
 
+/// What says something, and does nothing of it.
+const SPEAKERS: [&str; 3] = ["echo", "printf", "logger"];
+/// Words of the shell's before a command.
+const BEFORE: [&str; 8] = ["if", "while", "until", "!", "then", "do", "else", "elif"];
+/// What a user's name follows.
+const BEFORE_USER: [&str; 5] = ["-u", "--user", "su", "runuser", "-"];
+
 /// A command that holds such words, and its line with those that it goes on in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Telling {
@@ -74,13 +81,21 @@ fn telling_word(command: &str) -> Option<String> {
         .split(|one: char| one.is_whitespace() || "'\"<>={}$\\,[]".contains(one))
         .filter(|word| !word.is_empty())
         .map(|word| word.rsplit('/').next().unwrap_or_default())
+        .skip_while(|word| BEFORE.contains(word))
         .collect();
     if words.first().is_some_and(|first| SEEKERS.contains(first)) {
         return None;
     }
-    let is_telling =
-        |word: &&&str| TELLING.contains(*word) || BACKUP_TOOLS.contains(*word) || is_pybackup(word);
-    let word = words.iter().find(is_telling).copied();
+    let speaks = words.first().is_some_and(|first| SPEAKERS.contains(first));
+    let is_user = |at: usize| {
+        at.checked_sub(1)
+            .is_some_and(|before| BEFORE_USER.contains(&words[before]))
+    };
+    let is_telling = |(at, word): &(usize, &&str)| {
+        let is_call = is_pybackup(word) && !speaks && !is_user(*at);
+        TELLING.contains(*word) || BACKUP_TOOLS.contains(*word) || is_call
+    };
+    let word = words.iter().enumerate().find(is_telling).map(|(_, word)| *word);
     let word = word.or_else(|| (removes(&words) || removes_unknown(command)).then_some("rm"));
     let mirrors = || words.contains(&"rsync") && words.iter().any(|word| word.starts_with("--del"));
     word.or_else(|| mirrors().then_some("rsync")).map(str::to_owned)
@@ -160,6 +175,13 @@ mod tests {
                 None,
             ),
             ("pgrep -f 'pybackup mydumper'", None),
+            ("if pgrep -f mydumper", None),
+            ("echo \"pybackup begins\"", None),
+            ("echo pybackup mydumper x", Some("mydumper")),
+            ("sudo -u pybackup b.sh", None),
+            ("su - pybackup -c b.sh", None),
+            ("sudo -u pybackup pybackup mark-del", Some("pybackup")),
+            ("then pybackup x", Some("pybackup")),
             ("rm x.lock", None),
             ("cp pybackup.log x; echo rmdirs", None),
         ] {

@@ -343,11 +343,12 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         let scripts = reading.scripts.clone();
         let (telling, told) = (reading.telling.clone(), report::told_of(&reading.told));
         let doubt = doubt_of(&line, &place, &found, from);
-        let remarks_read = reading.remarks.clone();
+        let unclear = reading.unclear.clone();
+        let remarks_read = [unclear.as_slice(), &reading.remarks].concat();
         let otherwise = (!acts_on_sets).then(|| OtherLine::of(place.clone(), &line.command, reading));
         let mut remarks = match acts_on_sets {
             true => remarks_read,
-            false => Vec::new(),
+            false => unclear,
         };
         match read_time(from, &line) {
             Ok(zone) => {
@@ -392,7 +393,7 @@ fn doubt_of(line: &CronLine, place: &Place, found: &[Found], from: &ImportFrom<'
         _ => None,
     });
     match closed::read_removals(line, place, from) {
-        Ok(again) if removed.eq(&again) => None,
+        Ok(again) if removed.eq(&again) => found.iter().find_map(Found::is_unclear),
         Ok(_) => Some(format!("what {place} removes can be read in two ways")),
         Err(odd) => Some(odd.doubt()),
     }

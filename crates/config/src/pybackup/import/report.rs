@@ -127,7 +127,9 @@ impl OtherLine {
         };
         // That is said of the line as a whole.
         let told = vec![(place.clone(), usize::MAX)];
-        Self::not_understood(place.clone(), vec![Remark::gap(place, text)])
+        let gap = Remark::gap(place.clone(), text);
+        let remarks = reading.unclear.into_iter().chain([gap]).collect();
+        Self::not_understood(place, remarks)
             .calling(scripts)
             .holding(telling, told)
     }

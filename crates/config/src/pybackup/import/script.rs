@@ -12,7 +12,7 @@ use super::closed::is_remark;
 use super::crontab::CronLine;
 use super::find::{Find, names_what_is_found};
 use super::lexical::{Telling, telling_lines, telling_words};
-use super::shell::{RawCommand, read_shell};
+use super::shell::RawCommand;
 use super::word::{Piece, Word, program_shown};
 use super::{Place, Remark, Script};
 use conditions::{Bar, Passed};
@@ -83,6 +83,8 @@ pub(super) struct Reading<'f> {
     pub(super) files: &'f dyn Fn(&Path) -> Option<Script>,
     pub(super) found: Vec<Found>,
     pub(super) remarks: Vec<Remark>,
+    /// Texts of which it is not certain how a shell reads them.
+    pub(super) unclear: Vec<Remark>,
     /// Programs that make backups and are none of pybackup's.
     pub(super) tools: Vec<(Place, String)>,
     /// Scripts that cannot be read.
@@ -115,6 +117,7 @@ impl<'f> Reading<'f> {
             files,
             found: Vec::new(),
             remarks: Vec::new(),
+            unclear: Vec::new(),
             tools: Vec::new(),
             unread: Vec::new(),
             program: None,
@@ -141,7 +144,8 @@ impl<'f> Reading<'f> {
         let telling = telling_lines(&line.whole, place.line);
         self.telling
             .extend(telling.into_iter().map(|line| (place.file.clone(), line)));
-        self.run(&read_shell(&line.command, place.line), &mut scope);
+        let commands = self.commands(&line.command, place.line, &mut scope);
+        self.run(&commands, &mut scope);
     }
 
     /// Remembers that a script was read, and what in it must not be passed over.
@@ -261,6 +265,7 @@ impl<'f> Reading<'f> {
                 let made: Vec<Word> = made.map(|word| word.below(scope.folder().as_ref())).collect();
                 scope.made.extend(made);
             }
+            name if scope.functions.contains_key(name) => self.function(raw, name, scope),
             _ => self.command(words, place, scope),
         }
         None
@@ -336,7 +341,8 @@ impl<'f> Reading<'f> {
             "for" => scope.assign_loop(&words[1..]),
             // `exec >log`
             "exec" if words.len() == 1 => {}
-            "export" | "local" | "readonly" | "declare" | "typeset" => {}
+            "declare" | "typeset" | "local" => scope.refer(&words[1..]),
+            "export" | "readonly" => {}
             "source" | "." => self.source(&words[1..], place, scope),
             "rm" => self.rm(words, &place, scope),
             "flock" if locks_alone(words) => {}

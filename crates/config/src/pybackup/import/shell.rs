@@ -1,13 +1,16 @@
 //! Shell scripts, read as far as backup scripts go: commands, their words, what is quoted, what is a variable.
 //!
-//! Nothing is run. Of each command it is told under which conditions it stands (`blocks.rs`).
+//! Nothing is run. Of each command it is told under which conditions it stands (`blocks.rs`). A second reader has to agree
+//! (`agreement.rs`).
 
+mod agreement;
 mod blocks;
 mod functions;
 mod nested;
 mod redirections;
 
 use blocks::Blocks;
+pub(super) use functions::Bodies;
 use std::rc::Rc;
 
 /// A part of a word.
@@ -90,25 +93,21 @@ enum End {
 
 /// Reads a script. `first` is the number of its first line.
 pub(super) fn read_shell(text: &str, first: usize) -> Vec<RawCommand> {
-    let mut reader = Reader {
-        rest: text.chars().peekable(),
-        line: first,
-        commands: Vec::new(),
-        command: RawCommand::default(),
-        word: None,
-        redirects: false,
-        is_quoted: false,
-        heredocs: Vec::new(),
-        heredoc: None,
-        list: 0,
-        functions: Vec::new(),
-        blocks: Blocks::default(),
-    };
-    reader.read();
-    let Reader {
-        commands, functions, ..
-    } = reader;
+    let (commands, functions) = Reader::read_text(text, first);
     functions::call_functions(commands, &functions)
+}
+
+/// What the functions of a script do.
+pub(super) fn read_functions(text: &str) -> Bodies {
+    let (commands, functions) = Reader::read_text(text, 1);
+    functions::bodies(&commands, &functions)
+}
+
+/// The same, and the line from which on it is not certain that a shell reads it so.
+pub(super) fn read_shell_twice(text: &str, first: usize) -> (Vec<RawCommand>, Option<usize>) {
+    let (commands, functions) = Reader::read_text(text, first);
+    let difference = agreement::first_difference(text, first, &commands);
+    (functions::call_functions(commands, &functions), difference)
 }
 
 struct Reader<'t> {
@@ -133,7 +132,27 @@ struct Reader<'t> {
     blocks: Blocks,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    /// The commands in the order in which they stand in the text, and the names of functions.
+    fn read_text(text: &'t str, first: usize) -> (Vec<RawCommand>, Vec<String>) {
+        let mut reader = Self {
+            rest: text.chars().peekable(),
+            line: first,
+            commands: Vec::new(),
+            command: RawCommand::default(),
+            word: None,
+            redirects: false,
+            is_quoted: false,
+            heredocs: Vec::new(),
+            heredoc: None,
+            list: 0,
+            functions: Vec::new(),
+            blocks: Blocks::default(),
+        };
+        reader.read();
+        (reader.commands, reader.functions)
+    }
+
     fn next(&mut self) -> Option<char> {
         let next = self.rest.next();
         if next == Some('\n') {
@@ -214,24 +233,6 @@ impl Reader<'_> {
         self.end_command(End::Plain);
     }
 
-    /// Between `[[` and `]]`, where `&&`, `<`, `(` and the line's end are parts of the test.
-    fn is_in_test(&self) -> bool {
-        let is = |word: Option<&RawWord>, text| word.and_then(plain).as_deref() == Some(text);
-        let words = &self.command.words;
-        is(words.first(), "[[") && !is(words.last(), "]]") && !is(self.word.as_ref(), "]]")
-    }
-
-    fn test_sign(&mut self, sign: char) {
-        self.end_word();
-        if sign != '\n' {
-            self.push(sign);
-            if self.take(sign) {
-                self.push(sign);
-            }
-            self.end_word();
-        }
-    }
-
     /// `)`: of a pattern of `case`, or of a group.
     fn close(&mut self) {
         if self.is_case() {
@@ -253,52 +254,6 @@ impl Reader<'_> {
     /// `case WORD in`, with whatever follows it.
     fn is_case(&self) -> bool {
         self.command.words.first().and_then(plain).as_deref() == Some("case")
-    }
-
-    /// `case WORD in (PATTERN)`, and what a pattern has in brackets.
-    fn is_pattern(&mut self) -> bool {
-        let is_in = |word: &RawWord| plain(word).as_deref() == Some("in");
-        let begins =
-            self.is_case() && self.command.words.len() > 2 && self.command.words.last().is_some_and(is_in);
-        if !begins && !self.blocks.awaits_pattern() {
-            return false;
-        }
-        if self.word.is_some() {
-            let inner = self.until_closed('(', ')');
-            inner.chars().for_each(|letter| self.push(letter));
-        }
-        true
-    }
-
-    /// `NAME=(`: what it holds is not known.
-    fn is_array(&mut self) -> bool {
-        let is_it = matches!(self.word.as_deref(), Some([Part::Text(text)]) if text.ends_with('='));
-        if is_it {
-            let name = format!("({})", self.until_closed('(', ')'));
-            let is_quoted = true;
-            self.part().push(Part::Variable { name, is_quoted });
-        }
-        is_it
-    }
-
-    /// `((...))`, as `let`.
-    fn is_arithmetic(&mut self) -> bool {
-        let is_first = self.word.is_none() && self.command.words.is_empty();
-        if !is_first || self.rest.peek() != Some(&'(') {
-            return false;
-        }
-        let before = (self.rest.clone(), self.line);
-        let inner = self.until_closed('(', ')');
-        let is_it = inner.ends_with(')') && !inner.contains(['\n', ';']);
-        match is_it {
-            true => {
-                self.command.line = self.line;
-                let words = ["let", inner.as_str()].map(|text| vec![Part::Text(text.to_owned())]);
-                self.command.words.extend(words);
-            }
-            false => (self.rest, self.line) = before,
-        }
-        is_it
     }
 
     /// `name() {`, `function name() {`: takes the definition's head out. What the function does counts where it is called.

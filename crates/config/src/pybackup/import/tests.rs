@@ -388,12 +388,15 @@ fn functions_that_call_each_other_end() {
 
 #[test]
 fn a_script_that_calls_itself_ends() {
-    let imported = Host::of_script(&format!(
-        "pybackup mydumper outputdir=/b\n{}{}",
-        "/x.sh\n. /x.sh\n".repeat(50),
-        "$(".repeat(5_000)
-    ));
-    assert_eq!(imported.jobs, 1);
+    let script = format!(
+        "pybackup mydumper outputdir=/b\n{}",
+        "/x.sh\n. /x.sh\n".repeat(50)
+    );
+    assert_eq!(Host::of_script(&script).jobs, 1);
+    // Where a bracket stays open no reader can tell what stands behind it.
+    let imported = Host::of_script(&format!("{script}{}", "$(".repeat(5_000)));
+    assert_eq!(imported.jobs, 0);
+    assert!(remarks(&imported).concat().contains("not understood here"));
 }
 
 mod closed;

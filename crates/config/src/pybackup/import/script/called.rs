@@ -1,15 +1,40 @@
 //! Scripts that a script calls, reads in, or holds in its words.
 
-use super::super::shell::read_shell;
+use super::super::lexical::telling_lines;
+use super::super::shell::{Bodies, Condition, RawCommand, read_functions, read_shell_twice};
 use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
+use super::programs::SYSTEM_FOLDERS;
 use super::scope::Scope;
 use super::words::{reads_alone, sets_strict, unknown_program};
 use super::wrappers::{Runs, read_wrapper};
 use super::{DEEPEST, MOST_BYTES, PROFILES, Reading, base};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 impl Reading<'_> {
+    /// The commands of a text. Where two readers of it do not agree nothing of it is certain, and that is told.
+    pub(super) fn commands(&mut self, text: &str, first: usize, scope: &mut Scope) -> Vec<RawCommand> {
+        let (commands, difference) = read_shell_twice(text, first);
+        if let Some(line) = difference {
+            let file = scope.file.clone();
+            let is_systems = SYSTEM_FOLDERS.iter().any(|folder| file.starts_with(folder));
+            let name = file
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            let place = Place { file, line };
+            if !is_systems || !telling_lines(text, first).is_empty() {
+                self.unread.push((place.clone(), name));
+                let text = "it is written in a way that is not understood here".to_owned();
+                self.unclear.push(Remark::gap(place, text));
+            }
+            scope.unclear = Some(line);
+        }
+        commands
+    }
+
     pub(super) fn source(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
         let Some(word) = words.first() else { return };
         scope.has_read_in |= !PROFILES.contains(&word.shown().as_str());
@@ -37,7 +62,16 @@ impl Reading<'_> {
         self.depth += 1;
         let nested = std::mem::take(&mut scope.nested);
         let left = scope.left_under.len();
-        self.run(&read_shell(&text, 1), scope);
+        let around = scope.unclear.take();
+        let commands = self.commands(&text, 1, scope);
+        self.run(&commands, scope);
+        if std::mem::replace(&mut scope.unclear, around).is_some() {
+            scope.forget_all();
+        } else {
+            let mut functions = Bodies::clone(&scope.functions);
+            functions.extend(read_functions(&text));
+            scope.functions = Rc::new(functions);
+        }
         let own = scope.left_under.split_off(left);
         scope
             .left_under
@@ -45,6 +79,34 @@ impl Reading<'_> {
         self.depth -= 1;
         scope.nested = nested;
         scope.file = file;
+    }
+
+    /// A function of a file that was read in. Told where it is called.
+    pub(super) fn function(&mut self, raw: &RawCommand, name: &str, scope: &mut Scope) {
+        if self.depth >= DEEPEST {
+            let place = Place {
+                file: scope.file.clone(),
+                line: raw.line,
+            };
+            return self.give_up(place);
+        }
+        let functions = Rc::clone(&scope.functions);
+        let here = |command: &RawCommand| RawCommand {
+            line: raw.line,
+            number: raw.number,
+            under: raw
+                .under
+                .iter()
+                .chain(&command.under)
+                .map(|one| at(one, raw.line))
+                .collect(),
+            is_tested: raw.is_tested || command.is_tested,
+            ..command.clone()
+        };
+        let body: Vec<RawCommand> = functions.get(name).into_iter().flatten().map(here).collect();
+        self.depth += 1;
+        self.run(&body, scope);
+        self.depth -= 1;
     }
 
     /// `nice -n 19 PROGRAM WORDS`: what that runs, as if it stood there by itself.
@@ -89,7 +151,8 @@ impl Reading<'_> {
                     ..scope.handed_down()
                 };
                 self.depth += 1;
-                self.run(&read_shell(&text, place.line), &mut inner);
+                let commands = self.commands(&text, place.line, &mut inner);
+                self.run(&commands, &mut inner);
                 self.depth -= 1;
             }
             Runs::File(at) if !reads_alone(&words[..at]) => {
@@ -168,7 +231,16 @@ impl Reading<'_> {
             ..scope.handed_down()
         };
         self.depth += 1;
-        self.run(&read_shell(&text, 1), &mut inner);
+        let commands = self.commands(&text, 1, &mut inner);
+        self.run(&commands, &mut inner);
         self.depth -= 1;
     }
+}
+
+/// The same condition, told of at this line.
+fn at(condition: &Rc<Condition>, line: usize) -> Rc<Condition> {
+    Rc::new(Condition {
+        line,
+        ..Condition::clone(condition)
+    })
 }

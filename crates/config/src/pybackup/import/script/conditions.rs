@@ -20,8 +20,17 @@ const SUCCEED: [&str; 15] = [
 #[derive(Clone, Debug)]
 pub(in super::super) struct Bar {
     place: Place,
-    /// The script ends there, whatever holds; otherwise a condition stands there.
-    is_end: bool,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// A condition stands there.
+    Condition,
+    /// The script ends there, whatever holds.
+    End,
+    /// What stands there is not understood.
+    Unclear,
 }
 
 /// A condition that is taken for a script's usual care.
@@ -64,8 +73,17 @@ impl Found {
         })?;
         self.told_of(&Bar {
             place: other.place.clone(),
-            is_end: false,
+            why: Why::Condition,
         })
+    }
+
+    /// Why it is not certain when it is done, and where: a subordinate clause.
+    pub(in super::super) fn is_unclear(&self) -> Option<String> {
+        let bar = self.condition.as_ref().filter(|bar| bar.why == Why::Unclear)?;
+        Some(format!(
+            "{} is written in a way that is not understood here",
+            bar.place
+        ))
     }
 
     /// A note for each condition that is passed over.
@@ -92,16 +110,21 @@ impl Found {
             || is_in_it(&self.place.file)
     }
 
-    fn told_of(&self, Bar { place, is_end }: &Bar) -> Option<Remark> {
+    fn told_of(&self, Bar { place, why }: &Bar) -> Option<Remark> {
         let at = match place.file == self.place.file {
             true => format!("line {}", place.line),
             false => place.to_string(),
         };
-        let text = match (is_end, &self.act) {
-            (true, _) => {
+        let text = match (why, &self.act) {
+            (Why::End, _) => {
                 format!("this is never done, since the script ends at {at}: no job is written for it")
             }
-            (false, act) => {
+            (Why::Unclear, _) => {
+                format!(
+                    "when this is done is not certain, since {at} is not understood: no job is written for it"
+                )
+            }
+            (Why::Condition, act) => {
                 let what = match act {
                     Act::Dump(_) => "this set is made",
                     Act::Validate(_) => "this is tried",
@@ -121,6 +144,10 @@ impl Found {
 impl Scope {
     /// What a command stands under, where all of that is the usual care of a script; else the first that is more.
     pub(super) fn conditions_of(&self, raw: &RawCommand) -> Result<Vec<Passed>, Bar> {
+        if let Some(line) = self.unclear {
+            let (place, why) = (self.place(line), Why::Unclear);
+            return Err(Bar { place, why });
+        }
         let left = self
             .left_under
             .iter()
@@ -135,7 +162,10 @@ impl Scope {
             let place = self.place(condition.line);
             match self.care(condition, condition.holds) {
                 Some(care) => Ok(Passed { place, care }),
-                None => Err(Bar { place, is_end: false }),
+                None => Err(Bar {
+                    place,
+                    why: Why::Condition,
+                }),
             }
         })
         .collect()
@@ -160,9 +190,10 @@ impl Scope {
         }
         let line = under.first().map_or(raw.line, |condition| condition.line);
         let is_return = how == "return";
+        let is_end = under.is_empty() && matches!(how, "exit" | "return");
         let bar = Bar {
             place: self.place(line),
-            is_end: under.is_empty() && matches!(how, "exit" | "return"),
+            why: if is_end { Why::End } else { Why::Condition },
         };
         self.left_under.push(Left {
             function: raw.function.clone().filter(|_| is_return),
@@ -188,7 +219,10 @@ impl Scope {
             Some(care) => self.passed.push(Passed { place, care }),
             None => self.left_under.push(Left {
                 function: None,
-                bar: Bar { place, is_end: false },
+                bar: Bar {
+                    place,
+                    why: Why::Condition,
+                },
                 is_return: false,
             }),
         }

@@ -1,12 +1,13 @@
 //! What a script knows where a command stands: its variables, its folder, its conditions.
 
 use super::super::find::Find;
-use super::super::shell::{Part, RawCommand, RawWord, plain, read_shell};
+use super::super::shell::{Bodies, Part, RawCommand, RawWord, plain, read_shell};
 use super::super::word::{Piece, Word, output_shown, read_date, variable_shown, with_numbers};
 use super::base;
 use super::conditions::{COUNT_OF_PYBACKUP, Left, Passed, counts_pybackup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Commands within the words of commands.
 const MOST_OUTPUTS: usize = 20;
@@ -50,10 +51,14 @@ pub(super) struct Scope {
     pub(super) passed: Vec<Passed>,
     /// Folders that the script makes by itself.
     pub(super) made: Vec<Word>,
-    /// A file was read in, which may define functions.
+    /// The functions of files that were read in.
+    pub(super) functions: Rc<Bodies>,
+    /// A file was read in, which may define others.
     pub(super) has_read_in: bool,
     /// `set -e`: a command that fails ends the script.
     pub(super) is_strict: bool,
+    /// From which line on it is not certain how the text is read that the command stands in.
+    pub(super) unclear: Option<usize>,
 }
 
 impl Scope {
@@ -130,6 +135,26 @@ impl Scope {
         self.prefixed.insert(name.to_owned(), value);
     }
 
+    /// `declare -n NAME=OTHER`: what either holds is not known any more.
+    pub(super) fn refer(&mut self, words: &[Word]) {
+        let is_reference = |word: &Word| {
+            let shown = word.shown();
+            shown.starts_with('-') && !shown.starts_with("--") && shown.contains('n')
+        };
+        if !words.iter().any(is_reference) {
+            return;
+        }
+        for word in words.iter().map(Word::shown) {
+            match word.split_once('=') {
+                Some((name, other)) => {
+                    self.unsure.insert(name.to_owned(), None);
+                    self.unsure.insert(other.to_owned(), None);
+                }
+                None => self.forget_all(),
+            }
+        }
+    }
+
     /// Something was run that may have set anything.
     pub(super) fn forget_all(&mut self) {
         self.variables.clear();
@@ -183,6 +208,8 @@ impl Scope {
         inner.folder = self.folder();
         (inner.left_under, inner.function) = (Vec::new(), None);
         inner.unsure.clear();
+        inner.unclear = None;
+        inner.functions = Rc::default();
         (inner.is_strict, inner.has_read_in) = (false, false);
         inner
     }

@@ -1,6 +1,6 @@
 //! Functions: what stands in one is done where it is called, each time, under what the call stands under.
 
-use super::{Condition, RawCommand, plain};
+use super::{Condition, Part, RawCommand, plain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -8,6 +8,9 @@ use std::rc::Rc;
 const DEEPEST_CALLS: usize = 8;
 /// More are no backup script's; what comes to more is told where it is read.
 const MOST_COMMANDS: usize = 20_000;
+
+/// What functions do, by their names.
+pub(in super::super) type Bodies = BTreeMap<String, Vec<RawCommand>>;
 
 /// Where a function is called, and what its commands get of that.
 struct Call<'c> {
@@ -35,25 +38,7 @@ pub(super) fn call_functions(commands: Vec<RawCommand>, functions: &[String]) ->
     if functions.is_empty() {
         return commands;
     }
-    let mut bodies: BTreeMap<&str, Vec<&RawCommand>> = BTreeMap::new();
-    for command in &commands {
-        if let Some(function) = &command.function {
-            bodies.entry(function.as_str()).or_default().push(command);
-        }
-    }
-    let numbers = commands
-        .iter()
-        .flat_map(|command| command.within.iter().chain(&command.loops));
-    let numbers = numbers.max().map_or(1, |most| most + 1);
-    let mut caller = Caller {
-        bodies,
-        functions,
-        called: BTreeSet::new(),
-        done: Vec::new(),
-        calls: 0,
-        numbers,
-        base: numbers,
-    };
+    let mut caller = Caller::new(&commands, functions);
     caller.find_called(&commands);
     for command in &commands {
         match &command.function {
@@ -65,7 +50,49 @@ pub(super) fn call_functions(commands: Vec<RawCommand>, functions: &[String]) ->
     caller.done
 }
 
+/// What each function does, for who reads the text in.
+pub(super) fn bodies(commands: &[RawCommand], functions: &[String]) -> Bodies {
+    let call = |name: &String| RawCommand {
+        words: vec![vec![Part::Text(name.clone())]],
+        ..RawCommand::default()
+    };
+    let calls: Vec<RawCommand> = functions.iter().map(call).collect();
+    let body = |(name, call)| {
+        let mut caller = Caller::new(commands, functions);
+        caller.add(call, None);
+        (String::clone(name), caller.done)
+    };
+    functions.iter().zip(&calls).map(body).collect()
+}
+
 impl<'c> Caller<'c> {
+    fn new(commands: &'c [RawCommand], functions: &'c [String]) -> Self {
+        let mut bodies: BTreeMap<&str, Vec<&RawCommand>> = BTreeMap::new();
+        for command in commands {
+            if let Some(function) = &command.function {
+                bodies.entry(function.as_str()).or_default().push(command);
+            }
+        }
+        let numbers = commands
+            .iter()
+            .flat_map(|command| command.within.iter().chain(&command.loops));
+        let numbers = numbers.max().map_or(1, |most| most + 1);
+        Self {
+            bodies,
+            functions,
+            called: BTreeSet::new(),
+            done: Vec::new(),
+            calls: 0,
+            numbers,
+            base: numbers,
+        }
+    }
+
+    /// Of two functions of one name either may be the one that is called.
+    fn is_ambiguous(&self, name: &str) -> bool {
+        self.functions.iter().filter(|function| *function == name).count() > 1
+    }
+
     /// The function that a command calls.
     fn called_by(&self, command: &RawCommand) -> Option<String> {
         let program = command.words.first().and_then(plain)?;
@@ -102,6 +129,17 @@ impl<'c> Caller<'c> {
             placed.within = [call.within.clone(), moved(&command.within)].concat();
             placed.loops = [call.loops.clone(), moved(&command.loops)].concat();
             placed.is_tested |= call.is_tested;
+            if command
+                .function
+                .as_ref()
+                .is_some_and(|name| self.is_ambiguous(name))
+            {
+                placed.under.push(Rc::new(Condition {
+                    line: command.line,
+                    holds: true,
+                    ..Condition::default()
+                }));
+            }
         }
         let depth = call.map_or(0, |call| call.depth);
         let is_too_much = depth >= DEEPEST_CALLS || self.calls >= MOST_COMMANDS;

@@ -1,11 +1,75 @@
 //! What stands within quotes and brackets: its end is where the shell finds it, whatever is quoted, escaped or remarked.
 
-use super::{Part, Reader};
+use super::{Part, RawWord, Reader, plain};
 
 /// Brackets in brackets, and quotes in them; nobody writes more.
 const DEEPEST: usize = 50;
 
 impl Reader<'_> {
+    /// Between `[[` and `]]`, where `&&`, `<`, `(` and the line's end are parts of the test.
+    pub(super) fn is_in_test(&self) -> bool {
+        let is = |word: Option<&RawWord>, text| word.and_then(plain).as_deref() == Some(text);
+        let words = &self.command.words;
+        is(words.first(), "[[") && !is(words.last(), "]]") && !is(self.word.as_ref(), "]]")
+    }
+
+    pub(super) fn test_sign(&mut self, sign: char) {
+        self.end_word();
+        if sign != '\n' {
+            self.push(sign);
+            if self.take(sign) {
+                self.push(sign);
+            }
+            self.end_word();
+        }
+    }
+
+    /// `case WORD in (PATTERN)`, and what a pattern has in brackets.
+    pub(super) fn is_pattern(&mut self) -> bool {
+        let is_in = |word: &RawWord| plain(word).as_deref() == Some("in");
+        let begins =
+            self.is_case() && self.command.words.len() > 2 && self.command.words.last().is_some_and(is_in);
+        if !begins && !self.blocks.awaits_pattern() {
+            return false;
+        }
+        if self.word.is_some() {
+            let inner = self.until_closed('(', ')');
+            inner.chars().for_each(|letter| self.push(letter));
+        }
+        true
+    }
+
+    /// `NAME=(`: what it holds is not known.
+    pub(super) fn is_array(&mut self) -> bool {
+        let is_it = matches!(self.word.as_deref(), Some([Part::Text(text)]) if text.ends_with('='));
+        if is_it {
+            let name = format!("({})", self.until_closed('(', ')'));
+            let is_quoted = true;
+            self.part().push(Part::Variable { name, is_quoted });
+        }
+        is_it
+    }
+
+    /// `((...))`, as `let`.
+    pub(super) fn is_arithmetic(&mut self) -> bool {
+        let is_first = self.word.is_none() && self.command.words.is_empty();
+        if !is_first || self.rest.peek() != Some(&'(') {
+            return false;
+        }
+        let before = (self.rest.clone(), self.line);
+        let inner = self.until_closed('(', ')');
+        let is_it = inner.ends_with(')') && !inner.contains(['\n', ';']);
+        match is_it {
+            true => {
+                self.command.line = self.line;
+                let words = ["let", inner.as_str()].map(|text| vec![Part::Text(text.to_owned())]);
+                self.command.words.extend(words);
+            }
+            false => (self.rest, self.line) = before,
+        }
+        is_it
+    }
+
     pub(super) fn double_quoted(&mut self) {
         self.part();
         self.is_quoted = true;

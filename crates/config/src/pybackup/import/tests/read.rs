@@ -3,6 +3,7 @@
 use super::*;
 
 const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F`\n";
+const REMOVAL: &str = "rm -rf /b/`date -d '3 days ago' +%F`\n";
 
 /// No job comes of the script, and that is told of this line.
 fn is_told(script: &str, line: usize) {
@@ -91,7 +92,10 @@ fn a_quote_in_brackets_hides_nothing_behind_it() {
         let lines = before.lines().count();
         let script = format!("{before}\n[ -f /etc/master ] || exit 0\n{after}\n{DUMP}");
         is_told(&script, lines + after.lines().count() + 2);
-        // And is no condition by itself.
+        // And is no condition by itself, where the second reader reads it, too.
+        if before.contains(":-it's") {
+            continue;
+        }
         let imported = Host::of_script(&format!("{before}\n{after}\n{DUMP}"));
         assert_eq!(imported.jobs, 1, "{before}{:#?}", remarks(&imported));
     }
@@ -113,4 +117,131 @@ fn a_pattern_may_stand_in_brackets() {
         let script = format!("{head} echo x;;\n (true)\n{DUMP};;\nesac\n");
         is_told(&script, at + 2);
     }
+}
+
+#[test]
+fn of_a_text_that_two_readers_read_otherwise_nothing_is_certain() {
+    for odd in [
+        "select x in a b; do break; done",
+        "for ((i = 0; i < 3; i++)); do echo $i; done",
+        "\"if\" [ -f /etc/master ]",
+        "case $1 in @(a|b)) exit;; esac",
+        "echo )",
+        "time { echo x; }",
+        "echo 'open",
+        "x=$(echo",
+    ] {
+        for (before, after) in [(true, false), (false, true)] {
+            let line = |is: bool| if is { format!("{odd}\n") } else { String::new() };
+            let script = format!("{}{DUMP}{REMOVAL}{}", line(before), line(after));
+            let imported = Host::of_script(&script);
+            assert_eq!(imported.jobs, 0, "{script}{}", imported.schedule);
+            let at = if before { 1 } else { 3 };
+            let told = |remark: &Remark| {
+                remark.is_gap
+                    && (at..=3).contains(&remark.place.line)
+                    && remark.text.contains("not understood here")
+            };
+            assert!(
+                imported.remarks.iter().any(told),
+                "{script}{:#?}",
+                remarks(&imported)
+            );
+            assert_ne!(imported.lines[0].fate, Fate::Translated, "{script}");
+        }
+    }
+    // One that is read in may have set anything; one that is called changes nothing here.
+    for (call, jobs) in [(". /odd.sh", 0), ("/odd.sh", 1), ("sh -c 'echo )'", 1)] {
+        let script = format!("D=/b\n{call}\npybackup mydumper outputdir=$D/`date +%F`\n");
+        let imported = Host {
+            conf: CONF,
+            crontab: "0 4 * * * /x.sh\n",
+            scripts: vec![
+                ("/x.sh", &script),
+                ("/odd.sh", "D=/c\nselect x in a; do break; done\n"),
+            ],
+        }
+        .import();
+        assert_eq!(imported.jobs, jobs, "{call}{:#?}", remarks(&imported));
+        assert!(
+            remarks(&imported).concat().contains("not understood here"),
+            "{call}"
+        );
+    }
+    // Of a system's own that names no tool nothing is said; of a line of the crontab it is.
+    let of_line = |line: &str| {
+        let crontab = format!("0 4 * * * {line}\n");
+        Host {
+            conf: CONF,
+            crontab: &crontab,
+            scripts: vec![("/usr/lib/x.sh", "select x in a; do break; done\n")],
+        }
+        .import()
+    };
+    assert_eq!(of_line("/usr/lib/x.sh").lines[0].fate, Fate::LeftAlone);
+    assert_eq!(of_line("echo ) /x").lines[0].fate, Fate::NotUnderstood);
+}
+
+#[test]
+fn what_a_file_that_is_read_in_defines_is_run_where_it_is_called() {
+    const LIB: &str = "log() { echo $1; }\nrequire_master() { [ -f /etc/master ] || exit 1; }\n\
+        die() { log x; exit 1; }\nother() { D=/c; }\nmake() { pybackup mydumper outputdir=/b/`date +%F`; }\n";
+    let of = |script: &str| {
+        Host {
+            conf: CONF,
+            crontab: "0 4 * * * /x.sh\n",
+            scripts: vec![("/x.sh", script), ("/lib.sh", LIB)],
+        }
+        .import()
+    };
+    for (script, jobs) in [
+        (format!(". /lib.sh\nlog begin\n{DUMP}"), 1),
+        (format!(". /lib.sh\nrequire_master\n{DUMP}"), 0),
+        (format!(". /lib.sh\n[ `hostname` = db1 ] || die\n{DUMP}"), 0),
+        (format!(". /lib.sh\n[ -d /b ] || die\n{DUMP}"), 1),
+        (format!(". /lib.sh\ndie\n{DUMP}"), 0),
+        (
+            ". /lib.sh\nD=/b\nother\npybackup mydumper outputdir=$D/`date +%F`\n".to_owned(),
+            0,
+        ),
+        (". /lib.sh\nmake\n".to_owned(), 1),
+        (". /lib.sh\n[ `hostname` = db1 ] && make\n".to_owned(), 0),
+    ] {
+        let imported = of(&script);
+        assert_eq!(imported.jobs, jobs, "{script}{:#?}", remarks(&imported));
+        assert!(
+            jobs == 1 || imported.remarks.iter().any(|remark| remark.is_gap),
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn what_ends_a_script_or_may_be_another_is_heeded() {
+    // Another program in its place.
+    is_told(&format!("exec /opt/other.sh\n{DUMP}"), 2);
+    is_told(&format!("[ -f /etc/standby ] && exec /opt/other.sh\n{DUMP}"), 2);
+    assert_eq!(
+        Host::of_script(&format!("exec > /x.log\n(exec /opt/other.sh)\n{DUMP}")).jobs,
+        1
+    );
+    // Which of two functions it is depends.
+    let two = "bk() { pybackup mydumper outputdir=/b; }\nbk() { pybackup mydumper outputdir=/c; }\nbk\n";
+    is_told(two, 1);
+    // A variable under another name.
+    for declare in ["declare -n R=OUT", "typeset -n R=OUT", "declare -nr R=OUT"] {
+        is_told(
+            &format!("OUT=/b\n{declare}\nR=/y\npybackup mydumper outputdir=$OUT\n"),
+            4,
+        );
+    }
+    let imported = Host::of_script(&format!(
+        "if pgrep -f mydumper; then exit; fi\necho \"pybackup begins\"\n{DUMP}"
+    ));
+    assert_eq!(
+        imported.lines[0].fate,
+        Fate::Translated,
+        "{:#?}",
+        remarks(&imported)
+    );
 }
