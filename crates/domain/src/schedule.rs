@@ -3,11 +3,13 @@
 //! A slot inside the hour that a clock skips fires once, right after it; a slot inside the hour that a clock
 //! repeats fires once; jobs that run every hour or oftener keep their pace through both.
 
+mod explain;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
-use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
+use explain::explain;
 use thiserror::Error;
 
 /// Why a cron expression cannot be used.
@@ -187,53 +189,6 @@ fn has_starred_day(expression: &str) -> bool {
             month_day.starts_with('*') || weekday.starts_with('*')
         }
         _ => false,
-    }
-}
-
-/// The fields, and what may stand in each.
-const FIELDS: [(&str, &str); 6] = [
-    ("second", "0 to 59"),
-    ("minute", "0 to 59"),
-    ("hour", "0 to 23"),
-    ("day of the month", "1 to 31"),
-    ("month", "1 to 12 or JAN to DEC"),
-    ("weekday", "0 to 7, where 0 and 7 are Sunday, or SUN to SAT"),
-];
-
-fn explain(expression: &str, error: &CronError) -> String {
-    let fields: Vec<&str> = expression.split_whitespace().collect();
-    let is_nickname = expression.trim_start().starts_with('@');
-    if !is_nickname && !(5..=6).contains(&fields.len()) {
-        return format!(
-            "it has {} fields; write five (minute hour day month weekday) or six with seconds first",
-            fields.len()
-        );
-    }
-    let cause = said(error);
-    // Each by itself, where the others may be anything: the library does not say which it means.
-    let named = FIELDS.iter().skip(FIELDS.len().saturating_sub(fields.len()));
-    let wrong = fields.iter().zip(named).enumerate().find(|(index, (field, _))| {
-        let mut alone = vec!["*"; fields.len()];
-        if let Some(place) = alone.get_mut(*index) {
-            *place = field;
-        }
-        !is_nickname && parser(false).parse(&alone.join(" ")).is_err()
-    });
-    match wrong {
-        Some((_, (field, (name, range)))) => {
-            format!("the {name} {field:?} is not understood ({cause}); it takes {range}")
-        }
-        None => cause,
-    }
-}
-
-fn said(error: &CronError) -> String {
-    match error {
-        CronError::EmptyPattern => "it is empty".to_owned(),
-        CronError::InvalidPattern(text)
-        | CronError::IllegalCharacters(text)
-        | CronError::ComponentError(text) => text.trim_end_matches('.').to_owned(),
-        other => other.to_string().trim_end_matches('.').to_owned(),
     }
 }
 

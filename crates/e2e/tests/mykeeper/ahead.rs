@@ -127,6 +127,13 @@ fn transfers(workspace: &Workspace, columns: &str) -> Vec<String> {
     ))
 }
 
+/// Each transfer as `vault ahead succeeded`, in a row.
+#[track_caller]
+fn assert_transfers(workspace: &Workspace, expected: &str) {
+    let found = transfers(workspace, "destination || ' ' || purpose || ' ' || state");
+    assert_eq!(found.join(", "), expected);
+}
+
 /// What `state_dir` remembers of sets that are on their way.
 fn noted(workspace: &Workspace) -> usize {
     std::fs::read_dir(workspace.at("state/ahead")).map_or(0, Iterator::count)
@@ -197,14 +204,9 @@ fn files_arrive_at_each_destination_while_others_are_dumped_and_none_goes_twice(
         "{} of {bytes}",
         road.carried()
     );
-    assert_eq!(
-        transfers(&workspace, "destination || ' ' || purpose || ' ' || state"),
-        [
-            "near ahead succeeded",
-            "vault ahead succeeded",
-            "near send succeeded",
-            "vault send succeeded"
-        ]
+    assert_transfers(
+        &workspace,
+        "near ahead succeeded, vault ahead succeeded, near send succeeded, vault send succeeded",
     );
     // The seed's columns tell of the first, from its first byte.
     assert_eq!(backup["transfer_complete"], "Y");
@@ -277,14 +279,9 @@ fn what_went_ahead_of_a_dump_that_fails_is_removed_and_that_is_recorded() {
         assert_eq!(sets_at(root), Vec::<PathBuf>::new(), "not even a folder");
     }
     assert_eq!(noted(&workspace), 0);
-    assert_eq!(
-        transfers(&workspace, "destination || ' ' || purpose || ' ' || state"),
-        [
-            "near ahead failed",
-            "vault ahead failed",
-            "near clear succeeded",
-            "vault clear succeeded"
-        ]
+    assert_transfers(
+        &workspace,
+        "near ahead failed, vault ahead failed, near clear succeeded, vault clear succeeded",
     );
     let told = transfers(&workspace, "reason");
     assert!(told[3].contains("was removed from rsync://"), "{told:?}");
@@ -316,10 +313,7 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
     workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
     assert_eq!(sets_at(&vault.vault()), Vec::<PathBuf>::new());
     assert_eq!(noted(&workspace), 0);
-    assert_eq!(
-        transfers(&workspace, "purpose || ' ' || state"),
-        ["ahead interrupted", "clear succeeded"]
-    );
+    assert_transfers(&workspace, "vault ahead interrupted, vault clear succeeded");
 }
 
 #[test]
@@ -399,10 +393,7 @@ fn files_that_are_not_of_a_set_are_removed_before_its_copy_counts() {
     assert_eq!(noted(&workspace), 1);
     // Nor twice a row of that.
     workspace.mykeeper(&["run", "catch-up"]).assert_code(1);
-    assert_eq!(
-        transfers(&workspace, "purpose || ' ' || state"),
-        ["clear failed", "send failed"]
-    );
+    assert_transfers(&workspace, "vault clear failed, vault send failed");
     // A person does it, and the vault still refuses.
     std::fs::remove_dir_all(&there).unwrap();
     workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
@@ -441,10 +432,7 @@ fn a_catch_up_run_leaves_a_set_alone_whose_files_are_still_on_their_way() {
     road.set_rate(0);
     running.finish().assert_code(0);
     assert_copy(&workspace, &vault.vault());
-    assert_eq!(
-        transfers(&workspace, "purpose || ' ' || state"),
-        ["ahead succeeded", "send succeeded"]
-    );
+    assert_transfers(&workspace, "vault ahead succeeded, vault send succeeded");
 }
 
 #[test]
@@ -504,9 +492,9 @@ fn no_copy_keeps_a_file_that_went_ahead_and_is_not_of_its_set() {
     ));
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     assert_copy(&workspace, &vault.vault());
-    assert_eq!(
-        transfers(&workspace, "purpose || ' ' || state"),
-        ["ahead succeeded", "clear succeeded", "send succeeded"]
+    assert_transfers(
+        &workspace,
+        "vault ahead succeeded, vault clear succeeded, vault send succeeded",
     );
     assert_eq!(noted(&workspace), 0);
 }

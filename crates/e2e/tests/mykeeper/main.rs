@@ -13,6 +13,7 @@ mod dump_faults;
 mod import;
 mod init;
 mod logrotate;
+mod missing_copies;
 mod mysql;
 mod nodes;
 mod notify;
