@@ -1,7 +1,7 @@
 //! Every slot is answered for, and what was interrupted is done again; so many at a time.
 
 use crate::dump_faults::wait_for_dump;
-use crate::{ALL, NEVER, assert_run, backup_job, text};
+use crate::{ALL, NEVER, assert_run, backup_job, slow_workspace, text};
 use chrono::TimeDelta;
 use mykeeper_domain::{Clock, SystemClock};
 use mykeeper_e2e::*;
@@ -34,11 +34,7 @@ fn assert_nothing_is_missing(workspace: &Workspace) {
 #[test]
 fn a_dump_that_was_killed_with_its_daemon_is_made_again_by_the_next() {
     let server = MariaDb::with_sample();
-    let link = TcpProxy::to(server.port());
-    link.set_rate(200_000);
-    let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server_over_tcp("shop", &server, link.port(), "pw"));
-    workspace.write_schedule(&backup_job("once", ALL, THREE).replace(NEVER, &soon()));
+    let (workspace, link) = slow_workspace(&server, &backup_job("once", ALL, THREE).replace(NEVER, &soon()));
     let mut daemon = workspace.daemon();
     wait_for_dump(daemon.pid(), &workspace);
     daemon.signal(Signal::KILL);
@@ -143,11 +139,7 @@ fn a_slot_without_a_row_is_told_with_its_reason_until_the_next_start() {
 #[test]
 fn a_command_that_was_killed_is_settled_by_the_next_command() {
     let server = MariaDb::with_sample();
-    let link = TcpProxy::to(server.port());
-    link.set_rate(200_000);
-    let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server_over_tcp("shop", &server, link.port(), "pw"));
-    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    let (workspace, link) = slow_workspace(&server, &backup_job("nightly", ALL, ""));
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_dump(running.pid(), &workspace);
     running.signal(Signal::KILL);
@@ -165,12 +157,8 @@ fn a_command_that_was_killed_is_settled_by_the_next_command() {
 #[test]
 fn dumps_of_one_server_come_one_after_another_and_say_what_they_wait_for() {
     let server = MariaDb::with_sample();
-    let link = TcpProxy::to(server.port());
-    link.set_rate(200_000);
-    let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server_over_tcp("shop", &server, link.port(), "pw"));
     let jobs = [backup_job("first", ALL, ""), backup_job("second", ALL, "")].concat();
-    workspace.write_schedule(&jobs);
+    let (workspace, link) = slow_workspace(&server, &jobs);
     let first = workspace.start_mykeeper(&["run", "first"]);
     wait_for_dump(first.pid(), &workspace);
     let second = workspace.start_mykeeper(&["run", "second"]);

@@ -1,25 +1,20 @@
 //! The daemon killed outright, and two of everything.
 
 use crate::dump_faults::wait_for_dump;
-use crate::{ALL, NEVER, assert_run, backup_job};
+use crate::{ALL, NEVER, assert_run, backup_job, slow_workspace};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::time::Duration;
 
-/// A workspace whose job `slow`, due every second, takes long.
-fn slow_workspace(server: &MariaDb) -> (Workspace, TcpProxy) {
-    let link = TcpProxy::to(server.port());
-    link.set_rate(200_000);
-    let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server_over_tcp("shop", server, link.port(), "pw"));
-    workspace.write_schedule(&backup_job("slow", ALL, "missed = \"skip\"").replace(NEVER, "* * * * * *"));
-    (workspace, link)
+/// A job `slow`, due every second.
+fn every_second() -> String {
+    backup_job("slow", ALL, "missed = \"skip\"").replace(NEVER, "* * * * * *")
 }
 
 #[test]
 fn nothing_outlives_a_killed_daemon_and_the_next_one_tells_what_was_lost() {
     let server = MariaDb::with_sample();
-    let (workspace, link) = slow_workspace(&server);
+    let (workspace, link) = slow_workspace(&server, &every_second());
     let mut daemon = workspace.daemon();
     wait_for_dump(daemon.pid(), &workspace);
     let below = daemon.descendants();
@@ -85,7 +80,7 @@ fn a_second_daemon_on_one_state_dir_is_refused() {
 #[test]
 fn a_job_never_runs_beside_itself() {
     let server = MariaDb::with_sample();
-    let (workspace, link) = slow_workspace(&server);
+    let (workspace, link) = slow_workspace(&server, &every_second());
     let mut daemon = workspace.daemon();
     wait_for_dump(daemon.pid(), &workspace);
     let beside = workspace.mykeeper(&["run", "slow"]);
@@ -110,11 +105,7 @@ fn a_job_never_runs_beside_itself() {
 #[test]
 fn a_run_in_the_foreground_that_is_killed_leaves_nothing_running() {
     let server = MariaDb::with_sample();
-    let link = TcpProxy::to(server.port());
-    link.set_rate(200_000);
-    let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server_over_tcp("shop", &server, link.port(), "pw"));
-    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    let (workspace, _link) = slow_workspace(&server, &backup_job("nightly", ALL, ""));
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_dump(running.pid(), &workspace);
     let lives = &workspace.runs()[0]["lives"];

@@ -1,6 +1,6 @@
 //! What goes wrong while a set is made.
 
-use crate::{ALL, assert_run, backup_job, shop_workspace, text};
+use crate::{ALL, assert_run, backup_job, shop_workspace, slow_workspace, text};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
@@ -120,11 +120,7 @@ fn a_run_that_takes_too_long_is_ended() {
 #[test]
 fn ctrl_c_ends_a_run_with_its_tools_and_its_record() {
     let server = MariaDb::with_sample();
-    let link = TcpProxy::to(server.port());
-    link.set_rate(200_000);
-    let workspace = Workspace::new();
-    workspace.write_keeper(&workspace.server_over_tcp("shop", &server, link.port(), "pw"));
-    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    let (workspace, _link) = slow_workspace(&server, &backup_job("nightly", ALL, ""));
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_dump(running.pid(), &workspace);
     let below = descendants_of(running.pid());

@@ -32,7 +32,8 @@ mod validation;
 mod validators;
 mod verify;
 
-use mykeeper_e2e::{MariaDb, Workspace};
+use mykeeper_e2e::{MariaDb, TcpProxy, Workspace};
+use std::path::Path;
 
 /// A cron expression that does not come during the tests.
 const NEVER: &str = "0 0 29 2 *";
@@ -64,6 +65,25 @@ fn shop_workspace(server: &MariaDb, more: &str) -> Workspace {
     workspace.write_keeper(&workspace.server("shop", server, "pw"));
     workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, more));
     workspace
+}
+
+/// A workspace over one server whose dump takes long for as long as the way to it is slow.
+fn slow_workspace(server: &MariaDb, schedule: &str) -> (Workspace, TcpProxy) {
+    let link = TcpProxy::to(server.port());
+    link.set_rate(200_000);
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server_over_tcp("shop", server, link.port(), "pw"));
+    workspace.write_schedule(schedule);
+    (workspace, link)
+}
+
+/// Tells the catalog that sets of `shop` may lie below that folder as well.
+#[track_caller]
+fn add_path(workspace: &Workspace, real_path: &Path) {
+    let words = "paths add --bk-server 192.0.2.7 --remote-server 127.0.0.1 --tag shop --real-path";
+    let path = real_path.display().to_string();
+    let words: Vec<&str> = words.split(' ').chain([path.as_str()]).collect();
+    workspace.mykeeper(&words).assert_code(0);
 }
 
 /// Text of a JSON value, or nothing.

@@ -1,7 +1,7 @@
 //! Sets that are damaged, and the proof that tells.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
-use crate::{ALL, backup_job, text};
+use crate::{ALL, add_path, backup_job, text};
 use mykeeper_e2e::*;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -126,20 +126,7 @@ fn a_set_that_has_moved_is_found_through_user_backup_path() {
     let lost = workspace.mykeeper(&["validate", "--bk-id", bk_id]);
     assert_ne!(lost.status.code(), Some(0), "{lost}");
     let place = elsewhere.display().to_string();
-    let words = [
-        "paths",
-        "add",
-        "--bk-server",
-        "192.0.2.7",
-        "--remote-server",
-        "127.0.0.1",
-        "--tag",
-        "shop",
-        "--real-path",
-    ];
-    workspace
-        .mykeeper(&[&words[..], &[&place]].concat())
-        .assert_code(0);
+    add_path(&workspace, &elsewhere);
     workspace
         .mykeeper(&["paths", "list"])
         .assert_code(0)

@@ -1,7 +1,7 @@
 //! Several nodes with one catalog: each set is proven once, whoever dies meanwhile.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
-use crate::{backup_job, text};
+use crate::{add_path, backup_job, text};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -48,20 +48,7 @@ fn several_validators_prove_each_set_once_and_one_that_dies_is_replaced() {
     for _ in 0..6 {
         maker.mykeeper(&["run", "nightly"]).assert_code(0);
     }
-    let sets = maker.sets().display().to_string();
-    let add = [
-        "paths",
-        "add",
-        "--bk-server",
-        "192.0.2.7",
-        "--remote-server",
-        "127.0.0.1",
-        "--tag",
-        "shop",
-        "--real-path",
-        &sets,
-    ];
-    maker.mykeeper(&add).assert_code(0);
+    add_path(&maker, &maker.sets());
     let passed = || {
         let count =
             server.value("SELECT COUNT(*) FROM catalogdb.user_backup WHERE validate_status = 'passed'");

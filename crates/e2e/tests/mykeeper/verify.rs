@@ -1,7 +1,7 @@
 //! Sets that are read again on schedule, and what is found in them.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
-use crate::{NEVER, backup_job, text};
+use crate::{NEVER, add_path, backup_job, text};
 use mykeeper_e2e::*;
 use std::path::{Path, PathBuf};
 
@@ -242,20 +242,7 @@ fn a_run_fails_where_manifest_or_evidence_of_a_copy_are_not_those_of_the_catalog
     let half = arriving.join(stage.copy(2).strip_prefix(&vault).unwrap());
     std::fs::create_dir_all(&half).unwrap();
     std::fs::copy(stage.copy(2).join("metadata"), half.join("metadata")).unwrap();
-    let root = arriving.display().to_string();
-    let add = [
-        "paths",
-        "add",
-        "--bk-server",
-        "192.0.2.7",
-        "--remote-server",
-        "127.0.0.1",
-        "--tag",
-        "shop",
-        "--real-path",
-        &root,
-    ];
-    stage.workspace.mykeeper(&add).assert_code(0);
+    add_path(&stage.workspace, &arriving);
     let proof = stage.workspace.mykeeper(&["validate", "--bk-id", &stage.sets[2]]);
     proof.assert_code(0).assert_says(&vault.display().to_string());
     let verify = || stage.workspace.mykeeper(&["verify", "--bk-id", &stage.sets[2]]);

@@ -49,14 +49,19 @@ impl Host<'_> {
         })
     }
 
-    /// Of one backup job and one script.
-    fn of_script(script: &str) -> Imported {
+    /// Of the documented conf.
+    fn of(crontab: &str, scripts: &[(&str, &str)]) -> Imported {
         Host {
             conf: CONF,
-            crontab: "0 4 * * * /x.sh\n",
-            scripts: vec![("/x.sh", script)],
+            crontab,
+            scripts: scripts.to_vec(),
         }
         .import()
+    }
+
+    /// Of one backup job and one script.
+    fn of_script(script: &str) -> Imported {
+        Host::of("0 4 * * * /x.sh\n", &[("/x.sh", script)])
     }
 }
 
@@ -100,14 +105,12 @@ fn remarks(imported: &Imported) -> Vec<String> {
 
 #[test]
 fn the_documented_host_that_is_backed_up() {
-    let imported = Host {
-        conf: CONF,
-        crontab: "# 备份\nMAILTO=\"\"\nPATH=/sbin:/bin:/usr/bin\n\n\
+    let imported = Host::of(
+        "# 备份\nMAILTO=\"\"\nPATH=/sbin:/bin:/usr/bin\n\n\
                   0 4 * * * /data/backup_db/pybackup.sh>> /data/backup_db/pybackup_sh.log 2>&1 \n\
                   5 * * * * /usr/sbin/ntpdate pool.example >/dev/null\n",
-        scripts: vec![("/data/backup_db/pybackup.sh", DUMP_SCRIPT)],
-    }
-    .import();
+        &[("/data/backup_db/pybackup.sh", DUMP_SCRIPT)],
+    );
     insta::assert_snapshot!("db_host_keeper", imported.keeper);
     insta::assert_snapshot!("db_host_schedule", imported.schedule);
     let passwords: Vec<(&str, &str)> = imported
@@ -285,12 +288,7 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         "find /b/ -name '*.sql.gz' -mtime +7 -exec rm -f {} +",
     ] {
         let crontab = format!("0 1 * * * {line}\n0 4 * * * /x.sh\n");
-        let imported = Host {
-            conf: CONF,
-            crontab: &crontab,
-            scripts: vec![("/x.sh", DUMP)],
-        }
-        .import();
+        let imported = Host::of(&crontab, &[("/x.sh", DUMP)]);
         assert_eq!(imported.jobs, 1, "{line}{}", imported.schedule);
         let is_told = |remark: &Remark| remark.is_gap && remark.text.contains("takes the files out of sets");
         assert!(
@@ -301,13 +299,11 @@ fn nothing_is_removed_where_it_is_not_told_what() {
         assert_eq!(imported.lines[0].fate, Fate::NotUnderstood);
     }
     // Of what is about other folders no job is written; that it removes is told.
-    let imported = Host {
-        conf: CONF,
-        crontab: "0 1 * * * find /var/log -type d -mtime +7 -exec rm -rf {} \\;\n0 2 * * * find /b -mtime +3 -delete\n\
+    let imported = Host::of(
+        "0 1 * * * find /var/log -type d -mtime +7 -exec rm -rf {} \\;\n0 2 * * * find /b -mtime +3 -delete\n\
                   0 4 * * * pybackup mydumper outputdir=/b/`date +\\%F`\n",
-        scripts: Vec::new(),
-    }
-    .import();
+        &[],
+    );
     assert_eq!(imported.jobs, 2);
     assert!(imported.schedule.contains("\ndirectory = \"/b\"") && !imported.schedule.contains("/var/log"));
     let fates: Vec<(usize, Fate)> = imported
@@ -327,14 +323,13 @@ fn nothing_is_removed_where_it_is_not_told_what() {
 
 #[test]
 fn every_line_of_a_crontab_is_told_of() {
-    let imported = Host {
-        conf: CONF,
-        crontab: "0 1 * * * mysqldump -uroot -pS3cret --all-databases | gzip > /x.gz\n\
+    let imported = Host::of(
+        "0 1 * * * mysqldump -uroot -pS3cret --all-databases | gzip > /x.gz\n\
                   0 2 * * * /opt/nightly.sh\n0 3 * * * python3 /opt/keep.py\n0 4 * * * /x.sh\n\
                   5 * * * * /usr/sbin/ntpdate pool\n6 * * * * /opt/report.sh\nnonsense\n\
                   7 * * * * PASS=S3cret /usr/bin/curl -u x:S3cret\n8 3 * * * /opt/xtra.sh\n\
                   CRON_TZ=Europe/Berlin\n0 9 * * * pybackup mydumper outputdir=/c\n",
-        scripts: vec![
+        &[
             (
                 "/x.sh",
                 "pybackup mydumper outputdir=/b/`date +%F`\nmysqldump x\n",
@@ -342,8 +337,7 @@ fn every_line_of_a_crontab_is_told_of() {
             ("/opt/report.sh", "mysql -e 'select 1' | mail -s x y\n"),
             ("/opt/xtra.sh", "cd /x\nxtrabackup --backup --password=S3cret\n"),
         ],
-    }
-    .import();
+    );
     insta::assert_snapshot!(imported.schedule);
     assert!(!imported.schedule.contains("S3cret"));
 }

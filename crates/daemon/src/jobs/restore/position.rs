@@ -296,7 +296,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn point(gtid: Option<&str>) -> Position {
+    pub(super) fn point(gtid: Option<&str>) -> Position {
         Position {
             databases: vec!["shop".into()],
             of: Whose::Server,

@@ -97,30 +97,13 @@ pub(super) fn parse_create_table(created: &str) -> Option<CreatedTable> {
 /// once written, and so of every column that a dump has given a collation.
 pub(super) fn without_repeated_charset(created: &str) -> String {
     const SET: &str = " CHARACTER SET ";
-    let mut left = String::with_capacity(created.len());
-    let mut rest = created;
-    while let Some(first) = rest.chars().next() {
-        let repeated = rest.strip_prefix(SET).and_then(|behind| {
-            let (charset, collation) = behind.split_once(" COLLATE ")?;
-            let is_of_it = collation
-                .strip_prefix(charset)
-                .is_some_and(|more| more.starts_with('_'));
-            is_of_it.then_some(SET.len() + charset.len())
-        });
-        if let Some(length) = repeated {
-            rest = &rest[length..];
-            continue;
-        }
-        let length = match first {
-            '\'' => string_length(rest),
-            '`' => quoted_part(rest).map(|(_, name, _)| name.len()),
-            _ => None,
-        };
-        let (part, behind) = rest.split_at(length.unwrap_or(first.len_utf8()));
-        left.push_str(part);
-        rest = behind;
-    }
-    left
+    copied_without(created, |rest| {
+        let (charset, collation) = rest.strip_prefix(SET)?.split_once(" COLLATE ")?;
+        let is_of_it = collation
+            .strip_prefix(charset)
+            .is_some_and(|more| more.starts_with('_'));
+        rest.get(SET.len() + charset.len()..).filter(|_| is_of_it)
+    })
 }
 
 /// A column's or parameter's type and what follows, without what a server says behind the type of how it keeps its
@@ -161,14 +144,18 @@ pub(crate) enum Options {
 /// What is said of a column or a key without options of its engine: `` `FLAG`='1' ``, or in a remark where the engine does
 /// not know them. A server that puts a table into another engine keeps them so, and a dump loses them.
 pub(crate) fn without_options(fact: &str, which: Options) -> String {
-    let mut left = String::with_capacity(fact.len());
-    let mut rest = fact;
+    copied_without(fact, |rest| {
+        let option = || behind_option(rest).filter(|_| which == Options::All);
+        behind_remark(rest).or_else(option)
+    })
+}
+
+/// The text without those parts behind which `skip` gives what follows. Strings and quoted names are never looked into.
+fn copied_without(text: &str, skip: impl Fn(&str) -> Option<&str>) -> String {
+    let mut left = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        if let Some(behind) = behind_remark(rest) {
-            rest = behind;
-            continue;
-        }
-        if let (Options::All, Some(behind)) = (which, behind_option(rest)) {
+        if let Some(behind) = skip(rest) {
             rest = behind;
             continue;
         }

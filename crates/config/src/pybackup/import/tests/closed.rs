@@ -266,14 +266,8 @@ fn the_line_of_the_crontab_is_held_to_the_same_rule() {
 
 #[test]
 fn a_script_that_is_called_is_held_to_the_same_rule() {
-    let host = |outer: &str, inner: &str| {
-        Host {
-            conf: CONF,
-            crontab: "0 4 * * * /x.sh\n",
-            scripts: vec![("/x.sh", outer), ("/y.sh", inner)],
-        }
-        .import()
-    };
+    let host =
+        |outer: &str, inner: &str| Host::of("0 4 * * * /x.sh\n", &[("/x.sh", outer), ("/y.sh", inner)]);
     let inner = format!("#!/bin/sh\n{DUMP}{}", REMOVALS[0]);
     assert!(runs_a_removal(&host("echo x\n/y.sh\n", &inner)));
     for (outer, inner) in [

@@ -16,15 +16,13 @@ fn a_loop_that_may_be_left_removes_nothing_by_itself() {
         is_left_to_a_person(&Host::of_script(&format!("{DUMP}{script}")));
     }
     // The arguments of a function are those of its calls, not those of the script.
-    let imported = Host {
-        conf: CONF,
-        crontab: "0 4 * * * /x.sh /b/\n",
-        scripts: vec![(
+    let imported = Host::of(
+        "0 4 * * * /x.sh /b/\n",
+        &[(
             "/x.sh",
             "pybackup mydumper outputdir=/b\nclean() { rm -rf $1`date -d yesterday +%F`; }\nclean /c/\n",
         )],
-    }
-    .import();
+    );
     assert!(
         !imported.schedule.contains("[retention."),
         "{}",
@@ -80,12 +78,10 @@ fn what_is_marked_by_one_rule_and_removed_by_another_is_left_to_a_person() {
     // By one rule on two lines of the crontab they are one job, at the time of the removal.
     let lines = |days| {
         let remove = format!("{}rm -rf /b/$OLD\n", old(days));
-        Host {
-            conf: CONF,
-            crontab: "0 4 * * * /x.sh\n0 5 * * * /y.sh\n",
-            scripts: vec![("/x.sh", &format!("{DUMP}{mark}")), ("/y.sh", &remove)],
-        }
-        .import()
+        Host::of(
+            "0 4 * * * /x.sh\n0 5 * * * /y.sh\n",
+            &[("/x.sh", &format!("{DUMP}{mark}")), ("/y.sh", &remove)],
+        )
     };
     let one = lines(7);
     assert_eq!(one.jobs, 2, "{}", one.schedule);
@@ -95,15 +91,13 @@ fn what_is_marked_by_one_rule_and_removed_by_another_is_left_to_a_person() {
 
 #[test]
 fn a_host_that_only_removes_folders_of_days_is_told_of_them() {
-    let imported = Host {
-        conf: CONF,
-        crontab: "0 1 * * * find /data2/backup/10.0.0.7 -mtime +31 -type d -exec rm -r {} +\n\
+    let imported = Host::of(
+        "0 1 * * * find /data2/backup/10.0.0.7 -mtime +31 -type d -exec rm -r {} +\n\
                   0 2 * * * rm -rf /sets/`date -d '8 days ago' +\\%F`\n\
                   0 3 * * * find /sets -name '20*' -mtime +8 -exec rm -rf {} +\n\
                   0 4 * * * find /var/log -type d -mtime +7 -exec rm -rf {} +\n",
-        scripts: Vec::new(),
-    }
-    .import();
+        &[],
+    );
     let fates: Vec<Fate> = imported.lines.iter().map(|line| line.fate).collect();
     let part = Fate::InPart;
     assert_eq!(fates, [part, part, part, Fate::NotUnderstood]);
@@ -124,12 +118,7 @@ fn a_host_that_only_removes_folders_of_days_is_told_of_them() {
         "find /sets -name '20*' -size +1G -mtime +8 -exec rm -rf {} +",
     ] {
         let crontab = format!("0 2 * * * {line}\n");
-        let imported = Host {
-            conf: CONF,
-            crontab: &crontab,
-            scripts: Vec::new(),
-        }
-        .import();
+        let imported = Host::of(&crontab, &[]);
         assert_eq!(imported.lines[0].fate, Fate::NotUnderstood, "{line}");
         assert_eq!(with_retention(&imported).jobs, 0, "{line}");
     }
@@ -373,14 +362,7 @@ fn what_lies_under_a_condition_is_told_with_its_line_and_not_done() {
 
 #[test]
 fn what_makes_or_removes_sets_is_never_passed_over() {
-    let of_line = |crontab: &str, script: &str| {
-        Host {
-            conf: CONF,
-            crontab,
-            scripts: vec![("/x.sh", script)],
-        }
-        .import()
-    };
+    let of_line = |crontab: &str, script: &str| Host::of(crontab, &[("/x.sh", script)]);
     for line in [
         "nice mysqldump --all-databases",
         "ionice -c 3 /opt/bin/mariabackup --backup",

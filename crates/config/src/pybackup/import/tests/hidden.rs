@@ -10,12 +10,7 @@ fn how_a_line_of_the_crontab_is_read_is_told_where_it_may_be_read_otherwise() {
     let script = format!("{DUMP}{REMOVAL}");
     let of_line = |line: &str| {
         let crontab = format!("{line}\n");
-        Host {
-            conf: CONF,
-            crontab: &crontab,
-            scripts: vec![("/x.sh", &script)],
-        }
-        .import()
+        Host::of(&crontab, &[("/x.sh", &script)])
     };
     for (line, told) in [
         ("0 4 * * * sync /x.sh", "whether \"sync\" is a user"),
@@ -174,12 +169,10 @@ fn a_file_that_is_read_in_ends_by_return_itself_alone() {
         ("[ -n \"$LOADED\" ] && exit 0\n", 0),
         ("exit\n", 0),
     ] {
-        let imported = Host {
-            conf: CONF,
-            crontab: "0 4 * * * /x.sh\n",
-            scripts: vec![("/x.sh", &format!(". /env.sh\n{DUMP}")), ("/env.sh", first)],
-        }
-        .import();
+        let imported = Host::of(
+            "0 4 * * * /x.sh\n",
+            &[("/x.sh", &format!(". /env.sh\n{DUMP}")), ("/env.sh", first)],
+        );
         assert_eq!(imported.jobs, jobs, "{first}{:#?}", remarks(&imported));
     }
 }
@@ -219,12 +212,7 @@ fn one_thing_that_is_understood_hides_no_other_on_its_line() {
     }
     // On a line of the crontab.
     let crontab = format!("0 4 * * * pybackup mydumper outputdir=/b; {}\n", HIDDEN[0]);
-    let imported = Host {
-        conf: CONF,
-        crontab: &crontab,
-        scripts: Vec::new(),
-    }
-    .import();
+    let imported = Host::of(&crontab, &[]);
     assert_eq!(imported.lines[0].fate, Fate::InPart, "{:#?}", remarks(&imported));
     assert!(
         remarks(&imported)
@@ -282,10 +270,9 @@ fn what_is_not_followed_is_told() {
         "/move.sh",
     ] {
         let crontab = format!("0 3 * * * {line}\n0 4 * * * /x.sh\n");
-        let imported = Host {
-            conf: CONF,
-            crontab: &crontab,
-            scripts: vec![
+        let imported = Host::of(
+            &crontab,
+            &[
                 ("/x.sh", DUMP),
                 ("/opt/nightly.py", "import os\nos.system('mysqldump -A')\n"),
                 ("/usr/local/bin/nightly", "#!/usr/bin/perl\nexec 'x'\n"),
@@ -294,8 +281,7 @@ fn what_is_not_followed_is_told() {
                 ("/long.sh", &"#".repeat(1 << 20)),
                 ("/move.sh", "D=/b\nmv $D/2017-11-01 /trash\n"),
             ],
-        }
-        .import();
+        );
         assert_eq!(imported.lines[0].fate, Fate::NotUnderstood, "{line}");
         assert_eq!(imported.jobs, 1, "{line}");
         if line.contains("/opt/") {
@@ -314,12 +300,7 @@ fn what_is_not_followed_is_told() {
         "/usr/bin/certbot renew",
     ] {
         let crontab = format!("0 3 * * * {line}\n0 4 * * * /x.sh\n");
-        let imported = Host {
-            conf: CONF,
-            crontab: &crontab,
-            scripts: vec![("/x.sh", DUMP)],
-        }
-        .import();
+        let imported = Host::of(&crontab, &[("/x.sh", DUMP)]);
         assert_eq!(imported.lines[0].fate, Fate::LeftAlone, "{line}");
     }
     let imported = Host::of_script("pybackup mydumper outputdir=/\u{FFFD}/`date +%F`\n");

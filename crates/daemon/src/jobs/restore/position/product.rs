@@ -145,23 +145,8 @@ impl Product {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::point;
     use super::*;
-    use crate::jobs::restore::Whose;
-
-    fn point(gtid: Option<&str>) -> Position {
-        Position {
-            databases: vec!["shop".into()],
-            of: Whose::Server,
-            file: "bin.000007".into(),
-            position: 4711,
-            gtid: gtid.map(str::to_owned),
-            folder: None,
-            command: String::new(),
-            caveat: None,
-            follow: Vec::new(),
-            follow_caveat: None,
-        }
-    }
 
     #[test]
     fn a_replica_is_told_in_the_words_of_its_product() {
