@@ -229,8 +229,11 @@ mod tests {
         control.next().await.unwrap().answer(record.clone());
         assert_eq!(asked.await.unwrap().unwrap(), record);
 
-        let other = ask("/root/mykeeper.toml".into()).await.unwrap().unwrap_err();
-        assert!(other.to_string().contains("not /root/mykeeper.toml"), "{other}");
+        let other = ask("/elsewhere/mykeeper.toml".into()).await.unwrap().unwrap_err();
+        assert!(
+            other.to_string().contains("not /elsewhere/mykeeper.toml"),
+            "{other}"
+        );
 
         let endless = path.clone();
         let said = tokio::task::spawn_blocking(move || {

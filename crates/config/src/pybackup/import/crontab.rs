@@ -280,12 +280,12 @@ mod tests {
             "0 4 * * * root\t/x.sh a\n@daily  mysql /y.sh\n",
             "0 4 * * * oracle /x.sh a\n@daily -x /y.sh\n",
         );
-        for path in ["/etc/crontab", "/etc/cron.d/x", "/root/crontab.old"] {
+        for path in ["/etc/crontab", "/etc/cron.d/x", "/data/crontab.old"] {
             assert_eq!(read(path, all), of_system, "{path}");
         }
         assert_eq!(read("/etc/crontab", unknown), of_system);
         assert_eq!(
-            read("/root/x", unknown),
+            read("/data/x", unknown),
             ["1: 0 4 * * *: oracle /x.sh a", "2: @daily: -x /y.sh"]
         );
         // Programs of Debian's are called as users of it.
