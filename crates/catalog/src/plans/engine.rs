@@ -1,6 +1,6 @@
 //! Both engines, each with a way to hear which statements reach it and to have it explain them.
 
-use super::throwaway::Server;
+use super::throwaway::{Server, poll};
 use super::{Cost, ROWS, history};
 use crate::db::{Db, Store};
 use crate::{Catalog, OpenCatalog, open};
@@ -8,7 +8,6 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Executor, Row};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -235,12 +234,13 @@ impl Engine {
     /// How each statement is answered that was heard since.
     pub(super) async fn heard(&self) -> Vec<Plan> {
         let mut plans = Vec::new();
+        let nothing = || "no statement was heard".to_owned();
         match self {
             Self::Lite { heard, store, .. } => {
                 // The statement is told of by another thread, once its last row was fetched.
                 let statements = poll(async || {
                     let heard = heard.lock().unwrap().clone();
-                    (!heard.is_empty()).then_some(heard)
+                    (!heard.is_empty()).then_some(heard).ok_or_else(nothing)
                 })
                 .await;
                 let Db::Lite { readers, .. } = &store.db else {
@@ -269,7 +269,11 @@ impl Engine {
                     .await
                     .unwrap();
                     let is_over = |(sql, _): &(String, i64)| sql.contains("mk_lease") && sql.contains("heard");
-                    statements.iter().any(is_over).then_some(statements)
+                    statements
+                        .iter()
+                        .any(is_over)
+                        .then_some(statements)
+                        .ok_or_else(nothing)
                 })
                 .await;
                 session
@@ -304,20 +308,6 @@ impl Engine {
 
 async fn server_session(server: &Server) -> Box<sqlx::MySqlConnection> {
     Box::new(server.session("mysql").await)
-}
-
-async fn poll<T>(look: impl AsyncFn() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(20),
-            "no statement was heard"
-        );
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// `SCAN b`, `SCAN b USING INDEX x`, `SEARCH b USING INDEX x (y=?)`, `USE TEMP B-TREE FOR ORDER BY`.

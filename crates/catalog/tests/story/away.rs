@@ -7,7 +7,7 @@ use mykeeper_domain::SystemClock;
 use mykeeper_domain::removal::{Remainder, SetRemoval};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use throwaway::Server;
+use throwaway::{Server, poll};
 
 pub(crate) async fn journaled(settings: &OpenCatalog, folder: &Path) -> Arc<dyn Catalog> {
     open_journaled(settings, folder, Arc::new(SystemClock))
@@ -273,16 +273,15 @@ pub(super) async fn prepared() -> Server {
 
 /// Waits until nothing waits any more.
 pub(super) async fn drained(folder: &Path) {
-    let begun = Instant::now();
-    loop {
+    poll(async || {
         let backlog = journal_backlog(folder).await.unwrap();
         assert_eq!(backlog.refused, 0, "{backlog:?}");
-        if backlog.waiting == 0 {
-            return;
+        match backlog.waiting {
+            0 => Ok(()),
+            _ => Err(format!("{backlog:?}")),
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{backlog:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    })
+    .await;
 }
 
 /// The same nights, written straight to a catalog that was never away.

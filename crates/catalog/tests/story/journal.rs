@@ -5,7 +5,7 @@ use super::*;
 use mykeeper_catalog::{open_copy, open_journaled};
 use mykeeper_domain::ManualClock;
 use mykeeper_domain::selection::{Choice, Select};
-use std::time::{Duration, Instant};
+use throwaway::poll;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_concerns_other_nodes_is_not_answered_from_memory() {
@@ -80,15 +80,14 @@ async fn what_the_catalog_refuses_is_kept_and_told_and_does_not_hold_up_the_rest
     sqlx::Connection::close(journal).await.unwrap();
     server.run().await;
     let catalog = journaled(&settings, folder.path()).await;
-    let begun = Instant::now();
-    let backlog = loop {
+    let backlog = poll(async || {
         let backlog = catalog.backlog().await.unwrap();
-        if backlog.waiting == 0 {
-            break backlog;
+        match backlog.waiting {
+            0 => Ok(backlog),
+            _ => Err(format!("{backlog:?}")),
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{backlog:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    })
+    .await;
     assert_eq!(backlog.refused, 1, "{backlog:?}");
     assert!(backlog.refusal.unwrap().contains("of-tomorrow"));
     catalog.close().await;
@@ -113,19 +112,18 @@ async fn the_copy_forgets_what_has_long_been_over_and_keeps_the_jobs() {
     let mut copy = <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&file)
         .await
         .unwrap();
-    let begun = Instant::now();
-    loop {
+    poll(async || {
         let runs: Vec<String> = sqlx::query_scalar("SELECT id FROM mk_run")
             .fetch_all(&mut copy)
             .await
             .unwrap();
         assert!(runs.contains(&new.run.id.to_string()), "{runs:?}");
-        if runs.len() == 1 {
-            break;
+        match runs.len() {
+            1 => Ok(()),
+            _ => Err(format!("{runs:?}")),
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{runs:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    })
+    .await;
     for (table, left) in [
         ("mk_job", 1),
         ("mk_slot", 1),

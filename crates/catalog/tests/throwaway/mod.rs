@@ -21,6 +21,21 @@ pub(crate) struct Server {
     server: Option<Child>,
 }
 
+/// How long it may take until there is something to see.
+const SEEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What is looked for, once it is there; until then each look tells what there is instead.
+pub(crate) async fn poll<T>(mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return found,
+            Err(instead) => assert!(begun.elapsed() < SEEN_WITHIN, "still {instead}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 fn program(name: &str) -> PathBuf {
     ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/libexec"]
         .iter()
@@ -121,23 +136,19 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        self.server = Some(child);
-        let begun = Instant::now();
-        loop {
-            if let Ok(connection) = MySqlConnection::connect_with(&self.options("mysql")).await {
+        let (options, log) = (self.options("mysql"), self.directory.path().join("log"));
+        let server = self.server.insert(child);
+        poll(async || {
+            if let Ok(connection) = MySqlConnection::connect_with(&options).await {
                 // MySQL may hang up first.
                 drop(connection.close().await);
-                return;
+                return Ok(());
             }
-            let ended = self.server.as_mut().unwrap().try_wait().unwrap();
-            let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            assert!(ended.is_none(), "the server ended: {log}");
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "the server does not answer: {log}"
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(server.try_wait().unwrap().is_none(), "the server ended: {log}");
+            Err(format!("the server does not answer: {log}"))
+        })
+        .await;
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
