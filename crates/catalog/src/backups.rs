@@ -3,8 +3,8 @@
 mod list;
 mod row;
 
-use crate::contents::{PART_BYTES, batches, pack};
-use crate::db::{STATEMENT_LIMIT, Store, is_duplicate, reading, writing};
+use crate::contents::{PART_BYTES, STATEMENT_BYTES, batch_bytes, batches, pack};
+use crate::db::{Fault, STATEMENT_LIMIT, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::row::{ms, signed, to_json};
 use crate::zone::to_wall;
@@ -140,7 +140,8 @@ pub(crate) async fn insert(
                             .push_bind(file.rows.map(signed));
                     });
                     // Statements of this size are not kept prepared.
-                    query.build().persistent(false).execute(&mut *tx).await?;
+                    let written = query.build().persistent(false).execute(&mut *tx).await;
+                    written.map_err(|error| Fault::of_large(error, batch_bytes(files)))?;
                 }
                 for (number, part) in evidence.chunks(PART_BYTES).enumerate() {
                     sqlx::query("INSERT INTO mk_evidence_zstd (bk_id, part, packed) VALUES (?, ?, ?)")
@@ -148,7 +149,8 @@ pub(crate) async fn insert(
                         .bind(signed(number as u64))
                         .bind(part)
                         .execute(&mut *tx)
-                        .await?;
+                        .await
+                        .map_err(|error| Fault::of_large(error, STATEMENT_BYTES + part.len()))?;
                 }
                 if let Some(node) = backup.node.as_ref().filter(|_| backup.is_complete()) {
                     for destination in &backup.transfer_to {

@@ -18,12 +18,25 @@ pub(crate) const PART_BYTES: usize = 512 * 1024;
 /// Evidence that unpacks to more than this is none of ours: some ten million tables.
 const MOST_EVIDENCE_BYTES: u64 = 4 << 30;
 
+/// What a statement has beside the texts that are written by it: its head, identities, numbers, types. A little more.
+pub(crate) const STATEMENT_BYTES: usize = 1024;
+
+/// What a file's row adds to a statement, at most: its texts, its set's identity, numbers, types, lengths.
+fn row_bytes(file: &FileEntry) -> usize {
+    file.path.len() + file.blake3.len() + 100
+}
+
+/// The size of the statement that writes these files, at most.
+pub(crate) fn batch_bytes(files: &[FileEntry]) -> usize {
+    STATEMENT_BYTES + files.iter().map(row_bytes).sum::<usize>()
+}
+
 /// Runs of files that fit into one statement each, with the number of the first.
 pub(crate) fn batches(manifest: &Manifest) -> Vec<(usize, &[FileEntry])> {
     let mut batches = Vec::new();
     let (mut from, mut bytes) = (0, 0);
     for (at, file) in manifest.files.iter().enumerate() {
-        let size = file.path.len() + 150;
+        let size = row_bytes(file);
         if at > from && (at - from >= BATCH_ROWS || bytes + size > BATCH_BYTES) {
             batches.push((from, &manifest.files[from..at]));
             (from, bytes) = (at, 0);

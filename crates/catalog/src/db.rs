@@ -46,6 +46,8 @@ pub(crate) struct Store {
 #[derive(Debug)]
 pub(crate) enum Fault {
     Sql(sqlx::Error),
+    /// The server hung up on a statement of so many bytes, and its reason could not be read any more.
+    HungUp(sqlx::Error, u64),
     Catalog(CatalogError),
     /// No answer within so long.
     Slow(Duration),
@@ -66,13 +68,22 @@ impl From<CatalogError> for Fault {
 }
 
 impl Fault {
+    /// Of a statement that may be larger than the server takes: it ends the connection while the statement is still being
+    /// sent, and what it says of that is lost as often as not. `bytes` are a few more than it has, never less.
+    pub(crate) fn of_large(error: sqlx::Error, bytes: usize) -> Self {
+        match error {
+            sqlx::Error::Io(io) if is_hang_up(&io) => Self::HungUp(sqlx::Error::Io(io), bytes as u64),
+            error => Self::Sql(error),
+        }
+    }
+
     /// Another transaction was in the way (a deadlock, a lock that was waited for too long, a row that changed or
     /// came meanwhile): trying again helps.
     pub(crate) fn is_collision(&self) -> bool {
         match self {
             Self::Raced => true,
             Self::Sql(error) => is_collision(error),
-            Self::Catalog(_) | Self::Slow(_) => false,
+            Self::Catalog(_) | Self::Slow(_) | Self::HungUp(..) => false,
         }
     }
 }
@@ -80,6 +91,14 @@ impl Fault {
 fn is_collision(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error)
         if mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1020 | 1205 | 1213)))
+}
+
+fn is_hang_up(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }
 
 /// More than `max_allowed_packet` of the server takes.
@@ -121,24 +140,29 @@ impl Store {
                     self.unreachable("another write has been going on for too long".to_owned())
                 }
             },
-            Fault::Sql(error) if is_too_large(&error) => CatalogError::Statement {
-                action,
-                cause: self.explain_packet(&probe::cause(&error)).await,
-            },
+            Fault::Sql(error) if is_too_large(&error) => {
+                let allowed = self.max_packet().await;
+                too_large(action, &probe::cause(&error), allowed)
+            }
             Fault::Sql(error) => self.explain_sql(action, &error),
+            // Where it is away it cannot be asked, and waiting may help.
+            Fault::HungUp(error, bytes) => match self.max_packet().await {
+                Some(allowed) if allowed < bytes => {
+                    let cause =
+                        "the server hung up on a statement that is larger than its max_allowed_packet";
+                    too_large(action, cause, Some(allowed))
+                }
+                _ => self.explain_sql(action, &error),
+            },
         }
     }
 
-    /// What a server that refuses a packet for its size allows, and what to do.
-    async fn explain_packet(&self, cause: &str) -> String {
-        let allowed = match &self.db {
+    /// The largest packet that the server takes now, in bytes; `None` where it cannot be asked.
+    async fn max_packet(&self) -> Option<u64> {
+        match &self.db {
             Db::Lite { .. } => None,
             Db::My { options, .. } => probe::max_packet(options).await,
-        };
-        let allowed = allowed.map_or_else(String::new, |bytes| format!(", which is {bytes} there"));
-        format!(
-            "{cause}{allowed}; set max_allowed_packet = 16M or more in the [mysqld] section of the catalog's server"
-        )
+        }
     }
 
     fn explain_sql(&self, action: &'static str, error: &sqlx::Error) -> CatalogError {
@@ -183,6 +207,17 @@ impl Store {
             url: self.url.clone(),
             problem: problem.to_owned(),
         }
+    }
+}
+
+/// What a server that refuses a packet for its size allows, and what to do.
+fn too_large(action: &'static str, cause: &str, allowed: Option<u64>) -> CatalogError {
+    let allowed = allowed.map_or_else(String::new, |bytes| format!(", which is {bytes} there"));
+    CatalogError::Statement {
+        action,
+        cause: format!(
+            "{cause}{allowed}; set max_allowed_packet = 16M or more in the [mysqld] section of the catalog's server"
+        ),
     }
 }
 

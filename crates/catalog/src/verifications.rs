@@ -2,7 +2,8 @@
 
 use crate::VerificationScope;
 use crate::backups::{self, BackupRow};
-use crate::db::{Store, is_duplicate, reading, writing};
+use crate::contents::STATEMENT_BYTES;
+use crate::db::{Fault, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::proofs::try_again;
 use crate::removals::{self, RemovalRow};
@@ -109,7 +110,7 @@ pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), Ca
             // A newer one is there.
             Err(error) if is_duplicate(&error) => {}
             written => {
-                written?;
+                written.map_err(|error| Fault::of_large(error, STATEMENT_BYTES + copies.len()))?;
                 if let Some(at) = found.intact_at() {
                     try_again!(tx, found.bk_id, at);
                 }

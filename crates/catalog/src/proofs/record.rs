@@ -1,6 +1,6 @@
 //! Writes a proof: its document, its databases, and the verdict that the set's row shows.
 
-use crate::contents::{PART_BYTES, parts};
+use crate::contents::{PART_BYTES, STATEMENT_BYTES, parts};
 use crate::db::{Fault, STATEMENT_LIMIT, Store, is_duplicate, writing};
 use crate::error::CatalogError;
 use crate::proofs::try_again;
@@ -112,8 +112,13 @@ macro_rules! insert_databases {
                     .push_bind(ms(database.finished_at));
             },
         );
+        let bytes = $databases
+            .iter()
+            .map(|(database, differences)| row_bytes(database, differences))
+            .sum::<usize>();
         // Statements of this size are not kept prepared.
-        query.build().persistent(false).execute(&mut *$tx).await?
+        let written = query.build().persistent(false).execute(&mut *$tx).await;
+        written.map_err(|error| Fault::of_large(error, STATEMENT_BYTES + bytes))?
     };
 }
 
@@ -149,6 +154,11 @@ impl Store {
     }
 }
 
+/// What a database's row adds to a statement, at most: its texts, identities, numbers, types, lengths.
+fn row_bytes(database: &DatabaseProof, differences: &str) -> usize {
+    database.database.len() + database.error.as_ref().map_or(0, String::len) + differences.len() + 200
+}
+
 /// What of a proof is kept as JSON, ready to be written.
 struct Texts<'a> {
     asserts: String,
@@ -163,7 +173,7 @@ impl<'a> Texts<'a> {
         let mut bytes = 0;
         for (number, database) in proof.databases.iter().enumerate() {
             let differences = to_json(action, &database.differences)?;
-            let size = differences.len() + database.error.as_ref().map_or(0, String::len) + 300;
+            let size = row_bytes(database, &differences);
             match databases.last_mut() {
                 Some((_, batch)) if batch.len() < BATCH_ROWS && bytes + size <= BATCH_BYTES => {
                     batch.push((database, differences));
@@ -297,7 +307,8 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
                 // Another has taken that number of the chain meanwhile, or recorded this very proof.
                 Err(error) if is_duplicate(&error) => Err(Fault::Raced)?,
                 written => {
-                    written?;
+                    let bytes = STATEMENT_BYTES * 2 + texts.asserts.len() + texts.warnings.len();
+                    written.map_err(|error| Fault::of_large(error, bytes))?;
                 }
             }
             let text = document
@@ -310,7 +321,8 @@ pub(crate) async fn record(store: &Store, proof: &Proof) -> Result<(), CatalogEr
                     .bind(signed(number as u64))
                     .bind(part)
                     .execute(&mut *tx)
-                    .await?;
+                    .await
+                    .map_err(|error| Fault::of_large(error, STATEMENT_BYTES + part.len()))?;
             }
             for (first, databases) in &texts.databases {
                 insert_databases!(tx, id, first, databases);
