@@ -10,7 +10,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// A source, a catalog on a server of its own, and a workspace with both.
 fn two_servers() -> (MariaDb, MariaDb, Workspace) {
     let source = MariaDb::with_sample();
-    let catalog = MariaDb::start();
+    // One that is killed has what it took: the tests' servers write their log once a second by default.
+    let catalog = MariaDb::start_with(MariaDbOptions {
+        extra: vec!["--innodb-flush-log-at-trx-commit=2".to_owned()],
+        ..Default::default()
+    });
     catalog.sql("CREATE DATABASE catalogdb");
     catalog.account("keeper", "pw", "ALL ON catalogdb.*");
     let workspace = Workspace::new();
