@@ -59,6 +59,7 @@ pub(crate) fn read<'d>(
         .and_then(|entry| entry.choice(&CONSISTENCY));
     let directory_entry = section.require("directory", "directory = \"/an/absolute/path\"");
     let directory = directory_entry.as_ref().and_then(Entry::absolute_path);
+    reading.mentions.lacks_folder |= directory.is_none();
     if let (Some(entry), Some(path)) = (&directory_entry, &directory) {
         reading.mentions.backups.push(NamedFolder {
             job: job.key.clone(),
@@ -259,14 +260,12 @@ fn read_destinations<'d>(
         if !reading.check_destination(item, name) {
             continue;
         }
-        if let Some(directory) = directory {
-            let folder = NamedFolder {
-                job: job.key.clone(),
-                path: directory.clone(),
-                spot: item.spot.clone(),
-            };
-            reading.mentions.sends.push((folder, name.to_owned()));
-        }
+        let folder = directory.map(|directory| NamedFolder {
+            job: job.key.clone(),
+            path: directory.clone(),
+            spot: item.spot.clone(),
+        });
+        reading.mentions.sends.push((folder, name.to_owned()));
         let Ok(destination) = DestinationName::new(name) else {
             continue;
         };

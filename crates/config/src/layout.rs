@@ -11,11 +11,14 @@ pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
     for backup in &mentions.backups {
         check_backup_folder(backup, mentions, keeper);
     }
-    for retention in &mentions.retentions {
+    // Another job may write there: what its folder is has to be mended first.
+    for retention in mentions.retentions.iter().filter(|_| !mentions.lacks_folder) {
         check_retention_folder(retention, &mentions.backups);
     }
     for (folder, destination) in &mentions.sends {
-        check_local_destination(folder, destination, keeper);
+        if let Some(folder) = folder {
+            check_local_destination(folder, destination, keeper);
+        }
     }
     for (spot, destination) in &mentions.transfers {
         if !mentions.sends.iter().any(|(_, sent_to)| sent_to == destination) {

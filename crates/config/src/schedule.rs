@@ -34,8 +34,10 @@ pub(crate) struct Mentions<'d> {
     pub(crate) backups: Vec<NamedFolder<'d>>,
     /// `directory` of each retention job.
     pub(crate) retentions: Vec<NamedFolder<'d>>,
-    /// Each destination of each backup job, with the job's directory.
-    pub(crate) sends: Vec<(NamedFolder<'d>, String)>,
+    /// Each destination of each backup job, with the job's directory where that could be read.
+    pub(crate) sends: Vec<(Option<NamedFolder<'d>>, String)>,
+    /// Whether `directory` of any backup job could not be read.
+    pub(crate) lacks_folder: bool,
     /// The destination of each transfer job.
     pub(crate) transfers: Vec<(Spot<'d>, String)>,
 }

@@ -91,12 +91,18 @@ impl<'d> Entry<'d> {
         Some(text)
     }
 
-    /// A text that something else reads.
+    /// A text that something else reads, which says after a semicolon what to write.
     pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Option<T> {
-        match self.text()?.parse() {
+        match self.text()?.parse::<T>() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.spot.mistake(error.to_string());
+                let said = error.to_string();
+                // What is quoted may hold one as well.
+                let parts = said.rsplit_once("; ").filter(|(_, help)| !help.contains('"'));
+                self.spot.mistake(match parts {
+                    Some((message, help)) => complaint(message).help(help),
+                    None => complaint(said),
+                });
                 None
             }
         }

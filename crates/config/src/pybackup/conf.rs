@@ -373,8 +373,12 @@ impl Reader<'_> {
             "true" | "yes" | "on" | "1" => true,
             "false" | "no" | "off" | "0" => false,
             _ => {
-                let problem = complaint("`db_consistency` is neither True nor False")
-                    .help("write db_consistency = True");
+                let assumed = match self.needed.contains(&ConfPart::Server) {
+                    true => "",
+                    false => ", and is taken for False: a dump for each database",
+                };
+                let problem = complaint(format!("`db_consistency` is neither True nor False{assumed}"))
+                    .help("write db_consistency = True, or False");
                 self.complain(ConfPart::Server, pair.value_span.clone(), problem);
                 return None;
             }

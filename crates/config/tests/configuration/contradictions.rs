@@ -299,7 +299,11 @@ fn a_local_destination_lies_inside_the_directory_that_is_sent_there() {
 #[test]
 fn urls_are_read_with_care() {
     for (url, expected) in [
-        ("rsync://h", "is no destination"),
+        (
+            "vault",
+            "Error: \"vault\" is no destination (write rsync://user@host/module/path, user@host:/path or /a/local/path)",
+        ),
+        ("rsync://h", "is no destination (write "),
         ("s3://bucket/x", "is no destination"),
         ("rsync://h:x/m", "\"x\" is no port"),
         ("rsync://h/m/../x", "climbs out"),

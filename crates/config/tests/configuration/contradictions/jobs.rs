@@ -34,6 +34,16 @@ fn a_transfer_job_serves_a_destination_that_nothing_is_sent_to() {
         "[transfer.t]\ncron = '@daily'\ndestination = 'disk'",
         "Warning: no backup job of this file sends to \"disk\"",
     );
+    // What is wrong with a job's folder says nothing of where it sends, or of what writes elsewhere.
+    let transfer = "[transfer.t]\ncron = '@daily'\ndestination = 'vault'";
+    let other = BACKUP.replace("nightly", "hourly").replace("/data", "data");
+    let moved = BACKUP.replace("transfer_to = ['vault']", "");
+    let prune = RETENTION.replace("/data/sets", "/received");
+    one(
+        KEEPER,
+        &format!("{moved}{other}{transfer}{prune}"),
+        "`directory` is a relative path",
+    );
 }
 
 #[test]

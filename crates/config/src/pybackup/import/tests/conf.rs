@@ -61,6 +61,13 @@ fn what_is_wrong_with_the_conf_is_told_with_its_line() {
             0,
         ),
         (SERVER, "db_host=10.0.0.9", 1, "which server", 0),
+        (
+            "db_consistency=True",
+            "db_consistency=maybe",
+            14,
+            "neither True nor False, and is taken for False: a dump for each database",
+            2,
+        ),
         (SERVER, "db_host=10.0.0.9\ndb_usr=root", 10, "`db_user`", 0),
     ] {
         let imported = import(&[(line, new)], &format!("{CALL}\n{OLD}\n"));
