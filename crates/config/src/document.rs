@@ -143,13 +143,16 @@ impl Document {
         }
     }
 
-    /// The tree, as far as the file can be read; what cannot is recorded, and so is every password.
+    /// The tree, as far as the file can be read; what cannot is recorded, and so is every password. What may be a secret is hidden.
     pub(crate) fn parse(&self) -> DeTable<'_> {
         let (tree, errors) = DeTable::parse_recoverable(&self.text);
         let tree = tree.into_inner();
-        let mut passwords = Vec::new();
-        find_passwords(&tree, &mut passwords);
+        let (mut passwords, mut urls) = (Vec::new(), Vec::new());
+        find_secrets(&tree, &mut passwords, &mut urls);
         self.hide(&passwords);
+        for url in urls {
+            self.hide_unseen(url);
+        }
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             self.is_damaged.set(true);
@@ -198,15 +201,21 @@ impl Document {
     }
 
     fn hide(&self, passwords: &[Password]) {
-        let mut secrets = self.secrets.borrow_mut();
         for password in passwords {
-            let inside =
-                |range: &Range<usize>| range.end > password.value.start && range.start < password.value.end;
-            if password.is_whole_value || !secrets.iter().any(inside) {
-                secrets.push(password.value.clone());
+            match password.is_whole_value {
+                true => self.hide_span(password.value.clone()),
+                false => self.hide_unseen(password.value.clone()),
             }
         }
-        *secrets = mask::merge(std::mem::take(&mut secrets));
+    }
+
+    /// The value whole, where the bare text has shown no secret in it: it may be written in another way.
+    fn hide_unseen(&self, value: Range<usize>) {
+        let is_inside = |range: &Range<usize>| range.end > value.start && range.start < value.end;
+        let is_seen = self.secrets.borrow().iter().any(is_inside);
+        if !is_seen {
+            self.hide_span(value);
+        }
     }
 
     fn record(&self, severity: Severity, span: Range<usize>, complaint: Complaint) {
@@ -234,7 +243,7 @@ impl Document {
             line,
             column: self.text[line_start..start].chars().count() + 1,
             source_line,
-            message: complaint.message,
+            message: mask::without_secrets(&complaint.message),
             help: complaint.help,
             marked,
         });
@@ -320,7 +329,8 @@ struct Password {
 /// No file of ours nests nearly so deep.
 const MAX_DEPTH: usize = 32;
 
-fn find_passwords(tree: &DeTable<'_>, found: &mut Vec<Password>) {
+/// Passwords, and URLs whose path may be one.
+fn find_secrets(tree: &DeTable<'_>, found: &mut Vec<Password>, urls: &mut Vec<Range<usize>>) {
     let mut tables = vec![(tree, 0)];
     while let Some((table, depth)) = tables.pop() {
         for (key, value) in table {
@@ -354,6 +364,7 @@ fn find_passwords(tree: &DeTable<'_>, found: &mut Vec<Password>) {
                             ),
                         });
                     }
+                    DeValue::String(text) if mask::secret_of_url(text).is_some() => urls.push(value.span()),
                     _ => {}
                 }
             }

@@ -73,11 +73,48 @@ pub(crate) fn password_before_host(text: &str) -> Option<Range<usize>> {
     (user_is_plain && colon > 0 && !text[colon..].starts_with(":/")).then_some(colon + 1..at)
 }
 
+/// What other URLs begin with: of a catalog, of a destination. Their paths are no secrets.
+const PLAIN_SCHEMES: [&str; 6] = ["mysql", "mariadb", "sqlite", "rsync", "ssh", "file"];
+
+/// Where in `text`, a URL that is called, that stands which may be a secret by itself: all behind its host.
+pub(crate) fn secret_of_url(text: &str) -> Option<Range<usize>> {
+    text.match_indices("://").find_map(|(at, separator)| {
+        let scheme = text[..at].rsplit(|c: char| !c.is_alphanumeric()).next();
+        if scheme.is_some_and(|scheme| PLAIN_SCHEMES.contains(&scheme.to_ascii_lowercase().as_str())) {
+            return None;
+        }
+        let host = at + separator.len();
+        let from = host + text[host..].find(['/', '?', '#'])? + 1;
+        (from < text.len()).then_some(from..text.len())
+    })
+}
+
+/// A sentence that quotes something of a file, without what of a URL may be a secret.
+pub(crate) fn without_secrets(text: &str) -> String {
+    let mut shown = String::new();
+    let mut at = 0;
+    for (from, piece) in pieces(text) {
+        if let Some(range) = secret_of_url(piece) {
+            shown.push_str(&text[at..from + range.start]);
+            shown.push_str(MASK);
+            at = from + range.end;
+        }
+    }
+    shown + &text[at..]
+}
+
+/// Whether `key` is meant to hold a URL that is called; `ping_file` and `url_credential` are not.
+fn is_called_key(key: &str, is_notify: bool) -> bool {
+    let near = |word: &str| strsim::osa_distance(&key.to_lowercase(), word) <= 1;
+    near("ping") || (is_notify && near("url"))
+}
+
 /// Every place of `text` that must not be shown, ascending, none touching another.
 pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
     let mut hidden_until: Option<&str> = None;
+    let mut is_notify = false;
     for line in text.split_inclusive('\n') {
         let content = line.trim_end_matches(['\n', '\r']);
         if let Some(delimiter) = hidden_until {
@@ -86,12 +123,23 @@ pub(crate) fn secret_ranges(text: &str) -> Vec<Range<usize>> {
                 hidden_until = None;
             }
         } else {
-            if let Some(from) = after_password_key(content) {
+            let bare = content.trim_start_matches([' ', '\t', '[', '"', '\'']);
+            if content.trim_start().starts_with('[') || bare.starts_with("notify") {
+                is_notify = bare.starts_with("notify");
+            }
+            if let Some(from) = after_key(content, &is_password_key) {
+                found.push(start + from..start + content.len());
+                hidden_until = opened_in(&content[from..]);
+            } else if let Some(from) = after_key(content, &|key| is_called_key(key, is_notify))
+                // Of a URL the host is shown.
+                && pieces(&content[from..]).iter().all(|(_, piece)| secret_of_url(piece).is_none())
+            {
                 found.push(start + from..start + content.len());
                 hidden_until = opened_in(&content[from..]);
             }
             for (from, piece) in pieces(content) {
-                if let Some(range) = password_in_url(piece).or_else(|| password_before_host(piece)) {
+                let secret = password_in_url(piece).or_else(|| password_before_host(piece));
+                for range in secret.into_iter().chain(secret_of_url(piece)) {
                     found.push(start + from + range.start..start + from + range.end);
                 }
             }
@@ -114,8 +162,8 @@ pub(crate) fn merge(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     merged
 }
 
-/// The offset of what stands after a password's key and the `=` (or `:`) that follows it.
-fn after_password_key(line: &str) -> Option<usize> {
+/// The offset of what stands after such a key and the `=` (or `:`) that follows it.
+fn after_key(line: &str, is_meant: &dyn Fn(&str) -> bool) -> Option<usize> {
     let is_key_char = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     let separated = line.match_indices(['=', ':']).find_map(|(at, _)| {
         let before = line[..at].trim_end_matches([' ', '\t', '"', '\'']);
@@ -125,14 +173,14 @@ fn after_password_key(line: &str) -> Option<usize> {
             .find(|(_, c)| !is_key_char(*c))
             .map_or(0, |(index, c)| index + c.len_utf8());
         let value = line[at + 1..].trim_start_matches([' ', '\t']);
-        is_password_key(&before[key_start..]).then_some(line.len() - value.len())
+        is_meant(&before[key_start..]).then_some(line.len() - value.len())
     });
     // A line whose `=` was forgotten.
     separated.or_else(|| {
         let rest = line.trim_start_matches([' ', '\t', '"', '\'']);
         let key_end = rest.find(|c| !is_key_char(c)).unwrap_or(rest.len());
         let key_start = line.len() - rest.len();
-        is_password_key(&rest[..key_end]).then_some(key_start + key_end)
+        is_meant(&rest[..key_end]).then_some(key_start + key_end)
     })
 }
 
@@ -224,6 +272,62 @@ mod tests {
         ] {
             assert_eq!(shown(text), text);
         }
+    }
+
+    #[test]
+    fn of_a_url_that_is_called_the_host_alone_is_shown() {
+        for (text, expected) in [
+            (
+                "url = \"https://chat.example.org/T0/s3cret\"",
+                "url = \"https://chat.example.org/***\"",
+            ),
+            (
+                "url = 'htps://chat.example.org?key=s3cret'",
+                "url = 'htps://chat.example.org?***'",
+            ),
+            (
+                "url=https://chat.example.org:8443/s3cret # x",
+                "url=https://chat.example.org:8443/*** # x",
+            ),
+            (
+                "pign = \"https://hc.example.org/s3cret",
+                "pign = \"https://hc.example.org/***",
+            ),
+            ("ping = \"https:/hc.example.org/s3cret\" # x", "ping = ***"),
+            ("ping \"hc.example.org/s3cret\"", "ping***"),
+            (
+                "ping = \"\"\"\nhc.example.org/s3cret\"\"\"\ncron = 1",
+                "ping = ***\n***\ncron = 1",
+            ),
+            (
+                "[notify.webhook.chat]\nurl = chat/s3cret\n[destinations.v]\nurl = host:/path",
+                "[notify.webhook.chat]\nurl = ***\n[destinations.v]\nurl = host:/path",
+            ),
+            (
+                "notify.webhook.chat.url = 'chat/s3cret'",
+                "notify.webhook.chat.url = ***",
+            ),
+            (
+                "args = [\"--to\", \"https://a.b/s3cret\"]",
+                "args = [\"--to\", \"https://a.b/***\"]",
+            ),
+            (
+                "url = \"rsync://u@h/module/path\"",
+                "url = \"rsync://u@h/module/path\"",
+            ),
+            (
+                "url = \"https://chat.example.org\"",
+                "url = \"https://chat.example.org\"",
+            ),
+            ("ping_file = \"/etc/x\"", "ping_file = \"/etc/x\""),
+            ("url_file = \"/etc/x\"", "url_file = \"/etc/x\""),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        assert_eq!(
+            without_secrets("\"https://a.b/s3cret\" is none, nor rsync://h/m"),
+            "\"https://a.b/***\" is none, nor rsync://h/m"
+        );
     }
 
     #[test]

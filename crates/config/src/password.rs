@@ -44,6 +44,15 @@ pub(crate) fn read_secret<'d>(
 }
 
 fn read_either(file: Option<Entry<'_>>, credential: Option<Entry<'_>>, base: &Path) -> PasswordSource {
+    if let Some(entry) = &file
+        && entry.text().is_some_and(|text| text.contains("://"))
+    {
+        entry.spot.mistake(
+            complaint(format!("`{}` names a file, and this is a URL", entry.key))
+                .help("write the URL into the first line of a file that only its owner may read (chmod 600), and name that"),
+        );
+        return PasswordSource::None;
+    }
     if let Some(path) = file.and_then(|entry| entry.path_beside(base)) {
         return PasswordSource::File(path);
     }

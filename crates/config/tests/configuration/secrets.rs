@@ -112,3 +112,30 @@ fn a_password_among_the_options_of_mydumper_is_refused() {
         is_hidden(keeper, &schedule);
     }
 }
+
+#[test]
+fn of_a_url_that_is_called_no_mistake_shows_more_than_the_host() {
+    let webhook = "[notify.webhook.chat]\n";
+    for line in [
+        "url = 'htps://chat.example.org/T0/hunter2'",
+        "url = 'https://user@chat.example.org/hunter2'",
+        "url = \"https\\u003a//user@chat.example.org/hunter2\"",
+        "url = 'chat.example.org/hunter2'",
+        "url = https://chat.example.org/hunter2",
+        "url = 'https://chat.example.org/hunter2",
+        "ulr = 'https://chat.example.org/hunter2'",
+        "url_file = 'https://chat.example.org/hunter2'",
+        "url = ['https://chat.example.org/hunter2']",
+        "url = 'https://chat.example.org/hunter2'\nurl = 'https://chat.example.org/hunter2'",
+    ] {
+        is_hidden(&format!("{webhook}{line}\n"), "");
+    }
+    for line in [
+        "ping = 'hc.example.org/hunter2'",
+        "pnig = 'https://hc.example.org/hunter2'",
+        "ping_file = 'https://hc.example.org/hunter2'",
+        "timezone = 'https://hc.example.org/hunter2'",
+    ] {
+        is_hidden("", &format!("[retention.prune]\n{line}\n"));
+    }
+}
