@@ -1,18 +1,19 @@
 //! `mykeeper init`: the first two files, of what a person answers.
 
 mod answers;
+mod made;
 
 use super::check;
 use super::new_files::{self, NewFile};
-use crate::acting_user::{ServiceUser, service_user};
+use crate::acting_user::service_user;
 use crate::args::InitArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, say};
 use answers::{Answers, ask, ask_to_go_on};
 use anyhow::Context;
+use made::Made;
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Result<Status> {
@@ -37,14 +38,22 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
         print(&format!("wrote {}", folder.join(&file.name).display()))?;
     }
     let made = make_directory(&answers.directory)?;
-    offer_account(&answers, folder)?;
     let service = service_user(&keeper);
+    // At once, while nobody is waited for: what is under these names later may be another's.
     if let Some(service) = &service {
         let passwords = files.iter().filter(|file| file.name.ends_with(".password"));
-        let passwords = passwords.map(|file| folder.join(&file.name));
-        let directory = made.then(|| answers.directory.clone());
-        hand_over(service, passwords.chain(directory));
+        let passwords = passwords.map(|file| Made::file(&folder.join(&file.name), &file.text));
+        for made in passwords.chain(made.map(Ok)) {
+            let given = made.and_then(|made| made.give_to(service));
+            if let Err(error) = given {
+                say(&format!(
+                    "warning: {error:#}; give it to user {}, as whom the service runs",
+                    service.user
+                ));
+            }
+        }
     }
+    offer_account(&answers, folder)?;
     print("\nmykeeper check:")?;
     let status = match service {
         // What root is told holds for root; and what a check makes of root's the service could not use.
@@ -61,30 +70,16 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
 }
 
 /// The folder for sets, where it is not there; never its parents, one of which may be a mount that is missing.
-/// Whether it was made.
-fn make_directory(directory: &Path) -> anyhow::Result<bool> {
-    match std::fs::DirBuilder::new().mode(0o750).create(directory) {
-        Ok(()) => print(&format!("made {}", directory.display())).map(|()| true),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+fn make_directory(directory: &Path) -> anyhow::Result<Option<Made>> {
+    match Made::folder(directory) {
+        Ok(made) => print(&format!("made {}", directory.display())).map(|()| Some(made)),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
         Err(error) => {
             say(&format!(
                 "warning: {} cannot be made: {error}; make it before the first backup",
                 directory.display()
             ));
-            Ok(false)
-        }
-    }
-}
-
-/// Gives the service what it is to read and to write.
-fn hand_over(service: &ServiceUser, paths: impl Iterator<Item = PathBuf>) {
-    for path in paths {
-        if let Err(error) = std::os::unix::fs::chown(&path, Some(service.user), Some(service.group)) {
-            say(&format!(
-                "warning: {} cannot be given to user {}, as whom the service runs: {error}",
-                path.display(),
-                service.user
-            ));
+            Ok(None)
         }
     }
 }

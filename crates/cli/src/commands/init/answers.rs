@@ -243,20 +243,24 @@ fn asked(given: Option<String>, asks: bool, question: &str, default: Option<&str
 }
 
 fn prompt(question: &str) -> anyhow::Result<String> {
+    line_of_answer(question)?.ok_or_else(|| Failure::usage("nobody answers any more; nothing was written"))
+}
+
+/// `None` where nobody answers any more.
+fn line_of_answer(question: &str) -> anyhow::Result<Option<String>> {
     let mut err = std::io::stderr().lock();
     write!(err, "{question}: ")?;
     err.flush()?;
     let mut line = String::new();
-    if std::io::stdin().lock().read_line(&mut line)? == 0 {
-        return Err(Failure::usage("nobody answers any more; nothing was written"));
-    }
-    Ok(line.trim().to_owned())
+    let length = std::io::stdin().lock().read_line(&mut line)?;
+    Ok((length > 0).then(|| line.trim().to_owned()))
 }
 
 /// Waits for a person, where there is one.
 pub(super) fn ask_to_go_on(when: &str) -> anyhow::Result<()> {
     if is_asked() {
-        prompt(&format!("press Enter when {when}"))?;
+        // Whoever closes the terminal instead is not asked anything more: all is written by then.
+        line_of_answer(&format!("press Enter when {when}"))?;
     }
     Ok(())
 }
