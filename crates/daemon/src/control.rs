@@ -48,13 +48,18 @@ enum Ask {
 /// A reload that is asked for.
 #[derive(Debug)]
 pub(crate) struct ReloadRequest {
-    answer: oneshot::Sender<ReloadRecord>,
+    answer: oneshot::Sender<Result<ReloadRecord, String>>,
 }
 
 impl ReloadRequest {
     /// Tells the asker what came of it; one who has gone misses nothing.
     pub(crate) fn answer(self, record: ReloadRecord) {
-        drop(self.answer.send(record));
+        drop(self.answer.send(Ok(record)));
+    }
+
+    /// Tells the asker why it is not known what comes of it.
+    pub(crate) fn fail(self, why: String) {
+        drop(self.answer.send(Err(why)));
     }
 }
 
@@ -163,7 +168,7 @@ async fn ask_reload(requests: &mpsc::Sender<ReloadRequest>) -> Result<ReloadReco
         .send(ReloadRequest { answer })
         .await
         .map_err(|_| stopping())?;
-    answered.await.map_err(|_| stopping())
+    answered.await.map_err(|_| stopping())?
 }
 
 /// Asks the daemon behind `socket` to read both files again, and waits until it has put them in force or refused them.
@@ -228,6 +233,11 @@ mod tests {
         };
         control.next().await.unwrap().answer(record.clone());
         assert_eq!(asked.await.unwrap().unwrap(), record);
+
+        let asked = ask(file.clone());
+        control.next().await.unwrap().fail("it hangs".to_owned());
+        let hangs = asked.await.unwrap().unwrap_err().to_string();
+        assert!(hangs.contains("it hangs"), "{hangs}");
 
         let other = ask("/elsewhere/mykeeper.toml".into()).await.unwrap().unwrap_err();
         assert!(

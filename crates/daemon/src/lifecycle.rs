@@ -92,6 +92,8 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     )));
     daemon.write_status();
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
+    // What a reload was refused for, this start has mended.
+    environment.tell_over(RELOAD, "the files are in force: the daemon was started with them");
     tracing::info!(
         pid = std::process::id(),
         jobs = environment.settings().jobs.len(),
@@ -116,6 +118,10 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
                         && tokio::time::timeout(ADOPTED_WITHIN, adopted).await.is_err()
                     {
                         tracing::warn!("the scheduler does not go by the new jobs yet");
+                        return request.fail(format!(
+                            "both files are read and right, but the scheduler does not go by them after \
+                             {ADOPTED_WITHIN:?}: its log says what holds it up; \"mykeeper jobs\" shows what is in force"
+                        ));
                     }
                     request.answer(record);
                 });

@@ -105,6 +105,13 @@ impl StateDir {
         })
     }
 
+    /// The directory as it is, of whomever it is: nothing is made.
+    pub fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
     /// The folder itself.
     pub fn root(&self) -> &Path {
         &self.root
@@ -198,10 +205,10 @@ impl StateDir {
     ///
     /// Blocks for up to half a second where the lock is held and does not name a living process: another that asks
     /// the same holds it for an instant, under the name of a daemon that was killed or under none; a daemon that could
-    /// not write its name holds on to it.
+    /// not write its name holds on to it. Makes nothing: who asks may be another user than the daemon.
     pub fn daemon_lives(&self) -> bool {
         for _ in 0..10 {
-            match self.try_lock("daemon.lock") {
+            match self.try_lock_with("daemon.lock", OpenOptions::new().read(true)) {
                 Ok(LockAttempt::Busy(Some(owner))) if is_alive(owner.pid) => return true,
                 Ok(LockAttempt::Busy(_)) => std::thread::sleep(std::time::Duration::from_millis(50)),
                 Ok(LockAttempt::Held(_)) | Err(_) => return false,
@@ -269,20 +276,24 @@ impl StateDir {
     }
 
     fn try_lock(&self, name: &str) -> Result<LockAttempt, DaemonError> {
+        let mut options = OpenOptions::new();
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
+        self.try_lock_with(name, &options)
+    }
+
+    fn try_lock_with(&self, name: &str, options: &OpenOptions) -> Result<LockAttempt, DaemonError> {
         let path = self.root.join(name);
         let fail = |action, source| DaemonError::StateDir {
             action,
             path: path.clone(),
             source,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| fail("open", source))?;
+        let mut file = options.open(&path).map_err(|source| fail("open", source))?;
         match file.try_lock() {
             Ok(()) => Ok(LockAttempt::Held(HeldLock { file, signed: false })),
             Err(TryLockError::WouldBlock) => {
@@ -387,6 +398,13 @@ mod tests {
         assert!(state.daemon_lives());
         drop(lock);
         assert!(!state.daemon_lives());
+    }
+
+    #[test]
+    fn who_only_asks_makes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!StateDir::at(dir.path()).daemon_lives());
+        assert!(dir.path().read_dir().unwrap().next().is_none());
     }
 
     #[test]

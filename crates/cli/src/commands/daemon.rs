@@ -17,9 +17,11 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     let surroundings = gather();
     let config = config.to_path_buf();
     let reload = Box::new(move || {
-        mykeeper_config::load(&config, &surroundings)
-            .map(|loaded| loaded.settings)
-            .map_err(|errors| errors.to_string())
+        let loaded = mykeeper_config::load(&config, &surroundings).map_err(|errors| errors.to_string())?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(loaded.settings)
     });
     serve(environment, reload, &control.join(SOCKET)).await?;
     Ok(Status::Done)

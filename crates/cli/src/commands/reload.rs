@@ -47,7 +47,7 @@ fn find_socket(config: &Path) -> anyhow::Result<PathBuf> {
             };
         }
     };
-    let status = DaemonStatus::read(&StateDir::open(&settings.state_dir)?).ok_or_else(|| {
+    let status = DaemonStatus::read(&StateDir::at(&settings.state_dir)).ok_or_else(|| {
         Failure::unavailable(format!(
             "no daemon lives in {}, which would have to reload; start it: it reads both files then",
             settings.state_dir.display()
