@@ -190,6 +190,12 @@ password_credential = "spare"
 [destinations.vault]
 url = "/srv/vault"
 
+[notify]
+gather = "1s"
+
+[notify.webhook.chat]
+url_credential = "chat"
+
 [sandbox]
 memory = "64 MiB"
 
@@ -202,18 +208,49 @@ kill_grace = "2s"
 TOML
 schedule "$never"
 inside_plain install -d -o mykeeper -g mykeeper /srv/vault /srv/elsewhere
+# Whoever is told, and what they were told.
+told=$stage/disk/run-told
+cat >"$stage/disk/usr/local/bin/sink" <<'PERL'
+#!/usr/bin/perl
+use strict; use IO::Socket::INET;
+$| = 1;
+my $listening = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 8099, Listen => 5, ReuseAddr => 1) or die $!;
+while (my $asking = $listening->accept) {
+  my $length = 0;
+  while (my $line = <$asking>) {
+    $length = $1 if $line =~ /^content-length: (\d+)/i;
+    last if $line =~ /^\r?\n$/;
+  }
+  read $asking, my $body, $length;
+  print "$body\n";
+  print $asking "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+  close $asking;
+}
+PERL
+chmod 755 "$stage/disk/usr/local/bin/sink"
+secret_path=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+(umask 077 && printf 'http://127.0.0.1:8099/%s\n' "$secret_path" >"$etc/chat.url")
+inside_plain systemd-run -q --unit=sink -p StandardOutput=append:/run-told /usr/local/bin/sink
 inside bash -c 'systemd-creds encrypt --name=spare /etc/mykeeper/shop.password /etc/mykeeper/spare.cred' >/dev/null 2>&1
 drop_ins=$stage/disk/etc/systemd/system/mykeeper.service.d
 mkdir -p "$drop_ins"
 cat >"$drop_ins/local.conf" <<'CONF'
 [Service]
 LoadCredential=shop:/etc/mykeeper/shop.password
+LoadCredential=chat:/etc/mykeeper/chat.url
 LoadCredentialEncrypted=spare:/etc/mykeeper/spare.cred
 ReadWritePaths=/srv/vault
 # Shorter than the grace: the daemon asks for as long as it takes.
 TimeoutStopSec=3s
 CONF
 inside_plain systemctl daemon-reload
+
+it "a reload that root asks for before the first start finds no daemon, and makes nothing that is not the service's"
+inside_plain bash -c 'cd /var/lib/mykeeper && rm -rf locks runs private children daemon.lock'
+! said=$(keeper reload 2>&1) || fail "nobody was there to reload: $said"
+says "$said" 'no daemon lives'
+strangers=$(inside_plain find /var/lib/mykeeper ! -user mykeeper)
+[[ -z $strangers ]] || fail "not the service's: $strangers"
 
 # --- start, backup, proof ----------------------------------------------------------------------------------------
 
@@ -238,6 +275,8 @@ pid=$(main_pid)
 ! inside_plain grep -rqF -- "$password" "/proc/$pid/environ" "/proc/$pid/cmdline" /var/lib/mykeeper ||
   fail "the password is where it must not be"
 ! grep -qF -- "$password" <<<"$(inside_plain journalctl)" || fail "the password is in the journal"
+! inside_plain grep -rqF -- "$secret_path" "/proc/$pid/environ" "/proc/$pid/cmdline" /var/lib/mykeeper ||
+  fail "the secret URL is where it must not be"
 
 it "the journal finds lines by job, by run and by set"
 lines=$(inside_plain journalctl -q -o cat -u mykeeper JOB=shop-nightly)
@@ -247,6 +286,10 @@ says "$lines" "run ended"
 # shellcheck disable=SC2016 # for the shell inside
 set_id=$(inside_plain bash -c 'basename "$(dirname /srv/vault/*/*/mykeeper.manifest.json)"')
 says "$(inside_plain journalctl -q -o cat -u mykeeper "BK_ID=$set_id")" "run ended"
+run_id=$(keeper runs --job prove --limit 1 --json | sed -n 's/^ *"id": *"\([^"]*\)".*/\1/p' | head -n 1)
+lines=$(inside_plain journalctl -q -o cat -u mykeeper "RUN=$run_id")
+says "$lines" "run ended"
+! grep -qF 'job=shop-nightly' <<<"$lines" || fail "lines of another run: $lines"
 
 # --- reload ------------------------------------------------------------------------------------------------------
 
@@ -320,6 +363,11 @@ until_so 40 has_runs shop-nightly failed 1
 says "$(keeper runs --job shop-nightly --state failed)" "Read-only file system"
 [[ -z $(inside_plain ls -A /srv/elsewhere) ]]
 
+it "and a webhook is told of it whose URL is a credential"
+is_told() { grep -q '"kind":"failure".*job shop-nightly' "$told"; }
+until_so 30 is_told
+! grep -qF -- "$secret_path" <<<"$(inside_plain journalctl)" || fail "the secret URL is in the journal"
+
 it "as root, which a drop-in makes it, it makes and proves a set, too; and is itself again without"
 cp deploy/systemd/examples/as-root.conf "$drop_ins/"
 succeeded=$(runs shop-nightly succeeded)
@@ -385,10 +433,35 @@ said=$(inside env DEBIAN_FRONTEND=noninteractive dpkg --force-downgrade -i /root
 says "$said" "knows the catalog up to version 1"
 is_active
 
+it "an upgrade starts one that had failed, once its files are sound"
+printf 'corn = 1\n' >>"$etc/schedule.toml"
+! inside_plain systemctl restart mykeeper 2>/dev/null || fail "it started"
+said=$(inside env DEBIAN_FRONTEND=noninteractive dpkg -i /root/newer.deb 2>&1) || fail "$said"
+says "$said" 'not started: /etc/mykeeper/mykeeper.toml is not as it must be'
+schedule "$never"
+said=$(inside env DEBIAN_FRONTEND=noninteractive dpkg -i /root/newer.deb 2>&1) || fail "$said"
+says "$said" 'enabled, and started'
+until_so 30 is_active
+
+it "removed and installed again, it goes on as it was; disabled by a person it stays so, and says it"
+inside env DEBIAN_FRONTEND=noninteractive dpkg -r mykeeper >/dev/null 2>&1
+none_left
+said=$(inside env DEBIAN_FRONTEND=noninteractive dpkg -i /root/newer.deb 2>&1) || fail "$said"
+says "$said" 'enabled, and started'
+until_so 30 is_active
+[[ $(inside_plain systemctl is-enabled mykeeper) == enabled ]]
+inside_plain systemctl disable --quiet --now mykeeper
+said=$(inside env DEBIAN_FRONTEND=noninteractive dpkg -i /root/newer.deb 2>&1) || fail "$said"
+says "$said" 'it is not enabled'
+[[ $(property ActiveState) == inactive ]]
+inside_plain systemctl enable --quiet --now mykeeper
+
 it "purged, it leaves sets, and unless told otherwise what it remembers"
 inside env DEBIAN_FRONTEND=noninteractive dpkg -P mykeeper >/dev/null 2>&1
 none_left
+! inside_plain systemctl is-enabled --quiet mykeeper 2>/dev/null || fail "it is enabled still"
 inside_plain test -e /var/lib/mykeeper/catalog.db
+inside_plain test -e /var/lib/mykeeper/notify
 inside_plain bash -c 'ls /var/backups/mykeeper/*/*/metadata' >/dev/null
 
 it "installed again over a configuration that is sound, it starts; told to, a purge removes what it remembers alone"
