@@ -186,9 +186,12 @@ async fn look(environment: &Environment) -> Result<Duration, CatalogError> {
         let before = records.iter().find(|record| record.tag == standing.tag);
         let topic = format!("server {}", standing.server);
         if before.map_or(PromiseState::Kept, |record| record.state) == standing.state {
-            // Nobody could be told, if it was broken before anybody was to be.
-            if standing.state == PromiseState::Broken {
-                environment.tell_once(NoticeKind::Promise, &topic, &describe(&standing, Tz::UTC));
+            let message = describe(&standing, Tz::UTC);
+            match standing.state {
+                // Nobody could be told, if it was broken before anybody was to be.
+                PromiseState::Broken => environment.tell_once(NoticeKind::Promise, &topic, &message),
+                // Whoever noted that it is kept again has died before it was told.
+                PromiseState::Kept => environment.tell_over(&topic, message),
             }
             continue;
         }

@@ -7,7 +7,7 @@ use crate::notices::EndedRun;
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::RunId;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::job::{Job, Missed};
+use mykeeper_domain::job::{Job, Missed, Task};
 use mykeeper_domain::run::{Run, RunState, Trigger};
 use std::sync::Arc;
 
@@ -32,11 +32,17 @@ pub async fn retry_interrupted(engine: &Engine) -> Result<(), CatalogError> {
         let Some(job) = settings.jobs.get(&last.job) else {
             continue;
         };
-        if last.state != RunState::Interrupted
-            || last.trigger == Trigger::Manual
-            || job.missed != Missed::RunOnce
-            || busy.contains(&last.job)
+        if last.state != RunState::Interrupted || last.trigger == Trigger::Manual || busy.contains(&last.job)
         {
+            continue;
+        }
+        if job.missed != Missed::RunOnce {
+            tell_given_up(
+                environment,
+                job,
+                &last,
+                "missed = \"skip\" leaves it to the next slot",
+            );
             continue;
         }
         match retry_one(engine, job, &last).await {
@@ -57,16 +63,23 @@ async fn retry_one(engine: &Engine, job: &Arc<Job>, last: &Run) -> Result<(), Ca
             job = %job.name, run = %last.id, attempts = made,
             "an interrupted run is not done again: its job allows no more attempts"
         );
-        engine.environment().run_ended(&EndedRun {
-            job: &job.name,
-            run: last.id,
-            state: RunState::Failed,
-            reason: "it was interrupted, and its job allows no more attempts",
-        });
+        tell_given_up(engine.environment(), job, last, "its job allows no more attempts");
         return Ok(());
     }
     tracing::info!(job = %job.name, run = %last.id, attempts = made, "an interrupted run is done again");
     engine.retry(job, last).await
+}
+
+/// Tells people of a backup that there will not be. What other jobs leave undone their next run takes up.
+fn tell_given_up(environment: &Environment, job: &Job, last: &Run, why: &str) {
+    if matches!(job.task, Task::Backup(_)) {
+        environment.run_ended(&EndedRun {
+            job: &job.name,
+            run: last.id,
+            state: RunState::Failed,
+            reason: &format!("it was interrupted, and {why}"),
+        });
+    }
 }
 
 /// What the interrupted run and those before it leave to the one that does it again.

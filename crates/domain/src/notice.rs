@@ -49,6 +49,10 @@ pub const MOST_LISTED: usize = 50;
 /// A sentence of a notice is cut at so many characters: a reason may quote what a tool said.
 const LONGEST_SENTENCE: usize = 1_000;
 const LONGEST_SUBJECT: usize = 150;
+/// What chat services take in one message, with room for what a template adds.
+const SHORT_TEXT: usize = 1_500;
+const SHORT_LISTED: usize = 5;
+const SHORT_SENTENCE: usize = 200;
 
 /// What is delivered in one piece.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,6 +112,24 @@ impl Message {
             events: notices,
         })
     }
+
+    /// The same for whoever refuses it as it is, perhaps for its length.
+    #[must_use]
+    pub fn in_short(&self) -> Self {
+        let mut short = self.clone();
+        short.events.truncate(SHORT_LISTED);
+        for notice in &mut short.events {
+            notice.message = cut(&notice.message, SHORT_SENTENCE);
+            notice.topic = cut(&notice.topic, SHORT_SENTENCE);
+        }
+        if let Some((end, _)) = short.text.char_indices().nth(SHORT_TEXT) {
+            short.text.truncate(end);
+            short
+                .text
+                .push_str("...\n(cut: \"mykeeper notify\" and \"mykeeper runs\" show the rest)");
+        }
+        short
+    }
 }
 
 fn grade(kind: NoticeKind) -> usize {
@@ -160,6 +182,11 @@ mod tests {
         assert_eq!(message.subject, "mykeeper on db1: failure: job j0 (and 999 more)");
         assert!(message.text.len() < 64 * 1024, "{}", message.text.len());
         assert!(message.text.contains("and 950 events that are not listed"));
+        let short = message.in_short();
+        let size = serde_json::to_string(&short).unwrap().len();
+        assert!(short.text.len() < 1_700 && size < 5_000, "{size}");
+        assert_eq!((short.id, short.count), (message.id, message.count));
+        assert_eq!(short.in_short(), short);
     }
 
     #[test]

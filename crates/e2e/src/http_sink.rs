@@ -1,7 +1,10 @@
 //! A real HTTP server of a test's own, which keeps what it is sent.
 
+use crate::smtp_sink::{Wire, server_config};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,6 +27,8 @@ pub enum Manner {
     Takes,
     /// Answers this status.
     Answers(u16),
+    /// Answers this status where the body has this in it, and takes the rest.
+    AnswersFor(&'static str, u16),
     /// Reads it and never answers.
     Hangs,
     /// Closes each connection at once.
@@ -43,11 +48,23 @@ struct State {
 pub struct HttpSink {
     state: Arc<State>,
     port: u16,
+    ca: Option<PathBuf>,
 }
 
 impl HttpSink {
     /// Takes everything.
     pub fn start() -> Self {
+        Self::listen(None, None)
+    }
+
+    /// The same over TLS, as `localhost`, with a certificate of its own making that is written to `folder`.
+    pub fn start_tls(folder: &Path) -> Self {
+        let ca = folder.join("http.pem");
+        let config = server_config(folder, &ca);
+        Self::listen(Some(config), Some(ca))
+    }
+
+    fn listen(tls: Option<Arc<ServerConfig>>, ca: Option<PathBuf>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port of loopback");
         let port = listener
             .local_addr()
@@ -65,16 +82,24 @@ impl HttpSink {
                 if shared.stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || serve(&stream, &shared));
+                let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                std::thread::spawn(move || serve(stream, tls, &shared));
             }
         });
-        Self { state, port }
+        Self { state, port, ca }
     }
 
-    /// `http://127.0.0.1:PORT`
+    /// `http://127.0.0.1:PORT`, or `https://localhost:PORT`
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        match self.ca {
+            None => format!("http://127.0.0.1:{}", self.port),
+            Some(_) => format!("https://localhost:{}", self.port),
+        }
+    }
+
+    /// The certificate that vouches for it.
+    pub fn ca(&self) -> &Path {
+        self.ca.as_deref().expect("it speaks TLS")
     }
 
     /// From now on.
@@ -104,13 +129,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn serve(stream: &TcpStream, state: &State) {
+fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) {
     drop(stream.set_read_timeout(Some(Duration::from_secs(100))));
-    let mut reader = BufReader::new(stream);
+    let wire: Box<dyn Wire> = match tls {
+        None => Box::new(stream),
+        Some(config) => match ServerConnection::new(config) {
+            Ok(connection) => Box::new(StreamOwned::new(connection, stream)),
+            Err(_) => return,
+        },
+    };
+    let mut reader = BufReader::new(wire);
     loop {
         if *lock(&state.manner) == Manner::IsDown {
             *lock(&state.tried) += 1;
-            drop(stream.shutdown(Shutdown::Both));
             return;
         }
         let Some(posted) = read(&mut reader) else {
@@ -121,6 +152,8 @@ fn serve(stream: &TcpStream, state: &State) {
         let status = match manner {
             Manner::Takes => 200,
             Manner::Answers(status) => status,
+            Manner::AnswersFor(words, status) if posted.body.contains(words) => status,
+            Manner::AnswersFor(..) => 200,
             Manner::IsDown => return,
             Manner::Hangs => {
                 // Until whoever waits has gone.
@@ -132,14 +165,18 @@ fn serve(stream: &TcpStream, state: &State) {
             lock(&state.posted).push(posted);
         }
         let answer = format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\n\r\n");
-        let mut stream = stream;
-        if stream.write_all(answer.as_bytes()).is_err() {
+        let wire = reader.get_mut();
+        if wire
+            .write_all(answer.as_bytes())
+            .and_then(|()| wire.flush())
+            .is_err()
+        {
             return;
         }
     }
 }
 
-fn read(reader: &mut BufReader<&TcpStream>) -> Option<Posted> {
+fn read(reader: &mut BufReader<Box<dyn Wire>>) -> Option<Posted> {
     let mut first = String::new();
     reader.read_line(&mut first).ok().filter(|count| *count > 0)?;
     let path = first.split(' ').nth(1)?.to_owned();

@@ -44,7 +44,7 @@ pub use restored::{find_set, fingerprint, load_set};
 pub use rsync_daemon::RsyncDaemon;
 pub use sample::{ORDERS, SAMPLE_DATABASES, sample_sql};
 pub use scratch::{Scratch, Tmpfs, is_root};
-pub use smtp_sink::{Mailed, SinkTls, SmtpSink};
+pub use smtp_sink::{Mailed, SinkTls, SmtpManner, SmtpSink};
 pub use sshd::Sshd;
 pub use wait::{LIMIT, wait_until};
 pub use workspace::{Workspace, secret_text};

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,12 +37,28 @@ pub enum SinkTls {
     Implicit,
 }
 
+/// What it does with a mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpManner {
+    /// Takes it.
+    Takes,
+    /// Answers every mail so: `451 come back later`.
+    Answers(&'static str),
+    /// Answers so for one address, and takes the mail for the others.
+    AnswersFor(&'static str, &'static str),
+    /// Greets, and says nothing more.
+    Hangs,
+    /// Closes each connection at once.
+    IsDown,
+}
+
 #[derive(Debug)]
 struct State {
     tls: SinkTls,
     config: Option<Arc<ServerConfig>>,
     mails: Mutex<Vec<Mailed>>,
-    is_refusing: AtomicBool,
+    manner: Mutex<SmtpManner>,
+    tried: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -68,7 +84,8 @@ impl SmtpSink {
             tls,
             config,
             mails: Mutex::default(),
-            is_refusing: AtomicBool::new(false),
+            manner: Mutex::new(SmtpManner::Takes),
+            tried: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
@@ -94,9 +111,14 @@ impl SmtpSink {
         &self.ca
     }
 
-    /// Answers every mail with 451, or takes it again.
-    pub fn refuse(&self, refuse: bool) {
-        self.state.is_refusing.store(refuse, Ordering::SeqCst);
+    /// From now on.
+    pub fn set(&self, manner: SmtpManner) {
+        *self.state.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
+    }
+
+    /// How often anybody has come, whatever it did.
+    pub fn tried(&self) -> usize {
+        self.state.tried.load(Ordering::SeqCst)
     }
 
     /// What it has taken, in order.
@@ -116,7 +138,7 @@ impl Drop for SmtpSink {
     }
 }
 
-fn server_config(folder: &Path, certificate: &Path) -> Arc<ServerConfig> {
+pub(crate) fn server_config(folder: &Path, certificate: &Path) -> Arc<ServerConfig> {
     let key = folder.join("smtp.key");
     let made = Command::new("openssl")
         .args([
@@ -158,7 +180,7 @@ fn server_config(folder: &Path, certificate: &Path) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-trait Wire: Read + Write {}
+pub(crate) trait Wire: Read + Write {}
 impl<T: Read + Write> Wire for T {}
 
 fn encrypted(state: &State, stream: TcpStream) -> Option<Box<dyn Wire>> {
@@ -168,6 +190,11 @@ fn encrypted(state: &State, stream: TcpStream) -> Option<Box<dyn Wire>> {
 
 fn serve(stream: TcpStream, state: &State) {
     drop(stream.set_read_timeout(Some(Duration::from_secs(60))));
+    let manner = || *state.manner.lock().unwrap_or_else(PoisonError::into_inner);
+    state.tried.fetch_add(1, Ordering::SeqCst);
+    if manner() == SmtpManner::IsDown {
+        return;
+    }
     let mut is_encrypted = state.tls == SinkTls::Implicit;
     let again = stream.try_clone().expect("a second handle");
     let mut wire: Box<dyn Wire> = match is_encrypted {
@@ -195,7 +222,13 @@ fn serve(stream: TcpStream, state: &State) {
         }
         let Some(line) = line(&mut wire) else { return };
         let word = line.split([' ', ':']).next().unwrap_or_default().to_uppercase();
+        let manner = manner();
         answer = match word.as_str() {
+            _ if manner == SmtpManner::Hangs => {
+                // Until whoever waits has gone.
+                drop(self::line(&mut wire));
+                return;
+            }
             "EHLO" if state.tls == SinkTls::Starttls && !is_encrypted => {
                 "250-sink\r\n250 STARTTLS".to_owned()
             }
@@ -219,7 +252,13 @@ fn serve(stream: TcpStream, state: &State) {
                 mail.login = line.split(' ').nth(2).map(str::to_owned);
                 "235 welcome".to_owned()
             }
-            "MAIL" if state.is_refusing.load(Ordering::SeqCst) => "451 come back later".to_owned(),
+            "MAIL" if let SmtpManner::Answers(answer) = manner => answer.to_owned(),
+            "RCPT"
+                if let SmtpManner::AnswersFor(address, answer) = manner
+                    && line.contains(address) =>
+            {
+                answer.to_owned()
+            }
             "MAIL" => {
                 mail.from = line;
                 mail.to.clear();

@@ -41,6 +41,8 @@ pub enum DeliveryError {
         status: String,
         /// What to do, where that is known.
         hint: &'static str,
+        /// By the status, it will answer so again.
+        is_permanent: bool,
     },
     /// No mail can be made of it.
     #[error("no mail can be made: {0}")]
@@ -52,6 +54,22 @@ pub enum DeliveryError {
         host: String,
         /// In its words, or why it cannot be reached.
         cause: String,
+        /// By its answer, it will answer so again.
+        is_permanent: bool,
+    },
+    /// It took the mail for some, or for none.
+    #[error("the mail server {host} took the mail for {} of {} addresses: {cause}", reached.len(), reached.len() + refused)]
+    Addresses {
+        /// Host and port.
+        host: String,
+        /// The addresses that have it now.
+        reached: Vec<String>,
+        /// How many have not.
+        refused: usize,
+        /// In its words, the first of those.
+        cause: String,
+        /// By its answers, it will answer so again for each of them.
+        is_permanent: bool,
     },
     /// The command cannot be run.
     #[error("the command {} cannot be run: {cause}", program.display())]
@@ -77,6 +95,27 @@ pub enum DeliveryError {
     /// The process ends.
     #[error("the attempt was cut off")]
     Cancelled,
+}
+
+impl DeliveryError {
+    /// Whether the same message would be refused again, where nobody changes anything.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Refused { is_permanent, .. }
+            | Self::Smtp { is_permanent, .. }
+            | Self::Addresses { is_permanent, .. } => *is_permanent,
+            Self::Mail(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Who has it all the same.
+    pub fn into_reached(self) -> Vec<String> {
+        match self {
+            Self::Addresses { reached, .. } => reached,
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// So much of what another program says is kept.

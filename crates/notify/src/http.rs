@@ -101,12 +101,16 @@ impl Http {
             300..=399 => "; write the URL that it leads to",
             401 | 403 => "; look at the token",
             404 | 410 => "; look at the URL",
+            413 => "; it takes no message of this length",
             _ => "",
         };
+        // Too slow, too early, too many: a later try may be taken.
+        let is_passing = matches!(status.as_u16(), 408 | 425 | 429);
         Err(DeliveryError::Refused {
             host,
             status: status.to_string(),
             hint,
+            is_permanent: status.is_client_error() && !is_passing,
         })
     }
 

@@ -67,7 +67,7 @@ impl Courier {
         }
     }
 
-    /// Delivers one message, once.
+    /// Delivers one message, once. Where those who are told have several addresses, `reached` have it already.
     ///
     /// # Errors
     /// Whoever is to be told did not say that the message was taken.
@@ -75,13 +75,14 @@ impl Courier {
         &self,
         channel: &Channel,
         message: &Message,
+        reached: &[String],
         cancel: &CancellationToken,
     ) -> Result<(), DeliveryError> {
         match &channel.means {
             Means::Webhook(webhook) => bounded(self.post(webhook, message), cancel).await,
             Means::Mail(mail) => {
                 let password = self.secret(&mail.password)?;
-                bounded(mail::send(mail, password, message), cancel).await
+                bounded(mail::send(mail, password, message, reached), cancel).await
             }
             Means::Command(hook) => {
                 let at = command::Place {

@@ -185,7 +185,7 @@ pub(crate) async fn test(config: &Path, names: &[String], json: bool) -> anyhow:
         .ok_or_else(|| Failure::unavailable("no message can be made"))?;
     let cancel = CancellationToken::new();
     let tries = channels.iter().map(|channel| async {
-        let result = courier.deliver(channel, &message, &cancel).await;
+        let result = courier.deliver(channel, &message, &[], &cancel).await;
         let error = result.err().map(|error| error.to_string());
         let name = channel.name.clone();
         Tried {

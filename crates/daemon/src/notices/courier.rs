@@ -1,6 +1,7 @@
 //! The task that makes messages of notices and delivers them: each of those who are told in their own lane.
 
 use super::gathering::Gathering;
+use super::lane::Lane;
 use super::outcome::{self, Outcomes};
 use super::queue::{Delivery, Parcel, ping_name};
 use super::trouble::{self, Troubles};
@@ -11,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::Settings;
 use mykeeper_domain::notice::{Message, Notice};
 use mykeeper_notify::{Courier, DeliveryError, Secrets};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +26,6 @@ use uuid::Uuid;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for what is to be told of again.
 const REMIND_EVERY: Duration = Duration::from_secs(20);
-/// The wait after the first failure; it doubles.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// So much waits for one of those who are told; beyond it the oldest is dropped, and that said.
 const MOST_MESSAGES: usize = 200;
 /// Of a job's pings the last few count.
@@ -68,11 +66,11 @@ async fn deliver(environment: Arc<Environment>, over: CancellationToken, within:
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = over.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => drop(environment.notices.catch_up()),
+            () = over.cancelled() => return say_farewell(&environment),
         }
     };
-    let mut office = Office::new(environment);
+    let mut office = Office::new(Arc::clone(&environment));
     while !over.is_cancelled() {
         office.turn(false);
         tokio::select! {
@@ -90,6 +88,18 @@ async fn deliver(environment: Arc<Environment>, over: CancellationToken, within:
     }
     office.close().await;
     drop(lock);
+    say_farewell(&environment);
+}
+
+/// The last that this process can do for what `state_dir` has not taken.
+fn say_farewell(environment: &Environment) {
+    if !environment.notices.catch_up() {
+        let lost = environment.notices.with_unkept(|unkept| unkept.len());
+        tracing::error!(
+            lost,
+            "what is to be told cannot be noted in state_dir, and this process ends: it is lost"
+        );
+    }
 }
 
 fn nobody_is_told(environment: &Environment) -> bool {
@@ -97,15 +107,26 @@ fn nobody_is_told(environment: &Environment) -> bool {
     notify.channels.is_empty() && notify.pings.is_empty()
 }
 
-/// Those who wait for one of those who are told.
-#[derive(Default)]
-struct Lane {
-    waiting: VecDeque<Delivery>,
-    /// The attempt to deliver the first of them.
-    under_way: Option<tokio::task::Id>,
+/// Why something was not taken.
+struct Untaken {
+    cause: String,
+    is_cut_off: bool,
+    is_permanent: bool,
+    reached: Vec<String>,
 }
 
-type Attempt = (String, Result<(), DeliveryError>);
+impl From<DeliveryError> for Untaken {
+    fn from(error: DeliveryError) -> Self {
+        Self {
+            cause: error.to_string(),
+            is_cut_off: matches!(error, DeliveryError::Cancelled),
+            is_permanent: error.is_permanent(),
+            reached: error.into_reached(),
+        }
+    }
+}
+
+type Attempt = (String, Result<(), Untaken>);
 
 struct Office {
     environment: Arc<Environment>,
@@ -118,6 +139,8 @@ struct Office {
     troubles: Troubles,
     outcomes: Outcomes,
     gathering: Gathering,
+    /// Whether it was said that nothing can be gathered.
+    is_stuck: bool,
     reminded_at: Option<Instant>,
     is_noted: bool,
 }
@@ -137,6 +160,7 @@ impl Office {
             troubles: troubles(&environment.state),
             outcomes: outcomes(&environment.state),
             gathering: Gathering::default(),
+            is_stuck: false,
             reminded_at: None,
             is_noted: true,
             environment,
@@ -146,13 +170,20 @@ impl Office {
     /// Gathers what is there, takes up what is new, and begins what is due.
     fn turn(&mut self, at_once: bool) {
         let settings = self.environment.settings();
-        let inbox = &self.environment.notices.inbox;
-        if inbox.has_any() {
+        self.environment.notices.catch_up();
+        if self.environment.notices.inbox.has_any() {
             let now = Instant::now();
             if at_once || self.gathering.open(settings.notify.gather, now) <= now {
-                self.gathering.close();
-                if let Err(error) = self.gather(&settings) {
-                    tracing::error!(%error, "what is to be told cannot be gathered now");
+                match self.gather(&settings) {
+                    Ok(()) => {
+                        self.gathering.close();
+                        self.is_stuck = false;
+                    }
+                    // The window stays open: it is tried again at the next turn.
+                    Err(error) if !std::mem::replace(&mut self.is_stuck, true) => {
+                        tracing::error!(%error, "what is to be told cannot be gathered until state_dir is mended");
+                    }
+                    Err(_) => {}
                 }
             }
         }
@@ -187,12 +218,9 @@ impl Office {
     }
 
     fn has_tried_all(&self) -> bool {
-        let is_tried = |delivery: &Delivery| delivery.attempts > 0;
-        self.attempts.is_empty()
-            && self
-                .lanes
-                .values()
-                .all(|lane| lane.waiting.iter().take(1).all(is_tried))
+        let notices = &self.environment.notices;
+        let is_gathered = notices.catch_up() && !notices.inbox.has_any();
+        is_gathered && self.attempts.is_empty() && self.lanes.values().all(Lane::is_tried)
     }
 
     /// What is nearly done is let be done, so that it is not told twice. The rest is cut off; its file stays.
@@ -226,32 +254,61 @@ impl Office {
         let environment = Arc::clone(&self.environment);
         let notices = environment.notices.inbox.take()?;
         let now = environment.clock.now();
-        let told = trouble::sift(&mut self.troubles, notices, settings.notify.repeat, now);
-        self.post(settings, told, now)?;
-        trouble::keep(&environment.state, &self.troubles)?;
+        let mut troubles = self.troubles.clone();
+        let told = trouble::sift(&mut troubles, notices, settings.notify.repeat, now);
+        self.tell(settings, (told, troubles), now)?;
         environment.notices.learn(self.troubles.keys());
         environment.notices.inbox.done()
     }
 
     fn remind(&mut self, settings: &Settings) -> std::io::Result<()> {
         let now = self.environment.clock.now();
-        let is_less = trouble::forget(&mut self.troubles, settings, now);
-        let told = trouble::remind(&mut self.troubles, settings.notify.repeat, now);
+        let mut troubles = self.troubles.clone();
+        let is_less = trouble::forget(&mut troubles, settings, now);
+        let told = trouble::remind(&mut troubles, settings.notify.repeat, now);
         if told.is_empty() && !is_less {
             return Ok(());
         }
-        self.post(settings, told, now)?;
-        trouble::keep(&self.environment.state, &self.troubles)
+        self.tell(settings, (told, troubles), now)
+    }
+
+    /// Messages, and what people know then: both or neither. What fails is tried again whole.
+    fn tell(
+        &mut self,
+        settings: &Settings,
+        (told, troubles): (Vec<Notice>, Troubles),
+        now: DateTime<Utc>,
+    ) -> std::io::Result<()> {
+        let mut posted = Vec::new();
+        let done = self
+            .post(settings, told, now, &mut posted)
+            .and_then(|()| trouble::keep(&self.environment.state, &troubles));
+        match done {
+            Ok(()) => self.troubles = troubles,
+            Err(_) => {
+                for id in posted {
+                    drop(self.environment.notices.queue.remove(id));
+                }
+            }
+        }
+        done
     }
 
     /// One message for each of those who want to be told of some of it.
-    fn post(&mut self, settings: &Settings, told: Vec<Notice>, now: DateTime<Utc>) -> std::io::Result<()> {
+    fn post(
+        &self,
+        settings: &Settings,
+        told: Vec<Notice>,
+        now: DateTime<Utc>,
+        posted: &mut Vec<Uuid>,
+    ) -> std::io::Result<()> {
         for channel in settings.notify.channels.values() {
             let wanted = told.iter().filter(|notice| channel.on.contains(&notice.kind));
             let Some(message) = Message::of(&self.environment.node, now, wanted.cloned().collect()) else {
                 continue;
             };
             let delivery = Delivery::new(channel.name.clone(), Parcel::Message(message), now);
+            posted.push(delivery.id);
             self.environment.notices.queue.write(&delivery)?;
         }
         Ok(())
@@ -267,12 +324,7 @@ impl Office {
                 (true, true) => MOST_PINGS,
                 (true, false) => MOST_MESSAGES,
             };
-            // What is under way stays at its place.
-            let first = usize::from(lane.under_way.is_some());
-            while lane.waiting.len() > most.max(first) {
-                let Some(delivery) = lane.waiting.remove(first) else {
-                    break;
-                };
+            while let Some(delivery) = lane.drop_oldest(most) {
                 dropped.push((delivery, is_told));
             }
         }
@@ -315,20 +367,15 @@ impl Office {
 
     fn begin_due(&mut self, settings: &Arc<Settings>, now: DateTime<Utc>) {
         for (name, lane) in &mut self.lanes {
-            let Some(first) = lane.waiting.front() else {
+            let Some(delivery) = lane.turn(now).cloned() else {
                 continue;
             };
-            // A clock that has stepped back makes nobody wait longer than the longest wait.
-            let is_due = first.next_at <= now || first.next_at > now + LONGEST_WAIT * 2;
-            if lane.under_way.is_some() || !is_due {
-                continue;
-            }
             let (courier, settings) = (Arc::clone(&self.courier), Arc::clone(settings));
             let (pings, cancel) = (Arc::clone(&self.pings), self.cancel.clone());
-            let (name, delivery) = (name.clone(), first.clone());
+            let name = name.clone();
             let task = self.attempts.spawn(async move {
                 let result = attempt(&courier, &settings, (&delivery, &pings), &cancel).await;
-                (name, result)
+                (name, result.map_err(Untaken::from))
             });
             lane.under_way = Some(task.id());
         }
@@ -337,19 +384,19 @@ impl Office {
     /// What an attempt has come to.
     fn settle(&mut self, done: Result<Attempt, tokio::task::JoinError>) {
         let (name, result) = match done {
-            Ok((name, result)) => (
-                name,
-                result.map_err(|error| (is_cut_off(&error), error.to_string())),
-            ),
+            Ok(done) => done,
             Err(error) => {
                 let of_task = |(_, lane): &(&String, &Lane)| lane.under_way == Some(error.id());
                 let Some((name, _)) = self.lanes.iter().find(of_task) else {
                     return;
                 };
-                (
-                    name.clone(),
-                    Err((false, format!("a defect in mykeeper ended it: {error}"))),
-                )
+                let untaken = Untaken {
+                    cause: format!("a defect in mykeeper ended it: {error}"),
+                    is_cut_off: false,
+                    is_permanent: true,
+                    reached: Vec::new(),
+                };
+                (name.clone(), Err(untaken))
             }
         };
         let now = self.environment.clock.now();
@@ -362,9 +409,10 @@ impl Office {
         let Some(mut delivery) = lane.waiting.pop_front() else {
             return;
         };
-        let error = match result {
+        let untaken = match result {
             Ok(()) => {
                 tracing::debug!(to = name, "delivered");
+                lane.is_open();
                 let outcome = self.outcomes.entry(name.clone()).or_default();
                 outcome.delivered_at = Some(now);
                 outcome.error = None;
@@ -375,41 +423,38 @@ impl Office {
                 self.forget(delivery.id);
                 return;
             }
-            Err((true, _)) => {
+            Err(untaken) if untaken.is_cut_off => {
                 lane.waiting.push_front(delivery);
                 return;
             }
-            Err((false, error)) => error,
+            Err(untaken) => untaken,
         };
         let outcome = self.outcomes.entry(name.clone()).or_default();
         if outcome.failing_since.is_none() {
             outcome.failing_since = Some(now);
-            tracing::warn!(to = name, error, "a message was not taken; it is tried again");
+            tracing::warn!(
+                to = name,
+                error = untaken.cause,
+                "a message was not taken; it is tried again"
+            );
         }
-        outcome.error = Some(error.clone());
+        outcome.error = Some(untaken.cause.clone());
         self.is_noted = false;
         delivery.attempts = delivery.attempts.saturating_add(1);
-        delivery.error = Some(error);
-        delivery.next_at = now + wait_after(delivery.attempts);
+        delivery.error = Some(untaken.cause);
+        delivery.reached.extend(untaken.reached);
         if now - delivery.created_at >= give_up {
             self.lose(&delivery, ("it could not be delivered for so long", true), now);
             return;
         }
-        if let Err(error) = self.environment.notices.queue.write(&delivery) {
+        let id = delivery.id;
+        lane.put_back(delivery, untaken.is_permanent, now);
+        if let Some(delivery) = lane.waiting.iter().find(|delivery| delivery.id == id)
+            && let Err(error) = self.environment.notices.queue.write(delivery)
+        {
             tracing::debug!(%error, "an attempt to deliver is not noted");
         }
-        lane.waiting.push_front(delivery);
     }
-}
-
-fn is_cut_off(error: &DeliveryError) -> bool {
-    matches!(error, DeliveryError::Cancelled)
-}
-
-/// Doubles with each attempt.
-fn wait_after(attempts: u32) -> Duration {
-    let factor = 2_u32.saturating_pow(attempts.saturating_sub(1).min(16));
-    FIRST_WAIT.saturating_mul(factor).min(LONGEST_WAIT)
 }
 
 async fn attempt(
@@ -420,7 +465,14 @@ async fn attempt(
 ) -> Result<(), DeliveryError> {
     match &delivery.parcel {
         Parcel::Message(message) => match settings.notify.channels.get(&delivery.to) {
-            Some(channel) => courier.deliver(channel, message, cancel).await,
+            // What is refused is perhaps too long.
+            Some(channel) if delivery.is_refused => {
+                let reached = &delivery.reached;
+                courier
+                    .deliver(channel, &message.in_short(), reached, cancel)
+                    .await
+            }
+            Some(channel) => courier.deliver(channel, message, &delivery.reached, cancel).await,
             None => Err(DeliveryError::Cancelled),
         },
         Parcel::Ping { job, signal, said } => {

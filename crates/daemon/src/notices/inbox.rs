@@ -10,8 +10,6 @@ use std::time::Duration;
 
 /// What comes beyond is not told: an inbox that nobody empties must not fill the disk.
 const MAX_BYTES: u64 = 16 << 20;
-/// A sentence is kept up to so many characters.
-const LONGEST: usize = 1_000;
 /// The lock is held for an append or a rename.
 const LOCKED_WITHIN: u32 = 40;
 const LOCK_POLL: Duration = Duration::from_millis(5);
@@ -41,11 +39,9 @@ impl Inbox {
 
     /// Notes it.
     pub(super) fn put(&self, notice: &Notice) -> io::Result<()> {
-        let mut short = notice.clone();
-        if short.message.chars().count() > LONGEST {
-            short.message = short.message.chars().take(LONGEST).collect();
-        }
-        let mut line = serde_json::to_vec(&short)?;
+        // Its own end of line first: half a line that a crash has left takes no other with it.
+        let mut line = vec![b'\n'];
+        serde_json::to_writer(&mut line, notice)?;
         line.push(b'\n');
         let _lock = self.lock()?;
         let mut file = OpenOptions::new()
@@ -53,10 +49,20 @@ impl Inbox {
             .create(true)
             .mode(0o600)
             .open(self.file())?;
-        if file.metadata()?.len() > MAX_BYTES {
+        let length = file.metadata()?.len();
+        if length > MAX_BYTES {
             return Err(io::Error::other("too many notices wait already"));
         }
-        file.write_all(&line)
+        file.write_all(&line).inspect_err(|_| {
+            // What a full disk has taken of it; where that cannot be, the next line does not mind.
+            drop(file.set_len(length));
+        })
+    }
+
+    /// What is not gathered yet, as far as it can be read now.
+    pub(super) fn waiting(&self) -> Vec<Notice> {
+        let texts = [self.taken(), self.file()].map(|path| std::fs::read(path).unwrap_or_default());
+        texts.iter().flat_map(|text| parsed(text)).collect()
     }
 
     /// Whether there is anything.
@@ -73,12 +79,7 @@ impl Inbox {
                 renamed => renamed?,
             }
         }
-        let text = std::fs::read(self.taken())?;
-        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        // A line that a crash has cut off says nothing.
-        Ok(lines
-            .filter_map(|line| serde_json::from_slice(line).ok())
-            .collect())
+        Ok(parsed(&std::fs::read(self.taken())?))
     }
 
     /// What was taken is in messages now.
@@ -109,6 +110,13 @@ impl Inbox {
     }
 }
 
+/// A line that a crash has cut off says nothing.
+fn parsed(text: &[u8]) -> Vec<Notice> {
+    text.split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect()
+}
+
 /// Until it is dropped.
 struct Locked<'a>(
     #[expect(dead_code, reason = "holds the kernel's lock")] File,
@@ -123,17 +131,22 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 /// Whole or not at all, also for who reads meanwhile.
 pub(super) fn write_whole(path: &Path, content: &[u8], is_synced: bool) -> io::Result<()> {
     let draft = path.with_extension("new");
-    let mut file = OpenOptions::new()
+    let written = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&draft)?;
-    file.write_all(content)?;
-    if is_synced {
-        file.sync_all()?;
-    }
-    std::fs::rename(&draft, path)
+        .open(&draft)
+        .and_then(|mut file| {
+            file.write_all(content)?;
+            match is_synced {
+                true => file.sync_all(),
+                false => Ok(()),
+            }
+        });
+    written
+        .and_then(|()| std::fs::rename(&draft, path))
+        .inspect_err(|_| drop(std::fs::remove_file(&draft)))
 }
 
 #[cfg(test)]
@@ -147,7 +160,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             kind: NoticeKind::Failure,
             topic: topic.to_owned(),
-            message: "x".repeat(5_000),
+            message: "x".to_owned(),
             run: None,
             bk_id: None,
         }
@@ -166,8 +179,19 @@ mod tests {
         again.done().unwrap();
         let second = again.take().unwrap();
         assert_eq!((second.len(), second[0].topic.as_str()), (1, "b"));
-        assert_eq!(second[0].message.len(), LONGEST);
         again.done().unwrap();
         assert!(!again.has_any());
+    }
+
+    #[test]
+    fn half_a_line_takes_no_other_notice_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = Inbox::new(folder.path().to_owned());
+        inbox.put(&notice("a")).unwrap();
+        let mut file = OpenOptions::new().append(true).open(inbox.file()).unwrap();
+        file.write_all(b"{\"at\":\"1970-01-01T00").unwrap();
+        inbox.put(&notice("b")).unwrap();
+        let topics: Vec<_> = inbox.take().unwrap().into_iter().map(|one| one.topic).collect();
+        assert_eq!(topics, ["a", "b"]);
     }
 }

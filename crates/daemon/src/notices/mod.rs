@@ -7,9 +7,11 @@
 mod courier;
 mod gathering;
 mod inbox;
+mod lane;
 mod outcome;
 mod queue;
 mod trouble;
+mod unkept;
 
 pub use courier::{accompany, attend, secrets_of};
 pub use outcome::{Outcome, outcomes};
@@ -31,6 +33,7 @@ use queue::Queue;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use unkept::{Noted, Unkept};
 
 /// Where all of it lies.
 pub(crate) fn folder(state: &StateDir) -> PathBuf {
@@ -43,6 +46,8 @@ pub struct Notices {
     queue: Queue,
     /// What is in trouble, as far as this process knows: only its end is told.
     in_trouble: Mutex<Option<BTreeSet<String>>>,
+    /// What state_dir has not taken yet.
+    unkept: Mutex<Unkept>,
     state: StateDir,
     /// Wakes whoever delivers.
     woken: tokio::sync::Notify,
@@ -55,13 +60,37 @@ impl Notices {
             inbox: Inbox::new(folder(state)),
             queue: Queue::new(folder(state)),
             in_trouble: Mutex::default(),
+            unkept: Mutex::default(),
             state: state.clone(),
             woken: tokio::sync::Notify::new(),
         }
     }
 
-    fn trouble_begins(&self, topic: &str) {
-        self.with_troubles(|known| known.insert(topic.to_owned()));
+    /// Notes it: in state_dir, or in memory until state_dir takes it. Never fails, and waits for nobody.
+    fn note(&self, noted: Noted) {
+        let (topic, kind) = match &noted {
+            Noted::Notice(notice) => (Some(notice.topic.clone()), notice.kind),
+            Noted::Ping(_) => (None, NoticeKind::Test),
+        };
+        let is_kept = self.with_unkept(|unkept| unkept.add(noted, &self.inbox, &self.queue));
+        // What is not kept is noticed again: nobody knows of it.
+        if let Some(topic) = topic.filter(|_| is_kept) {
+            match kind {
+                NoticeKind::Test => {}
+                NoticeKind::Recovery => {
+                    self.with_troubles(|known| known.remove(&topic));
+                }
+                _ => {
+                    self.with_troubles(|known| known.insert(topic));
+                }
+            }
+        }
+        self.woken.notify_one();
+    }
+
+    /// Tries again what state_dir has not taken. Whether it has taken all of it.
+    fn catch_up(&self) -> bool {
+        self.with_unkept(|unkept| unkept.write(&self.inbox, &self.queue))
     }
 
     /// What other processes have told of.
@@ -69,13 +98,34 @@ impl Notices {
         self.with_troubles(|known| known.extend(topics.cloned()));
     }
 
-    fn trouble_ends(&self, topic: &str) -> bool {
-        self.with_troubles(|topics| topics.remove(topic))
+    fn is_in_trouble(&self, topic: &str) -> bool {
+        self.with_troubles(|known| known.contains(topic))
+    }
+
+    fn with_unkept<T>(&self, act: impl FnOnce(&mut Unkept) -> T) -> T {
+        act(&mut self.unkept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn with_troubles<T>(&self, act: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
         let mut known = self.in_trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        act(known.get_or_insert_with(|| troubles(&self.state).into_keys().collect()))
+        act(known.get_or_insert_with(|| self.known_troubles()))
+    }
+
+    /// What people were told of, and are about to be.
+    fn known_troubles(&self) -> BTreeSet<String> {
+        let mut known: BTreeSet<String> = troubles(&self.state).into_keys().collect();
+        for notice in self.inbox.waiting() {
+            match notice.kind {
+                NoticeKind::Test => {}
+                NoticeKind::Recovery => {
+                    known.remove(&notice.topic);
+                }
+                _ => {
+                    known.insert(notice.topic);
+                }
+            }
+        }
+        known
     }
 }
 
@@ -111,28 +161,21 @@ impl Environment {
     }
 
     pub(crate) fn tell_notice(&self, notice: Notice) {
-        if self.settings().notify.channels.is_empty() {
-            return;
+        if !self.settings().notify.channels.is_empty() {
+            self.notices.note(Noted::notice(notice));
         }
-        if notice.kind != NoticeKind::Recovery {
-            self.notices.trouble_begins(&notice.topic);
-        }
-        if let Err(error) = self.notices.inbox.put(&notice) {
-            tracing::error!(topic = notice.topic, %error, "nobody is told of this: it cannot be noted in state_dir");
-        }
-        self.notices.woken.notify_one();
     }
 
     /// Tells people of what lasts, unless they know.
     pub(crate) fn tell_once(&self, kind: NoticeKind, topic: &str, message: &str) {
-        if !self.notices.with_troubles(|known| known.contains(topic)) {
+        if !self.notices.is_in_trouble(topic) {
             self.tell(kind, topic, message);
         }
     }
 
     /// Tells that a trouble is over, where it was told of.
     pub(crate) fn tell_over(&self, topic: &str, message: impl Into<String>) {
-        if !self.settings().notify.channels.is_empty() && self.notices.trouble_ends(topic) {
+        if self.notices.is_in_trouble(topic) {
             self.tell(NoticeKind::Recovery, topic, message);
         }
     }
@@ -173,10 +216,8 @@ impl Environment {
         if !self.settings().notify.pings.contains_key(job) {
             return;
         }
-        if let Err(error) = self.notices.queue.add_ping(job, (signal, said), self.clock.now()) {
-            tracing::error!(%job, %error, "the ping of a job cannot be noted in state_dir, and is not sent");
-        }
-        self.notices.woken.notify_one();
+        let ping = Delivery::of_ping(job, (signal, said), self.clock.now());
+        self.notices.note(Noted::Ping(ping));
     }
 
     /// What reads the secrets of those who are told.

@@ -9,8 +9,9 @@ use mykeeper_domain::notice::Message;
 use mykeeper_notify::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 /// A reason is sent along up to so many characters.
@@ -52,6 +53,12 @@ pub struct Delivery {
     pub next_at: DateTime<Utc>,
     /// Why it was not taken, last.
     pub error: Option<String>,
+    /// Whether whoever is told has refused it for good: others go before it.
+    #[serde(default)]
+    pub is_refused: bool,
+    /// Of several addresses those that have it.
+    #[serde(default)]
+    pub reached: Vec<String>,
 }
 
 impl Delivery {
@@ -64,7 +71,19 @@ impl Delivery {
             attempts: 0,
             next_at: now,
             error: None,
+            is_refused: false,
+            reached: Vec::new(),
         }
+    }
+
+    /// What a job's URL is to be told.
+    pub(super) fn of_ping(job: &JobName, (signal, said): (Signal, &str), now: DateTime<Utc>) -> Self {
+        let parcel = Parcel::Ping {
+            job: job.clone(),
+            signal,
+            said: said.chars().take(LONGEST_SAID).collect(),
+        };
+        Self::new(ping_name(job), parcel, now)
     }
 }
 
@@ -76,28 +95,16 @@ pub(super) fn ping_name(job: &JobName) -> String {
 /// The folder.
 pub(super) struct Queue {
     folder: PathBuf,
+    /// What could not be read of late, which is said once.
+    unread: Mutex<BTreeSet<Uuid>>,
 }
 
 impl Queue {
     pub(super) fn new(notify: PathBuf) -> Self {
         Self {
             folder: notify.join("queue"),
+            unread: Mutex::default(),
         }
-    }
-
-    pub(super) fn add_ping(
-        &self,
-        job: &JobName,
-        (signal, said): (Signal, &str),
-        now: DateTime<Utc>,
-    ) -> io::Result<()> {
-        let parcel = Parcel::Ping {
-            job: job.clone(),
-            signal,
-            said: said.chars().take(LONGEST_SAID).collect(),
-        };
-        make_folder(&self.folder)?;
-        self.write(&Delivery::new(ping_name(job), parcel, now))
     }
 
     /// Writes it, or what has become of it.
@@ -127,27 +134,45 @@ impl Queue {
             .filter(|id| !known.contains(id))
             .collect();
         ids.sort();
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         ids.into_iter()
             .filter_map(|id| {
-                let read = self.read(&self.file(id));
-                if read.is_none() {
-                    tracing::warn!(file = %self.file(id).display(), "this is no delivery of mykeeper's, and is removed");
-                    drop(self.remove(id));
+                let file = self.file(id);
+                match read(&file) {
+                    Ok(Some(delivery)) => {
+                        unread.remove(&id);
+                        return Some(delivery);
+                    }
+                    Ok(None) => {
+                        tracing::warn!(file = %file.display(), "this is no delivery of mykeeper's, and is removed");
+                        drop(self.remove(id));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    // It may be read a moment later.
+                    Err(error) => {
+                        if unread.insert(id) {
+                            tracing::warn!(file = %file.display(), %error, "a delivery waits until it can be read");
+                        }
+                    }
                 }
-                read
+                None
             })
             .collect()
     }
 
-    fn read(&self, path: &Path) -> Option<Delivery> {
-        if std::fs::metadata(path).ok()?.len() > MAX_BYTES {
-            return None;
-        }
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
-    }
-
     fn file(&self, id: Uuid) -> PathBuf {
         self.folder.join(format!("{id}.json"))
+    }
+}
+
+/// `None` of what no delivery is.
+fn read(path: &Path) -> io::Result<Option<Delivery>> {
+    let mut text = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > MAX_BYTES {
+        true => Ok(None),
+        false => Ok(serde_json::from_slice(&text).ok()),
     }
 }
 
@@ -164,8 +189,34 @@ pub fn waiting(state: &StateDir) -> Vec<Delivery> {
                 .extension()
                 .is_some_and(|extension| extension == "json")
         })
-        .filter_map(|entry| queue.read(&entry.path()))
+        .filter_map(|entry| read(&entry.path()).ok().flatten())
         .collect();
     found.sort_by_key(|delivery| delivery.id);
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_for_a_moment_stays_and_what_is_no_delivery_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = Queue::new(folder.path().to_owned());
+        let job = JobName::new("shop").unwrap();
+        let delivery = Delivery::of_ping(&job, (Signal::Fail, "why"), DateTime::UNIX_EPOCH);
+        queue.write(&delivery).unwrap();
+        let strange = queue.file(Uuid::now_v7());
+        std::fs::write(&strange, "{}").unwrap();
+        // Nothing that lies there can be read: a folder in the place of the file, to whoever runs this.
+        let (file, aside) = (queue.file(delivery.id), folder.path().join("aside"));
+        std::fs::rename(&file, &aside).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(queue.others(&BTreeSet::new()), []);
+        assert!(file.exists(), "what was not read is gone");
+        assert!(!strange.exists());
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::rename(&aside, &file).unwrap();
+        assert_eq!(queue.others(&BTreeSet::new()), [delivery]);
+    }
 }

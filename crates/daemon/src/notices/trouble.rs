@@ -86,7 +86,7 @@ pub(super) fn sift(
                     trouble.count += 1;
                     trouble.seen_at = notice.at;
                     trouble.message.clone_from(&notice.message);
-                    if now - trouble.told_at >= repeat {
+                    if is_to_be_told_again(trouble, repeat, now) {
                         trouble.told_at = now;
                         notice.message = format!("{} ({})", notice.message, history(trouble));
                         told.push(notice);
@@ -98,13 +98,18 @@ pub(super) fn sift(
     told
 }
 
+/// One that was told of in the future was so by a clock that was ahead.
+fn is_to_be_told_again(trouble: &Trouble, repeat: TimeDelta, now: DateTime<Utc>) -> bool {
+    trouble.told_at > now || now - trouble.told_at >= repeat
+}
+
 /// What lasts by itself and was last told of `repeat` ago: a promise that is broken, a file that is refused.
 pub(super) fn remind(troubles: &mut Troubles, repeat: Duration, now: DateTime<Utc>) -> Vec<Notice> {
     let repeat = TimeDelta::from_std(repeat).unwrap_or(TimeDelta::MAX);
     troubles
         .iter_mut()
         .filter(|(_, trouble)| matches!(trouble.kind, NoticeKind::Promise | NoticeKind::Reload))
-        .filter(|(_, trouble)| now - trouble.told_at >= repeat)
+        .filter(|(_, trouble)| is_to_be_told_again(trouble, repeat, now))
         .map(|(topic, trouble)| {
             trouble.told_at = now;
             Notice {
@@ -124,7 +129,11 @@ pub(super) fn forget(troubles: &mut Troubles, settings: &Settings, now: DateTime
     let before = troubles.len();
     let has_job = |name: &str| settings.jobs.keys().any(|job| job.as_str() == name);
     troubles.retain(|topic, trouble| {
-        let is_there = match topic.trim_start_matches(RESTORE_TIME_OF).split_once(' ') {
+        // The job that made a set may be another node's: what its sets take to come back is known to end by the next
+        // proof alone.
+        let is_of_sets = topic.starts_with(RESTORE_TIME_OF);
+        let is_there = match topic.split_once(' ') {
+            _ if is_of_sets => true,
             Some(("job", name)) => has_job(name),
             Some(("server", name)) => settings
                 .servers
@@ -132,9 +141,13 @@ pub(super) fn forget(troubles: &mut Troubles, settings: &Settings, now: DateTime
                 .any(|server| server.name.as_str() == name && server.proven_within.is_some()),
             _ => true,
         };
-        let lasts = matches!(trouble.kind, NoticeKind::Promise | NoticeKind::Reload)
-            || now - trouble.seen_at < FORGOTTEN_AFTER;
-        is_there && lasts
+        let ends_by_itself = match trouble.kind {
+            NoticeKind::Promise => is_of_sets,
+            NoticeKind::Reload => false,
+            _ => true,
+        };
+        let is_long_past = ends_by_itself && now - trouble.seen_at >= FORGOTTEN_AFTER;
+        is_there && !is_long_past
     });
     troubles.len() != before
 }
@@ -196,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_ahead_once_silences_nothing() {
+        let repeat = Duration::from_secs(3600);
+        let mut troubles = Troubles::new();
+        let ahead = 60 * 24 * 365;
+        for (topic, kind) in [("job a", NoticeKind::Failure), ("server b", NoticeKind::Promise)] {
+            sift(&mut troubles, vec![notice(kind, topic, ahead)], repeat, at(ahead));
+        }
+        let again = sift(
+            &mut troubles,
+            vec![notice(NoticeKind::Failure, "job a", 5)],
+            repeat,
+            at(5),
+        );
+        assert_eq!(again.len(), 1, "{troubles:?}");
+        assert_eq!(remind(&mut troubles, repeat, at(5)).len(), 1, "{troubles:?}");
+        assert!(remind(&mut troubles, repeat, at(6)).is_empty());
+    }
+
+    #[test]
     fn what_lasts_is_told_of_again_though_nothing_more_happens() {
         let repeat = Duration::from_secs(3600);
         let mut troubles = Troubles::new();
@@ -213,5 +245,39 @@ mod tests {
         );
         assert!(reminded[0].message.starts_with("still: m"), "{reminded:?}");
         assert!(remind(&mut troubles, repeat, at(61)).is_empty());
+    }
+
+    #[test]
+    fn what_another_nodes_sets_take_to_come_back_is_no_business_of_this_nodes_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = format!(
+            "node = \"vault\"\nstate_dir = {:?}\n",
+            folder.path().join("state")
+        );
+        std::fs::write(folder.path().join("mykeeper.toml"), keeper).unwrap();
+        std::fs::write(folder.path().join("schedule.toml"), "").unwrap();
+        let file = folder.path().join("mykeeper.toml");
+        let settings = mykeeper_config::load(&file, &mykeeper_config::Surroundings::default())
+            .unwrap()
+            .settings;
+        let slow = format!("{RESTORE_TIME_OF}job shop-nightly");
+        let found = vec![
+            notice(NoticeKind::Promise, &slow, 0),
+            notice(NoticeKind::Failure, "job shop-nightly", 0),
+        ];
+        let mut troubles = Troubles::new();
+        sift(&mut troubles, found, Duration::from_secs(3600), at(0));
+        assert!(forget(&mut troubles, &settings, at(1)));
+        assert_eq!(
+            troubles.keys().collect::<Vec<_>>(),
+            [&slow],
+            "the job is not this node's"
+        );
+        let day = 24 * 60;
+        assert!(!forget(&mut troubles, &settings, at(29 * day)));
+        assert!(
+            forget(&mut troubles, &settings, at(31 * day)),
+            "nobody proves it any more"
+        );
     }
 }

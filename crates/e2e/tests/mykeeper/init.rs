@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
 use mykeeper_e2e::*;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn init_writes_what_was_answered_and_ends_with_the_command_that_makes_the_first_backup() {
@@ -118,4 +120,100 @@ fn names(workspace: &Workspace) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// `mykeeper init` at a terminal, where somebody answers each question when it is asked and then goes: all that could be
+/// seen there, and the exit code.
+fn at_a_terminal(workspace: &Workspace, words: &[&str], answers: &[(&str, &str)]) -> (String, Option<i32>) {
+    let program = Binary::find().path().display().to_string();
+    let line = format!(
+        "'{program}' --config '{}' init {}",
+        workspace.config().display(),
+        words.join(" ")
+    );
+    let mut script = Command::new("script")
+        .args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let seen = Arc::new(Mutex::new(String::new()));
+    let (mut output, written) = (script.stdout.take().unwrap(), Arc::clone(&seen));
+    let reading = std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(length @ 1..) = output.read(&mut piece) {
+            written
+                .lock()
+                .unwrap()
+                .push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+    });
+    let mut typed = script.stdin.take().unwrap();
+    let mut asked = 0;
+    for (question, answer) in answers {
+        asked = wait_until(LIMIT, question, || {
+            let seen = seen.lock().unwrap();
+            seen[asked..].find(question).map(|at| asked + at + question.len())
+        });
+        typed.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+    if let Some((last, _)) = answers.last() {
+        wait_until(LIMIT, "the next question", || {
+            let seen = seen.lock().unwrap();
+            seen[asked..].contains("press Enter").then_some(last)
+        });
+    }
+    drop(typed);
+    let code = wait_until(LIMIT, "it ends", || script.try_wait().unwrap()).code();
+    reading.join().unwrap();
+    let seen = seen.lock().unwrap().clone();
+    (seen, code)
+}
+
+#[test]
+fn at_a_terminal_what_no_flag_says_is_asked_for_and_who_goes_before_the_end_loses_nothing() {
+    let workspace = Workspace::new();
+    let at = |name: &str| workspace.at(name).display().to_string();
+    let state = format!("'{}'", at("state"));
+    let words = ["--node", "first", "--state-dir", &state];
+    let before = names(&workspace);
+    let (seen, code) = at_a_terminal(&workspace, &words, &[]);
+    assert!(
+        code == Some(2) && seen.contains("nothing was written"),
+        "{code:?} {seen}"
+    );
+    assert_eq!(names(&workspace), before);
+
+    let (socket, sets, vault) = (at("no.sock"), at("new-sets"), at("vault"));
+    let answers = [
+        ("A name for the server [shop]: ", ""),
+        ("Its socket, or its host", &socket),
+        ("Its account for backups [backup]: ", ""),
+        ("Its password (empty: one is made up): ", "hunter2-typed"),
+        ("The folder for sets", &sets),
+        ("Where sets are sent", &vault),
+        ("When (cron)", "30 3 * * *"),
+        ("Restore each set", "n"),
+    ];
+    let (seen, code) = at_a_terminal(&workspace, &words, &answers);
+    // No server is there, as the check says; and the terminal was closed when it was asked whether the account is.
+    assert_eq!(code, Some(3), "{seen}");
+    assert!(
+        !seen.contains("hunter2") && !seen.contains("nothing was written"),
+        "{seen}"
+    );
+    assert!(
+        seen.contains(" check:") && seen.contains("run shop-nightly"),
+        "{seen}"
+    );
+    let read = |name: &str| std::fs::read_to_string(workspace.at(name)).unwrap();
+    assert_eq!(read("shop.password"), "hunter2-typed\n");
+    let (keeper, schedule) = (read("mykeeper.toml"), read("schedule.toml"));
+    assert!(keeper.contains(&socket) && keeper.contains(&vault), "{keeper}");
+    assert!(
+        schedule.contains("30 3 * * *") && schedule.contains(&sets) && !schedule.contains("[validation"),
+        "{schedule}"
+    );
+    assert!(workspace.at("new-sets").is_dir());
 }

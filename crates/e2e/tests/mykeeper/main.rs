@@ -17,6 +17,7 @@ mod missing_copies;
 mod mysql;
 mod nodes;
 mod notify;
+mod notify_faults;
 mod proofs;
 mod rebuild;
 mod reload;

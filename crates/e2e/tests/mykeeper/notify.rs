@@ -9,19 +9,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 /// A job that succeeds at every second.
-fn prune(name: &str, more: &str) -> String {
+pub(crate) fn prune(name: &str, more: &str) -> String {
     format!(
         "[retention.{name}]\ncron = \"* * * * * *\"\ndirectory = \"{{sets}}\"\nkeep = {{ last = 1 }}\n{more}\n\n"
     )
 }
 
 /// A job that fails at every second: its server is not there.
-fn failing(name: &str) -> String {
+pub(crate) fn failing(name: &str) -> String {
     backup_job(name, r#"["shop"]"#, "").replace(NEVER, "* * * * * *")
 }
 
 /// A server that is not there: a backup of it fails at once.
-fn no_server(workspace: &Workspace, more: &str) -> String {
+pub(crate) fn no_server(workspace: &Workspace, more: &str) -> String {
     let file = workspace.password_file("shop", "pw");
     format!(
         "[servers.shop]\nsocket = \"{}\"\nuser = \"backup\"\npassword_file = \"{}\"\n{more}\n\n",
@@ -30,11 +30,11 @@ fn no_server(workspace: &Workspace, more: &str) -> String {
     )
 }
 
-fn webhook(sink: &HttpSink) -> String {
+pub(crate) fn webhook(sink: &HttpSink) -> String {
     format!("[notify.webhook.chat]\nurl = \"{}/hook\"\n", sink.url())
 }
 
-fn messages(sink: &HttpSink) -> Vec<Value> {
+pub(crate) fn messages(sink: &HttpSink) -> Vec<Value> {
     let posted = sink.posted();
     posted
         .iter()
@@ -43,7 +43,7 @@ fn messages(sink: &HttpSink) -> Vec<Value> {
 }
 
 /// The events of one kind in all messages.
-fn events(sink: &HttpSink, kind: &str) -> Vec<Value> {
+pub(crate) fn events(sink: &HttpSink, kind: &str) -> Vec<Value> {
     let all = messages(sink);
     let all = all
         .iter()
@@ -52,7 +52,7 @@ fn events(sink: &HttpSink, kind: &str) -> Vec<Value> {
 }
 
 #[track_caller]
-fn wait_for(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_for(daemon: &Daemon, what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(

@@ -98,8 +98,12 @@ fn tell_of_time(context: &RunContext, task: &ValidationTask, outcome: &Outcome, 
     let topic = format!("{RESTORE_TIME_OF}job {of}");
     match slow {
         Some(slow) => environment.tell(NoticeKind::Promise, topic, format!("set {id}: {slow}")),
-        None if outcome.proof.passed() && task.max_restore_time.is_some() => {
-            environment.tell_over(&topic, format!("set {id} came back in time"));
+        None if outcome.proof.passed() => {
+            let over = match task.max_restore_time {
+                Some(_) => format!("set {id} came back in time"),
+                None => format!("set {id} came back, and no max_restore_time is promised any more"),
+            };
+            environment.tell_over(&topic, over);
         }
         None => {}
     }
