@@ -93,6 +93,8 @@ pub(super) struct Reading<'f> {
     pub(super) program: Option<String>,
     /// The scripts that were read.
     pub(super) scripts: BTreeSet<PathBuf>,
+    /// From which line on the two readers of a script differ.
+    read: BTreeMap<PathBuf, Option<usize>>,
     /// What must not be passed over, of all that was read.
     pub(super) telling: Vec<(PathBuf, Telling)>,
     /// How much of that each command stands for that was understood, or is told of by itself.
@@ -122,6 +124,7 @@ impl<'f> Reading<'f> {
             unread: Vec::new(),
             program: None,
             scripts: BTreeSet::new(),
+            read: BTreeMap::new(),
             telling: Vec::new(),
             told: Told::new(),
             current: Default::default(),

@@ -103,11 +103,10 @@ pub(super) fn read_functions(text: &str) -> Bodies {
     functions::bodies(&commands, &functions)
 }
 
-/// The same, and the line from which on it is not certain that a shell reads it so.
-pub(super) fn read_shell_twice(text: &str, first: usize) -> (Vec<RawCommand>, Option<usize>) {
-    let (commands, functions) = Reader::read_text(text, first);
-    let difference = agreement::first_difference(text, first, &commands);
-    (functions::call_functions(commands, &functions), difference)
+/// The line from which on it is not certain that a shell reads the text so.
+pub(super) fn unclear_from(text: &str, first: usize) -> Option<usize> {
+    let (commands, _) = Reader::read_text(text, first);
+    agreement::first_difference(text, first, &commands)
 }
 
 struct Reader<'t> {
@@ -279,6 +278,11 @@ impl<'t> Reader<'t> {
         true
     }
 
+    /// `for NAME`
+    fn is_for_head(&self) -> bool {
+        matches!(self.command.words.as_slice(), [first, _] if plain(first).as_deref() == Some("for"))
+    }
+
     /// The next block is the body of this function.
     fn define(&mut self, name: String) {
         self.command.words.clear();
@@ -349,6 +353,10 @@ impl<'t> Reader<'t> {
         if std::mem::take(&mut self.redirects) {
             self.end_heredoc_word(&word);
             return;
+        }
+        if self.is_for_head() && plain(&word).as_deref() == Some("do") {
+            // `for NAME do`
+            self.end_command(End::Plain);
         }
         let keyword = self
             .command

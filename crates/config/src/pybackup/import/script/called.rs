@@ -1,7 +1,7 @@
 //! Scripts that a script calls, reads in, or holds in its words.
 
 use super::super::lexical::telling_lines;
-use super::super::shell::{Bodies, Condition, RawCommand, read_functions, read_shell_twice};
+use super::super::shell::{Bodies, Condition, RawCommand, read_functions, read_shell, unclear_from};
 use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
 use super::programs::SYSTEM_FOLDERS;
@@ -15,9 +15,16 @@ use std::rc::Rc;
 impl Reading<'_> {
     /// The commands of a text. Where two readers of it do not agree nothing of it is certain, and that is told.
     pub(super) fn commands(&mut self, text: &str, first: usize, scope: &mut Scope) -> Vec<RawCommand> {
-        let (commands, difference) = read_shell_twice(text, first);
+        let file = scope.file.clone();
+        let difference = match scope.nested {
+            // Of a script that is called again the same is known.
+            0 => *self
+                .read
+                .entry(file.clone())
+                .or_insert_with(|| unclear_from(text, first)),
+            _ => unclear_from(text, first),
+        };
         if let Some(line) = difference {
-            let file = scope.file.clone();
             let is_systems = SYSTEM_FOLDERS.iter().any(|folder| file.starts_with(folder));
             let name = file
                 .file_name()
@@ -32,7 +39,7 @@ impl Reading<'_> {
             }
             scope.unclear = Some(line);
         }
-        commands
+        read_shell(text, first)
     }
 
     pub(super) fn source(&mut self, words: &[Word], place: Place, scope: &mut Scope) {

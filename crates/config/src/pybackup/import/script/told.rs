@@ -88,13 +88,16 @@ impl Reading<'_> {
         let is_in_system = |path: &str| SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
         let is_systems = !shown.contains('/') && !shown.starts_with('$') || is_in_system(&shown);
         let is_script = |path: &str| SCRIPT_ENDS.iter().any(|end| path.ends_with(end));
-        if ELSEWHERE.contains(&program.as_str()) {
-            let mut given = words[1..].iter().map(Word::shown);
-            let own = given.find(|word| is_script(word) || word.starts_with('/') && !is_in_system(word));
-            let own = own
-                .map(|own| program_shown(&own).to_owned())
-                .filter(|own| !own.is_empty());
-            return self.unread.extend(own.map(|own| (place.clone(), own)));
+        // What it is given may be what it runs.
+        let is_elsewhere = ELSEWHERE.contains(&program.as_str());
+        let is_own = |word: &String| match word.starts_with('/') {
+            true => !is_in_system(word) && (is_elsewhere || is_script(word)),
+            false => is_elsewhere && is_script(word),
+        };
+        let given = words[1..].iter().map(Word::shown).find(is_own);
+        let given = given.map(|own| program_shown(&own).to_owned());
+        if let Some(own) = given.filter(|own| !own.is_empty() && !is_interpreter) {
+            self.unread.push((place.clone(), own));
         }
         if !is_systems || is_interpreter || is_script(&shown) {
             let name = if shown.starts_with('$') {

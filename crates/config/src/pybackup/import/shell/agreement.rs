@@ -16,6 +16,8 @@ const MOST_BYTES: usize = 256 << 10;
 const DEEPEST_BRACKETS: usize = 12;
 /// Blocks in blocks: it goes down with each.
 const DEEPEST_BLOCKS: usize = 40;
+/// Of `case`, whose last arm it reads up to three times.
+const DEEPEST_CASES: usize = 10;
 /// What it may need for that. Bytes, of which none is taken before it is needed.
 const STACK: usize = 256 << 20;
 
@@ -70,6 +72,7 @@ fn parse(text: &str) -> Result<Vec<Seen>, usize> {
         enable_extended_globbing: false,
         ..ParserOptions::default()
     };
+    let text = without_braces(text);
     let mut parser = Parser::new(text.as_bytes(), &options, &SourceInfo::default());
     let last = text.lines().count().max(1);
     let program = parser.parse_program();
@@ -77,6 +80,32 @@ fn parse(text: &str) -> Result<Vec<Seen>, usize> {
     let mut walk = Walk::default();
     program.complete_commands.iter().for_each(|list| walk.list(list));
     Ok(walk.seen)
+}
+
+/// `<<EOF > ${file}` with `$file`, which is the same: the parser loses count at the brace.
+fn without_braces(text: &str) -> String {
+    let mut lines = Vec::new();
+    for line in text.split('\n') {
+        let Some((before, after)) = line.split_once("<<") else {
+            lines.push(line.to_owned());
+            continue;
+        };
+        let mut whole = format!("{before}<<");
+        let mut rest = after;
+        while let Some((before, after)) = rest.split_once("${") {
+            let is_of_name = |letter: char| letter == '_' || letter.is_ascii_alphanumeric();
+            let end = after.find(|letter| !is_of_name(letter)).unwrap_or(after.len());
+            let behind = after[end..].strip_prefix('}');
+            let is_plain = end > 0 && behind.is_some_and(|behind| !behind.starts_with(is_of_name));
+            whole.push_str(before);
+            whole.push_str(if is_plain { "$" } else { "${" });
+            whole.push_str(&after[..end]);
+            rest = behind.filter(|_| is_plain).unwrap_or(&after[end..]);
+        }
+        whole.push_str(rest);
+        lines.push(whole);
+    }
+    lines.join("\n")
 }
 
 /// The line, where the parser knows it.
@@ -101,7 +130,7 @@ fn is_deep(text: &str) -> bool {
     const BEFORE: [&str; 12] = [
         "then", "do", "else", "elif", "if", "while", "until", "!", "{", "coproc", "&&", "||",
     ];
-    let (mut brackets, mut blocks) = (0_usize, 0_usize);
+    let (mut brackets, mut blocks, mut cases) = (0_usize, 0_usize, 0_usize);
     for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
         let mut is_first = true;
         for word in line.split_whitespace() {
@@ -113,6 +142,16 @@ fn is_deep(text: &str) -> bool {
             }
             is_first = BEFORE.contains(&bare) || word.ends_with([';', '|', '&', '(', ')']);
             if blocks > DEEPEST_BLOCKS {
+                return true;
+            }
+        }
+        for word in line.split(|letter: char| !letter.is_alphanumeric() && letter != '_') {
+            match word {
+                "case" => cases += 1,
+                "esac" => cases = cases.saturating_sub(1),
+                _ => {}
+            }
+            if cases > DEEPEST_CASES {
                 return true;
             }
         }
@@ -315,7 +354,8 @@ mod tests {
             "if a; then b; elif c; then d; else e; fi",
             "if [ \"$x\" -gt 0 ]\nthen\n a && b\nfi || c",
             "while read f; do a \"$f\"; done < /list\nuntil b; do c; done",
-            "for i in 1 2 `x`; do a $i; done && b\nfor j; do c; done",
+            "for i in 1 2 `x`; do a $i; done && b\nfor j; do c; done\nfor k do d; done",
+            "a <<EOF > ${x}/y 2>> \"${z}\" | b -\nc ${x\nEOF\nd",
             "case $1 in\n a|b) c;;\n (d) e; f ;;\n *) ;;\nesac\ng",
             "case $1 in a) b;; esac; c",
             "f() { a; b || exit 1; }\nf x",
@@ -368,6 +408,12 @@ mod tests {
         assert!(difference(&"if ".repeat(5_000)).is_some());
         assert!(difference(&"f() {\n".repeat(5_000)).is_some());
         assert!(difference(&"a\n".repeat(200_000)).is_some());
+        // What the parser may read more than once is bounded.
+        let nested = |count| format!("{}b{}", "case x in a) ".repeat(count), "\nesac".repeat(count));
+        assert_eq!(difference(&nested(10)), None);
+        assert!(difference(&nested(40)).is_some());
+        assert!(difference(&nested(10).replacen("esac", "", 1)).is_some());
+        assert!(difference(&format!("{}{}", "(".repeat(12), "a b c\n".repeat(50))).is_some());
     }
 
     proptest::proptest! {

@@ -68,6 +68,8 @@ fn what_cannot_be_followed_is_told_whatever_it_is_called_through() {
         "timeout 3600 ssh h /srv/x",
         "ssh backup@h /srv/x",
         "nohup setsid /srv/gone",
+        "screen -dmS x /srv/gone.sh",
+        "stdbuf -oL nice /srv/gone.py",
         "sh -c \"$CMD\"",
         "sudo -u backup sh -c \"$CMD\"",
         "su - backup",
