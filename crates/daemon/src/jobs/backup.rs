@@ -182,8 +182,10 @@ async fn attempt(
     let attempt = context.begin_attempt(number, Some((id, set_dir.clone()))).await?;
     context.say(format!("attempt {number}: set {id} in {}", set_dir.display()));
     let mut exit_status = None;
+    let mut versions = Versions::default();
+    let mut has_row = false;
     let result = async {
-        let mut prepared = prepare(context, task, server).await?;
+        let mut prepared = prepare(context, task, server, &mut versions).await?;
         prepared.unmatched.extend(sets_are_missed(context, task).await);
         create_set_dir(context, &task.directory, &set_dir).await?;
         let need = prepared.room_need.as_ref();
@@ -217,6 +219,7 @@ async fn attempt(
                 .and_then(|first| ahead.as_ref()?.first_byte_at(first)),
         };
         let draft = draft_backup(context, task, server, &drafting, &dump);
+        has_row = true;
         match record_set(context, &set_dir, draft, dump).await {
             Ok(backup) => Ok((backup, ahead)),
             Err(error) => {
@@ -229,6 +232,17 @@ async fn attempt(
     }
     .await
     .map_err(|error: JobError| error.about(id));
+    if let (Err(error), false, Some(_)) = (&result, has_row, &task.as_pybackup) {
+        let drafting = Drafting {
+            id,
+            started_at,
+            set_dir: &set_dir,
+            tool_version: &versions.tool,
+            first_byte_at: None,
+        };
+        let failed = (versions.server, error.reason.as_str());
+        as_pybackup::record_failure(context, task, (server, &drafting), failed).await;
+    }
     let report = match &result {
         Ok((backup, _)) => Ok(JobReport::done(
             format!("set {} is complete", backup.id),
@@ -253,9 +267,22 @@ async fn sets_are_missed(context: &RunContext, task: &BackupTask) -> Option<Stri
     Some(absent.to_string())
 }
 
-async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Result<Preparation, JobError> {
+/// As they name themselves; empty as long as that is not known.
+#[derive(Default)]
+struct Versions {
+    tool: String,
+    server: String,
+}
+
+async fn prepare(
+    context: &RunContext,
+    task: &BackupTask,
+    server: &Server,
+    versions: &mut Versions,
+) -> Result<Preparation, JobError> {
     let tools = context.tools();
     let info = detect_mydumper(tools.supervisor, &context.settings.tools.mydumper).await?;
+    versions.tool.clone_from(&info.banner);
     context.say(format!("dumper: {}", info.banner));
     if let Some(packing) = task.packing {
         context.say(format!(
@@ -266,6 +293,8 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let options = DumpOptions::read(&info, &asked)?;
     let connection = context.environment.connection(server)?;
     let mut probe = Probe::connect(&connection).await?;
+    let version = probe.server_version().await?;
+    versions.server.clone_from(&version);
     let present = probe.databases().await?;
     let mut databases = task.databases.select(present.iter().map(String::as_str));
     let tables = as_pybackup::choose_tables(task, &info, &mut probe, &mut databases).await?;
@@ -304,7 +333,6 @@ async fn prepare(context: &RunContext, task: &BackupTask, server: &Server) -> Re
     let how_many = counted(databases.len(), "database", "databases");
     context.say(format!("{how_many}: {}", databases.join(", ")));
     let room_need = before_dump(context, (task, server), &databases, &mut probe).await?;
-    let version = probe.server_version().await?;
     let grants = probe.grants().await?;
     probe.close().await;
     if task.databases.is_open_ended() && !sees_every_database(&grants) {
@@ -377,24 +405,10 @@ async fn record_set(
     context: &RunContext,
     set_dir: &Path,
     mut backup: Backup,
-    dump: DumpResult,
+    mut dump: DumpResult,
 ) -> Result<Backup, JobError> {
-    let mut evidence = Evidence {
-        version: FORMAT_VERSION,
-        backup: backup.clone(),
-        consistency: backup.consistency.unwrap_or_default(),
-        coverage: dump.coverage,
-        inventory: dump.inventory,
-        parts: dump.parts,
-        taken_at: backup.finished_at,
-        binary_log: dump.binary_log,
-    };
-    let mut manifest = Manifest {
-        version: FORMAT_VERSION,
-        bk_id: backup.id,
-        created_at: backup.finished_at,
-        files: dump.files,
-    };
+    let ended = dump.ended.take();
+    let (mut manifest, mut evidence) = records_of(&backup, dump);
     // A run that is ended in the middle of this must not be settled before its record is there or never comes.
     let held = keep_folder(&context.environment, set_dir).await;
     match write_set_record(set_dir, &mut manifest, &evidence, held).await {
@@ -430,7 +444,7 @@ async fn record_set(
     }
     let reason = backup.reason.unwrap_or_default();
     context.say(format!("set {} is not complete: {reason}", backup.id));
-    Err(match dump.ended {
+    Err(match ended {
         Some(
             error @ (ToolError::TimedOut { .. } | ToolError::Stalled { .. } | ToolError::Cancelled { .. }),
         ) => JobError::from(error),
@@ -441,4 +455,25 @@ async fn record_set(
         None if tells_of_lasting(&reason) => JobError::fatal(reason),
         None => JobError::passing(reason),
     })
+}
+
+/// What lies beside the files of a set, and what the catalog has of them.
+fn records_of(backup: &Backup, dump: DumpResult) -> (Manifest, Evidence) {
+    let evidence = Evidence {
+        version: FORMAT_VERSION,
+        backup: backup.clone(),
+        consistency: backup.consistency.unwrap_or_default(),
+        coverage: dump.coverage,
+        inventory: dump.inventory,
+        parts: dump.parts,
+        taken_at: backup.finished_at,
+        binary_log: dump.binary_log,
+    };
+    let manifest = Manifest {
+        version: FORMAT_VERSION,
+        bk_id: backup.id,
+        created_at: backup.finished_at,
+        files: dump.files,
+    };
+    (manifest, evidence)
 }

@@ -296,7 +296,10 @@ pub async fn send_folder(
         .backup(id)
         .await?
         .ok_or_else(|| JobError::fatal(format!("the catalog knows no set {id}")))?;
-    if !backup.is_complete() {
+    // The databases of a set of pybackup's stand each for itself: what is whole of it goes its way.
+    let is_pybackups = backup.dir != backup.folder();
+    let may_go = backup.is_complete() || is_pybackups && backup.complete.contains(&true);
+    if !may_go {
         return Err(JobError::fatal(format!("set {id} is not complete; it is not sent")).about(id));
     }
     if !context.is_dir(dir).await? {

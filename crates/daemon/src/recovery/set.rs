@@ -147,6 +147,9 @@ fn unfinished_set(
         _ => None,
     });
     let server = task.and_then(|task| settings.servers.get(&task.server));
+    // pybackup's row names the folder above the set's own.
+    let is_pybackups = task.is_some_and(|task| task.as_pybackup.is_some());
+    let named_dir = dir.parent().filter(|_| is_pybackups).unwrap_or(dir);
     let now = environment.clock.now();
     let backup = Backup {
         id,
@@ -163,7 +166,7 @@ fn unfinished_set(
         reason: Some(attempt.reason.clone().unwrap_or_else(|| LOST_DUMP.to_owned())),
         size_bytes: None,
         size_text: "unknown".to_owned(),
-        dir: dir.to_path_buf(),
+        dir: named_dir.to_path_buf(),
         consistency: task.map(|task| task.consistency),
         transfer_to: Vec::new(),
         transfer_started_at: None,

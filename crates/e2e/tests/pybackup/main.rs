@@ -6,6 +6,7 @@ mod defects;
 mod documented;
 mod host;
 mod moving;
+mod nothing_begun;
 mod renamed;
 mod row;
 mod scripts;

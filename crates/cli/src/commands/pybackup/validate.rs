@@ -5,7 +5,7 @@ use super::dump::open_log;
 use super::settings::{run_beside_others, settings};
 use crate::commands::parse_bk_id;
 use crate::commands::validate::by_hand;
-use crate::failure::Status;
+use crate::failure::{Failure, Status};
 use crate::output::{print, say};
 use mykeeper_config::pybackup::{ConfPart, PybackupConf};
 use mykeeper_daemon::engine::Work;
@@ -38,6 +38,11 @@ pub(super) async fn run(
     // A crontab asks every quarter of an hour, and one proof may take longer.
     let name = JobName::new(NAME)?;
     if let LockAttempt::Busy(_) = StateDir::open(&settings.state_dir)?.lock_job(&name)? {
+        if let Some(id) = id {
+            return Err(Failure::unavailable(format!(
+                "set {id} is not tried: another validation goes on; give the command again when that has ended"
+            )));
+        }
         print("another validation goes on; none is begun")?;
         return Ok(Status::Done);
     }

@@ -1,11 +1,16 @@
 //! What is otherwise in a set that pybackup's command line asks for.
 
+use super::draft::{Drafting, draft_backup};
+use super::records_of;
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::jobs::{JobError, RunContext};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::databases::DatabaseSelection;
+use mykeeper_domain::inventory::{Coverage, Inventory};
 use mykeeper_domain::job::{AsPybackup, BackupTask, Consistency, MydumperOption};
 use mykeeper_domain::run::RunState;
+use mykeeper_domain::server::Server;
 use mykeeper_tools::mydumper::{
     DumpResult, MydumperInfo, TableScope, resolve_regex, split_by_database, translate,
 };
@@ -98,6 +103,78 @@ pub(super) fn position(status: &str) -> String {
     }
 }
 
+/// A dump that could not begin leaves its row all the same, as pybackup's did: whoever watches the rows sees that nothing
+/// was backed up. No folder goes with it.
+pub(super) async fn record_failure(
+    context: &RunContext,
+    task: &BackupTask,
+    (server, drafting): (&Server, &Drafting<'_>),
+    (server_version, reason): (String, &str),
+) {
+    let Some(as_pybackup) = &task.as_pybackup else {
+        return;
+    };
+    let databases = as_asked(task);
+    let dump = DumpResult {
+        files: Vec::new(),
+        parts: Vec::new(),
+        complete: match task.consistency {
+            Consistency::PerDatabase => vec![false; databases.len().max(1)],
+            _ => vec![false],
+        },
+        inventory: Inventory::default(),
+        coverage: Coverage::ALL,
+        master_status: String::new(),
+        slave_status: String::new(),
+        server_version,
+        binary_log: None,
+        command: String::new(),
+        ended: None,
+        warnings: Vec::new(),
+    };
+    let mut backup = draft_backup(context, task, server, drafting, &dump);
+    backup.reason = Some(reason.to_owned());
+    backup.command = command(as_pybackup, &databases);
+    backup.databases = databases;
+    let (manifest, evidence) = records_of(&backup, dump);
+    let recorded = context
+        .environment
+        .persist("record a set", &context.cancel, |catalog| {
+            let (backup, manifest, evidence) = (backup.clone(), manifest.clone(), evidence.clone());
+            async move { catalog.insert_backup(&backup, &manifest, &evidence).await }
+        })
+        .await;
+    if let Err(error) = recorded {
+        context.say(format!("that set {} failed is not recorded: {error}", backup.id));
+    }
+}
+
+/// The databases in the words that ask for them, which the server has not been asked about: a pattern that means one name is
+/// that name.
+fn as_asked(task: &BackupTask) -> Vec<String> {
+    let by_regex = task.as_pybackup.as_ref().and_then(|own| own.regex.as_ref());
+    match &task.databases {
+        _ if by_regex.is_some() => Vec::new(),
+        DatabaseSelection::Include(patterns) => patterns.iter().map(|pattern| unescaped(pattern)).collect(),
+        DatabaseSelection::Exclude(patterns) => {
+            let names = patterns.iter().map(|pattern| unescaped(pattern));
+            vec![names.map(|name| format!("!{name}")).collect::<Vec<_>>().join(",")]
+        }
+    }
+}
+
+fn unescaped(pattern: &str) -> String {
+    let mut plain = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        plain.push(match letter {
+            '\\' => letters.next().unwrap_or(letter),
+            other => other,
+        });
+    }
+    plain
+}
+
 /// The databases that were dumped as they should be go their way, though others were not: the set's row says which, and
 /// the run has failed. Gives the error that the run ends with.
 pub(super) async fn send_what_is_whole(context: &RunContext, task: &BackupTask, error: JobError) -> JobError {
@@ -117,7 +194,8 @@ pub(super) async fn send_what_is_whole(context: &RunContext, task: &BackupTask, 
             Ok(Sent::ByAnother) => {}
             Err(failed) if failed.state == RunState::Cancelled => return failed.about(id),
             Err(failed) => reason.push_str(&format!(
-                "; those that are whole were not sent: {}",
+                "; to send those that are whole failed {}: {}",
+                send_again(&backup),
                 failed.reason
             )),
         }
