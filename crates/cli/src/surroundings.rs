@@ -44,6 +44,18 @@ fn zone_variable() -> Option<String> {
     variable_as_it_is("TZ").and_then(|zone| zone.into_string().ok())
 }
 
+/// Where clients look for the socket of this host's own server.
+pub(crate) const SOCKETS: [&str; 3] = [
+    "/run/mysqld/mysqld.sock",
+    "/var/lib/mysql/mysql.sock",
+    "/tmp/mysql.sock",
+];
+
+/// The first of [`SOCKETS`] that is there.
+pub(crate) fn client_socket() -> Option<PathBuf> {
+    SOCKETS.iter().map(PathBuf::from).find(|path| path.exists())
+}
+
 /// What the process finds around it.
 pub(crate) fn gather() -> Surroundings {
     let path = |name: &str| variable(name).map(PathBuf::from);

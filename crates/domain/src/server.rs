@@ -73,8 +73,8 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// How far the connection is encrypted and the server's identity checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How far the connection is encrypted and the server's identity checked; each more than those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsMode {
     /// Plain text.
     Disabled,

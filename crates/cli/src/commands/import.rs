@@ -4,7 +4,7 @@ use super::new_files::{self, NewFile};
 use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
-use crate::surroundings::host_zone;
+use crate::surroundings::{client_socket, host_zone};
 use mykeeper_config::pybackup::{
     CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf,
 };
@@ -34,11 +34,13 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
         None => host_zone().map_err(|problem| Failure::usage(format!("{problem}, or give --timezone")))?,
     };
     let users = users();
+    let local_socket = client_socket();
     let imported = import(ImportFrom {
         conf: &conf.conf,
         mistakes: &conf.warnings,
         crontabs: &crontabs,
         zone,
+        local_socket: local_socket.as_deref(),
         is_user: &|name| users.contains(name),
         files: &|path| read_script(path),
         is_link: &|path| path.is_symlink(),

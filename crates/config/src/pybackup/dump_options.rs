@@ -27,7 +27,10 @@ const IGNORED: [(&[&str], &str); 5] = [
         &["machine-log-json"],
         "what mydumper says is kept in the run's log",
     ),
-    (&["protocol"], "`host` means TCP, `socket` a socket"),
+    (
+        &["protocol"],
+        "`host` means TCP, but for localhost, which means the client's own socket where there is one; `socket` a socket",
+    ),
 ];
 
 /// Options that would make something else than a set, and why.
@@ -123,6 +126,7 @@ struct Reading {
     host: Option<String>,
     port: Option<u16>,
     socket: Option<PathBuf>,
+    ssl: bool,
     shown: Vec<String>,
     mistakes: Vec<String>,
 }
@@ -183,7 +187,7 @@ impl Reading {
             "ssl-mode",
         ];
         if name == "ssl" {
-            self.read.tls.mode = TlsMode::Required;
+            self.ssl = true;
             return true;
         }
         if !TEXTS.contains(&name) {
@@ -213,10 +217,7 @@ impl Reading {
             }
             "regex" => self.read.regex = Some(text),
             "tables-list" => self.read.tables = Some(text),
-            "ca" => {
-                self.read.tls.ca = Some(text.into());
-                self.read.tls.mode = TlsMode::VerifyCa;
-            }
+            "ca" => self.read.tls.ca = Some(text.into()),
             _ => match tls_mode(value) {
                 Some(mode) => self.read.tls.mode = mode,
                 None => self.mistakes.push(format!(
@@ -243,6 +244,14 @@ impl Reading {
                 "{} each say what is backed up; keep one of them",
                 chosen.join(" and ")
             ));
+        }
+        // In whatever order they stand, neither makes less of what `ssl-mode` says.
+        let tls = &mut self.read.tls;
+        if self.ssl {
+            tls.mode = tls.mode.max(TlsMode::Required);
+        }
+        if tls.ca.is_some() {
+            tls.mode = tls.mode.max(TlsMode::VerifyCa);
         }
         self.read.endpoint = match (self.socket, self.host, self.port) {
             (Some(socket), _, _) => Some(Endpoint::Socket(socket)),
@@ -347,6 +356,23 @@ mod tests {
         let said = mistakes.join("\n");
         assert!(!said.contains("geheim1"), "{said}");
         insta::assert_snapshot!(said);
+    }
+
+    #[test]
+    fn no_order_of_words_makes_less_of_the_encryption() {
+        for (words, mode) in [
+            ("ssl", TlsMode::Required),
+            ("ca=/x", TlsMode::VerifyCa),
+            ("ssl-mode=VERIFY_IDENTITY ca=/x", TlsMode::VerifyIdentity),
+            ("ca=/x ssl-mode=VERIFY_IDENTITY", TlsMode::VerifyIdentity),
+            ("ca=/x ssl", TlsMode::VerifyCa),
+            ("ssl ca=/x", TlsMode::VerifyCa),
+            ("ssl-mode=PREFERRED ssl", TlsMode::Required),
+        ] {
+            let tls = read(words).unwrap().tls;
+            assert_eq!(tls.mode, mode, "{words}");
+            assert_eq!(tls.ca.is_some(), words.contains("ca="), "{words}");
+        }
     }
 
     #[test]

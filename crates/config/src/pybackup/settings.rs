@@ -19,6 +19,9 @@ pub const THE_DESTINATION: &str = "rsync";
 /// The tag of a server that has none.
 pub const THE_SERVER_TAG: &str = "N/A";
 
+/// Where a server listens that says nothing else, and clients ask.
+const USUAL_PORT: u16 = 3306;
+
 /// Why there are no settings.
 #[derive(Debug, Error)]
 pub enum DropInError {
@@ -50,6 +53,8 @@ pub struct DropIn<'a> {
     pub surroundings: &'a Surroundings,
     /// The zone that pybackup wrote times in: the host's own.
     pub timezone: Tz,
+    /// The socket at which this host's own clients look for a server, where there is one.
+    pub local_socket: Option<&'a Path>,
     /// What the command line says of the server.
     pub words: Option<&'a DumpWords>,
     /// Nothing is to be written into the conf's catalog.
@@ -126,22 +131,37 @@ fn place_catalog(from: &DropIn<'_>, base: PathBuf) -> (PathBuf, CatalogSettings)
     let database = catalog.database.as_ref().map_or("", |said| said.value.as_str());
     let place = format!("{}-{}-{database}", catalog.host.value, catalog.port.value);
     let settings = CatalogSettings {
-        url: catalog_url(catalog, database),
+        url: catalog_url(catalog, database, from.local_socket),
         password: told(catalog),
         timezone: from.timezone,
     };
     (below.join(file_name(&place)), settings)
 }
 
+/// How a server is reached that the conf, or a command line, names: `localhost` means this host's own socket, as it does to
+/// MySQL's client library, where there is one and no other port is asked for.
+pub(super) fn reached(host: &str, port: u16, local_socket: Option<&Path>) -> Endpoint {
+    match local_socket {
+        _ if host.starts_with('/') => Endpoint::Socket(PathBuf::from(host)),
+        Some(socket) if host == "localhost" && port == USUAL_PORT => Endpoint::Socket(socket.to_owned()),
+        _ => Endpoint::Tcp {
+            host: host.to_owned(),
+            port,
+        },
+    }
+}
+
 /// `[CATALOG]` as a URL.
-pub(super) fn catalog_url(catalog: &ServerConf, database: &str) -> String {
-    let (host, port) = (&catalog.host.value, catalog.port.value);
-    let place = if host.starts_with('/') {
-        format!("localhost/{}?socket={}", encoded(database), encoded(host))
-    } else if host.contains(':') {
-        format!("[{host}]:{port}/{}", encoded(database))
-    } else {
-        format!("{}:{port}/{}", encoded(host), encoded(database))
+pub(super) fn catalog_url(catalog: &ServerConf, database: &str, local_socket: Option<&Path>) -> String {
+    let place = match reached(&catalog.host.value, catalog.port.value, local_socket) {
+        Endpoint::Socket(socket) => {
+            let socket = encoded(&socket.to_string_lossy());
+            format!("localhost/{}?socket={socket}", encoded(database))
+        }
+        Endpoint::Tcp { host, port } if host.contains(':') => {
+            format!("[{host}]:{port}/{}", encoded(database))
+        }
+        Endpoint::Tcp { host, port } => format!("{}:{port}/{}", encoded(&host), encoded(database)),
     };
     format!("mysql://{}@{place}", encoded(&catalog.user.value))
 }
@@ -179,21 +199,15 @@ fn is_here(host: &str) -> bool {
 fn server(from: &DropIn<'_>) -> Result<Server, DropInError> {
     let conf = from.conf.server.as_ref();
     let words = from.words;
-    let endpoint = words
-        .and_then(|words| words.endpoint.clone())
-        .unwrap_or_else(|| match conf {
-            Some(conf) if conf.host.value.starts_with('/') => {
-                Endpoint::Socket(PathBuf::from(&conf.host.value))
-            }
-            Some(conf) => Endpoint::Tcp {
-                host: conf.host.value.clone(),
-                port: conf.port.value,
-            },
-            None => Endpoint::Tcp {
-                host: "localhost".to_owned(),
-                port: 3306,
-            },
-        });
+    let said = match (words.and_then(|words| words.endpoint.clone()), conf) {
+        (Some(endpoint), _) => endpoint,
+        (None, Some(conf)) => reached(&conf.host.value, conf.port.value, None),
+        (None, None) => reached("localhost", USUAL_PORT, None),
+    };
+    let endpoint = match &said {
+        Endpoint::Tcp { host, port } => reached(host, *port, from.local_socket),
+        socket => socket.clone(),
+    };
     let conf_user = conf.map(|conf| conf.user.value.as_str());
     let user = words
         .and_then(|words| words.user.as_deref())
@@ -215,7 +229,7 @@ fn server(from: &DropIn<'_>) -> Result<Server, DropInError> {
         .as_ref()
         .map_or(THE_SERVER_TAG, |tag| tag.value.as_str());
     Ok(Server {
-        name: named("the server", &file_name(&endpoint.to_string()), ServerName::new)?,
+        name: named("the server", &file_name(&said.to_string()), ServerName::new)?,
         endpoint,
         user: user.to_owned(),
         password,
@@ -317,6 +331,15 @@ mod tests {
                         [TDB]\ndb_host=localhost\ndb_user=root\ndb_passwd=t\n[rsync]\ndest=u@h/m/x\n[pybackup]\ntag=国内\n";
 
     fn settings(words: &str, no_history: bool, keeper: Option<&Settings>) -> Settings {
+        settings_beside(None, words, no_history, keeper)
+    }
+
+    fn settings_beside(
+        local_socket: Option<&str>,
+        words: &str,
+        no_history: bool,
+        keeper: Option<&Settings>,
+    ) -> Settings {
         let conf = parse_pybackup_conf(Path::new("/x/pybackup.conf"), CONF, &[ConfPart::Catalog])
             .unwrap()
             .conf;
@@ -333,6 +356,7 @@ mod tests {
             keeper,
             surroundings: &surroundings,
             timezone: Tz::Asia__Shanghai,
+            local_socket: local_socket.map(Path::new),
             words: Some(&words),
             no_history,
         };
@@ -381,6 +405,33 @@ mod tests {
         );
         assert_eq!(password(&server("user=root").password).as_deref(), Some("t"));
         assert_eq!(server("user=other").password, PasswordSource::None);
+    }
+
+    #[test]
+    fn localhost_means_the_hosts_own_socket_where_there_is_one() {
+        let socket = "/run/mysqld/mysqld.sock";
+        let endpoint = |words: &str| {
+            let settings = settings_beside(Some(socket), words, false, None);
+            let server = settings.servers.into_values().next().unwrap();
+            assert!(server.name.as_str() != socket, "it goes by what was said");
+            server.endpoint.to_string()
+        };
+        assert_eq!(endpoint(""), socket);
+        assert_eq!(endpoint("host=localhost"), socket);
+        assert_eq!(endpoint("host=localhost port=3307"), "localhost:3307");
+        assert_eq!(endpoint("host=127.0.0.1"), "127.0.0.1:3306");
+        assert_eq!(endpoint("socket=/x"), "/x");
+        let catalog = CONF.replace("10.0.0.5", "localhost");
+        let conf = parse_pybackup_conf(Path::new("/x"), &catalog, &[ConfPart::Catalog]).unwrap();
+        let catalog = conf.conf.catalog.unwrap();
+        assert_eq!(
+            catalog_url(&catalog, "catalogdb", Some(Path::new(socket))),
+            "mysql://k%20p@localhost/catalogdb?socket=%2Frun%2Fmysqld%2Fmysqld.sock"
+        );
+        assert_eq!(
+            catalog_url(&catalog, "catalogdb", None),
+            "mysql://k%20p@localhost:3306/catalogdb"
+        );
     }
 
     #[test]

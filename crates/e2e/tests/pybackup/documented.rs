@@ -26,6 +26,7 @@ fn every_documented_command_leaves_the_row_that_is_shown() {
     marked(&host);
     the_lines_of_a_backup_host(&host);
     the_conf_is_found(&host);
+    localhost_means_the_socket(&host);
     sets_are_seen_and_restored_by_the_conf(&host, home);
     let kept = host.catalog().value(
         "SELECT CONCAT_WS('|', bk_size, tag, start_time, is_deleted) FROM user_backup \
@@ -367,6 +368,25 @@ fn the_conf_is_found(host: &Host) {
         "cp -a /etc /data1/etc && mv /data1/work/pybackup.conf /data1/etc && mount --bind /data1/etc /etc";
     host.run("/", &format!("{in_etc} && {dump}")).assert_code(0);
     assert_eq!((host.rows(), copy.exists()), (rows + 2, false));
+}
+
+/// As the documentation prints it, for catalog and server: nothing listens on that port.
+fn localhost_means_the_socket(host: &Host) {
+    let conf = host.at("data/scripts/bin/pybackup.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    let port = format!("db_port={}\n", host.server.port());
+    let printed = text
+        .replace("db_host=127.0.0.1\n", "db_host=localhost\n")
+        .replace(&port, "db_port=3306\n");
+    std::fs::write(&conf, printed).unwrap();
+    let rows = host.rows();
+    let socket = "mount -t tmpfs none /run && mkdir /run/mysqld && ln -s /data/mysql/mysql.sock /run/mysqld/mysqld.sock";
+    let dump = "./pybackup.py mydumper database=fandb outputdir=/data1/2017-12-23 --no-rsync";
+    let ended = host.run("/data/scripts/bin", &format!("{socket} && {dump}"));
+    std::fs::write(&conf, text).unwrap();
+    ended.assert_code(0);
+    assert_eq!(host.rows(), rows + 1);
+    assert_eq!(host.newest_row()["bk_dir"], "/data1/2017-12-23");
 }
 
 /// Where there is no `mykeeper.toml`.

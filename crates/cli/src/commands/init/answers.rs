@@ -3,7 +3,7 @@
 use crate::args::InitArgs;
 use crate::failure::Failure;
 use crate::output::say;
-use crate::surroundings::{gather, host_zone};
+use crate::surroundings::{SOCKETS, client_socket, gather, host_zone};
 use chrono_tz::Tz;
 use mykeeper_config::read_password;
 use mykeeper_daemon::jobs::password_problem;
@@ -14,12 +14,6 @@ use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-
-const SOCKETS: [&str; 3] = [
-    "/run/mysqld/mysqld.sock",
-    "/var/lib/mysql/mysql.sock",
-    "/tmp/mysql.sock",
-];
 
 /// Everything that the files are made of.
 pub(super) struct Answers {
@@ -129,7 +123,7 @@ pub(super) fn ask(args: InitArgs) -> anyhow::Result<Answers> {
 
 /// Names every flag that is missing, not the first.
 fn refuse_missing(args: &InitArgs) -> anyhow::Result<()> {
-    let has_endpoint = args.socket.is_some() || args.host.is_some() || found_socket().is_some();
+    let has_endpoint = args.socket.is_some() || args.host.is_some() || client_socket().is_some();
     let missing: Vec<&str> = [
         (!has_endpoint, "--socket PATH or --host HOST"),
         (args.directory.is_none(), "--directory DIR"),
@@ -147,10 +141,6 @@ fn refuse_missing(args: &InitArgs) -> anyhow::Result<()> {
     }
 }
 
-fn found_socket() -> Option<PathBuf> {
-    SOCKETS.iter().map(PathBuf::from).find(|path| path.exists())
-}
-
 fn endpoint(
     socket: Option<PathBuf>,
     host: Option<String>,
@@ -159,7 +149,7 @@ fn endpoint(
     if socket.is_some() || host.is_some() {
         return Ok((socket, host));
     }
-    let found = found_socket();
+    let found = client_socket();
     if !asks {
         return Ok((found, None));
     }

@@ -4,7 +4,9 @@ use super::{Call, absolute, is_pybackup_conf};
 use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::{printed_for, say};
-use crate::surroundings::{environment_or_journal, gather, host_zone_or_nearest, load_settings, search_path};
+use crate::surroundings::{
+    client_socket, environment_or_journal, gather, host_zone_or_nearest, load_settings, search_path,
+};
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
 };
@@ -124,11 +126,13 @@ pub(super) fn settings(
     if let Some(uncertain) = uncertain {
         say(&uncertain);
     }
+    let local_socket = client_socket();
     let from = DropIn {
         conf,
         keeper: keeper.as_ref(),
         surroundings: &gather(),
         timezone,
+        local_socket: local_socket.as_deref(),
         words,
         no_history,
     };

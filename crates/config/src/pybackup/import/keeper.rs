@@ -4,7 +4,7 @@ use super::dumps::{Dump, at, at_said};
 use super::page::{Page, quoted};
 use super::{ImportFrom, PasswordFile, Place, Remark};
 use crate::pybackup::conf::{PybackupConf, ServerConf};
-use crate::pybackup::settings::{THE_SERVER_TAG, catalog_url};
+use crate::pybackup::settings::{THE_SERVER_TAG, catalog_url, reached};
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
 use secrecy::{ExposeSecret, SecretString};
@@ -23,7 +23,9 @@ struct BackedUp {
     place: Option<Place>,
     /// Another call has another password for the same account.
     other_password: Option<Place>,
-    tls: (Tls, String),
+    tls: (Tls, Option<Place>),
+    /// Another call for the same account encrypts otherwise.
+    other_tls: Option<Place>,
 }
 
 #[derive(Clone)]
@@ -50,7 +52,7 @@ pub(super) fn write(
     page.remark("\"mykeeper config example\" tells of every key; \"mykeeper check\" tries what stands here.");
     write_catalog(&mut page, from, &mut passwords, remarks);
     for (number, server) in servers(conf, dumps).into_iter().enumerate() {
-        write_server(&mut page, conf, (number, server), &mut passwords, remarks);
+        write_server(&mut page, from, (number, server), &mut passwords, remarks);
     }
     write_destination(&mut page, conf, remarks);
     (page.into_text(), passwords)
@@ -89,6 +91,14 @@ impl BackedUp {
     fn join(&mut self, other: Self) {
         self.hides_password = self.hides_password.take().or(other.hides_password);
         self.other_password = self.other_password.take().or(other.other_password);
+        if self.tls.0 != other.tls.0 {
+            let is_less = self.tls.0.mode < other.tls.0.mode;
+            let left = match is_less {
+                true => std::mem::replace(&mut self.tls, other.tls),
+                false => other.tls,
+            };
+            self.other_tls = self.other_tls.take().or(left.1);
+        }
         let Some(new) = other.password else { return };
         let Some(known) = &mut self.password else {
             self.password = Some(new);
@@ -129,7 +139,8 @@ fn of_conf(conf: &PybackupConf, server: &ServerConf) -> BackedUp {
         hides_password: None,
         place: None,
         other_password: None,
-        tls: (Tls::default(), String::new()),
+        tls: (Tls::default(), None),
+        other_tls: None,
     }
 }
 
@@ -149,7 +160,8 @@ fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
             hides_password: None,
             place: None,
             other_password: None,
-            tls: (Tls::default(), String::new()),
+            tls: (Tls::default(), None),
+            other_tls: None,
         },
         |server| of_conf(conf, server),
     );
@@ -172,7 +184,7 @@ fn of_dump(conf: &PybackupConf, dump: &Dump) -> BackedUp {
         server.password = None;
         server.hides_password = Some(dump.place.clone());
     }
-    server.tls = (dump.words.tls.clone(), said);
+    server.tls = (dump.words.tls.clone(), Some(dump.place.clone()));
     server.place = Some(dump.place.clone());
     server
 }
@@ -210,7 +222,14 @@ fn write_catalog(
         return write_zone(page, from);
     };
     page.section("catalog", at(conf, catalog.line));
-    let url = catalog_url(catalog, &database.value);
+    let url = catalog_url(catalog, &database.value, from.local_socket);
+    let endpoint = reached(&catalog.host.value, catalog.port.value, from.local_socket);
+    note_socket(
+        at_said(conf, &catalog.host),
+        &catalog.host.value,
+        &endpoint,
+        remarks,
+    );
     page.key("url", quoted(&url), at(conf, catalog.line));
     if let Some(password) = &catalog.password {
         page.key(
@@ -236,15 +255,25 @@ fn write_zone(page: &mut Page, from: &ImportFrom<'_>) {
 
 fn write_server(
     page: &mut Page,
-    conf: &PybackupConf,
+    from: &ImportFrom<'_>,
     (number, server): (usize, BackedUp),
     passwords: &mut Vec<PasswordFile>,
     remarks: &mut Vec<Remark>,
 ) {
+    let conf = from.conf;
     let name = name(conf, number);
     let (endpoint, source) = &server.endpoint;
     page.section(&format!("servers.{name}"), source);
-    match endpoint {
+    let endpoint = match endpoint {
+        Endpoint::Tcp { host, port } => {
+            let endpoint = reached(host, *port, from.local_socket);
+            let line = conf.server.as_ref().map_or(1, |server| server.host.line);
+            note_socket(at(conf, line), host, &endpoint, remarks);
+            endpoint
+        }
+        socket => socket.clone(),
+    };
+    match &endpoint {
         Endpoint::Socket(path) => page.key("socket", quoted(&path.display().to_string()), source),
         Endpoint::Tcp { host, port } => {
             page.key("host", quoted(host), source);
@@ -290,6 +319,28 @@ fn write_server(
     }
     write_tag(page, conf, number);
     write_tls(page, &server.tls);
+    if let Some(place) = server.other_tls {
+        let text = format!(
+            "this call reaches {} of [servers.{name}] with another `tls` than is written there, which asks for more: look \
+             which of them is meant",
+            server.user.0
+        );
+        remarks.push(Remark::gap(place, text));
+    }
+}
+
+/// Where `localhost` was said and a socket is written.
+fn note_socket(place: Place, host: &str, endpoint: &Endpoint, remarks: &mut Vec<Remark>) {
+    if let Endpoint::Socket(socket) = endpoint
+        && host == "localhost"
+    {
+        let text = format!(
+            "localhost means this host's own socket to MySQL's clients, which is {}: that is what is written; for TCP \
+             write 127.0.0.1",
+            socket.display()
+        );
+        remarks.push(Remark::note(place, text));
+    }
 }
 
 /// What the sets of the so manieth server are recorded under.
@@ -320,10 +371,10 @@ fn write_tag(page: &mut Page, conf: &PybackupConf, number: usize) {
     page.key("tag", quoted(&tag(conf, number)), source);
 }
 
-fn write_tls(page: &mut Page, (tls, source): &(Tls, String)) {
-    if *tls == Tls::default() {
+fn write_tls(page: &mut Page, (tls, place): &(Tls, Option<Place>)) {
+    let Some(source) = place.as_ref().filter(|_| *tls != Tls::default()) else {
         return;
-    }
+    };
     let mode = match tls.mode {
         TlsMode::Disabled => "disabled",
         TlsMode::Preferred => "preferred",

@@ -87,6 +87,8 @@ pub struct ImportFrom<'a> {
     pub crontabs: &'a [(PathBuf, String)],
     /// The host's zone, which is that of cron and of pybackup's times.
     pub zone: Tz,
+    /// The socket at which this host's own clients look for a server, where there is one.
+    pub local_socket: Option<&'a Path>,
     /// Whether a user of this host is called so: a system's crontab names one in each line.
     pub is_user: &'a dyn Fn(&str) -> bool,
     /// A script, where it can be had.

@@ -38,6 +38,7 @@ impl Host<'_> {
             mistakes: &read.warnings,
             crontabs: &crontabs,
             zone: Tz::Asia__Shanghai,
+            local_socket: None,
             is_user: &|name| ["root", "sync", "backup"].contains(&name),
             files: &|path| {
                 scripts.get(path).map(|text| Script {
