@@ -8,11 +8,12 @@ use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
-use crate::mounted::absent_at;
+use crate::mounted::{absent_at, holds_nothing};
 use crate::set_lease::SetLease;
 use known_damage::{mend_known, sent_again};
 use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::job::TransferTask;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, DestinationName};
@@ -192,12 +193,21 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
 /// stays owed.
 ///
 /// # Errors
-/// Sets should lie there, and it holds nothing; the catalog does not answer.
+/// Its disk does not answer; sets should lie there, and it holds nothing; the catalog does not answer.
 pub(in crate::jobs) async fn refuse_unmounted(
     context: &RunContext,
     destination: &DestinationName,
 ) -> Result<(), JobError> {
-    let absent = absent_at(&context.environment, &context.settings, destination).await?;
+    let environment = &context.environment;
+    let known = context.settings.destinations.get(destination);
+    if let Some(DestinationUrl::Local { path }) = known.map(|known| &known.url) {
+        // What does not answer is told here, where it holds up nobody for long: no tool is to hang on it.
+        tokio::select! {
+            looked = holds_nothing(&environment.disk, path) => drop(looked?),
+            () = context.cancel.cancelled() => return Err(JobError::cancelled()),
+        }
+    }
+    let absent = absent_at(environment, &context.settings, destination).await?;
     absent.map_or(Ok(()), |absent| Err(JobError::fatal(absent.to_string())))
 }
 

@@ -6,7 +6,9 @@ use super::output::Stats;
 use super::place::{make_folders, place_ahead};
 use super::private::{password_file, private_folder};
 use super::run_rsync;
-use super::send::{SendOutcome, SendRequest, blocking};
+use super::send::{SendOutcome, SendRequest};
+use super::waiting::blocking;
+use crate::blocking::ANSWERS_WITHIN;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::pipeline::FinishedFile;
@@ -63,7 +65,7 @@ pub async fn make_way(
     if let DestinationUrl::Local { path } = &request.destination.url {
         let (own, there) = (request.set_dir.to_owned(), path.join(request.relative));
         let is_own = move || Ok::<_, ToolError>(there.canonicalize().is_ok_and(|there| there == own));
-        if blocking(is_own).await? {
+        if blocking(("look at", path), ANSWERS_WITHIN, env, is_own).await? {
             return Err(refused(format!(
                 "cannot send {} to {}: it lies there already",
                 request.set_dir.display(),
@@ -118,7 +120,9 @@ pub async fn clear_ahead(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<
     }
     if let DestinationUrl::Local { path } = &request.destination.url {
         let (root, place) = (path.clone(), path.join(&below));
-        let looked = blocking(move || Ok::<_, ToolError>((root.is_dir(), place.symlink_metadata().is_ok())));
+        let looked = blocking(("look at", path), ANSWERS_WITHIN, env, move || {
+            Ok::<_, ToolError>((root.is_dir(), place.symlink_metadata().is_ok()))
+        });
         match looked.await? {
             (true, false) => return Ok(Cleared::Nothing),
             (true, true) => {}

@@ -14,13 +14,11 @@ pub(super) struct Seen {
     pub(super) lies_there: bool,
 }
 
-/// Blocks.
+/// `there` is where the destination's folder really lies. Blocks.
 pub(super) fn look_at(set_dir: &Path, there: Option<&Path>) -> Result<Seen, Halt> {
     let (total_bytes, largest) = folder_sizes(set_dir)?;
     let original = Original::read(set_dir)?;
-    let lies_there = there.is_some_and(|there| {
-        matches!((std::fs::canonicalize(there), std::fs::canonicalize(set_dir)), (Ok(a), Ok(b)) if a == b)
-    });
+    let lies_there = there.is_some_and(|there| set_dir.canonicalize().is_ok_and(|own| own == there));
     Ok(Seen {
         total_bytes,
         largest,

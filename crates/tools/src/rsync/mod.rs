@@ -16,6 +16,7 @@ mod output;
 mod place;
 mod private;
 mod send;
+mod waiting;
 
 pub use ahead::{Batch, Cleared, ahead_target, clear_ahead, make_way, send_ahead};
 pub use check::{CheckRequest, check_destination};

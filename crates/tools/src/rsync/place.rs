@@ -1,13 +1,14 @@
 //! The folder of a set at its destination: made, and given its name.
 //!
-//! rsync alone renames no folder at the other end. Only a folder on this machine bears a partial name for as long as a set
-//! goes ahead; elsewhere what is not whole has neither `metadata` nor a manifest.
+//! rsync alone renames no folder at the other end. Only in a folder on this machine a set bears a partial name until all of it
+//! has arrived and was compared; elsewhere what is not whole has neither `metadata` nor a manifest.
 
 use super::argv::Way;
 use super::exit::failure;
 use super::private::private_folder;
 use super::run_rsync;
-use super::send::blocking;
+use super::waiting::blocking;
+use crate::blocking::ANSWERS_WITHIN;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use mykeeper_domain::destination::{Destination, DestinationUrl};
@@ -15,7 +16,7 @@ use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_supervise::{Exit, Limits};
 use std::path::{Path, PathBuf};
 
-/// What follows a set's name for as long as it is not known to become complete, in a folder on this machine.
+/// What follows a set's name until all of it is there, in a folder on this machine.
 const ARRIVING: &str = ".arriving";
 
 /// The place below the destination of what goes ahead of a set.
@@ -26,22 +27,48 @@ pub(super) fn place_ahead(destination: &Destination, relative: &str) -> String {
     }
 }
 
-/// Gives what went ahead of a set the set's own name, unless a folder has that already.
+/// The place below the destination that a set is written to: its own name where a folder has that already, or where the
+/// destination cannot rename; else one that says that it is arriving, at which what went ahead of it lies.
+///
+/// # Errors
+/// The file system does not answer.
+pub(super) async fn arriving_at(
+    (destination, relative): (&Destination, &str),
+    env: &ToolEnv<'_>,
+) -> Result<String, ToolError> {
+    let DestinationUrl::Local { path } = &destination.url else {
+        return Ok(relative.to_owned());
+    };
+    let own = path.join(relative);
+    let looked = blocking(("look at", path), ANSWERS_WITHIN, env, move || {
+        Ok::<_, ToolError>(own.symlink_metadata().is_ok())
+    });
+    Ok(match looked.await? {
+        true => relative.to_owned(),
+        false => place_ahead(destination, relative),
+    })
+}
+
+/// Gives a set that has arrived, and was compared, its own name.
 ///
 /// # Errors
 /// The file system does not rename it.
-pub(super) async fn take_in_ahead(destination: &Destination, relative: &str) -> Result<(), ToolError> {
+pub(super) async fn give_name(
+    (destination, relative): (&Destination, &str),
+    place: &str,
+    env: &ToolEnv<'_>,
+) -> Result<(), ToolError> {
     let DestinationUrl::Local { path } = &destination.url else {
         return Ok(());
     };
-    let (ahead, place) = (path.join(place_ahead(destination, relative)), path.join(relative));
-    blocking(move || {
-        if place.symlink_metadata().is_ok() || !ahead.is_dir() {
-            return Ok(());
-        }
-        std::fs::rename(&ahead, &place).map_err(|source| ToolError::Io {
+    if place == relative {
+        return Ok(());
+    }
+    let (arrived, own) = (path.join(place), path.join(relative));
+    blocking(("rename a set in", path), ANSWERS_WITHIN, env, move || {
+        std::fs::rename(&arrived, &own).map_err(|source| ToolError::Io {
             action: "rename",
-            path: ahead,
+            path: arrived,
             source,
         })
     })
@@ -82,7 +109,8 @@ pub(super) async fn make_folders(
     if let DestinationUrl::Local { path } = &way.destination.url {
         let path = path.clone();
         let folder = path.join(relative);
-        return blocking(move || {
+        let root = path.clone();
+        return blocking(("look at", &root), ANSWERS_WITHIN, env, move || {
             // A file system that is not mounted must not be filled in its mount point's place.
             if !path.is_dir() {
                 return Err(ToolError::Failed {
@@ -96,7 +124,8 @@ pub(super) async fn make_folders(
     }
     let private_dir = private_dir.to_owned();
     let below = Path::new(&way.root().1).join(relative);
-    let skeleton = blocking(move || {
+    let private = private_dir.clone();
+    let skeleton = blocking(("write to", &private), ANSWERS_WITHIN, env, move || {
         let skeleton = private_folder(&private_dir, "skeleton-")?;
         create(skeleton.path().join(below))?;
         Ok::<_, ToolError>(skeleton)

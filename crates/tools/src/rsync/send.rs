@@ -5,9 +5,11 @@ use super::exit::failure;
 use super::look::{Seen, look_at, missing};
 use super::original::{Halt, Original};
 use super::output::{Stats, parse_itemized, parse_progress, unescape};
-use super::place::{make_folders, place_ahead, remove_ahead, take_in_ahead};
+use super::place::{arriving_at, give_name, make_folders, place_ahead, remove_ahead};
 use super::private::password_file;
+use super::waiting::{blocking, walked_within};
 use super::{RsyncInfo, run_rsync};
+use crate::blocking::ANSWERS_WITHIN;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
@@ -17,7 +19,7 @@ use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_supervise::{Exit, Limits};
 use secrecy::SecretString;
 use std::ffi::OsString;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -98,9 +100,11 @@ pub async fn send_set(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<Del
 }
 
 async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutcome, Halt> {
-    let session = Session::open(request, env).await?;
+    let mut session = Session::open(request, env).await?;
     session.check_room().await?;
-    take_in_ahead(request.destination, request.relative).await?;
+    if session.original.is_some() {
+        session.place = arriving_at((request.destination, request.relative), env).await?;
+    }
     session.make_folders().await?;
     let mut total = Stats::default();
     // What is there already may be the last good copy: the comparison looks at it before anything takes its place.
@@ -146,6 +150,7 @@ async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutc
         }
         .into());
     }
+    give_name((request.destination, request.relative), &session.place, env).await?;
     Ok(SendOutcome {
         sent_bytes: total.sent_bytes.unwrap_or(0),
         files: total.files.unwrap_or(0),
@@ -183,20 +188,6 @@ fn damaged(request: &SendRequest<'_>, verb: &str, fault: &str) -> String {
     )
 }
 
-/// Runs what waits for the disk where it holds up nobody.
-pub(super) async fn blocking<T: Send + 'static, E: From<ToolError> + Send + 'static>(
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, E> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(ToolError::Failed {
-            message: format!("cannot look at the set's files: {error}"),
-            passing: true,
-        }
-        .into()),
-    }
-}
-
 /// One destination, with the password's file at hand for as long as it lives.
 struct Session<'a> {
     request: SendRequest<'a>,
@@ -206,6 +197,8 @@ struct Session<'a> {
     /// The same with the limits of an rsync that reads everything.
     reading: (Way<'a>, Limits),
     total_bytes: u64,
+    /// Where it is written, below the destination: under the set's own name, or one that says that it is arriving.
+    place: String,
     /// `None` for a set without a manifest.
     original: Option<Arc<Original>>,
     _password: Option<NamedTempFile>,
@@ -232,7 +225,15 @@ impl<'a> Session<'a> {
             DestinationUrl::Local { path } => Some(path.join(below)),
             _ => None,
         };
-        let seen = blocking(move || look_at(&set_dir, there.as_deref())).await?;
+        let there = match there {
+            Some(there) => real_path(there, env).await?,
+            None => None,
+        };
+        let walking = walked_within(request.limits);
+        let seen = blocking(("read", request.set_dir), walking, env, move || {
+            look_at(&set_dir, there.as_deref())
+        })
+        .await?;
         if seen.lies_there {
             return Err(ToolError::Failed {
                 message: format!(
@@ -269,6 +270,7 @@ impl<'a> Session<'a> {
             limits,
             reading: (reading_way, reading),
             total_bytes,
+            place: request.relative.to_owned(),
             original: seen.original.map(Arc::new),
             _password: password,
         })
@@ -296,7 +298,8 @@ impl<'a> Session<'a> {
         };
         let (set_dir, there) = (self.request.set_dir.to_owned(), path.join(self.request.relative));
         let ahead = path.join(place_ahead(self.request.destination, self.request.relative));
-        let need = blocking({
+        let walking = walked_within(self.request.limits);
+        let need = blocking(("look at", path), walking, self.env, {
             let ahead = ahead.clone();
             move || {
                 let place = if there.is_dir() { there } else { ahead };
@@ -311,7 +314,10 @@ impl<'a> Session<'a> {
         match need.shortage(&room, 0, path) {
             None => Ok(()),
             Some(shortage) => {
-                let removed = blocking(move || Ok::<_, ToolError>(remove_ahead(&ahead))).await?;
+                let removed = blocking(("remove a set from", path), walking, self.env, move || {
+                    Ok::<_, ToolError>(remove_ahead(&ahead))
+                })
+                .await?;
                 Err(ToolError::Failed {
                     message: format!(
                         "cannot {}: there is no room for it: it {shortage}; {removed}make room there",
@@ -325,7 +331,7 @@ impl<'a> Session<'a> {
 
     /// Makes the folders that lead to the set's place.
     async fn make_folders(&self) -> Result<(), ToolError> {
-        let what = (self.request.relative, self.act("send"));
+        let what = (self.place.as_str(), self.act("send"));
         let with = (&self.limits, self.env);
         make_folders(&self.way, what, self.request.private_dir, with).await
     }
@@ -339,7 +345,10 @@ impl<'a> Session<'a> {
         // Also when this future is given up.
         let _guard = stop.clone().drop_guard();
         let differing = differing.to_vec();
-        let check = blocking(move || original.check(&differing, &stop));
+        let about = ("read", self.request.set_dir);
+        let check = blocking(about, Duration::MAX, self.env, move || {
+            original.check(&differing, &stop)
+        });
         let limit = self.limits.timeout.unwrap_or(Duration::MAX);
         let result = tokio::time::timeout(limit, check).await;
         if self.env.cancel.is_cancelled() {
@@ -363,9 +372,7 @@ impl<'a> Session<'a> {
             args.splice(0..0, more.iter().map(OsString::from));
             args
         };
-        let SendRequest {
-            set_dir, relative, ..
-        } = self.request;
+        let (set_dir, relative) = (self.request.set_dir, self.place.as_str());
         let (way, limits) = if more.contains(&"--checksum") {
             (&self.reading.0, &self.reading.1)
         } else {
@@ -409,9 +416,7 @@ impl<'a> Session<'a> {
     }
 
     async fn compare(&self) -> Result<Vec<String>, ToolError> {
-        let SendRequest {
-            set_dir, relative, ..
-        } = self.request;
+        let (set_dir, relative) = (self.request.set_dir, self.place.as_str());
         let progress = Progress {
             phase: "verify",
             done_bytes: 0,
@@ -449,6 +454,15 @@ impl<'a> Session<'a> {
             Err(failure(&self.act("send"), &ended))
         }
     }
+}
+
+/// Where a folder of a destination really lies; `None` where it is not there.
+async fn real_path(folder: PathBuf, env: &ToolEnv<'_>) -> Result<Option<PathBuf>, ToolError> {
+    let asked = folder.clone();
+    blocking(("look at", &folder), ANSWERS_WITHIN, env, move || {
+        Ok(asked.canonicalize().ok())
+    })
+    .await
 }
 
 fn add(total: &mut Stats, more: Stats) {
