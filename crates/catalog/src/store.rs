@@ -203,9 +203,9 @@ impl Catalog for Store {
         &self,
         node: &NodeName,
         destination: &DestinationName,
-        limit: u32,
+        page: (u32, u32),
     ) -> Result<Vec<Backup>, CatalogError> {
-        transfers::pending(self, node, destination, limit).await
+        transfers::pending(self, node, destination, page).await
     }
 
     async fn due_verifications(

@@ -344,7 +344,7 @@ pub(crate) async fn pending(
     store: &Store,
     node: &NodeName,
     destination: &DestinationName,
-    limit: u32,
+    (skip, limit): (u32, u32),
 ) -> Result<Vec<Backup>, CatalogError> {
     let rows: Vec<BackupRow> = reading!(store, "list pending transfers", |conn| {
         sqlx::query_as(concat!(
@@ -353,11 +353,12 @@ pub(crate) async fn pending(
             " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
              WHERE d.node = ? AND d.destination = ? AND d.arrived = 0 \
              AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
-             ORDER BY b.start_time, b.id LIMIT ?"
+             ORDER BY b.start_time, b.id LIMIT ? OFFSET ?"
         ))
         .bind(node.as_str())
         .bind(destination.as_str())
         .bind(i64::from(limit))
+        .bind(i64::from(skip))
         .fetch_all(&mut *conn)
         .await?
     })?;

@@ -282,11 +282,11 @@ impl Catalog for Journaled {
         &self,
         node: &NodeName,
         destination: &DestinationName,
-        limit: u32,
+        page: (u32, u32),
     ) -> Result<Vec<Backup>, CatalogError> {
         self.remote()
             .await?
-            .pending_transfers(node, destination, limit)
+            .pending_transfers(node, destination, page)
             .await
     }
 

@@ -364,7 +364,7 @@ async fn ask_for_work(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
         .of(
             "to send",
             Cost::Found,
-            catalog.pending_transfers(&node(), &vault, 20),
+            catalog.pending_transfers(&node(), &vault, (0, 20)),
         )
         .await;
     asked

@@ -92,7 +92,7 @@ pub(super) async fn tables_of_another_collation(server: &Server, collation: &str
             .await
             .unwrap()
     );
-    let pending = catalog.pending_transfers(&node, &vault, 9).await.unwrap();
+    let pending = catalog.pending_transfers(&node, &vault, (0, 9)).await.unwrap();
     assert_eq!(pending, std::slice::from_ref(&backup), "{collation}");
     let transfer = Transfer {
         id: AttemptId::generate(),
@@ -117,7 +117,10 @@ pub(super) async fn tables_of_another_collation(server: &Server, collation: &str
         finished_at: backup.finished_at,
     };
     assert!(catalog.finish_transfer(transfer.id, &end, Some(1)).await.unwrap());
-    assert_eq!(catalog.pending_transfers(&node, &vault, 9).await.unwrap(), []);
+    assert_eq!(
+        catalog.pending_transfers(&node, &vault, (0, 9)).await.unwrap(),
+        []
+    );
     let due = catalog
         .due_verifications(&node, &vault, at("2026-01-01T00:00:00Z"), 9)
         .await

@@ -20,14 +20,22 @@ pub(super) async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
         insert(catalog, backup).await;
     }
     let pending = async |limit| {
-        let found = catalog.pending_transfers(&n7, &vault(), limit).await.unwrap();
+        let found = catalog
+            .pending_transfers(&n7, &vault(), (0, limit))
+            .await
+            .unwrap();
         found.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
     };
     assert_eq!(pending(100).await, [older.id, newer.id], "oldest first");
     assert_eq!(pending(1).await, [older.id]);
+    let after_one = catalog.pending_transfers(&n7, &vault(), (1, 9)).await.unwrap();
+    assert_eq!(
+        after_one.iter().map(|backup| backup.id).collect::<Vec<_>>(),
+        [newer.id]
+    );
     assert_eq!(
         catalog
-            .pending_transfers(&n7, &DestinationName::new("attic").unwrap(), 9)
+            .pending_transfers(&n7, &DestinationName::new("attic").unwrap(), (0, 9))
             .await
             .unwrap(),
         []
@@ -190,7 +198,10 @@ pub(super) async fn of_several_destinations_the_first_is_told_in_the_seeds_colum
         let end = end(state, Some("why"), noon() + minutes(minute + 1));
         assert!(catalog.finish_transfer(sent.id, &end, None).await.unwrap());
         let n10 = node("n10");
-        let pending = catalog.pending_transfers(&n10, &destination, 9).await.unwrap();
+        let pending = catalog
+            .pending_transfers(&n10, &destination, (0, 9))
+            .await
+            .unwrap();
         assert_eq!(pending.is_empty(), state.is_success(), "{destination}");
         if destination == attic {
             // One of them is enough for a proof; the other still waits.

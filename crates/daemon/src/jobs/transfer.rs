@@ -16,7 +16,7 @@ use mykeeper_domain::backup::Backup;
 use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::job::TransferTask;
 use mykeeper_domain::run::RunState;
-use mykeeper_domain::{BackupId, DestinationName};
+use mykeeper_domain::{BackupId, DestinationName, counted};
 use mykeeper_tools::rsync::{Delivery, SendRequest, detect_rsync, send_set};
 use sending::Sending;
 use std::collections::BTreeSet;
@@ -85,7 +85,6 @@ async fn compare_damaged(
 }
 
 async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
-    let environment = &context.environment;
     refuse_unmounted(context, &task.destination).await?;
     clear_leftovers(context, &task.destination).await?;
     let mut failures = Vec::new();
@@ -100,18 +99,15 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
             Err(error) => notes.push(format!("no copy was compared: {}", error.reason)),
         }
     }
-    let pending = environment
-        .catalog
-        .pending_transfers(&environment.node, &task.destination, BATCH)
-        .await?;
-    let fetched = pending.len();
-    // What is not there cannot be sent, now or later, and must not hold up what is.
-    let (pending, lost) = part_lost(context, pending).await?;
-    if let Some(first) = lost.first() {
-        let all = lost.len();
+    let Waiting {
+        sets: pending,
+        lost,
+        more,
+    } = waiting(context, &task.destination).await?;
+    if let Some((first, all)) = lost {
         notes.push(format!(
-            "{all} sets were never sent and their folders are gone, among them {}",
-            first.id
+            "{} never sent and their folders are gone, among them {first}",
+            counted(all, "set was", "sets were")
         ));
     }
     let waiting = pending.len();
@@ -177,7 +173,7 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         1 => format!("1 set sent to {}", task.destination),
         many => format!("{many} sets sent to {}", task.destination),
     };
-    if fetched as u32 == BATCH && !sent.is_empty() {
+    if more && !sent.is_empty() {
         context.say("more sets may wait; the next run takes them");
     }
     if notes.is_empty() {
@@ -217,6 +213,42 @@ async fn original_here(context: &RunContext, backup: &Backup) -> Result<Option<P
         Some(dir) if context.is_dir(&dir).await? => Ok(Some(dir)),
         _ => Ok(None),
     }
+}
+
+/// What is to be sent.
+struct Waiting {
+    sets: Vec<Backup>,
+    /// The first of those whose folders are gone, and how many these are.
+    lost: Option<(BackupId, usize)>,
+    /// There may be others.
+    more: bool,
+}
+
+/// The oldest sets that wait to be sent. What is not there cannot be sent, now or later, and must not hold up what is.
+async fn waiting(context: &RunContext, destination: &DestinationName) -> Result<Waiting, JobError> {
+    let environment = &context.environment;
+    let mut found = Waiting {
+        sets: Vec::new(),
+        lost: None,
+        more: true,
+    };
+    let mut passed = 0_u32;
+    while found.more && found.sets.len() < BATCH as usize {
+        let page = environment
+            .catalog
+            .pending_transfers(&environment.node, destination, (passed, BATCH))
+            .await?;
+        let fetched = u32::try_from(page.len()).unwrap_or(BATCH);
+        found.more = fetched == BATCH;
+        passed = passed.saturating_add(fetched);
+        let (mut here, gone) = part_lost(context, page).await?;
+        found.sets.append(&mut here);
+        if let Some(first) = gone.first() {
+            let (first, before) = found.lost.unwrap_or((first.id, 0));
+            found.lost = Some((first, before + gone.len()));
+        }
+    }
+    Ok(found)
 }
 
 /// Sets whose folders are there, or may be, and those whose folders are gone.

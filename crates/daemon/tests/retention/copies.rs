@@ -304,7 +304,11 @@ async fn a_copy_that_retention_has_removed_is_neither_compared_nor_sent_again() 
     assert_eq!(stage.row(sets[0].0).await.deletion, Deletion::None);
     assert_eq!(stage.compared("vault").await, [sets[1].0]);
     let (node, vault) = (&stage.environment.node, "vault".parse().unwrap());
-    let pending = stage.catalog().pending_transfers(node, &vault, 9).await.unwrap();
+    let pending = stage
+        .catalog()
+        .pending_transfers(node, &vault, (0, 9))
+        .await
+        .unwrap();
     assert!(pending.is_empty(), "{pending:?}");
     let row = stage.row(sets[0].0).await;
     assert_eq!(
