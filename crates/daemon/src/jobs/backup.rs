@@ -4,7 +4,7 @@ mod as_pybackup;
 mod draft;
 
 use super::{JobError, JobReport, JobResult, RunContext};
-use crate::jobs::ahead::Ahead;
+use crate::jobs::ahead::{Ahead, make_room};
 use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
@@ -88,7 +88,10 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         async move {
             let held = match way {
                 Some(way) => Some(way.finish(context).await),
-                None => None,
+                None => {
+                    make_room(context, destination).await;
+                    None
+                }
             };
             (
                 destination,

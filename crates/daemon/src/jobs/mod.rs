@@ -1,7 +1,7 @@
 //! One file per kind of job. Each says what is done; how a run begins and ends is the engine's business.
 
 mod ahead;
-pub use ahead::{Leftover, noted_ahead};
+pub use ahead::{Fate, Leftover, noted_ahead};
 pub mod backup;
 pub mod restore;
 pub mod retention;

@@ -3,13 +3,12 @@
 mod known_damage;
 mod sending;
 
-use super::ahead::clear_leftovers;
+use super::ahead::{HandedOn, clear_leftovers, make_room};
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
 use crate::mounted::{absent_at, holds_nothing};
-use crate::set_lease::SetLease;
 use known_damage::{mend_known, sent_again};
 use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::Backup;
@@ -347,6 +346,7 @@ pub async fn send_folder(
     if !context.is_dir(dir).await? {
         return Err(JobError::fatal(format!("the set's folder {} is not there", dir.display())).about(id));
     }
+    make_room(context, destination).await;
     let sending = Sending::prepare(context, &backup, destination, dir.to_path_buf())?;
     let Some(lease) = sending.lease(context).await? else {
         return Err(
@@ -423,11 +423,11 @@ pub async fn send_with_retries(
 }
 
 /// The same with the set's lease at the destination in hand, where this run has had it since before the set was complete.
-pub async fn send_holding(
+pub(in crate::jobs) async fn send_holding(
     context: &RunContext,
     backup: &Backup,
     destination: &DestinationName,
-    held: Option<SetLease>,
+    held: Option<HandedOn>,
 ) -> Result<Sent, JobError> {
     let prepared = async {
         let set_dir = original_here(context, backup).await?.ok_or_else(|| {
@@ -443,7 +443,7 @@ pub async fn send_holding(
         Ok(sending) => sending,
         Err(error) => {
             if let Some(held) = held {
-                held.release().await;
+                held.lease.release().await;
             }
             return Err(error);
         }

@@ -225,6 +225,75 @@ fn files_arrive_at_each_destination_while_others_are_dumped_and_none_goes_twice(
     );
 }
 
+/// Over what goes ahead and what is sent at the end, of two jobs whose sets go there at the same time.
+#[test]
+fn the_limit_of_a_destination_holds_over_all_that_goes_there() {
+    const LIMIT_PER_SECOND: u64 = 300 << 10;
+    let Stage {
+        workspace,
+        link,
+        vault,
+        road,
+        _source,
+    } = stage("\"vault\"");
+    link.set_rate(0);
+    let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+    let limited = keeper.replacen(
+        "[destinations.vault]\n",
+        "[destinations.vault]\nbandwidth_limit = \"300 KiB/s\"\n",
+        1,
+    );
+    std::fs::write(workspace.config(), limited).unwrap();
+    let job = |name| {
+        backup_job(
+            name,
+            ALL,
+            &format!("transfer_to = \"vault\"\ncompression = \"none\"\n{ONCE}"),
+        )
+    };
+    workspace.write_schedule(&format!("{}{}", job("one"), job("another")));
+    let started = ["one", "another"].map(|job| workspace.start_mykeeper(&["run", job]));
+    let mut seen = vec![(std::time::Instant::now(), road.carried())];
+    let whole = || {
+        let found = names(&vault.vault());
+        found
+            .iter()
+            .filter(|name| *name == "mykeeper.manifest.json")
+            .count()
+    };
+    while whole() < 2 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        seen.push((std::time::Instant::now(), road.carried()));
+        assert!(seen[0].0.elapsed() < LIMIT, "both arrive");
+    }
+    for running in started {
+        running.finish().assert_code(0);
+    }
+    assert_eq!(sets_at(&vault.vault()).len(), 2);
+    let ways = transfers(&workspace, "purpose");
+    assert_eq!(ways, ["ahead", "ahead", "send", "send"]);
+    // Two at once would be twice as fast. rsync keeps to its limit on the average, and by blocks.
+    let (mut windows, mut first) = (0, 0);
+    for (last, (at, bytes)) in seen.iter().enumerate() {
+        while seen[first + 1].0 + std::time::Duration::from_secs(2) <= *at {
+            first += 1;
+        }
+        let (began, before) = seen[first];
+        let seconds = (*at - began).as_secs_f64();
+        if seconds < 2.0 || last == first {
+            continue;
+        }
+        let most = LIMIT_PER_SECOND as f64 * seconds * 1.4;
+        assert!(
+            (bytes - before) as f64 <= most,
+            "{} bytes in {seconds} s",
+            bytes - before
+        );
+        windows += 1;
+    }
+    assert!(windows > 10, "{windows}: it took long enough to tell: {seen:?}");
+}
+
 #[test]
 fn a_destination_that_goes_away_holds_up_neither_the_dump_nor_the_other() {
     let Stage {
@@ -316,6 +385,87 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
     assert_transfers(&workspace, "vault ahead interrupted, vault clear succeeded");
 }
 
+/// It lies on a disk of this machine, and may be what takes the room of the next.
+#[test]
+fn what_a_killed_run_had_sent_ahead_goes_before_a_set_that_does_not_go_ahead_itself() {
+    let Stage {
+        workspace,
+        link,
+        vault: _vault,
+        road: _road,
+        _source,
+    } = stage("\"near\"");
+    let near = workspace.at("near");
+    let running = workspace.start_mykeeper(&["run", "nightly"]);
+    wait_for_arrivals(&near, 1);
+    link.set_rate(HELD);
+    let below = descendants_of(running.pid());
+    running.signal(rustix::process::Signal::KILL);
+    wait_until(LIMIT, "every child of the killed command ends", || {
+        below.iter().all(|process| !process.is_alive()).then_some(())
+    });
+    drop(running);
+    assert_eq!((sets_at(&near).len(), noted(&workspace)), (1, 1));
+    link.set_rate(0);
+    let all_at_once = format!("transfer_to = \"near\"\nstream = false\n{ONCE}");
+    workspace.write_schedule(&backup_job("nightly", ALL, &all_at_once));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_copy(&workspace, &near);
+    assert_eq!(noted(&workspace), 0);
+    let names: Vec<String> = sets_at(&near)
+        .iter()
+        .map(|set| set.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(
+        names,
+        [text(&workspace.backups()[0], "id")],
+        "only the set that is whole"
+    );
+}
+
+/// Under its own name lies only what has arrived, and was compared.
+#[test]
+fn a_set_in_a_folder_has_its_name_when_all_of_it_is_there() {
+    let stage = crate::verify::Stage::new("");
+    let workspace = &stage.workspace;
+    let rsync = workspace.at("rsync");
+    // One that cannot compare.
+    let script = "#!/bin/sh\ncase \"$*\" in *--checksum*) exit 23 ;; esac\nexec rsync \"$@\"\n";
+    std::fs::write(&rsync, script).unwrap();
+    std::fs::set_permissions(&rsync, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+    std::fs::write(
+        workspace.config(),
+        format!("{keeper}\n[tools]\nrsync = \"{}\"\n", rsync.display()),
+    )
+    .unwrap();
+    let once = format!("transfer_to = \"vault\"\n{ONCE}");
+    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, &once));
+    stage.run("nightly").assert_code(1);
+    let id = text(&workspace.backups()[0], "id").to_owned();
+    let half = || -> Vec<String> {
+        let found = sets_at(&workspace.at("vault"));
+        let names = found
+            .iter()
+            .map(|set| set.file_name().unwrap().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with(&id)).collect()
+    };
+    assert_eq!(half(), [format!("{id}.arriving")]);
+    std::fs::write(workspace.config(), keeper).unwrap();
+    let own = find_set(&workspace.sets(), &id);
+    let send = [
+        "transfer",
+        "--backup-dir",
+        own.to_str().unwrap(),
+        "--bk-id",
+        &id,
+        "--to",
+        "vault",
+    ];
+    workspace.mykeeper(&send).assert_code(0);
+    assert_eq!(half(), [id.as_str()]);
+}
+
 #[test]
 fn a_set_that_was_sent_whole_is_removed_as_a_leftover_by_nobody() {
     let Stage {
@@ -343,7 +493,8 @@ fn a_set_that_was_sent_whole_is_removed_as_a_leftover_by_nobody() {
     let path = note(&workspace, (&bk_id, &run), false);
     workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
     let log = workspace.mykeeper(&["check"]);
-    log.assert_says("went ahead to vault");
+    log.assert_says("went ahead to vault")
+        .assert_says(&format!("remove it there by hand, and then {}", path.display()));
     assert!(path.exists(), "it stays noted");
     // Nor where the set is called incomplete: a manifest lies there.
     let there = find_set(&vault.vault(), &bk_id);

@@ -3,10 +3,10 @@
 use super::{Findings, Grade};
 use mykeeper_catalog::Catalog;
 use mykeeper_config::Settings;
-use mykeeper_daemon::jobs::{Leftover, noted_ahead};
+use mykeeper_daemon::jobs::{Fate, Leftover, noted_ahead};
 use mykeeper_daemon::state_dir::StateDir;
 
-/// Names each, but those of runs that go on.
+/// Names each, but those of runs that go on, and of sets that have arrived or are still to be sent.
 pub(super) async fn look_for_leftovers(
     (settings, state): (&Settings, &StateDir),
     catalog: Option<&dyn Catalog>,
@@ -25,7 +25,12 @@ pub(super) async fn look_for_leftovers(
         );
     }
     for leftover in noted {
-        if goes_on(&leftover, catalog).await {
+        let fate = match catalog {
+            Some(catalog) => leftover.fate(catalog, None).await.ok(),
+            None => None,
+        };
+        let is_known = settings.destinations.contains_key(&leftover.destination);
+        if fate == Some(Fate::Forgotten) || is_known && fate == Some(Fate::InUse) && !leftover.has_strays() {
             continue;
         }
         let Leftover {
@@ -34,9 +39,16 @@ pub(super) async fn look_for_leftovers(
             relative,
             ..
         } = &leftover;
-        let next = match settings.destinations.contains_key(destination) {
-            true => format!("the next run that sends to {destination} removes what is to be removed"),
-            false => "the destination is not configured any more: remove it there by hand".to_owned(),
+        let next = match (is_known, fate) {
+            (false, _) => format!(
+                "the destination is not configured any more: {}",
+                leftover.by_hand(state)
+            ),
+            (true, Some(Fate::Unknown)) => format!(
+                "the catalog does not know what became of the set, so nothing removes them: {}",
+                leftover.by_hand(state)
+            ),
+            (true, _) => format!("the next run that sends to {destination} removes what is to be removed"),
         };
         findings.add(
             "sent ahead",
@@ -44,9 +56,4 @@ pub(super) async fn look_for_leftovers(
             format!("files of set {bk_id} went ahead to {destination}, below {relative}, in a run that is over; {next}"),
         );
     }
-}
-
-async fn goes_on(leftover: &Leftover, catalog: Option<&dyn Catalog>) -> bool {
-    let Some(catalog) = catalog else { return false };
-    matches!(catalog.run(leftover.run).await, Ok(Some(run)) if !run.state.is_final())
 }

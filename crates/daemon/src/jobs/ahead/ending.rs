@@ -10,6 +10,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub(super) const FINISHED_WITHIN: Duration = Duration::from_secs(30);
 /// How long a task may take to end that was told to give up, beyond what its child is given.
 pub(super) const GIVEN_UP_WITHIN: Duration = Duration::from_secs(5);
+/// How long the end of a run waits for the record of what went ahead of it.
+pub(super) const RECORDED_WITHIN: Duration = Duration::from_secs(10);
 /// How long the end of a run waits for the removal of what went ahead; what takes longer is left to the next.
 pub(super) const REMOVED_WITHIN: Duration = Duration::from_secs(20);
 

@@ -7,7 +7,8 @@ use crate::jobs::transfer::refuse_unmounted;
 use crate::jobs::{JobError, RunContext};
 use crate::set_lease::SetLease;
 use crate::state_dir::StateDir;
-use mykeeper_domain::backup::Backup;
+use mykeeper_catalog::{Catalog, CatalogError};
+use mykeeper_domain::backup::Deletion;
 use mykeeper_domain::run::{RunEnd, RunState};
 use mykeeper_domain::transfer::TransferPurpose;
 use mykeeper_domain::{BackupId, DestinationName, RunId};
@@ -17,7 +18,7 @@ use mykeeper_tools::rsync::{Cleared, RsyncInfo, clear_ahead};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 /// How long one call of a removal may take.
@@ -25,6 +26,7 @@ const CLEARED_WITHIN: Duration = Duration::from_secs(60);
 const CLEARING_STALL: Duration = Duration::from_secs(30);
 /// Why it is removed.
 pub(super) const NEVER_COMPLETE: &str = "the set did not become complete";
+const SET_IS_GONE: &str = "the set was removed before it had arrived";
 /// Removed in one go: what waits to be sent is not held up by more.
 const MOST: usize = 2;
 /// Asked for in one go.
@@ -77,6 +79,77 @@ impl Leftover {
     /// Nothing lies there any more that has to be remembered here.
     pub(super) fn forget(&self, state: &StateDir) {
         forget(state, self.bk_id, &self.destination);
+    }
+
+    /// When it was last asked about, or noted.
+    fn looked_at(&self, state: &StateDir) -> Option<SystemTime> {
+        let noted = std::fs::metadata(file(state, self.bk_id, &self.destination));
+        noted.and_then(|noted| noted.modified()).ok()
+    }
+
+    fn touch(&self, state: &StateDir, now: SystemTime) {
+        let path = file(state, self.bk_id, &self.destination);
+        let noted = std::fs::File::options().append(true).open(path);
+        if let Err(error) = noted.and_then(|noted| noted.set_modified(now)) {
+            tracing::debug!(set = %self.bk_id, %error, "that this was asked about is not noted");
+        }
+    }
+
+    /// Whether files of it are not of the set.
+    pub fn has_strays(&self) -> bool {
+        self.has_strays
+    }
+
+    /// What a person does about one that nobody else will remove.
+    pub fn by_hand(&self, state: &StateDir) -> String {
+        format!(
+            "where that is no copy that you need, remove it there by hand, and then {}",
+            file(state, self.bk_id, &self.destination).display()
+        )
+    }
+
+    /// What is to become of it, for the run `own` or for nobody. Asked with the set's lease in hand nothing changes meanwhile.
+    ///
+    /// # Errors
+    /// The catalog does not answer.
+    pub async fn fate(&self, catalog: &dyn Catalog, own: Option<RunId>) -> Result<Fate, CatalogError> {
+        let run = catalog.run(self.run).await?;
+        if own != Some(self.run) && run.is_some_and(|run| !run.state.is_final()) {
+            return Ok(Fate::InUse);
+        }
+        // What was sent whole once is a copy, whatever the set's row says by now.
+        let transfers = catalog.transfers(self.bk_id).await?;
+        let has_arrived = transfers.iter().any(|transfer| {
+            transfer.purpose == TransferPurpose::Send
+                && transfer.destination == self.destination
+                && transfer.state.is_success()
+        });
+        if has_arrived {
+            return Ok(match self.has_strays {
+                true => Fate::InUse,
+                false => Fate::Forgotten,
+            });
+        }
+        let set = catalog.backup(self.bk_id).await?;
+        if let Some(set) = set.as_ref().filter(|set| set.is_complete()) {
+            let is_gone = set.deletion == Deletion::Deleted || set.original_gone_at.is_some();
+            return Ok(match is_gone {
+                true => Fate::Removed(SET_IS_GONE),
+                false => Fate::InUse,
+            });
+        }
+        if set.is_some_and(|set| set.rebuilt_at.is_none()) {
+            return Ok(Fate::Removed(NEVER_COMPLETE));
+        }
+        // A row that was lost, or made again of what is left of the original, tells nothing of a copy.
+        let attempts = catalog.attempts(self.run).await?;
+        let has_failed = attempts.iter().any(|attempt| {
+            attempt.bk_id == Some(self.bk_id) && attempt.state.is_final() && !attempt.state.is_success()
+        });
+        Ok(match has_failed {
+            true => Fate::Removed(NEVER_COMPLETE),
+            false => Fate::Unknown,
+        })
     }
 }
 
@@ -151,7 +224,10 @@ pub(super) async fn clear_noted(
 ) {
     let state = &context.environment.state;
     let mut tried = 0;
-    for leftover in noted_for(state, destination).into_iter().take(MOST_LOOKED_AT) {
+    let mut noted = noted_for(state, destination);
+    // Whoever cannot be helped today must not keep the others from their turn for ever.
+    noted.sort_by_cached_key(|leftover| leftover.looked_at(state));
+    for leftover in noted.into_iter().take(MOST_LOOKED_AT) {
         if until.is_cancelled() || tried == MOST {
             return;
         }
@@ -170,24 +246,26 @@ pub(super) async fn clear_noted(
                 continue;
             }
         };
-        match fate(context, &leftover).await {
+        leftover.touch(state, context.clock().now().into());
+        match leftover.fate(context.environment.catalog.as_ref(), Some(context.run)).await {
             Ok(Fate::InUse) => {}
             Ok(Fate::Forgotten) => leftover.forget(state),
             Ok(Fate::Unknown) => context.say(format!(
                 "warning: files of set {set} went ahead to {destination}, below {}, and the catalog does not know what \
-                 became of the set: they are left there",
-                leftover.relative
+                 became of the set: they are left there; {}",
+                leftover.relative,
+                leftover.by_hand(state)
             )),
-            Ok(Fate::Removed) => {
+            Ok(Fate::Removed(why)) => {
                 tried += 1;
                 let place = (set, leftover.relative.as_str());
                 match Route::again(context, destination, place, info) {
                     // It has been told of.
-                    Ok(route) => drop(clear(context, (&route, &leftover), NEVER_COMPLETE, until).await),
+                    Ok(route) => drop(clear(context, (&route, &leftover), why, until).await),
                     Err(error) => context.say(format!("warning: {}", error.reason)),
                 }
             }
-            Err(error) => later(error.reason),
+            Err(error) => later(error.to_string()),
         }
         lease.release().await;
     }
@@ -200,47 +278,15 @@ pub(super) fn purpose(destination: &DestinationName) -> String {
 
 /// What is to become of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     /// It is left to whoever sends the set.
     InUse,
-    /// Its set is complete: what lies there is, or becomes, its copy.
+    /// Its set has arrived: what lies there is its copy.
     Forgotten,
-    /// Its set never became complete.
-    Removed,
+    /// Its set does not come any more, and why.
+    Removed(&'static str),
     /// Nobody knows of the set: its copy may be whole.
     Unknown,
-}
-
-/// Asked with the lease in hand: nothing changes meanwhile.
-async fn fate(context: &RunContext, leftover: &Leftover) -> Result<Fate, JobError> {
-    let catalog = &context.environment.catalog;
-    let run = catalog.run(leftover.run).await?;
-    if leftover.run != context.run && run.is_some_and(|run| !run.state.is_final()) {
-        return Ok(Fate::InUse);
-    }
-    // What was sent whole once is a copy, whatever the set's row says by now.
-    let transfers = catalog.transfers(leftover.bk_id).await?;
-    let has_arrived = transfers.iter().any(|transfer| {
-        transfer.purpose == TransferPurpose::Send
-            && transfer.destination == leftover.destination
-            && transfer.state.is_success()
-    });
-    let set = catalog.backup(leftover.bk_id).await?;
-    if has_arrived || set.as_ref().is_some_and(Backup::is_complete) {
-        return Ok(match leftover.has_strays {
-            true => Fate::InUse,
-            false => Fate::Forgotten,
-        });
-    }
-    if set.is_some_and(|set| set.rebuilt_at.is_none()) {
-        return Ok(Fate::Removed);
-    }
-    // A row that was lost, or made again of what is left of the original, tells nothing of a copy.
-    let attempts = catalog.attempts(leftover.run).await?;
-    let has_failed = attempts.iter().any(|attempt| {
-        attempt.bk_id == Some(leftover.bk_id) && attempt.state.is_final() && !attempt.state.is_success()
-    });
-    Ok(if has_failed { Fate::Removed } else { Fate::Unknown })
 }
 
 /// Removes what went ahead of a set, and records that. Says what is left to a person. The caller has the set's lease and the
@@ -275,7 +321,7 @@ pub(super) async fn clear(
         let id = route
             .record(context, (TransferPurpose::Clear, started_at), until)
             .await?;
-        route.record_end(context, id, (&end, None)).await
+        route.record_end(context, id, (&end, None), until).await
     };
     // What is not there now may lie on the disk.
     if let Err(error) = refuse_unmounted(context, &leftover.destination).await {

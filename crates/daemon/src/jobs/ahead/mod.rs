@@ -12,10 +12,10 @@ use crate::limits::Limited;
 use crate::set_lease::SetLease;
 use chrono::{DateTime, Utc};
 use course::{Course, run_ahead};
-use ending::{FINISHED_WITHIN, GIVEN_UP_WITHIN, REMOVED_WITHIN, ended, within};
-pub use leftover::{Leftover, noted as noted_ahead};
+use ending::{FINISHED_WITHIN, GIVEN_UP_WITHIN, RECORDED_WITHIN, REMOVED_WITHIN, ended, within};
+pub use leftover::{Fate, Leftover, noted as noted_ahead};
 use mykeeper_catalog::CatalogError;
-use mykeeper_domain::destination::Destination;
+use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::job::BackupTask;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::run::{RunEnd, RunState};
@@ -163,10 +163,11 @@ impl Route {
         context: &RunContext,
         id: AttemptId,
         (end, sent_bytes): (&RunEnd, Option<u64>),
+        until: &CancellationToken,
     ) -> Result<(), JobError> {
         let recorded: Result<bool, CatalogError> = context
             .environment
-            .persist("record the end of a transfer", &context.cancel, |catalog| {
+            .persist("record the end of a transfer", until, |catalog| {
                 let end = end.clone();
                 async move { catalog.finish_transfer(id, &end, sent_bytes).await }
             })
@@ -182,6 +183,13 @@ pub(super) struct Ahead {
     /// The dump has ended: what is under way is brought to its end, and nothing more begun.
     over: CancellationToken,
     ways: BTreeMap<DestinationName, Way>,
+}
+
+/// What a way leaves to whoever sends the rest of the set.
+pub(super) struct HandedOn {
+    pub(super) lease: SetLease,
+    /// Files are there that are not of the set, whatever could be noted of that.
+    pub(super) has_strays: bool,
 }
 
 /// One of them.
@@ -224,6 +232,10 @@ impl Ahead {
         };
         let mut rooms = Rooms::new(task, need);
         for name in &task.transfer_to {
+            let url = context.settings.destinations.get(name).map(|known| &known.url);
+            if let Some(DestinationUrl::Local { .. }) = url {
+                make_room(context, name).await;
+            }
             let began = async {
                 let mut route = Route::again(context, name, (set, &relative), &info)?;
                 let promised = rooms.promise(context, &route.destination).await;
@@ -311,9 +323,8 @@ impl Ahead {
 }
 
 impl Way {
-    /// The set is complete and recorded: waits until what is under way has been sent, if not for long. Gives the lease for
-    /// who sends the rest.
-    pub(super) async fn finish(mut self, context: &RunContext) -> SetLease {
+    /// The set is complete and recorded: waits until what is under way has been sent, if not for long.
+    pub(super) async fn finish(mut self, context: &RunContext) -> HandedOn {
         let grace = GIVEN_UP_WITHIN + context.settings.daemon.kill_grace;
         let course = ended(&mut self.task, &self.stop, (FINISHED_WITHIN, grace)).await;
         // mydumper was started again, or has taken a file back: no copy may hold what its set does not. Whoever sends the
@@ -322,7 +333,10 @@ impl Way {
         let told = self.finished.since(0, u64::MAX).into_iter().take(tried);
         let has_strays =
             !self.strays.is_empty() && told.into_iter().any(|file| self.strays.contains(&file.path));
-        let course = course.unwrap_or_default();
+        let course = course.unwrap_or_else(|| Course {
+            failure: Some("what was under way did not end in time and was given up".to_owned()),
+            ..Course::default()
+        });
         let (state, reason) = match &course.failure {
             None => {
                 let files = counted(course.sent, "file", "files");
@@ -339,14 +353,11 @@ impl Way {
                 "files went ahead to {} that are not of the set any more: what lies there is removed first",
                 self.route.destination.name
             ));
-        } else {
-            leftover::forget(
-                &context.environment.state,
-                self.route.set,
-                &self.route.destination.name,
-            );
         }
-        self.lease
+        HandedOn {
+            lease: self.lease,
+            has_strays,
+        }
     }
 
     async fn give_up(mut self, context: &RunContext) {
@@ -398,16 +409,17 @@ impl Way {
             bk_id: Some(self.route.set),
             finished_at: context.clock().now(),
         };
-        let recorded = self
-            .route
-            .record_end(context, begun.transfer, (&end, Some(course.sent_bytes)))
-            .await;
-        if let Err(error) = recorded {
-            context.say(format!(
-                "the end of this transfer is not recorded: {}",
-                error.reason
-            ));
-        }
+        // One try: the row of a run that is over is settled all the same.
+        let once = CancellationToken::new();
+        once.cancel();
+        let sent = (&end, Some(course.sent_bytes));
+        let recording = self.route.record_end(context, begun.transfer, sent, &once);
+        let problem = match tokio::time::timeout(RECORDED_WITHIN, recording).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.reason,
+            Err(_) => "the catalog does not answer".to_owned(),
+        };
+        context.say(format!("the end of this transfer is not recorded: {problem}"));
     }
 }
 
@@ -427,19 +439,38 @@ pub(super) async fn clear_leftovers(
     Ok(())
 }
 
-/// Removes what went ahead of a complete set, where files are among it that are not of the set. The caller has the set's
-/// lease and the destination's permit.
+/// The same in a short time or not at all: what was left there may take the room of what is to come.
+pub(super) async fn make_room(context: &RunContext, destination: &DestinationName) {
+    if leftover::noted_for(&context.environment.state, destination).is_empty() {
+        return;
+    }
+    let Ok(info) = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await else {
+        return;
+    };
+    let until = context.cancel.child_token();
+    let clearing = async {
+        let what = Limited::Destination(destination.clone());
+        if let Ok(Some(_permit)) = context.permit_until(&what, &until).await {
+            leftover::clear_noted(context, (destination, &info), &until).await;
+        }
+    };
+    within(REMOVED_WITHIN, &until, Box::pin(clearing)).await;
+}
+
+/// Removes what went ahead of a complete set, where files are among it that are not of the set: by its note, or where the
+/// caller knows so. The caller has the set's lease and the destination's permit.
 ///
 /// # Errors
 /// It could not be removed: the set is not to be sent on top of it.
 pub(super) async fn clear_strays(
     context: &RunContext,
     (set, relative): (BackupId, &str),
-    destination: &DestinationName,
-    info: &RsyncInfo,
+    (destination, info): (&DestinationName, &RsyncInfo),
+    has_strays: bool,
 ) -> Result<(), JobError> {
-    let leftover = match leftover::noted_of(&context.environment.state, set, destination) {
-        Ok(Some(leftover)) if leftover.has_strays => leftover,
+    let noted = match leftover::noted_of(&context.environment.state, set, destination) {
+        Ok(noted) if has_strays => noted,
+        Ok(Some(leftover)) if leftover.has_strays => Some(leftover),
         Ok(_) => return Ok(()),
         Err(error) => {
             return Err(JobError::fatal(format!(
@@ -449,6 +480,7 @@ pub(super) async fn clear_strays(
         }
     };
     let route = Route::again(context, destination, (set, relative), info)?;
+    let leftover = noted.unwrap_or_else(|| Leftover::of(context, &route, true));
     let why = "files of it are not of the set any more";
     leftover::clear(context, (&route, &leftover), why, &context.cancel).await
 }

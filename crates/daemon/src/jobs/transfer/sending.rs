@@ -1,7 +1,7 @@
 //! One set on its way to one destination, each attempt with its row.
 
 use super::refuse_unmounted;
-use crate::jobs::ahead;
+use crate::jobs::ahead::{self, HandedOn};
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
 use crate::locate::relative_path;
@@ -18,6 +18,7 @@ use mykeeper_tools::rsync::{
 use secrecy::SecretString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What rsync calls the folder that it sends.
 const WHOLE_FOLDER: &str = "./";
@@ -29,6 +30,8 @@ pub(super) struct Sending<'a> {
     password: Option<SecretString>,
     set_dir: PathBuf,
     relative: String,
+    /// Files went ahead that are not of the set, and are still there.
+    has_strays: AtomicBool,
 }
 
 impl<'a> Sending<'a> {
@@ -54,6 +57,7 @@ impl<'a> Sending<'a> {
             password,
             set_dir,
             relative,
+            has_strays: AtomicBool::new(false),
         })
     }
 
@@ -72,8 +76,9 @@ impl<'a> Sending<'a> {
     pub(super) async fn take_over(
         &self,
         context: &RunContext,
-        lease: SetLease,
+        HandedOn { lease, has_strays }: HandedOn,
     ) -> Result<Option<SetLease>, JobError> {
+        self.has_strays.store(has_strays, Ordering::Relaxed);
         if lease.lost_token().is_cancelled() {
             drop(lease);
             return self.lease(context).await;
@@ -126,12 +131,14 @@ impl<'a> Sending<'a> {
         let _permit = self.permit(context).await?;
         refuse_unmounted(context, &self.destination.name).await?;
         let (set, destination) = (self.backup.id, &self.destination.name);
-        ahead::clear_strays(context, (set, &self.relative), destination, info)
+        let has_strays = self.has_strays.load(Ordering::Relaxed);
+        ahead::clear_strays(context, (set, &self.relative), (destination, info), has_strays)
             .await
             .map_err(|error| JobError {
                 reason: format!("set {set} is not sent to {destination} yet: {}", error.reason),
                 ..error
             })?;
+        self.has_strays.store(false, Ordering::Relaxed);
         let transfer = self.begin(context, TransferPurpose::Send, number).await?;
         context.say(format!("sending set {} to {}", self.backup.id, self.target()));
         let limits = context.limits();
