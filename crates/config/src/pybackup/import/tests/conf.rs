@@ -164,3 +164,27 @@ fn todays_folder_that_is_removed_after_the_run_is_told() {
         assert_eq!(gaps > 0, is_gap, "{script}{:#?}", remarks(&imported));
     }
 }
+
+#[test]
+fn localhost_becomes_the_socket_that_clients_mean_by_it() {
+    let file = Path::new("/data/backup_db/pybackup.conf");
+    let conf = parse_pybackup_conf(file, CONF, &[]).unwrap().conf;
+    let imported = super::super::import(ImportFrom {
+        conf: &conf,
+        mistakes: &[],
+        crontabs: &[],
+        zone: Tz::Asia__Shanghai,
+        local_socket: Some(Path::new("/run/mysqld/mysqld.sock")),
+        is_user: &|_| false,
+        files: &|_| None,
+        is_link: &|_| false,
+    });
+    let keeper = &imported.keeper;
+    assert!(
+        keeper.contains("url = \"mysql://root@localhost/catalogdb?socket=%2Frun%2Fmysqld%2Fmysqld.sock\"")
+            && keeper.contains("\nsocket = \"/run/mysqld/mysqld.sock\""),
+        "{keeper}"
+    );
+    let told = |remark: &&Remark| !remark.is_gap && remark.text.contains("for TCP write 127.0.0.1");
+    assert_eq!(imported.remarks.iter().filter(told).count(), 2);
+}

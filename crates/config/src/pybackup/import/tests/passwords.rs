@@ -154,3 +154,23 @@ fn of_a_command_the_name_of_its_program_is_told_alone() {
         );
     }
 }
+
+#[test]
+fn of_several_calls_for_one_account_the_stronger_encryption_is_written_and_the_other_told_of() {
+    let call = |more: &str| format!("pybackup mydumper host=h user=u outputdir=/b/`date +%F` {more}\n");
+    for calls in [
+        ["", "ssl-mode=VERIFY_IDENTITY ca=/x"],
+        ["ca=/x ssl-mode=VERIFY_IDENTITY", ""],
+    ] {
+        let imported = Host::of_script(&calls.map(call).concat());
+        assert!(
+            imported
+                .keeper
+                .contains("tls = { mode = \"verify-identity\", ca = \"/x\" }"),
+            "{}",
+            imported.keeper
+        );
+        let told = |remark: &&Remark| remark.is_gap && remark.text.contains("with another `tls`");
+        assert_eq!(imported.remarks.iter().filter(told).count(), 1, "{calls:?}");
+    }
+}
