@@ -1,6 +1,8 @@
 //! `mykeeper import`: pybackup's conf and the crontab around it become mykeeper's two files.
 
+use super::init::made::{Made, give_all};
 use super::new_files::{self, NewFile};
+use crate::acting_user::service_user;
 use crate::args::ImportArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
@@ -16,6 +18,8 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// Of a file that holds a password.
+const PRIVATE: u32 = 0o600;
 /// No crontab and no script that is worth reading is larger. Bytes.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -69,6 +73,7 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
     }
     let files = files(&imported);
     new_files::write(&out, &files, "choose another folder with --out")?;
+    give_passwords(&out, &files);
     report(&out, &files, &imported, json)
 }
 
@@ -124,9 +129,26 @@ fn files(imported: &Imported) -> Vec<NewFile> {
     files.extend(imported.passwords.iter().map(|file| NewFile {
         name: file.name.clone(),
         text: Zeroizing::new(format!("{}\n", file.password.expose_secret())),
-        mode: 0o600,
+        mode: PRIVATE,
     }));
     files
+}
+
+/// The service reads them as a user of its own.
+fn give_passwords(out: &Path, files: &[NewFile]) {
+    let Some(service) = service_user(&out.join("mykeeper.toml")) else {
+        return;
+    };
+    let passwords = files.iter().filter(|file| file.mode == PRIVATE);
+    let made = passwords
+        .clone()
+        .map(|file| Made::file(&out.join(&file.name), &file.text));
+    if give_all(&service, made) && passwords.count() > 0 {
+        say(&format!(
+            "the password files were given to user {}, as whom the service runs",
+            service.user
+        ));
+    }
 }
 
 fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> anyhow::Result<Status> {

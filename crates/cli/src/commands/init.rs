@@ -1,7 +1,7 @@
 //! `mykeeper init`: the first two files, of what a person answers.
 
 mod answers;
-mod made;
+pub(super) mod made;
 
 use super::check;
 use super::new_files::{self, NewFile};
@@ -11,7 +11,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{print, say};
 use answers::{Answers, ask, ask_to_go_on};
 use anyhow::Context;
-use made::Made;
+use made::{Made, give_all};
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use std::path::{Path, PathBuf};
@@ -43,15 +43,7 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
     if let Some(service) = &service {
         let passwords = files.iter().filter(|file| file.name.ends_with(".password"));
         let passwords = passwords.map(|file| Made::file(&folder.join(&file.name), &file.text));
-        for made in passwords.chain(made.map(Ok)) {
-            let given = made.and_then(|made| made.give_to(service));
-            if let Err(error) = given {
-                say(&format!(
-                    "warning: {error:#}; give it to user {}, as whom the service runs",
-                    service.user
-                ));
-            }
-        }
+        give_all(service, passwords.chain(made.map(Ok)));
     }
     offer_account(&answers, folder)?;
     print("\nmykeeper check:")?;

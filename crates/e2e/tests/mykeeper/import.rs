@@ -4,7 +4,7 @@
 
 use mykeeper_e2e::*;
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const CONF: &str = include_str!("../../../config/src/pybackup/import/fixtures/pybackup.conf");
@@ -287,4 +287,28 @@ fn what_is_written_backs_up_the_server_and_sends_the_set() {
         .assert_says("no validation job of any node asks for sets with the tag \"国内平台从1\"")
         .assert_says("\n1 warning\n")
         .assert_code(4);
+}
+
+#[test]
+fn the_service_can_read_the_passwords_that_root_imports() {
+    const SERVICE: u32 = 65_534;
+    if !is_root() {
+        return; // only root can give a file away
+    }
+    let site = Site::new(CONF, DUMP_SCRIPT);
+    let state = site.workspace.at("state");
+    std::fs::create_dir_all(&state).unwrap();
+    std::os::unix::fs::chown(&state, Some(SERVICE), Some(SERVICE)).unwrap();
+    let out = site.workspace.at("out");
+    let imported = site.import(&["--out", out.to_str().unwrap()]);
+    imported
+        .assert_code(0)
+        .assert_says(&format!("given to user {SERVICE}, as whom the service runs"));
+    for entry in std::fs::read_dir(&out).unwrap().flatten() {
+        let metadata = entry.metadata().unwrap();
+        let is_private = metadata.permissions().mode() & 0o777 == 0o600;
+        let owner = if is_private { SERVICE } else { 0 };
+        assert_eq!(metadata.uid(), owner, "{}", entry.path().display());
+    }
+    assert!(out.join("catalog.password").is_file());
 }

@@ -1,7 +1,8 @@
-//! What init has made and the service is to have. It is held open, and given away by what is held: whoever may write to
+//! What init, or import, has made and the service is to have. It is held open, and given away by what is held: whoever may write to
 //! the folder around it can put something else under its name, a link to another's file say, which root must not give away.
 
 use crate::acting_user::ServiceUser;
+use crate::output::say;
 use anyhow::{Context, bail};
 use rustix::fs::{CWD, Dir, Mode, OFlags, mkdirat, openat};
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// One file, or one folder.
-pub(super) struct Made {
+pub(crate) struct Made {
     path: PathBuf,
     held: File,
     is_ours: bool,
@@ -42,7 +43,7 @@ impl Made {
     }
 
     /// Takes up the file that was just made with this text.
-    pub(super) fn file(path: &Path, text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<Self> {
         let read = || -> io::Result<(File, bool)> {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let held = File::from(openat(CWD, path, flags, Mode::empty())?);
@@ -75,6 +76,21 @@ impl Made {
         fchown(&self.held, Some(service.user), Some(service.group))
             .with_context(|| format!("{} cannot be given away", self.path.display()))
     }
+}
+
+/// Gives all that can be given, and says what cannot. Whether all was.
+pub(crate) fn give_all(service: &ServiceUser, made: impl Iterator<Item = anyhow::Result<Made>>) -> bool {
+    let mut all = true;
+    for made in made {
+        if let Err(error) = made.and_then(|made| made.give_to(service)) {
+            all = false;
+            say(&format!(
+                "warning: {error:#}; give it to user {}, as whom the service runs",
+                service.user
+            ));
+        }
+    }
+    all
 }
 
 fn is_own(held: &File) -> io::Result<bool> {
