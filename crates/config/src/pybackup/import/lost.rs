@@ -27,19 +27,28 @@ impl Lost {
     }
 }
 
-/// All of them: calls of pybackup's, and of other tools, which stand at `tools`.
-pub(super) fn find(from: &ImportFrom<'_>, entries: &[Entry], dumps: &[Dump], tools: &[Place]) -> Vec<Lost> {
+/// The calls of which no job comes.
+pub(super) fn of_entries(entries: &[Entry], dumps: &[Dump]) -> Vec<Lost> {
     let found = entries.iter().flat_map(|entry| &entry.found);
-    let calls = found.filter(|found| matches!(found.act, Act::Dump(_)) && !has_job(found, dumps));
-    let calls = calls.map(|call| Lost {
-        place: call.place.clone(),
-        folders: folder_of(call).map(|folder| vec![folder]),
-    });
-    let tools = tools.iter().map(|place| Lost {
+    let calls = found.filter(|found| !has_job(found, dumps));
+    calls.filter_map(of_call).collect()
+}
+
+/// What pybackup is called for here, where it makes sets.
+pub(super) fn of_call(found: &Found) -> Option<Lost> {
+    let Act::Dump(words) = &found.act else { return None };
+    Some(Lost {
+        place: found.place.clone(),
+        folders: folder_of(found, words).map(|folder| vec![folder]),
+    })
+}
+
+/// What another tool makes that is called here.
+pub(super) fn of_tool(from: &ImportFrom<'_>, place: &Place) -> Lost {
+    Lost {
         place: place.clone(),
         folders: line_at(from, place).and_then(|line| paths_in(&line)),
-    });
-    calls.chain(tools).collect()
+    }
 }
 
 /// Whether a job comes of a call.
@@ -49,8 +58,7 @@ pub(super) fn has_job(found: &Found, dumps: &[Dump]) -> bool {
 }
 
 /// What a call's sets lie in.
-fn folder_of(found: &Found) -> Option<String> {
-    let Act::Dump(words) = &found.act else { return None };
+fn folder_of(found: &Found, words: &[Word]) -> Option<String> {
     let named = words.iter().find_map(|word| word.after("outputdir="));
     let named = match named {
         Some(named) => named.below(found.folder.as_ref()),

@@ -24,6 +24,7 @@ use chrono_tz::Tz;
 use crontab::{CronLine, read_crontab};
 use dumps::Dump;
 use lexical::Telling;
+use lost::Lost;
 use mykeeper_domain::schedule::Schedule;
 use report::OtherLine;
 use script::{Act, Found, Reading};
@@ -203,7 +204,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         mut entries,
         others: mut lines,
         doubts,
-        tools,
+        mut lost,
     } = read;
     remarks.extend(doubts);
     let mut dumps: Vec<Dump> = Vec::new();
@@ -230,7 +231,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
             entry.doubt.get_or_insert(doubt);
         }
     }
-    let lost = lost::find(&from, &entries, &dumps, &tools);
+    lost.extend(lost::of_entries(&entries, &dumps));
     // A line that only removes is about sets when it looks where sets are made.
     let (mut entries, others): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|entry| {
         let removes_alone = entry
@@ -303,8 +304,8 @@ struct Lines {
     others: Vec<OtherLine>,
     /// How lines are read that may be read otherwise.
     doubts: Vec<Remark>,
-    /// Where tools for backups are called that are none of pybackup's.
-    tools: Vec<Place>,
+    /// Sets that are made by other tools, or at times that no job has.
+    lost: Vec<Lost>,
 }
 
 /// Sorts the lines of a crontab.
@@ -326,7 +327,9 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         let mut reading = Reading::new(from.files);
         reading.line(&line, &place);
         let tools = reading.tools.iter();
-        sorted.tools.extend(tools.map(|(place, _)| place.clone()));
+        sorted
+            .lost
+            .extend(tools.map(|(place, _)| lost::of_tool(from, place)));
         if !reading.found.is_empty() || !reading.telling.is_empty() {
             let doubts = line.doubts.iter().cloned();
             sorted
@@ -377,6 +380,7 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
             }
             Err(problem) => {
                 remarks.push(Remark::gap(place.clone(), problem));
+                sorted.lost.extend(found.iter().filter_map(lost::of_call));
                 // One that only removes may remove anything.
                 match acts_on_sets {
                     true => sorted.others.push(OtherLine::not_understood(place, remarks)),

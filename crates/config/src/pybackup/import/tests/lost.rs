@@ -36,10 +36,17 @@ fn where_sets_are_made_without_a_job_no_removal_of_that_folder_runs() {
         ("mysqldump b > /b/2017-11-01/b.sql", false),
         ("mysqldump b > $D/b.sql", false),
         ("mysqldump b > /c/b.sql", true),
+        (
+            "@reboot pybackup mydumper database=b outputdir=/b/`date +\\%F`",
+            false,
+        ),
+        ("@reboot pybackup mydumper database=b outputdir=/c", true),
         ("/y.sh", false),
         ("/z.sh", true),
     ] {
-        let other = if other.is_empty() {
+        let other = if other.starts_with('@') {
+            format!("{other}\n")
+        } else if other.is_empty() {
             String::new()
         } else {
             format!("5 4 * * * {other}\n")
