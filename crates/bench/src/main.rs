@@ -16,6 +16,7 @@ mod tree;
 
 use clap::{Parser, ValueEnum};
 use error::BenchError;
+use fleet::schedule::Slots;
 use report::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,12 @@ struct Args {
     /// Of "fleet": runs in the catalog.
     #[arg(long, default_value_t = 5_000_000, value_parser = clap::value_parser!(u32).range(10_000..=9_999_999))]
     runs: u32,
+    /// Of "slots" and "fleet": jobs in the schedule.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    jobs: u32,
+    /// Of "slots" and "fleet": so many of them fall on one instant.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    at_once: u32,
     /// Of "away": also what a proof of the sets takes.
     #[arg(long)]
     prove: bool,
@@ -58,6 +65,8 @@ enum What {
     Away,
     /// A catalog after years of 300 servers, and a schedule of 10,000 jobs.
     Fleet,
+    /// The schedule of "fleet" alone: what a reload costs, and how late slots are that fall on one instant.
+    Slots,
     /// The others, one after the other.
     All,
 }
@@ -90,8 +99,15 @@ fn run(args: &Args) -> Result<(), BenchError> {
         away::measure(args.size_mb, args.rounds, args.prove)?;
     }
     // Not among all: the history takes minutes to be made, and gigabytes of disk.
+    let slots = Slots {
+        jobs: args.jobs,
+        at_once: args.at_once,
+    };
     if args.what == What::Fleet {
-        fleet::measure(args.sets, args.runs)?;
+        fleet::measure((args.sets, args.runs), slots)?;
+    }
+    if args.what == What::Slots {
+        fleet::schedule::measure(slots)?;
     }
     Ok(())
 }

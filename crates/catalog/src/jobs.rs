@@ -7,6 +7,7 @@ use crate::{JobDefinition, JobRecord, Validator};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::{JobName, NodeName};
 use sqlx::FromRow;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(FromRow)]
 struct JobRow {
@@ -204,6 +205,43 @@ struct DefinedRow {
     #[sqlx(flatten)]
     row: JobRow,
     task_json: Option<String>,
+}
+
+/// The jobs that are noted as they are defined now, but for their schedule; not where a clock that was ahead has noted
+/// something.
+pub(crate) async fn known_as_defined(
+    store: &Store,
+    node: &NodeName,
+    definitions: &[&JobDefinition],
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<JobName, JobRecord>, CatalogError> {
+    const ACTION: &str = "read the known jobs";
+    let rows: Vec<DefinedRow> = reading!(store, ACTION, |conn| {
+        sqlx::query_as(
+            "SELECT job, kind, since_ms, last_slot_ms, forgotten_ms, schedule, task_json FROM mk_job \
+             WHERE node = ? AND forgotten_ms IS NULL AND since_ms IS NOT NULL",
+        )
+        .bind(node.as_str())
+        .fetch_all(&mut *conn)
+        .await?
+    })?;
+    let mut rows: HashMap<String, DefinedRow> = rows
+        .into_iter()
+        .map(|known| (known.row.job.clone(), known))
+        .collect();
+    let mut known = BTreeMap::new();
+    for definition in definitions {
+        let Some(DefinedRow { row, task_json }) = rows.remove(definition.job.as_str()) else {
+            continue;
+        };
+        let is_same = row.kind == definition.kind.as_str()
+            && task_json == choice_of(ACTION, definition)?
+            && !row.is_ahead_of(now);
+        if is_same {
+            known.insert(definition.job.clone(), row.into_record(node)?);
+        }
+    }
+    Ok(known)
 }
 
 /// One job, unless it is forgotten, or was defined to choose otherwise when it was last noted.

@@ -49,7 +49,7 @@ use mykeeper_domain::selection::Choice;
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 /// What came of trying to take a slot.
@@ -239,6 +239,14 @@ pub trait Catalog: Send + Sync {
         definition: &JobDefinition,
         now: DateTime<Utc>,
     ) -> Result<JobRecord, CatalogError>;
+    /// Of these jobs of `node` those that are known as they are defined but for their schedule, and that no clock was ahead
+    /// of: of whom [`Catalog::know_job`] would change nothing. One that is left out is to be asked for by itself.
+    async fn known_as_defined(
+        &self,
+        node: &NodeName,
+        definitions: &[&JobDefinition],
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<JobName, JobRecord>, CatalogError>;
     /// Notes that a job's schedule is another from `now` on. Decide what was missed of the one before first.
     async fn reschedule_job(
         &self,

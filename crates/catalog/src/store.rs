@@ -22,7 +22,7 @@ use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +46,15 @@ impl Catalog for Store {
         now: DateTime<Utc>,
     ) -> Result<JobRecord, CatalogError> {
         jobs::know(self, node, definition, now).await
+    }
+
+    async fn known_as_defined(
+        &self,
+        node: &NodeName,
+        definitions: &[&JobDefinition],
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<JobName, JobRecord>, CatalogError> {
+        jobs::known_as_defined(self, node, definitions, now).await
     }
 
     async fn reschedule_job(

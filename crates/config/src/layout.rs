@@ -4,16 +4,28 @@ use crate::document::complaint;
 use crate::keeper::Keeper;
 use crate::schedule::{Mentions, NamedFolder};
 use mykeeper_domain::destination::DestinationUrl;
-use std::path::{Component, Path};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 /// Looks at what the jobs say of each other's things.
 pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
+    // Looked up, since there may be thousands of each.
+    let folders: HashMap<&Path, &NamedFolder<'_>> = mentions
+        .backups
+        .iter()
+        .rev()
+        .map(|backup| (backup.path.as_path(), backup))
+        .collect();
+    let written_below: HashSet<&Path> = folders.keys().flat_map(|folder| folder.ancestors()).collect();
+    let sent_to: HashSet<&str> = mentions.sends.iter().map(|(_, name)| name.as_str()).collect();
     for backup in &mentions.backups {
-        check_backup_folder(backup, mentions, keeper);
+        check_backup_folder(backup, &folders, keeper);
     }
     // Another job may write there: what its folder is has to be mended first.
     for retention in mentions.retentions.iter().filter(|_| !mentions.lacks_folder) {
-        check_retention_folder(retention, &mentions.backups);
+        if !written_below.contains(retention.path.as_path()) {
+            warn_of_empty_folder(retention, &mentions.backups);
+        }
     }
     for (folder, destination) in &mentions.sends {
         if let Some(folder) = folder {
@@ -21,7 +33,7 @@ pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
         }
     }
     for (spot, destination) in &mentions.transfers {
-        if !mentions.sends.iter().any(|(_, sent_to)| sent_to == destination) {
+        if !sent_to.contains(destination.as_str()) {
             spot.warning(
                 complaint(format!("no backup job of this file sends to {destination:?}")).help(format!(
                     "add transfer_to = \"{destination}\" to the jobs whose sets are to go there"
@@ -31,10 +43,14 @@ pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
     }
 }
 
-fn check_backup_folder(backup: &NamedFolder<'_>, mentions: &Mentions<'_>, keeper: &Keeper) {
+fn check_backup_folder(
+    backup: &NamedFolder<'_>,
+    folders: &HashMap<&Path, &NamedFolder<'_>>,
+    keeper: &Keeper,
+) {
     let directory = backup.path.as_path();
-    for other in &mentions.backups {
-        if let Some(day) = day_folder(&other.path, directory) {
+    for day in directory.ancestors().filter(|folder| is_day_folder(folder)) {
+        if let Some(other) = day.parent().and_then(|parent| folders.get(parent)) {
             backup.spot.mistake(
                 complaint(format!(
                     "this folder lies among the sets of the backup job {:?}: {}",
@@ -64,24 +80,15 @@ fn check_backup_folder(backup: &NamedFolder<'_>, mentions: &Mentions<'_>, keeper
     }
 }
 
-/// The folder of one day of `directory` in which `path` lies, or which it is.
-fn day_folder(directory: &Path, path: &Path) -> Option<std::path::PathBuf> {
-    let below = path.strip_prefix(directory).ok()?;
-    let Some(Component::Normal(first)) = below.components().next() else {
-        return None;
-    };
-    let name = first.to_str()?;
-    let is_day = name.len() == 10 && chrono::NaiveDate::parse_from_str(name, "%Y-%m-%d").is_ok();
-    is_day.then(|| directory.join(first))
+/// Whether it is called as the folder of one day's sets.
+fn is_day_folder(folder: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.len() == 10 && chrono::NaiveDate::parse_from_str(name, "%Y-%m-%d").is_ok())
 }
 
-fn check_retention_folder(retention: &NamedFolder<'_>, backups: &[NamedFolder<'_>]) {
+fn warn_of_empty_folder(retention: &NamedFolder<'_>, backups: &[NamedFolder<'_>]) {
     // A backup host, where sets only arrive, has no backup jobs of its own.
-    if backups.is_empty()
-        || backups
-            .iter()
-            .any(|backup| backup.path.starts_with(&retention.path))
-    {
+    if backups.is_empty() {
         return;
     }
     let folders: Vec<_> = backups

@@ -17,6 +17,7 @@ use mykeeper_domain::job::{Job, JobKind};
 use mykeeper_domain::run::{Run, RunState, Trigger};
 use mykeeper_domain::{BackupId, JobName, RunId};
 use mykeeper_tools::RunLog;
+use slot::Due;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -164,6 +165,11 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there are slots of this job that could not be taken.
+    pub(crate) fn has_undecided_of(&self, job: &JobName) -> bool {
+        self.lock_undecided().contains_key(job)
+    }
+
     /// Whether there are slots that could not be taken.
     pub fn has_undecided(&self) -> bool {
         !self.lock_undecided().is_empty()
@@ -263,6 +269,12 @@ impl Engine {
             return;
         }
         let engine = self.clone();
+        // However long it takes until its turn comes, where a thousand are due at once.
+        let due = Due {
+            slot_at,
+            trigger,
+            asked_at: self.shared.environment.clock.now(),
+        };
         let claiming = Claiming::begin(&self.shared.claiming, &job.name, slot_at);
         self.shared.tracker.spawn(async move {
             // A start looks for what was missed after the last slot that has a row.
@@ -272,7 +284,7 @@ impl Engine {
                 return;
             }
             let mut claiming = Some(claiming);
-            let taken = engine.take_slot(Arc::clone(&job), slot_at, trigger, &mut claiming);
+            let taken = engine.take_slot(Arc::clone(&job), due, &mut claiming);
             if let Err(error) = taken.await {
                 engine.give_back_undecided(&job.name, BTreeSet::from([slot_at]));
                 tracing::error!(job = %job.name, slot = %slot_at, %error, "a slot could not be taken; it will be decided as missed");

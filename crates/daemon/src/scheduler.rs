@@ -4,24 +4,27 @@
 //! The pulse comes about once a second. Each time, everything that is due within the next two seconds is waited
 //! for exactly. A pulse that stays away, or a wall clock that steps, makes the heap anew from the truth.
 
+mod pulse;
+
 use crate::engine::{Engine, JOB_REMOVED};
 use crate::error::DaemonError;
 use crate::missed::{Missed, definition, parse_definition};
 use crate::missing::find_holes;
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::CatalogError;
+use mykeeper_catalog::{CatalogError, JobDefinition, JobRecord};
 use mykeeper_domain::JobName;
 use mykeeper_domain::job::{Job, JobKind};
 use mykeeper_domain::run::Trigger;
 use mykeeper_domain::schedule::Schedule;
+use pulse::Pulse;
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 /// A slot that is taken later than this was missed: the host slept, or its clock stepped.
 const LATE: TimeDelta = TimeDelta::seconds(30);
@@ -39,57 +42,6 @@ const DECIDED_AGAIN: Duration = Duration::from_secs(5);
 
 /// The jobs in force.
 pub type Jobs = BTreeMap<JobName, Arc<Job>>;
-
-/// The pulse: one tokio-cron-scheduler job, every second.
-struct Pulse {
-    scheduler: tokio_cron_scheduler::JobScheduler,
-    job: Uuid,
-    beats: mpsc::Receiver<()>,
-    sender: mpsc::Sender<()>,
-}
-
-impl Pulse {
-    async fn start() -> Result<Self, DaemonError> {
-        let fail = |error: tokio_cron_scheduler::JobSchedulerError| DaemonError::Pulse(error.to_string());
-        let scheduler = tokio_cron_scheduler::JobScheduler::new().await.map_err(fail)?;
-        let (sender, beats) = mpsc::channel(1);
-        let job = scheduler
-            .add(Self::job(sender.clone()).map_err(fail)?)
-            .await
-            .map_err(fail)?;
-        scheduler.start().await.map_err(fail)?;
-        Ok(Self {
-            scheduler,
-            job,
-            beats,
-            sender,
-        })
-    }
-
-    fn job(
-        sender: mpsc::Sender<()>,
-    ) -> Result<tokio_cron_scheduler::Job, tokio_cron_scheduler::JobSchedulerError> {
-        tokio_cron_scheduler::Job::new("* * * * * *", move |_, _| {
-            if sender.try_send(()).is_err() {
-                tracing::trace!("a beat waits to be seen already");
-            }
-        })
-    }
-
-    /// After a step of the clock the library waits for the wall clock to catch up; a new job does not.
-    async fn renew(&mut self) {
-        let renewed = async {
-            self.scheduler.remove(&self.job).await?;
-            self.job = self.scheduler.add(Self::job(self.sender.clone())?).await?;
-            Ok::<_, tokio_cron_scheduler::JobSchedulerError>(())
-        };
-        match tokio::time::timeout(Duration::from_secs(2), renewed).await {
-            Ok(Ok(())) => tracing::warn!("the scheduler's pulse stayed away and was started again"),
-            Ok(Err(error)) => tracing::error!(%error, "the scheduler's pulse cannot be started again"),
-            Err(_) => tracing::error!("the scheduler's pulse cannot be started again in time"),
-        }
-    }
-}
 
 /// The jobs that are to be in force, numbered.
 #[derive(Clone, Default)]
@@ -203,10 +155,26 @@ impl Scheduler {
             }
             outcome => outcome,
         };
-        let jobs: Vec<Arc<Job>> = self.jobs.values().cloned().collect();
-        for job in jobs {
+        let jobs: Vec<(Arc<Job>, JobDefinition)> = self
+            .jobs
+            .values()
+            .map(|job| (Arc::clone(job), definition(job)))
+            .collect();
+        let mut known = match &outcome {
+            Ok(()) => self.known_as_defined(&jobs, now).await,
+            Err(_) => BTreeMap::new(),
+        };
+        for (job, definition) in jobs {
+            let mut next = None;
             if outcome.is_ok() {
-                match self.decide_missed_of(&job, now).await {
+                next = known
+                    .remove(&job.name)
+                    .and_then(|record| self.next_of_unmissed(&job, (&record, &definition), now));
+                let decided = match next {
+                    Some(_) => Ok(()),
+                    None => self.decide_missed_of(&job, &definition, now).await,
+                };
+                match decided {
                     Err(error) if error.is_away() => outcome = Err(error),
                     Err(error) => {
                         tracing::error!(job = %job.name, %error, retry_in = ?SWEEP_AGAIN, "missed slots of a job cannot be decided");
@@ -217,7 +185,7 @@ impl Scheduler {
                 }
             }
             // Its later slots come only now: taken before, they would hide those that were missed.
-            if let Some(next) = job.schedule.next_after(now) {
+            if let Some(next) = next.or_else(|| job.schedule.next_after(now)) {
                 self.heap.push(Reverse((next, job.name.clone())));
             }
             // What came while this went on was not missed. The monotonic clock stands still while the host sleeps.
@@ -231,12 +199,52 @@ impl Scheduler {
         outcome
     }
 
-    async fn decide_missed_of(&self, job: &Arc<Job>, now: DateTime<Utc>) -> Result<(), CatalogError> {
+    /// What the catalog knows of jobs that have not changed, in one question: there may be ten thousand. Where it cannot be
+    /// asked so, each job is asked for by itself.
+    async fn known_as_defined(
+        &self,
+        jobs: &[(Arc<Job>, JobDefinition)],
+        now: DateTime<Utc>,
+    ) -> BTreeMap<JobName, JobRecord> {
         let environment = self.engine.environment();
-        let definition = definition(job);
+        let definitions: Vec<&JobDefinition> = jobs.iter().map(|(_, definition)| definition).collect();
+        let known = environment
+            .catalog
+            .known_as_defined(&environment.node, &definitions, now)
+            .await;
+        known.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the known jobs cannot be asked for at once");
+            BTreeMap::new()
+        })
+    }
+
+    /// The next slot of a job of which none was missed; `None` where that is not certain: of what was read before, a slot
+    /// that looks as if it were may have been taken since.
+    fn next_of_unmissed(
+        &self,
+        job: &Job,
+        (record, definition): (&JobRecord, &JobDefinition),
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        if record.schedule != definition.schedule || self.engine.has_undecided_of(&job.name) {
+            return None;
+        }
+        let from = record
+            .last_slot_at
+            .map_or(record.since, |last| last.max(record.since));
+        job.schedule.next_after(from).filter(|next| *next > now)
+    }
+
+    async fn decide_missed_of(
+        &self,
+        job: &Arc<Job>,
+        definition: &JobDefinition,
+        now: DateTime<Utc>,
+    ) -> Result<(), CatalogError> {
+        let environment = self.engine.environment();
         let record = environment
             .catalog
-            .know_job(&environment.node, &definition, now)
+            .know_job(&environment.node, definition, now)
             .await?;
         let from = record
             .last_slot_at
@@ -259,7 +267,7 @@ impl Scheduler {
         }
         environment
             .catalog
-            .reschedule_job(&environment.node, &definition, now)
+            .reschedule_job(&environment.node, definition, now)
             .await
     }
 
@@ -417,24 +425,34 @@ impl Scheduler {
     /// the heap until missed slots have been decided.
     fn fire_due(&mut self, now: DateTime<Utc>, late: TimeDelta) -> bool {
         let mut is_missed = false;
-        while let Some(Reverse((slot, name))) = self.heap.pop() {
-            if slot > now {
-                self.heap.push(Reverse((slot, name)));
-                break;
+        let mut fired = Vec::new();
+        loop {
+            while let Some(due) = self.heap.peek_mut() {
+                let Reverse((slot, _)) = *due;
+                if slot > now {
+                    break;
+                }
+                let Reverse((_, name)) = PeekMut::pop(due);
+                let Some(job) = self.jobs.get(&name) else {
+                    continue;
+                };
+                if now - slot > late {
+                    is_missed = true;
+                    continue;
+                }
+                self.engine.fire(Arc::clone(job), slot, Trigger::Schedule);
+                fired.push((Arc::clone(job), slot));
             }
-            let Some(job) = self.jobs.get(&name).cloned() else {
-                continue;
-            };
-            if now - slot > late {
-                is_missed = true;
-                continue;
+            if fired.is_empty() {
+                return is_missed;
             }
-            if let Some(next) = job.schedule.next_after(slot) {
-                self.heap.push(Reverse((next, name)));
+            // When they come again is worked out once all have been fired: of a thousand the last must not wait for that.
+            for (job, slot) in fired.drain(..) {
+                if let Some(next) = job.schedule.next_after(slot) {
+                    self.heap.push(Reverse((next, job.name.clone())));
+                }
             }
-            self.engine.fire(job, slot, Trigger::Schedule);
         }
-        is_missed
     }
 }
 

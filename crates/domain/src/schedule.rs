@@ -65,7 +65,7 @@ impl Schedule {
         };
         // A fixed instant: whether an expression ever fires does not depend on today.
         let from = DateTime::<Utc>::UNIX_EPOCH + chrono::TimeDelta::days(365 * 56);
-        if schedule.next_after(from).is_none() {
+        if names_days_of_the_month(expression) && schedule.next_after(from).is_none() {
             return Err(ScheduleError::NeverFires(expression.to_owned()));
         }
         Ok(schedule)
@@ -189,6 +189,15 @@ fn has_starred_day(expression: &str) -> bool {
             month_day.starts_with('*') || weekday.starts_with('*')
         }
         _ => false,
+    }
+}
+
+/// Only a day that its months do not have never comes.
+fn names_days_of_the_month(expression: &str) -> bool {
+    let fields: Vec<&str> = expression.split_whitespace().collect();
+    match fields.as_slice() {
+        [_, _, month_day, _, _] | [_, _, _, month_day, _, _] => *month_day != "*",
+        _ => true,
     }
 }
 

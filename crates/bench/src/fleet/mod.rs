@@ -1,7 +1,7 @@
 //! A catalog after years of a fleet, on both engines, and a schedule of ten thousand jobs.
 
 mod history;
-mod schedule;
+pub(crate) mod schedule;
 
 use crate::error::BenchError;
 use crate::process::memory;
@@ -21,7 +21,7 @@ const ASKED: usize = 200;
 const TARGET: Duration = Duration::from_millis(20);
 
 /// Asks both engines, then fires the schedule.
-pub(crate) fn measure(sets: u32, runs: u32) -> Result<(), BenchError> {
+pub(crate) fn measure((sets, runs): (u32, u32), slots: schedule::Slots) -> Result<(), BenchError> {
     let folder = tempfile::tempdir().map_err(BenchError::io("make a folder"))?;
     let file = folder.path().join("catalog.db");
     let url = format!("sqlite:{}", file.display());
@@ -45,7 +45,7 @@ pub(crate) fn measure(sets: u32, runs: u32) -> Result<(), BenchError> {
         &CatalogView::mariadb(&server, "fleet"),
     )?;
     drop(server);
-    schedule::measure()
+    schedule::measure(slots)
 }
 
 fn unfit(error: &CatalogError) -> BenchError {

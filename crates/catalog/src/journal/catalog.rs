@@ -21,7 +21,7 @@ use mykeeper_domain::run::{Attempt, Run, RunEnd};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -61,6 +61,15 @@ impl Catalog for Journaled {
         now: DateTime<Utc>,
     ) -> Result<JobRecord, CatalogError> {
         self.write_job(node, definition, now).await
+    }
+
+    async fn known_as_defined(
+        &self,
+        node: &NodeName,
+        definitions: &[&JobDefinition],
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<JobName, JobRecord>, CatalogError> {
+        self.jobs_as_defined(node, definitions, now).await
     }
 
     async fn reschedule_job(
@@ -440,15 +449,7 @@ impl Catalog for Journaled {
     }
 
     async fn record_removal(&self, removal: &SetRemoval) -> Result<bool, CatalogError> {
-        let entry = || Entry::RecordRemoval {
-            removal: Box::new(removal.clone()),
-        };
-        let written = self
-            .shared
-            .write(|store| store.record_removal(removal), entry)
-            .await?;
-        // The copy may not know a set of another node.
-        Ok(written.answer || written.is_deferred)
+        self.write_removal(removal).await
     }
 
     async fn removals(&self, id: BackupId) -> Result<Vec<Removal>, CatalogError> {

@@ -9,9 +9,11 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::manifest::Manifest;
 use mykeeper_domain::proof::Proof;
+use mykeeper_domain::removal::SetRemoval;
 use mykeeper_domain::run::Run;
 use mykeeper_domain::verification::Verification;
-use mykeeper_domain::{BackupId, NodeName, RunId};
+use mykeeper_domain::{BackupId, JobName, NodeName, RunId};
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 impl Journaled {
@@ -72,6 +74,49 @@ impl Journaled {
         shared
             .defer(&entry, || shared.local.know_job(node, definition, now), |_| true)
             .await
+    }
+
+    /// Those that the copy knows alike, and those that it knows where the catalog does not answer: the others are asked for,
+    /// and copied, one by one.
+    pub(super) async fn jobs_as_defined(
+        &self,
+        node: &NodeName,
+        definitions: &[&JobDefinition],
+        now: DateTime<Utc>,
+    ) -> Result<BTreeMap<JobName, JobRecord>, CatalogError> {
+        let shared = &self.shared;
+        let mut copied = jobs::known_as_defined(&shared.local, node, definitions, now).await?;
+        if shared.waits().await {
+            return Ok(copied);
+        }
+        let known = match shared.reached().await {
+            Ok(remote) => remote.known_as_defined(node, definitions, now).await,
+            Err(error) => Err(error),
+        };
+        match known {
+            Ok(known) => {
+                shared.note_back();
+                copied.retain(|job, record| known.get(job) == Some(record));
+                Ok(copied)
+            }
+            Err(error) if error.is_away() => {
+                shared.note_away(&error);
+                Ok(copied)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn write_removal(&self, removal: &SetRemoval) -> Result<bool, CatalogError> {
+        let entry = || Entry::RecordRemoval {
+            removal: Box::new(removal.clone()),
+        };
+        let written = self
+            .shared
+            .write(|store| store.record_removal(removal), entry)
+            .await?;
+        // The copy may not know a set of another node.
+        Ok(written.answer || written.is_deferred)
     }
 
     /// Only what is ours is copied: the run of another would never end here.

@@ -4,7 +4,7 @@ use super::Shared;
 use chrono::{DateTime, Utc};
 use mykeeper_domain::run::Run;
 use mykeeper_domain::{JobName, RunId};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -99,40 +99,53 @@ impl Drop for WaitingMark {
     }
 }
 
-/// The slots that are being taken.
+/// The slots that are being taken, by job: a thousand jobs that are due at one instant have nothing to do with each other.
 #[derive(Default)]
 pub(super) struct Claiming {
-    slots: Mutex<HashSet<(JobName, DateTime<Utc>)>>,
+    jobs: Mutex<HashMap<JobName, Slots>>,
+}
+
+/// Of one job.
+#[derive(Default)]
+struct Slots {
+    at: BTreeSet<DateTime<Utc>>,
     /// One has been taken, or could not be.
-    ended: Notify,
+    ended: Arc<Notify>,
 }
 
 /// Marks a slot as being taken, until it is dropped.
 pub(super) struct ClaimingMark {
     claiming: Arc<Claiming>,
-    slot: (JobName, DateTime<Utc>),
+    job: JobName,
+    slot_at: DateTime<Utc>,
+    ended: Arc<Notify>,
 }
 
 impl Claiming {
     pub(super) fn begin(self: &Arc<Self>, job: &JobName, slot_at: DateTime<Utc>) -> ClaimingMark {
-        let slot = (job.clone(), slot_at);
-        self.lock().insert(slot.clone());
+        let mut jobs = self.lock();
+        let slots = jobs.entry(job.clone()).or_default();
+        slots.at.insert(slot_at);
         ClaimingMark {
+            ended: Arc::clone(&slots.ended),
             claiming: Arc::clone(self),
-            slot,
+            job: job.clone(),
+            slot_at,
         }
     }
 
     pub(super) fn has(&self, job: &JobName, slot_at: DateTime<Utc>) -> bool {
-        self.lock().contains(&(job.clone(), slot_at))
+        self.lock()
+            .get(job)
+            .is_some_and(|slots| slots.at.contains(&slot_at))
     }
 
     pub(super) fn jobs(&self) -> HashSet<JobName> {
-        self.lock().iter().map(|(job, _)| job.clone()).collect()
+        self.lock().keys().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<(JobName, DateTime<Utc>)>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<JobName, Slots>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,7 +153,7 @@ impl ClaimingMark {
     /// Returns when no earlier slot of the job is being taken any more.
     pub(super) async fn turn(&self) {
         loop {
-            let ended = self.claiming.ended.notified();
+            let ended = self.ended.notified();
             tokio::pin!(ended);
             // From here on none is missed.
             ended.as_mut().enable();
@@ -152,18 +165,24 @@ impl ClaimingMark {
     }
 
     fn has_earlier(&self) -> bool {
-        let (job, slot_at) = &self.slot;
-        self.claiming
-            .lock()
-            .iter()
-            .any(|(other, earlier)| other == job && earlier < slot_at)
+        let jobs = self.claiming.lock();
+        let first = jobs.get(&self.job).and_then(|slots| slots.at.first());
+        first.is_some_and(|first| *first < self.slot_at)
     }
 }
 
 impl Drop for ClaimingMark {
     fn drop(&mut self) {
-        self.claiming.lock().remove(&self.slot);
-        self.claiming.ended.notify_waiters();
+        let mut jobs = self.claiming.lock();
+        if let Some(slots) = jobs.get_mut(&self.job) {
+            slots.at.remove(&self.slot_at);
+            // Whoever waits for its end is among its slots.
+            if slots.at.is_empty() {
+                jobs.remove(&self.job);
+            }
+        }
+        drop(jobs);
+        self.ended.notify_waiters();
     }
 }
 

@@ -23,18 +23,34 @@ const SETTLING_POLL: Duration = Duration::from_millis(20);
 /// How long the catalog may take to say what the run in the way is at: only a message depends on it.
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
+/// A slot that is due.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    pub(super) slot_at: DateTime<Utc>,
+    pub(super) trigger: Trigger,
+    /// When the scheduler saw it.
+    pub(super) asked_at: DateTime<Utc>,
+}
+
 impl Engine {
     /// Takes `claiming` away once the slot has its row. Where it could not be taken the mark is left: whose turn comes
     /// after it must find the slot among those that are undecided.
     pub(super) async fn take_slot(
         &self,
         job: Arc<Job>,
-        slot_at: DateTime<Utc>,
-        trigger: Trigger,
+        due: Due,
         claiming: &mut Option<ClaimingMark>,
     ) -> Result<(), DaemonError> {
+        let Due {
+            slot_at,
+            trigger,
+            asked_at,
+        } = due;
         let environment = &self.shared.environment;
-        let mut run = self.new_run(&job, Some(slot_at), trigger, RunState::Queued);
+        let mut run = Run {
+            requested_at: asked_at,
+            ..self.new_run(&job, Some(slot_at), trigger, RunState::Queued)
+        };
         if trigger == Trigger::Schedule && !job.jitter.is_zero() {
             let put_off = job.jitter.mul_f64(rand::random::<f64>());
             run.planned_at = TimeDelta::from_std(put_off).ok().map(|put_off| slot_at + put_off);
