@@ -7,6 +7,7 @@ use crate::schedule::{NamedFolder, Reading};
 use crate::section::{Entry, Section};
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::databases::{DatabaseSelection, VIRTUAL_SCHEMAS};
+use mykeeper_domain::immediate::Prove;
 use mykeeper_domain::job::{BackupTask, Consistency, LockPolicy, LongQueries, MydumperOption, Task};
 use mykeeper_domain::{DestinationName, ServerName};
 use std::collections::BTreeSet;
@@ -18,6 +19,9 @@ const CONSISTENCY: [(&str, Consistency); 2] = [
     ("all", Consistency::All),
     ("per-database", Consistency::PerDatabase),
 ];
+
+/// What is left out is [`Prove::InTurn`].
+const PROVE: [(&str, Prove); 1] = [("immediately", Prove::Immediately)];
 
 /// Bytes.
 const DEFAULT_RESERVE: u64 = 256 << 20;
@@ -78,6 +82,9 @@ pub(crate) fn read<'d>(
         .take("mydumper")
         .map_or_else(|| Some(mydumper::defaults()), |entry| mydumper::read(&entry));
     let (packing, chunk) = packing::read(section, mydumper.get_or_insert_default());
+    let prove = section
+        .take("prove")
+        .and_then(|entry| read_prove(&entry, server.as_ref(), reading));
     let reserve = section
         .take("reserve")
         .map_or(Some(Some(DEFAULT_RESERVE)), |entry| entry.size_or_off());
@@ -98,8 +105,22 @@ pub(crate) fn read<'d>(
         lock,
         packing,
         chunk,
+        prove: prove.unwrap_or_default(),
         as_pybackup: None,
     }))
+}
+
+/// What decides on the proofs is for the validation jobs to say: which they are is known when all are read.
+fn read_prove<'d>(
+    entry: &Entry<'d>,
+    server: Option<&ServerName>,
+    reading: &mut Reading<'d, '_>,
+) -> Option<Prove> {
+    let prove = entry.choice(&PROVE)?;
+    if let Some(server) = server {
+        reading.mentions.proofs.push((entry.spot.clone(), server.clone()));
+    }
+    Some(prove)
 }
 
 /// `"all"`, `"off"`, or the size of the largest tables that are asked.

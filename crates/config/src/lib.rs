@@ -8,6 +8,7 @@ mod catalog;
 mod daemon;
 mod destination;
 mod document;
+mod immediate;
 mod job;
 mod keeper;
 mod layout;

@@ -2,6 +2,7 @@
 
 use crate::backup;
 use crate::document::{Document, Spot, complaint};
+use crate::immediate;
 use crate::job;
 use crate::keeper::Keeper;
 use crate::layout;
@@ -12,9 +13,9 @@ use crate::section::{Entry, Section};
 use crate::transfer;
 use crate::validation;
 use chrono_tz::Tz;
-use mykeeper_domain::JobName;
 use mykeeper_domain::job::{Job, JobKind};
 use mykeeper_domain::notify::Ping;
+use mykeeper_domain::{JobName, ServerName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub(crate) struct Mentions<'d> {
     pub(crate) lacks_folder: bool,
     /// The destination of each transfer job.
     pub(crate) transfers: Vec<(Spot<'d>, String)>,
+    /// `prove` of each backup job that asks for a proof itself, with the server.
+    pub(crate) proofs: Vec<(Spot<'d>, ServerName)>,
 }
 
 /// What a job's section is read with.
@@ -76,11 +79,15 @@ pub(crate) fn read<'d>(
     };
     let mut jobs = BTreeMap::new();
     let mut names = Names::default();
+    let mut has_unread_validation = false;
     for kind in KINDS {
         for entry in top.named(kind.as_str()) {
             names.meet(kind, &entry);
-            if let Some(job) = read_job(kind, &entry, &mut reading) {
-                jobs.insert(job.name.clone(), Arc::new(job));
+            match read_job(kind, &entry, &mut reading) {
+                Some(job) => {
+                    jobs.insert(job.name.clone(), Arc::new(job));
+                }
+                None => has_unread_validation |= kind == JobKind::Validation,
             }
         }
     }
@@ -100,6 +107,10 @@ pub(crate) fn read<'d>(
         .then(|| format!("`{key}` belongs into mykeeper.toml"))
     });
     layout::check(&reading.mentions, keeper);
+    // One with a mistake may be the one that is meant.
+    if !has_unread_validation {
+        immediate::check(&reading.mentions.proofs, keeper, &jobs);
+    }
     (jobs, reading.pings)
 }
 
@@ -126,7 +137,7 @@ fn read_job<'d>(kind: JobKind, entry: &Entry<'d>, reading: &mut Reading<'d, '_>)
 fn hint(kind: JobKind, key: &str) -> Option<String> {
     let owner = match key {
         "server" | "databases" | "consistency" | "transfer_to" | "stream" | "mydumper" | "compression"
-        | "level" | "chunk" | "reserve" | "checksum" | "lock_budget" | "long_queries"
+        | "level" | "chunk" | "prove" | "reserve" | "checksum" | "lock_budget" | "long_queries"
         | "long_query_limit" | "long_query_wait" => JobKind::Backup,
         "verify" | "verify_every" if kind != JobKind::Transfer && kind != JobKind::Validation => {
             return Some(format!(

@@ -1,14 +1,13 @@
 //! The life of a run: asked for, gated, recorded, executed, ended, recorded.
 
 mod execute;
+mod foreground;
 mod marks;
 mod slot;
 mod taken;
 
 use crate::environment::Environment;
-use crate::error::DaemonError;
 use crate::jobs::{JobResult, RunContext, run_job};
-use crate::state_dir::LockAttempt;
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 use marks::{Claiming, OwnMark, SettlingMark, WaitingMark};
@@ -48,6 +47,8 @@ pub struct FinishedRun {
     pub reason: String,
     /// The set concerned.
     pub bk_id: Option<BackupId>,
+    /// The runs that it had begin, in the foreground.
+    pub followed_by: Vec<FinishedRun>,
 }
 
 /// What a run does: a job's own work, or what a command asks for.
@@ -89,6 +90,8 @@ struct Shared {
     next_slot: Mutex<Option<(DateTime<Utc>, JobName)>>,
     /// Jobs whose lock is held for a moment, to settle a run that is over: no run is under way.
     settling: Mutex<HashSet<JobName>>,
+    /// What runs in the foreground have had begin, as it ends.
+    followed: Mutex<Vec<FinishedRun>>,
 }
 
 impl Engine {
@@ -131,6 +134,7 @@ impl Engine {
                 own: Mutex::new(HashMap::new()),
                 next_slot: Mutex::new(None),
                 settling: Mutex::new(HashSet::new()),
+                followed: Mutex::default(),
             }),
         }
     }
@@ -143,6 +147,11 @@ impl Engine {
     /// Cancelled when nothing new may start.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
+    }
+
+    /// Cancelled when running jobs must end.
+    pub(crate) fn ending(&self) -> &CancellationToken {
+        &self.shared.ending
     }
 
     /// The slot that comes next, as the scheduler last said; `None` where there is none.
@@ -330,35 +339,6 @@ impl Engine {
         run.reason = Some(reason.to_owned());
         run.finished_at = Some(run.requested_at);
         run
-    }
-
-    /// One run of a job now, in the foreground, never beside another of the same job.
-    pub async fn run_now(&self, job: Arc<Job>) -> Result<FinishedRun, DaemonError> {
-        self.do_now(job, work_of_job()).await
-    }
-
-    /// One run now, in the foreground, of work that no job describes; `job` gives its name, kind and limits.
-    pub async fn do_now(&self, job: Arc<Job>, work: Work) -> Result<FinishedRun, DaemonError> {
-        let environment = &self.shared.environment;
-        let mut lock = match environment.state.lock_job(&job.name)? {
-            LockAttempt::Held(lock) => lock,
-            LockAttempt::Busy(owner) => {
-                let mut run = self.new_run(&job, None, Trigger::Manual, RunState::Skipped);
-                let owner = owner.map(|owner| owner.to_string()).unwrap_or_default();
-                run.reason = Some(format!("another run of this job was under way{owner}"));
-                run.finished_at = Some(run.requested_at);
-                environment.catalog.insert_run(&run).await?;
-                return Err(DaemonError::JobBusy {
-                    job: job.name.to_string(),
-                    owner,
-                });
-            }
-        };
-        let run = self.new_run(&job, None, Trigger::Manual, RunState::Running);
-        let _own = OwnMark::set(&self.shared, &run);
-        environment.state.sign(&mut lock, Some(run.id));
-        environment.catalog.insert_run(&run).await?;
-        Ok(self.execute(job, run, lock, work).await)
     }
 
     /// Nothing new starts from now on.

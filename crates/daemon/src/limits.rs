@@ -2,7 +2,7 @@
 //! every command take part, and none of them is ever stale.
 //!
 //! One permit is held at a time, and only while the work that it is for goes on: nobody waits for a permit with
-//! another in hand, so that no two can wait for each other. What a backup job does at its destinations it does at each by
+//! another in hand that anybody waits for, so that no two can wait for each other. What a backup job does at its destinations it does at each by
 //! itself: none of them, and no dump, waits for a permit that another of them waits for.
 
 use crate::jobs::{JobError, RunContext};
@@ -28,6 +28,8 @@ pub enum Limited {
     Destination(DestinationName),
     /// A proof.
     Validation,
+    /// A throwaway server that lies ready for one. Nobody waits for this: what has none starts its own when it is its turn.
+    ReadyServer,
 }
 
 impl Limited {
@@ -37,6 +39,7 @@ impl Limited {
             Self::Server(name) => format!("server-{name}"),
             Self::Destination(name) => format!("destination-{name}"),
             Self::Validation => "validation".to_owned(),
+            Self::ReadyServer => "ready-server".to_owned(),
         }
     }
 }
@@ -47,6 +50,7 @@ impl fmt::Display for Limited {
             Self::Server(name) => write!(f, "server {name}"),
             Self::Destination(name) => write!(f, "destination {name}"),
             Self::Validation => f.write_str("a validation"),
+            Self::ReadyServer => f.write_str("a throwaway server that lies ready"),
         }
     }
 }
@@ -117,6 +121,14 @@ impl RunContext {
         Ok(None)
     }
 
+    /// Takes one that is free now.
+    ///
+    /// # Errors
+    /// The lock files cannot be used.
+    pub fn permit_now(&self, what: &Limited) -> Result<Option<Permit>, JobError> {
+        Ok(self.try_permit(what)?.ok())
+    }
+
     /// One look at all permits; who has them, where none is free.
     fn try_permit(&self, what: &Limited) -> Result<Result<Permit, Vec<LockOwner>>, JobError> {
         let (_, most) = self.most(what);
@@ -148,7 +160,7 @@ impl RunContext {
                 }
                 ("per_destination", limits.per_destination)
             }
-            Limited::Validation => ("validations", limits.validations),
+            Limited::Validation | Limited::ReadyServer => ("validations", limits.validations),
         };
         (format!("[limits] {key} = {most}"), most)
     }

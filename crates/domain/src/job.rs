@@ -3,6 +3,7 @@
 use crate::checksum::ChecksumLimit;
 use crate::databases::DatabaseSelection;
 use crate::ids::{BackupId, DestinationName, JobName, ServerName};
+use crate::immediate::Prove;
 use crate::packing::Packing;
 use crate::retention::KeepPolicy;
 use crate::retry::RetryPolicy;
@@ -217,6 +218,8 @@ pub struct BackupTask {
     pub transfer_to: Vec<DestinationName>,
     /// Files are sent there as they finish, while the others are dumped; else when the set is complete.
     pub stream: bool,
+    /// See [`Prove`].
+    pub prove: Prove,
     /// Options handed to mydumper.
     pub mydumper: Vec<MydumperOption>,
     /// A dump that would leave less than so many bytes free in `directory`, by the estimate, is not begun; `None`: no

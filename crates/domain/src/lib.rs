@@ -18,6 +18,7 @@ pub mod event;
 pub mod evidence;
 mod humane;
 pub mod ids;
+pub mod immediate;
 pub mod inventory;
 pub mod job;
 pub mod manifest;

@@ -91,6 +91,8 @@ words! {
         CatchUp = "catch-up",
         /// A person asked for it.
         Manual = "manual",
+        /// The backup asked for it that has made its set.
+        Backup = "backup",
         /// It does again, or goes on with, what the end of the daemon or of the machine interrupted.
         Retry = "retry",
     }

@@ -183,10 +183,41 @@ pub(crate) fn conclude_with(
     look_at: &str,
 ) -> anyhow::Result<Status> {
     if json {
-        print_json(&serde_json::json!({
-            "run": finished.id, "state": finished.state, "reason": finished.reason, "bk_id": finished.bk_id,
-        }))?;
+        let mut shown = as_json(finished);
+        if let Some(members) = shown.as_object_mut() {
+            let followed = finished.followed_by.iter().map(as_json).collect();
+            members.insert("followed_by".to_owned(), followed);
+        }
+        print_json(&shown)?;
     }
+    let mut status = status_of(finished, caught, (json, look_at));
+    for next in &finished.followed_by {
+        let look_at = format!("mykeeper run-log {}", next.id);
+        let followed = status_of(next, caught, (json, &look_at));
+        status = match (status, followed) {
+            (Ok(Status::Done), followed) => followed,
+            (Ok(_), Err(failed)) => Err(failed),
+            (Err(first), Err(failed)) => {
+                say(&format!("{failed:#}"));
+                Err(first)
+            }
+            (status, _) => status,
+        };
+    }
+    status
+}
+
+fn as_json(finished: &FinishedRun) -> serde_json::Value {
+    serde_json::json!({
+        "run": finished.id, "state": finished.state, "reason": finished.reason, "bk_id": finished.bk_id,
+    })
+}
+
+fn status_of(
+    finished: &FinishedRun,
+    caught: Option<i32>,
+    (json, look_at): (bool, &str),
+) -> anyhow::Result<Status> {
     let text = format!("run {} {}: {}", finished.id, finished.state, finished.reason);
     match finished.state {
         RunState::Succeeded | RunState::Warned => {

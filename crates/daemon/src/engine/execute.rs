@@ -126,6 +126,7 @@ impl Engine {
             None => Resumed::default(),
         };
         let context = RunContext {
+            engine: self.clone(),
             environment: Arc::clone(environment),
             settings: environment.settings(),
             job: Arc::clone(job),
@@ -282,6 +283,7 @@ impl Engine {
             state,
             reason,
             bk_id,
+            followed_by: Vec::new(),
         }
     }
 }

@@ -2,9 +2,11 @@
 
 mod as_pybackup;
 mod draft;
+mod made;
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::jobs::ahead::{Ahead, make_room};
+use crate::jobs::immediate::{Ready, begin_proof};
 use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
@@ -14,9 +16,11 @@ use crate::set_lease::keep_folder;
 use crate::space::before_dump;
 use draft::{Drafting, draft_backup};
 use futures::future::join_all;
+use made::{Made, give_up};
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::humane;
+use mykeeper_domain::immediate::Prove;
 use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::retry::RetryPolicy;
@@ -49,10 +53,18 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
         .get(&task.server)
         .cloned()
         .ok_or_else(|| JobError::fatal(format!("server {} is not configured any more", task.server)))?;
-    let (backup, mut ahead) = match &context.resumed.set {
+    let Made {
+        backup,
+        mut ahead,
+        ready,
+    } = match &context.resumed.set {
         Some(set) => {
             context.say(format!("set {} was complete before the interruption", set.id));
-            (set.clone(), None)
+            Made {
+                backup: set.clone(),
+                ahead: None,
+                ready: None,
+            }
         }
         None => {
             let policy = match task.as_pybackup {
@@ -70,6 +82,7 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             }
         }
     };
+    begin_proof(context, (task, &backup), ready).await;
     let dumped = format!(
         "set {} of {}, {}, complete after {}",
         backup.id,
@@ -162,6 +175,8 @@ struct Preparation {
     unmatched: Vec<String>,
     /// On disk, as far as that can be told.
     room_need: Option<Need>,
+    /// The server's `lower_case_table_names`, where a throwaway server like it is started.
+    names: Option<u8>,
 }
 
 /// One attempt: a set of its own, with its row whether it is complete or not.
@@ -170,7 +185,7 @@ async fn attempt(
     task: &BackupTask,
     server: &Arc<Server>,
     number: u32,
-) -> Result<(Backup, Option<Ahead>), JobError> {
+) -> Result<Made, JobError> {
     // Held until the dump has ended; what is sent afterwards is the destination's business.
     let permit = context.permit(&Limited::Server(task.server.clone())).await?;
     let started_at = context.clock().now();
@@ -193,14 +208,13 @@ async fn attempt(
         create_set_dir(context, &task.directory, &set_dir).await?;
         let need = prepared.room_need.as_ref();
         let mut ahead = Ahead::start(context, task, (id, &set_dir), need).await;
+        let ready = Ready::begin(context, task, prepared.names);
         let mut dump = match dump(context, task, &prepared, (&set_dir, ahead.as_ref())).await {
             Ok(dump) => dump,
             Err(error) => {
                 // The server is free for others.
                 drop(permit);
-                if let Some(ahead) = ahead {
-                    ahead.give_up(context).await;
-                }
+                give_up(context, (ahead, ready)).await;
                 remove_unused(context, &set_dir).await;
                 return Err(error);
             }
@@ -224,11 +238,9 @@ async fn attempt(
         let draft = draft_backup(context, task, server, &drafting, &dump);
         has_row = true;
         match record_set(context, &set_dir, draft, dump).await {
-            Ok(backup) => Ok((backup, ahead)),
+            Ok(backup) => Ok(Made { backup, ahead, ready }),
             Err(error) => {
-                if let Some(ahead) = ahead {
-                    ahead.give_up(context).await;
-                }
+                give_up(context, (ahead, ready)).await;
                 Err(error)
             }
         }
@@ -247,8 +259,8 @@ async fn attempt(
         as_pybackup::record_failure(context, task, (server, &drafting), failed).await;
     }
     let report = match &result {
-        Ok((backup, _)) => Ok(JobReport::done(
-            format!("set {} is complete", backup.id),
+        Ok(made) => Ok(JobReport::done(
+            format!("set {} is complete", made.backup.id),
             Some(id),
         )),
         Err(error) => Err(error.clone()),
@@ -336,6 +348,10 @@ async fn prepare(
     let how_many = counted(databases.len(), "database", "databases");
     context.say(format!("{how_many}: {}", databases.join(", ")));
     let room_need = before_dump(context, (task, server), &databases, &mut probe).await?;
+    let names = match task.prove {
+        Prove::Immediately => probe.lower_case_table_names().await?,
+        Prove::InTurn => None,
+    };
     let grants = probe.grants().await?;
     probe.close().await;
     if task.databases.is_open_ended() && !sees_every_database(&grants) {
@@ -372,6 +388,7 @@ async fn prepare(
         options: asked,
         unmatched,
         room_need,
+        names,
     })
 }
 

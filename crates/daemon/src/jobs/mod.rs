@@ -3,12 +3,14 @@
 mod ahead;
 pub use ahead::{Fate, Leftover, noted_ahead};
 pub mod backup;
+mod immediate;
 pub mod restore;
 pub mod retention;
 pub mod transfer;
 pub mod validation;
 pub mod verify;
 
+use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::run_log::RunLogFile;
@@ -35,6 +37,8 @@ const SHOWN: usize = 3;
 /// What a run works with. A clone is for a part of its work that is a task of its own.
 #[derive(Clone)]
 pub struct RunContext {
+    /// What runs it, for a run that follows upon it.
+    pub engine: Engine,
     /// Outside systems.
     pub environment: Arc<Environment>,
     /// The settings that were in force when the run began.

@@ -6,6 +6,7 @@ mod set_here;
 pub(crate) mod untried;
 mod verdict;
 
+use super::immediate::{Ready, left};
 use super::verify::round::{Asked, read_due};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::failed::failed_sets;
@@ -17,6 +18,7 @@ use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, ValidateStatus};
+use mykeeper_domain::immediate::Demands;
 use mykeeper_domain::job::ValidationTask;
 use mykeeper_domain::selection::{Choice, Refusal};
 use set_here::{Found, SetHere, Wanted};
@@ -149,6 +151,38 @@ pub(crate) fn queue_here<B: Borrow<Backup>>(
         .into_iter()
         .partition(|backup| !places(backup.borrow(), paths, settings, &settings.node).is_empty());
     (here, elsewhere.len())
+}
+
+/// Proves a set where it was just made, in the server that lies ready, if one does. What cannot be tried is left to a
+/// validation job.
+pub(crate) async fn prove_made(
+    context: &RunContext,
+    (backup, demands): (Backup, Demands),
+    ready: Option<Ready>,
+) -> JobResult {
+    let _permit = context.permit(&Limited::Validation).await?;
+    let of = (&backup, &demands);
+    let server = match ready {
+        None => None,
+        Some(ready) => match ready.server().await {
+            Ok(server) => Some(server),
+            Err(error) => return left(context, of, error.into()),
+        },
+    };
+    match SetHere::made(context, backup.clone(), server).await {
+        Ok(Found::Here(set)) => match set.prove(context, &demands.task).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(Untryable { error, .. })) | Err(error) => left(context, of, error),
+        },
+        Ok(Found::Unknown(error)) | Err(error) => left(context, of, error),
+        Ok(Found::Taken | Found::Elsewhere) => Ok(JobReport::done(
+            format!(
+                "set {} is being proven by another run, or has its verdict",
+                backup.id
+            ),
+            Some(backup.id),
+        )),
+    }
 }
 
 /// Proves one set by name, whatever was found before.

@@ -24,6 +24,7 @@ use crate::state_dir::StateDir;
 pub(crate) use trouble::RESTORE_TIME_OF;
 
 use inbox::Inbox;
+use mykeeper_domain::immediate::proof_of;
 use mykeeper_domain::job::Job;
 use mykeeper_domain::notice::{Notice, NoticeKind};
 use mykeeper_domain::run::RunState;
@@ -188,7 +189,14 @@ impl Environment {
     /// A run of a job that the schedule has is over. One that was ended from outside says nothing of its job.
     pub(crate) fn run_ended(&self, ended: &EndedRun<'_>) {
         // What a command does on its own account bears the name of no job, or is looked at by who called it.
-        if !self.settings().jobs.contains_key(ended.job) {
+        let settings = self.settings();
+        let is_proof = || {
+            settings
+                .jobs
+                .keys()
+                .any(|job| proof_of(job).as_ref() == Ok(ended.job))
+        };
+        if !settings.jobs.contains_key(ended.job) && !is_proof() {
             return;
         }
         let topic = job_topic(ended.job);

@@ -10,6 +10,7 @@ mod counts;
 mod crash;
 mod disks;
 mod dump_faults;
+mod immediate;
 mod import;
 mod init;
 mod logrotate;

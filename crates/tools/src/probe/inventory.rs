@@ -62,7 +62,10 @@ impl Probe {
     }
 
     /// How the server keeps and compares names; `None` where it tells none of the ways that are known.
-    async fn lower_case_table_names(&mut self) -> Result<Option<u8>, ToolError> {
+    ///
+    /// # Errors
+    /// [`ToolError::Query`].
+    pub async fn lower_case_table_names(&mut self) -> Result<Option<u8>, ToolError> {
         let sql = "SELECT CAST(@@lower_case_table_names AS CHAR)".to_owned();
         let rows = self.raw("ask how names are kept", sql).await?;
         Ok(rows.first().and_then(|row| text(row, 0).parse().ok()))

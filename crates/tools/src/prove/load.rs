@@ -332,7 +332,10 @@ impl Restore<'_> {
         }
         let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let target = target.as_str();
-        let feeding = files.data.iter().map(|(table, file)| async move {
+        // The largest first: it is not what the others are waited for at the end.
+        let mut data: Vec<&(String, SetFile)> = files.data.iter().collect();
+        data.sort_by_key(|(_, file)| std::cmp::Reverse(file.plain_bytes));
+        let feeding = data.into_iter().map(|(table, file)| async move {
             let introducer = self.introducers.of(database, table);
             let change = |statement| match introducer {
                 Some(introducer) => introducer.introduce(statement),

@@ -96,7 +96,20 @@ pub struct ProveRequest<'a> {
 /// # Errors
 /// The set could not be tried: no throwaway server, no loader, the server ended in the middle, cancelled, timed out.
 pub async fn prove_set(request: ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
-    prove_within(&request, Early::Counts, env).await
+    prove_within(&request, (Early::Counts, &mut None), env).await
+}
+
+/// As [`prove_set`], in a throwaway server that lies ready, if it is as the proof needs it. It is taken once nothing but
+/// the restore is left to do.
+///
+/// # Errors
+/// As [`prove_set`].
+pub async fn prove_set_in(
+    ready: &mut Option<ThrowawayServer>,
+    request: ProveRequest<'_>,
+    env: &ToolEnv<'_>,
+) -> Result<Proof, ToolError> {
+    prove_within(&request, (Early::Counts, ready), env).await
 }
 
 /// As [`prove_set`], without a look at what the files hold before they are loaded: it spares a set that is known to
@@ -106,7 +119,7 @@ pub async fn prove_set(request: ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<P
 /// # Errors
 /// As [`prove_set`].
 pub async fn prove_by_restore(request: ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
-    prove_within(&request, Early::Waits, env).await
+    prove_within(&request, (Early::Waits, &mut None), env).await
 }
 
 /// What becomes of a set whose files show by themselves that they do not hold what they should.
@@ -120,10 +133,10 @@ enum Early {
 
 async fn prove_within(
     request: &ProveRequest<'_>,
-    early: Early,
+    (early, ready): (Early, &mut Option<ThrowawayServer>),
     env: &ToolEnv<'_>,
 ) -> Result<Proof, ToolError> {
-    let proving = Box::pin(prove(request, early, env));
+    let proving = Box::pin(prove(request, (early, ready), env));
     let Some(timeout) = request.limits.timeout else {
         return proving.await;
     };
@@ -135,7 +148,11 @@ async fn prove_within(
     })
 }
 
-async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> Result<Proof, ToolError> {
+async fn prove(
+    request: &ProveRequest<'_>,
+    (early, ready): (Early, &mut Option<ThrowawayServer>),
+    env: &ToolEnv<'_>,
+) -> Result<Proof, ToolError> {
     let started_at = env.clock.now();
     let mut proof = Proof {
         bk_id: request.bk_id,
@@ -189,7 +206,7 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     let likeness = request
         .evidence
         .map_or_else(Likeness::default, |evidence| Likeness::to(&evidence.inventory));
-    let server = ThrowawayServer::start_like(&likeness, request.sandbox, env).await?;
+    let server = server_like(&likeness, ready.take(), (request.sandbox, env)).await?;
     proof.sandbox_version = server.version().to_owned();
     proof.loader_version.clone_from(&myloader.banner);
     if let Some(refusal) = refuse_pairing(request, server.version()) {
@@ -234,6 +251,22 @@ async fn prove(request: &ProveRequest<'_>, early: Early, env: &ToolEnv<'_>) -> R
     outcome?;
     proof.finished_at = env.clock.now();
     Ok(proof)
+}
+
+/// The one that lies ready, where it is as one that is started now.
+async fn server_like(
+    likeness: &Likeness,
+    ready: Option<ThrowawayServer>,
+    (sandbox, env): (&Sandbox, &ToolEnv<'_>),
+) -> Result<ThrowawayServer, ToolError> {
+    if let Some(server) = ready
+        && let Some(server) = server.fitted(likeness, sandbox).await
+    {
+        env.log
+            .line("mykeeper", "the throwaway server that lies ready is taken");
+        return Ok(server);
+    }
+    ThrowawayServer::start_like(likeness, sandbox, env).await
 }
 
 /// Whether what a set failed with may be its own: not where the server has ended by now, or has no room left.

@@ -19,6 +19,15 @@ pub struct Likeness {
 }
 
 impl Likeness {
+    /// To a server of which only its `lower_case_table_names` is known, before it is asked what it holds.
+    pub fn by_names(lower_case_table_names: Option<u8>) -> Self {
+        Self {
+            // On this file system no server could be told of the third way, 2.
+            lower_case: lower_case_table_names == Some(1),
+            engines: BTreeSet::new(),
+        }
+    }
+
     /// To the server that holds these.
     pub fn to(inventory: &Inventory) -> Self {
         let tables = inventory
@@ -26,11 +35,10 @@ impl Likeness {
             .values()
             .flat_map(|content| content.tables.values());
         Self {
-            // On this file system no server could be told of the third way, 2.
-            lower_case: inventory.lower_case_table_names == Some(1),
             engines: tables
                 .filter_map(|table| Some(table.engine.as_ref()?.to_ascii_uppercase()))
                 .collect(),
+            ..Self::by_names(inventory.lower_case_table_names)
         }
     }
 }

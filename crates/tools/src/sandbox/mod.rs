@@ -51,6 +51,8 @@ pub struct ThrowawayServer {
     version: String,
     engines: BTreeSet<String>,
     program: String,
+    settings: Sandbox,
+    lower_case: bool,
     // Removed after the child is gone: fields are dropped in this order.
     folder: SandboxFolder,
 }
@@ -109,6 +111,17 @@ impl ThrowawayServer {
         }
     }
 
+    /// One that was started before all was known of the server that it is to be like: as [`start_like`](Self::start_like)
+    /// would make it now. `None`, and it is gone, where it is not, or no longer answers.
+    pub(crate) async fn fitted(mut self, likeness: &Likeness, settings: &Sandbox) -> Option<Self> {
+        let is_alike = self.lower_case == likeness.lower_case && self.settings == *settings;
+        if is_alike && self.learn_engines(likeness).await.is_ok() {
+            return Some(self);
+        }
+        self.stop().await;
+        None
+    }
+
     async fn spawn(
         (settings, (program, likeness)): (&Sandbox, (&ServerProgram, &Likeness)),
         folder: SandboxFolder,
@@ -144,6 +157,8 @@ impl ThrowawayServer {
             version: String::new(),
             engines: BTreeSet::new(),
             program: program.path.display().to_string(),
+            settings: settings.clone(),
+            lower_case: likeness.lower_case,
             folder,
         })
     }
@@ -224,6 +239,10 @@ impl ThrowawayServer {
     /// Waits until it answers, and learns from it what it is.
     async fn until_ready(&mut self, likeness: &Likeness, env: &ToolEnv<'_>) -> Result<(), ToolError> {
         self.version = self.answer(env).await?;
+        self.learn_engines(likeness).await
+    }
+
+    async fn learn_engines(&mut self, likeness: &Likeness) -> Result<(), ToolError> {
         let is_mariadb = self.version.contains("MariaDB");
         let learning = async {
             let mut connection = self.connect().await?;

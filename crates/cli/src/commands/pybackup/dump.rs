@@ -14,6 +14,7 @@ use mykeeper_config::pybackup::{
 };
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::databases::DatabaseSelection;
+use mykeeper_domain::immediate::Prove;
 use mykeeper_domain::job::{AsPybackup, BackupTask, Consistency, LockPolicy, MydumperOption, Task};
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::{DestinationName, ServerName};
@@ -132,6 +133,7 @@ fn task(
         lock: LockPolicy::default(),
         packing: None,
         chunk: None,
+        prove: Prove::InTurn,
         as_pybackup: Some(AsPybackup {
             command: words.command.clone(),
             selected_by,

@@ -314,3 +314,20 @@ fn what_is_never_looked_at_is_not_read_either() {
         "`lease` is too short",
     );
 }
+
+#[test]
+fn a_proof_at_once_needs_a_validation_job_that_would_choose_the_set() {
+    let at_once = BACKUP.replace("server =", "prove = 'immediately'\nserver =");
+    one(KEEPER, &at_once, "there is no validation job in this file");
+    let of_tag = |tags: &str| format!("{at_once}[validation.prove]\ncron = '@hourly'\n{tags}\n");
+    is_sound(KEEPER, &of_tag(""));
+    is_sound(KEEPER, &of_tag("tags = ['other', 'shop']"));
+    one(
+        KEEPER,
+        &of_tag("tags = ['other']"),
+        "no validation job of this file has \"shop\" among its `tags`",
+    );
+    // The one with the mistake may be the one that is meant.
+    one(KEEPER, &of_tag("assert = 5"), "`assert`");
+    backup("server", "prove = 'later'\nserver", "immediately");
+}

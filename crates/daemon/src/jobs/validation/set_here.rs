@@ -15,8 +15,10 @@ use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::verification::LookedAtCopy;
 use mykeeper_tools::ToolError;
-use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, prove_set, read_plain};
+use mykeeper_tools::prove::{PlainFiles, ProveRequest, VerifiedCopy, prove_set_in, read_plain};
+use mykeeper_tools::sandbox::ThrowawayServer;
 use std::path::{Path, PathBuf};
+use tokio::sync::Mutex;
 
 /// What came of looking for a set.
 pub(super) enum Found {
@@ -44,6 +46,8 @@ pub(super) struct SetHere {
     backup: Backup,
     dir: PathBuf,
     lease: SetLease,
+    /// A throwaway server that was started for it.
+    ready: Mutex<Option<ThrowawayServer>>,
 }
 
 impl SetHere {
@@ -61,6 +65,25 @@ impl SetHere {
             Err(DaemonError::Catalog(error)) => return Err(error.into()),
             Err(error) => return Ok(Found::Unknown(error.into())),
         };
+        Self::take(context, (backup, dir), (wanted, None)).await
+    }
+
+    /// The set in the folder that it was just made in.
+    pub(super) async fn made(
+        context: &RunContext,
+        backup: Backup,
+        ready: Option<ThrowawayServer>,
+    ) -> Result<Found, JobError> {
+        let dir = backup.folder();
+        Self::take(context, (backup, dir), (Wanted::Untried, ready)).await
+    }
+
+    async fn take(
+        context: &RunContext,
+        (backup, dir): (Backup, PathBuf),
+        (wanted, ready): (Wanted, Option<ThrowawayServer>),
+    ) -> Result<Found, JobError> {
+        let environment = &context.environment;
         let Some(lease) = SetLease::acquire(environment, backup.id, "validate", context.run).await? else {
             return Ok(Found::Taken);
         };
@@ -73,7 +96,12 @@ impl SetHere {
             backup.deletion == Deletion::None && is_wanted
         };
         match fresh {
-            Ok(Some(backup)) if is_ours(&backup) => Ok(Found::Here(Box::new(Self { backup, dir, lease }))),
+            Ok(Some(backup)) if is_ours(&backup) => Ok(Found::Here(Box::new(Self {
+                backup,
+                dir,
+                lease,
+                ready: Mutex::new(ready),
+            }))),
             Err(error) => {
                 lease.release().await;
                 Err(error.into())
@@ -112,7 +140,11 @@ impl SetHere {
                 .map_err(Hindrance::OfAll),
             Err(hindrance) => Err(hindrance),
         };
-        self.lease.release().await;
+        let Self { lease, ready, .. } = *self;
+        if let Some(server) = ready.into_inner() {
+            server.stop().await;
+        }
+        lease.release().await;
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(Hindrance::OfSet(error) | Hindrance::OfCopy(error)) => {
@@ -280,7 +312,9 @@ impl SetHere {
             beside: &beside,
             ..request
         };
-        let proven = Box::pin(prove_set(request, &context.tools())).await;
+        let mut ready = self.ready.lock().await;
+        let proven = Box::pin(prove_set_in(&mut ready, request, &context.tools())).await;
+        drop(ready);
         let mut proof = proven.map_err(|error| match error {
             ToolError::Io { ref path, .. } if path.starts_with(dir) => Hindrance::OfCopy(error.into()),
             error => error.into(),
