@@ -19,7 +19,7 @@ const DEEPEST_BLOCKS: usize = 40;
 /// Of `case`, whose last arm it reads up to three times.
 const DEEPEST_CASES: usize = 10;
 /// What it may need for that. Bytes, of which none is taken before it is needed.
-const STACK: usize = 256 << 20;
+const STACK: usize = 64 << 20;
 
 /// A command as the parser sees it.
 struct Seen {
@@ -130,43 +130,53 @@ fn is_deep(text: &str) -> bool {
     const BEFORE: [&str; 12] = [
         "then", "do", "else", "elif", "if", "while", "until", "!", "{", "coproc", "&&", "||",
     ];
-    let (mut brackets, mut blocks, mut cases) = (0_usize, 0_usize, 0_usize);
+    let (mut blocks, mut cases, mut negations) = (Depth::default(), Depth::default(), Depth::default());
     for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
         let mut is_first = true;
         for word in line.split_whitespace() {
             let bare = word.trim_end_matches(';');
-            match is_first {
-                true if OPENS.contains(&bare) => blocks += 1,
-                true if CLOSES.contains(&bare) => blocks = blocks.saturating_sub(1),
-                _ => {}
+            blocks.count(
+                is_first && OPENS.contains(&bare),
+                is_first && CLOSES.contains(&bare),
+            );
+            match bare {
+                "!" => negations.count(true, false),
+                "\\" => {}
+                _ => negations.now = 0,
             }
             is_first = BEFORE.contains(&bare) || word.ends_with([';', '|', '&', '(', ')']);
-            if blocks > DEEPEST_BLOCKS {
-                return true;
-            }
         }
         for word in line.split(|letter: char| !letter.is_alphanumeric() && letter != '_') {
-            match word {
-                "case" => cases += 1,
-                "esac" => cases = cases.saturating_sub(1),
-                _ => {}
-            }
-            if cases > DEEPEST_CASES {
-                return true;
-            }
-        }
-        for letter in line.chars() {
-            match letter {
-                '(' => brackets += 1,
-                ')' => brackets = brackets.saturating_sub(1),
-                _ => {}
-            }
-            if brackets > DEEPEST_BRACKETS {
-                return true;
-            }
+            cases.count(word == "case", word == "esac");
         }
     }
-    false
+    let (mut brackets, mut braces) = (Depth::default(), Depth::default());
+    for letter in text.chars() {
+        brackets.count(letter == '(', letter == ')');
+        braces.count(matches!(letter, '{' | '['), matches!(letter, '}' | ']'));
+    }
+    let blocks = [blocks, negations, braces];
+    blocks.iter().any(|depth| depth.most > DEEPEST_BLOCKS)
+        || brackets.most > DEEPEST_BRACKETS
+        || cases.most > DEEPEST_CASES
+}
+
+/// How many are open.
+#[derive(Default)]
+struct Depth {
+    now: usize,
+    most: usize,
+}
+
+impl Depth {
+    fn count(&mut self, opens: bool, closes: bool) {
+        if opens {
+            self.now += 1;
+            self.most = self.most.max(self.now);
+        } else if closes {
+            self.now = self.now.saturating_sub(1);
+        }
+    }
 }
 
 /// Goes through what was parsed.
@@ -407,6 +417,13 @@ mod tests {
         assert!(difference(&"$(".repeat(5_000)).is_some());
         assert!(difference(&"if ".repeat(5_000)).is_some());
         assert!(difference(&"f() {\n".repeat(5_000)).is_some());
+        assert!(difference(&"${".repeat(5_000)).is_some());
+        assert!(difference(&format!("x=\"\n#{}", "${".repeat(5_000))).is_some());
+        assert!(difference(&"$[".repeat(5_000)).is_some());
+        assert!(difference(&format!("[[ {}x ]]", "! \\\n".repeat(5_000))).is_some());
+        let blocks = |count| format!("{}b{}", "if a; then\n".repeat(count), "\nfi".repeat(count));
+        assert_eq!(difference(&blocks(40)), None);
+        assert!(difference(&blocks(41)).is_some());
         assert!(difference(&"a\n".repeat(200_000)).is_some());
         // What the parser may read more than once is bounded.
         let nested = |count| format!("{}b{}", "case x in a) ".repeat(count), "\nesac".repeat(count));
