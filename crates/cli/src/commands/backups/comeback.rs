@@ -3,6 +3,7 @@
 use anyhow::Context;
 use mykeeper_catalog::{Catalog, RestoreTime};
 use mykeeper_domain::backup::Backup;
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::humane;
 use mykeeper_domain::{BackupId, JobName};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,27 +33,36 @@ pub(super) async fn comebacks(
     let mut found = HashMap::new();
     for (tag, job) in series {
         let times = catalog.restore_times(tag, job, LOOKED_AT).await?;
+        let ids: Vec<BackupId> = times.iter().map(|time| time.bk_id).collect();
+        let damages = catalog.damages(Some(&ids)).await?;
+        let is_damaged = |id: BackupId| damages.get(&id).is_some_and(Damage::is_of_every_copy);
         if job.is_some() {
-            found.extend(newest_comeback(times));
+            found.extend(newest_comeback(times, is_damaged));
             continue;
         }
         let mut by_databases: BTreeMap<String, Vec<RestoreTime>> = BTreeMap::new();
         for time in times {
             by_databases.entry(time.databases.clone()).or_default().push(time);
         }
-        found.extend(by_databases.into_values().filter_map(newest_comeback));
+        let by_databases = by_databases.into_values();
+        found.extend(by_databases.filter_map(|times| newest_comeback(times, is_damaged)));
     }
     Ok(found)
 }
 
-/// The newest set among the proofs of one job, beside the mean of the sets before it.
-fn newest_comeback(mut times: Vec<RestoreTime>) -> Option<(BackupId, Comeback)> {
+/// The newest set among the proofs of one job, beside the mean of the sets before it. One that is damaged comes back no
+/// more; how long it took counts for those after it.
+fn newest_comeback(
+    mut times: Vec<RestoreTime>,
+    is_damaged: impl Fn(BackupId) -> bool,
+) -> Option<(BackupId, Comeback)> {
     /// Sets that the newest is held against.
     const BEFORE: usize = 5;
     // Of a set that was proven twice the later proof counts.
     times.sort_by_key(|time| std::cmp::Reverse((time.set_started_at, time.bk_id, time.proven_at)));
     times.dedup_by_key(|time| time.bk_id);
-    let (newest, before) = times.split_first()?;
+    let at = times.iter().position(|time| !is_damaged(time.bk_id))?;
+    let (newest, before) = times.get(at..)?.split_first()?;
     let before: Vec<f64> = before
         .iter()
         .take(BEFORE)
@@ -110,7 +120,8 @@ mod tests {
             set_started_at: DateTime::UNIX_EPOCH + TimeDelta::days(day),
             proven_at: DateTime::UNIX_EPOCH + TimeDelta::days(100 - day),
         };
-        let text = |times: Vec<RestoreTime>| newest_comeback(times).map(|(_, comeback)| comeback.text());
+        let text =
+            |times: Vec<RestoreTime>| newest_comeback(times, |_| false).map(|(_, comeback)| comeback.text());
         assert_eq!(text(vec![]), None);
         assert_eq!(text(vec![time(1, 41)]).as_deref(), Some("41m"));
         let older = [time(7, 36), time(9, 40)];
@@ -121,7 +132,10 @@ mod tests {
             ..newest.clone()
         };
         let all = vec![older[0].clone(), newest.clone(), again, older[1].clone()];
-        assert_eq!(newest_comeback(all.clone()).map(|(id, _)| id), Some(newest.bk_id));
+        let of = |is_damaged: &dyn Fn(BackupId) -> bool| newest_comeback(all.clone(), is_damaged);
+        assert_eq!(of(&|_| false).map(|(id, _)| id), Some(newest.bk_id));
+        let whole = of(&|id| id == newest.bk_id).map(|(id, _)| id);
+        assert_eq!(whole, Some(older[1].bk_id), "what is damaged comes back no more");
         assert_eq!(text(all).as_deref(), Some("41m (+8 %)"));
         assert_eq!(text(vec![time(1, 10), time(2, 9)]).as_deref(), Some("9m (-10 %)"));
     }
