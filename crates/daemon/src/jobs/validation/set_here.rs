@@ -9,8 +9,10 @@ use crate::jobs::verify::{Here, Looked, kept, look_further};
 use crate::jobs::{JobError, RunContext, first_few};
 use crate::locate::places;
 use crate::set_lease::{SetLease, keep_folder};
-use mykeeper_catalog::BackupPath;
+use mykeeper_catalog::{BackupFilter, BackupPath, CatalogError, SetState};
+use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::verification::LookedAtCopy;
@@ -37,6 +39,9 @@ pub(super) enum Wanted {
     /// The one that was asked for, whatever was found before.
     ByName,
 }
+
+/// Among so many of a job's newest sets an older one is looked for.
+const LOOKED_THROUGH: u32 = 200;
 
 /// The files of other places.
 type Beside = Vec<(PathBuf, PlainFiles)>;
@@ -159,6 +164,12 @@ impl SetHere {
             Err(Hindrance::OfAll(error)) => return Err(error.about(id)),
         };
         forget(context, id).await;
+        let has_failed = !outcome.proof.passed();
+        let outcome = Outcome {
+            // Only a piece of advice depends on it.
+            has_earlier: has_failed && has_earlier(context, &self.backup).await.unwrap_or_default(),
+            ..outcome
+        };
         Ok(Ok(verdict(context, task, &outcome)))
     }
 
@@ -175,6 +186,7 @@ impl SetHere {
                     proof,
                     looked: None,
                     job: self.backup.job.clone(),
+                    has_earlier: false,
                 });
             }
             Err(Hindrance::OfCopy(error)) => Err(error),
@@ -242,6 +254,7 @@ impl SetHere {
             proof,
             looked: Some(looked),
             job: self.backup.job.clone(),
+            has_earlier: false,
         })
     }
 
@@ -364,6 +377,29 @@ impl SetHere {
         }
         Ok((beside, unlisted))
     }
+}
+
+/// Whether an older set of the same job is there that may be whole.
+async fn has_earlier(context: &RunContext, backup: &Backup) -> Result<bool, CatalogError> {
+    let catalog = context.environment.catalog.as_ref();
+    let filter = BackupFilter {
+        job: backup.job.clone(),
+        tag: Some(backup.tag.clone()),
+        present_only: true,
+        state: Some(SetState::Complete),
+        limit: LOOKED_THROUGH,
+        ..BackupFilter::default()
+    };
+    let mut sets = catalog.backups(&filter).await?;
+    sets.retain(|set| {
+        let is_good = set.validate_status != ValidateStatus::Failed && set.deletion == Deletion::None;
+        is_good && set.started_at < backup.started_at
+    });
+    let ids: Vec<BackupId> = sets.iter().map(|set| set.id).collect();
+    let damages = catalog.damages(Some(&ids)).await?;
+    Ok(ids
+        .iter()
+        .any(|id| !damages.get(id).is_some_and(Damage::is_of_every_copy)))
 }
 
 /// What a proof has read of the files at its place, which differ.

@@ -15,11 +15,15 @@ pub(super) struct Outcome {
     pub(super) looked: Option<Looked>,
     /// What made the set.
     pub(super) job: Option<JobName>,
+    /// Whether that job has made sets before it that are still there; asked where the proof has failed.
+    pub(super) has_earlier: bool,
 }
 
 /// A run that has found a copy which is not as it was written has failed, whatever its set has come to.
 pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Outcome) -> JobResult {
-    let Outcome { proof, looked, job } = outcome;
+    let Outcome {
+        proof, looked, job, ..
+    } = outcome;
     let id = proof.bk_id;
     let slow = too_long(proof, task.max_restore_time);
     tell_of_time(context, task, outcome, slow.as_deref());
@@ -66,7 +70,11 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
                 .any(|database| !database.differences.is_empty());
             let next = match job {
                 Some(job) if differs => {
-                    format!("; keep the sets before it, and make another: mykeeper run {job}")
+                    let keep = match outcome.has_earlier {
+                        true => "keep the sets before it, and ",
+                        false => "",
+                    };
+                    format!("; {keep}make another: mykeeper run {job}")
                 }
                 _ => String::new(),
             };
