@@ -159,7 +159,7 @@ fn a_copy_that_was_damaged_later_is_noticed_and_sent_again() {
     });
     noticed
         .assert_code(4)
-        .assert_says("is damaged: not as in the set are shop.orders.sql.gz; it has been sent again");
+        .assert_says("is damaged: it differs from the set in shop.orders.sql.gz; it has been sent again");
     assert_same_files(&workspace, &vault, &bk_id);
     assert!(text(&workspace.backups()[0], "transfer_complete").ends_with("Y"));
     // All of it is gone: that is said, and no list of its files.

@@ -239,7 +239,7 @@ impl<'a> Sending<'a> {
             return format!("the copy of set {id} at {target} is not there any more");
         }
         format!(
-            "the copy of set {id} at {target} is damaged: not as in the set are {}",
+            "the copy of set {id} at {target} is damaged: it differs from the set in {}",
             context.tell_first(differing)
         )
     }
