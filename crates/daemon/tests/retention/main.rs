@@ -22,6 +22,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 mod copies;
+mod hanging;
 mod long_pass;
 mod owed;
 mod rebuilt;

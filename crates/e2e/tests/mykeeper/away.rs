@@ -28,6 +28,14 @@ fn two_servers() -> (MariaDb, MariaDb, Workspace) {
     (source, catalog, workspace)
 }
 
+/// With a job `prune` that leaves the newest set alone.
+fn with_prune(schedule: &str) -> String {
+    format!(
+        "{schedule}[retention.prune]\ncron = \"{NEVER}\"\ndirectory = \"{{sets}}\"\nkeep = {{ last = 1 }}\n\
+         action = \"delete\"\nrequire = \"complete\"\nretry = {{ attempts = 1, delay = \"1s\" }}\n"
+    )
+}
+
 fn wait_for_empty_journal(workspace: &Workspace) {
     wait_until(Duration::from_secs(40), "what was kept is in the catalog", || {
         (workspace.mykeeper(&["catalog", "status"]).status.code() == Some(0)).then_some(())
@@ -37,11 +45,7 @@ fn wait_for_empty_journal(workspace: &Workspace) {
 #[test]
 fn without_a_catalog_a_backup_is_made_and_recorded_later() {
     let (_source, mut server, workspace) = two_servers();
-    let prune = format!(
-        "[retention.prune]\ncron = \"{NEVER}\"\ndirectory = \"{{sets}}\"\nkeep = {{ last = 1 }}\naction = \"delete\"\n\
-         require = \"complete\"\nretry = {{ attempts = 1, delay = \"1s\" }}\n"
-    );
-    workspace.write_schedule(&format!("{}{prune}", backup_job("nightly", r#"["shop"]"#, "")));
+    workspace.write_schedule(&with_prune(&backup_job("nightly", r#"["shop"]"#, "")));
     // A new one is as it should be, whoever is asked.
     let no_tables = "no tables of mykeeper's yet";
     workspace
