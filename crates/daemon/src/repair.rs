@@ -11,6 +11,8 @@ use mykeeper_domain::verification::{LookedAtCopy, Verification};
 use mykeeper_tools::rsync::{Fetch, fetch_command, shell_word};
 use std::path::Path;
 
+/// Where fetched sets are put, in the folder of throwaway servers.
+const FETCHED: &str = "fetched-sets";
 /// Stands in a command where the file of a password cannot be named: it is no file, or no longer there.
 const UNKNOWN_FILE: &str = "FILE-WITH-THE-PASSWORD";
 
@@ -31,13 +33,15 @@ impl NextStep {
         if self.commands.is_empty() {
             return self.line.clone();
         }
-        let commands: String = self
-            .commands
-            .iter()
-            .map(|command| format!("\n{margin}  {command}"))
-            .collect();
+        let commands = on_lines(&self.commands, margin);
         format!("to mend it:{commands}\n{margin}then look again: {}", self.again)
     }
+}
+
+/// Each command on a line of its own, a little behind the margin.
+pub(crate) fn on_lines(commands: &[String], margin: &str) -> String {
+    let line = |command| format!("\n{margin}  {command}");
+    commands.iter().map(line).collect()
 }
 
 /// What to do now. `found` is what lies on this machine, `others` what other nodes last found.
@@ -100,13 +104,18 @@ pub fn next_step(
 pub struct Elsewhere {
     /// Where it is and when it was last seen as written, for people.
     pub copy: String,
-    /// The command that brings it here.
-    pub command: String,
+    /// The commands that bring it here, one line each, in their order.
+    pub commands: Vec<String>,
 }
 
-impl std::fmt::Display for Elsewhere {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is brought here by: {}", self.copy, self.command)
+impl Elsewhere {
+    /// For people, each command on a line of its own.
+    pub fn shown(&self, margin: &str) -> String {
+        format!(
+            "{} is brought here by:{}",
+            self.copy,
+            on_lines(&self.commands, margin)
+        )
     }
 }
 
@@ -136,9 +145,14 @@ pub async fn elsewhere(
                 arrival.seen_at.format("%Y-%m-%d %H:%M UTC")
             )
         });
+    // Where the original was removed, what lies there is no copy of the set any more, and is removed again.
+    let commands = match backup.original_gone_at {
+        None => vec![fetching_from(settings, backup, destination, &own)],
+        Some(_) => bringing_aside(settings, backup, destination),
+    };
     Ok(Some(Elsewhere {
         copy: format!("the copy at {}{seen}", destination.name),
-        command: fetching_from(settings, backup, destination, &own),
+        commands,
     }))
 }
 
@@ -202,6 +216,31 @@ pub(crate) fn fetching(
 ) -> Option<String> {
     let destination = whole_away(settings, backup, looks)?;
     Some(fetching_from(settings, backup, destination, folder))
+}
+
+/// The commands that bring the set from such a destination to a folder of its own, and make that known; none where there is
+/// no such destination.
+pub(crate) fn fetching_aside(
+    settings: &Settings,
+    (backup, looks): (&Backup, &[Verification]),
+) -> Vec<String> {
+    let destination = whole_away(settings, backup, looks);
+    destination.map_or_else(Vec::new, |destination| {
+        bringing_aside(settings, backup, destination)
+    })
+}
+
+fn bringing_aside(settings: &Settings, backup: &Backup, destination: &Destination) -> Vec<String> {
+    let root = settings.sandbox.directory.join(FETCHED);
+    let folder = root.join(relative_path(backup, settings.catalog.timezone));
+    let add = format!(
+        "mykeeper paths add --bk-server {} --remote-server {} --tag {} --real-path {}",
+        shell_word(&backup.bk_server),
+        shell_word(settings.node.as_str()),
+        shell_word(&backup.tag),
+        shell_word(&root.display().to_string())
+    );
+    vec![fetching_from(settings, backup, destination, &folder), add]
 }
 
 /// The destination on another machine to fetch the set from.

@@ -61,7 +61,7 @@ async fn put_back(
         .await
         .map_err(|obstacle| match obstacle {
             Obstacle::Asked(_) => Failure::usage(obstacle),
-            Obstacle::Missing(_) => Failure::unavailable(obstacle),
+            Obstacle::Missing(_) | Obstacle::Away { .. } => Failure::unavailable(obstacle),
         })?;
     if !json {
         print(&as_text(&prepared.plan))?;

@@ -223,9 +223,7 @@ fn describe((backup, view): (&Backup, &SetView), zone: Tz, all_files: bool) -> S
     let copy = view.elsewhere.as_ref();
     line(
         "elsewhere",
-        copy.map_or_else(String::new, |copy| {
-            format!("{} is brought here by:\n             {}", copy.copy, copy.command)
-        }),
+        copy.map_or_else(String::new, |copy| copy.shown("           ")),
     );
     line("unproven", view.unproven.clone().unwrap_or_default());
     if let Some(at) = backup.rebuilt_at {

@@ -16,6 +16,8 @@ use mykeeper_domain::{BackupId, JobName, ServerName};
 
 /// Fewer characters than these may come to stand for another set any day.
 const SHORTEST_PREFIX: usize = 4;
+/// Before commands that stand on lines of their own, below the line of their set.
+const MARGIN: &str = "  ";
 /// How many sets are named where a beginning is that of several.
 const NAMED: u32 = 10;
 /// Of so many of the newest sets one must be left that is not being removed.
@@ -300,7 +302,7 @@ async fn missing(
     }
     told.extend(here.away());
     let copy = elsewhere(asked.settings, asked.catalog, backup).await?;
-    told.extend(copy.map(|copy| copy.to_string()));
+    told.extend(copy.map(|copy| copy.shown(MARGIN)));
     Ok(Some(told.join("; ")))
 }
 
@@ -322,7 +324,7 @@ async fn fault(asked: Asked<'_>, backup: &Backup) -> anyhow::Result<Option<Strin
     };
     let mut lines = damage.lines(local_zone());
     let copy = elsewhere(settings, catalog, backup).await?;
-    lines.extend(copy.map(|copy| copy.to_string()));
+    lines.extend(copy.map(|copy| copy.shown(MARGIN)));
     Ok(Some(format!("it is damaged: {}", lines.join("; "))))
 }
 

@@ -2,6 +2,7 @@
 
 mod choice;
 mod doubt;
+mod obstacle;
 mod plan;
 mod position;
 mod source;
@@ -33,7 +34,8 @@ use mykeeper_tools::restore::{
     survey_set,
 };
 use mykeeper_tools::room::room_of;
-use mykeeper_tools::{ServerConnection, ToolEnv, ToolError};
+use mykeeper_tools::{ServerConnection, ToolEnv};
+pub use obstacle::Obstacle;
 pub use plan::{Fate, PlannedDatabase, RestorePlan};
 use plan::{census, other_objects};
 use position::positions;
@@ -47,40 +49,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How the word about room begins where it is not known.
 const ROOM_UNKNOWN: &str = "whether there is room for it cannot be known";
-
-/// Why there is nothing to plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// What was asked for does not exist or is never done.
-    Asked(String),
-    /// Something that is needed cannot be had.
-    Missing(String),
-}
-
-impl std::fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Asked(text) | Self::Missing(text)) = self;
-        f.write_str(text)
-    }
-}
-
-impl From<mykeeper_catalog::CatalogError> for Obstacle {
-    fn from(error: mykeeper_catalog::CatalogError) -> Self {
-        Self::Missing(error.to_string())
-    }
-}
-
-impl From<ToolError> for Obstacle {
-    fn from(error: ToolError) -> Self {
-        Self::Missing(error.to_string())
-    }
-}
-
-impl From<Obstacle> for JobError {
-    fn from(obstacle: Obstacle) -> Self {
-        Self::fatal(obstacle.to_string())
-    }
-}
 
 /// What a restore has found.
 #[derive(Clone, Debug)]
@@ -386,7 +354,7 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
         return Err(JobError::fatal(format!(
             "set {id} is damaged, and nothing was written: {}; {}",
             context.tell_first(&faults),
-            prepared.other_ways()
+            prepared.who_tells()
         )));
     };
     if !faults.is_empty() {

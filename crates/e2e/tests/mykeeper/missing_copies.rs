@@ -1,5 +1,4 @@
 //! Copies of a set that are not where they were.
-#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
 use crate::text;
 use crate::validation::change;

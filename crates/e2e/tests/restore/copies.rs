@@ -2,10 +2,25 @@
 
 use crate::{Stage, unproven_alone};
 use mykeeper_e2e::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const DATA: &str = "shop_old.orders.sql.gz";
+
+/// The set's folder once more, in a place that the catalog is told of.
+fn copy_of(stage: &Stage) -> PathBuf {
+    let own = stage.set();
+    let root = stage.workspace.at("elsewhere");
+    let day = root.join(own.parent().unwrap().file_name().unwrap());
+    std::fs::create_dir_all(&day).unwrap();
+    let copied = Command::new("cp").arg("-a").args([&own, &day]).status();
+    assert!(copied.unwrap().success());
+    let add = "paths add --bk-server 192.0.2.7 --remote-server b1 --tag shop --real-path";
+    let root = root.display().to_string();
+    let add: Vec<&str> = add.split(' ').chain([root.as_str()]).collect();
+    stage.workspace.mykeeper(&add).assert_code(0);
+    day.join(&stage.bk_id)
+}
 
 fn flip(path: &Path) {
     let mut bytes = std::fs::read(path).unwrap();
@@ -14,16 +29,28 @@ fn flip(path: &Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-/// Runs a line of a message as a person would paste it.
-fn paste(stage: &Stage, line: &str) {
+/// Runs the lines that follow these words in a message, as a person would paste them.
+fn paste(stage: &Stage, told: &Finished, words: &str) -> String {
+    let said = told.assert_says(words).said();
+    let (_, behind) = said.split_once(words).unwrap();
+    let lines: Vec<&str> = behind
+        .lines()
+        .skip(1)
+        .map_while(|line| line.strip_prefix("  "))
+        .map(str::trim)
+        .collect();
     let program = Binary::find().path().display().to_string();
     let config = stage.workspace.config().display().to_string();
-    let line = line.replace(
-        &format!("&& mykeeper --config {config} "),
-        &format!("&& {program} --config {config} "),
-    );
-    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-    assert!(output.status.success(), "{line}: {output:?}");
+    for line in &lines {
+        let own = format!("mykeeper --config {config} ");
+        let line = match line.strip_prefix(&own) {
+            Some(words) => format!("{program} --config {config} {words}"),
+            None => (*line).to_owned(),
+        };
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+    }
+    lines.join("\n")
 }
 
 #[test]
@@ -35,23 +62,7 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
         workspace.destination("vault", &url, &secret)
     });
     let own = stage.set();
-    let day = own.parent().unwrap().file_name().unwrap();
-    let elsewhere = stage.workspace.at("elsewhere").join(day);
-    std::fs::create_dir_all(&elsewhere).unwrap();
-    let copied = Command::new("cp").arg("-a").args([&own, &elsewhere]).status();
-    assert!(copied.unwrap().success());
-    let copy = elsewhere.join(&stage.bk_id);
-    let root = stage.workspace.at("elsewhere").display().to_string();
-    let add = [
-        "--bk-server",
-        "192.0.2.7",
-        "--remote-server",
-        "b1",
-        "--tag",
-        "shop",
-    ];
-    let add = [&["paths", "add", "--real-path", &root][..], &add].concat();
-    stage.workspace.mykeeper(&add).assert_code(0);
+    let copy = copy_of(&stage);
     flip(&copy.join(DATA));
 
     let dry = stage.restore(&["--dry-run", "--json"]);
@@ -113,12 +124,12 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
     std::fs::remove_dir_all(&copy).unwrap();
     let gone = stage.restore(&["--overwrite"]);
     gone.assert_code(3).assert_says("is not on this machine");
-    let said = gone.assert_says("made known by: ").said();
-    assert!(!said.contains(&secret), "{gone}");
-    let (_, line) = said.split_once("made known by: ").unwrap();
-    let line = line.lines().next().unwrap();
-    assert!(line.contains(" --password-file="), "{line}");
-    paste(&stage, line);
+    let lines = paste(&stage, &gone, "its place made known by:");
+    assert!(!gone.said().contains(&secret), "{gone}");
+    assert!(
+        lines.contains(" --password-file=") && lines.lines().count() == 2,
+        "{lines}"
+    );
     let fetched = find_set(&stage.workspace.at("sandbox/fetched-sets"), &stage.bk_id);
     unproven_alone(&stage.restore(&["--overwrite"])).assert_says(&fetched.display().to_string());
     stage.assert_equal(&["shop_old"]);
@@ -141,4 +152,30 @@ fn a_whole_copy_is_restored_where_another_is_damaged_and_one_far_away_is_fetched
         .restore(&["--overwrite"])
         .assert_code(3)
         .assert_says("(it is marked as deleted: marked by hand)");
+}
+
+#[test]
+fn a_part_of_a_set_without_a_manifest_is_not_refused_for_files_of_its_other_databases() {
+    let stage = Stage::with("", "[\"shop\", \"shop.eu\", \"shop_old\"]", "all");
+    let (own, copy) = (stage.set(), copy_of(&stage));
+    let catalog = stage.workspace.catalog();
+    catalog.edit("UPDATE user_backup SET manifest_blake3 = NULL");
+    for table in ["mk_file", "mk_evidence", "mk_evidence_zstd"] {
+        catalog.edit(&format!("DELETE FROM {table}"));
+    }
+    std::fs::remove_file(own.join("shop_old-schema-create.sql.gz")).unwrap();
+    std::fs::remove_file(copy.join("shop.orders.sql.gz")).unwrap();
+    // The first place lacks what is asked for, the other what is not.
+    let restored = stage.restore(&["--database", "shop"]);
+    restored.assert_says(&format!(
+        "{}: file shop.orders.sql.gz: expected present, as in {}",
+        copy.display(),
+        own.display()
+    ));
+    assert!(matches!(restored.status.code(), Some(0 | 4)), "{restored}");
+    assert!(!restored.said().contains("shop_old-schema"), "{restored}");
+    stage.assert_equal(&["shop"]);
+    // Each lacks something of the whole.
+    let whole = stage.restore(&["--dry-run", "--overwrite"]);
+    whole.assert_code(1).assert_says("shop_old-schema-create.sql.gz");
 }

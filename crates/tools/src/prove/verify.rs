@@ -51,6 +51,13 @@ impl PlainFiles {
         Self(dumped.map(|path| (path, None)).collect())
     }
 
+    /// Those of them that are wanted, by their paths.
+    #[must_use]
+    pub fn only(&self, is_wanted: impl Fn(&str) -> bool) -> Self {
+        let files = self.0.iter().filter(|(path, _)| is_wanted(path));
+        Self(files.map(|(path, size)| (path.clone(), *size)).collect())
+    }
+
     /// What it lacks of the files of another copy, or has less of, where both were read: what was cut is smaller.
     pub fn differences_from(&self, other: &Self, place: &Path) -> Vec<Difference> {
         let differences = other.0.iter().filter_map(|(path, there)| {

@@ -6,7 +6,7 @@ use crate::output::when;
 use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
-use mykeeper_daemon::repair::{elsewhere, next_step};
+use mykeeper_daemon::repair::{Elsewhere, elsewhere, next_step};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::Damage;
@@ -51,9 +51,9 @@ async fn find(
             let (known, fetch) = match elsewhere(settings, catalog, backup).await? {
                 None => ("no copy is known to be", String::new()),
                 Some(copy) => {
-                    let commands = mending(settings, catalog, backup).await?;
-                    let fetch = format!("{} is brought here by:{MARGIN}  {commands}{MARGIN}", copy.copy);
-                    ("no copy that was read is", fetch)
+                    let commands = mending(settings, catalog, backup, copy.commands.clone()).await?;
+                    let fetch = Elsewhere { commands, ..copy }.shown(MARGIN.trim_start_matches('\n'));
+                    ("no copy that was read is", format!("{fetch}{MARGIN}"))
                 }
             };
             findings.add(
@@ -93,22 +93,21 @@ async fn find(
     Ok(())
 }
 
-/// The commands that bring a set back to the places that it differs in, as "mykeeper verify" has them.
+/// The commands that bring a set back to the places that it differs in, as "mykeeper verify" has them; where there are none
+/// `otherwise`.
 async fn mending(
     settings: &Settings,
     catalog: &dyn Catalog,
     backup: &Backup,
-) -> Result<String, CatalogError> {
+    otherwise: Vec<String>,
+) -> Result<Vec<String>, CatalogError> {
     let looks = catalog.verifications(backup.id).await?;
     let (here, others): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.node == settings.node);
     let step = here
         .first()
         .map(|found| next_step(settings, backup, found, &others))
         .filter(|step| !step.commands.is_empty());
-    Ok(match (step, elsewhere(settings, catalog, backup).await?) {
-        (Some(step), _) => step.commands.join(&format!("{MARGIN}  ")),
-        (None, copy) => copy.map_or_else(String::new, |copy| copy.command),
-    })
+    Ok(step.map_or(otherwise, |step| step.commands))
 }
 
 /// What mends the copies that differ; those of another machine are mended there.

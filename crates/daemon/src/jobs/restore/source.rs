@@ -4,7 +4,7 @@ use super::{Obstacle, Prepared};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places, relative_path};
-use crate::repair::fetching;
+use crate::repair::{fetching_aside, on_lines};
 use crate::set_lease::keep_folder;
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
@@ -15,14 +15,13 @@ use mykeeper_domain::verification::Verification;
 use mykeeper_supervise::Limits;
 use mykeeper_tools::prove::{PlainFiles, ProveRequest, read_plain};
 use mykeeper_tools::restore::{CheckedSet, check_set};
-use mykeeper_tools::rsync::shell_word;
 use mykeeper_tools::{ToolEnv, ToolError};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-/// Where fetched sets are put, in the folder of throwaway servers.
-const FETCHED: &str = "fetched-sets";
+/// What is said before the commands of [`fetching_aside`].
+pub(super) const MADE_KNOWN: &str = "its copy is fetched and its place made known by:";
 
 /// What the files of the places are like that were looked at.
 #[derive(Clone, Debug)]
@@ -144,26 +143,13 @@ pub(super) fn not_here(
         (deletion, None) => format!(" (it is marked as {deletion})"),
         (deletion, Some(why)) => format!(" (it is marked as {deletion}: {why})"),
     };
-    let way = fetch_and_tell(settings, (backup, looks))
-        .unwrap_or_else(|| "add its place with \"mykeeper paths add\", or name it with --from".to_owned());
-    Obstacle::Missing(format!(
-        "set {id} is not on this machine, or still on its way{deleted}; looked at: {shown}; {way}"
-    ))
-}
-
-/// For people: the line that brings the copy at a destination on another machine here, and adds its place.
-fn fetch_and_tell(settings: &Settings, (backup, looks): (&Backup, &[Verification])) -> Option<String> {
-    let root = settings.sandbox.directory.join(FETCHED);
-    let folder = root.join(relative_path(backup, settings.catalog.timezone));
-    let fetch = fetching(settings, (backup, looks), &folder)?;
-    Some(format!(
-        "its copy is fetched and its place made known by: {fetch} && mykeeper paths add --bk-server {} --remote-server {} \
-         --tag {} --real-path {}",
-        shell_word(&backup.bk_server),
-        shell_word(settings.node.as_str()),
-        shell_word(&backup.tag),
-        shell_word(&root.display().to_string())
-    ))
+    let what = format!("set {id} is not on this machine, or still on its way{deleted}; looked at: {shown}");
+    match fetching_aside(settings, (backup, looks)) {
+        commands if commands.is_empty() => Obstacle::Missing(format!(
+            "{what}; add its place with \"mykeeper paths add\", or name it with --from"
+        )),
+        commands => Obstacle::Away { what, commands },
+    }
 }
 
 impl Prepared {
@@ -192,9 +178,8 @@ impl Prepared {
             let mut read = check_set(&self.set(environment, None, &limits), &self.scope, env).await;
             if let Ok(checked) = &mut read {
                 for (place, other) in beside.iter().filter(|(place, _)| *place != path) {
-                    let mut lacking = checked.plain.differences_from(other, place);
-                    let wanted = &self.scope.databases;
-                    lacking.retain(|one| one.database.is_empty() || wanted.contains(&one.database));
+                    let wanted = other.only(|file| self.may_be_wanted(file));
+                    let lacking = checked.plain.differences_from(&wanted, place);
                     checked.differences.extend(lacking);
                 }
                 // What was read tells more than its listing.
@@ -250,6 +235,21 @@ impl Prepared {
         }
     }
 
+    /// Whether a file may be of a database that is restored: not where it lies in the folder of another one, or where its
+    /// name begins as the files of others of the set alone do.
+    fn may_be_wanted(&self, path: &str) -> bool {
+        let wanted = &self.scope.databases;
+        if let Some((folder, _)) = path.split_once('/') {
+            return wanted.iter().any(|database| database == folder);
+        }
+        let is_named = |database: &&String| {
+            let rest = path.strip_prefix(database.as_str());
+            rest.is_some_and(|rest| rest.starts_with('.') || rest.starts_with("-schema"))
+        };
+        let mut named = self.backup.databases.iter().filter(is_named).peekable();
+        named.peek().is_none() || named.any(|database| wanted.contains(database))
+    }
+
     /// The files of the places that come after the first, of a set without a manifest: the first is held against them before
     /// it is believed.
     ///
@@ -290,14 +290,30 @@ impl Prepared {
         Ok(listed)
     }
 
-    /// What to do where no place has the set as it was written; for people.
+    /// What to do where no place has the set as it was written; for people, each command on a line of its own.
     pub fn other_ways(&self) -> String {
-        fetch_and_tell(&self.settings, (&self.backup, &self.looks)).unwrap_or_else(|| {
-            format!(
-                "\"mykeeper verify --bk-id {}\" tells what mends it; another folder that has it is named with --from",
-                self.backup.id
-            )
-        })
+        match fetching_aside(&self.settings, (&self.backup, &self.looks)) {
+            commands if commands.is_empty() => self.who_tells_more(),
+            commands => format!("{MADE_KNOWN}{}", on_lines(&commands, "")),
+        }
+    }
+
+    /// The same in one line without those commands, for the reason of a run.
+    pub(super) fn who_tells(&self) -> String {
+        match fetching_aside(&self.settings, (&self.backup, &self.looks)).is_empty() {
+            true => self.who_tells_more(),
+            false => format!(
+                "\"mykeeper restore {} --into {} --dry-run\" tells how a copy of it is fetched",
+                self.backup.id, self.plan.into
+            ),
+        }
+    }
+
+    fn who_tells_more(&self) -> String {
+        format!(
+            "\"mykeeper verify --bk-id {}\" tells what mends it; another folder that has it is named with --from",
+            self.backup.id
+        )
     }
 }
 
