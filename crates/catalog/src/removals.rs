@@ -77,11 +77,20 @@ pub(crate) async fn record(store: &Store, removal: &SetRemoval) -> Result<bool, 
             Remainder::Nothing => delete!(tx, id, why, at),
             Remainder::Copy => {
                 let told = format!("its original is gone: {why}");
+                // Another run's mark stays; so with the next.
                 sqlx::query(
-                    "UPDATE user_backup SET deletion = 'none', deletion_reason = ?, \
-                     original_gone_ms = COALESCE(original_gone_ms, ?) WHERE bk_id = ? AND is_deleted <> 'Y'",
+                    "UPDATE user_backup SET deletion = 'none', deletion_reason = ? WHERE bk_id = ? AND is_deleted <> 'Y' \
+                     AND (deletion = 'none' OR deletion = 'deleting' AND deletion_reason = ?)",
                 )
                 .bind(told)
+                .bind(id.to_string())
+                .bind(why.as_str())
+                .execute(&mut *tx)
+                .await?;
+                sqlx::query(
+                    "UPDATE user_backup SET original_gone_ms = COALESCE(original_gone_ms, ?) \
+                     WHERE bk_id = ? AND is_deleted <> 'Y'",
+                )
                 .bind(at)
                 .bind(id.to_string())
                 .execute(&mut *tx)
@@ -89,7 +98,6 @@ pub(crate) async fn record(store: &Store, removal: &SetRemoval) -> Result<bool, 
                 .rows_affected()
                     > 0
             }
-            // Another run's mark stays.
             Remainder::Another => {
                 sqlx::query(
                     "UPDATE user_backup SET deletion = 'none', deletion_reason = NULL \

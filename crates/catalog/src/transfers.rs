@@ -381,9 +381,12 @@ macro_rules! copies_at {
             " AND d.arrived = 1 AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' \
              AND b.original_gone_ms IS NULL \
              AND NOT EXISTS (SELECT 1 FROM mk_removal g \
-             WHERE g.bk_id = d.bk_id AND g.node <> d.node AND g.removed_ms >= d.ended_ms)",
+             WHERE g.bk_id = d.bk_id AND g.node <> d.node AND g.removed_ms >= d.ended_ms \
+             AND NOT EXISTS (SELECT 1 FROM mk_transfer c \
+             WHERE c.bk_id = g.bk_id AND c.run_id = g.run_id AND c.purpose = 'clear'))",
         );
-        // What another machine's retention has removed since would be sent again, and removed, for ever.
+        // What another machine's retention has removed since would be sent again, and removed, for ever. Where it has told
+        // which destinations it was, these have nothing of it, and the others stand by themselves.
         $narrow;
         $query
             .push(" ORDER BY d.ended_ms, b.id LIMIT ")
