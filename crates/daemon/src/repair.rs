@@ -170,15 +170,11 @@ impl Mender<'_> {
         let is_too_much = copy.differences.iter().any(|one| one.expected == "absent");
         let own = original(self.backup, &self.settings.node);
         match whole {
-            Some(whole) if own.as_deref() == Some(whole) && !is_too_much => Some(
-                self.sending(whole, place)
-                    .unwrap_or_else(|| copying(whole, place)),
-            ),
-            Some(whole) if copy.is_gone => place.parent().map(|above| {
-                let above = shell_word(&above.display().to_string());
-                format!("mkdir -p {above} && {}", copying(whole, place))
-            }),
-            Some(whole) => Some(copying(whole, place)),
+            Some(whole) => {
+                let is_sent = own.as_deref() == Some(whole) && !is_too_much;
+                let sending = is_sent.then(|| self.sending(whole, place)).flatten();
+                Some(sending.unwrap_or_else(|| copying(whole, place, copy.is_gone)))
+            }
             None => fetching(self.settings, (self.backup, self.others), place),
         }
     }
@@ -198,10 +194,17 @@ impl Mender<'_> {
     }
 }
 
-fn copying(whole: &Path, place: &Path) -> String {
+fn copying(whole: &Path, place: &Path, is_gone: bool) -> String {
     let folder = |path: &Path| shell_word(&path.join("").display().to_string());
+    // With the set's folder that of its day may be gone, and rsync makes one level.
+    let above = place
+        .parent()
+        .filter(|_| is_gone)
+        .map_or_else(String::new, |above| {
+            format!("mkdir -p {} && ", shell_word(&above.display().to_string()))
+        });
     format!(
-        "rsync --archive --checksum --delete {} {}",
+        "{above}rsync --archive --checksum --delete {} {}",
         folder(whole),
         folder(place)
     )
@@ -382,6 +385,41 @@ mod tests {
                 _ => assert_eq!(command.as_deref(), from),
             }
         }
+    }
+
+    #[test]
+    fn a_copy_that_is_gone_with_the_folder_of_its_day_is_made_anew_from_the_original() {
+        let set = Backup {
+            node: Some("n".parse().unwrap()),
+            dir: "/data/2026-11-20/bcd36dc6-c9e7-11e7-9e30-005056b15d9c".into(),
+            ..serde_json::from_str(include_str!("../../domain/fixtures/set.json")).unwrap()
+        };
+        let copy = |path: &Path| LookedAtCopy {
+            path: path.display().to_string(),
+            differences: Vec::new(),
+            ..serde_json::from_str(COPY).unwrap()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("2026-11-20/bcd36dc6-c9e7-11e7-9e30-005056b15d9c");
+        let found = Verification {
+            bk_id: set.id,
+            node: "n".parse().unwrap(),
+            run_id: None,
+            state: VerificationState::Differs,
+            looked_at: set.finished_at,
+            copies: vec![
+                LookedAtCopy::gone(place.display().to_string(), "the copy".to_owned()),
+                copy(&set.folder()),
+            ],
+            unread: Vec::new(),
+        };
+        let step = next_step(&settings(), &set, &found, &[]);
+        let above = place.parent().unwrap().display();
+        assert!(
+            step.commands[0].starts_with(&format!("mkdir -p {above} && rsync ")),
+            "{:?}",
+            step.commands
+        );
     }
 
     const COPY: &str = r#"{"path": "", "files": 1, "bytes": 1, "differences": [{"database": "", "object": "a.sql", "expected": "ab", "found": "cd"}]}"#;

@@ -177,6 +177,20 @@ pub(super) fn positions(
             Whose::Server => (backup.bk_server.as_str(), port),
             Whose::Primary => (UNKNOWN_HOST, None),
         };
+        // Of what has no position changes would be missed, or come twice.
+        let lacking: Vec<&str> = scope
+            .databases
+            .iter()
+            .filter(|name| !point.databases.contains(name))
+            .map(String::as_str)
+            .collect();
+        if !lacking.is_empty() {
+            point.follow_caveat = Some(format!(
+                "it cannot follow from there: the set does not tell where {} stood",
+                lacking.join(", ")
+            ));
+            continue;
+        }
         match extent.filter(product, &point.databases) {
             Ok(filter) => {
                 point.follow = product.follow(point, address, filter);
@@ -294,6 +308,9 @@ fn parse(status: &str) -> Option<(String, u64, Option<String>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mykeeper_domain::evidence::{BinaryLog, PartEvidence};
+    use mykeeper_domain::inventory::{Coverage, Inventory};
+    use mykeeper_domain::job::Consistency;
     use std::collections::BTreeSet;
 
     pub(super) fn point(gtid: Option<&str>) -> Position {
@@ -366,6 +383,50 @@ mod tests {
         );
         point.folder = None;
         assert!(point.to_string().contains("@@log_bin_basename"));
+    }
+
+    #[test]
+    fn nothing_follows_from_where_only_some_of_what_is_restored_stood() {
+        let mut backup: Backup =
+            serde_json::from_str(include_str!("../../../../domain/fixtures/set.json")).unwrap();
+        backup.databases = vec!["shop".into(), "crm".into()];
+        backup.server_version = "10.11.6-MariaDB".into();
+        let part = |database: &str, status: Option<&str>| PartEvidence {
+            dir: database.into(),
+            databases: vec![database.into()],
+            complete: true,
+            reasons: Vec::new(),
+            warnings: Vec::new(),
+            exit_status: "exit 0".into(),
+            master_status: status.map(str::to_owned),
+            slave_status: None,
+            lock_waited_ms: None,
+            lock_held_ms: None,
+        };
+        let mut evidence = Evidence {
+            version: 1,
+            backup: backup.clone(),
+            consistency: Consistency::PerDatabase,
+            coverage: Coverage::ALL,
+            inventory: Inventory::default(),
+            parts: vec![part("shop", Some("bin.1,4")), part("crm", None)],
+            taken_at: backup.finished_at,
+            binary_log: Some(BinaryLog {
+                beside: Some(Vec::new()),
+                ..BinaryLog::default()
+            }),
+        };
+        let scope = Scope::whole(backup.databases.clone());
+        let told = |evidence: &Evidence| {
+            let mut points = positions(&backup, Some(evidence), &scope, Some(3306));
+            assert_eq!(points.len(), 1, "{points:?}");
+            let point = points.remove(0);
+            (point.follow.is_empty(), point.follow_caveat.unwrap_or_default())
+        };
+        let (is_none, why) = told(&evidence);
+        assert!(is_none && why.ends_with("does not tell where crm stood"), "{why}");
+        evidence.parts[1].master_status = evidence.parts[0].master_status.clone();
+        assert!(!told(&evidence).0);
     }
 
     #[test]
