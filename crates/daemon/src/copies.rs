@@ -1,7 +1,7 @@
 //! What the catalog knows of the copies of a set that nobody looks at just now: what was read of them, and what has
 //! arrived where.
 
-use crate::locate::{is_named, original, places, relative_path};
+use crate::locate::{is_named, original, relative_path};
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{Catalog, CatalogError, RunFilter};
 use mykeeper_config::Settings;
@@ -91,6 +91,25 @@ impl Known {
         }
     }
 
+    /// Whether it was sent to an address, ever: then a folder of one path on two machines may be two folders.
+    pub(crate) fn was_sent_by_network(&self) -> bool {
+        let mut sent = self
+            .transfers
+            .iter()
+            .filter(|one| one.purpose == TransferPurpose::Send);
+        sent.any(|one| !one.target.starts_with('/'))
+            || self.arrivals.iter().any(|arrival| arrival.host().is_some())
+    }
+
+    /// Whether a node has removed, or told of, what lay in a folder of its own, and nothing is known to have been sent since.
+    /// What was told of lies about until another tool removes it.
+    pub(crate) fn is_removed(&self, (node, place): (&NodeName, &Path)) -> bool {
+        let removals = self.removals.iter();
+        let removed = removals.filter(|one| one.node == *node && Path::new(&one.path) == place);
+        let removed_at = removed.map(|removal| removal.removed_at).max();
+        removed_at.is_some() && removed_at >= self.arrivals.iter().map(|one| one.written_at).max()
+    }
+
     /// Whether a copy should lie in a folder of this machine, as far as anybody has written or read it there.
     pub(crate) fn should_lie_at(&self, place: &Path, backup: &Backup, settings: &Settings) -> Expected {
         let node = &settings.node;
@@ -103,6 +122,10 @@ impl Known {
             if backup.node.is_some() && is_named(node, settings) {
                 return Expected::There("the set's own folder".to_owned());
             }
+        }
+        // Whatever was read there since.
+        if self.is_removed((node, place)) {
+            return Expected::Removed;
         }
         let relative = relative_path(backup, settings.catalog.timezone);
         let is_place_of = |name: &str| {
@@ -118,7 +141,11 @@ impl Known {
         };
         let shown = place.display().to_string();
         // Two machines may have mounted one folder: whichever has removed what lay there.
-        let removed = self.removals.iter().filter(|removal| removal.path == shown);
+        let is_one_folder = !self.was_sent_by_network();
+        let removed = self
+            .removals
+            .iter()
+            .filter(|removal| removal.path == shown && (removal.node == *node || is_one_folder));
         let removed_at = removed.map(|removal| removal.removed_at).max();
         if let Some(arrival) = self.arrivals.iter().find(is_here) {
             if removed_at.is_some_and(|at| at >= arrival.written_at) {
@@ -235,18 +262,4 @@ pub(crate) async fn seen_gone(
         unread: left,
     };
     Ok((found, had_some))
-}
-
-/// The places of this machine where a copy of the set may lie, without that of its original.
-pub(crate) fn copy_places(
-    backup: &Backup,
-    paths: &[mykeeper_catalog::BackupPath],
-    settings: &Settings,
-) -> Vec<PathBuf> {
-    // To no node is the last of the places its own.
-    let mut all = places(backup, paths, settings, &settings.node);
-    if original(backup, &settings.node).is_some() {
-        all.pop();
-    }
-    all
 }

@@ -37,22 +37,38 @@ pub fn day_folder(instant: chrono::DateTime<chrono::Utc>, zone: Tz) -> String {
     instant.with_timezone(&zone).format("%Y-%m-%d").to_string()
 }
 
-/// Every place where the set may lie on this machine, the copy at the destination first, the original last.
+/// Every place where the set may lie on this machine, each once: the copy at the destination first, the original last.
 pub fn places(backup: &Backup, paths: &[BackupPath], settings: &Settings, node: &NodeName) -> Vec<PathBuf> {
+    let mut places = copy_places(backup, paths, settings);
+    if let Some(own) = original(backup, node) {
+        // A row of `user_backup_path` may name the folder of a job.
+        places.retain(|place| *place != own);
+        places.push(own);
+    }
+    places
+}
+
+/// The places of this machine where a copy of the set may lie, each once.
+pub(crate) fn copy_places(backup: &Backup, paths: &[BackupPath], settings: &Settings) -> Vec<PathBuf> {
     let relative = relative_path(backup, settings.catalog.timezone);
-    let mut places: Vec<PathBuf> = paths
+    let told = paths
         .iter()
         .filter(|path| path.tag == backup.tag && !path.is_offline)
-        .map(|path| Path::new(&path.real_path).join(&relative))
-        .collect();
-    for name in &backup.transfer_to {
-        if let Some(destination) = settings.destinations.get(name)
-            && let DestinationUrl::Local { path } = &destination.url
-        {
-            places.push(path.join(&relative));
+        .map(|path| Path::new(&path.real_path).join(&relative));
+    let named = backup
+        .transfer_to
+        .iter()
+        .filter_map(|name| settings.destinations.get(name));
+    let sent = named.filter_map(|destination| match &destination.url {
+        DestinationUrl::Local { path } => Some(path.join(&relative)),
+        _ => None,
+    });
+    let mut places: Vec<PathBuf> = Vec::new();
+    for place in told.chain(sent) {
+        if !places.contains(&place) {
+            places.push(place);
         }
     }
-    places.extend(original(backup, node));
     places
 }
 

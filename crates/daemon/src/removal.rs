@@ -77,7 +77,7 @@ pub fn share(place: &Path) -> Option<Hold> {
 }
 
 fn lock(places: &[PathBuf], operation: FlockOperation) -> Option<Hold> {
-    let mut folders = Vec::new();
+    let (mut folders, mut held) = (Vec::new(), Vec::new());
     for path in places
         .iter()
         .flat_map(|place| [Some(place.clone()), aside(place)])
@@ -87,6 +87,14 @@ fn lock(places: &[PathBuf], operation: FlockOperation) -> Option<Hold> {
         let Ok(folder) = rustix::fs::open(&path, flags, Mode::empty()) else {
             continue;
         };
+        // Two paths may be one folder, whose lock is had once.
+        if let Ok(stat) = rustix::fs::fstat(&folder) {
+            let identity = (stat.st_dev, stat.st_ino);
+            if held.contains(&identity) {
+                continue;
+            }
+            held.push(identity);
+        }
         match rustix::fs::flock(&folder, operation) {
             Err(rustix::io::Errno::WOULDBLOCK) => return None,
             _ => folders.push(folder),

@@ -184,15 +184,17 @@ impl Look<'_> {
         Ok((lives && !is_seen_gone && !is_removed).then(|| maker.clone()))
     }
 
-    /// What another machine that lives has read of it; not in a folder of the same name, which both may mount.
+    /// What another machine that lives has read of it; not in a folder of the same name that both have mounted.
     async fn read_elsewhere(&self) -> Result<Option<String>, JobError> {
         let (catalog, now) = (&self.context.environment.catalog, self.context.clock().now());
         let differing = self.known.copies.differing.iter().filter(|copy| !copy.is_gone);
         let differing = differing.map(|copy| (&copy.node, &copy.path, copy.looked_at));
         let intact = self.known.copies.intact.iter();
         let intact = intact.map(|copy| (&copy.node, &copy.path, copy.looked_at));
+        let is_one_folder = !self.known.was_sent_by_network();
         for (node, path, at) in differing.chain(intact) {
-            let is_removed = self.removal.places.iter().any(|place| place == Path::new(path));
+            let mut places = self.removal.places.iter();
+            let is_removed = is_one_folder && places.any(|place| place == Path::new(path));
             if node != self.node() && !is_removed && lives(catalog.as_ref(), node, at, now).await? {
                 return Ok(Some(format!("{node} has read it in {path}")));
             }
@@ -240,16 +242,13 @@ impl Look<'_> {
         if let Some(here) = self.place_here(arrival) {
             return places.contains(&here);
         }
-        if places.iter().any(|place| place == Path::new(&arrival.target)) {
+        // A folder that this machine does not know as a destination: its own of before, or one that another has mounted as well.
+        let is_own = arrival.node.as_ref() == Some(self.node());
+        if (is_own || !self.known.was_sent_by_network())
+            && places.iter().any(|place| place == Path::new(&arrival.target))
+        {
             return true;
         }
-        let local: Vec<PathBuf> = self.destinations_here().collect();
-        let own = original(self.backup(), self.node());
-        let own = own.filter(|own| self.is_original || !places.contains(own));
-        let is_sent = |place: &Path| {
-            let is_local = local.iter().any(|local| local == place);
-            !is_local && own.as_deref() != Some(place)
-        };
         let sent = self.known.arrivals.iter().filter(|sent| self.is_sent_here(sent));
         let written_at = sent.clone().map(|sent| sent.written_at).max();
         let before = self
@@ -257,11 +256,21 @@ impl Look<'_> {
             .filter(|removal| Some(removal.removed_at) >= written_at);
         let before = before.map(|removal| Path::new(&removal.path));
         let now = places.iter().map(PathBuf::as_path);
-        let gone: BTreeSet<&Path> = before.chain(now.clone()).filter(|place| is_sent(place)).collect();
+        let gone: BTreeSet<&Path> = before
+            .chain(now.clone())
+            .filter(|place| self.may_be_sent(place))
+            .collect();
         self.is_sent_here(arrival)
-            && now.clone().any(is_sent)
-            && !self.others_here().iter().any(|place| is_sent(place))
+            && now.clone().any(|place| self.may_be_sent(place))
+            && !self.others_here().iter().any(|place| self.may_be_sent(place))
             && gone.len() >= sent.count()
+    }
+
+    /// Whether what lies, or lay, in a folder here may have been sent to an address of this machine.
+    fn may_be_sent(&self, place: &Path) -> bool {
+        let own = original(self.backup(), self.node());
+        let own = own.filter(|own| self.is_original || !self.removal.places.contains(own));
+        own.as_deref() != Some(place) && !self.destinations_here().any(|here| here == place)
     }
 
     /// Whether it was sent to an address of this machine.

@@ -1,8 +1,7 @@
 //! Which places are a retention job's, and which sets this machine's.
 
 use super::machine::Machine;
-use crate::copies::copy_places;
-use crate::locate::is_named;
+use crate::locate::{copy_places, is_named};
 use chrono::NaiveDate;
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;

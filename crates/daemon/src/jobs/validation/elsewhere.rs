@@ -1,10 +1,10 @@
 //! Copies that may be whole and that a run has not read: while there is one, its set has not failed for its files. Each
 //! such doubt ends: by a command, which is told with it, or when the copy was last seen long ago.
 
-use crate::copies::{Known, copy_places, lives};
+use crate::copies::{Known, lives};
 use crate::jobs::verify::Looked;
 use crate::jobs::{JobError, RunContext};
-use crate::locate::relative_path;
+use crate::locate::{copy_places, relative_path};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
@@ -139,8 +139,14 @@ impl Doubt<'_> {
             .iter()
             .filter(|look| is_there(&look.node) && look.has_seen_nothing());
         reads.extend(gone.map(|look| look.looked_at));
+        // Of what we have sent no removal counts: one that was of a destination has cleared it. pybackup's sets have one
+        // destination, which nothing can clear.
+        let of_pybackup = |node: &NodeName| {
+            let mut far = far.iter();
+            far.any(|arrival| arrival.target.is_empty() && arrival.is_at(node))
+        };
         let removed = known.removals.iter();
-        let removed = removed.filter(|one| is_there(&one.node) && !folders.contains(&one.path));
+        let removed = removed.filter(|one| of_pybackup(&one.node) && !folders.contains(&one.path));
         reads.extend(removed.map(|removal| removal.removed_at));
         reads.sort_unstable_by(|one, other| other.cmp(one));
         far.sort_by_key(|arrival| std::cmp::Reverse(arrival.written_at));

@@ -77,13 +77,23 @@ impl Here {
         let whereabouts = environment.whereabouts(&settings);
         let own = original(backup, &environment.node);
         let mut known = None;
+        let removals = environment.catalog.removals(backup.id).await?;
         let mut here = Self::default();
         for place in places(backup, &paths, &settings, &environment.node) {
-            if here.places.contains(&place) {
-                continue;
-            }
             here.places.push(place.clone());
             let is_own = own.as_ref() == Some(&place);
+            let shown = place.display().to_string();
+            if removals
+                .iter()
+                .any(|one| one.node == environment.node && one.path == shown)
+            {
+                let known = known_of(&mut known, environment, backup).await?;
+                // Told to go, it may lie there until another tool removes it. An original that lies there was brought back.
+                let is_original = is_own && backup.node.is_some();
+                if !is_original && known.is_removed((&environment.node, &place)) {
+                    continue;
+                }
+            }
             match whereabouts.is_copy(backup, &place).await {
                 Ok(true) => here.copies.push(place),
                 Ok(false) => {
@@ -91,12 +101,8 @@ impl Here {
                     if !may_be_there {
                         continue;
                     }
-                    if known.is_none() {
-                        known = Some(Known::of(environment.catalog.as_ref(), backup).await?);
-                    }
-                    let was = known
-                        .as_ref()
-                        .and_then(|known| known.was_at(&place, backup, &settings));
+                    let known = known_of(&mut known, environment, backup).await?;
+                    let was = known.was_at(&place, backup, &settings);
                     if is_away(&environment.disk, &place).await {
                         here.away
                             .extend(was.map(|what| format!("{}: {what}", place.display())));
@@ -104,8 +110,7 @@ impl Here {
                     } else if let Some(what) = was
                         && is_nothing(&environment.disk, &place).await
                     {
-                        here.gone
-                            .push(LookedAtCopy::gone(place.display().to_string(), what));
+                        here.gone.push(LookedAtCopy::gone(shown, what));
                     }
                 }
                 Err(DaemonError::Catalog(error)) => return Err(error.into()),
@@ -141,6 +146,18 @@ impl Here {
     }
 }
 
+/// What is known of the set's copies, asked for once.
+async fn known_of<'a>(
+    known: &'a mut Option<Known>,
+    environment: &Environment,
+    backup: &Backup,
+) -> Result<&'a Known, JobError> {
+    match known {
+        Some(known) => Ok(known),
+        None => Ok(known.insert(Known::of(environment.catalog.as_ref(), backup).await?)),
+    }
+}
+
 /// Whether nothing bears the place's name. What does and is no copy may be on its way.
 async fn is_nothing(disk: &Disk, place: &Path) -> bool {
     let asked = place.to_owned();
@@ -152,7 +169,8 @@ async fn is_nothing(disk: &Disk, place: &Path) -> bool {
     answer.await.unwrap_or(false)
 }
 
-/// Whether a place that is not there may only be unmounted: the root of its days is missing or holds nothing.
+/// Whether a place that is not there may only be unmounted: the root of its days is missing, holds nothing, or is marked as
+/// that of a disk that was missed.
 pub(in crate::jobs) async fn is_away(disk: &Disk, place: &Path) -> bool {
     let Some(root) = place.parent().and_then(Path::parent) else {
         return false;
