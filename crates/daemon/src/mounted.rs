@@ -1,7 +1,8 @@
 //! Folders whose disk may only be unmounted: what is left of a mount point is an empty folder, or none.
 //!
 //! Whoever writes sets there, looks for them, or tells of them asks here: what was written into an empty mount point would
-//! fill another disk, and make what lies on the right one look lost.
+//! fill another disk, and make what lies on the right one look lost. A set that is dumped there all the same leaves a mark
+//! beside it: until the disk is mounted over both, what lies there tells nothing of what should.
 
 use crate::copies::{Expected, Known};
 use crate::disk::{Disk, DiskError};
@@ -19,43 +20,87 @@ use std::path::{Path, PathBuf};
 const TRIED: &str = ".mykeeper-";
 /// What a new file system has of itself.
 const OF_A_NEW_DISK: &str = "lost+found";
+/// By which a person says that a folder is the right one, whatever is missed there.
+const TOLD: &str = ".mykeeper";
+/// Lies beside sets that were made where those before them were missed.
+const MISSED: &str = ".mykeeper-unmounted";
+/// What it holds, for people.
+const MISSED_SAYS: &str =
+    "The sets that should lie here were not there when others were made here: was the disk mounted?\n";
 
-/// Sets that should lie in a folder that holds nothing.
+/// Sets that should lie in a folder and do not, and whose disk may only be unmounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absent {
     root: PathBuf,
     sets: usize,
+    is_marked: bool,
 }
 
+impl Absent {
+    /// So many sets of one folder.
+    ///
+    /// # Errors
+    /// The file system does not answer in time.
+    pub(crate) async fn of(disk: &Disk, root: &Path, sets: usize) -> Result<Self, DiskError> {
+        let is_marked = has(disk, root, MISSED).await?;
+        Ok(Self {
+            root: root.to_owned(),
+            sets,
+            is_marked,
+        })
+    }
+}
+
+/// `of the 5 sets that should lie in /backup/vault none is there: is its disk mounted?`
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let own = self.root.join(".mykeeper");
+        let (sets, root) = (counted(self.sets, "set", "sets"), self.root.display());
+        let told = self.root.join(TOLD);
+        match self.is_marked {
+            false => write!(f, "of the {sets} that should lie in {root} none is there")?,
+            true => write!(
+                f,
+                "{sets} that should lie in {root} {} not there, and what is there was made without its disk (so says {})",
+                if self.sets == 1 { "is" } else { "are" },
+                self.root.join(MISSED).display()
+            )?,
+        }
         write!(
             f,
-            "{}: is its disk mounted? If it is a new disk: touch {}",
-            none_there(self.sets, &self.root),
-            own.display()
+            ": is its disk mounted? If it is a new disk: touch {}",
+            told.display()
         )
     }
 }
 
-/// `of the 5 sets that should lie in /backup/vault none is there`
-pub(crate) fn none_there(sets: usize, root: &Path) -> String {
-    format!(
-        "of the {} that should lie in {} none is there",
-        counted(sets, "set", "sets"),
-        root.display()
-    )
+async fn has(disk: &Disk, root: &Path, name: &str) -> Result<bool, DiskError> {
+    let entry = root.join(name);
+    disk.ask(("look at", root), move || entry.symlink_metadata().is_ok())
+        .await
 }
 
-/// Whether the folder is not there, or holds nothing but what a new disk does. Any other entry tells that it is the right
-/// one: `.mykeeper`, by which a person says so, too.
+/// Whether a person has said that a folder is the right one.
+///
+/// # Errors
+/// The file system does not answer in time.
+pub(crate) async fn is_told(disk: &Disk, root: &Path) -> Result<bool, DiskError> {
+    has(disk, root, TOLD).await
+}
+
+/// Whether the folder is not there, holds nothing but what a new disk does, or is marked as that of a disk that was missed.
+/// Any other entry tells that it is the right one; so does `.mykeeper` whatever lies beside it.
 ///
 /// # Errors
 /// The file system does not answer in time; or it does, and the folder cannot be read.
 pub(crate) async fn holds_nothing(disk: &Disk, root: &Path) -> Result<io::Result<bool>, DiskError> {
     let asked = root.to_owned();
     disk.ask(("look at", root), move || {
+        if asked.join(TOLD).symlink_metadata().is_ok() {
+            return Ok(false);
+        }
+        if asked.join(MISSED).symlink_metadata().is_ok() {
+            return Ok(true);
+        }
         let entries = match asked.read_dir() {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
             entries => entries?,
@@ -71,9 +116,39 @@ pub(crate) async fn holds_nothing(disk: &Disk, root: &Path) -> Result<io::Result
     .await
 }
 
+/// Marks the folder that a set is to be made in, while its disk may be unmounted: it holds something from then on. Where
+/// nothing is missed a mark from before goes. A catalog that does not answer (`None`) tells of no set that is missed.
+///
+/// # Errors
+/// The mark cannot be written; the file system does not answer in time.
+pub(crate) async fn mark_missed(
+    disk: &Disk,
+    root: &Path,
+    is_missed: Option<bool>,
+) -> Result<io::Result<()>, DiskError> {
+    let is_missed = match is_missed {
+        Some(is_missed) => is_missed,
+        None => matches!(holds_nothing(disk, root).await, Ok(Ok(true))),
+    };
+    let mark = root.join(MISSED);
+    disk.ask(("write to", root), move || {
+        if !is_missed {
+            // Usually there is none. One that stays is told of.
+            drop(std::fs::remove_file(mark));
+            return Ok(());
+        }
+        match std::fs::write(mark, MISSED_SAYS) {
+            // There is no folder: told by whoever is to work there.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            written => written,
+        }
+    })
+    .await
+}
+
 impl Whereabouts<'_> {
     /// The sets that should lie below `root` on this machine, originals and copies that have arrived, where the folder holds
-    /// nothing at all. `None` where something lies there, where nothing is missed, and where it cannot be looked at: that is
+    /// nothing of them. `None` where something lies there, where nothing is missed, and where it cannot be looked at: that is
     /// told by whoever works there.
     ///
     /// # Errors
@@ -95,16 +170,24 @@ impl Whereabouts<'_> {
             if below.is_empty() || !backup.is_complete() {
                 continue;
             }
+            // Made since.
+            let mut is_here = false;
+            for place in &below {
+                is_here |= self.disk.is_dir(place).await.unwrap_or(false);
+            }
+            if is_here {
+                continue;
+            }
             let known = Known::of(self.catalog, &backup).await?;
             let mut expected = below
                 .iter()
                 .map(|place| known.should_lie_at(place, &backup, self.settings));
             sets += usize::from(expected.any(|expected| matches!(expected, Expected::There(_))));
         }
-        Ok((sets > 0).then(|| Absent {
-            root: root.to_owned(),
-            sets,
-        }))
+        match sets {
+            0 => Ok(None),
+            sets => Ok(Absent::of(self.disk, root, sets).await.ok()),
+        }
     }
 
     /// The same of a destination that is a folder.
@@ -148,19 +231,27 @@ mod tests {
         for (name, is_nothing) in [
             ("lost+found", true),
             (".mykeeper-check-1", true),
-            (".mykeeper", false),
+            ("2026-11-22", false),
+            (MISSED, true),
+            (TOLD, false),
         ] {
             std::fs::create_dir_all(root.join(name)).unwrap();
             assert_eq!(asked().await, is_nothing, "{name}");
         }
-        let absent = Absent {
+        let mut absent = Absent {
             root: "/vault".into(),
             sets: 5,
+            is_marked: false,
         };
         assert_eq!(
             absent.to_string(),
             "of the 5 sets that should lie in /vault none is there: is its disk mounted? If it is a new disk: touch \
              /vault/.mykeeper"
         );
+        (absent.sets, absent.is_marked) = (1, true);
+        assert!(absent.to_string().starts_with(
+            "1 set that should lie in /vault is not there, and what is there was made without its disk (so says \
+             /vault/.mykeeper-unmounted): is its disk mounted?"
+        ));
     }
 }

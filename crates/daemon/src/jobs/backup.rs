@@ -10,7 +10,7 @@ use crate::jobs::immediate::{Ready, begin_proof};
 use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
-use crate::mounted::absent_at;
+use crate::mounted::{absent_at, mark_missed};
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
@@ -204,7 +204,7 @@ async fn attempt(
     let mut has_row = false;
     let result = async {
         let mut prepared = prepare(context, task, server, &mut versions).await?;
-        prepared.unmatched.extend(sets_are_missed(context, task).await);
+        prepared.unmatched.extend(sets_are_missed(context, task).await?);
         create_set_dir(context, &task.directory, &set_dir).await?;
         let need = prepared.room_need.as_ref();
         let mut ahead = Ahead::start(context, task, (id, &set_dir), need).await;
@@ -271,15 +271,27 @@ async fn attempt(
 
 /// Where none of the sets that should lie in the job's directory does, as far as the catalog can tell. A set on another disk,
 /// with room for it, is better than none.
-async fn sets_are_missed(context: &RunContext, task: &BackupTask) -> Option<String> {
+async fn sets_are_missed(context: &RunContext, task: &BackupTask) -> Result<Option<String>, JobError> {
     // Whoever removes the sets of pybackup need not have told the catalog.
     if task.as_pybackup.is_some() {
-        return None;
+        return Ok(None);
     }
+    let (disk, root) = (&context.environment.disk, &task.directory);
     let whereabouts = context.environment.whereabouts(&context.settings);
-    let absent = whereabouts.absent(&task.directory).await.ok()??;
-    context.say(format!("warning: {absent}"));
-    Some(absent.to_string())
+    let asked = whereabouts.absent(root).await;
+    let is_missed = asked.as_ref().ok().map(Option::is_some);
+    mark_missed(disk, root, is_missed).await?.map_err(|error| {
+        JobError::fatal(format!(
+            "the mark of a disk that may not be mounted cannot be written to {}: {error}; mount it, or give the user that \
+             mykeeper runs as the right to write there",
+            root.display()
+        ))
+    })?;
+    let absent = asked.ok().flatten().map(|absent| absent.to_string());
+    if let Some(absent) = &absent {
+        context.say(format!("warning: {absent}"));
+    }
+    Ok(absent)
 }
 
 /// As they name themselves; empty as long as that is not known.

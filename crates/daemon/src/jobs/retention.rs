@@ -10,18 +10,17 @@ mod left;
 mod machine;
 mod owed;
 mod places;
+mod unmounted;
 
-use super::verify::is_away;
 use super::{JobError, JobResult, RunContext};
-use crate::copies::Known;
+use crate::copies::{Known, lives};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places};
-use crate::mounted::none_there;
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Gone, Removal, condemn, give_back, tidy};
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use done::Done;
 use machine::Machine;
 use mykeeper_catalog::{BackupFilter, CatalogError};
@@ -37,6 +36,7 @@ use owed::{Owed, kept_as_only_whole, kept_as_owed};
 use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use unmounted::Seen;
 
 /// What a pass would do.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Plan {
     /// The days whose folders sets lie in, or would.
     days: BTreeSet<NaiveDate>,
     owed: Owed,
+    /// The sets of which another machine is about to remove its copy, as their marks say.
+    marked_elsewhere: BTreeSet<BackupId>,
     /// What this machine is called by others.
     machine: Machine,
 }
@@ -85,6 +87,7 @@ impl Plan {
             .iter()
             .filter(|decision| matches!(&decision.verdict, Verdict::Keep(reasons) if !reasons.contains(&KeepReason::InUse)))
             .map(|decision| &decision.backup)
+            .filter(|backup| !self.marked_elsewhere.contains(&backup.id))
             .filter(|backup| match self.standings.get(&backup.id) {
                 Some(Standing::SetAside) => true,
                 Some(Standing::Begun | Standing::Gone) => false,
@@ -111,6 +114,9 @@ impl Plan {
         match &decision.verdict {
             Verdict::Keep(_) if self.given_back().any(|backup| backup.id == decision.backup.id) => {
                 "its mark as being deleted is taken back"
+            }
+            Verdict::Keep(_) if self.marked_elsewhere.contains(&decision.backup.id) => {
+                "another machine removes its own copy of it"
             }
             Verdict::Condemn(reason)
                 if decision.backup.deletion == Deletion::Deleting
@@ -160,6 +166,7 @@ async fn plan_with(
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
     let mut owed = Owed::default();
     let mark = mark_of(job, &environment.node);
+    let (mut seen, mut marked_elsewhere) = (Seen::default(), BTreeSet::new());
     for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, task));
@@ -180,17 +187,34 @@ async fn plan_with(
             owed.take(&backup, settings);
         }
         let own = own.filter(|_| is_of_here);
-        // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for.
-        let is_told = backup.original_gone_at.is_some()
-            && may_be_own
-            && below.len() == 1
-            && (!is_there || task.action == RetentionAction::Mark);
+        // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for; no other
+        // place here has the set.
+        let is_marked = task.action == RetentionAction::Mark;
+        let is_told = backup.original_gone_at.is_some() && may_be_own && {
+            let mut lying = below.iter().zip(&standing_of);
+            lying.all(|(place, standing)| {
+                *standing == Standing::Gone || is_marked && *place == backup.folder()
+            })
+        };
+        let is_cut_off = !is_there && is_marked_by(&backup, &mark);
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that another machine's pybackup made, it is not known whether it is on this one at all.
         let is_missing = !is_there && own.is_none();
-        let is_cut_off = is_missing && is_marked_by(&backup, &mark) && is_mounted(environment, &below).await;
-        if is_told || is_missing && !is_cut_off {
+        if (is_told || is_missing) && !is_cut_off {
             continue;
+        }
+        seen.take(backup.id, &below, &standing_of);
+        // One that no machine answers for any more is anyone's to take back.
+        if let Some(other) = marker_of(&backup).filter(|other| *other != environment.node)
+            && lives(
+                catalog.as_ref(),
+                &other,
+                DateTime::<Utc>::MIN_UTC,
+                environment.clock.now(),
+            )
+            .await?
+        {
+            marked_elsewhere.insert(backup.id);
         }
         match standing {
             // A pass of this job ended between the removal and its record.
@@ -232,28 +256,14 @@ async fn plan_with(
         located.insert(backup.id, below);
         sets.push(backup);
     }
-    let mut warnings = Vec::new();
-    let mut gone: BTreeSet<BackupId> = standings
+    // In doubt a set stays: what is away has not been removed, and cannot be.
+    let (away, mut warnings) = seen.away(&environment.disk).await?;
+    sets.retain(|backup| !away.contains(&backup.id));
+    let gone: BTreeSet<BackupId> = standings
         .iter()
         .filter(|(_, standing)| **standing == Standing::Gone)
         .map(|(id, _)| *id)
         .collect();
-    // A directory that is not there, or in which nothing that should be is, is more likely not mounted than emptied.
-    if !gone.is_empty() && gone.len() == located.len() {
-        let what = match task.action {
-            RetentionAction::Mark => "nothing is marked as gone",
-            // Sets on a disk that is away cannot be removed, and must not be taken for removed.
-            RetentionAction::Delete => {
-                sets.clear();
-                "nothing is removed, and nothing is marked"
-            }
-        };
-        warnings.push(format!(
-            "{}: is its disk mounted? {what}",
-            none_there(gone.len(), &task.directory)
-        ));
-        gone.clear();
-    }
     let seen = days.values().copied().collect();
     let context = Context {
         now: environment.clock.now(),
@@ -280,28 +290,32 @@ async fn plan_with(
         warnings,
         days: seen,
         owed,
+        marked_elsewhere,
         machine,
     })
 }
 
-/// How the reason begins that a pass marks a set with.
+/// How the reasons begin that passes mark sets with.
+const MARK: &str = "retention job ";
+
+/// How it begins of this job's.
 fn mark_of(job: &Job, node: &NodeName) -> String {
-    format!("retention job {} on {node}:", job.name)
+    format!("{MARK}{} on {node}:", job.name)
+}
+
+/// The machine whose pass has marked a set as being deleted.
+fn marker_of(backup: &Backup) -> Option<NodeName> {
+    let reason = backup.deletion_reason.as_deref()?.strip_prefix(MARK)?;
+    let (_, marker) = reason.split_once(" on ")?;
+    let (node, _) = marker.split_once(':')?;
+    node.parse()
+        .ok()
+        .filter(|_| backup.deletion == Deletion::Deleting)
 }
 
 fn is_marked_by(backup: &Backup, mark: &str) -> bool {
     let reason = backup.deletion_reason.as_ref();
     backup.deletion == Deletion::Deleting && reason.is_some_and(|reason| reason.starts_with(mark))
-}
-
-/// Whether the disks of places that are not there are: what is on one that is away has not been removed.
-async fn is_mounted(environment: &Environment, places: &[PathBuf]) -> bool {
-    for place in places {
-        if is_away(&environment.disk, place).await {
-            return false;
-        }
-    }
-    !places.is_empty()
 }
 
 /// Nothing gives back what damaged sets take up where nothing newer is ever proven.

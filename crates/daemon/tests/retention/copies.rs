@@ -14,7 +14,7 @@ const CENTRAL: &str =
 
 impl Stage {
     /// A set that another node has made and sent here, so many days old: its copy lies in the job's directory.
-    async fn copy(&self, days_old: i64, change: impl FnOnce(&mut Backup)) -> (BackupId, PathBuf) {
+    pub(super) async fn copy(&self, days_old: i64, change: impl FnOnce(&mut Backup)) -> (BackupId, PathBuf) {
         let started_at = self.clock.now() - TimeDelta::days(days_old);
         let (mut backup, manifest, evidence) = self.set_on_disk(started_at).await;
         let place = backup.folder();
@@ -162,7 +162,7 @@ async fn an_original_that_was_dumped_over_the_network_does_not_cost_the_set_its_
 
 impl Stage {
     /// A machine has removed a folder of the set; the original, where its maker has.
-    async fn removed(&self, id: BackupId, (node, path): (&str, &str), removed_at: DateTime<Utc>) {
+    pub(super) async fn removed(&self, id: BackupId, (node, path): (&str, &str), removed_at: DateTime<Utc>) {
         let removal = SetRemoval {
             bk_id: id,
             node: node.parse().unwrap(),
@@ -186,12 +186,17 @@ impl Stage {
     }
 
     /// The set of this machine has arrived at a destination, and nobody has read it there.
-    pub(super) async fn sent_to(&self, id: BackupId, (destination, target): (&str, &str)) {
+    pub(super) async fn sent_to(&self, id: BackupId, there: (&str, &str)) {
+        self.sent_by("n1", id, there).await;
+    }
+
+    /// The same of a set of whichever machine.
+    pub(super) async fn sent_by(&self, node: &str, id: BackupId, (destination, target): (&str, &str)) {
         let transfer = Transfer {
             id: AttemptId::generate(),
             run_id: None,
             bk_id: id,
-            node: self.environment.node.clone(),
+            node: node.parse().unwrap(),
             destination: destination.parse().unwrap(),
             target: target.to_owned(),
             number: 1,
@@ -215,11 +220,16 @@ impl Stage {
 
     /// Sets that a transfer job would compare at a destination, some time later.
     async fn compared(&self, destination: &str) -> Vec<BackupId> {
-        let (node, destination) = (&self.environment.node, destination.parse().unwrap());
+        self.compared_by("n1", destination).await
+    }
+
+    /// The same of whichever machine.
+    pub(super) async fn compared_by(&self, node: &str, destination: &str) -> Vec<BackupId> {
+        let (node, destination) = (node.parse().unwrap(), destination.parse().unwrap());
         let later = self.clock.now() + TimeDelta::days(9);
         let due = self
             .catalog()
-            .due_verifications(node, &destination, later, 9)
+            .due_verifications(&node, &destination, later, 9)
             .await;
         due.unwrap().into_iter().map(|backup| backup.id).collect()
     }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 mod copies;
+mod doubt;
 mod hanging;
 mod long_pass;
 mod owed;
@@ -71,7 +72,7 @@ impl Stage {
         .unwrap();
         let text = format!(
             "[retention.prune]\ncron = \"@daily\"\ndirectory = {data:?}\nkeep = {keep}\naction = \"{action}\"\n\
-             require = \"{require}\"\n"
+             require = \"{require}\"\n[validation.prove]\ncron = \"@daily\"\nselect = \"oldest\"\n"
         );
         std::fs::write(dir.path().join("schedule.toml"), text).unwrap();
         let surroundings = Surroundings {
@@ -109,12 +110,20 @@ impl Stage {
     }
 
     fn job(&self) -> Arc<Job> {
-        Arc::clone(&self.environment.settings().jobs[&JobName::new("prune").unwrap()])
+        self.job_called("prune")
+    }
+
+    fn job_called(&self, name: &str) -> Arc<Job> {
+        Arc::clone(&self.environment.settings().jobs[&JobName::new(name).unwrap()])
     }
 
     async fn prune(&self) -> FinishedRun {
+        self.run(self.job()).await
+    }
+
+    async fn run(&self, job: Arc<Job>) -> FinishedRun {
         let engine = Engine::for_foreground(Arc::clone(&self.environment), None);
-        engine.run_now(self.job()).await.unwrap()
+        engine.run_now(job).await.unwrap()
     }
 
     /// A complete set, so many days old, with its folder and its row.

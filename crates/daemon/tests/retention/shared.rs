@@ -8,7 +8,11 @@ use mykeeper_domain::verification::{LookedAtCopy, Verification, VerificationStat
 
 impl Stage {
     /// A row that says whatever `change` makes of it, with its folder.
-    async fn changed(&self, days_old: i64, change: impl FnOnce(&mut Backup)) -> (BackupId, PathBuf) {
+    pub(super) async fn changed(
+        &self,
+        days_old: i64,
+        change: impl FnOnce(&mut Backup),
+    ) -> (BackupId, PathBuf) {
         let started_at = self.clock.now() - TimeDelta::days(days_old);
         let (mut backup, manifest, evidence) = self.set_on_disk(started_at).await;
         change(&mut backup);

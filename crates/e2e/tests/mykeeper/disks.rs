@@ -102,7 +102,13 @@ fn where_sets_should_lie_and_none_does_nothing_is_written_and_nothing_taken_for_
 fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
     let stage = Stage::new("");
     let (workspace, sets) = (&stage.workspace, stage.workspace.sets());
-    std::fs::rename(&sets, workspace.at("mounted")).unwrap();
+    let nightly = backup_job("nightly", r#"["shop"]"#, "");
+    workspace.write_schedule(&format!(
+        "{nightly}[retention.prune]\ncron = \"{NEVER}\"\ndirectory = {sets:?}\nkeep = {{ last = 1 }}\naction = \"delete\"\n\
+         require = \"complete\"\n"
+    ));
+    let mounted = workspace.at("mounted");
+    std::fs::rename(&sets, &mounted).unwrap();
     std::fs::create_dir(&sets).unwrap();
     let missed = format!(
         "of the 3 sets that should lie in {} none is there",
@@ -113,11 +119,44 @@ fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
         .assert_code(4)
         .assert_says(&format!("job nightly: {missed}"));
     assert_eq!(entries(&sets), 0);
-    let run = stage.run("nightly");
-    run.assert_code(4)
-        .assert_says(&missed)
-        .assert_says("arrived at vault");
-    let newest = &workspace.backups()[0];
-    assert!(find_set(&sets, text(newest, "id")).is_dir());
+    stage.run("nightly").assert_code(4).assert_says(&missed);
+    let newest = text(&workspace.backups()[0], "id").to_owned();
+    assert!(find_set(&sets, &newest).is_dir());
+    // That one lies there now tells nothing of the others.
+    let away = format!(
+        "3 sets that should lie in {0} are not there, and what is there was made without its disk (so says \
+         {0}/.mykeeper-unmounted): is its disk mounted?",
+        sets.display()
+    );
+    stage.run("nightly").assert_code(4).assert_says(&away);
+    workspace.mykeeper(&["check"]).assert_code(4).assert_says(&away);
+    stage.run("prune").assert_code(4).assert_says(&away);
+    workspace
+        .mykeeper(&["verify", "--bk-id", &stage.sets[0]])
+        .assert_code(4)
+        .assert_says("could not be looked at");
+    let deleted = || {
+        workspace
+            .catalog()
+            .column("SELECT bk_id FROM user_backup WHERE is_deleted = 'Y'")
+    };
+    assert_eq!(
+        deleted(),
+        [newest],
+        "the newer of the two is kept, and those before both"
+    );
+
+    // It is mounted over what was made meanwhile.
+    std::fs::rename(&sets, workspace.at("below")).unwrap();
+    std::fs::rename(&mounted, &sets).unwrap();
+    workspace
+        .mykeeper(&["verify", "--bk-id", &stage.sets[0]])
+        .assert_code(0);
+    stage.run("nightly").assert_code(0);
+
+    // It is gone for good, and the disk that is there is a new one.
+    std::fs::remove_dir_all(&sets).unwrap();
+    std::fs::create_dir(&sets).unwrap();
+    std::fs::write(sets.join(".mykeeper"), "").unwrap();
     stage.run("nightly").assert_code(0);
 }

@@ -261,15 +261,18 @@ pub(super) async fn give_back(
     if !is_whole {
         return Ok(false);
     }
-    let unmarked = context.environment.catalog.unmark_deleting(id).await;
-    drop(held);
-    match unmarked {
-        Ok(_) => {
-            context.say(format!("set {id} is no longer marked as being deleted"));
-            Ok(true)
-        }
-        Err(error) => Err(error.to_string()),
+    let catalog = &context.environment.catalog;
+    let found = catalog.shared_backup(id).await;
+    let found = found.map_err(|error| error.to_string())?;
+    // Another machine's by now.
+    if found.is_none_or(|found| found.deletion_reason != backup.deletion_reason) {
+        return Ok(false);
     }
+    let unmarked = catalog.unmark_deleting(id).await;
+    drop(held);
+    unmarked.map_err(|error| error.to_string())?;
+    context.say(format!("set {id} is no longer marked as being deleted"));
+    Ok(true)
 }
 
 /// Removes what was set aside of sets that the catalog has marked as deleted since, and folders of days that are empty.
