@@ -3,6 +3,7 @@
 mod as_pybackup;
 mod draft;
 mod made;
+mod missed;
 
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::jobs::ahead::{Ahead, make_room};
@@ -10,13 +11,14 @@ use crate::jobs::immediate::{Ready, begin_proof};
 use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
-use crate::mounted::{absent_at, mark_missed};
+use crate::mounted::absent_at;
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
 use draft::{Drafting, draft_backup};
 use futures::future::join_all;
 use made::{Made, give_up};
+use missed::sets_are_missed;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::humane;
@@ -267,31 +269,6 @@ async fn attempt(
     };
     context.end_attempt(attempt, &report, exit_status).await;
     result
-}
-
-/// Where none of the sets that should lie in the job's directory does, as far as the catalog can tell. A set on another disk,
-/// with room for it, is better than none.
-async fn sets_are_missed(context: &RunContext, task: &BackupTask) -> Result<Option<String>, JobError> {
-    // Whoever removes the sets of pybackup need not have told the catalog.
-    if task.as_pybackup.is_some() {
-        return Ok(None);
-    }
-    let (disk, root) = (&context.environment.disk, &task.directory);
-    let whereabouts = context.environment.whereabouts(&context.settings);
-    let asked = whereabouts.absent(root).await;
-    let is_missed = asked.as_ref().ok().map(Option::is_some);
-    mark_missed(disk, root, is_missed).await?.map_err(|error| {
-        JobError::fatal(format!(
-            "the mark of a disk that may not be mounted cannot be written to {}: {error}; mount it, or give the user that \
-             mykeeper runs as the right to write there",
-            root.display()
-        ))
-    })?;
-    let absent = asked.ok().flatten().map(|absent| absent.to_string());
-    if let Some(absent) = &absent {
-        context.say(format!("warning: {absent}"));
-    }
-    Ok(absent)
 }
 
 /// As they name themselves; empty as long as that is not known.
