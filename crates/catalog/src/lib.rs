@@ -445,6 +445,8 @@ pub trait Catalog: Send + Sync {
     async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError>;
     /// What every node that was heard of at or after `since` told last, by node.
     async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError>;
+    /// Forgets what a node told, where it was last heard of before that instant; gives how many daemons that were.
+    async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError>;
 
     /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
     async fn acquire_lease(

@@ -342,6 +342,10 @@ impl Catalog for Store {
         nodes::list(self, since).await
     }
 
+    async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
+        nodes::forget(self, node, before).await
+    }
+
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {
         leases::release(self, name, holder).await
     }

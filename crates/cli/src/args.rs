@@ -120,7 +120,11 @@ pub(crate) enum Command {
     /// Write the first two files and the password files of what is answered, and say how the first backup is made.
     Init(InitArgs),
     /// Every node that shares the catalog: alive since when, its version, what runs and comes next, its last failure.
-    Status,
+    Status {
+        /// Forget this node, which is gone for good and is shown as not heard of until then.
+        #[arg(long, value_name = "NODE")]
+        forget: Option<String>,
+    },
     /// Who is told of failures, what waits for them, and since when they cannot be told.
     Notify {
         #[command(subcommand)]

@@ -132,7 +132,8 @@ async fn dispatch(cli: Cli, program: OsString, told_password: bool) -> anyhow::R
         Command::Retention { job, dry_run } => commands::retention::run(&config, &job, dry_run, json).await,
         Command::Restore(args) => commands::restore::run(&config, &args, json).await,
         Command::Paths { action } => commands::paths::run(&config, action, json).await,
-        Command::Status => commands::status::run(&config, json).await,
+        Command::Status { forget: None } => commands::status::run(&config, json).await,
+        Command::Status { forget: Some(node) } => commands::status::forget(&config, &node).await,
         Command::Notify { action: None } => commands::notify::list(&config, json),
         Command::Notify {
             action: Some(NotifyAction::Test { who }),

@@ -20,7 +20,8 @@ use mykeeper_config::Settings;
 use mykeeper_domain::counted;
 use mykeeper_domain::notice::NoticeKind;
 use sd_notify::NotifyState;
-use service_manager::{answer_watchdog, notify, tell_of_stop};
+pub use service_manager::while_starting;
+use service_manager::{answer_watchdog, ask_for_time, notify};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals;
 use std::path::Path;
@@ -61,6 +62,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     let engine = Engine::for_daemon(Arc::clone(&environment));
     let mut daemon = Daemon::new(Arc::clone(&environment), engine.clone(), reload);
     notify(&[NotifyState::Status("looking after what an earlier daemon left")]);
+    let starting = while_starting();
     let (mut scheduler, handle, turned) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
     let looked_after = tokio::select! {
         result = look_after(&engine, &mut scheduler) => result.map(|()| true),
@@ -91,6 +93,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
         daemon.status.version.clone(),
     )));
     daemon.write_status();
+    drop(starting);
     notify(&[NotifyState::Ready, NotifyState::Status(&daemon.status_line())]);
     // What a reload was refused for, this start has mended.
     environment.tell_over(RELOAD, "the files are in force: the daemon was started with them");
@@ -135,7 +138,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     daemon.status.state = "stopping".to_owned();
     daemon.write_status();
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
-    let telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(tell_of_stop()));
+    let telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(ask_for_time()));
     // Its last turn is over before it is asked whether anything runs.
     if ended_early.is_none()
         && tokio::time::timeout(SCHEDULER_ENDS_WITHIN, &mut scheduling)

@@ -428,6 +428,10 @@ impl Catalog for Journaled {
         self.remote().await?.nodes(since).await
     }
 
+    async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
+        self.remote().await?.forget_node(node, before).await
+    }
+
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError> {
         let entry = || Entry::ReleaseLease {
             name: name.to_owned(),

@@ -33,5 +33,16 @@ pub(super) async fn each_node_has_told_one_thing_last(catalog: &dyn Catalog) {
     }
     let all = catalog.nodes(noon()).await.unwrap();
     assert_eq!(all, [first, new.clone(), same_name], "each once, by node");
-    assert_eq!(catalog.nodes(noon() + minutes(4)).await.unwrap(), [new]);
+    assert_eq!(catalog.nodes(noon() + minutes(4)).await.unwrap(), [new.clone()]);
+    // Forgotten is what was not heard of since, under that name alone.
+    let forgotten = catalog
+        .forget_node(&node("n2"), noon() + minutes(4))
+        .await
+        .unwrap();
+    let names: Vec<_> = catalog.nodes(noon()).await.unwrap();
+    let names: Vec<_> = names
+        .iter()
+        .map(|report| (report.node.as_str(), report.state_dir.len()))
+        .collect();
+    assert_eq!((forgotten, names), (1, vec![("n1", 500), ("n2", 2)]));
 }

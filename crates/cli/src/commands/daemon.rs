@@ -3,7 +3,7 @@
 use crate::failure::Status;
 use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal, runtime_directory};
 use mykeeper_daemon::control::SOCKET;
-use mykeeper_daemon::lifecycle::serve;
+use mykeeper_daemon::lifecycle::{serve, while_starting};
 use std::path::Path;
 
 pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
@@ -12,7 +12,10 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
         tracing::warn!("{warning}");
     }
     let control = runtime_directory().unwrap_or_else(|| loaded.settings.state_dir.clone());
+    // It may have to be brought up first.
+    let starting = while_starting();
     let catalog = open_catalog_or_journal(&loaded.settings).await?;
+    drop(starting);
     let environment = assemble(loaded.settings, catalog)?;
     let surroundings = gather();
     let config = config.to_path_buf();

@@ -9,11 +9,11 @@ use mykeeper_config::Settings;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::node::{NodeReport, Vitality};
-use mykeeper_domain::{Clock, SystemClock, counted};
+use mykeeper_domain::{Clock, NodeName, SystemClock, counted};
 use serde::Serialize;
 use std::path::Path;
 
-/// A node that was not heard of for longer is not shown.
+/// A node that stopped in good order is shown for so long. One that is not heard of is shown until it is told to be forgotten.
 const SHOWN_FOR: TimeDelta = TimeDelta::days(30);
 
 #[derive(Serialize)]
@@ -69,13 +69,42 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
 
 async fn look(settings: &Settings, now: DateTime<Utc>) -> anyhow::Result<Vec<NodeView>> {
     let catalog = open_catalog_to_look(settings).await?;
-    let nodes = catalog.nodes(now - SHOWN_FOR).await;
+    let nodes = catalog.nodes(DateTime::UNIX_EPOCH).await;
     catalog.close().await;
     let nodes = nodes?.into_iter().map(|report| NodeView {
         vitality: report.vitality(now),
         report,
     });
-    Ok(nodes.collect())
+    let is_shown =
+        |node: &NodeView| node.vitality != Vitality::Stopped || now - node.report.heard_at < SHOWN_FOR;
+    Ok(nodes.filter(is_shown).collect())
+}
+
+/// Forgets a node that is gone for good.
+pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> {
+    let settings = load_settings(config)?.settings;
+    let node = NodeName::new(name).map_err(Failure::usage)?;
+    let now = SystemClock.now();
+    let nodes = look(&settings, now).await?;
+    let named: Vec<&NodeView> = nodes.iter().filter(|view| view.report.node == node).collect();
+    if let Some(living) = named.iter().find(|view| view.vitality == Vitality::Alive) {
+        return Err(Failure::usage(format!(
+            "node {node} lives, with its state in {}: stop its daemon first",
+            living.report.state_dir
+        )));
+    }
+    let catalog = open_catalog_to_look(&settings).await?;
+    let forgotten = catalog.forget_node(&node, now).await;
+    catalog.close().await;
+    match forgotten? {
+        0 => Err(Failure::usage(format!(
+            "no node {node} is known; \"mykeeper status\" lists those that are"
+        ))),
+        _ => print(&format!(
+            "node {node} is forgotten; a daemon of that name that starts is shown again"
+        ))
+        .map(|()| Status::Done),
+    }
 }
 
 /// A node that has gone without a word, or cannot tell anybody what fails there.

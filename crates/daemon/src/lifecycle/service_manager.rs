@@ -4,13 +4,16 @@ use sd_notify::NotifyState;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Without a turn of the scheduler for so long, the watchdog is not answered any more.
 const TURNS_WITHIN: Duration = Duration::from_secs(30);
-/// How often the service manager is told that the stop goes on, and for how long it may then wait for the next word.
+/// How often the service manager is told that a start or stop goes on, and for how long it may then wait for the next word.
 /// That each stop ends is the daemon's own business: `grace` may be longer than a unit's TimeoutStopSec=.
-const STOP_TOLD_EVERY: Duration = Duration::from_secs(10);
-const STOP_TOLD_FOR: Duration = Duration::from_secs(60);
+const TIME_ASKED_EVERY: Duration = Duration::from_secs(10);
+const TIME_ASKED_FOR: Duration = Duration::from_secs(60);
+/// A start that takes longer is taken to hang.
+const LONGEST_START: Duration = Duration::from_secs(6 * 3600);
 
 /// Answers systemd's watchdog while the scheduler turns.
 pub(super) async fn answer_watchdog(turned: watch::Receiver<Instant>) {
@@ -34,13 +37,22 @@ fn is_turning(turned: &watch::Receiver<Instant>, within: Duration) -> bool {
     turned.has_changed().is_err() || turned.borrow().elapsed() <= within
 }
 
-/// Keeps the service manager from ending a stop that goes on.
-pub(super) async fn tell_of_stop() {
-    let more = u32::try_from(STOP_TOLD_FOR.as_micros()).unwrap_or(u32::MAX);
+/// Keeps the service manager from ending a start, or a stop, that goes on.
+pub(super) async fn ask_for_time() {
+    let more = u32::try_from(TIME_ASKED_FOR.as_micros()).unwrap_or(u32::MAX);
     loop {
         notify(&[NotifyState::ExtendTimeoutUsec(more)]);
-        tokio::time::sleep(STOP_TOLD_EVERY).await;
+        tokio::time::sleep(TIME_ASKED_EVERY).await;
     }
+}
+
+/// The same for a start, while this is held: bringing the catalog up, and what an earlier daemon has left, may take longer
+/// than a unit's TimeoutStartSec=, and would be begun anew for ever. It has an end: a start that hangs is ended after it.
+pub fn while_starting() -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async {
+        // At its end the unit's own limit, or the last word, holds.
+        drop(tokio::time::timeout(LONGEST_START, ask_for_time()).await);
+    }))
 }
 
 pub(super) fn notify(states: &[NotifyState<'_>]) {

@@ -45,16 +45,20 @@ pub fn secrets_of(credentials: Option<PathBuf>) -> Secrets {
 
 /// Delivers until `stop`. What is not delivered then waits for the next start.
 pub async fn attend(environment: Arc<Environment>, stop: CancellationToken) {
-    deliver(environment, stop, Duration::ZERO).await;
+    deliver(environment, (stop, Duration::ZERO), true).await;
 }
 
 /// The same beside a run in the foreground, where no daemon delivers. Once the run is `over` all that there is to tell is
 /// tried, for so long at most.
 pub async fn accompany(environment: Arc<Environment>, over: CancellationToken, within: Duration) {
-    deliver(environment, over, within).await;
+    deliver(environment, (over, within), false).await;
 }
 
-async fn deliver(environment: Arc<Environment>, over: CancellationToken, within: Duration) {
+async fn deliver(
+    environment: Arc<Environment>,
+    (over, within): (CancellationToken, Duration),
+    is_daemon: bool,
+) {
     let lock = loop {
         // Nobody to tell, nothing to hold.
         if !nobody_is_told(&environment) {
@@ -70,7 +74,7 @@ async fn deliver(environment: Arc<Environment>, over: CancellationToken, within:
             () = over.cancelled() => return say_farewell(&environment),
         }
     };
-    let mut office = Office::new(Arc::clone(&environment));
+    let mut office = Office::new(Arc::clone(&environment), is_daemon);
     while !over.is_cancelled() {
         office.turn(false);
         tokio::select! {
@@ -102,6 +106,11 @@ fn say_farewell(environment: &Environment) {
     }
 }
 
+fn is_told(settings: &Settings, name: &str) -> bool {
+    let notify = &settings.notify;
+    notify.channels.contains_key(name) || notify.pings.keys().any(|job| ping_name(job) == name)
+}
+
 fn nobody_is_told(environment: &Environment) -> bool {
     let notify = &environment.settings().notify;
     notify.channels.is_empty() && notify.pings.is_empty()
@@ -130,6 +139,8 @@ type Attempt = (String, Result<(), Untaken>);
 
 struct Office {
     environment: Arc<Environment>,
+    /// Whose files are in force. A command may have begun before a channel was added.
+    is_daemon: bool,
     courier: Arc<Courier>,
     lanes: BTreeMap<String, Lane>,
     known: BTreeSet<Uuid>,
@@ -146,7 +157,7 @@ struct Office {
 }
 
 impl Office {
-    fn new(environment: Arc<Environment>) -> Self {
+    fn new(environment: Arc<Environment>, is_daemon: bool) -> Self {
         let private = folder(&environment.state).join("command");
         sweep(&private);
         let courier = Courier::new(environment.supervisor.clone(), environment.secrets(), private);
@@ -163,6 +174,7 @@ impl Office {
             is_stuck: false,
             reminded_at: None,
             is_noted: true,
+            is_daemon,
             environment,
         }
     }
@@ -194,6 +206,10 @@ impl Office {
             }
         }
         for delivery in self.environment.notices.queue.others(&self.known) {
+            // The daemon has perhaps read of it since.
+            if !self.is_daemon && !is_told(&settings, &delivery.to) {
+                continue;
+            }
             self.known.insert(delivery.id);
             let lane = self.lanes.entry(delivery.to.clone()).or_default();
             lane.waiting.push_back(delivery);
@@ -315,10 +331,9 @@ impl Office {
     }
 
     fn drop_excess(&mut self, settings: &Settings, now: DateTime<Utc>) {
-        let pings: BTreeSet<String> = settings.notify.pings.keys().map(ping_name).collect();
         let mut dropped = Vec::new();
         for (name, lane) in &mut self.lanes {
-            let is_told = settings.notify.channels.contains_key(name) || pings.contains(name);
+            let is_told = is_told(settings, name);
             let most = match (is_told, name.starts_with("ping ")) {
                 (false, _) => 0,
                 (true, true) => MOST_PINGS,

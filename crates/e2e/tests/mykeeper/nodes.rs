@@ -186,6 +186,13 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
         .assert_code(4)
         .assert_says("not heard of since")
         .assert_says("alive since");
+    // One that is gone for good is shown until a person says so.
+    db1.mykeeper(&["status", "--forget", "db1"])
+        .assert_code(2)
+        .assert_says("lives");
+    db1.mykeeper(&["status", "--forget", "prover"]).assert_code(0);
+    let (code, nodes) = status(&db1);
+    assert_eq!((code, nodes.len()), (Some(0), 2), "{nodes:#?}");
     assert_eq!((keeper.stop(), maker.stop()), (Some(0), Some(0)));
     let (_, nodes) = status(&db1);
     assert_eq!(vitality(&nodes, "vault"), "stopped", "{nodes:#?}");

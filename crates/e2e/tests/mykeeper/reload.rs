@@ -158,6 +158,12 @@ fn the_service_manager_is_told_how_the_daemon_is_and_its_watchdog_is_answered() 
     wait_until(LIMIT, "the watchdog is answered again and again", || {
         (told(&daemon, "WATCHDOG=1") >= 3).then_some(())
     });
+    let lines = daemon.notifications();
+    let first = |start: &str| lines.iter().position(|line| line.starts_with(start));
+    assert!(
+        first("EXTEND_TIMEOUT_USEC=").is_some_and(|asked| Some(asked) < first("READY=1")),
+        "a start that takes long asks for time: {lines:?}"
+    );
     assert!(
         told(&daemon, "STATUS=1 job,") >= 1,
         "{:?}",
