@@ -33,7 +33,7 @@ pub(super) async fn each_node_has_told_one_thing_last(catalog: &dyn Catalog) {
     }
     let all = catalog.nodes(noon()).await.unwrap();
     assert_eq!(all, [first, new.clone(), same_name], "each once, by node");
-    assert_eq!(catalog.nodes(noon() + minutes(4)).await.unwrap(), [new.clone()]);
+    assert_eq!(catalog.nodes(noon() + minutes(4)).await.unwrap(), [new]);
     // Forgotten is what was not heard of since, under that name alone.
     let forgotten = catalog
         .forget_node(&node("n2"), noon() + minutes(4))
