@@ -58,12 +58,12 @@ impl Known {
         })
     }
 
-    /// Whether no copy but this one is known to be whole, and one is known not to be. One that was sent again, or compared,
-    /// since it was read is another.
+    /// Whether no copy but this one is known to be whole, and one is known not to be, or to be missing. One that was sent
+    /// again, or compared, since it was read is another.
     pub(crate) fn has_lost_others(&self, (node, place): (&NodeName, &Path)) -> bool {
         let is_this = |of: &NodeName, path: &str| of == node && Path::new(path) == place;
         let differing = self.copies.differing.iter();
-        let others = differing.filter(|copy| !copy.is_gone && !is_this(&copy.node, &copy.path));
+        let others = differing.filter(|copy| !is_this(&copy.node, &copy.path));
         let lost: Vec<&DamagedCopy> = others.collect();
         let (mut intact, mut arrivals) = (self.copies.intact.iter(), self.arrivals.iter());
         let is_whole = |arrival: &Arrival, copy: &DamagedCopy| {

@@ -113,8 +113,10 @@ pub enum KeepReason {
     Damaged,
     /// There is no newer good one: it may be all there is, whether it is good itself or not.
     NoNewerGoodSet,
-    /// No rule keeps it, but every other copy that anyone has read differs.
+    /// No rule keeps it, but every other copy that anyone has read, or looked for, differs or is missing.
     OnlyWholeCopy,
+    /// No rule keeps it, but its copies are not to be seen in the folders that they were sent to.
+    CopiesNotSeen,
     /// No rule keeps it, but a destination waits for it: see [`Decision::owed_to`].
     NotArrivedEverywhere,
 }
@@ -142,7 +144,10 @@ impl fmt::Display for KeepReason {
             }
             Self::NoNewerGoodSet => "no newer good set of this job",
             Self::OnlyWholeCopy => {
-                "its other copies differ; kept until \"mykeeper transfer\" has mended one of them"
+                "its other copies differ or are missing; kept until \"mykeeper transfer\" has mended one of them"
+            }
+            Self::CopiesNotSeen => {
+                "its copies are not to be seen in the folders that they were sent to; kept until one is"
             }
             Self::NotArrivedEverywhere => "it has not arrived everywhere yet",
         })

@@ -8,9 +8,11 @@ mod done;
 mod due;
 mod left;
 mod machine;
+mod marks;
 mod owed;
 mod places;
 mod unmounted;
+mod unseen;
 
 use super::{JobError, JobResult, RunContext};
 use crate::copies::{Known, lives};
@@ -23,6 +25,7 @@ use carry_out::{Gone, Removal, condemn, give_back, tidy};
 use chrono::{DateTime, NaiveDate, Utc};
 use done::Done;
 use machine::Machine;
+use marks::{is_marked_by, mark_of, marker_of};
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -31,12 +34,13 @@ use mykeeper_domain::job::{Job, RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
     CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
 };
-use mykeeper_domain::{BackupId, NodeName, counted};
+use mykeeper_domain::{BackupId, counted};
 use owed::{Owed, kept_as_only_whole, kept_as_owed};
 use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use unmounted::Seen;
+use unseen::{keep_for_unseen, kept_as_unseen};
 
 /// What a pass would do.
 #[derive(Clone, Debug)]
@@ -167,6 +171,7 @@ async fn plan_with(
     let mut owed = Owed::default();
     let mark = mark_of(job, &environment.node);
     let (mut seen, mut marked_elsewhere) = (Seen::default(), BTreeSet::new());
+    let mut originals = BTreeMap::new();
     for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, task));
@@ -239,10 +244,12 @@ async fn plan_with(
             .filter(|(_, standing)| **standing != Standing::Gone)
             .map(|(place, _)| place)
             .collect();
+        let own = own.filter(|own| there.contains(&own));
+        originals.extend(own.clone().map(|own| (backup.id, own)));
         if let Some(damage) = damages.get(&backup.id) {
             if is_damaged_here(damage, &there, &environment.node) {
                 damaged.insert(backup.id);
-            } else if let Some(own) = own.filter(|own| there.contains(&own))
+            } else if let Some(own) = own
                 && Known::of(catalog.as_ref(), &backup)
                     .await?
                     .has_lost_others((&environment.node, &own))
@@ -279,9 +286,11 @@ async fn plan_with(
         due_days: due.days().clone(),
         owed: owed.waiting.clone(),
     };
-    let decisions = plan_retention(sets, &task.keep, &context);
+    let mut decisions = plan_retention(sets, &task.keep, &context);
+    keep_for_unseen(environment, settings, &originals, &mut decisions).await?;
     warnings.extend(kept_as_damaged(&decisions));
     warnings.extend(kept_as_only_whole(&decisions));
+    warnings.extend(kept_as_unseen(&decisions));
     warnings.extend(kept_as_owed(&decisions));
     Ok(Plan {
         decisions,
@@ -293,29 +302,6 @@ async fn plan_with(
         marked_elsewhere,
         machine,
     })
-}
-
-/// How the reasons begin that passes mark sets with.
-const MARK: &str = "retention job ";
-
-/// How it begins of this job's.
-fn mark_of(job: &Job, node: &NodeName) -> String {
-    format!("{MARK}{} on {node}:", job.name)
-}
-
-/// The machine whose pass has marked a set as being deleted.
-fn marker_of(backup: &Backup) -> Option<NodeName> {
-    let reason = backup.deletion_reason.as_deref()?.strip_prefix(MARK)?;
-    let (_, marker) = reason.split_once(" on ")?;
-    let (node, _) = marker.split_once(':')?;
-    node.parse()
-        .ok()
-        .filter(|_| backup.deletion == Deletion::Deleting)
-}
-
-fn is_marked_by(backup: &Backup, mark: &str) -> bool {
-    let reason = backup.deletion_reason.as_ref();
-    backup.deletion == Deletion::Deleting && reason.is_some_and(|reason| reason.starts_with(mark))
 }
 
 /// Nothing gives back what damaged sets take up where nothing newer is ever proven.

@@ -5,6 +5,7 @@ use super::lane::Lane;
 use super::outcome::{self, Outcomes};
 use super::queue::{Delivery, Parcel, ping_name};
 use super::trouble::{self, Troubles};
+use super::untaken::Untaken;
 use super::{folder, outcomes, read_secret, troubles};
 use crate::environment::Environment;
 use crate::state_dir::LockAttempt;
@@ -114,25 +115,6 @@ fn is_told(settings: &Settings, name: &str) -> bool {
 fn nobody_is_told(environment: &Environment) -> bool {
     let notify = &environment.settings().notify;
     notify.channels.is_empty() && notify.pings.is_empty()
-}
-
-/// Why something was not taken.
-struct Untaken {
-    cause: String,
-    is_cut_off: bool,
-    is_permanent: bool,
-    reached: Vec<String>,
-}
-
-impl From<DeliveryError> for Untaken {
-    fn from(error: DeliveryError) -> Self {
-        Self {
-            cause: error.to_string(),
-            is_cut_off: matches!(error, DeliveryError::Cancelled),
-            is_permanent: error.is_permanent(),
-            reached: error.into_reached(),
-        }
-    }
 }
 
 type Attempt = (String, Result<(), Untaken>);

@@ -12,6 +12,7 @@ mod outcome;
 mod queue;
 mod trouble;
 mod unkept;
+mod untaken;
 
 pub use courier::{accompany, attend, secrets_of};
 pub use outcome::{Outcome, outcomes};

@@ -28,6 +28,7 @@ mod long_pass;
 mod owed;
 mod rebuilt;
 mod shared;
+mod unseen;
 
 /// A file of each set.
 const ORDERS: &str = "shop/shop.orders.sql";

@@ -55,7 +55,7 @@ pub(super) fn kept_as_only_whole(decisions: &[Decision]) -> Option<String> {
         });
     (number > 0).then(|| {
         format!(
-            "{} ({}), which no rule keeps, since the other copies differ; \"mykeeper check\" tells what mends them",
+            "{} ({}), which no rule keeps, since the other copies differ or are missing; \"mykeeper check\" tells what mends them",
             counted(number, "set stays", "sets stay"),
             du_size(bytes)
         )

@@ -36,7 +36,7 @@ fn what_a_destination_waits_for_stays_unless_it_is_worth_nothing() {
             "newest that meets require, newest proven set of its job, keep.last",
             "it has not arrived at near yet",
             "it has not arrived at near, vault yet",
-            "its other copies differ; kept until \"mykeeper transfer\" has mended one of them",
+            "its other copies differ or are missing; kept until \"mykeeper transfer\" has mended one of them",
             "its proof failed, and a newer good set exists",
             "damaged here, and a newer proven set exists",
         ]
