@@ -11,7 +11,7 @@ use mykeeper_catalog::{
     Backlog, Catalog, CatalogError, OpenCatalog, embedded_file, is_shared, journal_backlog, open_copy,
     open_empty,
 };
-use mykeeper_config::{Loaded, Settings, Surroundings};
+use mykeeper_config::{ConfigErrors, Loaded, Settings, Surroundings};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
@@ -172,7 +172,12 @@ pub(crate) fn load_settings(config: &Path) -> anyhow::Result<Loaded> {
     if is_pybackup_conf(config) {
         return settings_of_conf(config);
     }
-    mykeeper_config::load(config, &gather()).map_err(Failure::usage)
+    load_both(config).map_err(Failure::usage)
+}
+
+/// Reads both files, with what could be read of them in the error.
+pub(crate) fn load_both(config: &Path) -> Result<Loaded, ConfigErrors> {
+    mykeeper_config::load(config, &gather())
 }
 
 /// Opens the catalog, made where it is embedded and not there, and brings its tables up.

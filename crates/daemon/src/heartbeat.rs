@@ -5,8 +5,9 @@ use crate::environment::Environment;
 use crate::notices;
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{CatalogError, RunFilter};
-use mykeeper_domain::node::{LastFailure, MOST_NAMED, NextSlot, NodeReport, RunningRun};
+use mykeeper_domain::node::{LastFailure, MOST_NAMED, NextSlot, NodeReport, RunningRun, Vitality};
 use mykeeper_domain::run::{Run, RunState};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,40 @@ const LONGEST_REASON: usize = 300;
 /// Tells again and again. While the catalog is away there is nobody to tell.
 pub(crate) async fn beat(engine: Engine, alive_since: DateTime<Utc>, version: String) {
     let environment = Arc::clone(engine.environment());
+    let mut known = BTreeSet::new();
     loop {
+        match namesake(&environment, alive_since).await {
+            Ok(Some(other)) if known.insert((other.alive_since, other.state_dir.clone())) => tracing::error!(
+                "another daemon is called {}, too, with its state in {}: each takes the other's runs for its own; give each \
+                 machine a \"node\" of its own",
+                other.node,
+                other.state_dir
+            ),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "other nodes cannot be looked at"),
+        }
         let told = tell(&engine, ("running", alive_since), &version).await;
         if let Err(error) = told {
             tracing::debug!(%error, "other nodes are not told that this one lives");
         }
         tokio::time::sleep(interval(&environment)).await;
     }
+}
+
+/// A daemon of this one's name that has told of itself since this one lives. One that has the same `state_dir` as well,
+/// on another machine, shows between two reports of ours.
+async fn namesake(
+    environment: &Environment,
+    alive_since: DateTime<Utc>,
+) -> Result<Option<NodeReport>, CatalogError> {
+    let nodes = environment.catalog.nodes(alive_since).await?;
+    let now = environment.clock.now();
+    Ok(nodes.into_iter().find(|report| {
+        report.node == environment.node
+            && report.alive_since != alive_since
+            && report.heard_at > alive_since
+            && report.vitality(now) == Vitality::Alive
+    }))
 }
 
 /// Says that this node goes, so that nobody takes it for lost.

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Status};
 use crate::liveness::Liveness;
 use crate::output::{describe_backlog, local, print, print_json, say, table, when};
-use crate::surroundings::{gather, local_zone, open_catalog_or_copy};
+use crate::surroundings::{load_both, local_zone, open_catalog_or_copy};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Backlog, is_shared};
@@ -41,7 +41,7 @@ struct JobView {
 }
 
 pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Result<Status> {
-    let settings = match mykeeper_config::load(config, &gather()) {
+    let settings = match load_both(config) {
         Ok(loaded) => loaded.settings,
         Err(errors) => return with_mistakes(&errors, json),
     };
@@ -215,7 +215,7 @@ fn describe_daemon(daemon: &DaemonStatus, zone: Tz) -> String {
 }
 
 /// The files have mistakes: what they are, and what the daemon does that runs on the files as they were.
-fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
+pub(super) fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
     let state = errors
         .state_dir
         .as_deref()
@@ -239,6 +239,7 @@ fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result<Status> {
             .collect();
         print(&table(&["JOB", "KIND", "CRON", "ZONE"], rows))?;
         print(&describe_daemon(daemon, local_zone()))?;
+        print("it goes on by the files as they were when it read them last; what is in them now:")?;
     }
     Err(Failure::usage(errors))
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json};
-use crate::surroundings::{load_settings, runtime_directory};
+use crate::surroundings::{load_both, runtime_directory};
 use mykeeper_daemon::control::{SOCKET, reload};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
@@ -36,21 +36,25 @@ fn find_socket(config: &Path) -> anyhow::Result<PathBuf> {
     if let Some(folder) = runtime_directory() {
         return Ok(folder.join(SOCKET));
     }
-    let settings = match load_settings(config) {
-        Ok(loaded) => loaded.settings,
-        Err(mistakes) => {
+    let state_dir = match load_both(config) {
+        Ok(loaded) => loaded.settings.state_dir,
+        // The daemon that runs on the files as they were is to say what is wrong with them now, and to whom.
+        Err(errors) => {
+            let status = errors
+                .state_dir
+                .as_deref()
+                .and_then(|dir| DaemonStatus::read(&StateDir::at(dir)));
+            let own = status.and_then(|status| status.control);
             let service = Path::new(SERVICE_FOLDER).join(SOCKET);
-            return if service.exists() {
-                Ok(service)
-            } else {
-                Err(mistakes)
-            };
+            return own
+                .or_else(|| service.exists().then_some(service))
+                .ok_or_else(|| Failure::usage(errors));
         }
     };
-    let status = DaemonStatus::read(&StateDir::at(&settings.state_dir)).ok_or_else(|| {
+    let status = DaemonStatus::read(&StateDir::at(&state_dir)).ok_or_else(|| {
         Failure::unavailable(format!(
             "no daemon lives in {}, which would have to reload; start it: it reads both files then",
-            settings.state_dir.display()
+            state_dir.display()
         ))
     })?;
     status.control.ok_or_else(|| {

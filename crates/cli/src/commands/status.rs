@@ -1,8 +1,9 @@
 //! `mykeeper status`: every node that shares the catalog.
 
+use super::pybackup::is_pybackup_conf;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, table, when};
-use crate::surroundings::{load_settings, local_zone, open_catalog_to_look};
+use crate::surroundings::{load_both, load_settings, local_zone, open_catalog_to_look};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
@@ -11,6 +12,7 @@ use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::node::{NodeReport, Vitality};
 use mykeeper_domain::{Clock, NodeName, SystemClock, counted};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// A node that stopped in good order is shown for so long. One that is not heard of is shown until it is told to be forgotten.
@@ -33,12 +35,16 @@ struct NodeView {
 }
 
 pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = match load_both(config) {
+        Ok(loaded) => loaded.settings,
+        Err(errors) if !is_pybackup_conf(config) => return super::jobs::with_mistakes(&errors, json),
+        Err(_) => load_settings(config)?.settings,
+    };
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
     let now = SystemClock.now();
     let nodes = match look(&settings, now).await {
-        Ok(nodes) => nodes,
+        Ok(nodes) => seen_from_here(nodes, &settings, daemon.is_some()),
         Err(error) => {
             if json {
                 print_json(&serde_json::json!({ "here": settings.node, "daemon": daemon, "nodes": null }))?;
@@ -50,7 +56,7 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             )));
         }
     };
-    let is_troubled = nodes.iter().any(is_troubled);
+    let is_troubled = nodes.iter().any(is_troubled) || !namesakes(&nodes).is_empty();
     if json {
         print_json(&StatusView {
             here: settings.node.to_string(),
@@ -78,6 +84,40 @@ async fn look(settings: &Settings, now: DateTime<Utc>) -> anyhow::Result<Vec<Nod
     let is_shown =
         |node: &NodeView| node.vitality != Vitality::Stopped || now - node.report.heard_at < SHOWN_FOR;
     Ok(nodes.filter(is_shown).collect())
+}
+
+/// This node's own daemon is known at once to be gone, however short a while ago it told that it lives.
+fn seen_from_here(mut nodes: Vec<NodeView>, settings: &Settings, lives: bool) -> Vec<NodeView> {
+    for node in nodes.iter_mut().filter(|node| is_here(node, settings) && !lives) {
+        if node.vitality == Vitality::Alive {
+            node.vitality = Vitality::Silent;
+        }
+    }
+    nodes
+}
+
+fn is_here(node: &NodeView, settings: &Settings) -> bool {
+    node.report.node == settings.node && Path::new(&node.report.state_dir) == settings.state_dir
+}
+
+/// What is wrong where daemons that live share a name, one sentence each.
+fn namesakes(nodes: &[NodeView]) -> Vec<String> {
+    let mut named: BTreeMap<&NodeName, Vec<&str>> = BTreeMap::new();
+    for node in nodes.iter().filter(|node| node.vitality == Vitality::Alive) {
+        let places = named.entry(&node.report.node).or_default();
+        places.push(&node.report.state_dir);
+    }
+    let shared = named.into_iter().filter(|(_, places)| places.len() > 1);
+    shared
+        .map(|(node, places)| {
+            format!(
+                "{} daemons are called {node}, with their states in {}: each takes the others' runs for its own; give each \
+                 machine a \"node\" of its own",
+                places.len(),
+                places.join(" and ")
+            )
+        })
+        .collect()
 }
 
 /// Forgets a node that is gone for good.
@@ -133,11 +173,12 @@ fn show(settings: &Settings, nodes: &[NodeView], daemon: Option<&DaemonStatus>) 
             print(&format!("{} cannot tell {untold}", node.report.node))?;
         }
     }
-    let is_listed = nodes.iter().any(|node| {
-        node.vitality == Vitality::Alive
-            && node.report.node == settings.node
-            && Path::new(&node.report.state_dir) == settings.state_dir
-    });
+    for shared in namesakes(nodes) {
+        print(&shared)?;
+    }
+    let is_listed = nodes
+        .iter()
+        .any(|node| node.vitality == Vitality::Alive && is_here(node, settings));
     match is_listed && daemon.is_some() {
         true => Ok(()),
         false => print(&describe_here(settings, daemon, zone)),

@@ -51,6 +51,10 @@ pub(super) fn keep(state: &StateDir, troubles: &Troubles) -> std::io::Result<()>
     )
 }
 
+/// Of `repeat`: what fails again a little sooner than that is told again, so that a job that fails every night is told of
+/// every night with `repeat = "24h"`, however long each run of it took.
+const SLACK: i32 = 20;
+
 /// Of these notices those that are told now.
 pub(super) fn sift(
     troubles: &mut Troubles,
@@ -59,6 +63,7 @@ pub(super) fn sift(
     now: DateTime<Utc>,
 ) -> Vec<Notice> {
     let repeat = TimeDelta::from_std(repeat).unwrap_or(TimeDelta::MAX);
+    let repeat = repeat - repeat / SLACK;
     let mut told = Vec::new();
     for mut notice in notices {
         match notice.kind {
@@ -206,6 +211,20 @@ mod tests {
         assert_eq!(over.len(), 1, "what was in no trouble does not recover: {over:?}");
         assert!(over[0].message.contains("12 times since"), "{over:?}");
         assert!(troubles.is_empty());
+    }
+
+    #[test]
+    fn a_job_that_fails_every_night_is_told_of_every_night() {
+        let repeat = Duration::from_secs(24 * 3600);
+        let mut troubles = Troubles::new();
+        // The run takes half an hour less each night.
+        for minute in [0, 24 * 60 - 30, 48 * 60 - 60] {
+            let found = vec![notice(NoticeKind::Failure, "job nightly", minute)];
+            let told = sift(&mut troubles, found, repeat, at(minute));
+            assert_eq!(told.len(), 1, "at minute {minute}");
+        }
+        let found = vec![notice(NoticeKind::Failure, "job nightly", 60 * 60)];
+        assert!(sift(&mut troubles, found, repeat, at(60 * 60)).is_empty());
     }
 
     #[test]

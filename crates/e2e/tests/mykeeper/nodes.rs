@@ -162,6 +162,13 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
 
     slow_one.signal(Signal::KILL);
     slow_one.wait_end(LIMIT);
+    // It is known at once where it ran.
+    let (code, nodes) = status(&prover);
+    assert_eq!(
+        (code, vitality(&nodes, "prover").as_str()),
+        (Some(4), "silent"),
+        "{nodes:#?}"
+    );
     wait_until(LIMIT, "the vault has proven what the prover had", || {
         (proofs().len() == 3).then_some(())
     });
@@ -193,6 +200,20 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
     db1.mykeeper(&["status", "--forget", "prover"]).assert_code(0);
     let (code, nodes) = status(&db1);
     assert_eq!((code, nodes.len()), (Some(0), 2), "{nodes:#?}");
+    // A folder that was copied, and its name left as it was.
+    let copied = std::fs::read_to_string(prover.config()).unwrap();
+    std::fs::write(prover.config(), copied.replace("\"prover\"", "\"vault\"")).unwrap();
+    let mut namesake = prover.daemon();
+    wait_until(LIMIT, "two daemons of one name are told of", || {
+        namesake
+            .log()
+            .contains("another daemon is called vault, too")
+            .then_some(())
+    });
+    db1.mykeeper(&["status"])
+        .assert_code(4)
+        .assert_says("2 daemons are called vault");
+    assert_eq!(namesake.stop(), Some(0));
     assert_eq!((keeper.stop(), maker.stop()), (Some(0), Some(0)));
     let (_, nodes) = status(&db1);
     assert_eq!(vitality(&nodes, "vault"), "stopped", "{nodes:#?}");

@@ -129,6 +129,20 @@ fn a_reload_that_is_asked_for_returns_when_it_is_in_force_and_fails_with_the_rea
     wait_until(LIMIT, "the new job runs", || {
         (!workspace.runs().is_empty()).then_some(())
     });
+    // A daemon that is started by hand hears of bad files as well, and is shown beside them.
+    workspace.write_schedule("[backup.two]\ncron = \"61 * * * *\"\n");
+    workspace
+        .mykeeper(&["reload"])
+        .assert_code(2)
+        .assert_says("nothing has changed")
+        .assert_says("schedule.toml:2");
+    assert!(daemon.log().contains("the reload is refused"), "{}", daemon.log());
+    workspace
+        .mykeeper(&["status"])
+        .assert_code(2)
+        .assert_says("it goes on by the files as they were")
+        .assert_says("schedule.toml:2");
+    workspace.write_schedule(&every_second);
     assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
     assert!(!workspace.at("state/control.sock").exists());
 
