@@ -221,9 +221,8 @@ impl StateDir {
     pub fn daemon_stopped_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         let metadata = fs::metadata(self.root.join("daemon.lock")).ok()?;
         let emptied_at = metadata.modified().ok()?;
-        // It is emptied when it is given back; one that was never written to was made by who only looked.
-        let was_written = metadata.created().is_ok_and(|made_at| emptied_at > made_at);
-        (metadata.len() == 0 && was_written).then(|| emptied_at.into())
+        // It is emptied when it is given back; who only looks makes none.
+        (metadata.len() == 0).then(|| emptied_at.into())
     }
 
     /// Tries for the lock of a job.

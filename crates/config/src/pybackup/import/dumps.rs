@@ -65,6 +65,14 @@ impl Dump {
                 return None;
             }
         }
+        let (words, named) = without_conf(words);
+        if named.is_some_and(|named| named.as_deref() != from.conf.file.to_str()) {
+            remarks.push(gap(
+                "this call names a conf of its own (--conf): no job is written for it; run mykeeper import with that conf, \
+                 and another --out",
+            ));
+            return None;
+        }
         if words
             .iter()
             .any(|word| word.shown().contains(char::REPLACEMENT_CHARACTER))
@@ -75,7 +83,7 @@ impl Dump {
         let is_odd = |word: &Word| {
             word.after("password=").is_none() && word.shown().contains(|one: char| one.is_control())
         };
-        if words.iter().any(is_odd) {
+        if words.iter().any(|word| is_odd(word)) {
             remarks.push(gap(
                 "a word of this call goes over a line's end, or holds another control character: no job is written for it",
             ));
@@ -307,6 +315,22 @@ pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark>
         );
         Remark::gap(found.place.clone(), text)
     })
+}
+
+/// The words of a call but `--conf FILE`, and the file where there is one: `None` within for one that cannot be told.
+fn without_conf(words: &[Word]) -> (Vec<&Word>, Option<Option<String>>) {
+    let (mut rest, mut named) = (Vec::new(), None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word.text().as_deref() == Some("--conf") {
+            named = Some(words.next().and_then(Word::text));
+        } else if let Some(file) = word.after("--conf=") {
+            named = Some(file.text());
+        } else {
+            rest.push(word);
+        }
+    }
+    (rest, named)
 }
 
 /// The folder of all sets, and what changes by it.

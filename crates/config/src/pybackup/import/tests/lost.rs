@@ -128,6 +128,31 @@ fn a_further_server_gets_a_tag_that_is_told_and_proven() {
 }
 
 #[test]
+fn a_call_with_a_conf_of_its_own_gives_no_job_by_another() {
+    let of = |words: &str| {
+        let call = format!("pybackup mydumper {words} database=a outputdir=/b/`date +%F`\n");
+        Host::of_script(&call)
+    };
+    for words in [
+        "--conf /etc/pybackup2.conf",
+        "--conf=/etc/pybackup2.conf",
+        "--conf $C",
+    ] {
+        let imported = of(words);
+        assert!(
+            !imported.schedule.contains("\n[backup."),
+            "{words}{}",
+            imported.schedule
+        );
+        assert!(
+            remarks(&imported).concat().contains("a conf of its own"),
+            "{words}"
+        );
+    }
+    assert!(of("").schedule.contains("\n[backup."));
+}
+
+#[test]
 fn what_is_backed_up_is_not_less_than_the_call_says() {
     let of = |words: &str| Host::of_script(&format!("pybackup mydumper '{words}' outputdir=/b/`date +%F`\n"));
     for (words, databases) in [
