@@ -116,6 +116,11 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
             counted(loaded.settings.jobs.len(), "job", "jobs")
         ),
     );
+    if loaded.settings.jobs.is_empty() {
+        let schedule = loaded.settings.schedule_file.display();
+        let text = format!("{schedule} has no job: nothing is ever backed up, proven or removed by it");
+        findings.add("schedule", Grade::Note, text);
+    }
     for warning in &loaded.warnings {
         let place = format!("{}:{}", warning.file.display(), warning.line);
         let help = warning
@@ -128,10 +133,10 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
     if !offline {
         try_everything(&loaded.settings, &mut findings).await?;
     }
-    report(&findings, json)
+    report(&findings, (offline, json))
 }
 
-fn report(findings: &Findings, json: bool) -> anyhow::Result<Status> {
+fn report(findings: &Findings, (offline, json): (bool, bool)) -> anyhow::Result<Status> {
     let count = |grade| findings.0.iter().filter(|finding| finding.grade == grade).count();
     let (failed, warnings) = (count(Grade::Failed), count(Grade::Warning));
     if json {
@@ -147,6 +152,9 @@ fn report(findings: &Findings, json: bool) -> anyhow::Result<Status> {
             print(&format!("{mark} {}: {}", finding.what, finding.detail))?;
         }
         print(&match (failed, warnings) {
+            (0, 0) if offline => {
+                "everything is in order in the files; nothing was tried (--offline)".to_owned()
+            }
             (0, 0) => "everything is in order".to_owned(),
             (0, _) => counted(warnings, "warning", "warnings"),
             _ => format!("{failed} failed, {}", counted(warnings, "warning", "warnings")),

@@ -141,7 +141,7 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             }
             let left_to = match &task.as_pybackup {
                 None => "and is left to a transfer job".to_owned(),
-                Some(_) => as_pybackup::send_again(&backup),
+                Some(_) => as_pybackup::send_again(context, &backup),
             };
             let reason = format!("{dumped}{sent}; its transfer failed {left_to}: {}", error.reason);
             Err(JobError {

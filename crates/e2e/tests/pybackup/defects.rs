@@ -68,7 +68,7 @@ fn a_destination_refuses(host: &Host) -> (Running, String) {
 /// Once, and three times more; what is left to do is told in pybackup's own words.
 fn it_was_tried_four_times(host: &Host, refused: Running, id: &str) {
     refused.finish().assert_code(1).assert_says(&format!(
-        "pybackup only-rsync --backup-dir=/data/backup_db/2026-01-09 --bk-id={id}"
+        "pybackup only-rsync --backup-dir=/data/backup_db/2026-01-09 --bk-id={id} --conf=/data/backup_db/pybackup.conf"
     ));
     let sql = format!("SELECT transfer_complete FROM user_backup WHERE bk_id = '{id}'");
     assert_eq!(host.catalog().value(&sql), "N,N,N,N");

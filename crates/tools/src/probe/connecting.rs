@@ -43,7 +43,9 @@ fn account_hint(connection: &ServerConnection) -> String {
             format!("; look at user {user} and at the password in {}", path.display())
         }
         PasswordSource::Credential(name) => format!("; look at user {user} and at the credential {name}"),
-        PasswordSource::Told(_) => format!("; look at user {user} and at the password that was given"),
+        PasswordSource::Told(_) => format!(
+            "; look at user {user} and at the password that was given (password= of the call, or db_passwd in its conf)"
+        ),
     }
 }
 

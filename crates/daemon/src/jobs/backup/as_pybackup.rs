@@ -15,6 +15,7 @@ use mykeeper_tools::mydumper::{
     DumpResult, MydumperInfo, TableScope, resolve_regex, split_by_database, translate,
 };
 use mykeeper_tools::probe::Probe;
+use mykeeper_tools::rsync::shell_word;
 use std::path::{Path, PathBuf};
 
 /// A new set's identity and folder: right below the directory, which is a day's already.
@@ -79,11 +80,13 @@ pub(super) async fn lay_out(context: &RunContext, task: &BackupTask, set_dir: &P
 
 /// What is left to do where a set has not arrived, in the words of the command that made it: no job of a schedule knows
 /// of such sets.
-pub(super) fn send_again(backup: &Backup) -> String {
+pub(super) fn send_again(context: &RunContext, backup: &Backup) -> String {
+    let word = |path: &Path| shell_word(&path.display().to_string());
     format!(
-        "and is left to you (pybackup only-rsync --backup-dir={} --bk-id={})",
-        backup.dir.display(),
-        backup.id
+        "and is left to you (mykeeper pybackup only-rsync --backup-dir={} --bk-id={} --conf={})",
+        word(&backup.dir),
+        backup.id,
+        word(&context.settings.keeper_file)
     )
 }
 
@@ -195,7 +198,7 @@ pub(super) async fn send_what_is_whole(context: &RunContext, task: &BackupTask, 
             Err(failed) if failed.state == RunState::Cancelled => return failed.about(id),
             Err(failed) => reason.push_str(&format!(
                 "; to send those that are whole failed {}: {}",
-                send_again(&backup),
+                send_again(context, &backup),
                 failed.reason
             )),
         }

@@ -143,7 +143,9 @@ pub(super) fn not_here(
         (deletion, None) => format!(" (it is marked as {deletion})"),
         (deletion, Some(why)) => format!(" (it is marked as {deletion}: {why})"),
     };
-    let what = format!("set {id} is not on this machine, or still on its way{deleted}; looked at: {shown}");
+    let what = format!(
+        "set {id} is not on this machine, still on its way, or on a disk that is not mounted{deleted}; looked at: {shown}"
+    );
     match fetching_aside(settings, (backup, looks)) {
         commands if commands.is_empty() => Obstacle::Missing(format!(
             "{what}; add its place with \"mykeeper paths add\", or name it with --from"
