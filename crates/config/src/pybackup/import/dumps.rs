@@ -2,6 +2,7 @@
 
 use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
+use super::unknown::{says_what, unknown_word, without_conf};
 use super::word::{Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
 use crate::mydumper::{is_like_option, lack_with};
@@ -109,7 +110,18 @@ impl Dump {
                 Some(text) => texts.push(text.to_owned()),
                 None if word.after("logfile=").is_some() => {}
                 None if word.after("password=").is_some() => hides_password = true,
-                None => remarks.push(gap(&unknown_word(word))),
+                None if says_what(word) => {
+                    remarks.push(gap(&format!(
+                        "{}, and it may say what is backed up, or of which server: no job is written for it; write \
+                         [backup.NAME] for each",
+                        unknown_word(word)
+                    )));
+                    return None;
+                }
+                None => remarks.push(gap(&format!(
+                    "{}: the job is written without it",
+                    unknown_word(word)
+                ))),
             }
         }
         if !is_recorded {
@@ -274,18 +286,6 @@ impl Dump {
     }
 }
 
-/// A word's name alone: `--password=x$y` holds half a password.
-fn unknown_word(word: &Word) -> String {
-    let (name, rest) = match word.0.first() {
-        Some(Piece::Text(text)) => match text.split_once('=') {
-            Some((name, _)) => (name.to_owned(), "=..."),
-            None => ("a word of this call".to_owned(), ""),
-        },
-        _ => (word.shown(), ""),
-    };
-    format!("{name}{rest} is not known before the script runs: the job is written without it")
-}
-
 /// A conf beside another pybackup is not the one that is read. A gap where it is known to say something else: then it is
 /// not translated.
 pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark> {
@@ -315,22 +315,6 @@ pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark>
         );
         Remark::gap(found.place.clone(), text)
     })
-}
-
-/// The words of a call but `--conf FILE`, and the file where there is one: `None` within for one that cannot be told.
-fn without_conf(words: &[Word]) -> (Vec<&Word>, Option<Option<String>>) {
-    let (mut rest, mut named) = (Vec::new(), None);
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        if word.text().as_deref() == Some("--conf") {
-            named = Some(words.next().and_then(Word::text));
-        } else if let Some(file) = word.after("--conf=") {
-            named = Some(file.text());
-        } else {
-            rest.push(word);
-        }
-    }
-    (rest, named)
 }
 
 /// The folder of all sets, and what changes by it.

@@ -4,6 +4,7 @@ use super::dumps::Dump;
 use super::script::{Act, Found};
 use super::word::{Piece, Word, tidy};
 use super::{Entry, ImportFrom, Place};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Sets without a job.
@@ -30,8 +31,27 @@ impl Lost {
 /// The calls of which no job comes.
 pub(super) fn of_entries(entries: &[Entry], dumps: &[Dump]) -> Vec<Lost> {
     let found = entries.iter().flat_map(|entry| &entry.found);
-    let calls = found.filter(|found| !has_job(found, dumps));
+    let places = places_without_job(entries, dumps);
+    let calls = found.filter(|found| places.contains(&found.place));
     calls.filter_map(of_call).collect()
+}
+
+/// The lines of which fewer jobs come than calls are made there: which of them is lost is all the same.
+pub(super) fn places_without_job(entries: &[Entry], dumps: &[Dump]) -> BTreeSet<Place> {
+    let mut calls: BTreeMap<&Place, usize> = BTreeMap::new();
+    let found = entries.iter().flat_map(|entry| &entry.found);
+    for call in found.filter(|found| matches!(found.act, Act::Dump(_))) {
+        *calls.entry(&call.place).or_default() += 1;
+    }
+    let jobs = |place: &Place| {
+        let of_dump = |dump: &Dump| {
+            let again = dump.again.iter().filter(|again| *again == place);
+            usize::from(dump.place == *place) + again.count()
+        };
+        dumps.iter().map(of_dump).sum::<usize>()
+    };
+    let lost = calls.into_iter().filter(|(place, calls)| jobs(place) < *calls);
+    lost.map(|(place, _)| place.clone()).collect()
 }
 
 /// What pybackup is called for here, where it makes sets.
@@ -49,12 +69,6 @@ pub(super) fn of_tool(from: &ImportFrom<'_>, place: &Place) -> Lost {
         place: place.clone(),
         folders: line_at(from, place).and_then(|line| paths_in(&line)),
     }
-}
-
-/// Whether a job comes of a call.
-pub(super) fn has_job(found: &Found, dumps: &[Dump]) -> bool {
-    let mut dumps = dumps.iter();
-    dumps.any(|dump| dump.place == found.place || dump.again.contains(&found.place))
 }
 
 /// What a call's sets lie in.

@@ -15,6 +15,7 @@ mod report;
 mod schedule;
 mod script;
 mod shell;
+mod unknown;
 mod word;
 
 use super::PASSWORD_SHOWN;
@@ -221,12 +222,13 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         }
     }
     // What removes sets beside a call of which no job comes may remove the last of them.
+    let without_job = lost::places_without_job(&entries, &dumps);
     for entry in &mut entries {
         let mut made = entry
             .found
             .iter()
             .filter(|found| matches!(found.act, Act::Dump(_)));
-        if let Some(lost) = made.find(|found| !lost::has_job(found, &dumps)) {
+        if let Some(lost) = made.find(|found| without_job.contains(&found.place)) {
             let doubt = format!("no job is written for the sets that are made at {}", lost.place);
             entry.doubt.get_or_insert(doubt);
         }

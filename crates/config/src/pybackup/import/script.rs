@@ -248,7 +248,7 @@ impl<'f> Reading<'f> {
                 Some(find) if removes_folders(words) && names_what_is_found(words) => {
                     self.remove(find, place, scope);
                 }
-                _ => self.strange("xargs", place),
+                _ => self.handed_on(words, place, scope),
             },
             "find" => {
                 let find = Find::read(&words[1..]);

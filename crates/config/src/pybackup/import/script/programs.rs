@@ -69,3 +69,5 @@ pub(super) const INTERPRETERS: [&str; 7] = ["python", "perl", "php", "ruby", "no
 pub(super) const SCRIPT_ENDS: [&str; 8] = [".sh", ".bash", ".ksh", ".py", ".pl", ".rb", ".php", ".lua"];
 /// Programs that run what they are given somewhere else.
 pub(super) const ELSEWHERE: [&str; 6] = ["ssh", "rsh", "chroot", "nsenter", "systemd-run", "at"];
+/// Options of `xargs` whose value is a word of its own.
+pub(super) const XARGS_VALUES: [&str; 8] = ["-n", "-I", "-P", "-L", "-s", "-d", "-a", "-E"];

@@ -3,7 +3,7 @@
 use super::super::shell::{Part, RawCommand, RawWord};
 use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
-use super::programs::{ELSEWHERE, INTERPRETERS, OWN_FOLDERS, SCRIPT_ENDS, SYSTEM_FOLDERS};
+use super::programs::{ELSEWHERE, INTERPRETERS, OWN_FOLDERS, SCRIPT_ENDS, SYSTEM_FOLDERS, XARGS_VALUES};
 use super::scope::Scope;
 use super::{Reading, base, unknown_program};
 use std::path::PathBuf;
@@ -63,6 +63,23 @@ impl Reading<'_> {
                 self.unread.push((place.clone(), name.into_owned()));
             }
         }
+    }
+
+    /// What `xargs` runs, with words that nobody knows beforehand.
+    pub(super) fn handed_on(&mut self, words: &[Word], place: Place, scope: &Scope) {
+        self.note_unfollowed(words, &place, scope);
+        let mut at = 1;
+        while let Some(option) = words
+            .get(at)
+            .map(Word::shown)
+            .filter(|word| word.starts_with('-'))
+        {
+            at += 1 + usize::from(XARGS_VALUES.contains(&option.as_str()));
+        }
+        if let Some(run) = words.get(at..).filter(|run| !run.is_empty()) {
+            self.note_unread(run, &place);
+        }
+        self.strange("xargs", place);
     }
 
     /// A script of the host's own that cannot be read may do anything.

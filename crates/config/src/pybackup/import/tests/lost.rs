@@ -127,6 +127,62 @@ fn a_further_server_gets_a_tag_that_is_told_and_proven() {
     );
 }
 
+/// Seven days of what lies in the folder of the calls.
+const REMOVAL: &str = "0 7 * * * find /b -maxdepth 1 -mtime +7 -exec rm -rf {} \\;\n";
+
+#[test]
+fn a_call_of_which_it_is_not_known_what_it_backs_up_gives_no_job_and_its_sets_stay() {
+    for (words, runs) in [
+        ("database=a", true),
+        ("database=a threads=$T", true),
+        ("database=$1", false),
+        ("database=a port=$P", false),
+        ("regex=$R", false),
+        ("$OPTIONS database=a", false),
+        ("\"$@\"", false),
+    ] {
+        let script = format!("pybackup mydumper {words} outputdir=/b/`date +%F`\n");
+        let imported = of_crontab(&format!("0 4 * * * /y.sh\n{REMOVAL}"), vec![("/y.sh", &script)]);
+        let schedule = &imported.schedule;
+        assert_eq!(schedule.contains("\n[backup."), runs, "{words}{schedule}");
+        assert_eq!(schedule.contains("\n[retention."), runs, "{words}{schedule}");
+    }
+}
+
+#[test]
+fn of_two_calls_in_one_line_one_that_is_lost_keeps_its_sets() {
+    const ONE: &str = "pybackup mydumper database=a outputdir=/b/`date +\\%F`";
+    const OTHER: &str = "pybackup mydumper database=b outputdir=/b/`date +\\%F`";
+    for (line, runs) in [
+        (format!("{ONE}; {OTHER}"), true),
+        (format!("{ONE}; [ -f /m ] && {OTHER}"), false),
+    ] {
+        let imported = of_crontab(&format!("0 4 * * * {line}\n{REMOVAL}"), vec![]);
+        let schedule = &imported.schedule;
+        assert!(schedule.contains("\n[backup."), "{line}{schedule}");
+        assert_eq!(schedule.contains("\n[retention."), runs, "{line}{schedule}");
+    }
+}
+
+#[test]
+fn what_xargs_runs_is_told_of() {
+    for (line, is_told) in [
+        ("cat /etc/dbs | xargs -n1 /y.sh", true),
+        ("cat /etc/dbs | xargs -I {} sh /y.sh {}", true),
+        ("cat /etc/dbs | xargs -I {} /srv/gone.sh {}", true),
+        ("cat /etc/dbs | xargs -n 1 echo", false),
+    ] {
+        let script = "#!/bin/sh\npybackup mydumper database=$1 outputdir=/b/`date +%F`\n";
+        let imported = of_crontab(&format!("0 4 * * * {line}\n"), vec![("/y.sh", script)]);
+        assert_eq!(
+            !remarks(&imported).is_empty(),
+            is_told,
+            "{line}{:?}",
+            remarks(&imported)
+        );
+    }
+}
+
 #[test]
 fn a_call_with_a_conf_of_its_own_gives_no_job_by_another() {
     let of = |words: &str| {

@@ -1,0 +1,53 @@
+//! Words of a call that are not known before a script runs, and those that name another conf.
+
+use super::word::{Piece, Word};
+
+/// The words of a call but `--conf FILE`, and the file where there is one: `None` within for one that cannot be told.
+pub(super) fn without_conf(words: &[Word]) -> (Vec<&Word>, Option<Option<String>>) {
+    let (mut rest, mut named) = (Vec::new(), None);
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word.text().as_deref() == Some("--conf") {
+            named = Some(words.next().and_then(Word::text));
+        } else if let Some(file) = word.after("--conf=") {
+            named = Some(file.text());
+        } else {
+            rest.push(word);
+        }
+    }
+    (rest, named)
+}
+
+/// A word's name alone: `--password=x$y` holds half a password.
+pub(super) fn unknown_word(word: &Word) -> String {
+    let (name, rest) = match word.0.first() {
+        Some(Piece::Text(text)) => match text.split_once('=') {
+            Some((name, _)) => (name.to_owned(), "=..."),
+            None => ("a word of this call".to_owned(), ""),
+        },
+        _ => (word.shown(), ""),
+    };
+    format!("{name}{rest} is not known before the script runs")
+}
+
+/// Words without which a call is another: what it backs up, and of which server.
+const SAY_WHAT: [&str; 7] = [
+    "database",
+    "regex",
+    "tables-list",
+    "host",
+    "port",
+    "socket",
+    "user",
+];
+
+/// Whether a word that is not known may be one of these.
+pub(super) fn says_what(word: &Word) -> bool {
+    match word.0.first() {
+        Some(Piece::Text(text)) => match text.split_once('=') {
+            Some((name, _)) => SAY_WHAT.contains(&name),
+            None => true,
+        },
+        _ => true,
+    }
+}
