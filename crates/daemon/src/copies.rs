@@ -42,6 +42,18 @@ pub(crate) struct Known {
     transfers: Vec<Transfer>,
 }
 
+/// The folder of this machine that it was sent to, as a destination that is configured here. Two machines may call
+/// different destinations by one name.
+pub(crate) fn root_here<'a>(arrival: &Arrival, settings: &'a Settings) -> Option<&'a Path> {
+    let mut destinations = settings.destinations.values();
+    let there =
+        destinations.find(|there| arrival.is_in_a_folder() && there.name.as_str() == arrival.destination)?;
+    match &there.url {
+        DestinationUrl::Local { path } => Some(path),
+        _ => None,
+    }
+}
+
 impl Known {
     /// # Errors
     /// The catalog does not answer.

@@ -68,6 +68,7 @@ async fn work_of(jobs: u32) -> (u64, u64) {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    assert_eq!(engine.running(), 0, "a run does not end");
     let fired = clock.asked.load(Ordering::Relaxed) - before;
     let runs = environment
         .catalog

@@ -3,7 +3,7 @@
 
 use super::carry_out::Removal;
 use super::places::may_be_original;
-use crate::copies::{Known, lives};
+use crate::copies::{Known, lives, root_here};
 use crate::jobs::verify::Here;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::{is_named, original, relative_path};
@@ -281,25 +281,22 @@ impl Look<'_> {
     }
 
     fn place_here(&self, arrival: &Arrival) -> Option<PathBuf> {
-        // Two machines may call different destinations by one name.
-        let mut destinations = self.context.settings.destinations.values();
-        let there = destinations
-            .find(|there| arrival.is_in_a_folder() && there.name.as_str() == arrival.destination)?;
-        self.place_of(&there.url)
+        let root = root_here(arrival, &self.context.settings)?;
+        Some(self.below(root))
     }
 
     fn destinations_here(&self) -> impl Iterator<Item = PathBuf> {
         let destinations = self.context.settings.destinations.values();
-        destinations.filter_map(|there| self.place_of(&there.url))
+        destinations.filter_map(|there| match &there.url {
+            DestinationUrl::Local { path } => Some(self.below(path)),
+            _ => None,
+        })
     }
 
-    fn place_of(&self, url: &DestinationUrl) -> Option<PathBuf> {
-        match url {
-            DestinationUrl::Local { path } => {
-                let zone = self.context.settings.catalog.timezone;
-                Some(path.join(relative_path(self.backup(), zone)))
-            }
-            _ => None,
-        }
+    fn below(&self, root: &Path) -> PathBuf {
+        root.join(relative_path(
+            self.backup(),
+            self.context.settings.catalog.timezone,
+        ))
     }
 }

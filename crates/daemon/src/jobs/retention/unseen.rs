@@ -1,14 +1,12 @@
 //! Originals that would go while none of their copies is to be seen: what was sent to a folder of this machine is looked
 //! for there, since its disk may be away and nobody need have missed it yet.
 
-use crate::copies::Known;
+use crate::copies::{Known, root_here};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::relative_path;
 use mykeeper_config::Settings;
-use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::{Backup, du_size};
-use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::retention::{CondemnReason, Decision, KeepReason, Verdict};
 use mykeeper_domain::{BackupId, counted};
 use std::collections::BTreeMap;
@@ -52,26 +50,16 @@ async fn is_seen(environment: &Environment, settings: &Settings, (backup, known)
         return true;
     }
     for arrival in &known.arrivals {
-        let Some(place) = place_here(arrival, (backup, settings)) else {
+        let Some(root) = root_here(arrival, settings) else {
             return true;
         };
+        let place = root.join(relative_path(backup, settings.catalog.timezone));
         // In doubt it is not: a disk that does not answer shows nothing.
         if environment.disk.is_dir(&place).await.unwrap_or(false) {
             return true;
         }
     }
     false
-}
-
-/// Where it lies, or should, in a folder that is a destination of this machine.
-fn place_here(arrival: &Arrival, (backup, settings): (&Backup, &Settings)) -> Option<PathBuf> {
-    let mut destinations = settings.destinations.values();
-    let there =
-        destinations.find(|there| arrival.is_in_a_folder() && there.name.as_str() == arrival.destination)?;
-    match &there.url {
-        DestinationUrl::Local { path } => Some(path.join(relative_path(backup, settings.catalog.timezone))),
-        _ => None,
-    }
 }
 
 /// A disk that stays away fills this one.

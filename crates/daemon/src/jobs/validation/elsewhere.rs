@@ -1,7 +1,7 @@
 //! Copies that may be whole and that a run has not read: while there is one, its set has not failed for its files. Each
 //! such doubt ends: by a command, which is told with it, or when the copy was last seen long ago.
 
-use crate::copies::{Known, lives};
+use crate::copies::{Known, lives, root_here};
 use crate::jobs::verify::Looked;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::{copy_places, relative_path};
@@ -169,13 +169,7 @@ impl Doubt<'_> {
 
     /// Where a destination's copy lies, where that is a folder of this machine.
     fn place_here(&self, arrival: &Arrival) -> Option<PathBuf> {
-        let mut destinations = self.context.settings.destinations.values();
-        let there = destinations
-            .find(|there| arrival.is_in_a_folder() && there.name.as_str() == arrival.destination)?;
-        match &there.url {
-            DestinationUrl::Local { path } => Some(path.join(&self.relative)),
-            _ => None,
-        }
+        Some(root_here(arrival, &self.context.settings)?.join(&self.relative))
     }
 
     /// A place that was not read: it is not there any more, or cannot be read now.

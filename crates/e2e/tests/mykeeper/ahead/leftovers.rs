@@ -18,6 +18,16 @@ fn note(workspace: &Workspace, place: (&str, &str), has_strays: bool) -> PathBuf
     path
 }
 
+/// As a power cut does, while no more of the dump comes.
+fn kill_while_held(running: Started, link: &TcpProxy) {
+    link.set_rate(HELD);
+    let below = descendants_of(running.pid());
+    running.signal(rustix::process::Signal::KILL);
+    wait_until(LIMIT, "every child of the killed command ends", || {
+        below.iter().all(|process| !process.is_alive()).then_some(())
+    });
+}
+
 #[test]
 fn what_went_ahead_of_a_dump_that_fails_is_removed_and_that_is_recorded() {
     let Stage {
@@ -57,13 +67,7 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
     } = stage("\"vault\"");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&vault.vault(), 1);
-    link.set_rate(HELD);
-    let below = descendants_of(running.pid());
-    running.signal(rustix::process::Signal::KILL);
-    wait_until(LIMIT, "every child of the killed command ends", || {
-        below.iter().all(|process| !process.is_alive()).then_some(())
-    });
-    drop(running);
+    kill_while_held(running, &link);
     assert_not_whole(&vault.vault());
     assert_eq!(noted(&workspace), 1);
     link.set_rate(0);
@@ -86,13 +90,7 @@ fn what_a_killed_run_had_sent_ahead_goes_before_a_set_that_does_not_go_ahead_its
     let near = workspace.at("near");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&near, 1);
-    link.set_rate(HELD);
-    let below = descendants_of(running.pid());
-    running.signal(rustix::process::Signal::KILL);
-    wait_until(LIMIT, "every child of the killed command ends", || {
-        below.iter().all(|process| !process.is_alive()).then_some(())
-    });
-    drop(running);
+    kill_while_held(running, &link);
     assert_eq!((sets_at(&near).len(), noted(&workspace)), (1, 1));
     link.set_rate(0);
     let all_at_once = format!("transfer_to = \"near\"\nstream = false\n{ONCE}");
