@@ -1,6 +1,8 @@
 //! `mykeeper init`: the first two files, of what a person answers.
 
+mod account;
 mod answers;
+mod checks;
 pub(super) mod made;
 
 use super::check;
@@ -9,12 +11,16 @@ use crate::acting_user::service_user;
 use crate::args::InitArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, say};
+use account::{account, account_text};
 use answers::{Answers, ask, ask_to_go_on};
 use anyhow::Context;
 use made::{Made, give_all};
 use secrecy::ExposeSecret;
 use secrecy::zeroize::Zeroizing;
 use std::path::{Path, PathBuf};
+
+const SCHEDULE_FILE: &str = "schedule.toml";
+const ELSEWHERE: &str = "choose another file with --config";
 
 pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Result<Status> {
     if json {
@@ -31,9 +37,11 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
             keeper.display()
         )));
     };
-    let answers = ask(args)?;
+    // Before anybody has answered anything in vain.
+    new_files::refuse_existing(folder, [name, SCHEDULE_FILE], ELSEWHERE)?;
+    let answers = ask(args, folder)?;
     let files = files(&answers, folder, name);
-    new_files::write(folder, &files, "choose another file with --config")?;
+    new_files::write(folder, &files, ELSEWHERE)?;
     for file in &files {
         print(&format!("wrote {}", folder.join(&file.name).display()))?;
     }
@@ -52,7 +60,7 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
         Some(_) => check_anew(&keeper)?,
         None => check::run(&keeper, false, false).await?,
     };
-    if status == Status::Unavailable {
+    if matches!(status, Status::Unavailable | Status::Usage) {
         print("\nwhat FAILED comes first. Then the first backup is made by:")?;
     } else {
         print("\nthe first backup is made by:")?;
@@ -91,8 +99,8 @@ fn check_anew(keeper: &Path) -> anyhow::Result<Status> {
 }
 
 /// Where the statements are that make the account.
-fn account_file(answers: &Answers) -> String {
-    format!("{}-account.sql", answers.server)
+fn account_name(server: &str) -> String {
+    format!("{server}-account.sql")
 }
 
 fn files(answers: &Answers, folder: &Path, keeper: &str) -> Vec<NewFile> {
@@ -103,13 +111,13 @@ fn files(answers: &Answers, folder: &Path, keeper: &str) -> Vec<NewFile> {
     };
     let mut files = vec![
         text(keeper, keeper_text(answers, folder), 0o644),
-        text("schedule.toml", schedule_text(answers), 0o644),
+        text(SCHEDULE_FILE, schedule_text(answers), 0o644),
     ];
     if let Some(password) = &answers.password {
         let line = format!("{}\n", password.expose_secret());
         files.push(text(&password_name(&answers.server), line, 0o600));
         files.push(text(
-            &account_file(answers),
+            &account_name(&answers.server),
             account_text(answers, password.expose_secret()),
             0o600,
         ));
@@ -215,40 +223,8 @@ fn schedule_text(answers: &Answers) -> String {
     text
 }
 
-/// Who the account is, as SQL has it. A socket is this host; elsewhere it is not known where mykeeper comes from.
-fn account(answers: &Answers) -> String {
-    let at = if answers.socket.is_some() {
-        "localhost"
-    } else {
-        "%"
-    };
-    format!("{}@{}", sql_text(&answers.user), sql_text(at))
-}
-
-fn sql_text(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-/// The statements, with the password in its place.
-fn account_text(answers: &Answers, password: &str) -> String {
-    let account = account(answers);
-    format!(
-        "-- Holds a password: remove this file when the account is there.\n\
-         CREATE USER {account} IDENTIFIED BY {};\n\
-         -- Databases, what is in them, and one point in time over all of them. Repeat the first line with `shop`.*\n\
-         -- for each database instead of *.* to grant less.\n\
-         GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON *.* TO {account};\n\
-         GRANT RELOAD, SHOW DATABASES, PROCESS, REPLICATION CLIENT ON *.* TO {account};\n\
-         -- MariaDB 10.5 and later, for the position of a replica, by its own name there:\n\
-         /*M!100502 GRANT BINLOG MONITOR, SLAVE MONITOR ON *.* TO {account} */;\n\
-         -- MySQL 8.0.20 and later, for the bodies of routines:\n\
-         /*!80020 GRANT SHOW_ROUTINE ON *.* TO {account} */;\n",
-        sql_text(password)
-    )
-}
-
 fn offer_account(answers: &Answers, folder: &Path) -> anyhow::Result<()> {
-    let file: PathBuf = folder.join(account_file(answers));
+    let file: PathBuf = folder.join(account_name(&answers.server));
     if answers.password.is_none() {
         return print(&format!(
             "the account {} logs in without a password, as it must be told to on the server",

@@ -4,8 +4,9 @@ use crate::failure::Failure;
 use crate::output::say;
 use crate::surroundings::gather;
 use secrecy::zeroize::Zeroizing;
+use std::fs::Permissions;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// One file that is written.
@@ -17,21 +18,7 @@ pub(super) struct NewFile {
 
 /// Writes all of them or none, the keeper file first: into a folder of their own first, where they are read as mykeeper reads them.
 pub(super) fn write(out: &Path, files: &[NewFile], elsewhere: &str) -> anyhow::Result<()> {
-    let there: Vec<String> = files
-        .iter()
-        .map(|file| out.join(&file.name))
-        .filter(|path| path.symlink_metadata().is_ok())
-        .map(|path| path.display().to_string())
-        .collect();
-    if !there.is_empty() {
-        return Err(Failure::usage(format!(
-            "{} already; nothing was written: move what is there away, or {elsewhere}",
-            match there.as_slice() {
-                [one] => format!("{one} is there"),
-                all => format!("{} are there", all.join(", ")),
-            }
-        )));
-    }
+    refuse_existing(out, files.iter().map(|file| file.name.as_str()), elsewhere)?;
     let is_new = !out.exists();
     let staged = stage(out, files).and_then(|staging| {
         let written = look((&staging, out), files).and_then(|()| put_in_place(&staging, out, files));
@@ -45,11 +32,39 @@ pub(super) fn write(out: &Path, files: &[NewFile], elsewhere: &str) -> anyhow::R
     staged
 }
 
+/// Names all that are there.
+pub(super) fn refuse_existing<'a>(
+    out: &Path,
+    names: impl IntoIterator<Item = &'a str>,
+    elsewhere: &str,
+) -> anyhow::Result<()> {
+    let there: Vec<String> = names
+        .into_iter()
+        .map(|name| out.join(name))
+        .filter(|path| path.symlink_metadata().is_ok())
+        .map(|path| path.display().to_string())
+        .collect();
+    if !there.is_empty() {
+        return Err(Failure::usage(format!(
+            "{} already; nothing was written: move what is there away, or {elsewhere}",
+            match there.as_slice() {
+                [one] => format!("{one} is there"),
+                all => format!("{} are there", all.join(", ")),
+            }
+        )));
+    }
+    Ok(())
+}
+
 fn stage(out: &Path, files: &[NewFile]) -> anyhow::Result<PathBuf> {
     let staging = out.join(format!(".new-{}", uuid::Uuid::new_v4().simple()));
     let failed =
         |error: std::io::Error| Failure::unavailable(format!("cannot write to {}: {error}", out.display()));
-    std::fs::create_dir_all(out).map_err(failed)?;
+    if !out.is_dir() {
+        std::fs::create_dir_all(out)
+            .and_then(|()| std::fs::set_permissions(out, Permissions::from_mode(0o755)))
+            .map_err(failed)?;
+    }
     std::fs::DirBuilder::new()
         .mode(0o700)
         .create(&staging)
@@ -62,6 +77,8 @@ fn stage(out: &Path, files: &[NewFile]) -> anyhow::Result<PathBuf> {
             .open(staging.join(&file.name))
             .and_then(|mut opened| {
                 opened.write_all(file.text.as_bytes())?;
+                // Whatever the umask: who runs the service reads what is no secret.
+                opened.set_permissions(Permissions::from_mode(file.mode))?;
                 opened.sync_all()
             });
         if let Err(error) = written {

@@ -13,7 +13,7 @@ fn init_writes_what_was_answered_and_ends_with_the_command_that_makes_the_first_
     server.sql(
         "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1);",
     );
-    let workspace = Workspace::new();
+    let mut workspace = Workspace::new();
     let (socket, state) = (
         server.socket().display().to_string(),
         workspace.at("state").display().to_string(),
@@ -36,10 +36,18 @@ fn init_writes_what_was_answered_and_ends_with_the_command_that_makes_the_first_
         &sets,
         "--cron",
         "61 * * * *",
+        "--job",
+        "a b",
+        "--destination",
+        "http://x/y",
     ];
     workspace
         .mykeeper(&bad)
+        .assert_code(2)
+        .assert_says("--cron: ")
         .assert_says("61")
+        .assert_says("--job: ")
+        .assert_says("--destination: ")
         .assert_says("nothing was written");
     assert_eq!(names(&workspace), before);
 
@@ -60,13 +68,33 @@ fn init_writes_what_was_answered_and_ends_with_the_command_that_makes_the_first_
         &vault_url,
         "--no-prove",
     ];
+    // Whoever runs the service reads what is no secret, whatever root's umask is.
+    workspace.surround(Surroundings {
+        through: ["sh", "-c", "umask 077; exec \"$0\" \"$@\""]
+            .map(str::to_owned)
+            .to_vec(),
+        ..Surroundings::default()
+    });
     let made = workspace.mykeeper(&words);
+    workspace.surround(Surroundings::default());
+    for name in ["mykeeper.toml", "schedule.toml"] {
+        let mode = std::fs::metadata(workspace.at(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o644, "{name}");
+    }
     // The account is not there yet, as the check says after the statements that make it.
     made.assert_code(3)
         .assert_says("GRANT SELECT")
         .assert_says("FAILED");
     let account = std::fs::read_to_string(workspace.at("shop-account.sql")).unwrap();
     let password = std::fs::read_to_string(workspace.at("shop.password")).unwrap();
+    assert!(
+        account.contains("GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `shop`.* TO")
+            && !account.contains("EVENT ON *.*"),
+        "no more than is dumped: {account}"
+    );
     assert!(
         account.contains(password.trim()) && !made.said().contains(password.trim()),
         "{made}"
@@ -184,16 +212,37 @@ fn at_a_terminal_what_no_flag_says_is_asked_for_and_who_goes_before_the_end_lose
         "{code:?} {seen}"
     );
     assert_eq!(names(&workspace), before);
+    // What cannot be is told before anything is asked.
+    let (seen, code) = at_a_terminal(
+        &workspace,
+        &[&words[..], &["--cron", "'61 * * * *'"]].concat(),
+        &[],
+    );
+    assert!(
+        code == Some(2) && seen.contains("--cron: ") && !seen.contains("A name for the server"),
+        "{code:?} {seen}"
+    );
+    std::fs::write(workspace.at("schedule.toml"), "").unwrap();
+    let (seen, code) = at_a_terminal(&workspace, &words, &[]);
+    assert!(
+        code == Some(2) && seen.contains("schedule.toml is there already") && !seen.contains("A name for"),
+        "{code:?} {seen}"
+    );
+    std::fs::remove_file(workspace.at("schedule.toml")).unwrap();
 
     let (socket, sets, vault) = (at("no.sock"), at("new-sets"), at("vault"));
     let answers = [
-        ("A name for the server [shop]: ", ""),
+        // Whoever answers what cannot be is told at once, and asked again.
+        ("A name for the server [shop]: ", "no name"),
+        ("is no name here", ""),
         ("Its socket, or its host", &socket),
         ("Its account for backups [backup]: ", ""),
         ("Its password (empty: one is made up): ", "hunter2-typed"),
-        ("The folder for sets", &sets),
+        ("The folder for sets", "sets"),
+        ("is no absolute path", &sets),
         ("Where sets are sent", &vault),
-        ("When (cron)", "30 3 * * *"),
+        ("When (cron)", "61 3 * * *"),
+        ("cannot be read", "30 3 * * *"),
         ("Restore each set", "n"),
     ];
     let (seen, code) = at_a_terminal(&workspace, &words, &answers);

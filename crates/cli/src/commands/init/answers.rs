@@ -1,14 +1,14 @@
 //! What a person answers: by flags, and on a terminal by what is asked for the rest.
 
+use super::checks::{self, Checked};
 use crate::args::InitArgs;
 use crate::failure::Failure;
 use crate::output::say;
-use crate::surroundings::{SOCKETS, client_socket, gather, host_zone};
+use crate::surroundings::{SOCKETS, client_socket, gather};
 use chrono_tz::Tz;
 use mykeeper_config::read_password;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_domain::server::PasswordSource;
-use mykeeper_domain::{DestinationName, JobName, ServerName};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroizing;
@@ -42,23 +42,47 @@ pub(super) struct To {
     pub(super) password: Option<SecretString>,
 }
 
+const TO_WHERE: &str =
+    "Where sets are sent (rsync://user@host/module/path, user@host:/path, /path; empty: nowhere)";
+/// So often one thing is asked.
+const MOST_TRIES: u32 = 10;
+
 /// Whether there is somebody to ask.
 fn is_asked() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-pub(super) fn ask(args: InitArgs) -> anyhow::Result<Answers> {
+/// What the flags say, all of which is looked at before anything is asked, and what is answered to the rest, each at once.
+pub(super) fn ask(args: InitArgs, folder: &Path) -> anyhow::Result<Answers> {
     let asks = is_asked();
+    checks::refuse_wrong(&args, folder)?;
     if !asks {
         refuse_missing(&args)?;
     }
-    let server = asked(args.server, asks, "A name for the server", Some("shop"))?;
-    named::<ServerName>("--server", &server)?;
+    let told = |file: &Option<PathBuf>| file.as_deref().map(password_from).transpose();
+    let (told_password, told_to_destination) =
+        (told(&args.password_from)?, told(&args.destination_password_from)?);
+    let timezone = checks::zone(&args);
+    let ask = |question: &str, default: &str, check: &dyn Fn(&str) -> Checked| match asks {
+        true => answer((question, default), check),
+        false => check(default)
+            .map(|()| default.to_owned())
+            .map_err(Failure::usage),
+    };
+    let server = match args.server {
+        Some(server) => server,
+        None => ask("A name for the server", "shop", &|name| {
+            checks::server(name, folder, args.no_password)
+        })?,
+    };
     let (socket, host) = endpoint(args.socket, args.host, asks)?;
-    let user = asked(args.user, asks, "Its account for backups", Some("backup"))?;
-    let password = match (&args.password_from, args.no_password) {
+    let user = match args.user {
+        Some(user) => user,
+        None => ask("Its account for backups", "backup", &checks::user)?,
+    };
+    let password = match (told_password, args.no_password) {
         (_, true) => None,
-        (Some(file), _) => Some(password_from(file)?),
+        (Some(password), _) => Some(password),
         (None, _) if asks => {
             Some(ask_password("Its password (empty: one is made up)")?.unwrap_or_else(made_up))
         }
@@ -66,30 +90,26 @@ pub(super) fn ask(args: InitArgs) -> anyhow::Result<Answers> {
     };
     let directory = match args.directory {
         Some(directory) => directory,
-        None => asked(None, asks, "The folder for sets", Some("/var/backups/mykeeper"))?.into(),
+        None => ask("The folder for sets", "/var/backups/mykeeper", &checks::directory)?.into(),
     };
-    if !directory.is_absolute() {
-        return Err(Failure::usage(format!(
-            "--directory {} is no absolute path",
-            directory.display()
-        )));
-    }
     let url = match args.destination {
         Some(url) => Some(url),
-        None if asks => Some(prompt(
-            "Where sets are sent (rsync://user@host/module/path, user@host:/path, /path; empty: nowhere)",
-        )?)
+        None if asks => Some(answer((TO_WHERE, ""), &|url| match url.is_empty() {
+            true => Ok(()),
+            false => checks::destination(url),
+        })?)
         .filter(|url| !url.is_empty()),
         None => None,
     };
-    let destination = url.map(|url| destination(url, args.destination_password_from.as_deref(), asks));
+    let destination = url.map(|url| destination(url, told_to_destination, asks));
     let destination = destination.transpose()?;
     let job = args.job.unwrap_or_else(|| format!("{server}-nightly"));
-    named::<JobName>("--job", &job)?;
-    let cron = asked(args.cron, asks, "When (cron)", Some("0 4 * * *"))?;
-    let timezone = match args.timezone {
-        Some(zone) => zone,
-        None => host_zone().unwrap_or(Tz::UTC),
+    checks::job(&job).map_err(Failure::usage)?;
+    let cron = match args.cron {
+        Some(cron) => cron,
+        None => ask("When (cron)", "0 4 * * *", &|expression| {
+            checks::cron(expression, timezone)
+        })?,
     };
     let proves = match (args.prove, args.no_prove) {
         (true, _) => true,
@@ -154,42 +174,23 @@ fn endpoint(
         return Ok((found, None));
     }
     let default = found.map_or_else(|| SOCKETS[0].to_owned(), |path| path.display().to_string());
-    let answer = asked(None, asks, "Its socket, or its host", Some(&default))?;
+    let answer = answer(("Its socket, or its host", &default), &checks::endpoint)?;
     Ok(match answer.starts_with('/') {
         true => (Some(answer.into()), None),
         false => (None, Some(answer)),
     })
 }
 
-fn destination(url: String, password_from_file: Option<&Path>, asks: bool) -> anyhow::Result<To> {
-    let password = match password_from_file {
-        Some(file) => Some(password_from(file)?),
+fn destination(url: String, told: Option<SecretString>, asks: bool) -> anyhow::Result<To> {
+    let password = match told {
+        Some(password) => Some(password),
         None if asks && url.starts_with("rsync://") => {
             ask_password("The password of that rsync account (empty: it has none)")?
         }
         None => None,
     };
     let name = "vault".to_owned();
-    named::<DestinationName>("the destination", &name)?;
     Ok(To { name, url, password })
-}
-
-fn named<T: TryFrom<String>>(what: &str, name: &str) -> anyhow::Result<()>
-where
-    T::Error: std::fmt::Display,
-{
-    // It becomes a bare key of TOML, a file's name and a word of a command.
-    let is_plain = name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-    if !is_plain || name.is_empty() {
-        return Err(Failure::usage(format!(
-            "{what} {name:?} is no name here; use letters, digits, - and _"
-        )));
-    }
-    T::try_from(name.to_owned())
-        .map(drop)
-        .map_err(|error| Failure::usage(format!("{what}: {error}")))
 }
 
 fn password_from(file: &Path) -> anyhow::Result<SecretString> {
@@ -216,20 +217,26 @@ fn made_up() -> SecretString {
     SecretString::from(format!("{}{}", half(), half()))
 }
 
-/// A flag's value, or what is answered, or the default.
-fn asked(given: Option<String>, asks: bool, question: &str, default: Option<&str>) -> anyhow::Result<String> {
-    if let Some(given) = given {
-        return Ok(given);
+/// What is answered, or the default. Who answers what cannot be is told why, and asked again.
+fn answer((question, default): (&str, &str), check: &dyn Fn(&str) -> Checked) -> anyhow::Result<String> {
+    let shown = match default.is_empty() {
+        true => question.to_owned(),
+        false => format!("{question} [{default}]"),
+    };
+    let mut wrong = String::new();
+    for _ in 0..MOST_TRIES {
+        let answer = prompt(&shown)?;
+        let answer = match answer.is_empty() {
+            true => default.to_owned(),
+            false => answer,
+        };
+        match check(&answer) {
+            Ok(()) => return Ok(answer),
+            Err(why) => wrong = why,
+        }
+        say(&wrong);
     }
-    let default = default.unwrap_or_default();
-    if !asks {
-        return Ok(default.to_owned());
-    }
-    let answer = prompt(&format!("{question} [{default}]"))?;
-    Ok(match answer.is_empty() {
-        true => default.to_owned(),
-        false => answer,
-    })
+    Err(Failure::usage(format!("{wrong}; nothing was written")))
 }
 
 fn prompt(question: &str) -> anyhow::Result<String> {
