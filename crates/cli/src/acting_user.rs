@@ -27,10 +27,11 @@ pub(crate) fn service_user(config: &Path) -> Option<ServiceUser> {
     if !surroundings.is_root {
         return None;
     }
-    let state_dir = mykeeper_config::load(config, &surroundings)
-        .ok()?
-        .settings
-        .state_dir;
+    // Files with mistakes say where the state lies all the same: what looks there must make nothing of root's.
+    let state_dir = match mykeeper_config::load(config, &surroundings) {
+        Ok(loaded) => loaded.settings.state_dir,
+        Err(errors) => errors.state_dir?,
+    };
     let owner = std::fs::metadata(&state_dir).ok()?;
     (owner.uid() != 0).then(|| ServiceUser {
         state_dir,

@@ -57,6 +57,7 @@ const SCHEDULER_ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// hears what came of it.
 pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path) -> Result<(), DaemonError> {
     let lock = environment.state.lock_daemon()?;
+    environment.state.check_writable()?;
     // Signals from now on wait to be handled; none ends the process half-started.
     let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT]).map_err(DaemonError::Signals)?;
     let engine = Engine::for_daemon(Arc::clone(&environment));
@@ -281,6 +282,8 @@ struct Daemon {
     engine: Engine,
     reload: Arc<Reload>,
     status: DaemonStatus,
+    /// The last line that the service manager was told while nothing but runs changes it.
+    said: String,
 }
 
 impl Daemon {
@@ -302,6 +305,7 @@ impl Daemon {
             engine,
             reload: Arc::new(reload),
             status,
+            said: String::new(),
         }
     }
 
@@ -325,10 +329,14 @@ impl Daemon {
             Ok(journal) if journal != self.status.journal => {
                 self.status.journal = journal;
                 self.write_status();
-                notify(&[NotifyState::Status(&self.status_line())]);
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the journal cannot be looked into"),
+        }
+        let line = self.status_line();
+        if line != self.said {
+            notify(&[NotifyState::Status(&line)]);
+            self.said = line;
         }
     }
 

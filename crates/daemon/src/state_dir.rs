@@ -80,16 +80,22 @@ impl Drop for HeldLock {
     }
 }
 
+/// What `state_dir` holds, itself included.
+fn folders(root: &Path) -> [PathBuf; 5] {
+    let below = |name: &str| root.join(name);
+    [
+        root.to_path_buf(),
+        below("locks"),
+        below("runs"),
+        below("private"),
+        below("children"),
+    ]
+}
+
 impl StateDir {
     /// Makes the folders, mode 0700.
     pub fn open(root: &Path) -> Result<Self, DaemonError> {
-        for dir in [
-            root.to_path_buf(),
-            root.join("locks"),
-            root.join("runs"),
-            root.join("private"),
-            root.join("children"),
-        ] {
+        for dir in folders(root) {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -103,6 +109,24 @@ impl StateDir {
         Ok(Self {
             root: root.to_path_buf(),
         })
+    }
+
+    /// Whether runs can be kept there at all: a folder that another user has made lets nothing be locked.
+    ///
+    /// # Errors
+    /// The folder that this process may not write to.
+    pub fn check_writable(&self) -> Result<(), DaemonError> {
+        use rustix::fs::{Access, access};
+        for dir in folders(&self.root) {
+            access(&dir, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+                DaemonError::StateDir {
+                    action: "write to",
+                    path: dir,
+                    source: error.into(),
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// The directory as it is, of whomever it is: nothing is made.

@@ -220,7 +220,7 @@ pub(super) fn with_mistakes(errors: &ConfigErrors, json: bool) -> anyhow::Result
         .state_dir
         .as_deref()
         .filter(|dir| dir.is_dir())
-        .and_then(|dir| StateDir::open(dir).ok());
+        .map(StateDir::at);
     let daemon = state.as_ref().and_then(DaemonStatus::read);
     if json {
         print_json(&serde_json::json!({ "daemon": daemon, "jobs": [], "mistakes": errors.mistakes }))?;

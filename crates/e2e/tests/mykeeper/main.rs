@@ -2,6 +2,7 @@
 
 mod accounting;
 mod ahead;
+mod as_root;
 mod away;
 mod backups;
 mod commands;

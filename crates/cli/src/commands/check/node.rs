@@ -24,6 +24,15 @@ pub(super) fn look_for_daemon(settings: &Settings, state: &StateDir, findings: &
         None if state.status_file().exists() => {
             findings.add("daemon", Grade::Warning, no_daemon(settings));
         }
+        None if state.daemon_stopped_at().is_some() => {
+            let stopped_at = state.daemon_stopped_at().map(|at| when(at, local_zone()));
+            let detail = format!(
+                "{}; the last one stopped at {}",
+                no_daemon(settings),
+                stopped_at.unwrap_or_default()
+            );
+            findings.add("daemon", Grade::Warning, detail);
+        }
         None => {
             let detail = format!(
                 "none has run on {} yet: the jobs begin to fire once \"mykeeper daemon\" does",

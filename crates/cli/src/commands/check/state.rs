@@ -20,6 +20,7 @@ impl CheckDir {
         let above = root.ancestors().skip(1).find(|above| above.is_dir());
         let Some(above) = above.filter(|_| matches!(root.try_exists(), Ok(false))) else {
             let state = StateDir::open(root).map_err(|error| error.to_string())?;
+            state.check_writable().map_err(|error| error.to_string())?;
             return Ok((
                 Self { state, made: None },
                 format!("{} is writable", root.display()),
