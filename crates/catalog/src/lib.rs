@@ -2,6 +2,7 @@
 
 mod attempts;
 mod backups;
+mod clock;
 mod contents;
 mod db;
 mod error;
@@ -30,6 +31,7 @@ mod zone;
 pub use error::CatalogError;
 pub use filter::{BackupFilter, RunFilter, SetState, VerificationScope};
 pub use journal::{journal_backlog, open_copy, open_journaled};
+pub use leases::{Lease, LeaseClock, LeaseTerm};
 pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
 
 use async_trait::async_trait;
@@ -40,7 +42,7 @@ use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
-use mykeeper_domain::node::NodeReport;
+use mykeeper_domain::node::{HeardNode, NodeReport};
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::removal::{Removal, SetRemoval};
@@ -85,17 +87,6 @@ pub struct BackupPath {
     pub tag: String,
     /// The backup host is out of service: its sets cannot be looked at.
     pub is_offline: bool,
-}
-
-/// Who works on what.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lease {
-    /// On what: `set:<bk_id>:validate`.
-    pub name: String,
-    /// Who: `<node> <run>`.
-    pub holder: String,
-    /// Until when, unless it is renewed.
-    pub until: DateTime<Utc>,
 }
 
 /// How long a proven set took to come back.
@@ -443,23 +434,22 @@ pub trait Catalog: Send + Sync {
 
     /// Writes what a node tells of itself, in place of what it told before. Never kept for later: what was is of no use.
     async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError>;
-    /// What every node that was heard of at or after `since` told last, by node.
-    async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError>;
-    /// Forgets what a node told, where it was last heard of before that instant; gives how many daemons that were.
+    /// What every node told last, by node, and how long ago that was by the clock that they share; `now` is that of an
+    /// embedded catalog.
+    async fn nodes(&self, now: DateTime<Utc>) -> Result<Vec<HeardNode>, CatalogError>;
+    /// Forgets what a node told, where it was last heard of before that instant of the shared clock; gives how many daemons
+    /// that were.
     async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError>;
 
-    /// Takes a lease (`validate:<bk_id>`) until `until` unless another holder has it and it has not run out. True when it is ours.
-    async fn acquire_lease(
-        &self,
-        name: &str,
-        holder: &str,
-        now: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<bool, CatalogError>;
+    /// Takes a lease (`set:<bk_id>:validate`) for that term unless another holder has it and it has not run out. True when it is
+    /// ours.
+    async fn acquire_lease(&self, name: &str, holder: &str, term: LeaseTerm) -> Result<bool, CatalogError>;
     /// Gives it back; nothing happens when it is not ours.
     async fn release_lease(&self, name: &str, holder: &str) -> Result<(), CatalogError>;
-    /// The leases whose names have this prefix and that have not run out, by name.
-    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError>;
+    /// The leases whose names have this prefix and that have not run out, by name. Those of [`LeaseClock::Shared`] run out
+    /// by the shared clock; `now` is then that of an embedded catalog alone.
+    async fn leases(&self, prefix: &str, at: (LeaseClock, DateTime<Utc>))
+    -> Result<Vec<Lease>, CatalogError>;
 
     /// `none` to `deleting`, with the reason; another reason where it is so already. False when the set is not there or is deleted.
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError>;

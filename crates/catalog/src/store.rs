@@ -3,9 +3,9 @@
 use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
-    MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator, VerificationScope,
-    attempts, backups, contents, jobs, leases, migrate, nodes, paths, promises, proofs, removals, runs,
-    slots, transfers, verifications,
+    LeaseClock, LeaseTerm, MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator,
+    VerificationScope, attempts, backups, contents, jobs, leases, migrate, nodes, paths, promises, proofs,
+    removals, runs, slots, transfers, verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -14,7 +14,7 @@ use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
-use mykeeper_domain::node::NodeReport;
+use mykeeper_domain::node::{HeardNode, NodeReport};
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::removal::{Removal, SetRemoval};
@@ -324,22 +324,16 @@ impl Catalog for Store {
         promises::prune_events(self, node, before).await
     }
 
-    async fn acquire_lease(
-        &self,
-        name: &str,
-        holder: &str,
-        now: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<bool, CatalogError> {
-        leases::acquire(self, name, holder, now, until).await
+    async fn acquire_lease(&self, name: &str, holder: &str, term: LeaseTerm) -> Result<bool, CatalogError> {
+        leases::acquire(self, name, holder, term).await
     }
 
     async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError> {
         nodes::report(self, report).await
     }
 
-    async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError> {
-        nodes::list(self, since).await
+    async fn nodes(&self, now: DateTime<Utc>) -> Result<Vec<HeardNode>, CatalogError> {
+        nodes::list(self, now).await
     }
 
     async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
@@ -350,8 +344,12 @@ impl Catalog for Store {
         leases::release(self, name, holder).await
     }
 
-    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError> {
-        leases::list(self, prefix, now).await
+    async fn leases(
+        &self,
+        prefix: &str,
+        at: (LeaseClock, DateTime<Utc>),
+    ) -> Result<Vec<Lease>, CatalogError> {
+        leases::list(self, prefix, at).await
     }
 
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {

@@ -5,11 +5,12 @@ use crate::environment::Environment;
 use crate::notices;
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{CatalogError, RunFilter};
-use mykeeper_domain::node::{LastFailure, MOST_NAMED, NextSlot, NodeReport, RunningRun, Vitality};
+use mykeeper_domain::node::{HeardNode, LastFailure, MOST_NAMED, NextSlot, NodeReport, RunningRun, Vitality};
 use mykeeper_domain::run::{Run, RunState};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often; oftener where leases are short, so that who takes over and who looks agree on who lives.
 const EVERY: Duration = Duration::from_secs(15);
@@ -22,16 +23,28 @@ const LONGEST_REASON: usize = 300;
 /// Tells again and again. While the catalog is away there is nobody to tell.
 pub(crate) async fn beat(engine: Engine, alive_since: DateTime<Utc>, version: String) {
     let environment = Arc::clone(engine.environment());
-    let mut known = BTreeSet::new();
+    let began = Instant::now();
+    let (mut known, mut is_clock_wrong) = (BTreeSet::new(), false);
     loop {
-        match namesake(&environment, alive_since).await {
-            Ok(Some(other)) if known.insert((other.alive_since, other.state_dir.clone())) => tracing::error!(
-                "another daemon is called {}, too, with its state in {}: each takes the other's runs for its own; give each \
-                 machine a \"node\" of its own",
-                other.node,
-                other.state_dir
-            ),
-            Ok(_) => {}
+        match environment.catalog.nodes(environment.clock.now()).await {
+            Ok(nodes) => {
+                let ours = |heard: &&HeardNode| heard.report.node == environment.node;
+                let mut named: Vec<_> = nodes.iter().filter(ours).collect();
+                named.retain(|heard| is_heard_since(heard, began));
+                for heard in named {
+                    let report = &heard.report;
+                    if report.alive_since == alive_since {
+                        say_of_clock(heard, &mut is_clock_wrong);
+                    } else if known.insert((report.alive_since, report.state_dir.clone())) {
+                        tracing::error!(
+                            "another daemon is called {}, too, with its state in {}: each takes the other's runs for its \
+                             own; give each machine a \"node\" of its own",
+                            report.node,
+                            report.state_dir
+                        );
+                    }
+                }
+            }
             Err(error) => tracing::debug!(%error, "other nodes cannot be looked at"),
         }
         let told = tell(&engine, ("running", alive_since), &version).await;
@@ -42,20 +55,23 @@ pub(crate) async fn beat(engine: Engine, alive_since: DateTime<Utc>, version: St
     }
 }
 
-/// A daemon of this one's name that has told of itself since this one lives. One that has the same `state_dir` as well,
-/// on another machine, shows between two reports of ours.
-async fn namesake(
-    environment: &Environment,
-    alive_since: DateTime<Utc>,
-) -> Result<Option<NodeReport>, CatalogError> {
-    let nodes = environment.catalog.nodes(alive_since).await?;
-    let now = environment.clock.now();
-    Ok(nodes.into_iter().find(|report| {
-        report.node == environment.node
-            && report.alive_since != alive_since
-            && report.heard_at > alive_since
-            && report.vitality(now) == Vitality::Alive
-    }))
+/// Whether a daemon has told of itself since this one lives. Another that has the same name and the same `state_dir`, on
+/// another machine, shows between two reports of ours.
+fn is_heard_since(heard: &HeardNode, began: Instant) -> bool {
+    let ago = heard.heard_ago.to_std().unwrap_or_default();
+    heard.vitality() == Vitality::Alive && ago < began.elapsed()
+}
+
+/// Once for each time that it goes wrong.
+fn say_of_clock(heard: &HeardNode, is_wrong: &mut bool) {
+    match heard.wrong_clock() {
+        Some(wrong) if !*is_wrong => tracing::warn!(
+            "this machine's {wrong}: jobs start by it, and what they record bears its time; set it right (NTP)"
+        ),
+        None if *is_wrong => tracing::info!("this machine's clock agrees with the catalog's again"),
+        _ => {}
+    }
+    *is_wrong = heard.wrong_clock().is_some();
 }
 
 /// Says that this node goes, so that nobody takes it for lost.
@@ -87,6 +103,7 @@ async fn tell(
         "running" => engine.next_slot().map(|(slot_at, job)| NextSlot { job, slot_at }),
         _ => None,
     };
+    let (last_failure, untold) = (last_failure(environment).await?, untold(environment));
     let report = NodeReport {
         node: environment.node.clone(),
         state_dir: settings.state_dir.display().to_string(),
@@ -99,8 +116,8 @@ async fn tell(
         under_way: unfinished.len(),
         running: unfinished.into_iter().take(MOST_NAMED).map(running).collect(),
         next,
-        last_failure: last_failure(environment).await?,
-        untold: untold(environment),
+        last_failure,
+        untold,
     };
     catalog.report_node(&report).await
 }
@@ -123,9 +140,22 @@ async fn last_failure(environment: &Environment) -> Result<Option<LastFailure>, 
         limit: 1,
         ..RunFilter::default()
     };
-    let last = environment.catalog.runs(&filter).await?.into_iter().next();
-    Ok(last.map(|run| LastFailure {
-        at: run.finished_at.unwrap_or(run.requested_at),
+    let Some(run) = environment.catalog.runs(&filter).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let later = RunFilter {
+        job: Some(run.job.clone()),
+        states: vec![RunState::Succeeded, RunState::Warned],
+        since: Some(run.requested_at),
+        ..filter
+    };
+    let later = environment.catalog.runs(&later).await?.into_iter().next();
+    let at = run.finished_at.unwrap_or(run.requested_at);
+    Ok(Some(LastFailure {
+        at,
+        over_at: later
+            .and_then(|later| later.finished_at)
+            .filter(|ended| *ended >= at),
         reason: run.reason.map(short).unwrap_or_default(),
         job: run.job,
         run: run.id,

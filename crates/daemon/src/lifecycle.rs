@@ -137,6 +137,7 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     drop((settling, pruning, watching, control));
     stop.cancel();
     daemon.status.state = "stopping".to_owned();
+    daemon.status.stopping_since = Some(environment.clock.now());
     daemon.write_status();
     notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     let telling = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(ask_for_time()));
@@ -294,6 +295,7 @@ impl Daemon {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: environment.clock.now(),
             state: "running".to_owned(),
+            stopping_since: None,
             keeper_file: settings.keeper_file.clone(),
             jobs: job_statuses(&settings.jobs),
             last_reload: None,

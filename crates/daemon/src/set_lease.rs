@@ -2,8 +2,8 @@
 
 use crate::environment::Environment;
 use crate::removal::{Hold, share};
-use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::{CatalogError, RunFilter};
+use chrono::{DateTime, Utc};
+use mykeeper_catalog::{CatalogError, LeaseClock, LeaseTerm, RunFilter};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, RunId};
@@ -194,7 +194,7 @@ pub(crate) fn set_of_lease(name: &str, purpose: &str) -> Option<BackupId> {
 pub(crate) async fn set_proven_by(environment: &Environment, run: RunId) -> Option<BackupId> {
     let holder = holder(environment, run);
     // One that has run out meanwhile tells as well.
-    let ever = DateTime::<Utc>::UNIX_EPOCH;
+    let ever = (LeaseClock::Own, DateTime::<Utc>::UNIX_EPOCH);
     let leases = environment.catalog.leases(PREFIX, ever).await.ok()?;
     leases
         .iter()
@@ -206,8 +206,8 @@ pub(crate) async fn set_proven_by(environment: &Environment, run: RunId) -> Opti
 pub async fn release_all_of(environment: &Environment, run: RunId) {
     let holder = holder(environment, run);
     let release = async {
-        let now = environment.clock.now();
-        for lease in environment.catalog.leases(PREFIX, now).await? {
+        let at = (LeaseClock::Shared, environment.clock.now());
+        for lease in environment.catalog.leases(PREFIX, at).await? {
             if lease.holder == holder {
                 environment.catalog.release_lease(&lease.name, &holder).await?;
             }
@@ -225,12 +225,8 @@ async fn renew(
     holder: &str,
     lasts: Duration,
 ) -> Result<bool, CatalogError> {
-    let now = environment.clock.now();
-    let until = TimeDelta::from_std(lasts)
-        .ok()
-        .and_then(|lasts| now.checked_add_signed(lasts))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC);
-    environment.catalog.acquire_lease(name, holder, now, until).await
+    let term = LeaseTerm::shared(environment.clock.now(), lasts);
+    environment.catalog.acquire_lease(name, holder, term).await
 }
 
 /// The sets that some run, on any node, is working on: those with a lease, and those of backup runs that have not
@@ -249,7 +245,8 @@ pub async fn sets_in_use(environment: &Environment) -> Result<BTreeSet<BackupId>
         sets.extend(attempts.into_iter().filter_map(|attempt| attempt.bk_id));
     }
     // After the runs: one that has ended meanwhile may have handed its set on to another that has a lease.
-    let leases = catalog.leases(PREFIX, environment.clock.now()).await?;
+    let at = (LeaseClock::Shared, environment.clock.now());
+    let leases = catalog.leases(PREFIX, at).await?;
     let mut names: Vec<String> = leases.into_iter().map(|lease| lease.name).collect();
     names.extend(held(environment).iter().cloned());
     sets.extend(names.iter().filter_map(|name| {

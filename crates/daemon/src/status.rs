@@ -42,6 +42,9 @@ pub struct DaemonStatus {
     pub started_at: DateTime<Utc>,
     /// `running` or `stopping`.
     pub state: String,
+    /// Since when it stops.
+    #[serde(default)]
+    pub stopping_since: Option<DateTime<Utc>>,
     /// The configuration file.
     pub keeper_file: PathBuf,
     /// The jobs in force.
@@ -57,6 +60,11 @@ pub struct DaemonStatus {
 }
 
 impl DaemonStatus {
+    /// Since when it is as `state` says.
+    pub fn since(&self) -> DateTime<Utc> {
+        self.stopping_since.unwrap_or(self.started_at)
+    }
+
     /// Writes it whole or not at all.
     pub fn write(&self, state: &StateDir) -> std::io::Result<()> {
         let target = state.status_file();

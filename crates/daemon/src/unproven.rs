@@ -9,7 +9,7 @@ use crate::missed::parse_definition;
 use crate::set_lease::{holder_of, set_of_lease};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupPath, Catalog, CatalogError, Lease, RunFilter};
+use mykeeper_catalog::{BackupPath, Catalog, CatalogError, Lease, LeaseClock, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::job::{JobKind, Task};
@@ -108,7 +108,8 @@ async fn damaged(
 /// The sets that some run, on any node, is proving.
 async fn underway(inquiry: &Inquiry<'_>) -> Result<HashMap<BackupId, Unproven>, CatalogError> {
     let mut underway = HashMap::new();
-    for lease in inquiry.catalog.leases("set:", inquiry.now).await? {
+    let at = (LeaseClock::Shared, inquiry.now);
+    for lease in inquiry.catalog.leases("set:", at).await? {
         let Some(set) = set_of_lease(&lease.name, "validate") else {
             continue;
         };
@@ -224,7 +225,7 @@ impl Board {
         } = inquiry;
         let candidates = catalog.validation_candidates(None, LOOKED_AT).await?;
         let paths = catalog.paths().await?;
-        let noted = catalog.leases(PREFIX, *now).await?;
+        let noted = catalog.leases(PREFIX, (LeaseClock::Own, *now)).await?;
         let ids = |mut sets: Vec<&Backup>, node: &NodeName| {
             let untried = Untried::of_node(node, &noted);
             untried.put_last(&mut sets);

@@ -54,6 +54,9 @@ pub struct LastFailure {
     pub at: DateTime<Utc>,
     /// Why, in short.
     pub reason: String,
+    /// When its job last succeeded since then.
+    #[serde(default)]
+    pub over_at: Option<DateTime<Utc>>,
 }
 
 /// How a node's daemon is.
@@ -88,6 +91,59 @@ pub struct NodeReport {
     pub untold: Vec<String>,
 }
 
+/// What was last heard of a node, by the clock that all judge by: that of the catalog's server, where nodes share one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeardNode {
+    /// What it told; its `heard_at` is by that clock, all its other times by its own.
+    pub report: NodeReport,
+    /// How long ago.
+    pub heard_ago: TimeDelta,
+    /// How far the node's own clock goes ahead of that one, as far as it took to tell; negative where it is behind.
+    pub clock_ahead: TimeDelta,
+}
+
+/// A clock that is wrong by less may only have been slow to tell.
+const WRONG_BY: TimeDelta = TimeDelta::seconds(30);
+
+impl HeardNode {
+    /// By what it said last, and when.
+    pub fn vitality(&self) -> Vitality {
+        let report = &self.report;
+        if report.state == "stopped" {
+            return Vitality::Stopped;
+        }
+        let every = Duration::try_from_secs_f64(report.every_seconds).unwrap_or(SHORTEST);
+        let patience = TimeDelta::from_std((every * MISSED_REPORTS).max(SHORTEST)).unwrap_or(TimeDelta::MAX);
+        match self.heard_ago > patience {
+            true => Vitality::Silent,
+            false => Vitality::Alive,
+        }
+    }
+
+    /// What is wrong with its clock, as the end of a sentence; `None` where nothing is.
+    pub fn wrong_clock(&self) -> Option<String> {
+        let off = self.clock_ahead.abs();
+        let way = match self.clock_ahead < TimeDelta::zero() {
+            true => "behind",
+            false => "ahead of",
+        };
+        (off >= WRONG_BY).then(|| format!("clock is {} {way} the catalog's", rounded(off)))
+    }
+}
+
+/// In its two largest units.
+fn rounded(span: TimeDelta) -> String {
+    let seconds = (span.num_milliseconds() + 500) / 1_000;
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, 10..) => format!("{minutes} min"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
 /// Whether a node lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -100,21 +156,6 @@ pub enum Vitality {
     Silent,
 }
 
-impl NodeReport {
-    /// By what it said last.
-    pub fn vitality(&self, now: DateTime<Utc>) -> Vitality {
-        if self.state == "stopped" {
-            return Vitality::Stopped;
-        }
-        let every = Duration::try_from_secs_f64(self.every_seconds).unwrap_or(SHORTEST);
-        let patience = TimeDelta::from_std((every * MISSED_REPORTS).max(SHORTEST)).unwrap_or(TimeDelta::MAX);
-        match now - self.heard_at > patience {
-            true => Vitality::Silent,
-            false => Vitality::Alive,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +163,7 @@ mod tests {
     #[test]
     fn a_node_that_misses_four_of_its_reports_is_silent_and_one_that_stopped_is_not() {
         let at = |seconds: i64| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
-        let mut report = NodeReport {
+        let report = NodeReport {
             node: NodeName::new("db1").unwrap(),
             state_dir: "/var/lib/mykeeper".to_owned(),
             state: "running".to_owned(),
@@ -137,9 +178,29 @@ mod tests {
             last_failure: None,
             untold: Vec::new(),
         };
-        assert_eq!(report.vitality(at(160)), Vitality::Alive);
-        assert_eq!(report.vitality(at(161)), Vitality::Silent);
-        report.state = "stopped".to_owned();
-        assert_eq!(report.vitality(at(99_999)), Vitality::Stopped);
+        let mut heard = HeardNode {
+            report,
+            heard_ago: TimeDelta::seconds(60),
+            clock_ahead: TimeDelta::zero(),
+        };
+        assert_eq!(heard.vitality(), Vitality::Alive);
+        heard.heard_ago = TimeDelta::seconds(61);
+        assert_eq!(heard.vitality(), Vitality::Silent);
+        heard.report.state = "stopped".to_owned();
+        heard.heard_ago = TimeDelta::seconds(99_999);
+        assert_eq!(heard.vitality(), Vitality::Stopped);
+
+        for (seconds, said) in [
+            (0, None),
+            (-29, None),
+            (45, Some("clock is 45 s ahead of the catalog's")),
+            (125, Some("clock is 2 min 5 s ahead of the catalog's")),
+            (-601, Some("clock is 10 min behind the catalog's")),
+            (7_300, Some("clock is 2 h 1 min ahead of the catalog's")),
+            (-90_000, Some("clock is 1 d 1 h behind the catalog's")),
+        ] {
+            heard.clock_ahead = TimeDelta::seconds(seconds);
+            assert_eq!(heard.wrong_clock().as_deref(), said);
+        }
     }
 }

@@ -3,8 +3,8 @@
 use super::{Entry, Journaled, MIGRATED_WITHIN};
 use crate::{
     Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    Lease, MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator,
-    VerificationScope,
+    Lease, LeaseClock, LeaseTerm, MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter,
+    Validator, VerificationScope,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::event::Event;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
-use mykeeper_domain::node::NodeReport;
+use mykeeper_domain::node::{HeardNode, NodeReport};
 use mykeeper_domain::promise::{Promise, PromiseState};
 use mykeeper_domain::proof::{Link, Proof};
 use mykeeper_domain::removal::{Removal, SetRemoval};
@@ -410,22 +410,16 @@ impl Catalog for Journaled {
         self.remote().await?.prune_events(node, before).await
     }
 
-    async fn acquire_lease(
-        &self,
-        name: &str,
-        holder: &str,
-        now: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> Result<bool, CatalogError> {
-        self.write_lease((name, holder), now, until).await
+    async fn acquire_lease(&self, name: &str, holder: &str, term: LeaseTerm) -> Result<bool, CatalogError> {
+        self.write_lease((name, holder), term).await
     }
 
     async fn report_node(&self, report: &NodeReport) -> Result<(), CatalogError> {
         self.remote().await?.report_node(report).await
     }
 
-    async fn nodes(&self, since: DateTime<Utc>) -> Result<Vec<NodeReport>, CatalogError> {
-        self.remote().await?.nodes(since).await
+    async fn nodes(&self, now: DateTime<Utc>) -> Result<Vec<HeardNode>, CatalogError> {
+        self.remote().await?.nodes(now).await
     }
 
     async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
@@ -440,8 +434,12 @@ impl Catalog for Journaled {
         self.note(|store| store.release_lease(name, holder), entry).await
     }
 
-    async fn leases(&self, prefix: &str, now: DateTime<Utc>) -> Result<Vec<Lease>, CatalogError> {
-        self.all_leases(prefix, now).await
+    async fn leases(
+        &self,
+        prefix: &str,
+        at: (LeaseClock, DateTime<Utc>),
+    ) -> Result<Vec<Lease>, CatalogError> {
+        self.all_leases(prefix, at).await
     }
 
     async fn mark_deleting(&self, id: BackupId, reason: &str) -> Result<bool, CatalogError> {

@@ -1,6 +1,6 @@
 //! One write, as the journal keeps it. Each can be carried out again without harm.
 
-use crate::{Catalog, CatalogError, Claim, JobDefinition};
+use crate::{Catalog, CatalogError, Claim, JobDefinition, LeaseClock, LeaseTerm};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
@@ -84,6 +84,9 @@ pub(super) enum Entry {
         holder: String,
         now: DateTime<Utc>,
         until: DateTime<Utc>,
+        /// By the shared clock it lasts from when it is carried out.
+        #[serde(default)]
+        clock: LeaseClock,
     },
     ReleaseLease {
         name: String,
@@ -153,10 +156,12 @@ impl Entry {
                 holder,
                 now,
                 until,
-            } => catalog
-                .acquire_lease(name, holder, *now, *until)
-                .await
-                .map(drop)?,
+                clock,
+            } => {
+                let (clock, from, until) = (*clock, *now, *until);
+                let term = LeaseTerm { clock, from, until };
+                catalog.acquire_lease(name, holder, term).await.map(drop)?;
+            }
             Self::ReleaseLease { name, holder } => catalog.release_lease(name, holder).await?,
             Self::RecordRemoval { removal } => catalog.record_removal(removal).await.map(drop)?,
             Self::MarkDeleted { id, reason, now } => {

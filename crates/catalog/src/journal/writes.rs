@@ -2,7 +2,7 @@
 
 use super::{CLOSE_WITHIN, Entry, Journaled};
 use crate::db::Store;
-use crate::{Catalog, CatalogError, Claim, JobDefinition, JobRecord, Lease, jobs};
+use crate::{Catalog, CatalogError, Claim, JobDefinition, JobRecord, Lease, LeaseClock, LeaseTerm, jobs};
 use chrono::{DateTime, Utc};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
@@ -134,16 +134,16 @@ impl Journaled {
     pub(super) async fn write_lease(
         &self,
         (name, holder): (&str, &str),
-        now: DateTime<Utc>,
-        until: DateTime<Utc>,
+        term: LeaseTerm,
     ) -> Result<bool, CatalogError> {
         let entry = || Entry::AcquireLease {
             name: name.to_owned(),
             holder: holder.to_owned(),
-            now,
-            until,
+            now: term.from,
+            until: term.until,
+            clock: term.clock,
         };
-        let acquire = |store| Store::acquire_lease(store, name, holder, now, until);
+        let acquire = |store| Store::acquire_lease(store, name, holder, term);
         let written = self.shared.write_kept(acquire, entry, |is_ours| *is_ours).await?;
         Ok(written.answer)
     }
@@ -151,11 +151,11 @@ impl Journaled {
     pub(super) async fn all_leases(
         &self,
         prefix: &str,
-        now: DateTime<Utc>,
+        at: (LeaseClock, DateTime<Utc>),
     ) -> Result<Vec<Lease>, CatalogError> {
-        let mut leases = self.remote().await?.leases(prefix, now).await?;
+        let mut leases = self.remote().await?.leases(prefix, at).await?;
         // One that was taken while the catalog was away may still wait in the journal: the copy knows it.
-        leases.extend(self.shared.local.leases(prefix, now).await?);
+        leases.extend(self.shared.local.leases(prefix, at).await?);
         leases.sort_unstable();
         leases.dedup_by(|one, other| one.name == other.name);
         Ok(leases)

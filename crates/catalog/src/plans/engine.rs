@@ -258,7 +258,8 @@ impl Engine {
                 sorts_few,
             } => {
                 // On the same connection, hence logged after all others.
-                store.leases("heard", chrono::DateTime::UNIX_EPOCH).await.unwrap();
+                let own = (crate::LeaseClock::Own, chrono::DateTime::UNIX_EPOCH);
+                store.leases("heard", own).await.unwrap();
                 let mut session = server.session("fleet").await;
                 let statements: Vec<(String, i64)> = poll(async || {
                     let statements: Vec<(String, i64)> = sqlx::query_as(

@@ -11,7 +11,7 @@ mod packets;
 mod throwaway;
 
 use chrono_tz::Tz;
-use mykeeper_catalog::{Catalog, CatalogError, OpenCatalog, open};
+use mykeeper_catalog::{Catalog, CatalogError, LeaseClock, LeaseTerm, OpenCatalog, open};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::{JobName, NodeName};
 use secrecy::SecretString;
@@ -246,7 +246,7 @@ async fn goes_away_and_comes_back(mut server: Server) {
         )
         .await;
     let error = catalog
-        .leases("", "2026-11-22T12:00:00Z".parse().unwrap())
+        .leases("", (LeaseClock::Own, "2026-11-22T12:00:00Z".parse().unwrap()))
         .await
         .unwrap_err()
         .to_string();
@@ -258,7 +258,7 @@ async fn goes_away_and_comes_back(mut server: Server) {
     assert!(error.is_ok(), "nothing to write");
     let now = "2026-11-22T12:00:00Z".parse().unwrap();
     let error = catalog
-        .acquire_lease("x", "y", now, now)
+        .acquire_lease("x", "y", LeaseTerm::shared(now, Duration::ZERO))
         .await
         .unwrap_err()
         .to_string();

@@ -179,7 +179,7 @@ impl Night {
                 );
                 assert!(
                     catalog
-                        .acquire_lease(&lease, "n1", slot, slot + minutes(10))
+                        .acquire_lease(&lease, "n1", LeaseTerm::shared(slot, Duration::from_secs(600)))
                         .await
                         .unwrap()
                 );

@@ -5,6 +5,7 @@ use super::*;
 use mykeeper_catalog::{open_copy, open_journaled};
 use mykeeper_domain::ManualClock;
 use mykeeper_domain::selection::{Choice, Select};
+use std::time::Duration;
 use throwaway::poll;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +18,13 @@ async fn what_concerns_other_nodes_is_not_answered_from_memory() {
     server.kill();
     let id = night.backup.id;
     assert!(catalog.mark_deleting(id, "policy").await.unwrap_err().is_away());
-    assert!(catalog.leases("set:", noon()).await.unwrap_err().is_away());
+    assert!(
+        catalog
+            .leases("set:", (LeaseClock::Shared, noon()))
+            .await
+            .unwrap_err()
+            .is_away()
+    );
     assert!(
         catalog
             .validation_candidates(None, 5)
@@ -180,9 +187,9 @@ async fn a_lease_that_was_refused_is_not_ours_in_the_copy_either() {
     let settings = shared(&server, "root");
     let catalog = journaled(&settings, folder.path()).await;
     let other = open(&settings).await.unwrap();
-    let until = noon() + minutes(10);
+    let term = LeaseTerm::shared(noon(), Duration::from_secs(600));
     let acquire = async |catalog: &dyn Catalog, name: &str, holder: &str| {
-        let taken = catalog.acquire_lease(name, holder, noon(), until).await;
+        let taken = catalog.acquire_lease(name, holder, term).await;
         taken.unwrap()
     };
     assert!(acquire(other.as_ref(), "set:x", "n2").await);
@@ -190,7 +197,7 @@ async fn a_lease_that_was_refused_is_not_ours_in_the_copy_either() {
     assert!(acquire(catalog.as_ref(), "set:y", "n1").await);
     let copy = open_copy(folder.path(), Tz::UTC).await.unwrap().unwrap();
     let names = async || {
-        let leases = copy.leases("set:", noon()).await.unwrap();
+        let leases = copy.leases("set:", (LeaseClock::Shared, noon())).await.unwrap();
         leases.into_iter().map(|lease| lease.name).collect::<Vec<_>>()
     };
     assert_eq!(names().await, ["set:y"]);

@@ -23,7 +23,8 @@ mod verifications;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mykeeper_catalog::{
-    BackupFilter, BackupPath, Catalog, Claim, JobDefinition, OpenCatalog, RunFilter, SetState, open,
+    BackupFilter, BackupPath, Catalog, Claim, JobDefinition, LeaseClock, LeaseTerm, OpenCatalog, RunFilter,
+    SetState, open,
 };
 use mykeeper_domain::backup::{Backup, Deletion, LOCAL_BACKUP, ValidateStatus};
 use mykeeper_domain::evidence::{Evidence, PartEvidence};
@@ -35,7 +36,7 @@ use mykeeper_domain::proof::{AssertedValue, DatabaseProof, Difference, Proof, Pr
 use mykeeper_domain::run::{Attempt, CoveredSlots, Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
-use nodes::each_node_has_told_one_thing_last;
+use nodes::{each_node_has_told_one_thing_last, nodes_go_by_the_clock_of_the_server};
 use promises::{a_promise_is_told_about_once, every_node_knows_what_jobs_prove};
 use proofs::{leases_run_out, proofs_decide, proofs_of_a_server_are_chained};
 use runs::{a_run_is_done_again_once_and_says_what_it_waits_for, runs_and_attempts_end_once, runs_are_found};
@@ -66,6 +67,11 @@ fn at(text: &str) -> DateTime<Utc> {
 
 fn noon() -> DateTime<Utc> {
     at("2026-11-22T12:00:00.123Z")
+}
+
+fn own_lease(from: DateTime<Utc>, until: DateTime<Utc>) -> LeaseTerm {
+    let clock = LeaseClock::Own;
+    LeaseTerm { clock, from, until }
 }
 
 fn minutes(count: i64) -> TimeDelta {
@@ -298,6 +304,7 @@ async fn the_story_on(server: &throwaway::Server) {
         create: true,
     };
     tell(&settings).await;
+    nodes_go_by_the_clock_of_the_server(open(&settings).await.unwrap().as_ref()).await;
 
     // The status keeps the spelling that dashboards look for.
     let mut session = server.session("story").await;
@@ -325,6 +332,8 @@ async fn the_story_through_the_journal() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = away::journaled(&settings, folder.path()).await;
     acts(catalog.as_ref()).await;
+    let catalog = away::journaled(&settings, folder.path()).await;
+    nodes_go_by_the_clock_of_the_server(catalog.as_ref()).await;
     assert_eq!(
         mykeeper_catalog::journal_backlog(folder.path())
             .await
@@ -367,7 +376,7 @@ async fn a_migration_cut_off_half_way_is_run_again(server: &throwaway::Server, s
         assert_eq!(status.applied, status.latest);
         assert!(
             catalog
-                .acquire_lease("x", "me", noon(), noon() + minutes(1))
+                .acquire_lease("x", "me", own_lease(noon(), noon() + minutes(1)))
                 .await
                 .is_ok()
                 || version < 6

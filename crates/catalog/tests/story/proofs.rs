@@ -274,38 +274,53 @@ pub(super) async fn proofs_of_a_server_are_chained(catalog: &dyn Catalog) {
 
 pub(super) async fn leases_run_out(catalog: &dyn Catalog) {
     let names = async |prefix: &str, now| {
-        let leases = catalog.leases(prefix, now).await.unwrap();
+        let leases = catalog.leases(prefix, (LeaseClock::Own, now)).await.unwrap();
         leases.into_iter().map(|lease| lease.name).collect::<Vec<_>>()
     };
     let (name, until) = ("validate:a_%", noon() + minutes(10));
-    assert!(catalog.acquire_lease(name, "n1", noon(), until).await.unwrap());
-    assert!(!catalog.acquire_lease(name, "n2", noon(), until).await.unwrap());
     assert!(
         catalog
-            .acquire_lease(name, "n1", noon(), until + minutes(1))
+            .acquire_lease(name, "n1", own_lease(noon(), until))
+            .await
+            .unwrap()
+    );
+    assert!(
+        !catalog
+            .acquire_lease(name, "n2", own_lease(noon(), until))
+            .await
+            .unwrap()
+    );
+    assert!(
+        catalog
+            .acquire_lease(name, "n1", own_lease(noon(), until + minutes(1)))
             .await
             .unwrap(),
         "a heartbeat"
     );
     assert!(
         catalog
-            .acquire_lease("validate:abc", "n2", noon(), until)
-            .await
-            .unwrap()
-    );
-    assert!(catalog.acquire_lease("other", "n2", noon(), until).await.unwrap());
-    assert_eq!(names("validate:", noon()).await, [name, "validate:abc"]);
-    assert_eq!(names("validate:a_%", noon()).await, [name], "no wildcards");
-    assert_eq!(names("validate:", until).await, [name], "the other has run out");
-    assert!(
-        !catalog
-            .acquire_lease(name, "n2", until, until + minutes(9))
+            .acquire_lease("validate:abc", "n2", own_lease(noon(), until))
             .await
             .unwrap()
     );
     assert!(
         catalog
-            .acquire_lease(name, "n2", until + minutes(1), until + minutes(9))
+            .acquire_lease("other", "n2", own_lease(noon(), until))
+            .await
+            .unwrap()
+    );
+    assert_eq!(names("validate:", noon()).await, [name, "validate:abc"]);
+    assert_eq!(names("validate:a_%", noon()).await, [name], "no wildcards");
+    assert_eq!(names("validate:", until).await, [name], "the other has run out");
+    assert!(
+        !catalog
+            .acquire_lease(name, "n2", own_lease(until, until + minutes(9)))
+            .await
+            .unwrap()
+    );
+    assert!(
+        catalog
+            .acquire_lease(name, "n2", own_lease(until + minutes(1), until + minutes(9)))
             .await
             .unwrap()
     );

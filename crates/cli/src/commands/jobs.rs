@@ -197,7 +197,7 @@ fn describe_daemon(daemon: &DaemonStatus, zone: Tz) -> String {
         daemon.version,
         daemon.pid,
         daemon.state,
-        when(daemon.started_at, zone)
+        when(daemon.since(), zone)
     );
     let head = if daemon.journal == Backlog::default() {
         head

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use mykeeper_config::Settings;
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
-use mykeeper_domain::node::{NodeReport, Vitality};
+use mykeeper_domain::node::{HeardNode, NodeReport, Vitality};
 use mykeeper_domain::{Clock, NodeName, SystemClock, counted};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,8 +30,23 @@ struct StatusView {
 #[derive(Serialize)]
 struct NodeView {
     vitality: Vitality,
+    /// How far its clock goes ahead of the catalog's, in seconds; negative where it is behind.
+    clock_ahead_seconds: f64,
     #[serde(flatten)]
     report: NodeReport,
+    #[serde(skip)]
+    wrong_clock: Option<String>,
+}
+
+impl NodeView {
+    fn of(heard: HeardNode) -> Self {
+        Self {
+            vitality: heard.vitality(),
+            clock_ahead_seconds: heard.clock_ahead.as_seconds_f64(),
+            wrong_clock: heard.wrong_clock(),
+            report: heard.report,
+        }
+    }
 }
 
 pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
@@ -75,15 +90,11 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
 
 async fn look(settings: &Settings, now: DateTime<Utc>) -> anyhow::Result<Vec<NodeView>> {
     let catalog = open_catalog_to_look(settings).await?;
-    let nodes = catalog.nodes(DateTime::UNIX_EPOCH).await;
+    let nodes = catalog.nodes(now).await;
     catalog.close().await;
-    let nodes = nodes?.into_iter().map(|report| NodeView {
-        vitality: report.vitality(now),
-        report,
-    });
-    let is_shown =
-        |node: &NodeView| node.vitality != Vitality::Stopped || now - node.report.heard_at < SHOWN_FOR;
-    Ok(nodes.filter(is_shown).collect())
+    let is_shown = |heard: &HeardNode| heard.vitality() != Vitality::Stopped || heard.heard_ago < SHOWN_FOR;
+    let shown = nodes?.into_iter().filter(is_shown);
+    Ok(shown.map(NodeView::of).collect())
 }
 
 /// This node's own daemon is known at once to be gone, however short a while ago it told that it lives.
@@ -127,14 +138,23 @@ pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> 
     let now = SystemClock.now();
     let nodes = look(&settings, now).await?;
     let named: Vec<&NodeView> = nodes.iter().filter(|view| view.report.node == node).collect();
-    if let Some(living) = named.iter().find(|view| view.vitality == Vitality::Alive) {
+    // Of several daemons that have had that name, on folders of their own, those are forgotten that live no more.
+    let (living, gone): (Vec<_>, Vec<_>) = named
+        .into_iter()
+        .partition(|view| view.vitality == Vitality::Alive);
+    if let (Some(living), true) = (living.first(), gone.is_empty()) {
         return Err(Failure::usage(format!(
             "node {node} lives, with its state in {}: stop its daemon first",
             living.report.state_dir
         )));
     }
+    // What is heard of it since then is of one that lives.
+    let last = gone.iter().map(|view| view.report.heard_at).max();
+    let since = living.iter().map(|view| view.report.heard_at).min();
+    let before = last.unwrap_or(now) + TimeDelta::milliseconds(1);
+    let before = since.map_or(before, |since| since.min(before));
     let catalog = open_catalog_to_look(&settings).await?;
-    let forgotten = catalog.forget_node(&node, now).await;
+    let forgotten = catalog.forget_node(&node, before).await;
     catalog.close().await;
     match forgotten? {
         0 => Err(Failure::usage(format!(
@@ -147,9 +167,10 @@ pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> 
     }
 }
 
-/// A node that has gone without a word, or cannot tell anybody what fails there.
+/// A node that has gone without a word, cannot tell anybody what fails there, or goes by a wrong clock.
 fn is_troubled(node: &NodeView) -> bool {
-    node.vitality == Vitality::Silent || (node.vitality == Vitality::Alive && !node.report.untold.is_empty())
+    let is_troubled = !node.report.untold.is_empty() || node.wrong_clock.is_some();
+    node.vitality == Vitality::Silent || (node.vitality == Vitality::Alive && is_troubled)
 }
 
 fn show(settings: &Settings, nodes: &[NodeView], daemon: Option<&DaemonStatus>) -> anyhow::Result<()> {
@@ -171,6 +192,12 @@ fn show(settings: &Settings, nodes: &[NodeView], daemon: Option<&DaemonStatus>) 
     for node in nodes.iter().filter(|node| node.vitality == Vitality::Alive) {
         for untold in &node.report.untold {
             print(&format!("{} cannot tell {untold}", node.report.node))?;
+        }
+        if let Some(wrong) = &node.wrong_clock {
+            let name = &node.report.node;
+            print(&format!(
+                "{name}: its {wrong}: its jobs start by it, and what it records bears its time; set it right there (NTP)"
+            ))?;
         }
     }
     for shared in namesakes(nodes) {
@@ -234,8 +261,12 @@ fn row(node: &NodeView, zone: Tz) -> Vec<String> {
             .unwrap_or_default(),
         failure
             .map(|failure| {
+                let over = failure
+                    .over_at
+                    .map(|at| format!("over, it succeeded {}; ", local(at, zone)));
                 format!(
-                    "{} {} {}: {}",
+                    "{}{} {} {}: {}",
+                    over.unwrap_or_default(),
                     local(failure.at, zone),
                     failure.job,
                     failure.state,
@@ -256,7 +287,7 @@ fn describe_here(settings: &Settings, daemon: Option<&DaemonStatus>, zone: Tz) -
             daemon.version,
             daemon.pid,
             daemon.state,
-            when(daemon.started_at, zone)
+            when(daemon.since(), zone)
         ),
     }
 }

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::{Catalog, OpenCatalog};
+use mykeeper_catalog::{Catalog, LeaseTerm, OpenCatalog};
 use mykeeper_config::Surroundings;
 use mykeeper_daemon::jobs::retention::plan;
 use mykeeper_daemon::state_dir::StateDir;
@@ -19,6 +19,7 @@ use mykeeper_supervise::{ShimCommand, Supervisor};
 use mykeeper_tools::mydumper::write_set_record;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 mod copies;
@@ -414,8 +415,8 @@ async fn a_set_that_someone_works_on_is_neither_removed_nor_left_with_a_mark() {
     for purpose in ["transfer:vault", "validate", "restore:spare"] {
         let lease = format!("set:{id}:{purpose}");
         let catalog = stage.catalog();
-        let until = now + TimeDelta::minutes(10);
-        assert!(catalog.acquire_lease(&lease, "n2 run", now, until).await.unwrap());
+        let term = LeaseTerm::shared(now, Duration::from_secs(600));
+        assert!(catalog.acquire_lease(&lease, "n2 run", term).await.unwrap());
         stage.prune().await;
         assert!(place.join(MANIFEST_FILE).is_file(), "{purpose}");
         assert_eq!(stage.row(id).await.deletion, Deletion::None, "{purpose}");

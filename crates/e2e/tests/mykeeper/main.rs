@@ -5,6 +5,7 @@ mod ahead;
 mod as_root;
 mod away;
 mod backups;
+mod clocks;
 mod commands;
 mod copies;
 mod counts;

@@ -213,7 +213,21 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
     db1.mykeeper(&["status"])
         .assert_code(4)
         .assert_says("2 daemons are called vault");
-    assert_eq!(namesake.stop(), Some(0));
+    // Of two of one name the one that died can be forgotten, while the other lives.
+    namesake.signal(Signal::KILL);
+    namesake.wait_end(LIMIT);
+    wait_until(LIMIT, "the namesake is missed", || {
+        let (_, nodes) = status(&db1);
+        let is_missed = |node: &Value| node["node"] == "vault" && node["vitality"] == "silent";
+        nodes.iter().any(is_missed).then_some(())
+    });
+    db1.mykeeper(&["status", "--forget", "vault"]).assert_code(0);
+    let (_, nodes) = status(&db1);
+    let vaults: Vec<&Value> = nodes.iter().filter(|node| node["node"] == "vault").collect();
+    assert!(
+        vaults.len() == 1 && vaults[0]["vitality"] == "alive",
+        "{nodes:#?}"
+    );
     assert_eq!((keeper.stop(), maker.stop()), (Some(0), Some(0)));
     let (_, nodes) = status(&db1);
     assert_eq!(vitality(&nodes, "vault"), "stopped", "{nodes:#?}");

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(90);
 /// Heartbeats keep it for as long as its holder lives.
-const LEASE: Duration = Duration::from_secs(3);
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
 /// A node of its own, whose catalog lies on `server`.
-fn node(server: &MariaDb, name: &str) -> Workspace {
+pub(crate) fn node(server: &MariaDb, name: &str) -> Workspace {
     let workspace = Workspace::new();
     let file = workspace.password_file("catalog", "pw");
     workspace.write_keeper(&format!(
@@ -31,7 +31,7 @@ fn node(server: &MariaDb, name: &str) -> Workspace {
     workspace
 }
 
-fn prove_every_second(more: &str) -> String {
+pub(crate) fn prove_every_second(more: &str) -> String {
     format!("[validation.prove]\ncron = \"* * * * * *\"\n{more}\n")
 }
 

@@ -5,7 +5,7 @@
 
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use chrono::{DateTime, TimeDelta, Utc};
-use mykeeper_catalog::{CatalogError, Lease};
+use mykeeper_catalog::{CatalogError, Lease, LeaseClock, LeaseTerm};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{BackupId, NodeName};
@@ -37,7 +37,7 @@ impl Untried {
         let leases = context
             .environment
             .catalog
-            .leases(&prefix(node), context.clock().now())
+            .leases(&prefix(node), (LeaseClock::Own, context.clock().now()))
             .await?;
         Ok(Self::of_node(node, &leases))
     }
@@ -152,10 +152,12 @@ async fn note(context: &RunContext, id: BackupId) {
         .unwrap_or(DateTime::<Utc>::MAX_UTC);
     let name = format!("{}{id}", prefix(&context.environment.node));
     let holder = context.environment.node.to_string();
+    // It is held against the times of this node's runs.
+    let (clock, from) = (LeaseClock::Own, now);
     let noted = context
         .environment
         .catalog
-        .acquire_lease(&name, &holder, now, until)
+        .acquire_lease(&name, &holder, LeaseTerm { clock, from, until })
         .await;
     if let Err(error) = noted {
         tracing::warn!(set = %id, %error, "that a set could not be tried is not noted");
