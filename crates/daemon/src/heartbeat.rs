@@ -170,17 +170,24 @@ fn short(reason: String) -> String {
     }
 }
 
-/// Who is to be told of failures and cannot be.
+/// Who is to be told of failures and cannot be, and when that is tried next.
 fn untold(environment: &Environment) -> Vec<String> {
-    let failing = notices::outcomes(&environment.state)
-        .into_iter()
-        .filter_map(|(name, outcome)| {
-            let since = outcome.failing_since?;
-            let since = since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-            Some(format!(
-                "{name} since {since}: {}",
-                outcome.error.unwrap_or_default()
-            ))
-        });
+    let mut outcomes = notices::outcomes(&environment.state);
+    let settings = environment.settings();
+    outcomes.retain(|name, outcome| outcome.failing_since.is_some() && notices::is_told(&settings, name));
+    if outcomes.is_empty() {
+        return Vec::new();
+    }
+    let waiting = notices::waiting(&environment.state);
+    let shown = |at: DateTime<Utc>| at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let failing = outcomes.into_iter().filter_map(|(name, outcome)| {
+        let next = notices::next_try(&name, &waiting);
+        Some(format!(
+            "{name} since {}{}: {}",
+            shown(outcome.failing_since?),
+            next.map_or_else(String::new, |at| format!(", tried again at {}", shown(at))),
+            outcome.error.unwrap_or_default()
+        ))
+    });
     failing.take(MOST_NAMED).collect()
 }

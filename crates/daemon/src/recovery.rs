@@ -11,7 +11,7 @@ use crate::state_dir::{HeldLock, LockAttempt};
 use chrono::{DateTime, SecondsFormat, Utc};
 use last_seen::last_seen;
 use mykeeper_domain::job::{JobKind, Missed};
-use mykeeper_domain::run::{Run, RunEnd, RunState};
+use mykeeper_domain::run::{Run, RunEnd, RunState, Trigger};
 use mykeeper_domain::transfer::Transfer;
 use mykeeper_domain::{BackupId, RunId};
 use mykeeper_supervise::{Leftover, end_leftovers};
@@ -276,6 +276,11 @@ async fn interrupt(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
     release_all_of(environment, run.id).await;
     if environment.catalog.finish_run(run.id, &end).await? {
         tracing::warn!(run = %run.id, job = %run.job, reason = end.reason, "a run of an earlier process is recorded as interrupted");
+        // It is done again by nobody (see `resume.rs`), and its own process could tell nobody.
+        if run.trigger == Trigger::Manual {
+            let reason = end.reason.as_deref().unwrap_or(LOST);
+            environment.run_given_up(run, &format!("it was interrupted: {reason}"));
+        }
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use crate::engine::Engine;
 use crate::environment::Environment;
 use crate::jobs::Resumed;
-use crate::notices::EndedRun;
 use mykeeper_catalog::CatalogError;
 use mykeeper_domain::RunId;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -70,15 +69,16 @@ async fn retry_one(engine: &Engine, job: &Arc<Job>, last: &Run) -> Result<(), Ca
     engine.retry(job, last).await
 }
 
-/// Tells people of a backup that there will not be. What other jobs leave undone their next run takes up.
+/// Tells people of a backup that there will not be. What other jobs leave undone their next run takes up: only who waits for
+/// the end of the run hears of it.
 fn tell_given_up(environment: &Environment, job: &Job, last: &Run, why: &str) {
-    if matches!(job.task, Task::Backup(_)) {
-        environment.run_ended(&EndedRun {
-            job: &job.name,
-            run: last.id,
-            state: RunState::Failed,
-            reason: &format!("it was interrupted, and {why}"),
-        });
+    if !environment.is_given_up_now(last) {
+        return;
+    }
+    let reason = format!("it was interrupted, and {why}");
+    match job.task {
+        Task::Backup(_) => environment.run_given_up(last, &reason),
+        _ => environment.ping_given_up(last, &reason),
     }
 }
 

@@ -91,7 +91,7 @@ impl Message {
             1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        let head = format!("mykeeper on {node}: {kind}: {}", first.topic);
+        let head = format!("mykeeper on {node}: {}", what(first));
         let subject = format!("{}{rest}", cut(&head, LONGEST_SUBJECT));
         let mut lines: Vec<String> = notices.iter().map(line).collect();
         if count > notices.len() {
@@ -141,7 +141,15 @@ fn grade(kind: NoticeKind) -> usize {
 
 fn line(notice: &Notice) -> String {
     let at = notice.at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    format!("{at} {}: {}: {}", notice.kind, notice.topic, notice.message)
+    format!("{at} {}: {}", what(notice), notice.message)
+}
+
+/// Its kind and its topic, which may be of one name.
+fn what(notice: &Notice) -> String {
+    match notice.topic == notice.kind.as_str() {
+        true => notice.topic.clone(),
+        false => format!("{}: {}", notice.kind, notice.topic),
+    }
 }
 
 /// One line of at most so many characters.
@@ -207,5 +215,13 @@ mod tests {
             "mykeeper on db1: failure: job b Bcc: x@y (and 1 more)"
         );
         assert_eq!(message.text.lines().count(), 2);
+
+        let reload = vec![notice(NoticeKind::Reload, "reload", "both files have mistakes")];
+        let message = Message::of(&node, DateTime::UNIX_EPOCH, reload).unwrap();
+        assert_eq!(message.subject, "mykeeper on db1: reload");
+        assert_eq!(
+            message.text,
+            "1970-01-01T00:00:00Z reload: both files have mistakes"
+        );
     }
 }

@@ -3,10 +3,11 @@
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, table, when};
 use crate::surroundings::{gather, load_settings, local_zone, supervisor};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::notices::{self, Delivery, Outcome, Trouble, secrets_of};
 use mykeeper_daemon::state_dir::StateDir;
+use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::notice::{Message, Notice, NoticeKind};
 use mykeeper_domain::notify::Channel;
 use mykeeper_domain::{Clock, RunId, SystemClock, counted};
@@ -23,6 +24,8 @@ struct NotifyView {
     told: Vec<ToldView>,
     /// What they have been told of and is not over, by topic.
     troubles: BTreeMap<String, Trouble>,
+    /// That notices lie there of which nobody makes messages; `null` where that is not so.
+    ungathered: Option<String>,
 }
 
 /// One of those who are told.
@@ -33,6 +36,8 @@ pub(crate) struct ToldView {
     on: Vec<NoticeKind>,
     waiting: usize,
     waiting_since: Option<DateTime<Utc>>,
+    /// When what waits is tried next.
+    next_try_at: Option<DateTime<Utc>>,
     #[serde(flatten)]
     outcome: Outcome,
 }
@@ -60,12 +65,48 @@ pub(crate) fn told(settings: &Settings, state: &StateDir) -> Vec<ToldView> {
             ToldView {
                 on,
                 waiting: own.len(),
+                next_try_at: notices::next_try(&name, &waiting),
                 waiting_since: own.iter().map(|delivery| delivery.created_at).min(),
                 outcome: outcomes.remove(&name).unwrap_or_default(),
                 name,
             }
         })
         .collect()
+}
+
+/// How long notices may wait beyond `gather` until messages are made of them, where people are told rarely by now.
+const GATHERED_WITHIN: TimeDelta = TimeDelta::minutes(1);
+/// However many come, people are told of them this often.
+const LONGEST_GATHERING: TimeDelta = TimeDelta::minutes(10);
+
+/// One sentence, where a daemon lives and nobody makes messages of what was noted.
+pub(crate) fn ungathered(settings: &Settings, state: &StateDir) -> Option<String> {
+    if !state.daemon_lives() || settings.notify.channels.is_empty() {
+        return None;
+    }
+    let (since, count) = notices::ungathered(state)?;
+    let holder = notices::on_duty(state)
+        .filter(|owner| Some(owner.pid) != DaemonStatus::read(state).map(|daemon| daemon.pid));
+    let gather = TimeDelta::from_std(settings.notify.gather).unwrap_or(TimeDelta::MAX);
+    let patience = match holder {
+        Some(_) => gather,
+        None => gather.max(LONGEST_GATHERING),
+    };
+    let is_late =
+        SystemClock.now() - since > patience.checked_add(&GATHERED_WITHIN).unwrap_or(TimeDelta::MAX);
+    let by = holder.map_or_else(String::new, |owner| {
+        format!(
+            ": process {} was to tell people, and neither goes on nor ends",
+            owner.pid
+        )
+    });
+    is_late.then(|| {
+        let count = counted(count, "notice waits", "notices wait");
+        format!(
+            "nobody is told of anything: {count} since {}{by}",
+            when(since, local_zone())
+        )
+    })
 }
 
 /// One sentence for each of those who cannot be told.
@@ -87,11 +128,19 @@ pub(crate) fn list(config: &Path, json: bool) -> anyhow::Result<Status> {
     let state = StateDir::open(&settings.state_dir)?;
     let told = told(&settings, &state);
     let troubles = notices::troubles(&state);
-    let is_failing = told.iter().any(ToldView::is_failing);
+    let ungathered = ungathered(&settings, &state);
+    let is_failing = told.iter().any(ToldView::is_failing) || ungathered.is_some();
     if json {
-        print_json(&NotifyView { told, troubles })?;
+        print_json(&NotifyView {
+            told,
+            troubles,
+            ungathered,
+        })?;
     } else {
         show(&settings, &told, &troubles)?;
+        if let Some(stuck) = ungathered {
+            print(&stuck)?;
+        }
         if !told.is_empty() && !state.daemon_lives() {
             print("no daemon runs: what waits is delivered when one does")?;
         }
@@ -123,8 +172,10 @@ fn show(settings: &Settings, told: &[ToldView], troubles: &BTreeMap<String, Trou
             };
             let state = match &view.outcome.failing_since {
                 Some(since) => format!(
-                    "failing since {}: {}{lost}",
+                    "failing since {}{}: {}{lost}",
                     local(*since, zone),
+                    view.next_try_at
+                        .map_or_else(String::new, |at| format!(", tried again at {}", local(at, zone))),
                     view.outcome.error.as_deref().unwrap_or_default()
                 ),
                 None => lost.trim_start_matches("; ").to_owned(),
@@ -188,6 +239,11 @@ pub(crate) async fn test(config: &Path, names: &[String], json: bool) -> anyhow:
         let result = courier.deliver(channel, &message, &[], &cancel).await;
         let error = result.err().map(|error| error.to_string());
         let name = channel.name.clone();
+        if error.is_none()
+            && let Err(error) = notices::note_test(&state, &name)
+        {
+            tracing::debug!(%error, "that the test was taken is not noted");
+        }
         Tried {
             taken: error.is_none(),
             name,

@@ -1,5 +1,6 @@
 //! The task that makes messages of notices and delivers them: each of those who are told in their own lane.
 
+use super::duty::LOOK_EVERY;
 use super::gathering::Gathering;
 use super::lane::Lane;
 use super::outcome::{self, Outcomes};
@@ -8,7 +9,6 @@ use super::trouble::{self, Troubles};
 use super::untaken::Untaken;
 use super::{folder, outcomes, read_secret, troubles};
 use crate::environment::Environment;
-use crate::state_dir::LockAttempt;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::Settings;
 use mykeeper_domain::notice::{Message, Notice};
@@ -23,8 +23,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How often commands' notices are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for what is to be told of again.
 const REMIND_EVERY: Duration = Duration::from_secs(20);
 /// So much waits for one of those who are told; beyond it the oldest is dropped, and that said.
@@ -36,90 +34,21 @@ const PINGS_AT_A_TIME: usize = 8;
 /// How long attempts that are under way at the end may go on, and then take to be cut off.
 const DONE_WITHIN: Duration = Duration::from_secs(1);
 const CUT_OFF_WITHIN: Duration = Duration::from_secs(3);
-/// The one that delivers on this machine.
-const LOCK: &str = "notify-courier";
 
 /// What reads the secrets of those who are told.
 pub fn secrets_of(credentials: Option<PathBuf>) -> Secrets {
     Box::new(move |source| read_secret(source, credentials.as_deref()))
 }
 
-/// Delivers until `stop`. What is not delivered then waits for the next start.
-pub async fn attend(environment: Arc<Environment>, stop: CancellationToken) {
-    deliver(environment, (stop, Duration::ZERO), true).await;
-}
-
-/// The same beside a run in the foreground, where no daemon delivers. Once the run is `over` all that there is to tell is
-/// tried, for so long at most.
-pub async fn accompany(environment: Arc<Environment>, over: CancellationToken, within: Duration) {
-    deliver(environment, (over, within), false).await;
-}
-
-async fn deliver(
-    environment: Arc<Environment>,
-    (over, within): (CancellationToken, Duration),
-    is_daemon: bool,
-) {
-    let lock = loop {
-        // Nobody to tell, nothing to hold.
-        if !nobody_is_told(&environment) {
-            match environment.state.lock_permit(LOCK, 0) {
-                Ok(LockAttempt::Held(lock)) => break lock,
-                // A command delivers what its own run has to tell, or a daemon does for both.
-                Ok(LockAttempt::Busy(_)) => {}
-                Err(error) => tracing::error!(%error, "nobody is told of anything until this is mended"),
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => drop(environment.notices.catch_up()),
-            () = over.cancelled() => return say_farewell(&environment),
-        }
-    };
-    let mut office = Office::new(Arc::clone(&environment), is_daemon);
-    while !over.is_cancelled() {
-        office.turn(false);
-        tokio::select! {
-            () = office.wait() => {}
-            () = over.cancelled() => {}
-        }
-    }
-    let ends_at = Instant::now() + within;
-    while Instant::now() < ends_at {
-        office.turn(true);
-        if office.has_tried_all() {
-            break;
-        }
-        office.wait().await;
-    }
-    office.close().await;
-    drop(lock);
-    say_farewell(&environment);
-}
-
-/// The last that this process can do for what `state_dir` has not taken.
-fn say_farewell(environment: &Environment) {
-    if !environment.notices.catch_up() {
-        let lost = environment.notices.with_unkept(|unkept| unkept.len());
-        tracing::error!(
-            lost,
-            "what is to be told cannot be noted in state_dir, and this process ends: it is lost"
-        );
-    }
-}
-
-fn is_told(settings: &Settings, name: &str) -> bool {
+/// Whether a channel, or a job's address, of this name is in the files.
+pub(crate) fn is_told(settings: &Settings, name: &str) -> bool {
     let notify = &settings.notify;
     notify.channels.contains_key(name) || notify.pings.keys().any(|job| ping_name(job) == name)
 }
 
-fn nobody_is_told(environment: &Environment) -> bool {
-    let notify = &environment.settings().notify;
-    notify.channels.is_empty() && notify.pings.is_empty()
-}
-
 type Attempt = (String, Result<(), Untaken>);
 
-struct Office {
+pub(super) struct Office {
     environment: Arc<Environment>,
     /// Whose files are in force. A command may have begun before a channel was added.
     is_daemon: bool,
@@ -139,7 +68,7 @@ struct Office {
 }
 
 impl Office {
-    fn new(environment: Arc<Environment>, is_daemon: bool) -> Self {
+    pub(super) fn new(environment: Arc<Environment>, is_daemon: bool) -> Self {
         let private = folder(&environment.state).join("command");
         sweep(&private);
         let courier = Courier::new(environment.supervisor.clone(), environment.secrets(), private);
@@ -162,10 +91,10 @@ impl Office {
     }
 
     /// Gathers what is there, takes up what is new, and begins what is due.
-    fn turn(&mut self, at_once: bool) {
+    pub(super) fn turn(&mut self, at_once: bool) {
         let settings = self.environment.settings();
         self.environment.notices.catch_up();
-        if self.environment.notices.inbox.has_any() {
+        if self.gathers(&settings) && self.environment.notices.inbox.has_any() {
             let now = Instant::now();
             if at_once || self.gathering.open(settings.notify.gather, now) <= now {
                 match self.gather(&settings) {
@@ -197,6 +126,7 @@ impl Office {
             lane.waiting.push_back(delivery);
         }
         let now = self.environment.clock.now();
+        self.heed_tests(&settings, now);
         self.drop_excess(&settings, now);
         self.begin_due(&settings, now);
         while let Some(done) = self.attempts.try_join_next() {
@@ -205,8 +135,13 @@ impl Office {
         self.note();
     }
 
+    /// A command that knows of nobody to tell leaves what others have noted to who does.
+    fn gathers(&self, settings: &Settings) -> bool {
+        self.is_daemon || !settings.notify.channels.is_empty()
+    }
+
     /// Until there may be something to do.
-    async fn wait(&mut self) {
+    pub(super) async fn wait(&mut self) {
         let environment = Arc::clone(&self.environment);
         tokio::select! {
             () = environment.notices.woken.notified() => {}
@@ -215,14 +150,15 @@ impl Office {
         }
     }
 
-    fn has_tried_all(&self) -> bool {
+    pub(super) fn has_tried_all(&self) -> bool {
         let notices = &self.environment.notices;
-        let is_gathered = notices.catch_up() && !notices.inbox.has_any();
+        let gathers = self.gathers(&self.environment.settings());
+        let is_gathered = notices.catch_up() && !(gathers && notices.inbox.has_any());
         is_gathered && self.attempts.is_empty() && self.lanes.values().all(Lane::is_tried)
     }
 
     /// What is nearly done is let be done, so that it is not told twice. The rest is cut off; its file stays.
-    async fn close(&mut self) {
+    pub(super) async fn close(&mut self) {
         for (is_cut_off, within) in [(false, DONE_WITHIN), (true, CUT_OFF_WITHIN)] {
             if is_cut_off {
                 self.cancel.cancel();
@@ -310,6 +246,25 @@ impl Office {
             self.environment.notices.queue.write(&delivery)?;
         }
         Ok(())
+    }
+
+    /// Who was told of a test takes messages again; what became of those who are not told any more is of no use.
+    fn heed_tests(&mut self, settings: &Settings, now: DateTime<Utc>) {
+        for name in outcome::tested(&self.environment.state) {
+            if let Some(outcome) = self.outcomes.get_mut(&name) {
+                outcome.was_taken(now);
+                self.is_noted = false;
+            }
+            if let Some(lane) = self.lanes.get_mut(&name) {
+                lane.is_open();
+            }
+            outcome::heeded(&self.environment.state, &name);
+        }
+        if self.is_daemon {
+            let before = self.outcomes.len();
+            self.outcomes.retain(|name, _| is_told(settings, name));
+            self.is_noted &= self.outcomes.len() == before;
+        }
     }
 
     fn drop_excess(&mut self, settings: &Settings, now: DateTime<Utc>) {
@@ -410,14 +365,17 @@ impl Office {
             Ok(()) => {
                 tracing::debug!(to = name, "delivered");
                 lane.is_open();
+                let outdated = lane.outdated_by(&delivery);
                 let outcome = self.outcomes.entry(name.clone()).or_default();
-                outcome.delivered_at = Some(now);
-                outcome.error = None;
-                if let Some(since) = outcome.failing_since.take() {
+                if let Some(since) = outcome.was_taken(now) {
                     tracing::info!(to = name, %since, "messages are taken again");
                 }
                 self.is_noted = false;
                 self.forget(delivery.id);
+                for delivery in outdated {
+                    tracing::info!(to = name, since = %delivery.created_at, "what was refused is over, and is not told any more");
+                    self.forget(delivery.id);
+                }
                 return;
             }
             Err(untaken) if untaken.is_cut_off => {

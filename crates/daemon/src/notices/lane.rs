@@ -2,6 +2,7 @@
 
 use super::queue::{Delivery, Parcel};
 use chrono::{DateTime, Utc};
+use mykeeper_domain::notice::{Notice, NoticeKind};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -69,6 +70,32 @@ impl Lane {
         self.refused_until = None;
     }
 
+    /// What was refused, and of which all is over by what was taken just now: told after it, it would be taken for news.
+    pub(super) fn outdated_by(&mut self, taken: &Delivery) -> Vec<Delivery> {
+        let Parcel::Message(taken) = &taken.parcel else {
+            return Vec::new();
+        };
+        let is_over = |event: &Notice| {
+            taken
+                .events
+                .iter()
+                .any(|end| end.kind == NoticeKind::Recovery && end.topic == event.topic && end.at >= event.at)
+        };
+        let is_outdated = |delivery: &Delivery| match &delivery.parcel {
+            Parcel::Message(message) => {
+                delivery.is_refused
+                    && message.count == message.events.len() as u64
+                    && message.events.iter().all(is_over)
+            }
+            Parcel::Ping { .. } => false,
+        };
+        let (outdated, waiting) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(is_outdated);
+        self.waiting = waiting;
+        Vec::from_iter::<VecDeque<Delivery>>(outdated)
+    }
+
     /// Takes out the oldest beyond `most`, but not what is under way.
     pub(super) fn drop_oldest(&mut self, most: usize) -> Option<Delivery> {
         let first = usize::from(self.under_way.is_some());
@@ -95,7 +122,7 @@ fn wait_after(attempts: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mykeeper_domain::notice::{Message, Notice, NoticeKind};
+    use mykeeper_domain::notice::Message;
     use mykeeper_domain::{JobName, NodeName};
     use mykeeper_notify::Signal;
 
@@ -146,6 +173,39 @@ mod tests {
         lane.waiting.pop_front();
         lane.is_open();
         assert!(lane.turn(at(60)).is_some());
+    }
+
+    #[test]
+    fn what_was_refused_is_not_told_after_its_end() {
+        let notice = |kind: NoticeKind, topic: &str, seconds: i64| Notice {
+            at: at(seconds),
+            kind,
+            topic: topic.to_owned(),
+            message: "m".to_owned(),
+            run: None,
+            bk_id: None,
+        };
+        let delivery = |notices: Vec<Notice>, is_refused: bool| {
+            let message = Message::of(&NodeName::new("db1").unwrap(), at(0), notices).unwrap();
+            Delivery {
+                is_refused,
+                ..Delivery::new("x".to_owned(), Parcel::Message(message), at(0))
+            }
+        };
+        let (a, b) = ("job a", "job b");
+        let failure = |topic: &str, seconds| notice(NoticeKind::Failure, topic, seconds);
+        let over = delivery(vec![failure(a, 1)], true);
+        let stays = [
+            delivery(vec![failure(a, 1), failure(b, 1)], true),
+            delivery(vec![failure(a, 9)], true),
+            delivery(vec![failure(a, 1)], false),
+        ];
+        let mut lane = Lane::default();
+        lane.waiting.push_back(over.clone());
+        lane.waiting.extend(stays.clone());
+        let taken = delivery(vec![notice(NoticeKind::Recovery, a, 5)], false);
+        assert_eq!(lane.outdated_by(&taken), [over]);
+        assert_eq!(lane.waiting, stays);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! longer; nobody waits for a delivery.
 
 mod courier;
+mod duty;
 mod gathering;
+mod given_up;
 mod inbox;
 mod lane;
 mod outcome;
@@ -14,9 +16,11 @@ mod trouble;
 mod unkept;
 mod untaken;
 
-pub use courier::{accompany, attend, secrets_of};
-pub use outcome::{Outcome, outcomes};
-pub use queue::{Delivery, Parcel, waiting};
+pub(crate) use courier::is_told;
+pub use courier::secrets_of;
+pub use duty::{accompany, attend, on_duty};
+pub use outcome::{Outcome, note_test, outcomes};
+pub use queue::{Delivery, Parcel, next_try, waiting};
 pub use trouble::{Trouble, troubles};
 
 use crate::environment::Environment;
@@ -24,11 +28,12 @@ use crate::jobs::password_problem;
 use crate::state_dir::StateDir;
 pub(crate) use trouble::RESTORE_TIME_OF;
 
+use chrono::{DateTime, Utc};
 use inbox::Inbox;
 use mykeeper_domain::immediate::proof_of;
 use mykeeper_domain::job::Job;
 use mykeeper_domain::notice::{Notice, NoticeKind};
-use mykeeper_domain::run::RunState;
+use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{JobName, RunId};
 use mykeeper_notify::Signal;
 use queue::Queue;
@@ -36,6 +41,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use unkept::{Noted, Unkept};
+
+/// When the oldest notice that is not gathered yet was noted, and how many there are.
+pub fn ungathered(state: &StateDir) -> Option<(DateTime<Utc>, usize)> {
+    let waiting = Inbox::new(folder(state)).waiting();
+    let oldest = waiting.iter().map(|notice| notice.at).min()?;
+    Some((oldest, waiting.len()))
+}
 
 /// Where all of it lies.
 pub(crate) fn folder(state: &StateDir) -> PathBuf {
@@ -218,6 +230,23 @@ impl Environment {
                 });
             }
             _ => {}
+        }
+    }
+
+    /// A run whose process has gone is over, and is not done again.
+    pub(crate) fn run_given_up(&self, run: &Run, reason: &str) {
+        self.run_ended(&EndedRun {
+            job: &run.job,
+            run: run.id,
+            state: RunState::Failed,
+            reason,
+        });
+    }
+
+    /// The same, where its job's next run does what it has left: its end belongs to its begin.
+    pub(crate) fn ping_given_up(&self, run: &Run, reason: &str) {
+        if run.started_at.is_some() && self.settings().jobs.contains_key(&run.job) {
+            self.ping(&run.job, Signal::Fail, reason);
         }
     }
 

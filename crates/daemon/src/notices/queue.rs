@@ -3,7 +3,7 @@
 use super::folder;
 use super::inbox::{make_folder, write_whole};
 use crate::state_dir::StateDir;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use mykeeper_domain::JobName;
 use mykeeper_domain::notice::Message;
 use mykeeper_notify::Signal;
@@ -76,12 +76,14 @@ impl Delivery {
         }
     }
 
-    /// What a job's URL is to be told.
+    /// What a job's URL is to be told, with the time: it may be told late.
     pub(super) fn of_ping(job: &JobName, (signal, said): (Signal, &str), now: DateTime<Utc>) -> Self {
+        let said: String = said.chars().take(LONGEST_SAID).collect();
+        let at = now.to_rfc3339_opts(SecondsFormat::Secs, true);
         let parcel = Parcel::Ping {
             job: job.clone(),
             signal,
-            said: said.chars().take(LONGEST_SAID).collect(),
+            said: format!("{at} {said}").trim_end().to_owned(),
         };
         Self::new(ping_name(job), parcel, now)
     }
@@ -174,6 +176,15 @@ fn read(path: &Path) -> io::Result<Option<Delivery>> {
         true => Ok(None),
         false => Ok(serde_json::from_slice(&text).ok()),
     }
+}
+
+/// When one of those who are told is tried next, of what [`waiting`] gives; `None` where nothing waits for it. What was
+/// refused waits behind all else.
+pub fn next_try(to: &str, waiting: &[Delivery]) -> Option<DateTime<Utc>> {
+    let mut own = waiting.iter().filter(|delivery| delivery.to == to);
+    let first = own.clone().find(|delivery| !delivery.is_refused);
+    let at = |delivery: &Delivery| delivery.next_at;
+    first.map(at).or_else(|| own.by_ref().map(at).min())
 }
 
 /// Everything that waits on this machine, oldest first; what is not readable is left out.

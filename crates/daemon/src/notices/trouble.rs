@@ -149,6 +149,8 @@ pub(super) fn forget(troubles: &mut Troubles, settings: &Settings, now: DateTime
         let ends_by_itself = match trouble.kind {
             NoticeKind::Promise => is_of_sets,
             NoticeKind::Reload => false,
+            // A job that runs once a month succeeds a month later; one that is gone is forgotten at once.
+            NoticeKind::Failure => false,
             _ => true,
         };
         let is_long_past = ends_by_itself && now - trouble.seen_at >= FORGOTTEN_AFTER;
@@ -266,19 +268,38 @@ mod tests {
         assert!(remind(&mut troubles, repeat, at(61)).is_empty());
     }
 
-    #[test]
-    fn what_another_nodes_sets_take_to_come_back_is_no_business_of_this_nodes_jobs() {
+    fn settings_of(schedule: &str) -> Settings {
         let folder = tempfile::tempdir().unwrap();
         let keeper = format!(
             "node = \"vault\"\nstate_dir = {:?}\n",
             folder.path().join("state")
         );
         std::fs::write(folder.path().join("mykeeper.toml"), keeper).unwrap();
-        std::fs::write(folder.path().join("schedule.toml"), "").unwrap();
+        std::fs::write(folder.path().join("schedule.toml"), schedule).unwrap();
         let file = folder.path().join("mykeeper.toml");
-        let settings = mykeeper_config::load(&file, &mykeeper_config::Surroundings::default())
+        mykeeper_config::load(&file, &mykeeper_config::Surroundings::default())
             .unwrap()
-            .settings;
+            .settings
+    }
+
+    #[test]
+    fn a_job_that_fails_once_a_month_is_known_to_be_in_trouble_when_it_succeeds() {
+        let settings = settings_of(
+            "[retention.monthly]\ncron = \"0 4 1 * *\"\ndirectory = \"/sets\"\nkeep = { last = 1 }\n",
+        );
+        let mut troubles = Troubles::new();
+        let found = vec![notice(NoticeKind::Failure, "job monthly", 0)];
+        sift(&mut troubles, found, Duration::from_secs(3600), at(0));
+        let month = 31 * 24 * 60;
+        assert!(!forget(&mut troubles, &settings, at(month)));
+        let over = vec![notice(NoticeKind::Recovery, "job monthly", month)];
+        let told = sift(&mut troubles, over, Duration::from_secs(3600), at(month));
+        assert_eq!(told.len(), 1);
+    }
+
+    #[test]
+    fn what_another_nodes_sets_take_to_come_back_is_no_business_of_this_nodes_jobs() {
+        let settings = settings_of("");
         let slow = format!("{RESTORE_TIME_OF}job shop-nightly");
         let found = vec![
             notice(NoticeKind::Promise, &slow, 0),

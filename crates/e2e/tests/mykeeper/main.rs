@@ -9,6 +9,7 @@ mod clocks;
 mod commands;
 mod copies;
 mod counts;
+mod couriers;
 mod crash;
 mod disks;
 mod dump_faults;

@@ -291,6 +291,11 @@ fn a_ping_tells_start_success_and_failure_in_order_also_of_a_run_in_the_foregrou
         ["/p/s3cretpath/start?x=1", "/p/s3cretpath/fail?x=1"]
     );
     let said = sink.posted().pop().unwrap().body;
+    let (at, _) = said.split_once(' ').unwrap();
+    assert!(
+        at.parse::<chrono::DateTime<chrono::Utc>>().is_ok(),
+        "it bears its time: {said}"
+    );
     assert!(said.contains("no.sock"), "the reason goes along: {said}");
     assert!(!failed.said().contains("s3cretpath"), "{failed}");
 }

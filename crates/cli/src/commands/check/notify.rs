@@ -1,7 +1,7 @@
 //! Whether those who are to be told can be told, as far as that shows without telling them.
 
 use super::{Findings, Grade};
-use crate::commands::notify::{failing, told};
+use crate::commands::notify::{failing, told, ungathered};
 use crate::surroundings::{gather, supervisor};
 use mykeeper_config::Settings;
 use mykeeper_daemon::notices::secrets_of;
@@ -27,7 +27,7 @@ pub(super) fn look_at_notify(settings: &Settings, state: &StateDir, findings: &m
             findings.add(format!("ping {job}"), Grade::Failed, error.to_string());
         }
     }
-    for sentence in failing(&told(settings, state)) {
+    for sentence in failing(&told(settings, state)).chain(ungathered(settings, state)) {
         findings.add("notify", Grade::Warning, sentence);
     }
 }
