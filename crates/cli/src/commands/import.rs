@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 const PRIVATE: u32 = 0o600;
 /// No crontab and no script that is worth reading is larger. Bytes.
 const MOST_BYTES: u64 = 1 << 20;
+/// A program has a zero among its first. Bytes.
+const BEGIN_BYTES: u64 = 4096;
 
 pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Result<Status> {
     let conf = read_pybackup_conf(&absolute(&args.conf)?, &[]).map_err(Failure::usage)?;
@@ -47,6 +49,7 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
         local_socket: local_socket.as_deref(),
         is_user: &|name| users.contains(name),
         files: &|path| read_script(path),
+        is_program: &|path| is_program(path),
         is_link: &|path| path.is_symlink(),
     });
     let default = config.parent().unwrap_or(Path::new("/"));
@@ -107,6 +110,17 @@ fn read_script(path: &Path) -> Option<Script> {
         text: read_text(path).ok()?,
         is_executable: mode & 0o111 != 0,
     })
+}
+
+/// Whether a program lies there that is no text.
+fn is_program(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let is_file = std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file
+        && std::fs::File::open(path)
+            .and_then(|file| file.take(BEGIN_BYTES).read_to_end(&mut begin))
+            .is_ok()
+        && begin.contains(&0)
 }
 
 /// The names of this host's own users.

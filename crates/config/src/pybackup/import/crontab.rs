@@ -18,9 +18,14 @@ pub(super) struct CronLine {
     pub(super) command: String,
     /// The command and what it is cut from by a `%`.
     pub(super) whole: String,
+    /// `PATH` as it holds here.
+    pub(super) path: String,
     /// What is not certain of how the line is read: a sentence without a full stop.
     pub(super) doubts: Vec<String>,
 }
+
+/// Where cron looks for programs by itself.
+const USUAL_PATH: &str = "/usr/bin:/bin";
 
 /// A line that is none of a crontab's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,12 +57,16 @@ pub(super) fn read_crontab(
     let mut unreadable = Vec::new();
     let mut zone = None;
     let mut surrounded = None;
+    let mut path_here = USUAL_PATH.to_owned();
     let owner = owner(path, text, is_user);
     for (index, raw) in text.split('\n').enumerate() {
         let Some(text) = job_or_variable(raw) else {
             continue;
         };
         if let Some((name, value)) = variable(text) {
+            if name == "PATH" {
+                path_here.clone_from(&value);
+            }
             if name == "CRON_TZ" {
                 zone = Some((value, index + 1)).filter(|(value, _)| !value.is_empty());
             } else if !is_usual(name, &value) {
@@ -102,6 +111,7 @@ pub(super) fn read_crontab(
             surrounded,
             command,
             whole: rest.replace("\\%", " ").replace('%', ";"),
+            path: path_here.clone(),
             doubts,
         });
     }

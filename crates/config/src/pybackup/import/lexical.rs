@@ -29,6 +29,26 @@ const SEEKERS: [&str; 6] = ["grep", "egrep", "fgrep", "pgrep", "pidof", "cd"];
 
 /// What says something, and does nothing of it.
 const SPEAKERS: [&str; 3] = ["echo", "printf", "logger"];
+/// Programs that do what they read, or run what they are given.
+const READERS: [&str; 11] = [
+    "sh", "bash", "dash", "ksh", "zsh", "at", "batch", "ssh", "xargs", "parallel", "su",
+];
+/// Programs whose words are what they look at, or end.
+const LOOKERS: [&str; 23] = [
+    "which", "type", "hash", "test", "ls", "stat", "file", "chmod", "chown", "cp", "mv", "ln", "cat", "tail",
+    "head", "rpm", "dpkg", "apt-get", "yum", "kill", "killall", "pkill", "ps",
+];
+/// What pybackup, or another of these programs, is told that makes no set.
+const MAKE_NOTHING: [&str; 8] = [
+    "only-rsync",
+    "mark-del",
+    "validate-backup",
+    "-h",
+    "--help",
+    "--version",
+    "-V",
+    "help",
+];
 /// Words of the shell's before a command.
 const BEFORE: [&str; 8] = ["if", "while", "until", "!", "then", "do", "else", "elif"];
 /// What a user's name follows.
@@ -41,6 +61,8 @@ pub(super) struct Telling {
     pub(super) lines: (usize, usize),
     /// The first of them.
     pub(super) word: String,
+    /// Whether the command may make sets.
+    pub(super) makes: bool,
 }
 
 /// The commands of a script, or of one line of a crontab that is called `first`.
@@ -60,7 +82,7 @@ pub(super) fn telling_lines(text: &str, first: usize) -> Vec<Telling> {
         if !is_remark(line) {
             let lines = (first + begin, first + end);
             let words = telling_words(&whole).into_iter();
-            found.extend(words.map(|word| Telling { lines, word }));
+            found.extend(words.map(|(word, makes)| Telling { lines, word, makes }));
         }
     }
     found
@@ -70,19 +92,59 @@ fn is_remark(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// Of each command in the text that holds such words the first of them.
-pub(super) fn telling_words(text: &str) -> Vec<String> {
-    let commands = text.split(['|', ';', '&', '(', ')', '`']);
-    commands.filter_map(telling_word).collect()
+/// Of each command in the text that holds such words the first of them, and whether it may make sets.
+pub(super) fn telling_words(text: &str) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(['|', ';', '&', '(', ')', '`']).unwrap_or(rest.len());
+        let (command, after) = rest.split_at(end);
+        rest = after.get(1..).unwrap_or_default();
+        found.extend(telling_word(command).map(|word| (word, makes_sets(command, after))));
+    }
+    found
+}
+
+/// The names in a command, from its first on.
+fn names_in(command: &str) -> Vec<&str> {
+    let words = command
+        .split(|one: char| one.is_whitespace() || "'\"<>={}$\\,[]".contains(one))
+        .filter(|word| !word.is_empty());
+    words
+        .map(|word| word.rsplit('/').next().unwrap_or_default())
+        .skip_while(|word| BEFORE.contains(word))
+        .collect()
+}
+
+/// Whether a command may make sets, which `after` stands behind.
+fn makes_sets(command: &str, after: &str) -> bool {
+    let words = names_in(command);
+    let first = words.first().copied().unwrap_or_default();
+    // What is said is done where a shell reads it.
+    let reader = after
+        .strip_prefix('|')
+        .map(|reader| reader.split(['|', ';', '&']).next());
+    let is_read = || {
+        let reader = names_in(reader.flatten().unwrap_or_default());
+        reader.iter().any(|word| READERS.contains(word))
+    };
+    let looks = LOOKERS.contains(&first) || matches!(words.as_slice(), ["command", "-v" | "-V", ..]);
+    if looks || first.starts_with('-') || SPEAKERS.contains(&first) && !is_read() {
+        return false;
+    }
+    let called = words
+        .iter()
+        .position(|word| is_pybackup(word) || BACKUP_TOOLS.contains(word));
+    called.is_some_and(|at| {
+        let mut told = words[at + 1..].iter();
+        let first = told.next().copied().unwrap_or_default();
+        let asks = MAKE_NOTHING.contains(&first) || first == "mydumper" && told.next() == Some(&"help");
+        !asks
+    })
 }
 
 fn telling_word(command: &str) -> Option<String> {
-    let words: Vec<&str> = command
-        .split(|one: char| one.is_whitespace() || "'\"<>={}$\\,[]".contains(one))
-        .filter(|word| !word.is_empty())
-        .map(|word| word.rsplit('/').next().unwrap_or_default())
-        .skip_while(|word| BEFORE.contains(word))
-        .collect();
+    let words = names_in(command);
     if words.first().is_some_and(|first| SEEKERS.contains(first)) {
         return None;
     }
@@ -190,7 +252,7 @@ mod tests {
         }
         assert_eq!(
             telling_words("pybackup mydumper x; find /c -exec sh -c 'rm -rf x' \\;"),
-            ["pybackup", "-exec"]
+            [("pybackup".to_owned(), true), ("-exec".to_owned(), false)]
         );
         let lines: Vec<(usize, usize)> =
             telling_lines("a\nfind /b \\\n -type d \\\n -delete\n# rm -rf \\\nrmdir x", 1)
@@ -198,5 +260,28 @@ mod tests {
                 .map(|line| line.lines)
                 .collect();
         assert_eq!(lines, [(2, 4), (6, 6)]);
+    }
+
+    #[test]
+    fn what_may_make_sets_is_told_from_what_looks_at_them() {
+        for (line, makes) in [
+            ("x=$(pybackup mydumper a)", true),
+            ("pybackup $WHAT", true),
+            ("eval \"mysqldump -A\"", true),
+            ("echo 'pybackup mydumper a' | bash", true),
+            ("echo 'mysqldump -A' | ssh h", true),
+            ("echo \"mysqldump is done\" | mail dba", false),
+            ("echo \"mysqldump is done\"", false),
+            ("python /x/pybackup.py mark-del --backup-dir=/b", false),
+            ("pybackup validate-backup", false),
+            ("pybackup mydumper help", false),
+            ("mydumper --version", false),
+            ("[ -x /usr/bin/mydumper ]", false),
+            ("which mysqldump", false),
+            ("find /b -delete", false),
+        ] {
+            let found = telling_lines(line, 1).iter().any(|line| line.makes);
+            assert_eq!(found, makes, "{line}");
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! Sets that are made and of which no job comes: what removes by age in their folder would remove the last of them.
 
 use super::dumps::Dump;
-use super::script::{Act, Found};
+use super::report::told_of;
+use super::script::{Act, Found, Reading};
 use super::word::{Piece, Word, tidy};
 use super::{Entry, ImportFrom, Place};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Sets without a job.
 pub(super) struct Lost {
@@ -13,9 +14,22 @@ pub(super) struct Lost {
     pub(super) place: Place,
     /// What they lie in; `None` may be any folder.
     folders: Option<Vec<String>>,
+    /// Whether sets are made there at all; otherwise they may be.
+    is_certain: bool,
 }
 
 impl Lost {
+    /// Why nothing that removes sets is a job: a subordinate clause.
+    pub(super) fn doubt(&self) -> String {
+        match self.is_certain {
+            true => format!("no job is written for the sets that are made at {}", self.place),
+            false => format!(
+                "what is done at {} is not followed, and may make sets of which no job comes",
+                self.place
+            ),
+        }
+    }
+
     /// Whether they may lie in this folder.
     pub(super) fn may_lie_in(&self, directory: &str) -> bool {
         let is_below = |one: &str, other: &str| one.starts_with(&format!("{}/", other.trim_end_matches('/')));
@@ -60,15 +74,56 @@ pub(super) fn of_call(found: &Found) -> Option<Lost> {
     Some(Lost {
         place: found.place.clone(),
         folders: folder_of(found, words).map(|folder| vec![folder]),
+        is_certain: true,
     })
 }
 
-/// What another tool makes that is called here.
-pub(super) fn of_tool(from: &ImportFrom<'_>, place: &Place) -> Lost {
-    Lost {
+/// What is made by other tools, by calls that are told of and not followed, and perhaps by what cannot be read.
+pub(super) fn of_reading(from: &ImportFrom<'_>, reading: &Reading<'_>) -> Vec<Lost> {
+    let line = |place: &Place| line_at(from, place);
+    let of_tools = reading.tools.iter().map(|(place, _)| Lost {
         place: place.clone(),
-        folders: line_at(from, place).and_then(|line| paths_in(&line)),
+        folders: line(place).and_then(|line| paths_in(&line)),
+        is_certain: true,
+    });
+    let hidden = hidden_calls(reading).into_iter().map(|place| Lost {
+        // Nothing tells what of it is the folder, or that it is all.
+        folders: line(&place)
+            .filter(|line| !line.contains(['%', '+', '{']))
+            .and_then(|line| paths_in(&line))
+            .filter(|paths| !paths.is_empty()),
+        place,
+        is_certain: false,
+    });
+    let blind = reading.blind.iter().map(|place| Lost {
+        place: place.clone(),
+        folders: None,
+        is_certain: false,
+    });
+    of_tools.chain(hidden).chain(blind).collect()
+}
+
+/// The lines that hold more calls which may make sets than are understood there.
+fn hidden_calls(reading: &Reading<'_>) -> Vec<Place> {
+    let mut lines: BTreeMap<(&PathBuf, (usize, usize)), usize> = BTreeMap::new();
+    for (file, telling) in reading.telling.iter().filter(|(_, telling)| telling.makes) {
+        *lines.entry((file, telling.lines)).or_default() += 1;
     }
+    let made = told_of(&reading.made);
+    let is_hidden = |file: &PathBuf, (first, last): (usize, usize), calls: usize| {
+        let here = made
+            .iter()
+            .filter(|(place, _)| place.file == *file && (first..=last).contains(&place.line));
+        here.map(|(_, count)| count).sum::<usize>() < calls
+    };
+    let hidden = lines
+        .into_iter()
+        .filter(|((file, lines), calls)| is_hidden(file, *lines, *calls));
+    let place = |((file, (line, _)), _): ((&PathBuf, _), _)| Place {
+        file: file.clone(),
+        line,
+    };
+    hidden.map(place).collect()
 }
 
 /// What a call's sets lie in.
@@ -147,6 +202,7 @@ mod tests {
             let lost = Lost {
                 place: Place::default(),
                 folders: paths_in(line),
+                is_certain: true,
             };
             assert_eq!(lost.may_lie_in(directory), expected, "{line}");
         }

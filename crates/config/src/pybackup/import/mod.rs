@@ -95,6 +95,8 @@ pub struct ImportFrom<'a> {
     pub is_user: &'a dyn Fn(&str) -> bool,
     /// A script, where it can be had.
     pub files: &'a dyn Fn(&Path) -> Option<Script>,
+    /// Whether a program that is no text lies at a path.
+    pub is_program: &'a dyn Fn(&Path) -> bool,
     /// Whether a path is a symbolic link.
     pub is_link: &'a dyn Fn(&Path) -> bool,
 }
@@ -326,12 +328,9 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
     }
     for line in lines {
         let place = at(line.line);
-        let mut reading = Reading::new(from.files);
+        let mut reading = Reading::new(from);
         reading.line(&line, &place);
-        let tools = reading.tools.iter();
-        sorted
-            .lost
-            .extend(tools.map(|(place, _)| lost::of_tool(from, place)));
+        sorted.lost.extend(lost::of_reading(from, &reading));
         if !reading.found.is_empty() || !reading.telling.is_empty() {
             let doubts = line.doubts.iter().cloned();
             sorted

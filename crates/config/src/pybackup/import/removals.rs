@@ -2,6 +2,7 @@
 
 use super::dumps::Dump;
 use super::find::Find;
+use super::lost::Lost;
 use super::page::{Page, quoted};
 use super::script::{Act, Found};
 use super::word::{DAY_FORMAT, Word, is_place, tidy};
@@ -65,9 +66,8 @@ impl Removal {
     }
 
     /// What is made there without a job would be removed once it is old, and nothing would follow it.
-    pub(super) fn doubt_that_sets_go_on(&mut self, lost: &Place) {
-        self.doubt
-            .get_or_insert_with(|| format!("no job is written for the sets that are made at {lost}"));
+    pub(super) fn doubt_that_sets_go_on(&mut self, lost: &Lost) {
+        self.doubt.get_or_insert_with(|| lost.doubt());
     }
 
     /// Where it stands, each place once.

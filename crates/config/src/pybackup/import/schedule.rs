@@ -59,7 +59,7 @@ pub(super) fn write(
     removals::reconcile(&mut all);
     for (_, removal) in &mut all {
         if let Some(lost) = lost.iter().find(|lost| lost.may_lie_in(&removal.directory)) {
-            removal.doubt_that_sets_go_on(&lost.place);
+            removal.doubt_that_sets_go_on(lost);
         }
     }
     if let Some(line) = from.conf.unusable_dest {

@@ -4,6 +4,7 @@ mod called;
 mod conditions;
 mod programs;
 mod scope;
+mod search;
 mod told;
 mod words;
 mod wrappers;
@@ -14,7 +15,7 @@ use super::find::{Find, names_what_is_found};
 use super::lexical::{Telling, telling_lines, telling_words};
 use super::shell::RawCommand;
 use super::word::{Piece, Word, program_shown};
-use super::{Place, Remark, Script};
+use super::{ImportFrom, Place, Remark, Script};
 use conditions::{Bar, Passed};
 pub(super) use programs::BACKUP_TOOLS;
 use programs::HARMLESS;
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use told::own_text;
 pub(super) use words::removes_folders;
-use words::{base, locks_alone, marked, sets_strict, unknown_program};
+use words::{base, behind_command, ends_itself, locks_alone, marked, sets_strict, unknown_program};
 use wrappers::{is_shell, is_wrapper, read_shell_words};
 
 /// Scripts that call scripts.
@@ -77,10 +78,22 @@ type Command = (Place, usize, usize);
 /// What must not be passed over: how much of it has been told, by command.
 pub(super) type Told = BTreeMap<Command, usize>;
 
+/// The command that is being read.
+#[derive(Default)]
+struct Current {
+    command: Command,
+    /// How much in it must not be passed over.
+    telling: usize,
+    /// How much of that may make sets.
+    making: usize,
+}
+
 /// Reads a line and the scripts behind it.
 pub(super) struct Reading<'f> {
     /// The text of a file, where it can be had.
     pub(super) files: &'f dyn Fn(&Path) -> Option<Script>,
+    /// Whether a program that is no text lies there.
+    is_program: &'f dyn Fn(&Path) -> bool,
     pub(super) found: Vec<Found>,
     pub(super) remarks: Vec<Remark>,
     /// Texts of which it is not certain how a shell reads them.
@@ -99,7 +112,11 @@ pub(super) struct Reading<'f> {
     pub(super) telling: Vec<(PathBuf, Telling)>,
     /// How much of that each command stands for that was understood, or is told of by itself.
     pub(super) told: Told,
-    current: (Command, usize),
+    /// The same of what makes sets, where that is understood.
+    pub(super) made: Told,
+    /// Where files are called that cannot be read.
+    pub(super) blind: Vec<Place>,
+    current: Current,
     depth: usize,
     commands: usize,
     bytes: usize,
@@ -114,9 +131,10 @@ pub(super) struct Reading<'f> {
 }
 
 impl<'f> Reading<'f> {
-    pub(super) fn new(files: &'f dyn Fn(&Path) -> Option<Script>) -> Self {
+    pub(super) fn new(from: &ImportFrom<'f>) -> Self {
         Self {
-            files,
+            files: from.files,
+            is_program: from.is_program,
             found: Vec::new(),
             remarks: Vec::new(),
             unclear: Vec::new(),
@@ -127,7 +145,9 @@ impl<'f> Reading<'f> {
             read: BTreeMap::new(),
             telling: Vec::new(),
             told: Told::new(),
-            current: Default::default(),
+            made: Told::new(),
+            blind: Vec::new(),
+            current: Current::default(),
             depth: 0,
             commands: 0,
             bytes: 0,
@@ -144,6 +164,8 @@ impl<'f> Reading<'f> {
             file: place.file.clone(),
             ..Scope::default()
         };
+        scope.variables.insert("PATH".to_owned(), Word::of(&line.path));
+        scope.exported.insert("PATH".to_owned());
         let telling = telling_lines(&line.whole, place.line);
         self.telling
             .extend(telling.into_iter().map(|line| (place.file.clone(), line)));
@@ -203,12 +225,19 @@ impl<'f> Reading<'f> {
                 self.give_up(place);
                 break;
             }
-            let telling = telling_words(&own_text(raw)).len();
-            self.current = ((place.clone(), scope.nested, raw.number), telling);
+            let telling = telling_words(&own_text(raw));
+            self.current = Current {
+                command: (place.clone(), scope.nested, raw.number),
+                telling: telling.len(),
+                making: telling.iter().filter(|(_, makes)| *makes).count(),
+            };
             let before = (self.condition.clone(), self.passed.len());
             match scope.conditions_of(raw) {
                 Ok(passed) => self.passed.extend(passed),
                 Err(bar) => self.condition = before.0.clone().or(Some(bar)),
+            }
+            if raw.reads && self.condition.is_none() {
+                self.condition = Some(Bar::reads(place.clone()));
             }
             let words = scope.evaluate(raw, self.condition.is_some());
             let found = piped.take();
@@ -220,6 +249,7 @@ impl<'f> Reading<'f> {
                 scope.leave(raw, "exit");
             }
             scope.leave_where_it_fails(raw);
+            scope.leave_where_it_lacks(raw);
             let names = names_set(raw);
             if !raw.under.is_empty() && !names.is_empty() {
                 chosen.push((raw, names));
@@ -240,6 +270,10 @@ impl<'f> Reading<'f> {
         place: Place,
         scope: &mut Scope,
     ) -> Option<Find> {
+        let is_function = |name: &str| scope.functions.contains_key(name);
+        let words = behind_command(words)
+            .filter(|words| !is_function(&base(&words[0])))
+            .unwrap_or(words);
         let program = base(&words[0]);
         self.program
             .get_or_insert_with(|| program_shown(&program).to_owned());
@@ -259,6 +293,7 @@ impl<'f> Reading<'f> {
                 }
             }
             "exit" | "return" | "break" | "continue" => scope.leave(raw, &program),
+            "kill" if ends_itself(words) => scope.leave(raw, "exit"),
             "exec" if words.len() > 1 => {
                 self.command(words, place, scope);
                 scope.leave(raw, "exit");
@@ -285,6 +320,9 @@ impl<'f> Reading<'f> {
 
     fn act(&mut self, act: Act, place: Place, scope: &Scope, program: Option<PathBuf>) {
         self.tell();
+        if matches!(act, Act::Dump(_)) {
+            self.make();
+        }
         let found = Found {
             place,
             act,
@@ -354,6 +392,7 @@ impl<'f> Reading<'f> {
             _ if HARMLESS.contains(&program.as_str()) => {}
             _ if BACKUP_TOOLS.contains(&program.as_str()) => {
                 self.tell();
+                self.make();
                 self.tools.push((place.clone(), program.clone()));
                 let text = format!(
                     "what {program:?} does here is no job of mykeeper's: write [backup.NAME] for its sets"

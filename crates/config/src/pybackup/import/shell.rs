@@ -38,6 +38,8 @@ pub(super) struct RawCommand {
     pub(super) line: usize,
     /// Without redirections.
     pub(super) words: Vec<RawWord>,
+    /// Whether it reads from a file that may not be there.
+    pub(super) reads: bool,
     /// Whether the next command reads what this one writes.
     pub(super) is_piped: bool,
     /// `! command`
@@ -118,6 +120,8 @@ struct Reader<'t> {
     word: Option<RawWord>,
     /// Whether the next word is where something is read from or written to.
     redirects: bool,
+    /// Whether it is a file that something is read from.
+    reads: bool,
     /// Within `"`.
     is_quoted: bool,
     /// What ends the texts that begin on the next line, and whether tabs may stand before it.
@@ -141,6 +145,7 @@ impl<'t> Reader<'t> {
             command: RawCommand::default(),
             word: None,
             redirects: false,
+            reads: false,
             is_quoted: false,
             heredocs: Vec::new(),
             heredoc: None,
@@ -351,7 +356,7 @@ impl<'t> Reader<'t> {
     fn end_word(&mut self) {
         let Some(word) = self.word.take() else { return };
         if std::mem::take(&mut self.redirects) {
-            self.end_heredoc_word(&word);
+            self.end_target(&word);
             return;
         }
         if self.is_for_head() && plain(&word).as_deref() == Some("do") {

@@ -9,6 +9,9 @@ const VALIDATE_SCRIPT: &str = include_str!("fixtures/validate_backup.sh");
 const MARK_LINES: &str = "python /data/scripts/bin/pybackup.py mark-del --backup-dir=$obsolete_dir2\n\
     find /data2/backup/db_backup/101.37.164.13 -name \"2017*\"  ! -name  \"*-01\" -type d  -mtime  +31 -exec rm -r {} \\;\n";
 
+/// What is installed.
+const PROGRAMS: [&str; 3] = ["certbot", "oddjob", "python3"];
+
 struct Host<'a> {
     conf: &'a str,
     crontab: &'a str,
@@ -45,6 +48,11 @@ impl Host<'_> {
                     text: (*text).to_owned(),
                     is_executable: !path.ends_with("mode-644"),
                 })
+            },
+            is_program: &|path| {
+                PROGRAMS
+                    .iter()
+                    .any(|name| path == Path::new("/usr/bin").join(name))
             },
             is_link: &|path| path == Path::new("/link"),
         })
@@ -401,6 +409,7 @@ mod hidden;
 mod lost;
 mod passwords;
 mod read;
+mod search;
 mod statements;
 mod wrapped;
 

@@ -6,7 +6,8 @@ use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
 use super::programs::SYSTEM_FOLDERS;
 use super::scope::Scope;
-use super::words::{reads_alone, sets_strict, unknown_program};
+use super::search::Searched;
+use super::words::{is_shell_script, reads_alone, sets_strict, unknown_program};
 use super::wrappers::{Runs, read_wrapper};
 use super::{DEEPEST, MOST_BYTES, PROFILES, Reading, base};
 use std::path::PathBuf;
@@ -58,8 +59,9 @@ impl Reading<'_> {
                  values that they have here",
                 word.shown()
             );
-            if !PROFILES.contains(&word.shown().as_str()) {
-                scope.forget_all();
+            match PROFILES.contains(&word.shown().as_str()) {
+                true => scope.doubt_path(),
+                false => scope.forget_all(),
             }
             return self.remarks.push(Remark::note(place, text));
         };
@@ -129,6 +131,7 @@ impl Reading<'_> {
         if wrapped.clears {
             inner.exported.clear();
             inner.prefixed.clear();
+            inner.forget("PATH");
         }
         for word in &wrapped.set {
             inner.give(word, name == "env");
@@ -197,20 +200,22 @@ impl Reading<'_> {
 
     fn script_text(&self, word: &Word, scope: &Scope) -> Option<(PathBuf, String)> {
         let (path, text) = self.file_text(word, scope)?;
-        let first = text.lines().next().unwrap_or_default();
-        let is_script = path.extension().is_some_and(|end| end == "sh")
-            || first.starts_with("#!") && first.contains("sh");
-        is_script.then_some((path, text))
+        is_shell_script(&path, &text).then_some((path, text))
     }
 
     pub(super) fn script(&mut self, words: &[Word], place: Place, scope: &Scope) {
-        match self.script_text(&words[0], scope) {
+        let found = match self.search(&words[0], scope) {
+            Searched::Path => self.script_text(&words[0], scope),
+            Searched::File(path) => self.script_text(&Word::of(path.display().to_string()), scope),
+            Searched::System | Searched::Perhaps(_) | Searched::Nothing => None,
+        };
+        match found {
             Some(script) => self.follow(script, words, place, scope),
             None => {
                 self.note_unfollowed(words, &place, scope);
-                self.note_unread(words, &place);
+                let given = self.note_unread(words, &place, scope);
                 self.is_unknown = true;
-                self.strange(&unknown_program(&words[0]), place);
+                self.unfollowed_through(given, &unknown_program(&words[0]), place);
             }
         }
     }

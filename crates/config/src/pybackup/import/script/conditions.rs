@@ -4,6 +4,7 @@ use super::super::shell::{Condition, Part, RawCommand, RawWord, plain};
 use super::super::word::{Piece, Word, tidy};
 use super::super::{Place, Remark};
 use super::scope::Scope;
+use super::words::behind_command;
 use super::{Act, Found, PROFILES, base};
 use std::path::Path;
 
@@ -31,6 +32,16 @@ enum Why {
     End,
     /// What stands there is not understood.
     Unclear,
+    /// It reads from a file, without which the shell does not run it.
+    Reads,
+}
+
+impl Bar {
+    /// What stands there reads from a file.
+    pub(super) fn reads(place: Place) -> Self {
+        let why = Why::Reads;
+        Self { place, why }
+    }
 }
 
 /// A condition that is taken for a script's usual care.
@@ -45,6 +56,8 @@ pub(in super::super) struct Passed {
 enum Care {
     /// It does not tell one host, or one day, from another.
     Plain,
+    /// No other run goes on under the same lock.
+    Lock,
     /// A folder is there: where sets, pybackup or the script lie, or above that; anywhere else it may be a sign.
     Folder(Word),
 }
@@ -68,7 +81,7 @@ impl Found {
     /// The same of conditions about folders, where its sets lie in the one of `sets`, as the script names it and as it is.
     pub(in super::super) fn asks_for_others(&self, sets: Option<(&Word, &str)>) -> Option<Remark> {
         let other = self.passed.iter().find(|passed| match &passed.care {
-            Care::Plain => false,
+            Care::Plain | Care::Lock => false,
             Care::Folder(folder) => !self.is_about(folder, sets),
         })?;
         self.told_of(&Bar {
@@ -90,10 +103,16 @@ impl Found {
     pub(in super::super) fn passed_over(&self) -> Vec<Remark> {
         let text = "this condition is passed over: it is taken for a script's usual care, and the job does not ask; where \
                     it decides which host, or on which day, write the job for those alone";
-        let notes = self.passed.iter();
-        notes
-            .map(|passed| Remark::note(passed.place.clone(), text.to_owned()))
-            .collect()
+        let of_lock = "this lock is passed over: a job never runs twice at once, and a call beside one that goes on is \
+                       skipped; where other programs take the same lock, they do not wait for the job";
+        let notes = self.passed.iter().map(|passed| {
+            let text = match passed.care {
+                Care::Lock => of_lock,
+                Care::Plain | Care::Folder(_) => text,
+            };
+            Remark::note(passed.place.clone(), text.to_owned())
+        });
+        notes.collect()
     }
 
     fn is_about(&self, folder: &Word, sets: Option<(&Word, &str)>) -> bool {
@@ -122,6 +141,12 @@ impl Found {
             (Why::Unclear, _) => {
                 format!(
                     "when this is done is not certain, since {at} is not understood: no job is written for it"
+                )
+            }
+            (Why::Reads, _) => {
+                format!(
+                    "this is done only where the file is there that it reads from at {at}, and a job has no conditions: \
+                     no job is written for it"
                 )
             }
             (Why::Condition, act) => {
@@ -204,7 +229,12 @@ impl Scope {
 
     /// Under `set -e` a command that may fail ends the script where it does.
     pub(super) fn leave_where_it_fails(&mut self, raw: &RawCommand) {
-        if !self.is_strict || raw.is_tested {
+        let words: Vec<Word> = raw.words.iter().map(|word| self.word(word)).collect();
+        let words = behind_command(&words).unwrap_or(&words);
+        let program = words.first().map(base).unwrap_or_default();
+        // What ends it by itself has been heeded.
+        let leaves = matches!(program.as_str(), "exit" | "return" | "break" | "continue");
+        if !self.is_strict || raw.is_tested || leaves {
             return;
         }
         let succeeds = Condition {
@@ -215,7 +245,7 @@ impl Scope {
         };
         let place = self.place(raw.line);
         match self.care(&succeeds, true) {
-            Some(Care::Plain) => {}
+            Some(Care::Plain | Care::Lock) => {}
             Some(care) => self.passed.push(Passed { place, care }),
             None => self.left_under.push(Left {
                 function: None,
@@ -226,6 +256,24 @@ impl Scope {
                 is_return: false,
             }),
         }
+    }
+
+    /// `${NAME:?}` ends the script where nothing is in it.
+    pub(super) fn leave_where_it_lacks(&mut self, raw: &RawCommand) {
+        let is_lacking = |part: &Part| match part {
+            Part::Variable { name, .. } => needed(name).is_some_and(|name| !self.holds(name)),
+            Part::Text(_) | Part::Output { .. } => false,
+        };
+        if !raw.words.iter().flatten().any(is_lacking) {
+            return;
+        }
+        let why = Why::Condition;
+        let place = self.place(raw.line);
+        self.left_under.push(Left {
+            function: None,
+            bar: Bar { place, why },
+            is_return: false,
+        });
     }
 
     fn place(&self, line: usize) -> Place {
@@ -249,7 +297,7 @@ impl Scope {
             }
             // No other run of the same goes on, which a job sees to by itself.
             "pgrep" | "pidof" => plain_where(!holds && names_pybackup(&condition.test)),
-            "flock" => plain_where(holds),
+            "flock" => holds.then_some(Care::Lock),
             _ if !holds => None,
             "mkdir" if words.iter().any(|word| word.text().as_deref() == Some("-p")) => Some(Care::Plain),
             "mkdir" | "cd" => {
@@ -317,6 +365,14 @@ impl Scope {
             false => Care::Folder(folder),
         }
     }
+}
+
+/// The variable of `NAME?text`, `NAME:?text`.
+fn needed(inner: &str) -> Option<&str> {
+    let end = inner.find(|one: char| one != '_' && !one.is_ascii_alphanumeric())?;
+    let (name, rest) = inner.split_at(end);
+    let asks = rest.starts_with('?') || rest.starts_with(":?");
+    (asks && !name.is_empty()).then_some(name)
 }
 
 /// `pgrep -f pybackup`: the program, and one word that names pybackup or mydumper.

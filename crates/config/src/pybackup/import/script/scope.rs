@@ -187,6 +187,22 @@ impl Scope {
             .is_some_and(|function| function.is_none() || *function != self.function)
     }
 
+    /// `PATH` as it holds for what the command runs.
+    pub(super) fn program_path(&self) -> Option<&Word> {
+        let known = self.variables.get("PATH").filter(|_| !self.is_unsure("PATH"));
+        self.prefixed.get("PATH").or(known)
+    }
+
+    /// Folders that nobody knows come before those of `PATH`.
+    pub(super) fn doubt_path(&mut self) {
+        let mut path = Word(vec![Piece::Unknown("$PATH".to_owned())]);
+        if let Some(known) = self.variables.remove("PATH") {
+            path.push(Piece::Text(":".to_owned()));
+            known.0.into_iter().for_each(|piece| path.push(piece));
+        }
+        self.variables.insert("PATH".to_owned(), path);
+    }
+
     /// Where relative paths begin.
     pub(super) fn folder(&self) -> Option<Word> {
         match self.is_unsure("PWD") {
@@ -295,6 +311,16 @@ impl Scope {
         }
     }
 
+    /// Whether something is known to be in a variable; who logs in has these.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        let is_known = |word: Word| {
+            word.0
+                .iter()
+                .any(|piece| matches!(piece, Piece::Text(_) | Piece::Day(_)))
+        };
+        ["HOME", "PATH", "LOGNAME", "SHELL"].contains(&name) || self.variable(name).is_some_and(is_known)
+    }
+
     fn output(&self, text: &str) -> Word {
         let number = |name: &str| self.variable(name).and_then(|value| value.text());
         if let Some(day) = read_date(&with_numbers(text, &number)).filter(|day| !day.format.is_empty()) {
@@ -375,6 +401,9 @@ fn leading_name(word: &RawWord) -> Option<String> {
 pub(super) fn names_set(raw: &RawCommand) -> Vec<String> {
     let assigned = raw.words.iter().map_while(assignment).map(|one| one.name);
     let count = raw.words.iter().map_while(assignment).count();
+    let is_passed =
+        |word: &&RawWord| matches!(plain(word).as_deref(), Some("command" | "builtin" | "-p" | "--"));
+    let count = count + raw.words.iter().skip(count).take_while(is_passed).count();
     let program = raw.words.get(count).and_then(plain).unwrap_or_default();
     let mut names: Vec<String> = assigned.chain(changed_names(&program, raw)).collect();
     match program.as_str() {
@@ -390,7 +419,9 @@ pub(super) fn names_set(raw: &RawCommand) -> Vec<String> {
 
 /// The variables that a command of the shell's own sets to what cannot be told.
 fn changed_names(program: &str, raw: &RawCommand) -> Vec<String> {
-    let words = raw.words.iter().skip(1);
+    let is_program = |word: &&RawWord| plain(word).as_deref() != Some(program);
+    let before = raw.words.iter().take_while(is_program).count();
+    let words = raw.words.iter().skip(before + 1);
     let has_options = || {
         let mut words = raw.words.iter().skip(1).filter_map(plain);
         words.any(|word| word.starts_with('-'))

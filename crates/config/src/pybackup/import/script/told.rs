@@ -3,16 +3,23 @@
 use super::super::shell::{Part, RawCommand, RawWord};
 use super::super::word::{Word, program_shown};
 use super::super::{Place, Remark};
-use super::programs::{ELSEWHERE, INTERPRETERS, OWN_FOLDERS, SCRIPT_ENDS, SYSTEM_FOLDERS, XARGS_VALUES};
+use super::programs::{ELSEWHERE, INTERPRETERS, SCRIPT_ENDS, SYSTEM_FOLDERS, XARGS_VALUES};
 use super::scope::Scope;
+use super::search::Searched;
 use super::{Reading, base, unknown_program};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Reading<'_> {
     /// The command that is being read is understood, or told of.
     pub(super) fn tell(&mut self) {
-        let (command, telling) = self.current.clone();
-        self.told.insert(command, telling);
+        self.told
+            .insert(self.current.command.clone(), self.current.telling);
+    }
+
+    /// The sets that the command makes are known.
+    pub(super) fn make(&mut self) {
+        self.made
+            .insert(self.current.command.clone(), self.current.making);
     }
 
     /// No line of a crontab comes to more than is read of it.
@@ -32,7 +39,7 @@ impl Reading<'_> {
         for name in names {
             let text = match name.as_str() {
                 "timeout" => "the limit that timeout sets is not in the job: write `timeout` into it",
-                "sudo" | "su" | "runuser" => {
+                "sudo" | "su" | "runuser" | "doas" | "gosu" | "su-exec" | "setuidgid" | "chpst" => {
                     "this is run as a user of its own, and the job as the user of the daemon: look at whose the folder of \
                      the sets is"
                 }
@@ -76,35 +83,59 @@ impl Reading<'_> {
         {
             at += 1 + usize::from(XARGS_VALUES.contains(&option.as_str()));
         }
-        if let Some(run) = words.get(at..).filter(|run| !run.is_empty()) {
-            self.note_unread(run, &place);
-        }
-        self.strange("xargs", place);
+        let run = words.get(at..).filter(|run| !run.is_empty());
+        let given = run.and_then(|run| self.note_unread(run, &place, scope));
+        self.unfollowed_through(given, "xargs", place);
     }
 
-    /// A script of the host's own that cannot be read may do anything.
-    pub(super) fn note_unread(&mut self, words: &[Word], place: &Place) {
+    /// A script of the host's own that cannot be read may do anything. Gives how a program is called that may run another
+    /// one among its words, and that one.
+    pub(super) fn note_unread(&mut self, words: &[Word], place: &Place, scope: &Scope) -> Option<String> {
         let program = base(&words[0]);
         let is_interpreter = INTERPRETERS.iter().any(|name| program.starts_with(name));
-        let shown = match words.get(1).filter(|_| is_interpreter) {
-            Some(script) if !script.shown().starts_with('-') => unknown_program(script),
-            _ => unknown_program(&words[0]),
+        let called = match words.get(1).filter(|_| is_interpreter) {
+            Some(script) if !script.shown().starts_with('-') => script,
+            _ => &words[0],
         };
+        let shown = unknown_program(called);
+        let is_in_system = |path: &str| SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
         let folder = words.iter().skip(1).find(|word| !word.shown().starts_with('-'));
         if let Some(folder) = folder.filter(|_| program == "run-parts") {
-            return self.unread.push((place.clone(), folder.shown()));
+            self.unread.push((place.clone(), folder.shown()));
+            return None;
         }
-        let own = OWN_FOLDERS.map(|folder| PathBuf::from(folder).join(&shown));
-        let own = own.iter().filter(|_| !shown.is_empty() && !shown.contains('/'));
-        for path in own {
-            if let Some(script) = (self.files)(path) {
-                self.note_script(path, &script.text);
-                return self.unread.push((place.clone(), path.display().to_string()));
+        if !is_interpreter {
+            match self.search(called, scope) {
+                Searched::File(path) | Searched::Perhaps(path) => {
+                    match (self.files)(&path) {
+                        Some(script) => self.note_script(&path, &script.text),
+                        None => self.note_blind(&path, place),
+                    }
+                    self.unread.push((place.clone(), path.display().to_string()));
+                    return None;
+                }
+                // What the system's own scripts ask for may be installed or not.
+                Searched::Nothing if !is_in_system(&place.file.to_string_lossy()) => {
+                    self.unread
+                        .push((place.clone(), program_shown(&shown).to_owned()));
+                }
+                Searched::Path | Searched::System | Searched::Nothing => {}
             }
         }
-        let is_in_system = |path: &str| SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
         let is_systems = !shown.contains('/') && !shown.starts_with('$') || is_in_system(&shown);
         let is_script = |path: &str| SCRIPT_ENDS.iter().any(|end| path.ends_with(end));
+        if !is_systems || is_interpreter || is_script(&shown) {
+            let name = if shown.starts_with('$') {
+                &shown
+            } else {
+                program_shown(&shown)
+            };
+            self.unread.push((place.clone(), name.to_owned()));
+            let path = called.below(scope.folder().as_ref()).text().map(PathBuf::from);
+            if let Some(path) = path.filter(|path| path.is_absolute()) {
+                self.note_blind(&path, place);
+            }
+        }
         // What it is given may be what it runs.
         let is_elsewhere = ELSEWHERE.contains(&program.as_str());
         let is_own = |word: &String| match word.starts_with('/') {
@@ -113,17 +144,32 @@ impl Reading<'_> {
         };
         let given = words[1..].iter().map(Word::shown).find(is_own);
         let given = given.map(|own| program_shown(&own).to_owned());
-        if let Some(own) = given.filter(|own| !own.is_empty() && !is_interpreter) {
-            self.unread.push((place.clone(), own));
+        let given = given.filter(|own| !own.is_empty());
+        let given = given
+            .or_else(|| self.carried(words, scope))
+            .filter(|_| !is_interpreter)?;
+        let given = format!("{} through {}", program_shown(&given), program_shown(&program));
+        self.unread.push((place.clone(), given.clone()));
+        Some(given)
+    }
+
+    /// What lies at this path may make sets, and nobody knows.
+    fn note_blind(&mut self, path: &Path, place: &Place) {
+        if (self.files)(path).is_none() && !(self.is_program)(path) {
+            self.blind.push(place.clone());
         }
-        if !is_systems || is_interpreter || is_script(&shown) {
-            let name = if shown.starts_with('$') {
-                &shown
-            } else {
-                program_shown(&shown)
-            };
-            self.unread.push((place.clone(), name.to_owned()));
-        }
+    }
+
+    /// What a program does, and what it runs besides, is not followed.
+    pub(super) fn unfollowed_through(&mut self, given: Option<String>, program: &str, place: Place) {
+        let Some(given) = given else {
+            return self.strange(program, place);
+        };
+        self.tell();
+        let text = format!(
+            "this runs {given}, which is not followed: where that makes, checks or removes sets, write a job"
+        );
+        self.remarks.push(Remark::gap(place, text));
     }
 
     /// The program's name alone: its words may hold a password.

@@ -2,6 +2,8 @@
 
 use super::super::word::{Piece, Word};
 use super::programs::SHELLS;
+use super::wrappers::{Runs, read_wrapper};
+use std::path::Path;
 
 /// Whether `rm` among these words removes folders with what is in them.
 pub(in super::super) fn removes_folders(words: &[Word]) -> bool {
@@ -39,10 +41,52 @@ pub(super) fn sets_strict(words: &[Word]) -> Option<bool> {
     told.next_back()
 }
 
-/// `flock -n 9`, which runs nothing.
+/// `flock -n 9`, `flock -n $FD`, which runs nothing.
 pub(super) fn locks_alone(words: &[Word]) -> bool {
-    let last = words.last().and_then(Word::text).unwrap_or_default();
-    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
+    let last = words.last().map(Word::shown).unwrap_or_default();
+    let is_number = !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit());
+    is_number || last.starts_with('$') && read_wrapper(words).runs == Runs::Other
+}
+
+/// `command WORDS`, `builtin WORDS`: the words, which no function is called by.
+pub(super) fn behind_command(words: &[Word]) -> Option<&[Word]> {
+    let (first, mut rest) = words.split_first()?;
+    first
+        .text()
+        .filter(|name| matches!(name.as_str(), "command" | "builtin"))?;
+    while let Some((option, others)) = rest.split_first()
+        && matches!(option.text().as_deref(), Some("-p" | "--"))
+    {
+        rest = others;
+    }
+    let (next, _) = rest.split_first()?;
+    if next.shown().starts_with('-') {
+        return None;
+    }
+    let is_again = matches!(next.text().as_deref(), Some("command" | "builtin"));
+    is_again.then(|| behind_command(rest)).flatten().or(Some(rest))
+}
+
+/// `kill $$`
+pub(super) fn ends_itself(words: &[Word]) -> bool {
+    let texts: Vec<String> = words.iter().skip(1).map(Word::shown).collect();
+    let asks = texts
+        .iter()
+        .any(|text| matches!(text.as_str(), "-0" | "-l" | "-L"));
+    let is_itself = |text: &String| matches!(text.as_str(), "$$" | "-$$" | "$BASHPID" | "$PPID" | "0" | "-1");
+    // The first may be a signal's number.
+    let operands = texts.iter().skip(usize::from(
+        texts
+            .first()
+            .is_some_and(|text| text.starts_with('-') && text != "-$$"),
+    ));
+    !asks && operands.into_iter().any(is_itself)
+}
+
+/// Whether a file is a shell's script, by its name or its first line.
+pub(super) fn is_shell_script(path: &Path, text: &str) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    path.extension().is_some_and(|end| end == "sh") || first.starts_with("#!") && first.contains("sh")
 }
 
 /// `--backup-dir=X`, `--backup-dir X`, and what a shell makes of several names.

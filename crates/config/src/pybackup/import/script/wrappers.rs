@@ -5,7 +5,7 @@ use super::base;
 use super::programs::{SHELLS, WRAPPERS};
 
 /// Long options whose value may be a word of its own.
-const TAKES_VALUE: [&str; 18] = [
+const TAKES_VALUE: [&str; 26] = [
     "--user",
     "--group",
     "--host",
@@ -23,7 +23,15 @@ const TAKES_VALUE: [&str; 18] = [
     "--unset",
     "--format",
     "--identifier",
+    "--priority",
     "--shell",
+    "--what",
+    "--who",
+    "--why",
+    "--mode",
+    "--input",
+    "--output",
+    "--error",
 ];
 
 /// What a wrapper, or a shell, is told to run.
@@ -59,7 +67,7 @@ pub(super) fn read_wrapper(words: &[Word]) -> Wrapped {
     let mut wrapped = Wrapped {
         runs: Runs::Other,
         set: Vec::new(),
-        clears: matches!(name.as_str(), "sudo" | "su" | "runuser"),
+        clears: matches!(name.as_str(), "sudo" | "su" | "runuser" | "doas"),
     };
     let (mut at, mut operands, mut names_user) = (1, operands, false);
     while let Some(word) = words.get(at) {
@@ -68,6 +76,15 @@ pub(super) fn read_wrapper(words: &[Word]) -> Wrapped {
             "-c" | "--command" | "--session-command" if is_login => return text(wrapped, at + 1),
             // What stands behind a lock's file is a shell's.
             "-c" | "--command" if name == "flock" && operands == 0 => return text(wrapped, at + 1),
+            "--command" if name == "script" => return text(wrapped, at + 1),
+            // `-qc`
+            _ if name == "script" && is_cluster(&shown) && shown.ends_with('c') => {
+                return text(wrapped, at + 1);
+            }
+            // Its file may stand before that.
+            _ if name == "script" => {}
+            // What it finds then is set elsewhere.
+            _ if name == "chpst" && sets_surroundings(&shown, letters) => return wrapped,
             "-i" | "-" | "--ignore-environment" if name == "env" => wrapped.clears = true,
             "-p" | "--pid" if matches!(name.as_str(), "ionice" | "taskset" | "chrt") => {
                 wrapped.runs = Runs::Nothing;
@@ -107,6 +124,18 @@ pub(super) fn read_wrapper(words: &[Word]) -> Wrapped {
         wrapped.runs = Runs::Nothing;
     }
     wrapped
+}
+
+fn is_cluster(option: &str) -> bool {
+    option.starts_with('-') && !option.starts_with("--")
+}
+
+/// `chpst -e DIR`, `chpst -/ DIR`
+fn sets_surroundings(option: &str, letters: &str) -> bool {
+    let first = option
+        .strip_prefix('-')
+        .and_then(|cluster| cluster.chars().find(|one| letters.contains(*one)));
+    matches!(first, Some('e' | '/'))
 }
 
 fn text(mut wrapped: Wrapped, at: usize) -> Wrapped {
@@ -203,6 +232,22 @@ mod tests {
             ("command -v x", Runs::Nothing),
             ("command x", Runs::Program(1)),
             ("time -p x", Runs::Program(2)),
+            ("stdbuf -oL x", Runs::Program(2)),
+            ("stdbuf -o L --error 0 x", Runs::Program(5)),
+            ("chpst -u u:g -n 5 x", Runs::Program(5)),
+            ("chpst -Pu u x", Runs::Program(3)),
+            ("chpst -e /env x", Runs::Other),
+            ("chpst -/ /root x", Runs::Other),
+            ("setuidgid u x", Runs::Program(2)),
+            ("softlimit -m 100 -t5 x", Runs::Program(4)),
+            ("setlock -n /l x", Runs::Program(3)),
+            ("doas -nu u x", Runs::Program(3)),
+            ("gosu u x", Runs::Program(2)),
+            ("systemd-cat -t y -p info x", Runs::Program(5)),
+            ("systemd-inhibit --what sleep x", Runs::Program(3)),
+            ("script -qc x /dev/null", Runs::Text(2)),
+            ("script -q /l -e -c x", Runs::Text(5)),
+            ("script /l", Runs::Other),
         ] {
             assert_eq!(read_wrapper(&words(text)).runs, runs, "{text}");
         }

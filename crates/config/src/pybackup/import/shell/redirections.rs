@@ -1,6 +1,6 @@
 //! Where commands read from and write to: left out, with the texts that stand in the script.
 
-use super::{Part, RawWord, Reader};
+use super::{Part, RawWord, Reader, plain};
 
 impl Reader<'_> {
     pub(super) fn redirect(&mut self, sign: char) {
@@ -17,12 +17,14 @@ impl Reader<'_> {
             self.word = None;
         }
         self.end_word();
-        if sign == '<' && self.take('<') {
+        let is_text = sign == '<' && self.take('<');
+        if is_text {
             let may_have_tabs = self.take('-');
             self.heredoc = (!self.take('<')).then_some(may_have_tabs);
         }
-        self.take('>');
-        self.take('&');
+        let is_made = self.take('>');
+        let is_open = self.take('&');
+        self.reads = sign == '<' && !is_text && !is_made && !is_open;
         self.take('|');
         self.redirects = true;
     }
@@ -50,8 +52,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The word after `<<` is what ends the text.
-    pub(super) fn end_heredoc_word(&mut self, word: &RawWord) {
+    /// The word after `<` is a file, and the word after `<<` what ends the text.
+    pub(super) fn end_target(&mut self, word: &RawWord) {
+        let is_always_there = || plain(word).as_deref() == Some("/dev/null");
+        self.command.reads |= std::mem::take(&mut self.reads) && !is_always_there();
         if let Some(may_have_tabs) = self.heredoc.take() {
             // Nothing is put in there.
             let text = word.iter().map(|part| match part {

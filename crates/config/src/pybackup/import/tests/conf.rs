@@ -177,6 +177,7 @@ fn localhost_becomes_the_socket_that_clients_mean_by_it() {
         local_socket: Some(Path::new("/run/mysqld/mysqld.sock")),
         is_user: &|_| false,
         files: &|_| None,
+        is_program: &|_| false,
         is_link: &|_| false,
     });
     let keeper = &imported.keeper;

@@ -234,3 +234,63 @@ fn what_is_backed_up_is_not_less_than_the_call_says() {
     assert_eq!(imported.jobs, 0, "{}", imported.schedule);
     assert!(remarks(&imported).concat().contains("no database before it"));
 }
+
+#[test]
+fn calls_that_are_told_of_and_not_followed_keep_their_sets_as_lost_ones_do() {
+    const CALL: &str = "pybackup mydumper database=a outputdir=/b/`date +%F`";
+    for (script, runs) in [
+        ("true".to_owned(), true),
+        (
+            "x=$(pybackup mydumper database=b outputdir=/b/x)".to_owned(),
+            false,
+        ),
+        (
+            "x=`pybackup mydumper database=b outputdir=/b/x`".to_owned(),
+            false,
+        ),
+        ("x=$(pybackup mydumper database=b outputdir=/c)".to_owned(), false),
+        ("eval \"pybackup mydumper database=b\"".to_owned(), false),
+        (
+            "bash <<EOF\npybackup mydumper database=b outputdir=$D\nEOF".to_owned(),
+            false,
+        ),
+        (
+            "su - u <<EOF\ncd /b\npybackup mydumper database=b\nEOF".to_owned(),
+            false,
+        ),
+        ("cat <<EOF\npybackup only-rsync\nEOF".to_owned(), true),
+        ("echo 'pybackup mydumper database=b' | sh".to_owned(), false),
+        ("echo pybackup begins".to_owned(), true),
+        ("oddjob pybackup mydumper database=b".to_owned(), false),
+        (
+            "find /etc/dbs -exec pybackup mydumper database={} \\;".to_owned(),
+            false,
+        ),
+        ("xargs -n1 /z.sh < /etc/dbs".to_owned(), false),
+        ("python3 /z.py".to_owned(), false),
+        ("python3 /other.py".to_owned(), true),
+        ("/srv/gone".to_owned(), false),
+        ("python3 /srv/gone.py".to_owned(), false),
+        ("oddjob".to_owned(), true),
+    ] {
+        let script = format!("{CALL}\n{script}\n");
+        let imported = of_crontab(
+            &format!("0 4 * * * /y.sh\n{REMOVAL}"),
+            vec![
+                ("/y.sh", &script),
+                ("/z.sh", "#!/bin/sh\npybackup mydumper database=$1 outputdir=/b\n"),
+                (
+                    "/z.py",
+                    "#!/usr/bin/python\nos.system('pybackup mydumper database=' + db)\n",
+                ),
+                ("/other.py", "#!/usr/bin/python\nprint('x')\n"),
+            ],
+        );
+        let schedule = &imported.schedule;
+        assert!(schedule.contains("\n[backup."), "{script}{schedule}");
+        assert_eq!(schedule.contains("\n[retention."), runs, "{script}{schedule}");
+        if !runs {
+            is_left_to_a_person(&imported);
+        }
+    }
+}
