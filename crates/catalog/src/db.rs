@@ -2,8 +2,9 @@
 
 use crate::error::CatalogError;
 use crate::probe;
+use crate::ways::Ways;
 use chrono_tz::Tz;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool};
+use sqlx::mysql::MySqlPool;
 use sqlx::sqlite::SqlitePool;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(crate) enum Db {
     My {
         pool: MySqlPool,
         /// For connections of our own: the probe, and migrations.
-        options: Box<MySqlConnectOptions>,
+        ways: Box<Ways>,
     },
 }
 
@@ -132,7 +133,7 @@ impl Store {
             }
             Fault::Sql(sqlx::Error::PoolTimedOut) => match &self.db {
                 // The pool hides why it could not connect.
-                Db::My { options, .. } => match probe::connect(options).await {
+                Db::My { pool, ways } => match ways.connect(pool).await {
                     Ok(_) => self.unreachable("all connections are busy".to_owned()),
                     Err(cause) => self.unreachable(cause),
                 },
@@ -161,7 +162,7 @@ impl Store {
     async fn max_packet(&self) -> Option<u64> {
         match &self.db {
             Db::Lite { .. } => None,
-            Db::My { options, .. } => probe::max_packet(options).await,
+            Db::My { ways, .. } => probe::max_packet(ways.options()).await,
         }
     }
 
@@ -194,11 +195,21 @@ impl Store {
     }
 
     pub(crate) fn unreachable(&self, cause: impl Into<probe::Cause>) -> CatalogError {
-        let probe::Cause { words, is_shut_out } = cause.into();
+        let probe::Cause {
+            words, is_shut_out, ..
+        } = cause.into();
         CatalogError::Unreachable {
             url: self.url.clone(),
             cause: words,
             is_shut_out,
+        }
+    }
+
+    /// As it is reached now, without secrets.
+    pub(crate) fn url_taken(&self) -> &str {
+        match &self.db {
+            Db::Lite { .. } => &self.url,
+            Db::My { ways, .. } => ways.shown(),
         }
     }
 

@@ -26,6 +26,7 @@ mod slots;
 mod store;
 mod transfers;
 mod verifications;
+mod ways;
 mod zone;
 
 pub use error::CatalogError;

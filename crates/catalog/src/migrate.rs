@@ -49,8 +49,9 @@ pub(crate) async fn migrate(store: &Store) -> Result<MigrationStatus, CatalogErr
                 transaction.commit().await?;
                 Ok(())
             }
-            Db::My { options, .. } => {
-                let mut connection = probe::connect(options)
+            Db::My { pool, ways } => {
+                let mut connection = ways
+                    .connect(pool)
                     .await
                     .map_err(|cause| Fault::Catalog(store.unreachable(cause)))?;
                 let locked: Option<i64> = sqlx::query_scalar(
@@ -200,7 +201,7 @@ pub(crate) async fn status(store: &Store) -> Result<MigrationStatus, CatalogErro
     };
     Ok(MigrationStatus {
         engine: engine(store).await?,
-        url: store.url.clone(),
+        url: store.url_taken().to_owned(),
         applied: applied(store).await?,
         latest: latest(&store.db),
         backups,

@@ -2,6 +2,7 @@
 
 use crate::db::{Db, STATEMENT_LIMIT, Store};
 use crate::error::CatalogError;
+use crate::ways::{Way, Ways, both_ways};
 use crate::{Catalog, migrate, probe};
 use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
@@ -34,7 +35,8 @@ const IDLE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub struct OpenCatalog {
     /// `sqlite:/absolute/path` or `mysql://user@host:port/database?socket=/path&ssl-mode=required&ssl-ca=/path`.
-    /// Never with a password.
+    /// `or-socket=/path` is tried where nobody listens at the host's port, or does not let the account in. Never with a
+    /// password.
     pub url: String,
     /// For MySQL.
     pub password: Option<SecretString>,
@@ -234,25 +236,30 @@ pub(crate) fn mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
     if url != settings.url {
         return Err(bad("a password has no place in it; name a password file instead"));
     }
-    let mut options =
-        MySqlConnectOptions::from_str(&settings.url).map_err(|error| bad(&probe::cause(&error)))?;
-    if options.get_database().is_none_or(str::is_empty) {
-        return Err(bad("it names no database: mysql://user@host/database"));
-    }
-    if let Some(password) = &settings.password {
-        options = options.password(password.expose_secret());
-    }
-    let options = options.disable_statement_logging();
+    let way = |url: String| {
+        let mut options = MySqlConnectOptions::from_str(&url).map_err(|error| bad(&probe::cause(&error)))?;
+        if options.get_database().is_none_or(str::is_empty) {
+            return Err(bad("it names no database: mysql://user@host/database"));
+        }
+        if let Some(password) = &settings.password {
+            options = options.password(password.expose_secret());
+        }
+        let options = options.disable_statement_logging();
+        Ok(Way { options, url })
+    };
+    let (first, second) = both_ways(&url);
+    let (first, second) = (way(first)?, second.map(way).transpose()?);
+    let options = first.options.clone();
     let pool = MySqlPoolOptions::new()
         .max_connections(MY_CONNECTIONS)
         .acquire_timeout(MY_ACQUIRE)
         .idle_timeout(IDLE)
         .after_connect(|connection, _| Box::pin(probe::prepare(connection)))
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(options);
     Ok(Store {
         db: Db::My {
             pool,
-            options: Box::new(options),
+            ways: Box::new(Ways::new(first, second)),
         },
         url,
         zone: settings.timezone,
@@ -265,7 +272,7 @@ pub(crate) fn mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
 pub(crate) async fn connect(store: &Store) -> Result<(), CatalogError> {
     match &store.db {
         Db::Lite { .. } => Ok(()),
-        Db::My { options, .. } => match probe::connect(options).await {
+        Db::My { pool, ways } => match ways.connect(pool).await {
             Ok(_) => Ok(()),
             Err(cause) => Err(store.unreachable(cause)),
         },

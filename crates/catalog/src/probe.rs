@@ -15,6 +15,9 @@ pub(crate) struct Cause {
     pub(crate) words: String,
     /// As `CatalogError::Unreachable` has it.
     pub(crate) is_shut_out: bool,
+    /// Whether it may be otherwise on another way to the same server: nobody listens there, or who comes that way is
+    /// another account to it.
+    pub(crate) is_of_the_way: bool,
 }
 
 impl From<String> for Cause {
@@ -22,6 +25,7 @@ impl From<String> for Cause {
         Self {
             words,
             is_shut_out: false,
+            is_of_the_way: false,
         }
     }
 }
@@ -31,6 +35,7 @@ impl From<&sqlx::Error> for Cause {
         Self {
             words: cause(error),
             is_shut_out: is_shut_out(error),
+            is_of_the_way: is_of_the_way(error),
         }
     }
 }
@@ -90,6 +95,17 @@ fn is_shut_out(error: &sqlx::Error) -> bool {
             1044 | 1045 | 1049 | 1130 | 1142 | 1143 | 1227 | 1251 | 1698 | 1820 | 1862 | 3118 | 4151
         )
     })
+}
+
+fn is_of_the_way(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // Access, host, way of logging in.
+        sqlx::Error::Database(error) => {
+            mysql_number(error.as_ref()).is_some_and(|number| matches!(number, 1045 | 1130 | 1698))
+        }
+        _ => false,
+    }
 }
 
 /// Whether the catalog is out of reach, rather than the statement at fault.

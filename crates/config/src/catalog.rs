@@ -15,8 +15,9 @@ const FORMS: &str = "write \"sqlite:catalog.db\" (relative to state_dir), \"sqli
                      \"mysql://user@host:3306/database\"";
 
 /// What may follow the `?` of a mysql URL.
-const PARAMETERS: [&str; 7] = [
+const PARAMETERS: [&str; 8] = [
     "socket",
+    "or-socket",
     "ssl-mode",
     "ssl-ca",
     "ssl-cert",
@@ -149,6 +150,11 @@ fn check_mysql(rest: &str) -> Result<(), crate::document::Complaint> {
         }
         if value.is_empty() {
             return Err(complaint(format!("the url's parameter {name:?} has no value")).help(FORM));
+        }
+        if name == "or-socket" && query.split('&').any(|other| other.starts_with("socket=")) {
+            let problem =
+                "the url names a socket, and \"or-socket\" is what is tried after a host and its port";
+            return Err(complaint(problem).help("take one of them out"));
         }
     }
     Ok(())

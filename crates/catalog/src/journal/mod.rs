@@ -349,7 +349,10 @@ impl Shared {
                 error => error.to_string(),
             };
             let is_shut_out = error.is_shut_out();
-            let cause = Cause { words, is_shut_out };
+            let cause = Cause {
+                is_shut_out,
+                ..Cause::from(words)
+            };
             *self.lock_last_error() = Some((cause, Instant::now()));
         }
         if !self.is_away.swap(true, Ordering::Relaxed) {

@@ -9,6 +9,7 @@
 mod packets;
 #[path = "../throwaway/mod.rs"]
 mod throwaway;
+mod ways;
 
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, CatalogError, LeaseClock, LeaseTerm, OpenCatalog, open};

@@ -151,12 +151,18 @@ pub(super) fn reached(host: &str, port: u16, local_socket: Option<&Path>) -> End
     }
 }
 
-/// `[CATALOG]` as a URL.
+/// `[CATALOG]` as a URL. To PyMySQL, by which pybackup reaches it, `localhost` is a host like another; where nobody listens
+/// at its port, or the account is one of the socket's, that is the second way.
 pub(super) fn catalog_url(catalog: &ServerConf, database: &str, local_socket: Option<&Path>) -> String {
     let place = match reached(&catalog.host.value, catalog.port.value, local_socket) {
         Endpoint::Socket(socket) => {
+            let port = catalog.port.value;
+            let (address, name) = match catalog.host.value.starts_with('/') {
+                true => ("localhost".to_owned(), "socket"),
+                false => (format!("localhost:{port}"), "or-socket"),
+            };
             let socket = encoded(&socket.to_string_lossy());
-            format!("localhost/{}?socket={socket}", encoded(database))
+            format!("{address}/{}?{name}={socket}", encoded(database))
         }
         Endpoint::Tcp { host, port } if host.contains(':') => {
             format!("[{host}]:{port}/{}", encoded(database))
@@ -426,7 +432,7 @@ mod tests {
         let catalog = conf.conf.catalog.unwrap();
         assert_eq!(
             catalog_url(&catalog, "catalogdb", Some(Path::new(socket))),
-            "mysql://k%20p@localhost/catalogdb?socket=%2Frun%2Fmysqld%2Fmysqld.sock"
+            "mysql://k%20p@localhost:3306/catalogdb?or-socket=%2Frun%2Fmysqld%2Fmysqld.sock"
         );
         assert_eq!(
             catalog_url(&catalog, "catalogdb", None),

@@ -223,13 +223,16 @@ fn write_catalog(
     };
     page.section("catalog", at(conf, catalog.line));
     let url = catalog_url(catalog, &database.value, from.local_socket);
-    let endpoint = reached(&catalog.host.value, catalog.port.value, from.local_socket);
-    note_socket(
-        at_said(conf, &catalog.host),
-        &catalog.host.value,
-        &endpoint,
-        remarks,
-    );
+    if let Endpoint::Socket(socket) = reached(&catalog.host.value, catalog.port.value, from.local_socket)
+        && catalog.host.value == "localhost"
+    {
+        let text = format!(
+            "localhost is TCP to pybackup's own connections: the catalog is looked for there first, and where nobody \
+             listens, or the account is not let in, at this host's own socket, {}; \"mykeeper check\" says which it is",
+            socket.display()
+        );
+        remarks.push(Remark::note(at_said(conf, &catalog.host), text));
+    }
     page.key("url", quoted(&url), at(conf, catalog.line));
     if let Some(password) = &catalog.password {
         page.key(

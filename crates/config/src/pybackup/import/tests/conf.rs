@@ -182,10 +182,14 @@ fn localhost_becomes_the_socket_that_clients_mean_by_it() {
     });
     let keeper = &imported.keeper;
     assert!(
-        keeper.contains("url = \"mysql://root@localhost/catalogdb?socket=%2Frun%2Fmysqld%2Fmysqld.sock\"")
-            && keeper.contains("\nsocket = \"/run/mysqld/mysqld.sock\""),
+        keeper.contains(
+            "url = \"mysql://root@localhost:3306/catalogdb?or-socket=%2Frun%2Fmysqld%2Fmysqld.sock\""
+        ) && keeper.contains("\nsocket = \"/run/mysqld/mysqld.sock\""),
         "{keeper}"
     );
     let told = |remark: &&Remark| !remark.is_gap && remark.text.contains("for TCP write 127.0.0.1");
-    assert_eq!(imported.remarks.iter().filter(told).count(), 2);
+    assert_eq!(imported.remarks.iter().filter(told).count(), 1);
+    let told =
+        |remark: &&Remark| !remark.is_gap && remark.text.contains("the catalog is looked for there first");
+    assert_eq!(imported.remarks.iter().filter(told).count(), 1);
 }
