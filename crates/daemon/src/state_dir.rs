@@ -1,6 +1,7 @@
 //! What lies in `state_dir`: locks, run logs, private files of tools, the daemon's status.
 
 use crate::error::DaemonError;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::{JobName, RunId};
 use mykeeper_supervise::ProcessIdentity;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+/// In a run's private folder: what is to be recorded of the set that it has begun, should nobody end it.
+pub const BEGUN_SET: &str = "begun.json";
 
 /// The state directory, its folders made.
 #[derive(Clone, Debug)]
@@ -171,6 +175,16 @@ impl StateDir {
                 source,
             }),
         }
+    }
+
+    /// What a run that was cut off has noted of the set that it had begun; `None` where it has not.
+    pub(crate) async fn begun_set(&self, run: RunId) -> Option<Backup> {
+        let file = self.root.join("private").join(run.to_string()).join(BEGUN_SET);
+        let text = tokio::task::spawn_blocking(move || fs::read(file))
+            .await
+            .ok()?
+            .ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     /// The private folders that are there. Ask before the catalog is asked which runs are under way: a run is in the

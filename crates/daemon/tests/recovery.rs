@@ -6,6 +6,8 @@
     reason = "a test ends at what it did not expect"
 )]
 
+#[path = "recovery/begun.rs"]
+mod begun;
 mod support;
 
 use chrono::TimeDelta;

@@ -201,6 +201,7 @@ async fn attempt(
     };
     let attempt = context.begin_attempt(number, Some((id, set_dir.clone()))).await?;
     context.say(format!("attempt {number}: set {id} in {}", set_dir.display()));
+    as_pybackup::note_begun(context, task, (server, id), (started_at, &set_dir)).await;
     let mut exit_status = None;
     let mut versions = Versions::default();
     let mut has_row = false;

@@ -55,6 +55,11 @@ pub(super) async fn settle_set(
     let Ok(read) = reading.await else {
         return Ok(Settled::Later(not_in_time(dir)));
     };
+    let begun = environment
+        .state
+        .begun_set(run.id)
+        .await
+        .filter(|set| set.id == id);
     let (backup, manifest, evidence) = match read {
         Ok(Some((manifest, evidence, digest))) if evidence.backup.id == id => {
             tracing::warn!(set = %id, "a finished set was not recorded yet; it is now");
@@ -64,11 +69,11 @@ pub(super) async fn settle_set(
             };
             (backup, manifest, evidence)
         }
-        Ok(_) => unfinished_set(environment, run, attempt, (id, dir, ended_at)),
+        Ok(_) => unfinished_set(environment, (run, attempt, begun), (id, dir, ended_at)),
         Err(error) if !is_damaged(&error) => return Ok(Settled::Later(error.to_string())),
         Err(error) => {
             tracing::warn!(set = %id, %error, "the record of a set that was left cannot be read");
-            unfinished_set(environment, run, attempt, (id, dir, ended_at))
+            unfinished_set(environment, (run, attempt, begun), (id, dir, ended_at))
         }
     };
     environment
@@ -137,8 +142,7 @@ fn is_damaged(error: &ToolError) -> bool {
 /// The row of a set whose dump was ended with the daemon.
 fn unfinished_set(
     environment: &Environment,
-    run: &Run,
-    attempt: &Attempt,
+    (run, attempt, begun): (&Run, &Attempt, Option<Backup>),
     (id, dir, ended_at): (BackupId, &Path, DateTime<Utc>),
 ) -> (Backup, Manifest, Evidence) {
     let settings = environment.settings();
@@ -190,6 +194,18 @@ fn unfinished_set(
         removed_from: Vec::new(),
         rebuilt_at: None,
         selected_by: None,
+    };
+    // Its own words, where it has left them: a daemon that finds a run of pybackup's command line knows none of them.
+    let backup = match begun {
+        None => backup,
+        Some(begun) => Backup {
+            finished_at: backup.finished_at,
+            elapsed_seconds: backup.elapsed_seconds,
+            reason: backup.reason,
+            size_bytes: None,
+            size_text: backup.size_text,
+            ..begun
+        },
     };
     let manifest = Manifest {
         version: FORMAT_VERSION,

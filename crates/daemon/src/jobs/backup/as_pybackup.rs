@@ -4,6 +4,8 @@ use super::draft::{Drafting, draft_backup};
 use super::records_of;
 use crate::jobs::transfer::{Sent, send_with_retries};
 use crate::jobs::{JobError, RunContext};
+use crate::state_dir::BEGUN_SET;
+use chrono::{DateTime, Utc};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::databases::DatabaseSelection;
@@ -114,9 +116,30 @@ pub(super) async fn record_failure(
     (server, drafting): (&Server, &Drafting<'_>),
     (server_version, reason): (String, &str),
 ) {
-    let Some(as_pybackup) = &task.as_pybackup else {
+    let Some((backup, dump)) = failed_set(context, task, (server, drafting), (server_version, reason)) else {
         return;
     };
+    let (manifest, evidence) = records_of(&backup, dump);
+    let recorded = context
+        .environment
+        .persist("record a set", &context.cancel, |catalog| {
+            let (backup, manifest, evidence) = (backup.clone(), manifest.clone(), evidence.clone());
+            async move { catalog.insert_backup(&backup, &manifest, &evidence).await }
+        })
+        .await;
+    if let Err(error) = recorded {
+        context.say(format!("that set {} failed is not recorded: {error}", backup.id));
+    }
+}
+
+/// What the row says of a dump that came to nothing.
+fn failed_set(
+    context: &RunContext,
+    task: &BackupTask,
+    (server, drafting): (&Server, &Drafting<'_>),
+    (server_version, reason): (String, &str),
+) -> Option<(Backup, DumpResult)> {
+    let as_pybackup = task.as_pybackup.as_ref()?;
     let databases = as_asked(task);
     let dump = DumpResult {
         files: Vec::new(),
@@ -139,16 +162,34 @@ pub(super) async fn record_failure(
     backup.reason = Some(reason.to_owned());
     backup.command = command(as_pybackup, &databases);
     backup.databases = databases;
-    let (manifest, evidence) = records_of(&backup, dump);
-    let recorded = context
-        .environment
-        .persist("record a set", &context.cancel, |catalog| {
-            let (backup, manifest, evidence) = (backup.clone(), manifest.clone(), evidence.clone());
-            async move { catalog.insert_backup(&backup, &manifest, &evidence).await }
-        })
-        .await;
-    if let Err(error) = recorded {
-        context.say(format!("that set {} failed is not recorded: {error}", backup.id));
+    Some((backup, dump))
+}
+
+/// Writes down what the row is to say should nobody end this attempt: who finds it may be a daemon, whose files name
+/// neither the job nor its server.
+pub(super) async fn note_begun(
+    context: &RunContext,
+    task: &BackupTask,
+    (server, id): (&Server, BackupId),
+    (started_at, set_dir): (DateTime<Utc>, &Path),
+) {
+    let drafting = Drafting {
+        id,
+        started_at,
+        set_dir,
+        tool_version: "",
+        first_byte_at: None,
+    };
+    let Some((backup, _)) = failed_set(context, task, (server, &drafting), (String::new(), "")) else {
+        return;
+    };
+    let file = context.private.path().join(BEGUN_SET);
+    let written = match serde_json::to_vec(&backup) {
+        Ok(text) => tokio::task::spawn_blocking(move || std::fs::write(file, text)).await,
+        Err(error) => Ok(Err(error.into())),
+    };
+    if !matches!(written, Ok(Ok(()))) {
+        context.say("what would be recorded of this set, were this run cut off, cannot be kept");
     }
 }
 
