@@ -109,6 +109,14 @@ pub(crate) fn parse_since(
         })
 }
 
+/// How it stands with a catalog that nothing can be asked of.
+pub(crate) fn out_of_reach(is_shut_out: bool) -> &'static str {
+    match is_shut_out {
+        true => "the catalog refuses the account",
+        false => "the catalog is away",
+    }
+}
+
 /// What waits for the catalog, for people.
 pub(crate) fn describe_backlog(backlog: &Backlog, zone: chrono_tz::Tz) -> String {
     let mut parts = Vec::new();
@@ -130,7 +138,7 @@ pub(crate) fn describe_backlog(backlog: &Backlog, zone: chrono_tz::Tz) -> String
         ));
     }
     if let Some(away) = &backlog.away {
-        parts.push(format!("the catalog is away: {away}"));
+        parts.push(format!("{}: {away}", out_of_reach(backlog.is_shut_out)));
     }
     if parts.is_empty() {
         parts.push("no record waits for the catalog".to_owned());

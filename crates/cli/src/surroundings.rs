@@ -3,7 +3,7 @@
 use crate::commands::catalog::NO_TABLES_YET;
 use crate::commands::pybackup::{is_pybackup_conf, settings_of_conf};
 use crate::failure::{Failure, Status};
-use crate::output::{describe_backlog, say, when};
+use crate::output::{describe_backlog, out_of_reach, say, when};
 use crate::zone::{zone_of_host, zone_or_nearest};
 use anyhow::Context;
 use chrono_tz::Tz;
@@ -295,10 +295,9 @@ pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<
         }
         Err(error) => error,
     };
-    let is_away = error
-        .downcast_ref::<CatalogError>()
-        .is_some_and(CatalogError::is_away);
-    if !is_away || !is_shared(&settings.catalog.url) {
+    let cause = error.downcast_ref::<CatalogError>();
+    let is_shut_out = cause.is_some_and(CatalogError::is_shut_out);
+    if !cause.is_some_and(CatalogError::is_away) || !is_shared(&settings.catalog.url) {
         return Err(error);
     }
     let Some(catalog) = open_copy(&settings.state_dir, settings.catalog.timezone).await? else {
@@ -311,7 +310,7 @@ pub(crate) async fn open_catalog_or_copy(settings: &Settings) -> anyhow::Result<
         .unwrap_or_default();
     Ok(Look {
         catalog,
-        away: Some(format!("the catalog is away{since} ({error:#})")),
+        away: Some(format!("{}{since} ({error:#})", out_of_reach(is_shut_out))),
         waiting: None,
     })
 }
@@ -416,9 +415,15 @@ pub(crate) async fn environment_to_look(settings: Settings) -> anyhow::Result<Ar
 /// The same for a run that can do without.
 pub(crate) async fn environment_or_journal(settings: Settings) -> anyhow::Result<Arc<Environment>> {
     let catalog = open_catalog_or_journal(&settings).await?;
-    if let Some(away) = catalog.backlog().await?.away {
+    let backlog = catalog.backlog().await?;
+    if let Some(away) = backlog.away {
+        let until = match backlog.is_shut_out {
+            true => "it lets it in",
+            false => "it is back",
+        };
         say(&format!(
-            "the catalog is away: work goes on, and what is to be recorded is kept in {} until it is back: {away}",
+            "{}: work goes on, and what is to be recorded is kept in {} until {until}: {away}",
+            out_of_reach(backlog.is_shut_out),
             settings.state_dir.display()
         ));
     }

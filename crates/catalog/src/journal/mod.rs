@@ -355,7 +355,16 @@ impl Shared {
             };
             *self.lock_last_error() = Some((cause, Instant::now()));
         }
-        if !self.is_away.swap(true, Ordering::Relaxed) {
+        if self.is_away.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if error.is_shut_out() {
+            tracing::warn!(
+                %error,
+                "the catalog refuses the account, which does not pass by itself: work goes on, and what is to be written \
+                 is kept on this machine until it lets it in"
+            );
+        } else {
             tracing::warn!(
                 %error,
                 "the catalog is away: work goes on, and what is to be written is kept on this machine until it is back"

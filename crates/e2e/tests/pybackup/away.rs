@@ -60,6 +60,7 @@ pub(crate) fn a_catalog_that_refuses_the_account_is_warned_of(host: &Host) {
     std::fs::write(&conf, &text).unwrap();
     refused
         .assert_code(4)
+        .assert_says("the catalog refuses the account: work goes on")
         .assert_says("Access denied")
         .assert_says("look at db_user, db_passwd and db_use in [CATALOG]");
     assert!(!refused.said.contains("old one"), "{}", refused.said);
