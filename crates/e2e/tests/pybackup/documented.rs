@@ -382,9 +382,12 @@ fn localhost_means_the_socket(host: &Host) {
     let rows = host.rows();
     let socket = "mount -t tmpfs none /run && mkdir /run/mysqld && ln -s /data/mysql/mysql.sock /run/mysqld/mysqld.sock";
     let dump = "./pybackup.py mydumper database=fandb outputdir=/data1/2017-12-23 --no-rsync";
-    let ended = host.run("/data/scripts/bin", &format!("{socket} && {dump}"));
+    let status = "mykeeper --config ./pybackup.conf catalog status";
+    let ended = host.run("/data/scripts/bin", &format!("{socket} && {dump} && {status}"));
     std::fs::write(&conf, text).unwrap();
-    ended.assert_code(0);
+    ended
+        .assert_code(0)
+        .assert_says("/catalogdb?socket=%2Frun%2Fmysqld%2Fmysqld.sock");
     assert_eq!(host.rows(), rows + 1);
     assert_eq!(host.newest_row()["bk_dir"], "/data1/2017-12-23");
 }
@@ -397,6 +400,9 @@ fn sets_are_seen_and_restored_by_the_conf(host: &Host, home: &str) {
     host.run(home, &dump).assert_code(0);
     let id = host.newest_row()["bk_id"].clone();
     keeper("backups").assert_code(0).assert_says(&id);
+    // By whatever name: what stands in it tells.
+    let other = format!("cp {conf} /data1/other.cnf && mykeeper --config /data1/other.cnf backups");
+    host.run("/", &other).assert_code(0).assert_says(&id);
     keeper(&format!("show {id}")).assert_code(0).assert_says("fandb");
     let server = format!("127.0.0.1:{}", host.server.port());
     host.server.sql("DROP DATABASE IF EXISTS fandb_back");

@@ -75,10 +75,30 @@ pub(crate) async fn run(call: &Call, words: Vec<OsString>) -> anyhow::Result<Sta
     }
 }
 
-/// Whether `--config` names pybackup's conf, by which sets are seen and restored where there is no `mykeeper.toml`.
+/// No conf is larger. Bytes.
+const MAX_CONF: u64 = 64 << 10;
+
+/// Whether `--config` names pybackup's conf, by which sets are seen and restored where there is no `mykeeper.toml`: by its
+/// name, or by sections that are pybackup's alone.
 pub(crate) fn is_pybackup_conf(config: &Path) -> bool {
     let name = config.file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| name.starts_with("pybackup") && name.ends_with(".conf"))
+        || holds_its_sections(config)
+}
+
+fn holds_its_sections(config: &Path) -> bool {
+    // Those of ours are called so, whatever stands in them.
+    if config.extension().is_some_and(|end| end == "toml") {
+        return false;
+    }
+    let is_small = std::fs::metadata(config).is_ok_and(|file| file.is_file() && file.len() <= MAX_CONF);
+    let text = is_small
+        .then(|| std::fs::read(config).ok())
+        .flatten()
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines()
+        .any(|line| matches!(line.trim(), "[CATALOG]" | "[TDB]"))
 }
 
 /// Its settings: the catalog, the server, the destination, and no job.
