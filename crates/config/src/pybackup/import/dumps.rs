@@ -2,7 +2,7 @@
 
 use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
-use super::unknown::{says_what, unknown_word, without_conf};
+use super::unknown::{CONF_OF_ITS_OWN, names_other_conf, says_what, unknown_word, without_conf};
 use super::word::{Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
 use crate::mydumper::{is_like_option, lack_with};
@@ -66,14 +66,11 @@ impl Dump {
                 return None;
             }
         }
-        let (words, named) = without_conf(words);
-        if named.is_some_and(|named| named.as_deref() != from.conf.file.to_str()) {
-            remarks.push(gap(
-                "this call names a conf of its own (--conf): no job is written for it; run mykeeper import with that conf, \
-                 and another --out",
-            ));
+        if names_other_conf(words, &from.conf.file) {
+            remarks.push(gap(CONF_OF_ITS_OWN));
             return None;
         }
+        let (words, _) = without_conf(words);
         if words
             .iter()
             .any(|word| word.shown().contains(char::REPLACEMENT_CHARACTER))

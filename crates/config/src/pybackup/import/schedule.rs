@@ -5,6 +5,7 @@ use super::lost::Lost;
 use super::page::{Page, list, quoted};
 use super::removals::{self, Removal};
 use super::script::{Act, Found};
+use super::unknown::{CONF_OF_ITS_OWN, names_other_conf};
 use super::{Entry, ImportFrom, Place, Remark, keeper};
 
 /// pybackup tries sets of the last month.
@@ -171,12 +172,12 @@ impl Jobs<'_> {
     fn write_other(&mut self, entry: &Entry, found: &Found, remarks: &mut Vec<Remark>) {
         let conf = self.from.conf;
         let gap = |text: &str| Remark::gap(found.place.clone(), text.to_owned());
-        if matches!(found.act, Act::Validate(_) | Act::Send)
+        if matches!(found.act, Act::Validate(_) | Act::Send(_))
             && let Some(gap) = found.is_conditional().or_else(|| found.asks_for_others(None))
         {
             return remarks.push(gap);
         }
-        if matches!(found.act, Act::Validate(_) | Act::Send)
+        if matches!(found.act, Act::Validate(_) | Act::Send(_))
             && let Some(other) = dumps::other_conf(self.from, found)
         {
             let is_gap = other.is_gap;
@@ -185,8 +186,13 @@ impl Jobs<'_> {
                 return;
             }
         }
-        if matches!(found.act, Act::Validate(_) | Act::Send) {
+        if matches!(found.act, Act::Validate(_) | Act::Send(_)) {
             remarks.extend(found.passed_over());
+        }
+        if let Act::Validate(words) | Act::Send(words) = &found.act
+            && names_other_conf(words, &conf.file)
+        {
+            return remarks.push(gap(CONF_OF_ITS_OWN));
         }
         match &found.act {
             Act::Validate(words) => {
@@ -216,7 +222,7 @@ impl Jobs<'_> {
                     )),
                 }
             }
-            Act::Send if conf.rsync.is_some() => {
+            Act::Send(_) if conf.rsync.is_some() => {
                 let name = self.name("catch-up");
                 self.begin("transfer", &name, entry);
                 self.come_from(vec![found.place.clone()]);
@@ -227,7 +233,7 @@ impl Jobs<'_> {
                     "the job sends every complete set that has not arrived, not one folder".to_owned(),
                 ));
             }
-            Act::Send => remarks.push(gap("the conf has no usable [rsync]: no job is written for this")),
+            Act::Send(_) => remarks.push(gap("the conf has no usable [rsync]: no job is written for this")),
             Act::Dump(_) | Act::Mark(_) | Act::Remove(_) => {}
         }
     }

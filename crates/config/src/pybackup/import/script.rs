@@ -14,6 +14,7 @@ use super::crontab::CronLine;
 use super::find::{Find, names_what_is_found};
 use super::lexical::{Telling, telling_lines, telling_words};
 use super::shell::RawCommand;
+use super::unknown::names_other_conf;
 use super::word::{Piece, Word, program_shown};
 use super::{ImportFrom, Place, Remark, Script};
 use conditions::{Bar, Passed};
@@ -24,7 +25,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use told::own_text;
 pub(super) use words::removes_folders;
-use words::{base, behind_command, ends_itself, locks_alone, marked, sets_strict, unknown_program};
+use words::{
+    asked_of_pybackup, base, behind_command, ends_itself, locks_alone, marked, sets_strict, unknown_program,
+};
 use wrappers::{is_shell, is_wrapper, read_shell_words};
 
 /// Scripts that call scripts.
@@ -50,8 +53,8 @@ pub(super) enum Act {
     Dump(Vec<Word>),
     /// `pybackup validate-backup WORDS`
     Validate(Vec<Word>),
-    /// `pybackup only-rsync`
-    Send,
+    /// `pybackup only-rsync WORDS`
+    Send(Vec<Word>),
     /// `pybackup mark-del --backup-dir=WORD`
     Mark(Vec<Word>),
     /// `rm -r WORD`, `find ... -exec rm`
@@ -92,6 +95,8 @@ struct Current {
 pub(super) struct Reading<'f> {
     /// The text of a file, where it can be had.
     pub(super) files: &'f dyn Fn(&Path) -> Option<Script>,
+    /// The conf that is read.
+    conf: &'f Path,
     /// Whether a program that is no text lies there.
     is_program: &'f dyn Fn(&Path) -> bool,
     pub(super) found: Vec<Found>,
@@ -134,6 +139,7 @@ impl<'f> Reading<'f> {
     pub(super) fn new(from: &ImportFrom<'f>) -> Self {
         Self {
             files: from.files,
+            conf: &from.conf.file,
             is_program: from.is_program,
             found: Vec::new(),
             remarks: Vec::new(),
@@ -409,12 +415,14 @@ impl<'f> Reading<'f> {
         let path = words[0].text().filter(|text| is_given || text.contains('/'));
         let path = path.and_then(|_| words[0].below(scope.folder().as_ref()).text());
         let program = path.map(PathBuf::from).filter(|path| path.is_absolute());
-        let rest = words.get(2..).unwrap_or_default().to_vec();
-        let act = match words.get(1).and_then(Word::text).as_deref() {
+        let (asked, rest) = asked_of_pybackup(words);
+        let act = match asked.as_deref() {
             Some("mydumper") if rest.first().and_then(Word::text).as_deref() == Some("help") => return,
             Some("mydumper") => Act::Dump(rest),
             Some("validate-backup") => Act::Validate(rest),
-            Some("only-rsync") => Act::Send,
+            Some("only-rsync") => Act::Send(rest),
+            // In which catalog is not known then.
+            Some("mark-del") if names_other_conf(&rest, self.conf) => Act::Mark(Vec::new()),
             Some("mark-del") => Act::Mark(marked(&rest)),
             Some("-h" | "--help" | "--version") => return,
             _ => {

@@ -1,6 +1,7 @@
 //! Words of a call that are not known before a script runs, and those that name another conf.
 
 use super::word::{Piece, Word};
+use std::path::Path;
 
 /// The words of a call but `--conf FILE`, and the file where there is one: `None` within for one that cannot be told.
 pub(super) fn without_conf(words: &[Word]) -> (Vec<&Word>, Option<Option<String>>) {
@@ -16,6 +17,16 @@ pub(super) fn without_conf(words: &[Word]) -> (Vec<&Word>, Option<Option<String>
         }
     }
     (rest, named)
+}
+
+/// What is said of a call that names another conf than the one that is read.
+pub(super) const CONF_OF_ITS_OWN: &str = "this call names a conf of its own (--conf): no job is written for it; run \
+                                          mykeeper import with that conf, and another --out";
+
+/// Whether a call names a conf that is not this one, as far as can be told.
+pub(super) fn names_other_conf(words: &[Word], conf: &Path) -> bool {
+    let (_, named) = without_conf(words);
+    named.is_some_and(|named| named.as_deref() != conf.to_str())
 }
 
 /// A word's name alone: `--password=x$y` holds half a password.

@@ -153,7 +153,7 @@ impl Found {
                 let what = match act {
                     Act::Dump(_) => "this set is made",
                     Act::Validate(_) => "this is tried",
-                    Act::Send => "this is sent",
+                    Act::Send(_) => "this is sent",
                     Act::Mark(_) | Act::Remove(_) => "this is done",
                 };
                 format!(

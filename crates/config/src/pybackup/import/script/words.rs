@@ -1,5 +1,6 @@
 //! What words of a command say by themselves.
 
+use super::super::unknown::without_conf;
 use super::super::word::{Piece, Word};
 use super::programs::SHELLS;
 use super::wrappers::{Runs, read_wrapper};
@@ -89,10 +90,23 @@ pub(super) fn is_shell_script(path: &Path, text: &str) -> bool {
     path.extension().is_some_and(|end| end == "sh") || first.starts_with("#!") && first.contains("sh")
 }
 
+/// What pybackup is called for, and the words of that: a conf may be named before it.
+pub(super) fn asked_of_pybackup(words: &[Word]) -> (Option<String>, Vec<Word>) {
+    let mut rest = words.iter().skip(1).cloned().peekable();
+    let mut conf = Vec::new();
+    while let Some(named) = rest.next_if(|word| word.shown().starts_with("--conf")) {
+        let is_whole = named.shown().starts_with("--conf=");
+        conf.push(named);
+        conf.extend(rest.next_if(|_| !is_whole));
+    }
+    let asked = rest.next().and_then(|word| word.text());
+    (asked, rest.chain(conf).collect())
+}
+
 /// `--backup-dir=X`, `--backup-dir X`, and what a shell makes of several names.
 pub(super) fn marked(words: &[Word]) -> Vec<Word> {
     let mut folders = Vec::new();
-    for word in words {
+    for word in without_conf(words).0 {
         if let Some(folder) = word.after("--backup-dir=") {
             folders.push(folder);
         } else if !word.shown().starts_with('-') {

@@ -294,3 +294,36 @@ fn calls_that_are_told_of_and_not_followed_keep_their_sets_as_lost_ones_do() {
         }
     }
 }
+
+#[test]
+fn a_conf_that_any_call_names_is_heeded() {
+    const OTHER: &str = "/etc/pybackup2.conf";
+    const READ: &str = "/data/backup_db/pybackup.conf";
+    for (call, kind) in [
+        ("mydumper database=a outputdir=/b/`date +%F`", "backup"),
+        ("validate-backup --log-file=/x", "validation"),
+        ("only-rsync --backup-dir=/b", "transfer"),
+        ("mark-del --backup-dir=/b/`date -d '3 days ago' +%F`", "retention"),
+    ] {
+        for (conf, runs) in [("", true), (READ, true), (OTHER, false), ("$C", false)] {
+            for place in ["before", "behind", "whole"] {
+                let line = match (conf, place) {
+                    ("", _) => format!("pybackup {call}"),
+                    (conf, "before") => format!("pybackup --conf {conf} {call}"),
+                    (conf, "behind") => format!("pybackup {call} --conf {conf}"),
+                    (conf, _) => format!("pybackup {call} --conf={conf}"),
+                };
+                let host = Host {
+                    conf: CONF,
+                    crontab: "0 4 * * * /x.sh\n",
+                    scripts: vec![("/x.sh", &line)],
+                };
+                let imported = host.read();
+                let written = imported.schedule.contains(&format!("[{kind}."));
+                assert_eq!(written, runs, "{line}{}", imported.schedule);
+                let gaps = imported.remarks.iter().any(|remark| remark.is_gap);
+                assert!(runs || gaps, "{line}{:#?}", remarks(&imported));
+            }
+        }
+    }
+}
