@@ -8,7 +8,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
 use crate::surroundings::{client_socket, host_zone};
 use mykeeper_config::pybackup::{
-    CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf,
+    CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf, told_once,
 };
 use mykeeper_domain::counted;
 use secrecy::ExposeSecret;
@@ -202,8 +202,8 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
         if !remarks.is_empty() {
             print(&format!("\n{title}"))?;
         }
-        for remark in remarks {
-            print(&format!("  {remark}"))?;
+        for line in told_once(remarks.iter().copied()) {
+            print(&format!("  {line}"))?;
         }
     }
     if !imported.lines.is_empty() {

@@ -11,7 +11,9 @@ pub use conf::{
     ConfPart, PybackupConf, ReadConf, RsyncConf, Said, ServerConf, parse_pybackup_conf, read_pybackup_conf,
 };
 pub use dump_options::{DumpWords, PASSWORD_SHOWN, read_dump_words};
-pub use import::{CronReport, Fate, ImportFrom, Imported, PasswordFile, Place, Remark, Script, import};
+pub use import::{
+    CronReport, Fate, ImportFrom, Imported, PasswordFile, Place, Remark, Script, import, told_once,
+};
 pub use selection::{InvalidDbList, parse_db_list};
 pub use settings::{DropIn, DropInError, THE_DESTINATION, THE_SERVER_TAG, drop_in_settings, pattern_of};
 

@@ -28,6 +28,7 @@ use lexical::Telling;
 use lost::Lost;
 use mykeeper_domain::schedule::Schedule;
 use report::OtherLine;
+pub use report::told_once;
 use script::{Act, Found, Reading};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeSet;

@@ -241,6 +241,30 @@ pub(super) fn lines(
     lines
 }
 
+/// Remarks for people: what is said of several lines is said once, with all of them.
+pub fn told_once<'r>(remarks: impl IntoIterator<Item = &'r Remark>) -> Vec<String> {
+    let mut told: Vec<(&str, Vec<&Place>)> = Vec::new();
+    for remark in remarks {
+        match told.iter_mut().find(|(text, _)| *text == remark.text) {
+            Some((_, places)) => places.push(&remark.place),
+            None => told.push((&remark.text, vec![&remark.place])),
+        }
+    }
+    let shown = |(text, places): (&str, Vec<&Place>)| {
+        let mut shown = String::new();
+        let mut last: Option<&Place> = None;
+        for place in places {
+            match last.replace(place) {
+                None => shown.push_str(&place.to_string()),
+                Some(last) if last.file == place.file => shown.push_str(&format!(", {}", place.line)),
+                Some(_) => shown.push_str(&format!(", {place}")),
+            }
+        }
+        format!("{shown}: {text}")
+    };
+    told.into_iter().map(shown).collect()
+}
+
 /// The end of the schedule: what a person should look at.
 pub(super) fn write(page: &mut Page, remarks: &[Remark], lines: &[CronReport]) {
     page.gap();
@@ -252,9 +276,8 @@ pub(super) fn write(page: &mut Page, remarks: &[Remark], lines: &[CronReport]) {
         if !of_kind.is_empty() {
             page.gap();
             page.remark(title);
-            of_kind
-                .iter()
-                .for_each(|remark| page.remark(&format!("  {remark}")));
+            let told = told_once(of_kind);
+            told.iter().for_each(|line| page.remark(&format!("  {line}")));
         }
     }
     if !lines.is_empty() {

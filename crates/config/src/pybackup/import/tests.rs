@@ -405,6 +405,7 @@ fn a_script_that_calls_itself_ends() {
 mod closed;
 mod conf;
 mod doubts;
+mod ends;
 mod hidden;
 mod lost;
 mod passwords;

@@ -245,3 +245,47 @@ fn what_ends_a_script_or_may_be_another_is_heeded() {
         remarks(&imported)
     );
 }
+
+#[test]
+fn what_is_said_of_several_lines_is_said_once() {
+    let remark = |file: &str, line, text: &str| {
+        let place = Place {
+            file: PathBuf::from(file),
+            line,
+        };
+        Remark::gap(place, text.to_owned())
+    };
+    let remarks = [
+        remark("/a", 1, "x"),
+        remark("/a", 2, "y"),
+        remark("/a", 7, "x"),
+        remark("/b", 3, "x"),
+        remark("/b", 4, "x"),
+    ];
+    assert_eq!(told_once(&remarks), ["/a:1, 7, /b:3, 4: x", "/a:2: y"]);
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_named_with_the_line_on_which_it_begins() {
+    let imported = Host::of_script("D=/b\npybackup mydumper outputdir=\"$D/`date +%F`\necho done\n");
+    assert_eq!(imported.jobs, 0, "{}", imported.schedule);
+    let told = |remark: &Remark| {
+        remark.is_gap && remark.place.line == 2 && remark.text.contains("not understood here")
+    };
+    assert!(imported.remarks.iter().any(told), "{:#?}", remarks(&imported));
+    assert_eq!(imported.lines[0].fate, Fate::NotUnderstood);
+    // In the conf it is a letter like another, as it is to pybackup.
+    let conf = CONF.replace("db_user=root", "db_user=\"root");
+    assert_ne!(conf, CONF);
+    let host = Host {
+        conf: &conf,
+        crontab: "0 4 * * * /x.sh\n",
+        scripts: vec![("/x.sh", "pybackup mydumper outputdir=/b/`date +%F`\n")],
+    };
+    let imported = host.import();
+    assert!(
+        imported.keeper.contains("mysql://%22root@"),
+        "{}",
+        imported.keeper
+    );
+}

@@ -1,0 +1,58 @@
+//! How a script ends before its end, and the lock that many begin with.
+
+use super::*;
+
+const DUMP: &str = "pybackup mydumper outputdir=/b/`date +%F`\n";
+
+#[test]
+fn what_a_shell_ends_or_does_not_begin_is_told_apart_from_what_looks_like_it() {
+    let call = DUMP.trim_end();
+    for (script, jobs) in [
+        (format!("kill $$\n{DUMP}"), 0),
+        (format!("exec /bin/true\n{DUMP}"), 0),
+        (format!("command exec /bin/true\n{DUMP}"), 0),
+        (format!("{call} < /etc/flag\n"), 0),
+        (format!("< /etc/flag {call}\n"), 0),
+        (format!("{call} < /dev/null >> /log 2>&1\n"), 1),
+        (format!("{call} <<EOF\nx\nEOF\n"), 1),
+        (format!("{call} <&-\n"), 1),
+        (format!("mysql < /x.sql\n{DUMP}"), 1),
+        (format!("ROOT=/b; : ${{ROOT:?}} ${{HOME:?}}\n{DUMP}"), 1),
+        (format!(": ${{X:=?}} ${{Y:-a?b}}\n{DUMP}"), 1),
+        (format!("kill -0 $$; kill 17; kill $PID\n{DUMP}"), 1),
+        (format!("(kill -0 $$; command exit)\n{DUMP}"), 1),
+        (format!("command -v pybackup\n{DUMP}"), 1),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(imported.jobs, jobs, "{script}{:#?}", remarks(&imported));
+    }
+}
+
+#[test]
+fn a_lock_at_the_head_of_a_script_is_no_condition_and_is_noted() {
+    for script in [
+        "exec 9>/lock\nflock -n 9 || exit 0\n",
+        "set -e\nexec 9>/lock; flock -n 9 || exit 0\n",
+        "set -euo pipefail\nexec 200>/lock || exit 1\nflock -xn 200 || { echo running; exit 1; }\n",
+        "set -e\nexec 9>/lock\nif ! flock -n 9; then echo running; exit 0; fi\n",
+        "set -e\nflock -n 9\n",
+        "LOCK=9\nflock -n $LOCK || exit\n",
+    ] {
+        let imported = Host::of_script(&format!("{script}{DUMP}"));
+        assert_eq!(imported.jobs, 1, "{script}{:#?}", remarks(&imported));
+        assert_eq!(
+            imported.lines[0].fate,
+            Fate::Translated,
+            "{script}{:#?}",
+            remarks(&imported)
+        );
+        let told = remarks(&imported).concat();
+        assert!(
+            !script.contains("exit") || told.contains("this lock is passed over"),
+            "{script}{told}"
+        );
+    }
+    // What is done while it is held elsewhere is.
+    let imported = Host::of_script(&format!("flock -n 9 && exit 0\n{DUMP}"));
+    assert_eq!(imported.jobs, 0);
+}
