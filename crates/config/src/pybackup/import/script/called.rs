@@ -61,7 +61,10 @@ impl Reading<'_> {
             );
             match PROFILES.contains(&word.shown().as_str()) {
                 true => scope.doubt_path(),
-                false => scope.forget_all(),
+                false => {
+                    scope.forget_all();
+                    self.blind.push(place.clone());
+                }
             }
             return self.remarks.push(Remark::note(place, text));
         };

@@ -258,13 +258,15 @@ impl Scope {
         }
     }
 
-    /// `${NAME:?}` ends the script where nothing is in it.
+    /// `${NAME:?}` ends the script where nothing is in it, and `exec <FILE` where that is not there.
     pub(super) fn leave_where_it_lacks(&mut self, raw: &RawCommand) {
         let is_lacking = |part: &Part| match part {
             Part::Variable { name, .. } => needed(name).is_some_and(|name| !self.holds(name)),
             Part::Text(_) | Part::Output { .. } => false,
         };
-        if !raw.words.iter().flatten().any(is_lacking) {
+        let opens =
+            raw.reads && matches!(raw.words.as_slice(), [one] if plain(one).as_deref() == Some("exec"));
+        if !opens && !raw.words.iter().flatten().any(is_lacking) {
             return;
         }
         let why = Why::Condition;

@@ -131,6 +131,10 @@ impl Reading<'_> {
                 program_shown(&shown)
             };
             self.unread.push((place.clone(), name.to_owned()));
+            // It may be any program.
+            if shown.starts_with('$') {
+                self.blind.push(place.clone());
+            }
             let path = called.below(scope.folder().as_ref()).text().map(PathBuf::from);
             if let Some(path) = path.filter(|path| path.is_absolute()) {
                 self.note_blind(&path, place);
@@ -148,7 +152,10 @@ impl Reading<'_> {
         let given = given
             .or_else(|| self.carried(words, scope))
             .filter(|_| !is_interpreter)?;
-        let given = format!("{} through {}", program_shown(&given), program_shown(&program));
+        let given = program_shown(&given).to_owned();
+        // It is told of once.
+        self.unread.retain(|(at, name)| (at, name) != (place, &given));
+        let given = format!("{given} through {}", program_shown(&program));
         self.unread.push((place.clone(), given.clone()));
         Some(given)
     }

@@ -272,6 +272,9 @@ fn calls_that_are_told_of_and_not_followed_keep_their_sets_as_lost_ones_do() {
         ("/srv/gone".to_owned(), false),
         ("python3 /srv/gone.py".to_owned(), false),
         ("oddjob".to_owned(), true),
+        ("$RUNNER --all".to_owned(), false),
+        (". /srv/gone.sh".to_owned(), false),
+        (". ~/.bash_profile".to_owned(), true),
     ] {
         let script = format!("{CALL}\n{script}\n");
         let imported = of_crontab(
