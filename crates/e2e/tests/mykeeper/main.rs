@@ -22,6 +22,7 @@ mod mysql;
 mod nodes;
 mod notify;
 mod notify_faults;
+mod package;
 mod proofs;
 mod rebuild;
 mod reload;
