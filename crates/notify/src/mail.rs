@@ -2,6 +2,7 @@
 
 use crate::ATTEMPT_WITHIN;
 use crate::error::{DeliveryError, chain};
+use crate::trust::certificates_of;
 use lettre::Address;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
@@ -179,16 +180,45 @@ fn parameters(mail: &Mail) -> Result<Option<TlsParameters>, DeliveryError> {
     }
     let mut parameters = TlsParameters::builder(mail.host.clone());
     if let Some(path) = &mail.ca {
-        let failed = |cause: String| DeliveryError::Certificates {
-            path: path.clone(),
-            cause,
-        };
-        let pem = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-        let certificate = Certificate::from_pem(&pem).map_err(|error| failed(chain(&error)))?;
-        parameters = parameters.add_root_certificate(certificate);
+        for certificate in certificates_of(path)? {
+            let certificate =
+                Certificate::from_der(certificate.to_vec()).map_err(|error| DeliveryError::Certificates {
+                    path: path.clone(),
+                    cause: chain(&error),
+                })?;
+            parameters = parameters.add_root_certificate(certificate);
+        }
     }
     parameters
         .build_rustls()
         .map(Some)
         .map_err(|error| DeliveryError::Tls(chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mykeeper_domain::server::PasswordSource;
+
+    #[test]
+    fn a_file_without_a_certificate_vouches_for_nobody_and_that_shows_before_a_mail_is_sent() {
+        for path in ["/dev/null", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")] {
+            let mail = Mail {
+                host: "localhost".to_owned(),
+                port: 25,
+                tls: MailTls::Starttls,
+                ca: Some(path.into()),
+                user: None,
+                password: PasswordSource::None,
+                from: "mykeeper@example.org".to_owned(),
+                to: vec!["you@example.org".to_owned()],
+                subject: "{summary}".parse().unwrap(),
+            };
+            let said = prepare(&mail).unwrap_err().to_string();
+            assert!(
+                said.contains(path) && said.contains("there is no certificate in it"),
+                "{said}"
+            );
+        }
+    }
 }

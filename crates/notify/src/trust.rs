@@ -14,20 +14,10 @@ pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, DeliveryE
     // One that cannot be read is one of many: what is missing is missed at the handshake.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca {
-        let failed = |cause: String| DeliveryError::Certificates {
-            path: path.to_owned(),
-            cause,
-        };
-        let mut count = 0;
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
-            let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        for certificate in certificates_of(path)? {
             roots
                 .add(certificate)
-                .map_err(|error| failed(error.to_string()))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(failed("there is no certificate in it".to_owned()));
+                .map_err(|error| unusable(path, error.to_string()))?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -37,4 +27,22 @@ pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, DeliveryE
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
+}
+
+/// The certificates of a PEM file, one at least.
+pub(crate) fn certificates_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, DeliveryError> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| unusable(path, error.to_string()))?;
+    match certificates.is_empty() {
+        true => Err(unusable(path, "there is no certificate in it".to_owned())),
+        false => Ok(certificates),
+    }
+}
+
+fn unusable(path: &Path, cause: String) -> DeliveryError {
+    DeliveryError::Certificates {
+        path: path.to_owned(),
+        cause,
+    }
 }
