@@ -335,7 +335,8 @@ it "killed in mid-backup it is started again, and its backup is made"
 begin_held_backup
 inside_plain systemctl kill -s KILL --kill-whom=main mykeeper
 release
-until_so 30 is_active
+# After RestartSec= of the unit.
+until_so 60 is_active
 until_so 60 has_runs shop-nightly succeeded 3
 has_runs shop-nightly interrupted 2
 

@@ -413,7 +413,8 @@ impl Daemon {
         };
         self.status.last_reload = Some(record.clone());
         self.write_status();
-        notify(&[NotifyState::Ready, NotifyState::Status(&self.status_line())]);
+        self.said = self.status_line();
+        notify(&[NotifyState::Ready, NotifyState::Status(&self.said)]);
         (record, adopted)
     }
 }

@@ -5,7 +5,7 @@
     reason = "a stage that cannot be set up fails its test on the spot"
 )]
 
-use crate::{NEVER, backup_job};
+use crate::{NEVER, backup_job, slow_workspace};
 use mykeeper_e2e::*;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -92,6 +92,56 @@ fn systemd_finds_nothing_wrong_with_the_unit_nor_with_any_example_of_a_drop_in()
     let text = std::fs::read_to_string(&unit).expect("the unit");
     std::fs::write(&unit, text.replace("WatchdogSec=", "WatchdogSecs=")).expect("the unit, broken");
     assert!(verify(&broken).contains("WatchdogSecs"), "{}", verify(&broken));
+}
+
+#[test]
+fn a_start_that_fails_is_tried_again_for_as_long_as_it_takes() {
+    let unit = std::fs::read_to_string(deploy().join("mykeeper.service")).expect("the unit");
+    let value = |key: &str| {
+        let line = unit.lines().find_map(|line| line.strip_prefix(key));
+        line.expect("the key is in the unit")
+    };
+    let seconds = |key: &str| -> u32 {
+        let value = value(key);
+        let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+        let (number, unit) = value.split_at(end);
+        let times = if unit == "min" { 60 } else { 1 };
+        number.parse::<u32>().expect("a number") * times
+    };
+    // Of a cause that passes by itself, a full disk say, nobody else tells: each start fails at once.
+    let starts = seconds("StartLimitIntervalSec=") / seconds("RestartSec=") + 1;
+    let limit: u32 = value("StartLimitBurst=").parse().expect("a number");
+    assert!(
+        starts < limit,
+        "{starts} starts in a row reach the limit of {limit}"
+    );
+}
+
+#[test]
+fn the_service_manager_is_told_how_many_runs_are_under_way_when_they_begin_and_when_they_end() {
+    let source = MariaDb::with_sample();
+    let (workspace, link) = slow_workspace(
+        &source,
+        &backup_job("one", r#"["shop"]"#, "").replace(NEVER, "* * * * * *"),
+    );
+    let mut daemon = workspace.daemon();
+    let tells_last = |daemon: &Daemon, runs: &str| {
+        let told = daemon.notifications();
+        let last = told.iter().rfind(|line| line.starts_with("STATUS="));
+        last.is_some_and(|line| line.contains(runs)).then_some(())
+    };
+    wait_until(LIMIT, "a run that has begun is told of", || {
+        tells_last(&daemon, "1 run under way")
+    });
+    // After a reload in its midst, too.
+    workspace.write_schedule(&backup_job("one", r#"["shop"]"#, ""));
+    daemon.reload();
+    tells_last(&daemon, "1 run under way").expect("the run goes on");
+    link.set_rate(100_000_000);
+    wait_until(LIMIT, "that it has ended is told", || {
+        tells_last(&daemon, "0 runs under way")
+    });
+    assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
 }
 
 #[test]
