@@ -66,7 +66,11 @@ pub(crate) async fn run(config: &Path, args: InitArgs, json: bool) -> anyhow::Re
         print("\nthe first backup is made by:")?;
     }
     print(&format!("mykeeper run {}", answers.job))?;
-    Ok(status)
+    Ok(match status {
+        // That would say that nothing was written.
+        Status::Usage => Status::Unavailable,
+        status => status,
+    })
 }
 
 /// The folder for sets, where it is not there; never its parents, one of which may be a mount that is missing.
