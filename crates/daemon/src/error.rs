@@ -7,7 +7,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum DaemonError {
     /// `state_dir` cannot be used.
-    #[error("cannot {action} {path}: {source}; state_dir must be a folder that this user may write to")]
+    #[error(
+        "cannot {action} {path}: {source}; state_dir, with all in it, must be this user's to write to, on a disk with room"
+    )]
     StateDir {
         /// `create`, `lock`, `write`.
         action: &'static str,

@@ -63,6 +63,8 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     let engine = Engine::for_daemon(Arc::clone(&environment));
     let mut daemon = Daemon::new(Arc::clone(&environment), engine.clone(), reload);
     notify(&[NotifyState::Status("looking after what an earlier daemon left")]);
+    // What a daemon that was killed has left says nothing of this one, and on a full disk would stay.
+    drop(std::fs::remove_file(environment.state.status_file()));
     let starting = while_starting();
     let (mut scheduler, handle, turned) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
     let looked_after = tokio::select! {

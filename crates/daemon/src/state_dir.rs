@@ -1,5 +1,7 @@
 //! What lies in `state_dir`: locks, run logs, private files of tools, the daemon's status.
 
+mod trial;
+
 use crate::error::DaemonError;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::{JobName, RunId};
@@ -261,6 +263,12 @@ impl StateDir {
         let emptied_at = metadata.modified().ok()?;
         // It is emptied when it is given back; who only looks makes none.
         (metadata.len() == 0).then(|| emptied_at.into())
+    }
+
+    /// Whether the last daemon ended without a word: it was killed, also before it was ready.
+    pub fn daemon_was_killed(&self) -> bool {
+        let lock = fs::metadata(self.root.join("daemon.lock"));
+        lock.is_ok_and(|metadata| metadata.len() > 0) && !self.daemon_lives()
     }
 
     /// Tries for the lock of a job.

@@ -75,7 +75,7 @@ impl DaemonStatus {
         std::fs::rename(&draft, &target)
     }
 
-    /// Reads it; `None` where no daemon lives, whatever file it has left.
+    /// Reads it; `None` where no daemon lives, whatever file it has left, or one that has not told yet.
     pub fn read(state: &StateDir) -> Option<Self> {
         if !state.daemon_lives() {
             return None;

@@ -177,7 +177,10 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         log: &NoLog,
         clock: &SystemClock,
     };
-    let own = findings.record("state_dir", CheckDir::open(&settings.state_dir));
+    let own = findings.record(
+        "state_dir",
+        CheckDir::open(&settings.state_dir).and_then(CheckDir::tried),
+    );
     if let Some(own) = own.as_ref().filter(|_| !settings.jobs.is_empty()) {
         node::look_for_daemon(settings, &own.state, findings);
     }

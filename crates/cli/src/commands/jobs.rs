@@ -183,8 +183,14 @@ async fn look(settings: &Settings) -> anyhow::Result<Known> {
     })
 }
 
-/// That nothing happens by itself.
+/// That nothing happens by itself; or, where a daemon lives all the same, that it has not told how it is.
 pub(crate) fn no_daemon(settings: &Settings) -> String {
+    if StateDir::at(&settings.state_dir).daemon_lives() {
+        return format!(
+            "a daemon lives on {}, and has not said how it is: it starts, or cannot write there; its log says which",
+            settings.state_dir.display()
+        );
+    }
     format!(
         "no daemon runs on {}: nothing will fire until \"mykeeper daemon\" does",
         settings.state_dir.display()

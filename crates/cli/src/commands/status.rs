@@ -59,7 +59,7 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
     let daemon = DaemonStatus::read(&state);
     let now = SystemClock.now();
     let nodes = match look(&settings, now).await {
-        Ok(nodes) => seen_from_here(nodes, &settings, daemon.is_some()),
+        Ok(nodes) => seen_from_here(nodes, &settings, daemon.is_some() || state.daemon_lives()),
         Err(error) => {
             if json {
                 print_json(&serde_json::json!({ "here": settings.node, "daemon": daemon, "nodes": null }))?;

@@ -54,6 +54,16 @@ fn who_looks_while_a_file_has_a_mistake_makes_nothing_and_what_is_roots_lets_no_
     }
     workspace.mykeeper(&["jobs"]).assert_code(0);
     assert_eq!(strangers(&state), [""; 0]);
+    // A lock of root's keeps its job alone from ever running, and shows in nothing but the check.
+    workspace.mykeeper(&["run", "p"]).assert_code(0);
+    let lock = state.join("locks/p.lock");
+    chown(&lock, Some(0), Some(0)).unwrap();
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(3)
+        .assert_says("state/locks/p.lock")
+        .assert_says("Permission denied");
+    chown(&lock, Some(SERVICE), Some(SERVICE)).unwrap();
     // As an earlier version, or a person, has left it.
     chown(state.join("locks"), Some(0), Some(0)).unwrap();
     let id = SERVICE.to_string();

@@ -31,6 +31,7 @@ mod send_faults;
 mod service;
 mod space;
 mod start_faults;
+mod state_dir;
 mod stop;
 mod story;
 mod unproven;

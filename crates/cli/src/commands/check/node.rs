@@ -20,8 +20,8 @@ pub(super) fn look_for_daemon(settings: &Settings, state: &StateDir, findings: &
                 format!("pid {} runs since {since}", daemon.pid),
             );
         }
-        None if state.daemon_lives() => {}
-        None if state.status_file().exists() => {
+        None if state.daemon_lives() => findings.add("daemon", Grade::Note, no_daemon(settings)),
+        None if state.status_file().exists() || state.daemon_was_killed() => {
             findings.add("daemon", Grade::Warning, no_daemon(settings));
         }
         None if state.daemon_stopped_at().is_some() => {

@@ -40,6 +40,15 @@ impl CheckDir {
         let made = Some(beside);
         Ok((Self { state, made }, said))
     }
+
+    /// With the same said, where what a run keeps can be kept there: it has room, and all that lies there is this user's.
+    ///
+    /// # Errors
+    /// A sentence: what cannot be written.
+    pub(super) fn tried((own, said): (Self, String)) -> Result<(Self, String), String> {
+        own.state.try_keeping().map_err(|error| error.to_string())?;
+        Ok((own, said))
+    }
 }
 
 impl Drop for CheckDir {
