@@ -11,6 +11,7 @@ mod copies;
 mod counts;
 mod couriers;
 mod crash;
+mod credentials;
 mod disks;
 mod dump_faults;
 mod immediate;

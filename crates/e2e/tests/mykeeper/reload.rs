@@ -37,6 +37,12 @@ fn sighup_takes_up_new_jobs_drops_removed_ones_and_leaves_running_ones_alone() {
     };
     let dump = wait_until(LIMIT, "a dump runs", || dumping(&daemon));
 
+    wait_until(LIMIT, "the service manager is told that something runs", || {
+        let told = daemon.notifications();
+        let runs = |line: &String| line.contains(" under way") && !line.contains(" 0 runs under way");
+        told.iter().any(runs).then_some(())
+    });
+
     // The running job is removed too: what runs goes on, what is to come does not.
     workspace.write_schedule(&prune("new", every_second));
     daemon.reload();

@@ -86,6 +86,11 @@ fn systemd_finds_nothing_wrong_with_the_unit_nor_with_any_example_of_a_drop_in()
     assert!(examples.len() >= 3, "{examples:?}");
     assert_eq!(verify(&root_with(&[])), "");
     assert_eq!(verify(&root_with(&examples)), "", "{examples:?}");
+    // Those of the documented layout of several nodes.
+    for node in ["db1", "vault", "prover"] {
+        let drop_in = deploy().join("../nodes").join(node).join("node.conf");
+        assert_eq!(verify(&root_with(&[drop_in])), "", "{node}");
+    }
     // And it would find something.
     let broken = root_with(&[]);
     let unit = broken.path().join("usr/lib/systemd/system/mykeeper.service");
