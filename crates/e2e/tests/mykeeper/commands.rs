@@ -1,7 +1,10 @@
 //! The other commands, on sets that are really there.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
 use crate::{ALL, NEVER, backup_job, text};
 use mykeeper_e2e::*;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 fn retention(keep: &str, action: &str, require: &str) -> String {
     format!(
@@ -320,4 +323,55 @@ fn the_printed_examples_are_sound() {
     let schedule = workspace.mykeeper(&["config", "example", "--schedule"]);
     keeper.assert_code(0).assert_says("[servers.shop]");
     schedule.assert_code(0).assert_says("[backup.shop-nightly]");
+}
+
+/// What is in backquotes in the first column of the table of commands: the words after `mykeeper`.
+fn commands_of_readme() -> Vec<Vec<String>> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let text = std::fs::read_to_string(readme).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `mykeeper "));
+    let calls = rows.flat_map(|row| {
+        let (column, _) = row[2..].split_once(" | ").unwrap();
+        let spans = column.split('`').skip(1).step_by(2);
+        spans.map(str::to_owned).collect::<Vec<_>>()
+    });
+    let words = |call: String| {
+        let words = call.split(|c: char| c.is_whitespace() || "[]|\\.".contains(c));
+        let words = words.filter(|word| !word.is_empty()).skip(1);
+        words.map(str::to_owned).collect()
+    };
+    calls.map(words).collect()
+}
+
+#[test]
+fn the_readme_names_every_command_and_no_flag_that_is_not_there() {
+    let workspace = Workspace::new();
+    let help = |words: &[&str]| {
+        let help = workspace.mykeeper(&[words, &["--help"]].concat());
+        help.assert_code(0);
+        help.stdout.clone()
+    };
+    let commands = commands_of_readme();
+    let named: BTreeSet<&str> = commands.iter().map(|words| words[0].as_str()).collect();
+    let all = help(&[]);
+    let listed = all
+        .split_once("Commands:\n")
+        .unwrap()
+        .1
+        .lines()
+        .take_while(|line| !line.is_empty());
+    let there: BTreeSet<&str> = listed
+        .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
+        .filter_map(|line| line.split(' ').next())
+        .filter(|word| *word != "help")
+        .collect();
+    assert_eq!(named, there);
+    for words in &commands {
+        let said = help(&[&words[0]]);
+        let below = words.get(1).filter(|word| said.contains(&format!("\n  {word} ")));
+        let said = below.map_or(said.clone(), |below| help(&[&words[0], below]));
+        for flag in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(said.contains(flag), "{words:?} has no {flag}:\n{said}");
+        }
+    }
 }

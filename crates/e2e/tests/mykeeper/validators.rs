@@ -1,7 +1,8 @@
 //! Several nodes with one catalog: each set is proven once, whoever dies meanwhile.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
-use crate::{add_path, backup_job, text};
+use crate::notify::{events, webhook};
+use crate::{NEVER, add_path, backup_job, text};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -128,4 +129,52 @@ fn several_validators_prove_each_set_once_and_one_that_dies_is_replaced() {
         server.value("SELECT COUNT(*) FROM catalogdb.mk_run WHERE kind = 'validation' AND state = 'failed'"),
         "0"
     );
+}
+
+#[test]
+fn a_set_that_another_node_made_and_that_takes_long_to_come_back_is_told_of_where_it_is_proven() {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
+         INSERT INTO tiny.t VALUES (1), (2);",
+    );
+    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let (maker, prover) = (node(&server, "maker"), node(&server, "prover"));
+    let sink = HttpSink::start();
+    for workspace in [&maker, &prover] {
+        let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+        let told = format!("{keeper}\n[notify]\ngather = \"100ms\"\n\n{}", webhook(&sink));
+        std::fs::write(workspace.config(), told).unwrap();
+    }
+    maker.write_schedule(&backup_job("nightly", r#"["tiny"]"#, ""));
+    for _ in 0..2 {
+        maker.mykeeper(&["run", "nightly"]).assert_code(0);
+    }
+    add_path(&maker, &maker.sets());
+    let prove = |limit: &str| {
+        let job =
+            prove_every_second(&format!("max_restore_time = \"{limit}\"")).replace("* * * * * *", NEVER);
+        prover.write_schedule(&job);
+        prover.mykeeper(&["run", "prove"])
+    };
+    prove("1ms").assert_code(4).assert_says("max_restore_time");
+    let broken = events(&sink, "promise");
+    assert_eq!(broken.len(), 1, "{broken:#?}");
+    assert!(
+        text(&broken[0], "topic").contains("restore time of job nightly"),
+        "{broken:#?}"
+    );
+    // Nor is it forgotten by a daemon there, which has no such job.
+    let mut daemon = prover.daemon();
+    wait_until(LIMIT, "it is in trouble still", || {
+        let shown = prover.mykeeper(&["notify", "--json"]).json();
+        shown["troubles"]["restore time of job nightly"]
+            .is_object()
+            .then_some(())
+    });
+    assert_eq!(daemon.stop(), Some(0));
+    prove("1h").assert_code(0);
+    let over = events(&sink, "recovery");
+    assert_eq!(over.len(), 1, "{over:#?}");
+    assert!(text(&over[0], "topic").contains("job nightly"), "{over:#?}");
 }
