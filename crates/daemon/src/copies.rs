@@ -54,6 +54,19 @@ pub(crate) fn root_here<'a>(arrival: &Arrival, settings: &'a Settings) -> Option
     }
 }
 
+/// Whether what was sent to an address may lie in a folder of this path there. The folder of a module is not known, nor one
+/// that an account is kept to.
+fn may_lie_at(target: &str, place: &Path) -> bool {
+    let below = match target.parse() {
+        Ok(DestinationUrl::Ssh { path, .. }) => path,
+        Ok(DestinationUrl::Daemon { path, .. }) => path
+            .split_once('/')
+            .map_or_else(String::new, |(_, below)| below.to_owned()),
+        _ => return true,
+    };
+    place.ends_with(below.trim_start_matches('/'))
+}
+
 impl Known {
     /// # Errors
     /// The catalog does not answer.
@@ -103,14 +116,17 @@ impl Known {
         }
     }
 
-    /// Whether it was sent to an address, ever: then a folder of one path on two machines may be two folders.
-    pub(crate) fn was_sent_by_network(&self) -> bool {
-        let mut sent = self
-            .transfers
-            .iter()
-            .filter(|one| one.purpose == TransferPurpose::Send);
-        sent.any(|one| !one.target.starts_with('/'))
-            || self.arrivals.iter().any(|arrival| arrival.host().is_some())
+    /// Whether a folder of this path on two machines is one that both have mounted, as far as is known: no copy that has ever
+    /// arrived at an address may lie in it, on a disk of that machine's own.
+    pub(crate) fn is_one_folder(&self, place: &Path) -> bool {
+        let sent = self.transfers.iter().filter(|one| {
+            one.purpose == TransferPurpose::Send && one.state.is_success() && !one.target.starts_with('/')
+        });
+        let arrived = self.arrivals.iter().filter(|arrival| arrival.host().is_some());
+        let mut targets = sent
+            .map(|one| &one.target)
+            .chain(arrived.map(|arrival| &arrival.target));
+        !targets.any(|target| may_lie_at(target, place))
     }
 
     /// Whether a node has removed, or told of, what lay in a folder of its own, and nothing is known to have been sent since.
@@ -153,7 +169,7 @@ impl Known {
         };
         let shown = place.display().to_string();
         // Two machines may have mounted one folder: whichever has removed what lay there.
-        let is_one_folder = !self.was_sent_by_network();
+        let is_one_folder = self.is_one_folder(place);
         let removed = self
             .removals
             .iter()
@@ -274,4 +290,28 @@ pub(crate) async fn seen_gone(
         unread: left,
     };
     Ok((found, had_some))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_to_an_address_may_lie_in_any_folder_that_ends_as_it_does() {
+        for (target, may) in [
+            ("backup@far:/vault/2026-11-22/x", true),
+            ("backup@far:/sets/2026-11-22/x", false),
+            ("backup@far:/2026-11-22/x", true),
+            ("rsync://far/sets/2026-11-22/x", true),
+            ("rsync://far/sets/vault/2026-11-22/x", true),
+            ("rsync://far/sets/other/2026-11-22/x", false),
+            ("", true),
+        ] {
+            assert_eq!(
+                may_lie_at(target, Path::new("/vault/2026-11-22/x")),
+                may,
+                "{target}"
+            );
+        }
+    }
 }

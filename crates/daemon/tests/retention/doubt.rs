@@ -4,11 +4,35 @@ use super::*;
 use mykeeper_catalog::BackupPath;
 use mykeeper_daemon::jobs::verify::look_here;
 use mykeeper_domain::backup::ValidateStatus;
+use mykeeper_domain::transfer::TransferPurpose;
 
 /// Lies where a set was made while those before it were missed.
 const MISSED: &str = ".mykeeper-unmounted";
 
 impl Stage {
+    /// A machine that runs something.
+    pub(super) async fn heard_of(&self, node: &str) {
+        let run = Run {
+            id: RunId::generate(),
+            node: node.parse().unwrap(),
+            job: JobName::new("prune").unwrap(),
+            kind: JobKind::Retention,
+            trigger: Trigger::Manual,
+            slot_at: None,
+            planned_at: None,
+            covers: None,
+            retry_of: None,
+            state: RunState::Running,
+            reason: None,
+            bk_id: None,
+            requested_at: self.clock.now(),
+            started_at: Some(self.clock.now()),
+            finished_at: None,
+            log_path: None,
+        };
+        self.catalog().insert_run(&run).await.unwrap();
+    }
+
     fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -159,8 +183,9 @@ async fn what_another_machine_removes_in_its_folder_of_the_same_path_hides_no_lo
         sets.push(stage.copy(days_old, as_here).await);
     }
     stage.copy(0, as_here).await;
-    for ((id, place), target) in sets.iter().zip(["rsync://n1/data/x", "/data/x"]) {
-        stage.sent_by("maker", *id, ("vault", target)).await;
+    for ((id, place), root) in sets.iter().zip(["rsync://n1/data/", "/data/"]) {
+        let target = format!("{root}{}", place.strip_prefix(stage.data()).unwrap().display());
+        stage.sent_by("maker", *id, ("vault", &target)).await;
         stage.found("n1", (*id, place), false).await;
     }
     stage.clock.advance(TimeDelta::minutes(1));
@@ -178,13 +203,48 @@ async fn what_another_machine_removes_in_its_folder_of_the_same_path_hides_no_lo
 }
 
 #[tokio::test]
+async fn a_folder_of_two_machines_is_one_whatever_was_sent_to_other_addresses() {
+    let stage = Stage::new("{ last = 9 }", "delete").await;
+    let root = stage.dir.path().to_owned();
+    let as_here =
+        |backup: &mut Backup| backup.dir = root.join(backup.dir.strip_prefix("/elsewhere").unwrap());
+    let (id, place) = stage.copy(3, as_here).await;
+    let (_, beside) = stage.copy(0, as_here).await;
+    let (shown, name) = (place.display().to_string(), place.file_name().unwrap().display());
+    stage.sent_by("maker", id, ("vault", &shown)).await;
+    stage.found("n1", (id, &place), false).await;
+    // One was refused, and what arrived at the other lies in no such folder.
+    let refused = ("far", format!("rsync://far.example/sets/2026-11-19/{name}"));
+    stage
+        .ended_at(id, refused, TransferPurpose::Send, RunState::Failed)
+        .await;
+    let other = format!("x@other.example:/elsewhere/sets/2026-11-19/{name}");
+    stage
+        .ended_at(id, ("other", other), TransferPurpose::Send, RunState::Succeeded)
+        .await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.removed(id, ("maker", &shown), stage.clock.now()).await;
+    std::fs::remove_dir_all(&place).unwrap();
+    assert!(beside.is_dir());
+    assert_eq!(
+        stage.missing_here(id).await,
+        0,
+        "it was removed there, and so here"
+    );
+}
+
+#[tokio::test]
 async fn a_copy_that_goes_is_not_that_of_another_machines_folder_of_the_same_path() {
     let stage = Stage::new("{ last = 1 }", "delete").await;
     let (id, place) = stage.copy(3, |_| {}).await;
     stage.copy(0, |_| {}).await;
     let shown = place.display().to_string();
     stage.sent_by("maker", id, ("near", &shown)).await;
-    stage.sent_by("maker", id, ("vault", "rsync://n1/data/x")).await;
+    let sent = format!(
+        "rsync://n1/{}",
+        place.strip_prefix(stage.dir.path()).unwrap().display()
+    );
+    stage.sent_by("maker", id, ("vault", &sent)).await;
     stage.clock.advance(TimeDelta::minutes(1));
     let run = stage.prune().await;
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
@@ -272,25 +332,7 @@ async fn what_was_removed_beside_a_copy_is_no_look_at_it() {
 async fn the_mark_of_another_machine_is_its_own_to_take_back() {
     let stage = Stage::new("{ last = 9 }", "delete").await;
     let (id, place) = stage.set(3).await;
-    let run = Run {
-        id: RunId::generate(),
-        node: "n2".parse().unwrap(),
-        job: JobName::new("prune").unwrap(),
-        kind: JobKind::Retention,
-        trigger: Trigger::Manual,
-        slot_at: None,
-        planned_at: None,
-        covers: None,
-        retry_of: None,
-        state: RunState::Running,
-        reason: None,
-        bk_id: None,
-        requested_at: stage.clock.now(),
-        started_at: Some(stage.clock.now()),
-        finished_at: None,
-        log_path: None,
-    };
-    stage.catalog().insert_run(&run).await.unwrap();
+    stage.heard_of("n2").await;
     let mark = "retention job prune on n2: no rule keeps it";
     stage.catalog().mark_deleting(id, mark).await.unwrap();
     stage.prune().await;

@@ -191,10 +191,10 @@ impl Look<'_> {
         let differing = differing.map(|copy| (&copy.node, &copy.path, copy.looked_at));
         let intact = self.known.copies.intact.iter();
         let intact = intact.map(|copy| (&copy.node, &copy.path, copy.looked_at));
-        let is_one_folder = !self.known.was_sent_by_network();
         for (node, path, at) in differing.chain(intact) {
             let mut places = self.removal.places.iter();
-            let is_removed = is_one_folder && places.any(|place| place == Path::new(path));
+            let is_removed =
+                self.known.is_one_folder(Path::new(path)) && places.any(|place| place == Path::new(path));
             if node != self.node() && !is_removed && lives(catalog.as_ref(), node, at, now).await? {
                 return Ok(Some(format!("{node} has read it in {path}")));
             }
@@ -244,7 +244,7 @@ impl Look<'_> {
         }
         // A folder that this machine does not know as a destination: its own of before, or one that another has mounted as well.
         let is_own = arrival.node.as_ref() == Some(self.node());
-        if (is_own || !self.known.was_sent_by_network())
+        if (is_own || self.known.is_one_folder(Path::new(&arrival.target)))
             && places.iter().any(|place| place == Path::new(&arrival.target))
         {
             return true;
