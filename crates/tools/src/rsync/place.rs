@@ -70,6 +70,14 @@ pub(super) async fn give_name(
             action: "rename",
             path: arrived,
             source,
+        })?;
+        // The original may go for its sake: the name must not be lost with the power.
+        let above = own.parent().unwrap_or(&own);
+        let synced = std::fs::File::open(above).and_then(|folder| folder.sync_all());
+        synced.map_err(|source| ToolError::Io {
+            action: "sync",
+            path: above.to_owned(),
+            source,
         })
     })
     .await
