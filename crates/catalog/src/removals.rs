@@ -80,11 +80,12 @@ pub(crate) async fn record(store: &Store, removal: &SetRemoval) -> Result<bool, 
                 // Another run's mark stays; so with the next.
                 sqlx::query(
                     "UPDATE user_backup SET deletion = 'none', deletion_reason = ? WHERE bk_id = ? AND is_deleted <> 'Y' \
-                     AND (deletion = 'none' OR deletion = 'deleting' AND deletion_reason = ?)",
+                     AND (deletion = 'none' OR deletion = 'deleting' AND deletion_reason IN (?, ?))",
                 )
                 .bind(told)
                 .bind(id.to_string())
                 .bind(why.as_str())
+                .bind(removal.mark())
                 .execute(&mut *tx)
                 .await?;
                 sqlx::query(
@@ -101,10 +102,11 @@ pub(crate) async fn record(store: &Store, removal: &SetRemoval) -> Result<bool, 
             Remainder::Another => {
                 sqlx::query(
                     "UPDATE user_backup SET deletion = 'none', deletion_reason = NULL \
-                     WHERE bk_id = ? AND is_deleted <> 'Y' AND deletion = 'deleting' AND deletion_reason = ?",
+                     WHERE bk_id = ? AND is_deleted <> 'Y' AND deletion = 'deleting' AND deletion_reason IN (?, ?)",
                 )
                 .bind(id.to_string())
                 .bind(why.as_str())
+                .bind(removal.mark())
                 .execute(&mut *tx)
                 .await?
                 .rows_affected()

@@ -2,6 +2,7 @@
 
 pub mod control;
 mod copies;
+mod covered;
 pub mod disk;
 pub mod engine;
 pub mod environment;
@@ -13,6 +14,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod locate;
 pub mod log_pruning;
+mod machine;
 mod missed;
 pub mod missing;
 pub mod mounted;

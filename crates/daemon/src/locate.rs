@@ -3,7 +3,7 @@
 use crate::DaemonError;
 use crate::disk::Disk;
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupPath, Catalog, is_shared};
+use mykeeper_catalog::{BackupPath, Catalog, CatalogError, is_shared};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, LOCAL_BACKUP};
 use mykeeper_domain::destination::DestinationUrl;
@@ -12,6 +12,9 @@ use mykeeper_domain::run::RunState;
 use mykeeper_domain::transfer::TransferPurpose;
 use mykeeper_domain::{DestinationName, NodeName};
 use std::path::{Path, PathBuf};
+
+/// Files of a set that a file system is asked for in one question.
+const FILES_AT_A_TIME: usize = 500;
 
 /// The folder between a root and the set: `<YYYY-MM-DD>/<bk_id>`.
 ///
@@ -152,6 +155,45 @@ impl Whereabouts<'_> {
             return Ok(true);
         }
         self.has_arrived(backup, place).await
+    }
+
+    /// Whether all files of a set lie in a folder, each with its size, and its manifest; of a set whose files the catalog does
+    /// not know (pybackup's), whether anything does. Where the file system does not answer none is seen.
+    ///
+    /// # Errors
+    /// The catalog does not answer.
+    pub(crate) async fn holds_all(&self, backup: &Backup, folder: &Path) -> Result<bool, CatalogError> {
+        let files = self.catalog.files(backup.id).await?;
+        let manifest = backup
+            .manifest_blake3
+            .as_ref()
+            .map(|_| folder.join(MANIFEST_FILE));
+        let asked = folder.to_owned();
+        let is_begun = self.disk.ask(("look at", folder), move || {
+            let mut entries = asked.read_dir().into_iter().flatten();
+            entries.any(|entry| entry.is_ok()) && manifest.is_none_or(|manifest| manifest.is_file())
+        });
+        if !is_begun.await.unwrap_or(false) {
+            return Ok(false);
+        }
+        // A few at a time: a slow disk is not taken for one that does not answer.
+        for some in files.chunks(FILES_AT_A_TIME) {
+            let asked: Vec<(PathBuf, u64)> = some
+                .iter()
+                .map(|file| (folder.join(&file.path), file.size_bytes))
+                .collect();
+            let lie = self.disk.ask(("look through", folder), move || {
+                let is_there = |(path, size): &(PathBuf, u64)| {
+                    path.symlink_metadata()
+                        .is_ok_and(|found| found.is_file() && found.len() == *size)
+                };
+                asked.iter().all(is_there)
+            });
+            if !lie.await.unwrap_or(false) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a manifest lies in `folder`.

@@ -1,25 +1,29 @@
-//! Folders whose disk may only be unmounted: what is left of a mount point is an empty folder, or none.
+//! Folders whose disk may only be unmounted. What is left of a mount point is an empty folder, or none, or one with whatever
+//! else was written there since: a folder that holds none of the sets that should lie in it is not believed.
 //!
-//! Whoever writes sets there, looks for them, or tells of them asks here: what was written into an empty mount point would
+//! Whoever writes sets there, looks for them, or tells of them asks here: what was written into a mount point would
 //! fill another disk, and make what lies on the right one look lost. A set that is dumped there all the same leaves a mark
 //! beside it: until the disk is mounted over both, what lies there tells nothing of what should.
 
 use crate::copies::{Expected, Known};
 use crate::disk::{Disk, DiskError};
 use crate::environment::Environment;
-use crate::locate::{Whereabouts, places};
+use crate::locate::{Whereabouts, original, places};
+use crate::machine::{Machine, is_of_here};
+use crate::removal::days;
+use chrono::NaiveDate;
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
+use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::destination::{Destination, DestinationUrl};
-use mykeeper_domain::{DestinationName, counted};
+use mykeeper_domain::{BackupId, DestinationName, counted};
+use mykeeper_tools::rsync::shell_word;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-/// What begins the names of files that we write to a folder to try it.
-const TRIED: &str = ".mykeeper-";
-/// What a new file system has of itself.
-const OF_A_NEW_DISK: &str = "lost+found";
+/// Sets of a folder that the catalog is asked of, each by itself, before all of them are gone through.
+const MOST_ASKED: usize = 16;
 /// By which a person says that a folder is the right one, whatever is missed there.
 const TOLD: &str = ".mykeeper";
 /// Lies beside sets that were made where those before them were missed.
@@ -55,7 +59,6 @@ impl Absent {
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sets, root) = (counted(self.sets, "set", "sets"), self.root.display());
-        let told = self.root.join(TOLD);
         match self.is_marked {
             false => write!(f, "of the {sets} that should lie in {root} none is there")?,
             true => write!(
@@ -67,10 +70,16 @@ impl fmt::Display for Absent {
         }
         write!(
             f,
-            ": is its disk mounted? If it is a new disk: touch {}",
-            told.display()
+            ": is its disk mounted? If they were removed on purpose, or it is a new disk: {}",
+            touch(&self.root)
         )
     }
+}
+
+/// The command that says that a folder is the right one, which may not be there.
+pub(crate) fn touch(root: &Path) -> String {
+    let word = |path: &Path| shell_word(&path.display().to_string());
+    format!("mkdir -p {} && touch {}", word(root), word(&root.join(TOLD)))
 }
 
 async fn has(disk: &Disk, root: &Path, name: &str) -> Result<bool, DiskError> {
@@ -87,37 +96,73 @@ pub(crate) async fn is_told(disk: &Disk, root: &Path) -> Result<bool, DiskError>
     has(disk, root, TOLD).await
 }
 
-/// Whether the folder is not there, holds nothing but what a new disk does, or is marked as that of a disk that was missed.
-/// Any other entry tells that it is the right one; so does `.mykeeper` whatever lies beside it.
+/// The folder above those of days that a set's own folder lies in; of one that lies in no day's, the folder above it.
+pub(crate) fn root_of(place: &Path) -> Option<&Path> {
+    let above = place.parent()?;
+    match above.file_name().and_then(|name| name.to_str()) {
+        Some(name) if is_day(name) => above.parent(),
+        _ => Some(above),
+    }
+}
+
+fn is_day(name: &str) -> bool {
+    NaiveDate::parse_from_str(name, "%Y-%m-%d").is_ok()
+}
+
+/// What shows in a folder without asking the catalog.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Shown {
+    is_told: bool,
+    is_marked: bool,
+    has_days: bool,
+    /// What bears the names of sets, of the newest days first; a few.
+    sets: Vec<BackupId>,
+}
+
+impl Shown {
+    /// # Errors
+    /// The folder cannot be read. One that is not there shows nothing.
+    fn read(root: &Path) -> io::Result<Self> {
+        match root.read_dir() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            entries => drop(entries?),
+        }
+        let mut days = days(root);
+        days.sort_by_key(|(day, _)| std::cmp::Reverse(*day));
+        let folders = days.iter().map(|(_, day)| day.as_path()).chain([root]);
+        let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+        let sets = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        Ok(Self {
+            is_told: root.join(TOLD).symlink_metadata().is_ok(),
+            is_marked: root.join(MISSED).symlink_metadata().is_ok(),
+            has_days: !days.is_empty(),
+            sets: sets.take(MOST_ASKED).collect(),
+        })
+    }
+
+    fn holds_nothing(&self) -> bool {
+        !self.is_told && (self.is_marked || !self.has_days && self.sets.is_empty())
+    }
+}
+
+async fn shown(disk: &Disk, root: &Path) -> Result<io::Result<Shown>, DiskError> {
+    let asked = root.to_owned();
+    disk.ask(("look at", root), move || Shown::read(&asked)).await
+}
+
+/// Whether the folder is not there, holds nothing of sets (neither a day's folder nor one of theirs), or is marked as that of
+/// a disk that was missed: `.mykeeper` tells that it is the right one all the same.
 ///
 /// # Errors
 /// The file system does not answer in time; or it does, and the folder cannot be read.
 pub(crate) async fn holds_nothing(disk: &Disk, root: &Path) -> Result<io::Result<bool>, DiskError> {
-    let asked = root.to_owned();
-    disk.ask(("look at", root), move || {
-        if asked.join(TOLD).symlink_metadata().is_ok() {
-            return Ok(false);
-        }
-        if asked.join(MISSED).symlink_metadata().is_ok() {
-            return Ok(true);
-        }
-        let entries = match asked.read_dir() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
-            entries => entries?,
-        };
-        for entry in entries {
-            let name = entry?.file_name();
-            if name != OF_A_NEW_DISK && !name.as_encoded_bytes().starts_with(TRIED.as_bytes()) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    })
-    .await
+    let shown = shown(disk, root).await?;
+    Ok(shown.map(|shown| shown.holds_nothing()))
 }
 
 /// Marks the folder that a set is to be made in, while its disk may be unmounted: it holds something from then on. Where
-/// nothing is missed a mark from before goes. A catalog that does not answer (`None`) tells of no set that is missed.
+/// nothing is missed a mark from before goes. A catalog that does not answer (`None`) tells of no set that is missed. Gives
+/// whether it is marked now.
 ///
 /// # Errors
 /// The mark cannot be written; the file system does not answer in time.
@@ -125,7 +170,7 @@ pub(crate) async fn mark_missed(
     disk: &Disk,
     root: &Path,
     is_missed: Option<bool>,
-) -> Result<io::Result<()>, DiskError> {
+) -> Result<io::Result<bool>, DiskError> {
     let is_missed = match is_missed {
         Some(is_missed) => is_missed,
         None => matches!(holds_nothing(disk, root).await, Ok(Ok(true))),
@@ -135,26 +180,29 @@ pub(crate) async fn mark_missed(
         if !is_missed {
             // Usually there is none. One that stays is told of.
             drop(std::fs::remove_file(mark));
-            return Ok(());
+            return Ok(false);
         }
         match std::fs::write(mark, MISSED_SAYS) {
             // There is no folder: told by whoever is to work there.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            written => written,
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            written => written.map(|()| true),
         }
     })
     .await
 }
 
 impl Whereabouts<'_> {
-    /// The sets that should lie below `root` on this machine, originals and copies that have arrived, where the folder holds
-    /// nothing of them. `None` where something lies there, where nothing is missed, and where it cannot be looked at: that is
-    /// told by whoever works there.
+    /// The sets that should lie below `root` on this machine, originals and copies that have arrived, where none of them
+    /// does, whatever else lies there; beside a mark those that do not. `None` where the folder is told to be the right one,
+    /// where nothing is missed, and where it cannot be looked at: that is told by whoever works there.
     ///
     /// # Errors
     /// The catalog does not answer.
     pub async fn absent(&self, root: &Path) -> Result<Option<Absent>, CatalogError> {
-        if !matches!(holds_nothing(self.disk, root).await, Ok(Ok(true))) {
+        let Ok(Ok(shown)) = shown(self.disk, root).await else {
+            return Ok(None);
+        };
+        if shown.is_told || !shown.is_marked && self.knows_any(&shown.sets).await? {
             return Ok(None);
         }
         let filter = BackupFilter {
@@ -163,31 +211,73 @@ impl Whereabouts<'_> {
             ..BackupFilter::default()
         };
         let paths = self.catalog.paths().await?;
-        let mut sets = 0;
+        let (mut machine, mut sets) = (None, 0);
         for backup in self.catalog.backups(&filter).await? {
             let mut below = places(&backup, &paths, self.settings, &self.settings.node);
             below.retain(|place| place.starts_with(root));
-            if below.is_empty() || !backup.is_complete() {
+            if below.is_empty() {
                 continue;
             }
-            // Made since.
             let mut is_here = false;
             for place in &below {
                 is_here |= self.disk.is_dir(place).await.unwrap_or(false);
             }
-            if is_here {
-                continue;
+            match is_here {
+                // Made since.
+                true if shown.is_marked => {}
+                true => return Ok(None),
+                false => sets += usize::from(self.is_missed(&backup, &below, &mut machine).await?),
             }
-            let known = Known::of(self.catalog, &backup).await?;
-            let mut expected = below
-                .iter()
-                .map(|place| known.should_lie_at(place, &backup, self.settings));
-            sets += usize::from(expected.any(|expected| matches!(expected, Expected::There(_))));
         }
         match sets {
             0 => Ok(None),
             sets => Ok(Absent::of(self.disk, root, sets).await.ok()),
         }
+    }
+
+    /// Whether any of them is a set that is there as far as the catalog knows.
+    async fn knows_any(&self, sets: &[BackupId]) -> Result<bool, CatalogError> {
+        for id in sets {
+            let found = self.catalog.backup(*id).await?;
+            if found.is_some_and(|found| found.deletion != Deletion::Deleted) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a set that lies in none of these places should lie in one. pybackup does not write which machine made a set:
+    /// what retention takes for one of this machine's is missed like its own.
+    async fn is_missed(
+        &self,
+        backup: &Backup,
+        places: &[PathBuf],
+        machine: &mut Option<Machine>,
+    ) -> Result<bool, CatalogError> {
+        if !backup.is_complete() {
+            return Ok(false);
+        }
+        let own = original(backup, &self.settings.node).filter(|own| places.contains(own));
+        if own.is_some() && backup.node.is_none() && backup.original_gone_at.is_none() {
+            let asked = match machine.take() {
+                Some(asked) => Some(asked),
+                None => Machine::ask(self.disk).await.ok(),
+            };
+            let is_of_here = asked
+                .as_ref()
+                .is_some_and(|machine| is_of_here(backup, self.settings, machine));
+            *machine = asked;
+            if is_of_here {
+                return Ok(true);
+            }
+        }
+        let known = Known::of(self.catalog, backup).await?;
+        Ok(places.iter().any(|place| {
+            matches!(
+                known.should_lie_at(place, backup, self.settings),
+                Expected::There(_)
+            )
+        }))
     }
 
     /// The same of a destination that is a folder.
@@ -222,7 +312,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn any_entry_of_a_person_or_a_set_tells_that_a_disk_is_there() {
+    async fn what_lies_there_of_sets_or_a_person_who_says_so_tells_that_a_disk_is_there() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("vault");
         let disk = Disk::default();
@@ -231,6 +321,7 @@ mod tests {
         for (name, is_nothing) in [
             ("lost+found", true),
             (".mykeeper-check-1", true),
+            ("backup.log", true),
             ("2026-11-22", false),
             (MISSED, true),
             (TOLD, false),
@@ -245,13 +336,25 @@ mod tests {
         };
         assert_eq!(
             absent.to_string(),
-            "of the 5 sets that should lie in /vault none is there: is its disk mounted? If it is a new disk: touch \
-             /vault/.mykeeper"
+            "of the 5 sets that should lie in /vault none is there: is its disk mounted? If they were removed on \
+             purpose, or it is a new disk: mkdir -p /vault && touch /vault/.mykeeper"
         );
         (absent.sets, absent.is_marked) = (1, true);
         assert!(absent.to_string().starts_with(
             "1 set that should lie in /vault is not there, and what is there was made without its disk (so says \
              /vault/.mykeeper-unmounted): is its disk mounted?"
         ));
+    }
+
+    #[test]
+    fn the_root_is_above_the_days_where_there_are_any() {
+        for (place, root) in [
+            ("/data/2026-11-22/x", Some("/data")),
+            ("/data/backup_db/x", Some("/data/backup_db")),
+            ("/x", Some("/")),
+            ("/", None),
+        ] {
+            assert_eq!(root_of(Path::new(place)), root.map(Path::new), "{place}");
+        }
     }
 }

@@ -74,12 +74,33 @@ pub struct SetRemoval {
     pub paths: Vec<String>,
     /// When.
     pub removed_at: DateTime<Utc>,
-    /// As the set was marked before.
+    /// As the set was marked before: see [`SetRemoval::mark`].
     pub why: String,
     /// What is left.
     pub remainder: Remainder,
     /// Of each destination that has nothing of it any more, a `clear` that has ended.
     pub cleared: Vec<Transfer>,
+}
+
+/// What stands before the folders in the reason of a mark.
+const FOLDERS: &str = "; in ";
+
+impl SetRemoval {
+    /// The reason with which the set was marked before it was removed: why, and the folders that are to go.
+    pub fn mark(&self) -> String {
+        mark_of_removal(&self.why, &self.paths)
+    }
+}
+
+/// The reason with which a set is marked of which these folders go: `no rule keeps it; in ["/data/2026-11-22/<bk_id>"]`.
+pub fn mark_of_removal(why: &str, paths: &[String]) -> String {
+    format!("{why}{FOLDERS}{}", serde_json::json!(paths))
+}
+
+/// The folders that are to go as a mark has it, whatever is told behind them; `None` where it does not say.
+pub fn folders_of_mark(mark: &str) -> Option<Vec<String>> {
+    let (_, list) = mark.split_once(FOLDERS)?;
+    serde_json::Deserializer::from_str(list).into_iter().next()?.ok()
 }
 
 #[cfg(test)]
@@ -129,5 +150,17 @@ mod tests {
             !looks[0].has_nothing_left(),
             "what else the node has is not known"
         );
+    }
+
+    #[test]
+    fn a_mark_tells_its_folders_whatever_stands_behind_them() {
+        let folders = vec!["/a b/; in [\"x".to_owned(), "/c".to_owned()];
+        let mark = mark_of_removal("retention job prune on n1: no rule keeps it", &folders);
+        assert_eq!(folders_of_mark(&mark), Some(folders.clone()));
+        let failed = format!("{mark}; its removal failed: no access; in [");
+        assert_eq!(folders_of_mark(&failed), Some(folders));
+        for older in ["", "older", "older; in part", "older; in ["] {
+            assert_eq!(folders_of_mark(older), None, "{older}");
+        }
     }
 }

@@ -117,6 +117,8 @@ pub enum KeepReason {
     OnlyWholeCopy,
     /// No rule keeps it, but its copies are not to be seen in the folders that they were sent to.
     CopiesNotSeen,
+    /// It would go, but another of its places here may only be unmounted.
+    PlaceAway,
     /// No rule keeps it, but a destination waits for it: see [`Decision::owed_to`].
     NotArrivedEverywhere,
 }
@@ -148,6 +150,9 @@ impl fmt::Display for KeepReason {
             }
             Self::CopiesNotSeen => {
                 "its copies are not to be seen in the folders that they were sent to; kept until one is"
+            }
+            Self::PlaceAway => {
+                "another copy of it here is on a disk that may not be mounted; kept until that is to be seen"
             }
             Self::NotArrivedEverywhere => "it has not arrived everywhere yet",
         })

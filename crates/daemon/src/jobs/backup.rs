@@ -207,7 +207,9 @@ async fn attempt(
     let mut has_row = false;
     let result = async {
         let mut prepared = prepare(context, task, server, &mut versions).await?;
-        prepared.unmatched.extend(sets_are_missed(context, task).await?);
+        prepared
+            .unmatched
+            .extend(sets_are_missed(context, task, (id, &set_dir)).await?);
         create_set_dir(context, &task.directory, &set_dir).await?;
         let need = prepared.room_need.as_ref();
         let mut ahead = Ahead::start(context, task, (id, &set_dir), need).await;

@@ -4,10 +4,10 @@
 //! the set is judged anew, and the mark taken back when a rule keeps it.
 
 mod carry_out;
+mod changed;
 mod done;
 mod due;
 mod left;
-mod machine;
 mod marks;
 mod owed;
 mod places;
@@ -15,28 +15,29 @@ mod unmounted;
 mod unseen;
 
 use super::{JobError, JobResult, RunContext};
-use crate::copies::{Known, lives};
+use crate::copies::Known;
+use crate::covered;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places};
+use crate::machine::{Machine, is_of_here, may_be_original};
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
 use carry_out::{Gone, Removal, condemn, give_back, tidy};
-use chrono::{DateTime, NaiveDate, Utc};
+use changed::{find_changed, forget_uncovered, what_waits};
+use chrono::NaiveDate;
 use done::Done;
-use machine::Machine;
-use marks::{is_marked_by, mark_of, marker_of};
-use mykeeper_catalog::{BackupFilter, CatalogError};
+use marks::{is_marked_by, is_marked_elsewhere, mark_of, places_of_mark, told_of_stray};
+use mykeeper_catalog::BackupFilter;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
-use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{Job, RetentionAction, RetentionTask};
 use mykeeper_domain::retention::{
-    CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention, still_serves,
+    CondemnReason, Context, Decision, DueDays, KeepReason, Verdict, plan_retention,
 };
 use mykeeper_domain::{BackupId, counted};
 use owed::{Owed, kept_as_only_whole, kept_as_owed};
-use places::{day_of, is_damaged_here, is_of_here, lies_below, may_be_original};
+use places::{day_of, is_damaged_here, lies_below};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use unmounted::Seen;
@@ -51,11 +52,15 @@ pub struct Plan {
     pub places: BTreeMap<BackupId, Vec<PathBuf>>,
     /// How far an earlier pass has got with each set, where it has begun or the set is gone.
     pub standings: BTreeMap<BackupId, Standing>,
+    /// Those of the places where something of the set lies.
+    there: BTreeMap<BackupId, Vec<PathBuf>>,
     /// What is worth a look.
     pub warnings: Vec<String>,
     /// The days whose folders sets lie in, or would.
     days: BTreeSet<NaiveDate>,
     owed: Owed,
+    /// What stays of those that go.
+    staying: BTreeMap<BackupId, String>,
     /// The sets of which another machine is about to remove its copy, as their marks say.
     marked_elsewhere: BTreeSet<BackupId>,
     /// What this machine is called by others.
@@ -102,7 +107,10 @@ impl Plan {
     /// Why a set stays or goes, for people.
     pub fn why(&self, decision: &Decision) -> String {
         let mut why = decision.why();
+        let goes = matches!(decision.verdict, Verdict::Condemn(_));
+        let stays = self.staying.get(&decision.backup.id).filter(|_| goes);
         let beside = [
+            stays.cloned().unwrap_or_default(),
             self.owed.gone_without(decision),
             self.resumption(decision).to_owned(),
         ];
@@ -171,7 +179,8 @@ async fn plan_with(
     let mut owed = Owed::default();
     let mark = mark_of(job, &environment.node);
     let (mut seen, mut marked_elsewhere) = (Seen::default(), BTreeSet::new());
-    let mut originals = BTreeMap::new();
+    let (mut originals, mut lying_at) = (BTreeMap::new(), BTreeMap::new());
+    let (mut strays, covered) = (Vec::new(), covered::noted(&environment.state));
     for mut backup in catalog.backups(&filter).await? {
         let mut below = places(&backup, &paths, settings, &environment.node);
         below.retain(|place| lies_below(place, task));
@@ -201,7 +210,13 @@ async fn plan_with(
                 *standing == Standing::Gone || is_marked && *place == backup.folder()
             })
         };
-        let is_cut_off = !is_there && is_marked_by(&backup, &mark);
+        // A pass of this job ended between the removal and its record; if all that the mark is for was looked at.
+        let is_open = !is_there && is_marked_by(&backup, &mark);
+        let marked_for = places_of_mark(&backup);
+        let is_cut_off = is_open && !below.is_empty() && marked_for.iter().all(|place| below.contains(place));
+        if is_open && !is_cut_off {
+            strays.push(told_of_stray(backup.id, &marked_for));
+        }
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that another machine's pybackup made, it is not known whether it is on this one at all.
         let is_missing = !is_there && own.is_none();
@@ -210,19 +225,10 @@ async fn plan_with(
         }
         seen.take(backup.id, &below, &standing_of);
         // One that no machine answers for any more is anyone's to take back.
-        if let Some(other) = marker_of(&backup).filter(|other| *other != environment.node)
-            && lives(
-                catalog.as_ref(),
-                &other,
-                DateTime::<Utc>::MIN_UTC,
-                environment.clock.now(),
-            )
-            .await?
-        {
+        if is_marked_elsewhere(environment, settings, &backup).await? {
             marked_elsewhere.insert(backup.id);
         }
         match standing {
-            // A pass of this job ended between the removal and its record.
             _ if is_cut_off => {
                 begun.insert(backup.id);
             }
@@ -260,18 +266,21 @@ async fn plan_with(
         if let Some(day) = day_of(&below, &task.directory) {
             days.insert(backup.id, day);
         }
+        lying_at.insert(backup.id, there.into_iter().cloned().collect());
         located.insert(backup.id, below);
         sets.push(backup);
     }
     // In doubt a set stays: what is away has not been removed, and cannot be.
-    let (away, mut warnings) = seen.away(&environment.disk).await?;
-    sets.retain(|backup| !away.contains(&backup.id));
+    let away = seen.away(&environment.disk, &covered).await?;
+    sets.retain(|backup| !away.sets.contains(&backup.id));
+    let mut warnings = away.told;
+    warnings.append(&mut strays);
     let gone: BTreeSet<BackupId> = standings
         .iter()
         .filter(|(_, standing)| **standing == Standing::Gone)
         .map(|(id, _)| *id)
         .collect();
-    let seen = days.values().copied().collect();
+    let days_seen = days.values().copied().collect();
     let context = Context {
         now: environment.clock.now(),
         zone: job.schedule.zone(),
@@ -287,7 +296,15 @@ async fn plan_with(
         owed: owed.waiting.clone(),
     };
     let mut decisions = plan_retention(sets, &task.keep, &context);
-    keep_for_unseen(environment, settings, &originals, &mut decisions).await?;
+    let mut staying = keep_for_unseen(environment, settings, &originals, &mut decisions).await?;
+    // One that lies in a second place here is told of by whoever removes it.
+    staying.retain(|id, _| {
+        lying_at
+            .get(id)
+            .is_none_or(|places: &Vec<PathBuf>| places.len() < 2)
+    });
+    let kept = seen.keep_for_places(environment, settings, &mut decisions);
+    warnings.extend(kept.await?);
     warnings.extend(kept_as_damaged(&decisions));
     warnings.extend(kept_as_only_whole(&decisions));
     warnings.extend(kept_as_unseen(&decisions));
@@ -296,9 +313,11 @@ async fn plan_with(
         decisions,
         places: located,
         standings,
+        there: lying_at,
         warnings,
-        days: seen,
+        days: days_seen,
         owed,
+        staying,
         marked_elsewhere,
         machine,
     })
@@ -342,6 +361,7 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             "nothing is removed while {waiting} for the catalog; \"mykeeper catalog status\" tells more"
         )));
     }
+    forget_uncovered(context).await?;
     let asked = (context.job.as_ref(), task);
     let mut plan = plan_with(&context.environment, &context.settings, asked, &due).await?;
     if !plan.decisions.is_empty() {
@@ -373,9 +393,11 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             task,
             backup,
             places: plan.places_of(backup),
+            there: plan.there.get(&backup.id).map_or(&[], Vec::as_slice),
             machine: &plan.machine,
             why: format!("{} {reason}", mark_of(&context.job, &context.environment.node)),
-            may_be_given_back: !plan.standings.contains_key(&backup.id),
+            may_be_given_back: !plan.standings.contains_key(&backup.id)
+                && reason != CondemnReason::RemovalBegun,
         };
         match condemn(context, &removal).await {
             Ok(Some(Gone::Told)) => context.say(format!(
@@ -403,74 +425,6 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     plan.warnings.extend(done.left.first().cloned());
     tidy(context, task, &mut plan).await?;
     done.conclude(&plan, task.action)
-}
-
-/// What is kept on this machine until the shared catalog takes it; `None` where nothing is. It may tell of a set that is
-/// in use, or of a proof that failed.
-async fn what_waits(environment: &Environment) -> Result<Option<String>, CatalogError> {
-    let waiting = environment.catalog.backlog().await?.waiting;
-    Ok((waiting > 0).then(|| {
-        counted(
-            waiting,
-            "record of this machine waits",
-            "records of this machine wait",
-        )
-    }))
-}
-
-/// What has become, since the pass was planned, of a set that was to stay when `backup` goes; `None` where all of them
-/// are there as they were. A pass may take hours.
-async fn find_changed(
-    context: &RunContext,
-    plan: &Plan,
-    backup: &Backup,
-    reason: CondemnReason,
-) -> Result<Option<String>, JobError> {
-    if matches!(reason, CondemnReason::RemovalBegun | CondemnReason::GoneFromDisk) {
-        // There is nothing left of it that could be kept.
-        return Ok(None);
-    }
-    if let Some(waiting) = what_waits(&context.environment).await? {
-        return Ok(Some(format!("{waiting} for the catalog")));
-    }
-    for pinned in plan.pinned(&backup.tag).filter(|pinned| pinned.id != backup.id) {
-        let id = pinned.id;
-        let found = context.environment.catalog.shared_backup(id).await?;
-        if !still_serves(pinned, found.as_ref()) {
-            return Ok(Some(format!(
-                "set {id}, which was to stay, is no longer what it was to the catalog"
-            )));
-        }
-        let looks = context.environment.catalog.verifications(id).await?;
-        let planned = plan.standings.get(&id).copied().unwrap_or(Standing::Whole);
-        let places = plan.places_of(pinned);
-        let Some(first) = places.first() else {
-            continue;
-        };
-        let asked = places.to_vec();
-        let standing_of: Vec<Standing> = context
-            .ask_disk(("look at", first), move || {
-                asked.iter().map(|place| standing(place)).collect()
-            })
-            .await?;
-        let lying = places.iter().zip(&standing_of);
-        let there = lying.filter(|(_, standing)| **standing != Standing::Gone);
-        let there: Vec<&PathBuf> = there.map(|(place, _)| place).collect();
-        let proven = context.environment.catalog.proven_copies(id).await?;
-        let damage = Damage::of(&looks, &proven);
-        if damage.is_some_and(|damage| is_damaged_here(&damage, &there, &context.environment.node)) {
-            return Ok(Some(format!(
-                "set {id}, which was to stay, has been found to differ from what was written"
-            )));
-        }
-        if standing_of.iter().max() < Some(&planned) {
-            return Ok(Some(format!(
-                "set {id}, which was to stay, is no longer in {}",
-                first.display()
-            )));
-        }
-    }
-    Ok(None)
 }
 
 /// One line of the plan.

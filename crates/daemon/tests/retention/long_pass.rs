@@ -76,6 +76,27 @@ async fn a_set_that_is_proven_while_the_pass_goes_on_stays() {
 }
 
 #[tokio::test]
+async fn a_set_whose_disk_goes_while_the_pass_goes_on_is_not_taken_for_removed() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    stage.set(0).await;
+    let (_, slow) = stage.set(3).await;
+    fill(&slow);
+    let (id, place) = stage.set(7).await;
+    let away = stage.dir.path().join("away");
+    let meddle = async {
+        set_aside(&slow).await;
+        std::fs::rename(&place, &away).unwrap();
+    };
+    tokio::join!(stage.prune(), meddle);
+    assert!(!slow.exists());
+    assert_eq!(stage.row(id).await.deletion, Deletion::None);
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::rename(&away, &place).unwrap();
+    stage.prune().await;
+    assert!(!place.exists());
+}
+
+#[tokio::test]
 async fn a_run_that_is_ended_leaves_the_places_that_it_has_not_begun_with() {
     let stage = Stage::new("{ last = 1 }", "delete").await;
     stage.set(0).await;

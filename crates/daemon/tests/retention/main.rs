@@ -23,6 +23,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 mod copies;
+mod disks;
 mod doubt;
 mod hanging;
 mod long_pass;
@@ -205,7 +206,12 @@ impl Stage {
         let plan = plan(&self.environment, &settings, &job, task).await.unwrap();
         let decision = plan.decisions.iter().find(|decision| decision.backup.id == id);
         decision.map_or_else(String::new, |decision| {
-            format!("{:?}; {}", decision.verdict, plan.resumption(decision))
+            format!(
+                "{:?}; {}; {}",
+                decision.verdict,
+                plan.resumption(decision),
+                plan.why(decision)
+            )
         })
     }
 }

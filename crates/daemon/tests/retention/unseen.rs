@@ -41,8 +41,24 @@ async fn an_original_stays_while_the_folder_that_has_its_copy_is_not_mounted() {
         assert!(dir.join(MANIFEST_FILE).exists());
         assert_eq!(stage.row(old).await.deletion, Deletion::None);
     }
+    // A folder is no copy, nor is one that lacks a file, or has half of one.
+    std::fs::create_dir_all(copy.join("shop")).unwrap();
+    assert!(stage.told(old).await.contains("CopiesNotSeen"));
+    std::fs::remove_dir_all(&copy).unwrap();
+    rebuilt::copy(&dir, &vault);
+    for damage in ["", "xx"] {
+        match damage {
+            "" => std::fs::remove_file(copy.join(ORDERS)).unwrap(),
+            longer => std::fs::write(copy.join(ORDERS), longer).unwrap(),
+        }
+        assert!(stage.told(old).await.contains("CopiesNotSeen"), "{damage:?}");
+    }
     // The disk is back.
-    std::fs::create_dir_all(&copy).unwrap();
+    std::fs::write(copy.join(ORDERS), "x").unwrap();
+    let told = stage.told(old).await;
+    let alone =
+        "the original alone goes: it has arrived at vault, where it was last seen on 2026-11-22 07:30 UTC";
+    assert!(told.ends_with(alone), "{told}");
     let run = stage.prune().await;
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
     assert!(!dir.exists());
@@ -103,4 +119,48 @@ async fn an_original_is_not_given_up_for_a_copy_that_was_looked_for_and_is_missi
     stage.arrived(old, "far").await;
     stage.prune().await;
     assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn what_another_machine_read_in_the_folder_that_is_away_here_is_no_copy_and_elsewhere_is_while_it_lives()
+ {
+    let disk = tempfile::tempdir().unwrap();
+    let (stage, (old, dir), copy) = sent_to_a_folder(&disk.path().join("vault"), "").await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.found("bh", (old, &copy), false).await;
+    assert!(stage.told(old).await.contains("CopiesNotSeen"));
+    stage.found("bh", (old, Path::new("/srv/sets/x")), false).await;
+    let read_at = stage.clock.now();
+    stage.clock.advance(TimeDelta::days(60));
+    assert!(
+        stage.told(old).await.contains("CopiesNotSeen"),
+        "nobody has heard of it for long"
+    );
+    stage.clock.advance(read_at - stage.clock.now());
+    stage.prune().await;
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn a_folder_whose_destination_has_another_name_now_or_none_is_looked_at_all_the_same() {
+    let disk = tempfile::tempdir().unwrap();
+    let vault = disk.path().join("vault");
+    for name in ["store", ""] {
+        let destinations = match name {
+            "" => String::new(),
+            name => format!("[destinations.{name}]\nurl = {vault:?}\n"),
+        };
+        let stage = Stage::set_up(&destinations, ("complete", "{ last = 1 }", "delete")).await;
+        let (old, dir) = stage.owed(4, &["vault"]).await;
+        stage.owed(0, &[]).await;
+        let copy = vault.join(dir.strip_prefix(stage.dir.path().join("data")).unwrap());
+        let target = ("vault", copy.display().to_string());
+        stage
+            .ended_at(old, target, TransferPurpose::Send, RunState::Succeeded)
+            .await;
+        assert!(stage.told(old).await.contains("CopiesNotSeen"), "{name}");
+        assert_eq!(rebuilt::copy(&dir, &vault), copy);
+        stage.prune().await;
+        assert!(!dir.exists(), "{name}");
+    }
 }

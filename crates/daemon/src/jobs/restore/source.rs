@@ -21,7 +21,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// What is said before the commands of [`fetching_aside`].
-pub(super) const MADE_KNOWN: &str = "its copy is fetched and its place made known by:";
+pub(super) const MADE_KNOWN: &str = "its copy is fetched (it is missed there when it is removed again: \
+    \"mykeeper paths remove\") and its place made known by:";
 
 /// What the files of the places are like that were looked at.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! Carries out what a pass has planned for one set: marks, removes, gives back.
 
+use super::Plan;
+use super::changed::what_waits;
 use super::left::{Left, Stays, left_of};
-use super::machine::Machine;
-use super::{Plan, what_waits};
 use crate::jobs::{JobError, RunContext};
+use crate::machine::Machine;
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
 };
@@ -12,7 +13,7 @@ use mykeeper_catalog::Catalog;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
-use mykeeper_domain::removal::{Remainder, SetRemoval};
+use mykeeper_domain::removal::{Remainder, SetRemoval, mark_of_removal};
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, DestinationName};
@@ -24,6 +25,8 @@ pub(super) struct Removal<'a> {
     pub(super) task: &'a RetentionTask,
     pub(super) backup: &'a Backup,
     pub(super) places: &'a [PathBuf],
+    /// Those of them where something of it lay when the pass was planned.
+    pub(super) there: &'a [PathBuf],
     pub(super) machine: &'a Machine,
     pub(super) why: String,
     /// Nothing of it has been removed or set aside.
@@ -31,6 +34,11 @@ pub(super) struct Removal<'a> {
 }
 
 impl Removal<'_> {
+    fn paths(&self) -> Vec<String> {
+        let places = self.places.iter();
+        places.map(|place| place.display().to_string()).collect()
+    }
+
     /// The same as the catalog has the set by now.
     fn of<'a>(&'a self, backup: &'a Backup) -> Removal<'a> {
         Removal {
@@ -70,8 +78,15 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
     let Some(held) = hold_folders(removal.places).await? else {
         return Ok(None);
     };
+    // What has gone since may be away with its disk.
+    if !all_lie(context, removal.there).await? {
+        return Ok(None);
+    }
+    let marked = mark_of_removal(why, &removal.paths());
     // A mark that is not followed by a removal keeps everyone else away from the set.
-    if sets_in_use(environment).await?.contains(&id) || !environment.catalog.mark_deleting(id, why).await? {
+    if sets_in_use(environment).await?.contains(&id)
+        || !environment.catalog.mark_deleting(id, &marked).await?
+    {
         return Ok(None);
     }
     // Whoever takes the set up from here on sees the mark; who has taken it up before is seen here, and who has done
@@ -96,7 +111,7 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         && let Err(reason) = remove_places(context, removal, Arc::clone(&held)).await
     {
         // The row says so until a later pass comes through.
-        let told = format!("{why}; its removal failed: {reason}");
+        let told = format!("{marked}; its removal failed: {reason}");
         if let Err(error) = environment.catalog.mark_deleting(id, &told).await {
             tracing::warn!(set = %id, %error, "the catalog does not say that a removal failed");
         }
@@ -109,6 +124,15 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         return Ok(Some(Gone::Everywhere));
     }
     Ok(Some(gone))
+}
+
+async fn all_lie(context: &RunContext, places: &[PathBuf]) -> Result<bool, JobError> {
+    let Some(first) = places.first() else {
+        return Ok(true);
+    };
+    let asked = places.to_vec();
+    let lie = move || asked.iter().all(|place| standing(place) != Standing::Gone);
+    context.ask_disk(("look at", first), lie).await
 }
 
 /// Another machine's pass may have removed the rest meanwhile, and left the set for what went here: whoever asks last
@@ -163,11 +187,7 @@ async fn record_gone(context: &RunContext, removal: &Removal<'_>, stays: Stays) 
         bk_id: id,
         node: environment.node.clone(),
         run_id: Some(context.run),
-        paths: removal
-            .places
-            .iter()
-            .map(|place| place.display().to_string())
-            .collect(),
+        paths: removal.paths(),
         removed_at: context.clock().now(),
         why: removal.why.clone(),
         remainder,

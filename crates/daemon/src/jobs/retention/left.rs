@@ -2,11 +2,11 @@
 //! look after another copy, and prove it, leave sets alone that are.
 
 use super::carry_out::Removal;
-use super::places::may_be_original;
 use crate::copies::{Known, lives, root_here};
 use crate::jobs::verify::Here;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::{is_named, original, relative_path};
+use crate::machine::may_be_original;
 use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;

@@ -1,12 +1,13 @@
 //! The places of this machine where a set lies, or may lie.
 
 use crate::copies::{Known, Searched, seen_gone};
+use crate::covered;
 use crate::disk::Disk;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::JobError;
 use crate::locate::{original, places};
-use crate::mounted::holds_nothing;
+use crate::mounted::{holds_nothing, root_of};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::verification::LookedAtCopy;
 use std::io::ErrorKind;
@@ -103,7 +104,8 @@ impl Here {
                     }
                     let known = known_of(&mut known, environment, backup).await?;
                     let was = known.was_at(&place, backup, &settings);
-                    if is_away(&environment.disk, &place).await {
+                    let is_covered = is_own && covered::is_noted(&environment.state, backup.id);
+                    if is_covered || is_away(&environment.disk, &place).await {
                         here.away
                             .extend(was.map(|what| format!("{}: {what}", place.display())));
                         here.unread.push(place);
@@ -169,10 +171,10 @@ async fn is_nothing(disk: &Disk, place: &Path) -> bool {
     answer.await.unwrap_or(false)
 }
 
-/// Whether a place that is not there may only be unmounted: the root of its days is missing, holds nothing, or is marked as
-/// that of a disk that was missed.
+/// Whether a place that is not there may only be unmounted: the root of its days is missing, holds nothing of sets, or is
+/// marked as that of a disk that was missed.
 pub(in crate::jobs) async fn is_away(disk: &Disk, place: &Path) -> bool {
-    let Some(root) = place.parent().and_then(Path::parent) else {
+    let Some(root) = root_of(place) else {
         return false;
     };
     match holds_nothing(disk, root).await {

@@ -1,7 +1,10 @@
-//! Which servers are on this machine. A central mykeeper names those of others.
+//! Which servers are on this machine, and so which sets were made here. A central mykeeper names the servers of others.
 
-use crate::disk::Disk;
-use crate::error::DaemonError;
+use crate::disk::{Disk, DiskError};
+use crate::locate::{copy_places, is_named};
+use mykeeper_catalog::BackupPath;
+use mykeeper_config::Settings;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::server::{Endpoint, Server};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -13,15 +16,15 @@ const ADDRESSES_6: &str = "/proc/net/if_inet6";
 
 /// The addresses that its interfaces have. Whether one can be bound to tells nothing where `ip_nonlocal_bind` is set.
 #[derive(Clone, Debug)]
-pub(super) struct Machine(BTreeSet<IpAddr>);
+pub(crate) struct Machine(BTreeSet<IpAddr>);
 
 impl Machine {
     /// As they are now.
     ///
     /// # Errors
     /// The kernel does not answer in time.
-    pub(super) async fn ask(disk: &Disk) -> Result<Self, DaemonError> {
-        Ok(disk.ask(("read", Path::new(ROUTES)), Self::read).await?)
+    pub(crate) async fn ask(disk: &Disk) -> Result<Self, DiskError> {
+        disk.ask(("read", Path::new(ROUTES)), Self::read).await
     }
 
     /// None where the kernel does not tell them: then a set is not taken for one of this machine.
@@ -33,7 +36,7 @@ impl Machine {
     /// Whether a server is reached without a network, or at an address that this machine has. Behind its own loopback
     /// address may be a tunnel: there the address counts that the server goes by. A name is asked of nobody: such a server
     /// may be anywhere.
-    pub(super) fn has_server(&self, server: &Server) -> bool {
+    pub(crate) fn has_server(&self, server: &Server) -> bool {
         let Endpoint::Tcp { host, .. } = &server.endpoint else {
             return true;
         };
@@ -47,7 +50,7 @@ impl Machine {
     }
 
     /// Whether a destination at this address is on this machine. Behind its own loopback address may be a tunnel.
-    pub(super) fn is_host(&self, host: &str) -> bool {
+    pub(crate) fn is_host(&self, host: &str) -> bool {
         let address: Option<IpAddr> = host.parse().ok();
         address.is_some_and(|address| !address.is_loopback() && self.0.contains(&address))
     }
@@ -56,6 +59,45 @@ impl Machine {
         let address: Option<IpAddr> = address.parse().ok();
         address.is_none_or(|address| address.is_loopback() || self.0.contains(&address))
     }
+}
+
+/// Whether this machine made a set, so that it should lie where the catalog says. Of pybackup's rows and of a node
+/// called as many are, by the address of a server that is on this machine, where that is one: a tag may be that of many hosts,
+/// and `N/A` is that of all that have none.
+pub(crate) fn is_of_here(backup: &Backup, settings: &Settings, machine: &Machine) -> bool {
+    if backup.node.as_ref().is_some_and(|node| is_named(node, settings)) {
+        return true;
+    }
+    is_an_address(&backup.bk_server) && servers_of(backup, settings).any(|server| machine.has_server(server))
+}
+
+/// Whether what lies in a set's own folder on this machine may be its original. A row of pybackup's that was written here
+/// has the address of the server, wherever that is; not of one that nobody knows here, and no copy's place.
+pub(crate) fn may_be_original(
+    backup: &Backup,
+    paths: &[BackupPath],
+    settings: &Settings,
+    machine: &Machine,
+) -> bool {
+    if is_of_here(backup, settings, machine) {
+        return true;
+    }
+    let is_known = !is_an_address(&backup.bk_server) || servers_of(backup, settings).next().is_some();
+    is_known && !copy_places(backup, paths, settings).contains(&backup.folder())
+}
+
+fn servers_of<'a>(backup: &'a Backup, settings: &'a Settings) -> impl Iterator<Item = &'a Server> {
+    let servers = settings.servers.values().map(AsRef::as_ref);
+    servers.filter(|server| server.address == backup.bk_server)
+}
+
+/// Whether it tells one host from others.
+fn is_an_address(text: &str) -> bool {
+    let is_nobodys = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    !text.trim().is_empty()
+        && text != "N/A"
+        && !text.starts_with("localhost")
+        && !text.parse().is_ok_and(is_nobodys)
 }
 
 /// `|-- 192.0.2.7` is followed by what it is: `/32 host LOCAL`. IPv6 addresses stand at the beginning of their lines.
@@ -135,5 +177,22 @@ mod tests {
             "{:?}",
             found.0
         );
+    }
+
+    #[test]
+    fn an_address_that_many_hosts_have_is_none() {
+        for address in [
+            "",
+            " ",
+            "N/A",
+            "127.0.0.1",
+            "::1",
+            "0.0.0.0",
+            "localhost",
+            "localhost.localdomain",
+        ] {
+            assert!(!is_an_address(address), "{address}");
+        }
+        assert!(is_an_address("106.3.130.84") && is_an_address("db1.internal"));
     }
 }

@@ -1,0 +1,174 @@
+//! Places that may only be unmounted, or that the configuration does not name any more.
+
+use super::*;
+use mykeeper_catalog::BackupPath;
+
+const CENTRAL: &str =
+    "[servers.shop]\nsocket = \"/x.sock\"\nuser = \"u\"\ntag = \"shop\"\naddress = \"10.0.0.9\"\n";
+
+impl Stage {
+    async fn know(&self, root: &Path) -> i64 {
+        let path = BackupPath {
+            id: 0,
+            bk_server: "10.0.0.9".into(),
+            remote_server: "n1".into(),
+            real_path: root.display().to_string(),
+            tag: "shop".into(),
+            is_offline: false,
+        };
+        self.catalog().add_path(&path).await.unwrap()
+    }
+
+    async fn absent(&self) -> Option<String> {
+        let (settings, root) = (self.environment.settings(), self.dir.path().join("data"));
+        let absent = self.environment.whereabouts(&settings).absent(&root).await;
+        absent.unwrap().map(|absent| absent.to_string())
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_holds_none_of_its_sets_is_missed_whatever_else_lies_there() {
+    for is_of_pybackup in [false, true] {
+        let stage = Stage::with_servers(CENTRAL, "{ last = 1 }", "delete").await;
+        let change = |backup: &mut Backup| {
+            if is_of_pybackup {
+                (backup.node, backup.job) = (None, None);
+                backup.bk_server = "10.0.0.9".into();
+            }
+        };
+        let mut sets = Vec::new();
+        for days_old in [3, 0] {
+            sets.push(stage.changed(days_old, change).await);
+        }
+        assert_eq!(stage.absent().await, None);
+        let data = stage.dir.path().join("data");
+        let mounted = stage.dir.path().join("mounted");
+        std::fs::rename(&data, &mounted).unwrap();
+        std::fs::create_dir_all(data.join("2026-11-22/notes")).unwrap();
+        std::fs::write(data.join("backup.log"), "").unwrap();
+        let told = stage.absent().await.unwrap();
+        assert!(told.starts_with("of the 2 sets that should lie in "), "{told}");
+        // The way out that it names.
+        let (_, command) = told.split_once("new disk: ").unwrap();
+        let ended = std::process::Command::new("sh").args(["-c", command]).status();
+        assert!(ended.unwrap().success(), "{command}");
+        assert_eq!(stage.absent().await, None);
+        // One of them is enough.
+        std::fs::remove_file(data.join(".mykeeper")).unwrap();
+        let (_, newest) = &sets[1];
+        let there = newest.strip_prefix(&data).unwrap();
+        std::fs::rename(mounted.join(there), newest).unwrap();
+        assert_eq!(stage.absent().await, None, "{is_of_pybackup}");
+    }
+}
+
+#[tokio::test]
+async fn a_set_that_a_mount_covers_is_not_marked_until_it_is_given_up() {
+    let stage = Stage::new("{ last = 9 }", "delete").await;
+    let (id, place) = stage.set(3).await;
+    let (lost, other) = stage.set(2).await;
+    stage.set(0).await;
+    let note = stage
+        .environment
+        .state
+        .root()
+        .join("covered")
+        .join(id.to_string());
+    std::fs::create_dir_all(note.parent().unwrap()).unwrap();
+    std::fs::write(&note, "").unwrap();
+    let below = stage.dir.path().join("below");
+    std::fs::rename(&place, &below).unwrap();
+    std::fs::remove_dir_all(other).unwrap();
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+    let told = format!(
+        "lies below its mount point: unmount it, move what is there ({})",
+        place.display()
+    );
+    assert!(run.reason.contains(&told), "{}", run.reason);
+    assert_eq!(stage.row(id).await.deletion, Deletion::None);
+    assert_eq!(stage.row(lost).await.deletion, Deletion::Deleted);
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::rename(&below, &place).unwrap();
+    assert_eq!(stage.prune().await.state, RunState::Succeeded);
+    assert!(!note.exists(), "it lies on the right disk");
+}
+
+#[tokio::test]
+async fn a_set_is_not_forgotten_in_the_place_whose_disk_is_away() {
+    let stage = Stage::new("{ last = 1 }", "delete").await;
+    let mut sets = Vec::new();
+    for days_old in [3, 0] {
+        sets.push(stage.copy(days_old, |_| {}).await);
+    }
+    let other = stage.dir.path().join("data/other");
+    stage.know(&other).await;
+    let (id, place) = &sets[0];
+    let copy = rebuilt::copy(place, &other);
+    stage.found("n1", (*id, &copy), false).await;
+    let away = stage.dir.path().join("away");
+    std::fs::rename(&other, &away).unwrap();
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+    assert!(
+        run.reason
+            .contains("another copy should lie where no disk may be mounted"),
+        "{}",
+        run.reason
+    );
+    assert!(place.is_dir());
+    assert_eq!(stage.catalog().removals(*id).await.unwrap().len(), 0);
+    std::fs::rename(&away, &other).unwrap();
+    assert_eq!(stage.prune().await.state, RunState::Succeeded);
+    assert!(!place.exists() && !copy.exists());
+}
+
+#[tokio::test]
+async fn a_removal_is_not_taken_for_done_where_its_folder_is_not_looked_at() {
+    for keeps_another in [false, true] {
+        let stage = Stage::new("{ last = 9 }", "delete").await;
+        let (id, place) = stage.copy(3, |_| {}).await;
+        stage.copy(0, |_| {}).await;
+        let mark = format!(
+            "retention job prune on n1: no rule keeps it; in [{place:?}]; its removal failed: I/O error"
+        );
+        stage.catalog().mark_deleting(id, &mark).await.unwrap();
+        let path = stage.catalog().paths().await.unwrap().remove(0);
+        stage.catalog().remove_path(path.id).await.unwrap();
+        if keeps_another {
+            stage.know(&stage.dir.path().join("data/other")).await;
+        }
+        let run = stage.prune().await;
+        assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+        let told = format!("the removal of set {id} from {} was begun", place.display());
+        assert!(run.reason.contains(&told), "{}", run.reason);
+        assert_eq!(
+            stage.row(id).await.deletion,
+            Deletion::Deleting,
+            "{keeps_another}"
+        );
+        assert!(stage.catalog().removals(id).await.unwrap().is_empty());
+        // It is looked at again, and a rule keeps it.
+        stage.catalog().add_path(&path).await.unwrap();
+        let run = stage.prune().await;
+        assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+        assert_eq!(stage.row(id).await.deletion, Deletion::None);
+        assert!(place.join(MANIFEST_FILE).is_file());
+    }
+}
+
+#[tokio::test]
+async fn the_machine_of_a_mark_is_found_whatever_its_job_is_called() {
+    let stage = Stage::new("{ last = 9 }", "delete").await;
+    let (id, _) = stage.copy(3, |_| {}).await;
+    stage.heard_of("bh").await;
+    for job in ["clean", "clean on monday", "clean on n1: old"] {
+        let mark = format!("retention job {job} on bh: no rule keeps it");
+        stage.catalog().mark_deleting(id, &mark).await.unwrap();
+        let told = stage.told(id).await;
+        assert!(
+            told.contains("another machine removes its own copy"),
+            "{job}: {told}"
+        );
+    }
+}
