@@ -40,8 +40,8 @@ fn with_option(text: &str, option: &str) -> String {
     while let Some(at) = rest.find(PROGRAM) {
         let (before, after) = rest.split_at(at + PROGRAM.len());
         told.push_str(before);
-        let begins_here = is_beginning(told.strip_suffix(PROGRAM).unwrap_or_default());
-        if begins_here && is_command(after) {
+        let before = told.strip_suffix(PROGRAM).unwrap_or_default();
+        if is_beginning(before) && is_command(after) && !is_for_another(before, after) {
             told.push_str(option);
         }
         rest = after;
@@ -54,6 +54,12 @@ fn with_option(text: &str, option: &str) -> String {
 fn is_beginning(before: &str) -> bool {
     let last = before.trim_end_matches(' ').chars().next_back();
     last.is_none_or(|last| matches!(last, '"' | '\'' | '`' | '(' | ':' | ';' | '&' | '|' | '\n'))
+}
+
+/// Whether it is said to be run on another machine, whose configuration lies elsewhere: `"mykeeper ..." on vault1 tells`.
+fn is_for_another(before: &str, after: &str) -> bool {
+    let behind = after.split_once('"').map(|(_, behind)| behind);
+    before.ends_with('"') && behind.is_some_and(|behind| behind.starts_with(" on "))
 }
 
 fn is_command(after: &str) -> bool {
@@ -86,6 +92,7 @@ mod tests {
             "no mykeeper daemon lives",
             "\"mykeeper --config x check\"",
             "mykeeper restores a set",
+            "\"mykeeper verify --bk-id x\" on vault1 tells",
         ] {
             assert_eq!(told(sentence), sentence);
         }

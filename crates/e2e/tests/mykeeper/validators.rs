@@ -6,6 +6,8 @@ use crate::{NEVER, add_path, backup_job, text};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -177,4 +179,64 @@ fn a_set_that_another_node_made_and_that_takes_long_to_come_back_is_told_of_wher
     let over = events(&sink, "recovery");
     assert_eq!(over.len(), 1, "{over:#?}");
     assert!(text(&over[0], "topic").contains("job nightly"), "{over:#?}");
+}
+
+/// Its folder of the destination `vault`.
+fn with_vault(node: &Workspace) -> PathBuf {
+    let vault = node.at("vault");
+    std::fs::create_dir(&vault).unwrap();
+    let keeper = std::fs::read_to_string(node.config()).unwrap();
+    let more = format!("\n[destinations.vault]\nurl = \"{}\"\n", vault.display());
+    std::fs::write(node.config(), format!("{keeper}{more}")).unwrap();
+    vault
+}
+
+fn spoil(set: &Path) {
+    let mut files = std::fs::read_dir(set).unwrap().flatten();
+    let is_data = |name: &str| name.starts_with("tiny.t.") && !name.contains("schema");
+    let data = files.find(|file| is_data(file.file_name().to_str().unwrap()));
+    std::fs::write(data.unwrap().path(), "x").unwrap();
+}
+
+#[test]
+fn a_doubt_ends_with_the_command_that_it_names_on_the_node_that_it_names() {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
+         INSERT INTO tiny.t VALUES (1), (2);",
+    );
+    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let (maker, other) = (node(&server, "maker"), node(&server, "other"));
+    let (here, there) = (with_vault(&maker), with_vault(&other));
+    maker.write_schedule(&backup_job("nightly", r#"["tiny"]"#, "transfer_to = \"vault\""));
+    other.write_schedule("");
+    maker.mykeeper(&["run", "nightly"]).assert_code(0);
+    let id = text(&maker.backups()[0], "id").to_owned();
+    let copied = Command::new("cp").arg("-aT").args([&here, &there]).status();
+    assert!(copied.unwrap().success());
+    other.mykeeper(&["verify", "--bk-id", &id]).assert_code(0);
+    for root in [&maker.sets(), &here] {
+        spoil(&find_set(root, &id));
+    }
+    let validate = || maker.mykeeper(&["validate", "--bk-id", &id]);
+    let status = || {
+        let query = format!("SELECT validate_status FROM catalogdb.user_backup WHERE bk_id = '{id}'");
+        server.value(&query)
+    };
+    let told = validate();
+    told.assert_code(1).assert_says("was as written at ");
+    assert_eq!(status(), "N/A", "{told}");
+    let said = told.said();
+    let (before, _) = said.split_once("\" on other tells").unwrap();
+    let (_, command) = before.rsplit_once("\"mykeeper ").unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    // It still is.
+    other.mykeeper(&words).assert_code(0);
+    validate().assert_code(1).assert_says("was as written at ");
+    spoil(&find_set(&there, &id));
+    other.mykeeper(&words).assert_code(1);
+    validate()
+        .assert_code(1)
+        .assert_says("no copy of it here is as it was written");
+    assert_eq!(status(), "failed");
 }
