@@ -203,3 +203,58 @@ fn slots_go_on_while_the_catalog_is_away_and_each_is_recorded_once() {
     let recorded = server.value("SELECT COUNT(*) FROM catalogdb.user_backup WHERE is_complete = 'Y'");
     assert_eq!(recorded, complete().to_string());
 }
+
+/// So many files take a while to be removed.
+const MANY: usize = 40_000;
+
+#[test]
+fn a_removal_in_which_the_catalog_goes_away_is_carried_on_and_recorded_once() {
+    let (_source, mut server, workspace) = two_servers();
+    workspace.write_schedule(&with_prune(&backup_job("nightly", r#"["shop"]"#, "")));
+    workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    for is_killed in [false, true] {
+        let id = text(&workspace.backups()[0], "id").to_owned();
+        let set = find_set(&workspace.sets(), &id);
+        workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+        for number in 0..MANY {
+            std::fs::write(set.join(format!("{number}.sql")), "").unwrap();
+        }
+        let aside = set.with_file_name(format!(".{id}.deleting"));
+        let prune = workspace.start_mykeeper(&["run", "prune"]);
+        wait_until(LIMIT, "the set is set aside", || aside.exists().then_some(()));
+        server.kill();
+        if is_killed {
+            prune.signal(Signal::KILL);
+        }
+        let prune = prune.finish();
+        match is_killed {
+            true => assert!(aside.exists(), "it was killed too late: {prune}"),
+            // What was removed is removed; that it is recorded waits.
+            false => assert!(!aside.exists() && !set.exists(), "{prune}"),
+        }
+        server.start_again();
+        let row = |column: &str| {
+            server.value(&format!(
+                "SELECT {column} FROM catalogdb.user_backup WHERE bk_id = '{id}'"
+            ))
+        };
+        assert_eq!(
+            (row("is_deleted"), row("deletion")),
+            ("N".into(), "deleting".into())
+        );
+        let daemon = workspace.daemon();
+        wait_for_empty_journal(&workspace);
+        drop(daemon);
+        workspace.mykeeper(&["run", "prune"]).assert_code(0);
+        assert_eq!(
+            (row("is_deleted"), row("deletion")),
+            ("Y".into(), "deleted".into())
+        );
+        assert!(!aside.exists() && !set.exists());
+        let removals = format!("SELECT COUNT(*) FROM catalogdb.mk_removal WHERE bk_id = '{id}'");
+        assert_eq!(server.value(&removals), "1");
+        let left = "SELECT COUNT(*) FROM catalogdb.user_backup WHERE is_deleted = 'N'";
+        assert_eq!(server.value(left), "1", "the newest stays");
+    }
+}

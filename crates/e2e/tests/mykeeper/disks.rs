@@ -37,7 +37,8 @@ fn where_sets_should_lie_and_none_does_nothing_is_written_and_nothing_taken_for_
     workspace.write_schedule(&format!("{nightly}{}", LOOK.replace("NEVER", NEVER)));
 
     let missed = format!(
-        "of the 3 sets that should lie in {0} none is there: is its disk mounted? If it is a new disk: touch {0}/.mykeeper",
+        "of the 3 sets that should lie in {0} none is there: is its disk mounted? If they were removed on purpose, or it is a new disk: \
+         mkdir -p {0} && touch {0}/.mykeeper",
         vault.display()
     );
     let own = stage.original(0);
@@ -54,6 +55,8 @@ fn where_sets_should_lie_and_none_does_nothing_is_written_and_nothing_taken_for_
     for is_there in [false, true] {
         if is_there {
             std::fs::create_dir_all(vault.join("lost+found")).unwrap();
+            // It tells nothing of a disk.
+            std::fs::write(vault.join("backup.log"), "").unwrap();
         }
         let run = stage.run("nightly");
         run.assert_code(4)
@@ -69,7 +72,7 @@ fn where_sets_should_lie_and_none_does_nothing_is_written_and_nothing_taken_for_
             .mykeeper(&["check"])
             .assert_code(if is_there { 4 } else { 3 })
             .assert_says(&format!("destination vault: {missed}"));
-        assert_eq!(entries(&vault), usize::from(is_there));
+        assert_eq!(entries(&vault), if is_there { 2 } else { 0 });
         assert_eq!(stage.rows_of_vault(), rows, "nothing was begun, nor compared");
     }
     let damaged = workspace.mykeeper(&["backups", "--state", "damaged", "--json"]);
@@ -98,6 +101,20 @@ fn where_sets_should_lie_and_none_does_nothing_is_written_and_nothing_taken_for_
     assert!(stage.copy(0).is_dir());
 }
 
+/// The set that is not deleted, and that lies below a mount point: nowhere that shows.
+fn covered_by_the_mount(workspace: &Workspace, sets: &Path) -> String {
+    let catalog = workspace.catalog();
+    let ids = catalog.column("SELECT bk_id FROM user_backup WHERE is_deleted = 'N'");
+    let lies = |id: &str| {
+        let mut days = std::fs::read_dir(sets).unwrap().flatten();
+        days.any(|day| day.path().join(id).is_dir())
+    };
+    let mut covered = ids.into_iter().filter(|id| !lies(id));
+    let found = covered.next().unwrap();
+    assert_eq!(covered.next(), None);
+    found
+}
+
 #[test]
 fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
     let stage = Stage::new("");
@@ -110,6 +127,7 @@ fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
     let mounted = workspace.at("mounted");
     std::fs::rename(&sets, &mounted).unwrap();
     std::fs::create_dir(&sets).unwrap();
+    std::fs::write(sets.join("pybackup.log"), "").unwrap();
     let missed = format!(
         "of the 3 sets that should lie in {} none is there",
         sets.display()
@@ -118,7 +136,7 @@ fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
         .mykeeper(&["check"])
         .assert_code(4)
         .assert_says(&format!("job nightly: {missed}"));
-    assert_eq!(entries(&sets), 0);
+    assert_eq!(entries(&sets), 1);
     stage.run("nightly").assert_code(4).assert_says(&missed);
     let newest = text(&workspace.backups()[0], "id").to_owned();
     assert!(find_set(&sets, &newest).is_dir());
@@ -153,6 +171,21 @@ fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
         .mykeeper(&["verify", "--bk-id", &stage.sets[0]])
         .assert_code(0);
     stage.run("nightly").assert_code(0);
+    let covered = covered_by_the_mount(workspace, &sets);
+    stage
+        .run("prune")
+        .assert_code(4)
+        .assert_says("1 set was made while the disk of ")
+        .assert_says(&format!("mark-deleted --bk-id {covered}"));
+    assert!(!deleted().contains(&covered));
+    workspace
+        .mykeeper(&["verify", "--bk-id", &covered])
+        .assert_code(3)
+        .assert_says("could not be looked at");
+    workspace
+        .mykeeper(&["mark-deleted", "--bk-id", &covered])
+        .assert_code(0);
+    stage.run("prune").assert_code(0);
 
     // It is gone for good, and the disk that is there is a new one.
     std::fs::remove_dir_all(&sets).unwrap();
