@@ -10,5 +10,6 @@ mod nothing_begun;
 mod renamed;
 mod row;
 mod scripts;
+mod unmounted;
 
 use host::Host;

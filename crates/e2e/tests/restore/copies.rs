@@ -179,3 +179,33 @@ fn a_part_of_a_set_without_a_manifest_is_not_refused_for_files_of_its_other_data
     let whole = stage.restore(&["--dry-run", "--overwrite"]);
     whole.assert_code(1).assert_says("shop_old-schema-create.sql.gz");
 }
+
+#[test]
+fn a_set_whose_manifest_is_missing_is_held_against_the_catalog_and_a_copy_without_one_is_none() {
+    let stage = Stage::with("", "[\"shop_old\"]", "all");
+    let (own, copy) = (stage.set(), copy_of(&stage));
+    let manifest = "mykeeper.manifest.json";
+    std::fs::remove_file(own.join(manifest)).unwrap();
+    let missing = format!(
+        "the copy in {} is not as it was written: file {manifest}: expected present, found missing",
+        own.display()
+    );
+    let held = "what is restored was held against the catalog's record";
+    stage
+        .restore(&["--from", "original", "--dry-run"])
+        .assert_code(4)
+        .assert_says(&missing)
+        .assert_says(held);
+    unproven_alone(&stage.restore(&["--dry-run"])).assert_says(&format!("every file in {}", copy.display()));
+    // It may be on its way: nothing else shows that all of it is there.
+    std::fs::remove_file(copy.join(manifest)).unwrap();
+    stage.restore(&["--from", "destination"]).assert_code(3);
+    stage.restore(&[]).assert_code(4).assert_says(held);
+    stage.assert_equal(&["shop_old"]);
+    flip(&own.join(DATA));
+    stage
+        .restore(&["--overwrite"])
+        .assert_code(1)
+        .assert_says("is damaged, and nothing was written")
+        .assert_says(DATA);
+}
