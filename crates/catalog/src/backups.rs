@@ -1,7 +1,9 @@
 //! `user_backup`: the sets, pybackup's and ours.
 
 mod list;
+mod pages;
 mod row;
+mod waiting;
 
 use crate::contents::{PART_BYTES, STATEMENT_BYTES, batch_bytes, batches, pack};
 use crate::db::{Fault, STATEMENT_LIMIT, Store, is_duplicate, reading, writing};
@@ -9,15 +11,17 @@ use crate::error::CatalogError;
 use crate::row::{ms, signed, to_json};
 use crate::zone::to_wall;
 use chrono::{DateTime, Utc};
-pub(crate) use list::{candidates, count_deleted, list};
+pub(crate) use list::{count_deleted, list};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{FileEntry, Manifest};
+pub(crate) use pages::{Narrow, Order, Stream, Walk, rows, rows_by_name, streams_of};
 use row::consistency_word;
 pub(crate) use row::{BackupRow, columns, into_list};
 use sqlx::QueryBuilder;
 use std::time::Duration;
+pub(crate) use waiting::waiting;
 
 /// What each statement of half a megabyte adds to the time that writing a set may take.
 const LIMIT_PER_BATCH: Duration = Duration::from_secs(5);
@@ -238,6 +242,11 @@ macro_rules! delete {
         .rows_affected();
         if marked > 0 {
             forget_deliveries!($tx, $id);
+            // Nor is it due to be read again.
+            sqlx::query("UPDATE mk_verification SET gone = 1 WHERE bk_id = ?")
+                .bind($id.to_string())
+                .execute(&mut *$tx)
+                .await?;
             true
         } else {
             // Deleted before: the first reason stays.

@@ -30,7 +30,7 @@ mod ways;
 mod zone;
 
 pub use error::CatalogError;
-pub use filter::{BackupFilter, RunFilter, SetState, VerificationScope};
+pub use filter::{BackupFilter, Bookmark, Page, Reach, RunFilter, SetState, VerificationScope, WaitingScope};
 pub use journal::{journal_backlog, open_copy, open_journaled};
 pub use leases::{Lease, LeaseClock, LeaseTerm};
 pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
@@ -188,7 +188,7 @@ pub struct MigrationStatus {
     pub backups: Option<u64>,
 }
 
-/// So many deleted sets are counted, at most: a history has a million of them.
+/// So many sets are counted that are deleted or wait, at most: a history has a million of them.
 pub const MOST_COUNTED: u64 = 1_000;
 
 /// A journal is given up to so many bytes of `state_dir`: weeks of runs. Beyond them the catalog counts as away.
@@ -365,12 +365,13 @@ pub trait Catalog: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError>;
 
-    /// Sets that may be proven: not deleted, not yet tried, started at or after `since`. The caller narrows them further.
+    /// A page of the sets that wait for their proof, after `after`, in the order of their start. The caller narrows them further.
     async fn validation_candidates(
         &self,
-        since: Option<DateTime<Utc>>,
+        scope: &WaitingScope,
+        after: Option<&Bookmark>,
         limit: u32,
-    ) -> Result<Vec<Backup>, CatalogError>;
+    ) -> Result<Page, CatalogError>;
     /// Writes a proof, once for each run and start: our own tables, one row per database in `user_recover_info`, and `validate_status`, all or none.
     /// One that knows its set follows the last proof of the set's tag, whoever else records at the same time; its `link` is not read.
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError>;
@@ -399,13 +400,14 @@ pub trait Catalog: Send + Sync {
     /// The sets of which a copy differs by what nodes and proofs have found last: of these, also where they are deleted;
     /// else of all those, not deleted, that were written last, at most ten thousand.
     async fn damages(&self, of: Option<&[BackupId]>) -> Result<HashMap<BackupId, Damage>, CatalogError>;
-    /// Sets to be read again, the one whose last look is oldest first, without the first `passed_by` of them.
+    /// A page of the sets to be read again: those that the node never looked at by their start, then the one whose last
+    /// look is oldest.
     async fn due_for_reading(
         &self,
         scope: &VerificationScope,
-        passed_by: u32,
+        after: Option<&Bookmark>,
         limit: u32,
-    ) -> Result<Vec<Backup>, CatalogError>;
+    ) -> Result<Page, CatalogError>;
 
     /// Notes that `node` promises this from `now` on; one that is noted already stays as it is.
     async fn know_promise(

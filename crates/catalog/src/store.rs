@@ -2,10 +2,10 @@
 
 use crate::db::{Db, Store};
 use crate::{
-    BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord, Lease,
-    LeaseClock, LeaseTerm, MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter, Validator,
-    VerificationScope, attempts, backups, contents, jobs, leases, migrate, nodes, paths, promises, proofs,
-    removals, runs, slots, transfers, verifications,
+    BackupFilter, BackupPath, Bookmark, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
+    Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, RecordedProof, RestoreTime,
+    RunFilter, Validator, VerificationScope, WaitingScope, attempts, backups, contents, jobs, leases,
+    migrate, nodes, paths, promises, proofs, removals, runs, slots, transfers, verifications,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -229,10 +229,11 @@ impl Catalog for Store {
 
     async fn validation_candidates(
         &self,
-        since: Option<DateTime<Utc>>,
+        scope: &WaitingScope,
+        after: Option<&Bookmark>,
         limit: u32,
-    ) -> Result<Vec<Backup>, CatalogError> {
-        backups::candidates(self, since, limit).await
+    ) -> Result<Page, CatalogError> {
+        backups::waiting(self, scope, after, limit).await
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
@@ -280,10 +281,10 @@ impl Catalog for Store {
     async fn due_for_reading(
         &self,
         scope: &VerificationScope,
-        passed_by: u32,
+        after: Option<&Bookmark>,
         limit: u32,
-    ) -> Result<Vec<Backup>, CatalogError> {
-        verifications::due(self, scope, passed_by, limit).await
+    ) -> Result<Page, CatalogError> {
+        verifications::due(self, scope, after, limit).await
     }
 
     async fn know_promise(

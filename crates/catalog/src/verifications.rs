@@ -1,17 +1,16 @@
 //! `mk_verification`: what each node found when it last read what it has of a set.
 
-use crate::VerificationScope;
-use crate::backups::{self, BackupRow};
+mod due;
+
 use crate::contents::STATEMENT_BYTES;
 use crate::db::{Fault, Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
 use crate::proofs::try_again;
 use crate::removals::{self, RemovalRow};
 use crate::row::{Place, ms, to_json};
-use crate::zone::to_wall;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
+pub(crate) use due::due;
 use mykeeper_domain::BackupId;
-use mykeeper_domain::backup::Backup;
 use mykeeper_domain::damage::{Damage, IntactCopy};
 use mykeeper_domain::removal::{Removal, forget_removed};
 use mykeeper_domain::verification::Verification;
@@ -96,7 +95,8 @@ pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), Ca
             .execute(&mut *tx)
             .await?;
         let written = sqlx::query(
-            "INSERT INTO mk_verification (bk_id, node, run_id, state, looked_ms, copies_json) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO mk_verification (bk_id, node, run_id, state, looked_ms, copies_json, gone) VALUES (?, ?, ?, ?, ?, ?, \
+             (SELECT COUNT(*) FROM user_backup b WHERE b.bk_id = ? AND +b.is_deleted = 'Y'))",
         )
         .bind(found.bk_id.to_string())
         .bind(found.node.as_str())
@@ -104,6 +104,7 @@ pub(crate) async fn record(store: &Store, found: &Verification) -> Result<(), Ca
         .bind(found.state.as_str())
         .bind(ms(found.looked_at))
         .bind(copies.as_str())
+        .bind(found.bk_id.to_string())
         .execute(&mut *tx)
         .await;
         match written {
@@ -294,67 +295,4 @@ fn damages_of(
         Damage::of(&looks, &proven).map(|damage| (id, damage))
     });
     Ok(damages.collect())
-}
-
-pub(crate) async fn due(
-    store: &Store,
-    scope: &VerificationScope,
-    passed_by: u32,
-    limit: u32,
-) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = reading!(store, "list sets to verify", |conn| {
-        let mut query = QueryBuilder::new(concat!(
-            "SELECT ",
-            backups::columns!(),
-            " FROM user_backup b LEFT JOIN mk_verification v ON v.bk_id = b.bk_id AND v.node = "
-        ));
-        query.push_bind(scope.node.as_str());
-        query.push(
-            " WHERE b.is_deleted = 'N' AND b.deletion = 'none' \
-             AND b.is_complete LIKE '%Y%' AND b.is_complete NOT LIKE '%N%'",
-        );
-        query
-            .push(" AND (v.looked_ms IS NULL OR v.looked_ms < ")
-            .push_bind(ms(scope.before));
-        // What a person has found to differ puts off no job's own look, and a copy that was sent anew is another.
-        query.push(
-            " OR (v.state = 'differs' AND (EXISTS (SELECT 1 FROM mk_run r WHERE r.id = v.run_id \
-             AND r.trigger_kind = 'manual') OR EXISTS (SELECT 1 FROM mk_transfer t WHERE t.bk_id = b.bk_id \
-             AND t.purpose = 'send' AND t.state = 'succeeded' AND t.finished_ms > v.looked_ms))))",
-        );
-        query
-            .push(" AND (b.node IS NULL OR b.node = ")
-            .push_bind(scope.node.as_str());
-        for tag in &scope.tags_here {
-            query.push(" OR b.tag = ").push_bind(tag.as_str());
-        }
-        for destination in &scope.destinations {
-            query
-                .push(" OR EXISTS (SELECT 1 FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 1 AND d.destination = ")
-                .push_bind(destination.as_str())
-                .push(")");
-        }
-        query.push(")");
-        if !scope.tags.is_empty() {
-            query.push(" AND b.tag IN (");
-            let mut tags = query.separated(", ");
-            for tag in &scope.tags {
-                tags.push_bind(tag.as_str());
-            }
-            query.push(")");
-        }
-        if let Some(since) = scope.since {
-            // An hour or two wide: the caller narrows further.
-            query
-                .push(" AND b.start_time >= ")
-                .push_bind(to_wall(since - TimeDelta::hours(3), store.zone));
-        }
-        query
-            .push(" ORDER BY COALESCE(v.looked_ms, 0), b.start_time, b.id LIMIT ")
-            .push_bind(i64::from(limit))
-            .push(" OFFSET ")
-            .push_bind(i64::from(passed_by));
-        query.build_query_as().fetch_all(&mut *conn).await?
-    })?;
-    Ok(backups::into_list(rows, store.zone))
 }

@@ -3,7 +3,7 @@
 use crate::DaemonError;
 use crate::disk::Disk;
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupPath, Catalog, CatalogError, is_shared};
+use mykeeper_catalog::{BackupPath, Catalog, CatalogError, Reach, is_shared};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, LOCAL_BACKUP};
 use mykeeper_domain::destination::DestinationUrl;
@@ -73,6 +73,26 @@ pub(crate) fn copy_places(backup: &Backup, paths: &[BackupPath], settings: &Sett
         }
     }
     places
+}
+
+/// What a question to the catalog is narrowed by for this node: of every set that [`places`] has a place for it is true.
+pub(crate) fn reach(paths: &[BackupPath], settings: &Settings) -> Reach {
+    let mut tags_here: Vec<String> = paths
+        .iter()
+        .filter(|path| !path.is_offline)
+        .map(|path| path.tag.clone())
+        .collect();
+    tags_here.sort_unstable();
+    tags_here.dedup();
+    let local = settings
+        .destinations
+        .values()
+        .filter(|destination| matches!(destination.url, DestinationUrl::Local { .. }));
+    Reach {
+        node: settings.node.clone(),
+        tags_here,
+        destinations: local.map(|destination| destination.name.clone()).collect(),
+    }
 }
 
 /// The set's own folder, when this machine made it, or may have (pybackup did not write which machine did).

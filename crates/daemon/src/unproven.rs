@@ -1,28 +1,28 @@
 //! Why sets are not proven yet, by the rules that a validation job chooses by.
 
+mod line;
+
 use crate::disk::Disk;
-use crate::jobs::validation::queue_here;
-use crate::jobs::validation::untried::{PREFIX, Untried, untried_in};
+use crate::jobs::validation::untried::{PREFIX, untried_in};
 use crate::jobs::verify::BY_HAND;
 use crate::locate::{Whereabouts, places};
 use crate::missed::parse_definition;
 use crate::set_lease::{holder_of, set_of_lease};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use line::{Ahead, Heads, Line};
 use mykeeper_catalog::{BackupPath, Catalog, CatalogError, Lease, LeaseClock, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::job::{JobKind, Task};
 use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::schedule::Schedule;
-use mykeeper_domain::selection::{Choice, Criteria, Refusal, Select};
+use mykeeper_domain::selection::{Criteria, Refusal};
 use mykeeper_domain::unproven::{LastTry, PassedOver, Unproven};
 use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{BackupId, JobName, NodeName};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-/// How many sets that wait are counted.
-const LOOKED_AT: u32 = 10_000;
 /// How many of the last proofs without a verdict are looked at.
 const TRIES: u32 = 500;
 
@@ -68,7 +68,7 @@ pub async fn reasons(
                 Some(reason) => reason,
                 None => {
                     if board.is_none() {
-                        board = Some(Board::read(inquiry).await?);
+                        board = Some(Board::read(inquiry, backups).await?);
                     }
                     match &board {
                         Some(board) => board.wait_of(inquiry, backup).await?,
@@ -190,20 +190,6 @@ fn told(run: &Run) -> LastTry {
     }
 }
 
-/// One validation job of some node, with the sets that it will take, in that order.
-struct Line {
-    node: NodeName,
-    job: JobName,
-    choice: Choice,
-    next_at: Option<DateTime<Utc>>,
-    sets: Vec<BackupId>,
-    /// Those of them that could not be tried: they come last.
-    untried: HashSet<BackupId>,
-    is_ours: bool,
-    /// Its last run, where that came to no set for what all sets take: a statement that no server understands, say.
-    hindered: Option<LastTry>,
-}
-
 /// What waits for whom.
 struct Board {
     lines: Vec<Line>,
@@ -215,7 +201,8 @@ struct Board {
 }
 
 impl Board {
-    async fn read(inquiry: &Inquiry<'_>) -> Result<Self, CatalogError> {
+    /// What waits for the jobs that would take one of `backups`.
+    async fn read(inquiry: &Inquiry<'_>, backups: &[Backup]) -> Result<Self, CatalogError> {
         let Inquiry {
             catalog,
             settings,
@@ -223,16 +210,9 @@ impl Board {
             daemon_lives,
             ..
         } = inquiry;
-        let candidates = catalog.validation_candidates(None, LOOKED_AT).await?;
         let paths = catalog.paths().await?;
         let noted = catalog.leases(PREFIX, (LeaseClock::Own, *now)).await?;
-        let ids = |mut sets: Vec<&Backup>, node: &NodeName| {
-            let untried = Untried::of_node(node, &noted);
-            untried.put_last(&mut sets);
-            let sets: Vec<BackupId> = sets.into_iter().map(|backup| backup.id).collect();
-            let untried = sets.iter().copied().filter(|id| untried.holds(*id)).collect();
-            (sets, untried)
-        };
+        let mut heads = Heads::new(inquiry, backups, &paths);
         let mut lines = Vec::new();
         // Of this node what its files say: a daemon need not have read them yet.
         for job in settings.jobs.values() {
@@ -240,17 +220,12 @@ impl Board {
                 continue;
             };
             let choice = task.choice();
-            let (sets, _) = queue_here(&candidates, &choice, (settings, &paths), *now, |_| 0);
-            let (sets, untried) = ids(sets, &settings.node);
+            let head = heads.here(&choice).await?;
             lines.push(Line {
-                node: settings.node.clone(),
-                job: job.name.clone(),
-                choice,
                 next_at: job.schedule.next_after(*now),
-                sets,
-                untried,
                 is_ours: true,
                 hindered: hindered(*catalog, (&settings.node, &job.name)).await?,
+                ..Line::of((settings.node.clone(), job.name.clone(), choice), &head, &noted)
             });
         }
         for validator in catalog.validators().await? {
@@ -258,16 +233,11 @@ impl Board {
                 continue;
             };
             let schedule: Option<Schedule> = parse_definition(&validator.schedule);
-            let (sets, untried) = ids(choice.queue(&candidates, *now, |_| 0), &validator.node);
+            let head = heads.anywhere(&choice).await?;
             lines.push(Line {
-                sets,
-                untried,
-                hindered: hindered(*catalog, (&validator.node, &validator.job)).await?,
-                node: validator.node,
-                job: validator.job,
-                choice,
                 next_at: schedule.and_then(|schedule| schedule.next_after(*now)),
-                is_ours: false,
+                hindered: hindered(*catalog, (&validator.node, &validator.job)).await?,
+                ..Line::of((validator.node, validator.job, choice), &head, &noted)
             });
         }
         let tries = RunFilter {
@@ -293,7 +263,7 @@ impl Board {
 
     async fn wait_of(&self, inquiry: &Inquiry<'_>, backup: &Backup) -> Result<Unproven, CatalogError> {
         let mut passed_over = Vec::new();
-        let mut waits: Vec<(u64, &Line)> = Vec::new();
+        let mut waits: Vec<(Ahead, &Line)> = Vec::new();
         let is_here = self.is_here(inquiry, backup).await;
         for line in &self.lines {
             if let Some(refusal) = line.choice.criteria(inquiry.now).refusal(backup) {
@@ -311,7 +281,8 @@ impl Board {
             Some((before, line)) => Unproven::Waits {
                 node: line.node.clone(),
                 job: line.job.clone(),
-                before: *before,
+                before: before.sets,
+                or_more: before.or_more,
                 next_at: line.next_at,
                 no_daemon: line.is_ours && !self.daemon_lives,
                 last_try: match self.last_try(inquiry, backup.id).await? {
@@ -362,53 +333,5 @@ impl Board {
             is_proof && !has_decided && !is_outdated
         };
         Ok(tries.find(|run| counts(run)).map(told))
-    }
-}
-
-impl Line {
-    /// How many sets are taken before this one.
-    fn before(&self, id: BackupId) -> u64 {
-        let place = self.sets.iter().position(|set| *set == id);
-        let count = match self.choice.select {
-            // Any of those that could be tried, then any of the others.
-            Select::Random if !self.untried.contains(&id) => {
-                place.map(|_| (self.sets.len() - self.untried.len()).saturating_sub(1))
-            }
-            Select::Newest | Select::Oldest | Select::Random => place,
-        };
-        count.unwrap_or(self.sets.len()) as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_that_could_not_be_tried_waits_for_all_others() {
-        let sets: Vec<BackupId> = (0..4).map(|_| BackupId::generate()).collect();
-        let line = |select: Select| Line {
-            node: NodeName::new("n1").unwrap(),
-            job: JobName::new("prove").unwrap(),
-            choice: Choice {
-                select,
-                within: None,
-                tags: Vec::new(),
-            },
-            next_at: None,
-            sets: sets.clone(),
-            untried: HashSet::from([sets[3]]),
-            is_ours: true,
-            hindered: None,
-        };
-        for (select, before) in [
-            (Select::Newest, [0, 1, 2, 3]),
-            // Any of the first three, and only then the last.
-            (Select::Random, [2, 2, 2, 3]),
-        ] {
-            let line = line(select);
-            let found: Vec<u64> = sets.iter().map(|set| line.before(*set)).collect();
-            assert_eq!(found, before, "{select}");
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! Which set is proven next.
 
 use crate::backup::{Backup, Deletion, ValidateStatus};
+use crate::ids::BackupId;
 use crate::run::words;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -42,19 +44,86 @@ impl Choice {
         }
     }
 
-    /// The sets that may be proven, in the order in which they are tried. `random` gives a number below its argument.
-    pub fn queue<B: Borrow<Backup>>(
+    /// Those of some sets that may be proven at `now`, in their order.
+    pub fn candidates<B: Borrow<Backup>>(
         &self,
         sets: impl IntoIterator<Item = B>,
         now: DateTime<Utc>,
-        random: impl FnMut(usize) -> usize,
     ) -> Vec<B> {
         let criteria = self.criteria(now);
-        let candidates = sets
-            .into_iter()
-            .filter(|backup| criteria.refusal(backup.borrow()).is_none())
-            .collect();
-        order_candidates(candidates, self.select, random)
+        let fits = |backup: &B| criteria.refusal(backup.borrow()).is_none();
+        sets.into_iter().filter(fits).collect()
+    }
+
+    /// Whether the sets are gone through from the one that was started last; where any will do, it does not matter.
+    pub fn newest_first(&self) -> bool {
+        self.select != Select::Oldest
+    }
+}
+
+/// An order in which sets are drawn: of all orders any is as likely, and it is the same however often it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lots(u64);
+
+impl Lots {
+    /// Another order for each seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The place of a set among all. Two with one number are told apart by their identities.
+    fn of(self, id: BackupId) -> (u64, BackupId) {
+        let (high, low) = id.as_uuid().as_u64_pair();
+        (mix(mix(self.0 ^ high).wrapping_add(low)), id)
+    }
+}
+
+/// SplitMix64: each bit of the outcome depends on every bit of `number`.
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+/// The next few sets in the order of their lots, of as many as there are: they are shown one after the other, and no more
+/// than a few are kept.
+#[derive(Debug)]
+pub struct Draw {
+    lots: Lots,
+    most: usize,
+    /// Those up to here were drawn before.
+    after: Option<(u64, BackupId)>,
+    kept: BTreeMap<(u64, BackupId), Backup>,
+}
+
+impl Draw {
+    /// Draws so many at a time, at least one.
+    pub fn new(lots: Lots, most: usize) -> Self {
+        Self {
+            lots,
+            most: most.max(1),
+            after: None,
+            kept: BTreeMap::new(),
+        }
+    }
+
+    /// Shows it a set.
+    pub fn show(&mut self, backup: Backup) {
+        let lot = self.lots.of(backup.id);
+        if self.after.is_none_or(|after| lot > after) {
+            self.kept.insert(lot, backup);
+            if self.kept.len() > self.most {
+                self.kept.pop_last();
+            }
+        }
+    }
+
+    /// The next ones, once it was shown all, in their order; none where all were drawn. Show it all again for more.
+    pub fn drawn(&mut self) -> Vec<Backup> {
+        let drawn = std::mem::take(&mut self.kept);
+        self.after = drawn.last_key_value().map(|(lot, _)| *lot).or(self.after);
+        drawn.into_values().collect()
     }
 }
 
@@ -125,29 +194,10 @@ impl Criteria<'_> {
     }
 }
 
-/// The candidates in the order in which they should be tried. `random` gives a number below its argument.
-fn order_candidates<B: Borrow<Backup>>(
-    mut candidates: Vec<B>,
-    select: Select,
-    mut random: impl FnMut(usize) -> usize,
-) -> Vec<B> {
-    candidates.sort_by_key(|backup| (backup.borrow().started_at, backup.borrow().id));
-    match select {
-        Select::Oldest => {}
-        Select::Newest => candidates.reverse(),
-        Select::Random => {
-            for last in (1..candidates.len()).rev() {
-                candidates.swap(last, random(last + 1).min(last));
-            }
-        }
-    }
-    candidates
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::BackupId;
+    use proptest::prelude::*;
 
     fn sets() -> Vec<Backup> {
         let first = Backup {
@@ -163,20 +213,87 @@ mod tests {
             .collect()
     }
 
+    /// All that is drawn of sets that come in pages.
+    fn all_drawn(pages: &[&[Backup]], lots: Lots, most: usize) -> Vec<BackupId> {
+        let mut draw = Draw::new(lots, most);
+        let mut all = Vec::new();
+        loop {
+            for backup in pages.iter().copied().flatten() {
+                draw.show(backup.clone());
+            }
+            let drawn = draw.drawn();
+            assert!(drawn.len() <= most);
+            if drawn.is_empty() {
+                return all;
+            }
+            all.extend(drawn.iter().map(|backup| backup.id));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pages_yield_what_one_list_does(
+            kinds in prop::collection::vec((0_i64..20, 0_u8..4), 0..60),
+            size in 1_usize..20,
+            most in 1_usize..20,
+            seed in any::<u64>(),
+        ) {
+            let sample = sets().swap_remove(0);
+            let now = sample.started_at + TimeDelta::days(20);
+            let mut sets: Vec<Backup> = kinds
+                .into_iter()
+                .map(|(day, kind)| Backup {
+                    id: BackupId::generate(),
+                    started_at: sample.started_at + TimeDelta::days(day),
+                    complete: vec![kind != 1],
+                    tag: if kind == 2 { "other".into() } else { sample.tag.clone() },
+                    ..sample.clone()
+                })
+                .collect();
+            sets.sort_by_key(|set| (set.started_at, set.id));
+            for select in [Select::Newest, Select::Oldest, Select::Random] {
+                let choice = Choice {
+                    select,
+                    within: Some(Duration::from_secs(15 * 86_400)),
+                    tags: vec![sample.tag.clone()],
+                };
+                if choice.newest_first() == (select == Select::Oldest) {
+                    sets.reverse();
+                }
+                let ids = |sets: &[Backup]| sets.iter().map(|set| set.id).collect::<Vec<_>>();
+                let at_once = choice.candidates(sets.clone(), now);
+                let pages: Vec<Vec<Backup>> = sets
+                    .chunks(size)
+                    .map(|page| choice.candidates(page.to_vec(), now))
+                    .collect();
+                let pages: Vec<&[Backup]> = pages.iter().map(Vec::as_slice).collect();
+                prop_assert_eq!(ids(&pages.concat()), ids(&at_once));
+                let lots = Lots::new(seed);
+                let drawn = all_drawn(&pages, lots, most);
+                prop_assert_eq!(&drawn, &all_drawn(&[&at_once], lots, usize::MAX));
+                let mut each_once = drawn;
+                each_once.sort();
+                let mut all = ids(&at_once);
+                all.sort();
+                prop_assert_eq!(each_once, all);
+            }
+        }
+    }
+
     #[test]
-    fn newest_oldest_and_random_order_the_candidates() {
+    fn each_set_is_drawn_first_as_often_as_any_other() {
         let sets = sets();
-        let first = |select, random: fn(usize) -> usize| order_candidates(sets.clone(), select, random)[0].id;
-        assert_eq!(first(Select::Newest, |_| 0), sets[2].id);
-        assert_eq!(first(Select::Oldest, |_| 0), sets[0].id);
-        assert_eq!(
-            order_candidates(sets.clone(), Select::Random, |below| below + 7).len(),
-            3
-        );
-        assert_ne!(
-            first(Select::Random, |_| 0),
-            first(Select::Random, |below| below - 1)
-        );
+        let mut first = BTreeMap::new();
+        for seed in 0..3_000 {
+            let mut draw = Draw::new(Lots::new(seed), 1);
+            sets.iter().cloned().for_each(|set| draw.show(set));
+            *first.entry(draw.drawn()[0].id).or_insert(0) += 1;
+        }
+        // Off by a hundred in one of ten thousand runs: the identities are others in each.
+        for set in &sets {
+            let often = first[&set.id];
+            assert!((850..1_150).contains(&often), "{first:?}");
+        }
     }
 
     #[test]

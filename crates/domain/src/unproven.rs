@@ -97,6 +97,8 @@ pub enum Unproven {
         job: JobName,
         /// How many sets the job takes before it; of a job that takes any, how many wait besides it.
         before: u64,
+        /// There may be more than `before`: they are not counted to the end.
+        or_more: bool,
         /// The job's next slot: it takes one set in each.
         next_at: Option<DateTime<Utc>>,
         /// No daemon runs on that machine, as far as this one can tell: nothing fires there until one does.
@@ -169,17 +171,21 @@ impl fmt::Display for Shown<'_> {
                 node,
                 job,
                 before,
+                or_more,
                 next_at,
                 no_daemon,
                 last_try,
             } => {
-                match before {
-                    0 => write!(f, "it waits for {job} on {node}, and is next")?,
-                    count => write!(
+                match (before, or_more) {
+                    (0, false) => write!(f, "it waits for {job} on {node}, and is next")?,
+                    (count, false) => write!(
                         f,
                         "it waits for {job} on {node}: {} before it",
                         counted(*count, "set", "sets")
                     )?,
+                    (count, true) => {
+                        write!(f, "it waits for {job} on {node}: at least {count} sets before it")?;
+                    }
                 }
                 if let Some(at) = next_at {
                     write!(f, "; next slot at {}", time(*at))?;

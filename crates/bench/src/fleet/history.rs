@@ -107,8 +107,9 @@ pub(super) fn statements((sets, runs): (u32, u32), engine: Engine) -> Vec<String
              {node}, 'x', '1', '1', 1, {at}, {at}, 9, 9, {at}, {tag}, n, 'x' {of_sets} AND n % 2 = 0"
         ),
         format!(
-            "INSERT INTO mk_verification (bk_id, node, state, looked_ms, copies_json) SELECT {set}, {node}, \
-             CASE WHEN n % 19999 = 0 THEN 'differs' ELSE 'as-written' END, {at}, '[]' {of_sets}"
+            "INSERT INTO mk_verification (bk_id, node, state, looked_ms, copies_json, gone) SELECT {set}, {node}, \
+             CASE WHEN n % 19999 = 0 THEN 'differs' ELSE 'as-written' END, {at}, '[]', \
+             CASE WHEN n < {gone} THEN 1 ELSE 0 END {of_sets}"
         ),
         format!(
             "INSERT INTO mk_job (node, job, kind, since_ms) SELECT {node}, {job}, 'backup', 1 {}",

@@ -8,7 +8,10 @@ use crate::process::memory;
 use crate::report::{grid, megabytes, say};
 use chrono::{DateTime, TimeDelta, Utc};
 use history::{Engine, end, run_id, set_id};
-use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, OpenCatalog, RunFilter, SetState, open};
+use mykeeper_catalog::{
+    BackupFilter, Catalog, CatalogError, OpenCatalog, Reach, RunFilter, SetState, VerificationScope,
+    WaitingScope, open,
+};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, DestinationName, JobName, NodeName, RunId};
@@ -136,6 +139,7 @@ impl Asked {
 
 async fn ask(asked: &mut Asked, catalog: &dyn Catalog, size: (u32, u32)) -> Result<(), CatalogError> {
     ask_for_sets(asked, catalog, size.0).await?;
+    ask_for_choices(asked, catalog, size.0).await?;
     ask_for_runs(asked, catalog, size.1).await?;
     let (Ok(node), Ok(vault)) = (NodeName::new("keeper-7"), DestinationName::new("vault")) else {
         return Ok(());
@@ -249,11 +253,80 @@ async fn ask_for_sets(asked: &mut Asked, catalog: &dyn Catalog, sets: u32) -> Re
             })
             .await?;
     }
-    asked
-        .of("what a validation job chooses from", || {
-            catalog.validation_candidates(None, 10_000)
-        })
-        .await
+    Ok(())
+}
+
+/// What jobs of a node choose from, whose sets are few among those that wait elsewhere, and of a host that all send to.
+async fn ask_for_choices(asked: &mut Asked, catalog: &dyn Catalog, sets: u32) -> Result<(), CatalogError> {
+    let (Ok(node), Ok(vault)) = (NodeName::new("keeper-7"), DestinationName::new("vault")) else {
+        return Ok(());
+    };
+    let own = Reach {
+        node,
+        tags_here: Vec::new(),
+        destinations: Vec::new(),
+    };
+    let all = Reach {
+        destinations: vec![vault],
+        ..own.clone()
+    };
+    let nobody = Reach {
+        node: NodeName::new("idle").unwrap_or_else(|_| own.node.clone()),
+        ..own.clone()
+    };
+    for (whose, reach) in [("own", &own), ("all senders'", &all), ("none of those", &nobody)] {
+        for newest_first in [true, false] {
+            let scope = WaitingScope {
+                reach: Some(reach.clone()),
+                tags: Vec::new(),
+                since: None,
+                newest_first,
+            };
+            let order = if newest_first { "newest" } else { "oldest" };
+            asked
+                .of(
+                    &format!("validation: the next to prove, {whose}, {order}"),
+                    || first_waiting(catalog, &scope),
+                )
+                .await?;
+        }
+        let scope = VerificationScope {
+            reach: reach.clone(),
+            tags: Vec::new(),
+            since: None,
+            before: end(sets) - TimeDelta::days(1),
+        };
+        asked
+            .of(&format!("verify_every: what is due first, {whose}"), || {
+                first_due(catalog, &scope)
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Pages until one has a set.
+async fn first_waiting(catalog: &dyn Catalog, scope: &WaitingScope) -> Result<(), CatalogError> {
+    let mut after = None;
+    loop {
+        let page = catalog.validation_candidates(scope, after.as_ref(), 200).await?;
+        after = page.next;
+        if !page.sets.is_empty() || after.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// Pages until one has a set.
+async fn first_due(catalog: &dyn Catalog, scope: &VerificationScope) -> Result<(), CatalogError> {
+    let mut after = None;
+    loop {
+        let page = catalog.due_for_reading(scope, after.as_ref(), 500).await?;
+        after = page.next;
+        if !page.sets.is_empty() || after.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 async fn ask_for_runs(asked: &mut Asked, catalog: &dyn Catalog, runs: u32) -> Result<(), CatalogError> {

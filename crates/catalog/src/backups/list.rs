@@ -10,7 +10,7 @@ use crate::error::CatalogError;
 use crate::row::{ms, signed};
 use crate::zone::to_wall;
 use crate::{BackupFilter, MOST_COUNTED, SetState, verifications};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, ValidateStatus};
 use mykeeper_domain::damage::Damage;
@@ -281,26 +281,4 @@ pub(crate) async fn count_deleted(store: &Store, filter: &BackupFilter) -> Resul
         query.build_query_scalar().fetch_one(&mut *conn).await?
     })?;
     Ok(u64::try_from(count).unwrap_or(0))
-}
-
-pub(crate) async fn candidates(
-    store: &Store,
-    since: Option<DateTime<Utc>>,
-    limit: u32,
-) -> Result<Vec<Backup>, CatalogError> {
-    let rows: Vec<BackupRow> = reading!(store, "list sets to validate", |conn| {
-        let mut query = QueryBuilder::new(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM user_backup b WHERE b.validate_status = 'N/A' AND b.is_deleted = 'N' AND b.deletion = 'none'"
-        ));
-        if let Some(since) = since {
-            started_since!(query, since, store.zone);
-        }
-        query
-            .push(" ORDER BY b.start_time DESC, b.id DESC LIMIT ")
-            .push_bind(i64::from(limit));
-        query.build_query_as().fetch_all(&mut *conn).await?
-    })?;
-    Ok(into_list(rows, store.zone))
 }

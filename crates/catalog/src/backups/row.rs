@@ -101,6 +101,10 @@ impl BackupRow {
         self.id
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.bk_id
+    }
+
     /// Where it stands in the order of lists; `None` where it has no start.
     pub(super) fn place_in_time(&self) -> Option<(String, i64)> {
         Some((self.start_wall.clone()?, self.id))

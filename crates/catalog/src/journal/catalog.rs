@@ -2,9 +2,9 @@
 
 use super::{Entry, Journaled, MIGRATED_WITHIN};
 use crate::{
-    Backlog, BackupFilter, BackupPath, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    Lease, LeaseClock, LeaseTerm, MigrationStatus, PromiseRecord, RecordedProof, RestoreTime, RunFilter,
-    Validator, VerificationScope,
+    Backlog, BackupFilter, BackupPath, Bookmark, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition,
+    JobRecord, Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, RecordedProof,
+    RestoreTime, RunFilter, Validator, VerificationScope, WaitingScope,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -314,10 +314,12 @@ impl Catalog for Journaled {
 
     async fn validation_candidates(
         &self,
-        since: Option<DateTime<Utc>>,
+        scope: &WaitingScope,
+        after: Option<&Bookmark>,
         limit: u32,
-    ) -> Result<Vec<Backup>, CatalogError> {
-        self.remote().await?.validation_candidates(since, limit).await
+    ) -> Result<Page, CatalogError> {
+        let remote = self.remote().await?;
+        remote.validation_candidates(scope, after, limit).await
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
@@ -364,11 +366,11 @@ impl Catalog for Journaled {
     async fn due_for_reading(
         &self,
         scope: &VerificationScope,
-        passed_by: u32,
+        after: Option<&Bookmark>,
         limit: u32,
-    ) -> Result<Vec<Backup>, CatalogError> {
+    ) -> Result<Page, CatalogError> {
         let remote = self.remote().await?;
-        remote.due_for_reading(scope, passed_by, limit).await
+        remote.due_for_reading(scope, after, limit).await
     }
 
     /// Never noted, as all about promises: how they stand is known only where every node's proofs are.

@@ -12,9 +12,18 @@ use tempfile::TempDir;
 use tracing::field::{Field, Visit};
 use tracing::span;
 
-/// Tables with as many rows as there are servers or jobs, and what is counted from a part of a table; by the names
+/// Tables with as many rows as there are servers or jobs, and what is taken from a part of a table before; by the names
 /// that statements give them.
-const SMALL: [&str; 6] = ["j", "mk_job", "mk_promise", "counted", "a", "(subquery-1)"];
+const SMALL: [&str; 8] = [
+    "j",
+    "mk_job",
+    "mk_promise",
+    "counted",
+    "a",
+    "(subquery-1)",
+    "page",
+    "maker",
+];
 
 /// Rows that are gone through for a list of twenty where about half of all belong on it, and many more.
 const SOON: u64 = 200;
@@ -106,7 +115,7 @@ impl tracing::Subscriber for Ear {
 
 /// Only what reads is explained.
 fn is_question(sql: &str) -> bool {
-    sql.starts_with("SELECT ")
+    sql.starts_with("SELECT ") || sql.starts_with("WITH ")
 }
 
 impl Engine {

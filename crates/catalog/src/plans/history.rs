@@ -79,8 +79,9 @@ pub(super) fn statements(wall: &str) -> Vec<String> {
             numbers(SETS)
         ),
         format!(
-            "INSERT INTO mk_verification (bk_id, node, state, looked_ms, copies_json) SELECT {set}, \
-             'keeper-' || (n % 300), CASE WHEN n % 1999 = 0 THEN 'differs' ELSE 'as-written' END, {at}, '[]' {}",
+            "INSERT INTO mk_verification (bk_id, node, state, looked_ms, copies_json, gone) SELECT {set}, \
+             'keeper-' || (n % 300), CASE WHEN n % 1999 = 0 THEN 'differs' ELSE 'as-written' END, {at}, '[]', \
+             CASE WHEN n < {SETS} * 4 / 5 THEN 1 ELSE 0 END {}",
             numbers(SETS)
         ),
         format!(

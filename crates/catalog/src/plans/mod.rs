@@ -5,7 +5,10 @@ mod history;
 #[path = "../../tests/throwaway/mod.rs"]
 mod throwaway;
 
-use crate::{BackupFilter, Catalog, CatalogError, MOST_COUNTED, RunFilter, SetState, VerificationScope};
+use crate::{
+    BackupFilter, Bookmark, Catalog, CatalogError, MOST_COUNTED, Page, Reach, RunFilter, SetState,
+    VerificationScope, WaitingScope,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{Engine, Plan};
 use history::{SETS, began_at, set_id};
@@ -55,6 +58,28 @@ impl Asked<'_> {
                     plan.sql,
                     plan.steps.join("\n    ")
                 ));
+            }
+        }
+    }
+}
+
+impl Asked<'_> {
+    /// Some pages of each kind: a page is led by an index alone, and what of it fits is found by its identity.
+    async fn pages<Answer>(&mut self, name: &str, page: impl Fn(Option<Bookmark>) -> Answer)
+    where
+        Answer: Future<Output = Result<Page, CatalogError>>,
+    {
+        let mut after = None;
+        for _ in 0..3 {
+            let next = std::cell::RefCell::new(None);
+            let question = async {
+                next.replace(page(after.clone()).await?.next);
+                Ok(())
+            };
+            self.of(name, Cost::FoundInOrder, question).await;
+            after = next.into_inner();
+            if after.is_none() {
+                return;
             }
         }
     }
@@ -202,21 +227,6 @@ async fn ask_for_sets(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
     asked.of("damages", Cost::Found, catalog.damages(None)).await;
     asked
         .of("damages of a list", Cost::Found, catalog.damages(Some(&[id])))
-        .await;
-    asked
-        .of(
-            "to prove",
-            Cost::FoundInOrder,
-            catalog.validation_candidates(None, 20),
-        )
-        .await;
-    let since = Some(end() - TimeDelta::hours(30));
-    asked
-        .of(
-            "to prove within",
-            Cost::FoundInOrder,
-            catalog.validation_candidates(since, 20),
-        )
         .await;
     for of_job in [Some(&job()), None] {
         asked
@@ -388,21 +398,44 @@ async fn ask_for_work(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
             catalog.unfinished_transfers(&node()),
         )
         .await;
-    let scope = VerificationScope {
-        node: node(),
-        tags_here: vec![],
-        destinations: vec![vault.clone()],
-        tags: vec!["tag-7".into()],
-        since: None,
-        before: end(),
-    };
-    asked
-        .of(
-            "to read again",
-            Cost::Found,
-            catalog.due_for_reading(&scope, 0, 20),
-        )
-        .await;
+    for (name, destinations, tags, since) in [
+        ("one's own", vec![], vec![], None),
+        (
+            "within",
+            vec![vault.clone()],
+            vec![],
+            Some(end() - TimeDelta::hours(30)),
+        ),
+        ("of servers", vec![vault.clone()], vec!["tag-7".to_owned()], None),
+    ] {
+        let reach = Reach {
+            node: node(),
+            tags_here: vec!["tag-9".into()],
+            destinations,
+        };
+        for newest_first in [true, false] {
+            for reach in [Some(reach.clone()), None] {
+                let scope = WaitingScope {
+                    reach,
+                    tags: tags.clone(),
+                    since,
+                    newest_first,
+                };
+                let page = async |after: Option<Bookmark>| {
+                    catalog.validation_candidates(&scope, after.as_ref(), 20).await
+                };
+                asked.pages(&format!("to prove, {name}"), page).await;
+            }
+        }
+        let scope = VerificationScope {
+            reach,
+            tags,
+            since,
+            before: end() - TimeDelta::days(1),
+        };
+        let page = async |after: Option<Bookmark>| catalog.due_for_reading(&scope, after.as_ref(), 20).await;
+        asked.pages(&format!("to read again, {name}"), page).await;
+    }
     asked.of("promises", Cost::Found, catalog.promises(&node())).await;
 }
 

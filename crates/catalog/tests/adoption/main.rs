@@ -14,7 +14,7 @@ mod throwaway;
 use changed::{tables_changed_by_the_site, tables_of_another_collation, unsigned_numbers_and_missing_values};
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use mykeeper_catalog::{BackupFilter, Catalog, OpenCatalog, open};
+use mykeeper_catalog::{BackupFilter, Catalog, OpenCatalog, WaitingScope, open};
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, Inventory};
@@ -243,11 +243,14 @@ async fn the_rows_are_read(catalog: &dyn Catalog) {
         (DateTime::UNIX_EPOCH, false)
     );
 
-    let candidates = catalog
-        .validation_candidates(Some(at("2017-11-01T00:00:00Z")), 10)
-        .await
-        .unwrap();
-    assert_eq!(candidates, std::slice::from_ref(good));
+    let since = WaitingScope {
+        reach: None,
+        tags: vec![],
+        since: Some(at("2017-11-01T00:00:00Z")),
+        newest_first: true,
+    };
+    let candidates = catalog.validation_candidates(&since, None, 10).await.unwrap();
+    assert_eq!(candidates.sets, std::slice::from_ref(good));
     let by_tag = BackupFilter {
         tag: Some("国内平台从1".into()),
         limit: 9,

@@ -1,6 +1,7 @@
 //! What waits in the journal of a shared catalog that was away, and what the copy beside it holds.
 
 use super::away::{Night, STEPS, all_rows, control, drained, journaled, prepared, shared};
+use super::waiting::everywhere;
 use super::*;
 use mykeeper_catalog::{open_copy, open_journaled};
 use mykeeper_domain::ManualClock;
@@ -27,7 +28,7 @@ async fn what_concerns_other_nodes_is_not_answered_from_memory() {
     );
     assert!(
         catalog
-            .validation_candidates(None, 5)
+            .validation_candidates(&everywhere(), None, 5)
             .await
             .unwrap_err()
             .is_away()

@@ -19,6 +19,7 @@ mod slots;
 mod throwaway;
 mod transfers;
 mod verifications;
+mod waiting;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -60,6 +61,7 @@ use verifications::{
     a_set_is_damaged_when_no_copy_is_left_that_is_as_written, a_whole_copy_frees_what_failed_for_another,
     sets_are_listed_page_by_page_where_their_copies_decide, what_was_read_is_passed_by_until_it_is_due_again,
 };
+use waiting::what_waits_is_found_by_whom_it_concerns_page_by_page;
 
 fn at(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
@@ -426,6 +428,7 @@ async fn acts(catalog: &dyn Catalog) {
     each_node_has_told_one_thing_last(catalog).await;
     every_node_knows_what_jobs_prove(catalog).await;
     of_several_destinations_the_first_is_told_in_the_seeds_columns(catalog).await;
+    what_waits_is_found_by_whom_it_concerns_page_by_page(catalog).await;
     catalog.close().await;
 }
 

@@ -1,21 +1,31 @@
 //! Proofs decide, and leases run out.
 
+use super::waiting::{everywhere, waiting};
 use super::*;
+use mykeeper_catalog::WaitingScope;
 
 pub(super) async fn proofs_decide(catalog: &dyn Catalog) {
     let since = at("2027-06-01T00:00:00Z");
-    let good = backup("n9", since);
-    let bad = backup("n9", since + minutes(1));
-    let gone = backup("n9", since + minutes(2));
+    let local = |started_at| Backup {
+        transfer_to: vec![],
+        transfer_complete: LOCAL_BACKUP.into(),
+        ..backup("n9", started_at)
+    };
+    let good = local(since);
+    let bad = local(since + minutes(1));
+    let gone = local(since + minutes(2));
     for backup in [&good, &bad, &gone] {
         insert(catalog, backup).await;
     }
     let candidates = async || {
-        let found = catalog.validation_candidates(Some(since), 100).await.unwrap();
+        let scope = WaitingScope {
+            since: Some(since),
+            ..everywhere()
+        };
+        let found = waiting(catalog, &scope, 100).await;
         found.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
     };
     assert_eq!(candidates().await, [gone.id, bad.id, good.id]);
-    assert_eq!(catalog.validation_candidates(None, 1).await.unwrap().len(), 1);
     catalog.mark_deleted(gone.id, "expired", since).await.unwrap();
     assert_eq!(candidates().await, [bad.id, good.id]);
 

@@ -3,7 +3,7 @@
 use super::proofs::proven;
 use super::sets::removal;
 use super::*;
-use mykeeper_catalog::VerificationScope;
+use mykeeper_catalog::{Reach, VerificationScope};
 use mykeeper_domain::damage::Damage;
 use mykeeper_domain::removal::Remainder;
 use mykeeper_domain::verification::{LookedAtCopy, Verification, VerificationState};
@@ -26,16 +26,33 @@ pub(super) async fn what_was_read_is_passed_by_until_it_is_due_again(catalog: &d
         insert(catalog, backup).await;
     }
     let scope = |before, tags_here: &[&str], tags: &[&str]| VerificationScope {
-        node: reader.clone(),
-        tags_here: tags_here.iter().map(ToString::to_string).collect(),
-        destinations: vec![vault()],
+        reach: Reach {
+            node: reader.clone(),
+            tags_here: tags_here.iter().map(ToString::to_string).collect(),
+            destinations: vec![vault()],
+        },
         tags: tags.iter().map(ToString::to_string).collect(),
         since: Some(since),
         before,
     };
     let due = async |scope: VerificationScope, passed_by| {
-        let found = catalog.due_for_reading(&scope, passed_by, 10).await.unwrap();
-        found.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
+        let paged = async |limit| {
+            let (mut ids, mut after) = (Vec::new(), None);
+            loop {
+                let page = catalog
+                    .due_for_reading(&scope, after.as_ref(), limit)
+                    .await
+                    .unwrap();
+                ids.extend(page.sets.into_iter().map(|backup| backup.id));
+                after = page.next;
+                if after.is_none() {
+                    return ids;
+                }
+            }
+        };
+        let ids = paged(10).await;
+        assert_eq!(paged(1).await, ids, "whatever a page holds");
+        ids[passed_by..].to_vec()
     };
     let soon = since + minutes(60);
     let all: Vec<BackupId> = own.iter().map(|backup| backup.id).collect();

@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod hindrance;
+pub(crate) mod queue;
 mod set_here;
 pub(crate) mod untried;
 mod verdict;
@@ -12,22 +13,16 @@ use super::{JobError, JobReport, JobResult, RunContext};
 use crate::failed::failed_sets;
 use crate::limits::Limited;
 use crate::locate::places;
-use chrono::{DateTime, Utc};
 use hindrance::{Untryable, check_statements};
-use mykeeper_catalog::BackupPath;
-use mykeeper_config::Settings;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, ValidateStatus};
 use mykeeper_domain::immediate::Demands;
 use mykeeper_domain::job::ValidationTask;
-use mykeeper_domain::selection::{Choice, Refusal};
+use mykeeper_domain::selection::Refusal;
+use queue::Queue;
 use set_here::{Found, SetHere, Wanted};
-use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use untried::Untried;
-
-/// How many rows are looked at for a candidate.
-const LOOKED_AT: u32 = 10_000;
 
 /// One run of a validation job: one set gets its verdict, and those that cannot be tried hold it up no more than they
 /// must; then, where that is asked for, what is due is read.
@@ -50,25 +45,23 @@ pub async fn run(context: &RunContext, task: &ValidationTask) -> JobResult {
 async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
     let _permit = context.permit(&Limited::Validation).await?;
     let catalog = &context.environment.catalog;
-    let now = context.clock().now();
-    let since = task
-        .within
-        .and_then(|within| chrono::TimeDelta::from_std(within).ok())
-        .and_then(|within| now.checked_sub_signed(within));
-    let rows = catalog.validation_candidates(since, LOOKED_AT).await?;
     let paths = catalog.paths().await?;
-    let (mut here, mut elsewhere) =
-        queue_here(rows, &task.choice(), (&context.settings, &paths), now, |below| {
-            rand::random_range(0..below)
-        });
     let mut untried = Untried::remembered(context).await?;
-    untried.put_last(&mut here);
-    if !here.is_empty() {
-        check_statements(context, &task.asserts).await?;
-    }
+    let mut queue = Queue::new(context, (task.choice(), &paths), untried.remembered_last());
+    let mut taken = 0;
+    let mut is_checked = false;
     // Of these databases a statement could not be run, nor could it likely be in the next set.
     let mut hindering: BTreeSet<String> = BTreeSet::new();
-    for backup in here {
+    loop {
+        let backup = match queue.next().await {
+            Ok(Some(backup)) => backup,
+            Ok(None) => break,
+            Err(error) => return untried.join(Err(error)),
+        };
+        if !is_checked {
+            check_statements(context, &task.asserts).await?;
+            is_checked = true;
+        }
         let id = backup.id;
         if let Some(database) = backup.databases.iter().find(|name| hindering.contains(*name)) {
             context.say(format!(
@@ -79,11 +72,11 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         let tried = match SetHere::find(context, backup, (&paths, Wanted::Untried)).await? {
             Found::Here(set) => set.prove(context, task).await?,
             Found::Unknown(error) => Err(error.into()),
-            Found::Elsewhere => {
-                elsewhere += 1;
+            Found::Elsewhere => continue,
+            Found::Taken => {
+                taken += 1;
                 continue;
             }
-            Found::Taken => continue,
         };
         match tried {
             Ok(verdict) => return untried.join(verdict),
@@ -96,9 +89,10 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
     if let Some(error) = untried.take() {
         return Err(error);
     }
-    let nothing = match elsewhere {
-        0 => "no set waits for its proof".to_owned(),
-        many => {
+    let elsewhere = queue.elsewhere(taken).await?;
+    let nothing = match elsewhere.as_deref() {
+        None => "no set waits for its proof".to_owned(),
+        Some(many) => {
             format!("no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)")
         }
     };
@@ -136,21 +130,6 @@ async fn what_failed(context: &RunContext, task: &ValidationTask) -> Result<Opti
         })
         .collect();
     Ok((!told.is_empty()).then(|| context.tell_first(&told)))
-}
-
-/// The sets that a job on this node tries, in that order, and how many it would try that lie elsewhere.
-pub(crate) fn queue_here<B: Borrow<Backup>>(
-    candidates: impl IntoIterator<Item = B>,
-    choice: &Choice,
-    (settings, paths): (&Settings, &[BackupPath]),
-    now: DateTime<Utc>,
-    random: impl FnMut(usize) -> usize,
-) -> (Vec<B>, usize) {
-    let queue = choice.queue(candidates, now, random);
-    let (here, elsewhere): (Vec<B>, Vec<B>) = queue
-        .into_iter()
-        .partition(|backup| !places(backup.borrow(), paths, settings, &settings.node).is_empty());
-    (here, elsewhere.len())
 }
 
 /// Proves a set where it was just made, in the server that lies ready, if one does. What cannot be tried is left to a

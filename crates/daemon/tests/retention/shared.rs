@@ -1,6 +1,7 @@
 //! Sets of which others know: copies elsewhere, rows of other hosts, what was found of them.
 
 use super::*;
+use mykeeper_catalog::WaitingScope;
 use mykeeper_domain::proof::Difference;
 use mykeeper_domain::schedule::Schedule;
 use mykeeper_domain::selection::Criteria;
@@ -86,7 +87,14 @@ async fn an_original_goes_and_the_set_stays_for_its_copy() {
         );
         assert_eq!(stage.row(local).await.deletion, Deletion::Deleted);
         // Those who prove the copy are still offered it.
-        let offered = stage.catalog().validation_candidates(None, 9).await.unwrap();
+        let anywhere = WaitingScope {
+            reach: None,
+            tags: vec![],
+            since: None,
+            newest_first: true,
+        };
+        let offered = stage.catalog().validation_candidates(&anywhere, None, 9);
+        let offered = offered.await.unwrap().sets;
         let criteria = Criteria {
             within: None,
             tags: &[],

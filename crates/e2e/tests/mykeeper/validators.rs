@@ -240,3 +240,61 @@ fn a_doubt_ends_with_the_command_that_it_names_on_the_node_that_it_names() {
         .assert_says("no copy of it here is as it was written");
     assert_eq!(status(), "failed");
 }
+
+#[test]
+fn a_set_is_proven_however_many_wait_elsewhere() {
+    let source = MariaDb::with_sample();
+    let workspace = Workspace::new();
+    workspace.write_keeper(&workspace.server("shop", &source, "pw"));
+    let validation = |name: &str, select: &str| {
+        format!("[validation.{name}]\ncron = \"{NEVER}\"\nselect = \"{select}\"\n")
+    };
+    let jobs = [
+        backup_job("nightly", r#"["shop"]"#, ""),
+        validation("last", "newest"),
+        validation("any", "random"),
+    ];
+    workspace.write_schedule(&jobs.concat());
+    for _ in 0..2 {
+        workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    }
+    // Made later, by another node, in a folder that is its own.
+    workspace.catalog().edit(
+        "INSERT INTO user_backup (bk_id, bk_server, start_time, end_time, elapsed_time, backuped_db, is_complete, \
+         bk_size, bk_dir, transfer_complete, remote_dest, master_status, slave_status, tool_version, server_version, \
+         tag, node, job, started_ms, finished_ms) \
+         WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 12000) \
+         SELECT '00000000-0000-4000-8000-' || SUBSTR('000000000000' || n, -12), 'x', '2099-01-01 00:00:00', \
+         '2099-01-01 00:00:00', 9, 'shop', 'Y', '1G', '/elsewhere', 'N/A (local backup)', 'x', 'x', 'x', '1', '1', \
+         'shop', 'elsewhere', 'nightly', 4070908800000, 4070908800000 FROM number",
+    );
+    let listed = || {
+        let listed = workspace.mykeeper(&["backups", "--state", "unproven", "--limit", "13000", "--json"]);
+        let listed = listed.assert_code(0).json();
+        listed.as_array().unwrap().clone()
+    };
+    let sets = listed();
+    let (away, here): (Vec<_>, Vec<_>) = sets.iter().partition(|set| set["node"] == "elsewhere");
+    assert_eq!((away.len(), here.len()), (12_000, 2));
+    for set in &here {
+        assert_eq!(set["unproven"]["why"], "waits", "{set:#}");
+        assert!(set["unproven"]["before"].as_u64().unwrap() < 2, "{set:#}");
+    }
+    for set in &away {
+        assert_eq!(set["unproven"]["why"], "not-here", "{set:#}");
+    }
+    for (job, left) in [("last", 1), ("any", 0)] {
+        workspace
+            .mykeeper(&["run", job])
+            .assert_code(0)
+            .assert_says("proven");
+        let left_here = listed().iter().filter(|set| set["node"] != "elsewhere").count();
+        assert_eq!(left_here, left, "{job}");
+    }
+    for job in ["last", "any"] {
+        workspace
+            .mykeeper(&["run", job])
+            .assert_code(0)
+            .assert_says("no set on this machine waits for its proof; more than 1000 lie elsewhere");
+    }
+}

@@ -6,10 +6,8 @@
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{CatalogError, Lease, LeaseClock, LeaseTerm};
-use mykeeper_domain::backup::Backup;
 use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{BackupId, NodeName};
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
@@ -54,14 +52,12 @@ impl Untried {
         }
     }
 
-    /// Puts those behind all others, the one that was tried last at the end.
-    pub(crate) fn put_last<B: Borrow<Backup>>(&self, candidates: &mut [B]) {
-        candidates.sort_by_key(|backup| self.before.get(&backup.borrow().id));
-    }
-
-    /// Whether it could not be tried before.
-    pub(crate) fn holds(&self, id: BackupId) -> bool {
-        self.before.contains_key(&id)
+    /// Those that were remembered before, the one that was tried last at the end: they come behind all others.
+    pub(crate) fn remembered_last(&self) -> Vec<BackupId> {
+        let mut before: Vec<(DateTime<Utc>, BackupId)> =
+            self.before.iter().map(|(id, until)| (*until, *id)).collect();
+        before.sort_unstable();
+        before.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Enters one of this run.

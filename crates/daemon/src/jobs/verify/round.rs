@@ -3,11 +3,10 @@
 use super::here::Here;
 use super::{FREED, Looked, how_it_differs, look_at, record, shown};
 use crate::jobs::{JobError, JobReport, JobResult, RunContext, first_few};
-use crate::locate::places;
+use crate::locate::{places, reach};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{BackupPath, VerificationScope};
 use mykeeper_domain::backup::{Backup, du_size};
-use mykeeper_domain::destination::DestinationUrl;
 use mykeeper_domain::humane;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::verification::{Verification, VerificationState};
@@ -222,30 +221,26 @@ async fn fill(context: &RunContext, asked: &Asked<'_>, round: &mut Round) -> Res
     let paths = context.environment.catalog.paths().await?;
     let scope = scope(context, asked, &paths);
     let limits = Limits::of(context);
-    let mut passed_by = 0;
+    let mut after = None;
     loop {
-        let batch = context
-            .environment
-            .catalog
-            .due_for_reading(&scope, passed_by, BATCH)
-            .await?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        for backup in batch {
+        let catalog = &context.environment.catalog;
+        let page = catalog.due_for_reading(&scope, after.as_ref(), BATCH).await?;
+        for backup in page.sets {
             if limits.are_over(context.clock().now()) {
                 round.is_cut_off = true;
                 return Ok(());
             }
-            if !round.seen.insert(backup.id) || !is_asked_for(context, asked, &backup, &paths) {
-                passed_by += 1;
+            // What a person has this run read may be due again at once.
+            if !is_asked_for(context, asked, &backup, &paths) || !round.seen.insert(backup.id) {
                 continue;
             }
-            match read_one(context, backup, limits, round).await? {
-                Next::Recorded => {}
-                Next::PassedBy => passed_by += 1,
-                Next::NoTime => return Ok(()),
+            if let Next::NoTime = read_one(context, backup, limits, round).await? {
+                return Ok(());
             }
+        }
+        after = page.next;
+        if after.is_none() || context.cancel.is_cancelled() {
+            return Ok(());
         }
     }
 }
@@ -257,24 +252,13 @@ fn scope(context: &RunContext, asked: &Asked<'_>, paths: &[BackupPath]) -> Verif
             .ok()
             .and_then(|span| now.checked_sub_signed(span))
     };
-    let local = context
-        .settings
-        .destinations
-        .values()
-        .filter(|destination| matches!(destination.url, DestinationUrl::Local { .. }))
-        .map(|destination| &destination.name)
-        .filter(|name| asked.destination.is_none_or(|only| only == *name));
-    let mut tags_here: Vec<String> = paths
-        .iter()
-        .filter(|path| !path.is_offline && asked.destination.is_none())
-        .map(|path| path.tag.clone())
-        .collect();
-    tags_here.sort_unstable();
-    tags_here.dedup();
+    let mut reach = reach(paths, &context.settings);
+    if let Some(only) = asked.destination {
+        reach.tags_here.clear();
+        reach.destinations.retain(|name| name == only);
+    }
     VerificationScope {
-        node: context.environment.node.clone(),
-        tags_here,
-        destinations: local.cloned().collect(),
+        reach,
         tags: asked.tags.to_vec(),
         since: asked.within.and_then(ago),
         before: ago(asked.every).unwrap_or(DateTime::<Utc>::MIN_UTC),
@@ -293,8 +277,7 @@ fn is_asked_for(context: &RunContext, asked: &Asked<'_>, backup: &Backup, paths:
 }
 
 enum Next {
-    Recorded,
-    PassedBy,
+    Goes,
     NoTime,
 }
 
@@ -309,7 +292,7 @@ async fn read_one(
         Ok(here) => here,
         Err(error) => {
             round.notes.push(format!("set {id}: {}", error.reason));
-            return Ok(Next::PassedBy);
+            return Ok(Next::Goes);
         }
     };
     if !here.is_found() {
@@ -319,7 +302,7 @@ async fn read_one(
         let error = error.map(|error| format!("set {id}: {}", error.reason));
         round.notes.extend(error);
         here.note_none(&context.environment, &backup).await?;
-        return Ok(Next::PassedBy);
+        return Ok(Next::Goes);
     }
     let stop = context.cancel.child_token();
     let mut looking = Box::pin(look_at(context, id, stop.clone()));
@@ -334,7 +317,7 @@ async fn read_one(
         Ok(Some(looked)) if !looked.found.copies.is_empty() => {
             round.enter(context, backup, &looked);
             match looked.cut_off_by {
-                None => Ok(Next::Recorded),
+                None => Ok(Next::Goes),
                 Some(error) if context.cancel.is_cancelled() => Err(error),
                 Some(_) if is_over => {
                     round.is_cut_off = true;
@@ -343,7 +326,7 @@ async fn read_one(
                 Some(error) if error.retry => Err(error),
                 Some(error) => {
                     round.notes.push(error.reason);
-                    Ok(Next::Recorded)
+                    Ok(Next::Goes)
                 }
             }
         }
@@ -351,7 +334,7 @@ async fn read_one(
             context.say(format!(
                 "set {id} is passed by: another run has it, or it is gone"
             ));
-            Ok(Next::PassedBy)
+            Ok(Next::Goes)
         }
         Err(error) if context.cancel.is_cancelled() => Err(error),
         Err(_) if is_over => {
@@ -370,7 +353,7 @@ async fn read_one(
         Err(error) => {
             context.say(&error.reason);
             round.notes.push(error.reason);
-            Ok(Next::PassedBy)
+            Ok(Next::Goes)
         }
     }
 }
