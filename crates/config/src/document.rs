@@ -334,7 +334,7 @@ fn find_secrets(tree: &DeTable<'_>, found: &mut Vec<Password>, urls: &mut Vec<Ra
     let mut tables = vec![(tree, 0)];
     while let Some((table, depth)) = tables.pop() {
         for (key, value) in table {
-            if mask::is_password_key(key.get_ref()) && !value.get_ref().is_table() {
+            if !value.get_ref().is_table() && mask::is_password_key(key.get_ref()) {
                 found.push(Password {
                     value: value.span(),
                     is_whole_value: true,

@@ -15,7 +15,7 @@ pub(crate) fn is_password_key(key: &str) -> bool {
         .filter(|c| c.is_alphanumeric())
         .flat_map(char::to_lowercase)
         .collect();
-    let near = |word: &str, distance: usize| strsim::osa_distance(&folded, word) <= distance;
+    let near = |word: &str, distance: usize| is_near(&folded, word, distance);
     if near("passwordfile", 2) || near("passwordcredential", 3) || folded.ends_with("file") {
         return false;
     }
@@ -25,6 +25,13 @@ pub(crate) fn is_password_key(key: &str) -> bool {
         || ["pass", "pwd", "pw", "dbpass", "dbpwd", "token"].contains(&folded.as_str())
         || near("password", 2)
         || near("passwd", 1)
+}
+
+/// Whether so many slips of the pen, or fewer, lead from one word to the other. Each changes the length by one letter at most:
+/// for most keys of a large file that answers it.
+fn is_near(text: &str, word: &str, slips: usize) -> bool {
+    let length = |text: &str| text.chars().count();
+    length(text).abs_diff(length(word)) <= slips && strsim::osa_distance(text, word) <= slips
 }
 
 /// Where in `text`, a URL or an `user@host:/path`, a password stands.
@@ -105,8 +112,12 @@ pub(crate) fn without_secrets(text: &str) -> String {
 
 /// Whether `key` is meant to hold a URL that is called; `ping_file` and `url_credential` are not.
 fn is_called_key(key: &str, is_notify: bool) -> bool {
-    let near = |word: &str| strsim::osa_distance(&key.to_lowercase(), word) <= 1;
-    near("ping") || (is_notify && near("url"))
+    // Short words: no letter of them is longer in its other case.
+    if key.len() > 16 {
+        return false;
+    }
+    let key = key.to_lowercase();
+    is_near(&key, "ping", 1) || (is_notify && is_near(&key, "url", 1))
 }
 
 /// Every place of `text` that must not be shown, ascending, none touching another.

@@ -4,12 +4,15 @@
 //! repeats fires once; jobs that run every hour or oftener keep their pace through both.
 
 mod explain;
+mod shared;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use explain::explain;
+use shared::InUse;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a cron expression cannot be used.
@@ -32,11 +35,14 @@ pub enum ScheduleError {
 const MOST_MINUTES_OF_A_GAP: i64 = 25 * 60;
 const MOST_SLOTS_OF_A_CHANGE: i64 = 25 * 3600;
 
+/// What an expression means depends on nothing else.
+static IN_USE: InUse<Cron> = InUse::new();
+
 /// A cron expression in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     expression: String,
-    cron: Cron,
+    cron: Arc<Cron>,
     zone: Tz,
 }
 
@@ -52,8 +58,10 @@ impl Schedule {
     /// Day of month and day of week are joined as crontab(5) joins them: either may match when both are given, unless
     /// one of them begins with a star (`*/2`): then both must.
     pub fn parse(expression: &str, zone: Tz) -> Result<Self, ScheduleError> {
-        let cron = parser(has_starred_day(expression))
-            .parse(expression)
+        let cron = IN_USE
+            .get_or_read(expression, || {
+                parser(has_starred_day(expression)).parse(expression)
+            })
             .map_err(|error| ScheduleError::Unreadable {
                 expression: expression.to_owned(),
                 reason: explain(expression, &error),
