@@ -304,7 +304,7 @@ all_seen() {
 }
 until all_seen; do
   kill -0 "$daemon_pid" 2>/dev/null || die "the daemon ended"
-  [[ $((SECONDS - began)) -lt 170 ]] || die "the schedule did not come round in time"
+  [[ $((SECONDS - began)) -lt 600 ]] || die "the schedule did not come round in time"
   show_new_runs
   sleep 1
 done
