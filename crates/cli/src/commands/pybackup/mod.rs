@@ -97,8 +97,9 @@ fn holds_its_sections(config: &Path) -> bool {
         .flatten()
         .unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .any(|line| matches!(line.trim(), "[CATALOG]" | "[TDB]"))
+    // A remark may stand behind it.
+    let is_its = |line: &str| line.starts_with("[CATALOG]") || line.starts_with("[TDB]");
+    text.lines().any(is_its)
 }
 
 /// Its settings: the catalog, the server, the destination, and no job.
