@@ -125,27 +125,39 @@ fn a_start_that_fails_is_tried_again_for_as_long_as_it_takes() {
 #[test]
 fn the_service_manager_is_told_how_many_runs_are_under_way_when_they_begin_and_when_they_end() {
     let source = MariaDb::with_sample();
-    let (workspace, link) = slow_workspace(
-        &source,
-        &backup_job("one", r#"["shop"]"#, "").replace(NEVER, "* * * * * *"),
-    );
+    let never = backup_job("one", r#"["shop"]"#, "");
+    let every_second = never.replace(NEVER, "* * * * * *");
+    let (workspace, link) = slow_workspace(&source, &every_second);
     let mut daemon = workspace.daemon();
     let tells_last = |daemon: &Daemon, runs: &str| {
         let told = daemon.notifications();
         let last = told.iter().rfind(|line| line.starts_with("STATUS="));
         last.is_some_and(|line| line.contains(runs)).then_some(())
     };
+    let end_it = || {
+        link.set_rate(100_000_000);
+        wait_until(LIMIT, "that it has ended is told", || {
+            tells_last(&daemon, "0 runs under way")
+        });
+    };
+    // One that began and ends between two looks, and that only a reload in its midst tells of.
+    wait_until(LIMIT, "a run begins", || {
+        (!workspace.runs_of("one").is_empty()).then_some(())
+    });
+    workspace.write_schedule(&never);
+    daemon.reload();
+    tells_last(&daemon, "1 run under way").expect("the run goes on");
+    end_it();
+    // One that goes on for longer.
+    link.set_rate(200_000);
+    workspace.write_schedule(&every_second);
+    daemon.reload();
     wait_until(LIMIT, "a run that has begun is told of", || {
         tells_last(&daemon, "1 run under way")
     });
-    // After a reload in its midst, too.
-    workspace.write_schedule(&backup_job("one", r#"["shop"]"#, ""));
+    workspace.write_schedule(&never);
     daemon.reload();
-    tells_last(&daemon, "1 run under way").expect("the run goes on");
-    link.set_rate(100_000_000);
-    wait_until(LIMIT, "that it has ended is told", || {
-        tells_last(&daemon, "0 runs under way")
-    });
+    end_it();
     assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());
 }
 
