@@ -43,6 +43,22 @@ async fn it_starts_twice_from_one_template_and_leaves_only_that() {
     assert_eq!(sandboxes(bench.path()), [] as [&str; 0]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_no_statistics_and_waits_for_the_files_of_a_load() {
+    let bench = Bench::new();
+    let server = ThrowawayServer::start(&bench.sandbox(), &bench.env())
+        .await
+        .unwrap();
+    let asked = std::process::Command::new("mariadb")
+        .args(["--no-defaults", "-uroot", "-N", "-e"])
+        .arg("SELECT @@innodb_stats_persistent, @@innodb_lock_wait_timeout")
+        .arg(format!("--socket={}", server.socket().display()))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&asked.stdout).trim(), "0\t3600");
+    server.stop().await;
+}
+
 /// Sockets of a process that listen for connections over a network.
 fn listens_at(pid: u32) -> Vec<String> {
     let sockets: BTreeSet<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
