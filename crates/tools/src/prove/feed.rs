@@ -193,6 +193,22 @@ impl Feeder {
         Ok(complaints)
     }
 
+    /// One statement to a table of `database`, as the file of its definition writes names. Yields what the server says
+    /// against it.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub(super) async fn alter(
+        &mut self,
+        database: &str,
+        statement: &[u8],
+    ) -> Result<Option<(u16, String)>, ToolError> {
+        if let Some(refused) = self.prepare(Some(database), Manner::Table).await? {
+            return Ok(Some(refused));
+        }
+        self.execute(statement).await
+    }
+
     /// A table of an engine that the server does not have is kept in another, which need not know its options.
     async fn create_table(&mut self, statement: &[u8]) -> Result<Option<(u16, String)>, ToolError> {
         const NO_HEED: &[u8] = b"SET SESSION sql_mode=CONCAT(@@sql_mode,',IGNORE_BAD_TABLE_OPTIONS')";

@@ -4,6 +4,7 @@ use super::ProveRequest;
 use super::elsewhere::Elsewhere;
 use super::expect::is_same_series;
 use super::feed::{Complaint, Feeder, Manner, quoted};
+use super::keys::{Late, LateKeys};
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -18,6 +19,7 @@ use mykeeper_supervise::Activity;
 use sqlx::Row;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -57,6 +59,7 @@ pub(super) struct Restore<'a> {
     pub(super) sequences: &'a BTreeMap<String, DatabaseFiles>,
     pub(super) introducers: Introducers,
     pub(super) elsewhere: &'a Elsewhere,
+    pub(super) late: Late,
 }
 
 impl Restore<'_> {
@@ -246,12 +249,12 @@ impl Restore<'_> {
                 .complaints
                 .extend(self.feed_tables(database, introduced).await?);
         }
-        let loader_files = loader_files(files);
+        let known = loader_files(files);
         let target = self.target(database);
-        if loader_files.is_empty() {
+        if known.is_empty() {
             return Ok(());
         }
-        if !can_load(self.myloader, &target, &loader_files) {
+        if !can_load(self.myloader, &target, &known) {
             let text = format!(
                 "{database}: loaded without myloader, which cannot be told its name or read its files"
             );
@@ -271,12 +274,13 @@ impl Restore<'_> {
                 path: folder.clone(),
                 source,
             })?;
+        let late = self.late.of(database, files);
         let request = LoadRequest {
             info: self.myloader,
             folder: &folder,
             socket: self.server.socket(),
             database: &target,
-            files: &loader_files,
+            files: &loader_files(&without_keys(files, &late, &folder)?),
             threads: self.request.sandbox.threads,
             nice: niceness(self.request.sandbox),
             limits: self.request.limits,
@@ -288,7 +292,38 @@ impl Restore<'_> {
         };
         state.by_myloader = true;
         state.loader_said = complaints;
+        state
+            .complaints
+            .extend(self.add_keys((database, &target), late).await?);
         Ok(())
+    }
+
+    /// The keys that were left out. Yields what the server says against them.
+    async fn add_keys(
+        &self,
+        (database, target): (&str, &str),
+        late: BTreeMap<&str, &LateKeys>,
+    ) -> Result<Vec<String>, ToolError> {
+        if late.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = format!(
+            "{database}: {} without further keys, which are added now",
+            counted(late.len(), "large table was loaded", "large tables were loaded")
+        );
+        self.env.log.line("mykeeper", &text);
+        let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
+        let adding = late.into_iter().map(|(table, keys)| async move {
+            let said = self.feeder().await?.alter(target, &keys.add).await?;
+            Ok::<_, ToolError>(
+                said.map(|(code, message)| format!("keys of {table}: ERROR {code}: {message}")),
+            )
+        });
+        let said: Vec<Option<String>> = stream::iter(adding.collect::<Vec<_>>())
+            .buffer_unordered(at_once)
+            .try_collect()
+            .await?;
+        Ok(said.into_iter().flatten().collect())
     }
 
     /// Notes a sign of life as long as rows come in: myloader says nothing during one long file. Never returns.
@@ -351,6 +386,21 @@ impl Restore<'_> {
         complaints.extend(said.into_iter().flatten());
         Ok(complaints.iter().map(Complaint::to_string).collect())
     }
+}
+
+/// The same files, with others in the place of the definitions of which keys wait.
+fn without_keys(
+    files: &DatabaseFiles,
+    late: &BTreeMap<&str, &LateKeys>,
+    folder: &Path,
+) -> Result<DatabaseFiles, ToolError> {
+    let mut files = files.clone();
+    for (number, (table, file)) in files.schemas.iter_mut().enumerate() {
+        if let Some(keys) = late.get(table.as_str()) {
+            *file = keys.stage(folder, (number, file))?;
+        }
+    }
+    Ok(files)
 }
 
 fn loader_files(files: &DatabaseFiles) -> Vec<LoaderFile> {

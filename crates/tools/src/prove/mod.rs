@@ -17,6 +17,7 @@ pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod feed;
 pub(crate) mod files;
+mod keys;
 pub(crate) mod layout;
 pub(crate) mod load;
 pub(crate) mod sequences;

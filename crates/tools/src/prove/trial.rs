@@ -2,6 +2,7 @@
 
 use super::elsewhere::Elsewhere;
 use super::expect::{Expected, expect, fit_to_server, uncompared};
+use super::keys::Late;
 use super::layout::{DatabaseFiles, Layout};
 use super::load::{Loaded, Restore};
 use super::{ProveRequest, asserts, engines, sequences};
@@ -43,6 +44,7 @@ pub(super) async fn restore_and_compare(
         sequences: &parted.sequences,
         elsewhere: &elsewhere,
         introducers: Introducers::find(request.set_dir, layout, &env.cancel).await?,
+        late: Late::find(request.set_dir, layout, &env.cancel).await?,
     };
     let begun = Instant::now();
     let mut loaded = restore.run().await?;

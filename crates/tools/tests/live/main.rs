@@ -18,6 +18,7 @@ mod prove_damaged_sets;
 mod prove_fairly;
 #[cfg(test)]
 mod prove_good_sets;
+mod prove_late_keys;
 #[cfg(test)]
 mod prove_sets;
 #[cfg(test)]
