@@ -2,6 +2,28 @@
 
 use mykeeper_e2e::MariaDb;
 
+/// What the tables have besides their rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// A primary key.
+    Primary,
+    /// As tables of shops have: two or three more each, one of them unique, in the order of no column.
+    Several,
+}
+
+impl Keys {
+    /// Further lines of the definitions of `orders` and `events`.
+    fn lines(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Primary => ("", ""),
+            Self::Several => (
+                ", KEY customer (customer_id, placed_at), KEY state (state, shipped_on), UNIQUE KEY token (token)",
+                ", KEY at (at), KEY host (host, level)",
+            ),
+        }
+    }
+}
+
 /// How many there are.
 pub(crate) const DATABASES: u32 = 12;
 /// What a row takes in a dump, about.
@@ -12,15 +34,15 @@ const EVENT_BYTES: u64 = 188;
 const LARGEST_TABLE: u64 = 40;
 
 /// Makes about so much, as SQL text: the first database twelve times as large as the last, each with two tables.
-pub(crate) fn make_data(server: &MariaDb, size_mb: u32) {
+pub(crate) fn make_data(server: &MariaDb, size_mb: u32, keys: Keys) {
     for number in 0..DATABASES {
         let half = share(bytes(size_mb), number) / 2;
-        server.sql(&database_sql(number, half, half));
+        server.sql(&database_sql(number, (half, half), keys));
     }
 }
 
 /// Makes about so much, as SQL text, of which one table has two fifths; the rest as in [`make_data`].
-pub(crate) fn make_lopsided_data(server: &MariaDb, size_mb: u32) {
+pub(crate) fn make_lopsided_data(server: &MariaDb, size_mb: u32, keys: Keys) {
     let largest = bytes(size_mb) * LARGEST_TABLE / 100;
     for number in 0..DATABASES {
         let rest = share(bytes(size_mb) - largest, number);
@@ -29,7 +51,7 @@ pub(crate) fn make_lopsided_data(server: &MariaDb, size_mb: u32) {
         } else {
             (rest / 2, rest / 2)
         };
-        server.sql(&database_sql(number, orders, events));
+        server.sql(&database_sql(number, (orders, events), keys));
     }
 }
 
@@ -50,7 +72,8 @@ fn share(bytes: u64, number: u32) -> u64 {
 }
 
 /// With so many bytes of each of the two tables.
-fn database_sql(number: u32, orders_bytes: u64, events_bytes: u64) -> String {
+fn database_sql(number: u32, (orders_bytes, events_bytes): (u64, u64), keys: Keys) -> String {
+    let (orders_keys, events_keys) = keys.lines();
     let words = "'parcel','left','with','neighbour','it''s','\"fragile\"','call','before','noon','invoice','enclosed',\
                  'gift','wrapped','street','Köln','回执','returned','C:\\\\temp','line\\nbreak','paid','twice','sorry'";
     let word = format!("ELT(1 + FLOOR(RAND() * 22), {words})");
@@ -61,15 +84,15 @@ fn database_sql(number: u32, orders_bytes: u64, events_bytes: u64) -> String {
         CREATE TABLE orders (
           id BIGINT UNSIGNED NOT NULL PRIMARY KEY, customer_id INT NOT NULL, amount DECIMAL(12,2) NOT NULL,
           state ENUM('new','paid','sent') NOT NULL, placed_at DATETIME(6) NOT NULL, shipped_on DATE,
-          attributes JSON, token BINARY(16) NOT NULL, note TEXT NOT NULL);
+          attributes JSON, token BINARY(16) NOT NULL, note TEXT NOT NULL{orders_keys});
         CREATE TABLE events (
           id BIGINT UNSIGNED NOT NULL PRIMARY KEY, at DATETIME NOT NULL, level TINYINT NOT NULL,
-          host VARCHAR(40) NOT NULL, agent VARCHAR(80), message VARCHAR(300) NOT NULL, took DOUBLE NOT NULL);
+          host VARCHAR(40) NOT NULL, agent VARCHAR(80), message VARCHAR(300) NOT NULL, took DOUBLE NOT NULL{events_keys});
         INSERT INTO orders SELECT seq, FLOOR(RAND() * 50000), RAND() * 10000, 1 + FLOOR(RAND() * 3),
           TIMESTAMPADD(MICROSECOND, seq * 7919000 + FLOOR(RAND() * 1e6), '2024-03-30 22:00:00'),
           IF(RAND() < 0.3, NULL, '2024-04-01' + INTERVAL FLOOR(RAND() * 300) DAY),
           IF(RAND() < 0.2, NULL, JSON_OBJECT('n', FLOOR(RAND() * 1e6), 'gift', RAND() < 0.5)),
-          UNHEX(MD5(RAND())), CONCAT_WS(' ', {note})
+          UNHEX(MD5(CONCAT(seq, RAND()))), CONCAT_WS(' ', {note})
           FROM seq_1_to_{orders};
         INSERT INTO events SELECT seq, '2024-01-01' + INTERVAL seq * 3 SECOND, FLOOR(RAND() * 7),
           CONCAT('app-', FLOOR(RAND() * 40), '.example.net'),

@@ -15,6 +15,7 @@ mod sampler;
 mod tree;
 
 use clap::{Parser, ValueEnum};
+use data::Keys;
 use error::BenchError;
 use fleet::schedule::Slots;
 use report::say;
@@ -53,6 +54,9 @@ struct Args {
     /// Of "away": also what a proof of the sets takes.
     #[arg(long)]
     prove: bool,
+    /// Of "dump" and "away": the tables have several keys each, not the primary one alone.
+    #[arg(long)]
+    keys: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -92,11 +96,12 @@ fn run(args: &Args) -> Result<(), BenchError> {
     if is_wanted(What::Idle) {
         idle::measure(Duration::from_secs(args.seconds.into()))?;
     }
+    let keys = if args.keys { Keys::Several } else { Keys::Primary };
     if is_wanted(What::Dump) {
-        dump::measure(args.size_mb, args.rounds)?;
+        dump::measure((args.size_mb, keys), args.rounds)?;
     }
     if is_wanted(What::Away) {
-        away::measure(args.size_mb, args.rounds, args.prove)?;
+        away::measure((args.size_mb, keys), args.rounds, args.prove)?;
     }
     // Not among all: the history takes minutes to be made, and gigabytes of disk.
     let slots = Slots {

@@ -10,6 +10,7 @@ mod scene;
 mod series;
 mod ways;
 
+use crate::data::Keys;
 use crate::error::BenchError;
 use crate::report::say;
 use crate::tree::stop_in_order;
@@ -26,10 +27,10 @@ const THREADS: usize = 4;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Prints medians and ratios; with `prove` also of proofs.
-pub(crate) fn measure(size_mb: u32, rounds: u32, prove: bool) -> Result<(), BenchError> {
+pub(crate) fn measure((size_mb, keys): (u32, Keys), rounds: u32, prove: bool) -> Result<(), BenchError> {
     stop_in_order()?;
-    let scene = Scene::new(size_mb)?;
-    say(&format!("away: {}\n", describe(&scene, size_mb)))?;
+    let scene = Scene::new(size_mb, keys)?;
+    say(&format!("away: {}\n", describe(&scene, (size_mb, keys))))?;
     let mut all = Vec::new();
     if scene.link.is_some() {
         all.push(Series::new(Some(scene.fitting_rate()?)));

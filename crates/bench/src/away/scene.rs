@@ -2,7 +2,7 @@
 
 use super::link::{FAR, Link};
 use super::{PATH, THREADS};
-use crate::data::{DATABASES, make_lopsided_data};
+use crate::data::{DATABASES, Keys, make_lopsided_data};
 use crate::error::BenchError;
 use crate::tree::{Tree, follow_tree};
 use mykeeper_e2e::{Binary, MariaDb, MariaDbOptions, RsyncDaemon, Surroundings, Workspace, secret_text};
@@ -35,7 +35,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// With so much data.
-    pub(super) fn new(size_mb: u32) -> Result<Self, BenchError> {
+    pub(super) fn new(size_mb: u32, keys: Keys) -> Result<Self, BenchError> {
         let pool = size_mb
             .saturating_mul(3)
             .div_ceil(2)
@@ -47,7 +47,7 @@ impl Scene {
             ],
             ..MariaDbOptions::default()
         });
-        make_lopsided_data(&server, size_mb);
+        make_lopsided_data(&server, size_mb, keys);
         let link = Link::new();
         let password = secret_text("vault");
         let vault = link.as_ref().map_or_else(
@@ -219,14 +219,18 @@ pub(super) fn remove(path: &Path) -> Result<(), BenchError> {
 }
 
 /// What the data are, for the table's head.
-pub(super) fn describe(scene: &Scene, size_mb: u32) -> String {
+pub(super) fn describe(scene: &Scene, (size_mb, keys): (u32, Keys)) -> String {
+    let keys = match keys {
+        Keys::Primary => "primary keys alone",
+        Keys::Several => "several keys each",
+    };
     let place = if scene.link.is_some() {
         "two network namespaces"
     } else {
         "loopback: no namespace can be had here, so no limit and no count of bytes"
     };
     format!(
-        "{size_mb} MB in {DATABASES} databases, one table of 40 %; destination: an rsync daemon, over {place}"
+        "{size_mb} MB in {DATABASES} databases, one table of 40 %, {keys}; destination: an rsync daemon, over {place}"
     )
 }
 

@@ -4,7 +4,7 @@ mod proof;
 mod stages;
 mod ways;
 
-use crate::data::{DATABASES, make_data};
+use crate::data::{DATABASES, Keys, make_data};
 use crate::error::BenchError;
 use crate::report::{Row, median, megabytes, say, seconds, table};
 use mykeeper_e2e::{MariaDb, MariaDbOptions, Workspace};
@@ -20,7 +20,7 @@ const THREADS: u32 = 2;
 const PERCENT: f64 = 2.0;
 
 /// Prints what each way costs, the ways taken in turn.
-pub(crate) fn measure(size_mb: u32, rounds: u32) -> Result<(), BenchError> {
+pub(crate) fn measure((size_mb, keys): (u32, Keys), rounds: u32) -> Result<(), BenchError> {
     let server = MariaDb::start_with(MariaDbOptions {
         extra: vec![
             "--innodb-buffer-pool-size=256M".to_owned(),
@@ -28,7 +28,7 @@ pub(crate) fn measure(size_mb: u32, rounds: u32) -> Result<(), BenchError> {
         ],
         ..MariaDbOptions::default()
     });
-    make_data(&server, size_mb);
+    make_data(&server, size_mb, keys);
     let workspace = Workspace::new();
     let server_section = workspace.server("bench", &server, "bench");
     workspace.write_keeper(&server_section);
