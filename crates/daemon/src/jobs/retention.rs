@@ -110,9 +110,9 @@ impl Plan {
         let goes = matches!(decision.verdict, Verdict::Condemn(_));
         let stays = self.staying.get(&decision.backup.id).filter(|_| goes);
         let beside = [
-            stays.cloned().unwrap_or_default(),
             self.owed.gone_without(decision),
             self.resumption(decision).to_owned(),
+            stays.cloned().unwrap_or_default(),
         ];
         for told in beside.iter().filter(|told| !told.is_empty()) {
             why.push_str("; ");
