@@ -265,12 +265,6 @@ impl StateDir {
         (metadata.len() == 0).then(|| emptied_at.into())
     }
 
-    /// Whether the last daemon ended without a word: it was killed, also before it was ready.
-    pub fn daemon_was_killed(&self) -> bool {
-        let lock = fs::metadata(self.root.join("daemon.lock"));
-        lock.is_ok_and(|metadata| metadata.len() > 0) && !self.daemon_lives()
-    }
-
     /// Tries for the lock of a job.
     pub fn lock_job(&self, job: &JobName) -> Result<LockAttempt, DaemonError> {
         self.try_lock(&format!("locks/{}.lock", file_name_of(job.as_str())))

@@ -1,4 +1,4 @@
-//! Whether `state_dir` takes what is kept there, tried for real.
+//! Whether `state_dir` takes what is kept there, tried for real, and whether a daemon ended there without a word.
 
 use super::StateDir;
 use crate::error::DaemonError;
@@ -18,6 +18,12 @@ const LATER_FOLDERS: [&str; 4] = ["notify", "notify/queue", "due", "ahead"];
 const OWN_LOCKS: [&str; 2] = ["daemon.lock", "recovery.lock"];
 
 impl StateDir {
+    /// Whether the last daemon ended without a word: it was killed, also before it was ready.
+    pub fn daemon_was_killed(&self) -> bool {
+        let lock = fs::metadata(self.root.join("daemon.lock"));
+        lock.is_ok_and(|metadata| metadata.len() > 0) && !self.daemon_lives()
+    }
+
     /// Writes a file of 64 KiB, syncs and removes it; and looks whether everything that is kept there is this user's to
     /// write to: a lock that another user has made, root say, keeps its job from ever running.
     ///
