@@ -21,7 +21,7 @@ use row::consistency_word;
 pub(crate) use row::{BackupRow, columns, into_list};
 use sqlx::QueryBuilder;
 use std::time::Duration;
-pub(crate) use waiting::waiting;
+pub(crate) use waiting::{here, waiting};
 
 /// What each statement of half a megabyte adds to the time that writing a set may take.
 const LIMIT_PER_BATCH: Duration = Duration::from_secs(5);

@@ -325,6 +325,8 @@ pub trait Catalog: Send + Sync {
     }
     /// Several sets.
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError>;
+    /// A page of the sets that are not deleted and may lie on a node, or are about to be deleted, in the order of their start.
+    async fn sets_here(&self, reach: &Reach, after: Option<&Bookmark>) -> Result<Page, CatalogError>;
     /// How many sets that a filter finds are marked deleted, whatever its `present_only` and `limit` say; at most
     /// [`MOST_COUNTED`].
     async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError>;

@@ -3,7 +3,7 @@
 use crate::db::{Db, Store};
 use crate::{
     BackupFilter, BackupPath, Bookmark, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition, JobRecord,
-    Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, RecordedProof, RestoreTime,
+    Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, Reach, RecordedProof, RestoreTime,
     RunFilter, Validator, VerificationScope, WaitingScope, attempts, backups, contents, jobs, leases,
     migrate, nodes, paths, promises, proofs, removals, runs, slots, transfers, verifications,
 };
@@ -173,6 +173,10 @@ impl Catalog for Store {
 
     async fn backups(&self, filter: &BackupFilter) -> Result<Vec<Backup>, CatalogError> {
         backups::list(self, filter).await
+    }
+
+    async fn sets_here(&self, reach: &Reach, after: Option<&Bookmark>) -> Result<Page, CatalogError> {
+        backups::here(self, reach, after).await
     }
 
     async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError> {

@@ -28,6 +28,8 @@ const ROWS: usize = 500;
 pub(crate) enum Stream {
     /// All sets.
     All,
+    /// Those that are proven, or those that are not: both are all of them, and in the order of time.
+    Passed(bool),
     /// Those that a node made; `None`: that pybackup did.
     Node(Option<String>),
     /// Those with this tag.
@@ -160,6 +162,13 @@ impl Walk {
                 );
                 match stream {
                     Stream::All => {}
+                    Stream::Passed(passed) => {
+                        query.push(if *passed {
+                            "b.mk_passed = 1 AND "
+                        } else {
+                            "b.mk_passed = 0 AND "
+                        });
+                    }
                     Stream::Node(None) => {
                         query.push("b.node IS NULL AND ");
                     }
@@ -246,7 +255,7 @@ impl Narrow {
             .values(tags.iter().map(String::as_str))
     }
 
-    /// A node made it, or pybackup did, or a copy may lie there; `arrived`: one that is known to.
+    /// A node made it, or pybackup did, or a copy may lie there: it is to be sent there, or, with `arrived`, has been.
     pub(crate) fn may_lie_on(&mut self, reach: &Reach, arrived: bool) -> &mut Self {
         self.sql(" AND (+b.node IS NULL OR +b.node = ")
             .value(reach.node.as_str());
@@ -254,13 +263,19 @@ impl Narrow {
             let tags = reach.tags_here.iter().map(String::as_str);
             self.sql(" OR +b.tag IN (").values(tags);
         }
-        if !reach.destinations.is_empty() {
-            let names = reach.destinations.iter().map(DestinationName::as_str);
-            self.sql(" OR EXISTS (SELECT 1 FROM mk_delivery d WHERE d.bk_id = b.bk_id AND ");
-            if arrived {
-                self.sql("+d.arrived = 1 AND ");
+        let names = reach.destinations.iter().map(DestinationName::as_str);
+        if !arrived {
+            // As it stands in the list, which is JSON.
+            for name in names {
+                let quoted = serde_json::Value::from(name).to_string();
+                self.sql(" OR INSTR(b.transfer_to, ").value(quoted).sql(") > 0");
             }
-            self.sql("d.destination IN (").values(names).sql(")");
+        } else if !reach.destinations.is_empty() {
+            self.sql(
+                " OR EXISTS (SELECT 1 FROM mk_delivery d WHERE d.bk_id = b.bk_id AND +d.arrived = 1 \
+                 AND d.destination IN (",
+            );
+            self.values(names).sql(")");
         }
         self.sql(")")
     }

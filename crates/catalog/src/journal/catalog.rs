@@ -3,7 +3,7 @@
 use super::{Entry, Journaled, MIGRATED_WITHIN};
 use crate::{
     Backlog, BackupFilter, BackupPath, Bookmark, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition,
-    JobRecord, Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, RecordedProof,
+    JobRecord, Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, Reach, RecordedProof,
     RestoreTime, RunFilter, Validator, VerificationScope, WaitingScope,
 };
 use async_trait::async_trait;
@@ -238,6 +238,10 @@ impl Catalog for Journaled {
         self.remote().await?.backups(filter).await
     }
 
+    async fn sets_here(&self, reach: &Reach, after: Option<&Bookmark>) -> Result<Page, CatalogError> {
+        self.remote().await?.sets_here(reach, after).await
+    }
+
     async fn count_deleted(&self, filter: &BackupFilter) -> Result<u64, CatalogError> {
         self.remote().await?.count_deleted(filter).await
     }
@@ -306,10 +310,8 @@ impl Catalog for Journaled {
         before: DateTime<Utc>,
         limit: u32,
     ) -> Result<Vec<Backup>, CatalogError> {
-        self.remote()
-            .await?
-            .due_verifications(node, destination, before, limit)
-            .await
+        let remote = self.remote().await?;
+        remote.due_verifications(node, destination, before, limit).await
     }
 
     async fn validation_candidates(
@@ -318,8 +320,10 @@ impl Catalog for Journaled {
         after: Option<&Bookmark>,
         limit: u32,
     ) -> Result<Page, CatalogError> {
-        let remote = self.remote().await?;
-        remote.validation_candidates(scope, after, limit).await
+        self.remote()
+            .await?
+            .validation_candidates(scope, after, limit)
+            .await
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {
@@ -369,8 +373,7 @@ impl Catalog for Journaled {
         after: Option<&Bookmark>,
         limit: u32,
     ) -> Result<Page, CatalogError> {
-        let remote = self.remote().await?;
-        remote.due_for_reading(scope, after, limit).await
+        self.remote().await?.due_for_reading(scope, after, limit).await
     }
 
     /// Never noted, as all about promises: how they stand is known only where every node's proofs are.

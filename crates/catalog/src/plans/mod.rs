@@ -427,6 +427,8 @@ async fn ask_for_work(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
                 asked.pages(&format!("to prove, {name}"), page).await;
             }
         }
+        let page = async |after: Option<Bookmark>| catalog.sets_here(&reach, after.as_ref()).await;
+        asked.pages(&format!("what lies here, {name}"), page).await;
         let scope = VerificationScope {
             reach,
             tags,

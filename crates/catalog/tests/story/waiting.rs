@@ -134,4 +134,30 @@ pub(super) async fn what_waits_is_found_by_whom_it_concerns_page_by_page(catalog
             }
         }
     }
+    let here = reach(&["waits-2"], &[&near]);
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = catalog.sets_here(&here, after.as_ref()).await.unwrap();
+        let of_these = page.sets.iter().filter(|set| sets.contains(set));
+        found.extend(of_these.map(|set| set.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut expected: Vec<&Backup> = sets
+        .iter()
+        .filter(|set| {
+            let is_here = set.node.as_ref().is_none_or(|node| *node == here.node)
+                || here.tags_here.contains(&set.tag)
+                || set.transfer_to.contains(&near);
+            set.deletion == Deletion::Deleting || set.deletion == Deletion::None && is_here
+        })
+        .collect();
+    expected.sort_by_key(|set| set.started_at);
+    let expected: Vec<BackupId> = expected.iter().map(|set| set.id).collect();
+    assert_eq!(
+        found, expected,
+        "whatever has become of it, but not what is deleted"
+    );
 }

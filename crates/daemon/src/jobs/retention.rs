@@ -7,6 +7,7 @@ mod carry_out;
 mod changed;
 mod done;
 mod due;
+mod here;
 mod left;
 mod marks;
 mod owed;
@@ -19,7 +20,7 @@ use crate::copies::Known;
 use crate::covered;
 use crate::environment::Environment;
 use crate::error::DaemonError;
-use crate::locate::{original, places};
+use crate::locate::original;
 use crate::machine::{Machine, is_of_here, may_be_original};
 use crate::removal::{Standing, standing};
 use crate::set_lease::sets_in_use;
@@ -27,8 +28,8 @@ use carry_out::{Gone, Removal, condemn, give_back, tidy};
 use changed::{find_changed, forget_uncovered, what_waits};
 use chrono::NaiveDate;
 use done::Done;
+use here::{SetHere, sets_here};
 use marks::{is_marked_by, is_marked_elsewhere, mark_of, places_of_mark, told_of_stray};
-use mykeeper_catalog::BackupFilter;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{Job, RetentionAction, RetentionTask};
@@ -37,7 +38,7 @@ use mykeeper_domain::retention::{
 };
 use mykeeper_domain::{BackupId, counted};
 use owed::{Owed, kept_as_only_whole, kept_as_owed};
-use places::{day_of, is_damaged_here, lies_below};
+use places::{day_of, is_damaged_here};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use unmounted::Seen;
@@ -163,27 +164,20 @@ async fn plan_with(
     due: &DueDays,
 ) -> Result<Plan, DaemonError> {
     let catalog = &environment.catalog;
-    let filter = BackupFilter {
-        present_only: true,
-        limit: u32::MAX,
-        ..Default::default()
-    };
     let paths = catalog.paths().await?;
     let machine = Machine::ask(&environment.disk).await?;
     let (mut located, mut days) = (BTreeMap::new(), BTreeMap::new());
-    let damages = catalog.damages(None).await?;
+    let mark = mark_of(job, &environment.node);
+    let (sets_here, damages) = sets_here(environment, (settings, &paths), (task, &mark)).await?;
     let (mut damaged, mut only_whole) = (BTreeSet::new(), BTreeSet::new());
     let mut sets = Vec::new();
     let mut standings = BTreeMap::new();
     let (mut untouched, mut begun) = (BTreeSet::new(), BTreeSet::new());
     let mut owed = Owed::default();
-    let mark = mark_of(job, &environment.node);
     let (mut seen, mut marked_elsewhere) = (Seen::default(), BTreeSet::new());
     let (mut originals, mut lying_at) = (BTreeMap::new(), BTreeMap::new());
     let (mut strays, covered) = (Vec::new(), covered::noted(&environment.state));
-    for mut backup in catalog.backups(&filter).await? {
-        let mut below = places(&backup, &paths, settings, &environment.node);
-        below.retain(|place| lies_below(place, task));
+    for SetHere { mut backup, below } in sets_here {
         // Of several places the one that has most speaks for the set.
         let looked_at = below.clone();
         let standing_of: Vec<Standing> = environment
