@@ -297,10 +297,8 @@ impl Catalog for Journaled {
         destination: &DestinationName,
         page: (u32, u32),
     ) -> Result<Vec<Backup>, CatalogError> {
-        self.remote()
-            .await?
-            .pending_transfers(node, destination, page)
-            .await
+        let remote = self.remote().await?;
+        remote.pending_transfers(node, destination, page).await
     }
 
     async fn due_verifications(
@@ -320,10 +318,8 @@ impl Catalog for Journaled {
         after: Option<&Bookmark>,
         limit: u32,
     ) -> Result<Page, CatalogError> {
-        self.remote()
-            .await?
-            .validation_candidates(scope, after, limit)
-            .await
+        let remote = self.remote().await?;
+        remote.validation_candidates(scope, after, limit).await
     }
 
     async fn record_proof(&self, proof: &Proof) -> Result<(), CatalogError> {

@@ -2,19 +2,18 @@
 
 mod engine;
 mod history;
+mod pages;
 #[path = "../../tests/throwaway/mod.rs"]
 mod throwaway;
 
-use crate::{
-    BackupFilter, Bookmark, Catalog, CatalogError, MOST_COUNTED, Page, Reach, RunFilter, SetState,
-    VerificationScope, WaitingScope,
-};
+use crate::{BackupFilter, Catalog, CatalogError, MOST_COUNTED, RunFilter, SetState};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{Engine, Plan};
 use history::{SETS, began_at, set_id};
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::{BackupId, JobName, NodeName, RunId};
+use pages::ask_for_choices;
 use std::future::Future;
 
 /// What a question may touch, of the tables that grow with history.
@@ -58,28 +57,6 @@ impl Asked<'_> {
                     plan.sql,
                     plan.steps.join("\n    ")
                 ));
-            }
-        }
-    }
-}
-
-impl Asked<'_> {
-    /// Some pages of each kind: a page is led by an index alone, and what of it fits is found by its identity.
-    async fn pages<Answer>(&mut self, name: &str, page: impl Fn(Option<Bookmark>) -> Answer)
-    where
-        Answer: Future<Output = Result<Page, CatalogError>>,
-    {
-        let mut after = None;
-        for _ in 0..3 {
-            let next = std::cell::RefCell::new(None);
-            let question = async {
-                next.replace(page(after.clone()).await?.next);
-                Ok(())
-            };
-            self.of(name, Cost::FoundInOrder, question).await;
-            after = next.into_inner();
-            if after.is_none() {
-                return;
             }
         }
     }
@@ -398,46 +375,6 @@ async fn ask_for_work(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
             catalog.unfinished_transfers(&node()),
         )
         .await;
-    for (name, destinations, tags, since) in [
-        ("one's own", vec![], vec![], None),
-        (
-            "within",
-            vec![vault.clone()],
-            vec![],
-            Some(end() - TimeDelta::hours(30)),
-        ),
-        ("of servers", vec![vault.clone()], vec!["tag-7".to_owned()], None),
-    ] {
-        let reach = Reach {
-            node: node(),
-            tags_here: vec!["tag-9".into()],
-            destinations,
-        };
-        for newest_first in [true, false] {
-            for reach in [Some(reach.clone()), None] {
-                let scope = WaitingScope {
-                    reach,
-                    tags: tags.clone(),
-                    since,
-                    newest_first,
-                };
-                let page = async |after: Option<Bookmark>| {
-                    catalog.validation_candidates(&scope, after.as_ref(), 20).await
-                };
-                asked.pages(&format!("to prove, {name}"), page).await;
-            }
-        }
-        let page = async |after: Option<Bookmark>| catalog.sets_here(&reach, after.as_ref()).await;
-        asked.pages(&format!("what lies here, {name}"), page).await;
-        let scope = VerificationScope {
-            reach,
-            tags,
-            since,
-            before: end() - TimeDelta::days(1),
-        };
-        let page = async |after: Option<Bookmark>| catalog.due_for_reading(&scope, after.as_ref(), 20).await;
-        asked.pages(&format!("to read again, {name}"), page).await;
-    }
     asked.of("promises", Cost::Found, catalog.promises(&node())).await;
 }
 
@@ -454,6 +391,7 @@ async fn every_question_has_its_index(engine: Engine) {
     ask_for_sets(&mut asked, store).await;
     ask_for_runs(&mut asked, store).await;
     ask_for_work(&mut asked, store).await;
+    ask_for_choices(&mut asked, store).await;
     assert!(asked.complaints.is_empty(), "{}", asked.complaints.join("\n"));
     assert!(
         asked.statements > 100,
