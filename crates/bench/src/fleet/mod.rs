@@ -290,6 +290,11 @@ async fn ask_for_choices(asked: &mut Asked, catalog: &dyn Catalog, sets: u32) ->
                 )
                 .await?;
         }
+        asked
+            .of(&format!("retention: a page of what lies here, {whose}"), || {
+                catalog.sets_here(reach, None)
+            })
+            .await?;
         let scope = VerificationScope {
             reach: reach.clone(),
             tags: Vec::new(),
