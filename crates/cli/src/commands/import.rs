@@ -8,7 +8,7 @@ use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say};
 use crate::surroundings::{client_socket, host_zone};
 use mykeeper_config::pybackup::{
-    CronReport, ImportFrom, Imported, Remark, Script, import, read_pybackup_conf, told_once,
+    CronReport, ImportFrom, Imported, Place, Remark, Script, import, read_pybackup_conf, told_once,
 };
 use mykeeper_domain::counted;
 use secrecy::ExposeSecret;
@@ -185,6 +185,7 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
             "untranslated": told(&gaps),
             "left_out": told(&notes),
             "crontab": imported.lines.iter().map(line_told).collect::<Vec<_>>(),
+            "comment_out": imported.moved.iter().map(moved_told).collect::<Vec<_>>(),
         }))?;
         return Ok(status);
     }
@@ -219,7 +220,32 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
     }
     let keeper = out.join("mykeeper.toml");
     print(&format!("\nnext: mykeeper --config {} check", keeper.display()))?;
+    print_moved(imported)?;
     Ok(status)
+}
+
+/// Cron and the daemon must not both do it: a script that removes today's folder removes what a job is writing there.
+fn print_moved(imported: &Imported) -> anyhow::Result<()> {
+    if imported.moved.is_empty() {
+        return Ok(());
+    }
+    print(
+        "\nbefore the daemon runs, take these lines out of the crontab (\"crontab -e\"): else both do what they say, and a \
+         script that removes the day's folder removes the sets of the jobs; what was translated in part goes on only in \
+         a line of its own. As comments, to be put in their place:",
+    )?;
+    for (place, text) in &imported.moved {
+        print(&format!("  {place}:"))?;
+        match text {
+            Some(text) => print(text)?,
+            None => print("  (not shown, since it may hold a password: put a # before it)")?,
+        }
+    }
+    Ok(())
+}
+
+fn moved_told((place, text): &(Place, Option<String>)) -> serde_json::Value {
+    serde_json::json!({ "file": place.file, "line": place.line, "text": text })
 }
 
 fn line_told(line: &CronReport) -> serde_json::Value {

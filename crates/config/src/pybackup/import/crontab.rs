@@ -20,6 +20,8 @@ pub(super) struct CronLine {
     pub(super) whole: String,
     /// `PATH` as it holds here.
     pub(super) path: String,
+    /// `MAILTO` as it holds here, and its line.
+    pub(super) mail: Option<(String, usize)>,
     /// What is not certain of how the line is read: a sentence without a full stop.
     pub(super) doubts: Vec<String>,
 }
@@ -58,6 +60,7 @@ pub(super) fn read_crontab(
     let mut zone = None;
     let mut surrounded = None;
     let mut path_here = USUAL_PATH.to_owned();
+    let mut mail = None;
     let owner = owner(path, text, is_user);
     for (index, raw) in text.split('\n').enumerate() {
         let Some(text) = job_or_variable(raw) else {
@@ -66,6 +69,9 @@ pub(super) fn read_crontab(
         if let Some((name, value)) = variable(text) {
             if name == "PATH" {
                 path_here.clone_from(&value);
+            }
+            if name == "MAILTO" {
+                mail = Some((value.clone(), index + 1)).filter(|(value, _)| !value.is_empty());
             }
             if name == "CRON_TZ" {
                 zone = Some((value, index + 1)).filter(|(value, _)| !value.is_empty());
@@ -112,6 +118,7 @@ pub(super) fn read_crontab(
             command,
             whole: rest.replace("\\%", " ").replace('%', ";"),
             path: path_here.clone(),
+            mail: mail.clone(),
             doubts,
         });
     }

@@ -2,17 +2,15 @@
 
 use super::page::{Page, list, quoted};
 use super::script::{Act, Found};
-use super::unknown::{CONF_OF_ITS_OWN, names_other_conf, says_what, unknown_word, without_conf};
+use super::unknown::{CONF_OF_ITS_OWN, names_other_conf, other_conf, says_what, unknown_word, without_conf};
 use super::word::{Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
 use crate::mydumper::{is_like_option, lack_with};
-use crate::pybackup::CONF_NAME;
 use crate::pybackup::conf::{PybackupConf, Said};
 use crate::pybackup::dump_options::{DumpWords, read_dump_words};
 use crate::pybackup::settings::pattern_of;
 use mykeeper_domain::databases::DatabaseSelection;
 use secrecy::{ExposeSecret, SecretString};
-use std::path::Path;
 
 /// Why no job is written.
 pub(super) const NO_UTF8: &str =
@@ -41,6 +39,8 @@ pub(super) struct Dump {
     pub(super) is_by_day: bool,
     /// Whether its sets are sent.
     pub(super) sends: bool,
+    /// How much was done before it that may change what it meets.
+    busy: usize,
 }
 
 impl Dump {
@@ -159,18 +159,6 @@ impl Dump {
         }
         remarks.extend(found.passed_over());
         remarks.extend(directory.1);
-        if entry
-            .found
-            .iter()
-            .filter(|other| matches!(other.act, Act::Dump(_)))
-            .count()
-            > 1
-        {
-            remarks.push(note(
-                "this line of the crontab makes several sets one after another: their jobs start at the same time, and \
-                 wait for each other on one server",
-            ));
-        }
         Some(Self {
             entry: entry.place.clone(),
             place: place.clone(),
@@ -181,7 +169,28 @@ impl Dump {
             directory: directory.0,
             is_by_day,
             sends,
+            busy: found.busy,
         })
+    }
+
+    /// The same is called once more. A gap where something is done between them.
+    pub(super) fn repeat(&mut self, other: Self) -> Option<Remark> {
+        let text = format!(
+            "this call is the same as that at {}, as far as is seen here, and something is done between them: one job is \
+             written for both, and what is done between them is not",
+            self.place
+        );
+        let gap = (self.busy != other.busy).then(|| Remark::gap(other.place.clone(), text));
+        self.again.push(other.place);
+        gap
+    }
+
+    /// What is said of it where the same line of the crontab makes others, too.
+    pub(super) fn is_one_of(&self, dumps: &[Self]) -> Option<Remark> {
+        let of_line = dumps.iter().filter(|dump| dump.entry == self.entry);
+        let text = "this line of the crontab makes several sets one after another: their jobs start at the same time, and \
+                    wait for each other on one server";
+        (of_line.count() > 1).then(|| Remark::note(self.place.clone(), text.to_owned()))
     }
 
     /// Whether one line of the crontab calls both, and both do the same.
@@ -281,37 +290,6 @@ impl Dump {
             ),
         }
     }
-}
-
-/// A conf beside another pybackup is not the one that is read. A gap where it is known to say something else: then it is
-/// not translated.
-pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark> {
-    let (program, conf) = (found.program.as_ref()?, &from.conf.file);
-    let beside = program.parent()?;
-    if !conf.is_absolute() || conf.parent() == Some(beside) {
-        return None;
-    }
-    let text = |path: &Path| (from.files)(path).map(|file| file.text);
-    let other = beside.join(CONF_NAME);
-    let Some(other_text) = text(&other) else {
-        let text = format!(
-            "{} reads the conf beside it, which may be another than {}; this is translated with the latter",
-            program.display(),
-            conf.display()
-        );
-        return Some(Remark::note(found.place.clone(), text));
-    };
-    let differs = text(conf).is_none_or(|text| text != other_text);
-    differs.then(|| {
-        let text = format!(
-            "{} reads {}, which says something else than {}: no job is written for this; run mykeeper import with that \
-             conf, and another --out",
-            program.display(),
-            other.display(),
-            conf.display()
-        );
-        Remark::gap(found.place.clone(), text)
-    })
 }
 
 /// The folder of all sets, and what changes by it.

@@ -2,7 +2,7 @@
 
 use super::dumps::{Dump, at, at_said};
 use super::page::{Page, quoted};
-use super::{ImportFrom, PasswordFile, Place, Remark};
+use super::{ImportFrom, PasswordFile, Place, Remark, moved};
 use crate::pybackup::conf::{PybackupConf, ServerConf};
 use crate::pybackup::settings::{THE_SERVER_TAG, catalog_url, reached};
 use mykeeper_domain::destination::DestinationUrl;
@@ -40,6 +40,7 @@ struct Password {
 pub(super) fn write(
     from: &ImportFrom<'_>,
     dumps: &[Dump],
+    mails: &[(Place, String)],
     remarks: &mut Vec<Remark>,
 ) -> (String, Vec<PasswordFile>) {
     let conf = from.conf;
@@ -55,6 +56,7 @@ pub(super) fn write(
         write_server(&mut page, from, (number, server), &mut passwords, remarks);
     }
     write_destination(&mut page, conf, remarks);
+    moved::write_mail(&mut page, mails, remarks);
     (page.into_text(), passwords)
 }
 

@@ -5,8 +5,12 @@ use super::report::told_of;
 use super::script::{Act, Found, Reading};
 use super::word::{Piece, Word, tidy};
 use super::{Entry, ImportFrom, Place};
+use mykeeper_domain::counted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// So many lines are named that hold a removal back; the remarks name all.
+const MOST_SHOWN: usize = 10;
 
 /// Sets without a job.
 pub(super) struct Lost {
@@ -40,6 +44,32 @@ impl Lost {
             .iter()
             .any(|folder| folder == directory || is_below(folder, directory) || is_below(directory, folder))
     }
+}
+
+/// The doubt that there is, with what is not understood besides: a subordinate clause.
+pub(super) fn doubt_beside(open: &BTreeSet<Place>, before: Option<String>) -> Option<String> {
+    let told = before.as_deref().unwrap_or_default();
+    let names = |place: &Place| told.split([' ', ',']).any(|word| word == place.to_string());
+    let untold: Vec<String> = open
+        .iter()
+        .filter(|place| !names(place))
+        .map(ToString::to_string)
+        .collect();
+    if untold.is_empty() {
+        return before;
+    }
+    let more = match untold.len().saturating_sub(MOST_SHOWN) {
+        0 => String::new(),
+        more => format!(" and {}", counted(more as u64, "other line", "other lines")),
+    };
+    let doubt = format!(
+        "what is done at {}{more} is not understood, or not followed, and may make sets or change what is made",
+        untold[..untold.len().min(MOST_SHOWN)].join(", ")
+    );
+    Some(match before {
+        Some(before) => format!("{before}, and {doubt}"),
+        None => doubt,
+    })
 }
 
 /// The calls of which no job comes.

@@ -9,6 +9,7 @@ mod find;
 mod keeper;
 mod lexical;
 mod lost;
+mod moved;
 mod page;
 mod removals;
 mod report;
@@ -171,6 +172,9 @@ pub struct Imported {
     pub lines: Vec<CronReport>,
     /// How many jobs run.
     pub jobs: usize,
+    /// Lines of the crontabs that jobs run in place of, and how they look as comments: `None` for one that may hold a
+    /// password.
+    pub moved: Vec<(Place, Option<String>)>,
 }
 
 /// A line of a crontab that has to do with backups.
@@ -181,6 +185,8 @@ struct Entry {
     /// Where it is not the host's.
     zone: Option<Tz>,
     found: Vec<Found>,
+    /// Whom cron mails what it prints, and where that stands.
+    mail: Option<(String, usize)>,
     /// What was met on the way.
     remarks: Vec<Remark>,
     /// The first program that it runs.
@@ -209,21 +215,31 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         others: mut lines,
         doubts,
         mut lost,
+        mut open,
+        changes_conf,
     } = read;
     remarks.extend(doubts);
     let mut dumps: Vec<Dump> = Vec::new();
+    if !changes_conf.is_empty() {
+        remarks.extend(without_conf(&mut entries, &changes_conf));
+    }
     for entry in &entries {
-        for found in &entry.found {
+        for found in entry.found.iter().filter(|_| changes_conf.is_empty()) {
             let Some(dump) = Dump::read(&from, entry, found, &mut remarks) else {
                 continue;
             };
             // `pybackup ... || pybackup ...`: a job tries again by itself.
             match dumps.iter_mut().find(|other| other.is_same(&dump)) {
-                Some(same) => same.again.push(dump.place),
+                Some(same) => {
+                    let gap = same.repeat(dump);
+                    open.extend(gap.iter().map(|gap| gap.place.clone()));
+                    remarks.extend(gap);
+                }
                 None => dumps.push(dump),
             }
         }
     }
+    remarks.extend(dumps.iter().filter_map(|dump| dump.is_one_of(&dumps)));
     // What removes sets beside a call of which no job comes may remove the last of them.
     let without_job = lost::places_without_job(&entries, &dumps);
     for entry in &mut entries {
@@ -254,8 +270,19 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     lines
         .iter_mut()
         .for_each(|line| line.tell_of_sets(&folders, from.files));
-    let (keeper, passwords) = keeper::write(&from, &dumps, &mut remarks);
-    let (mut schedule, jobs) = schedule::write(&from, &entries, (&dumps, &lost), &mut remarks);
+    let of_entries = entries
+        .iter()
+        .flat_map(|entry| report::untold(&entry.telling, &entry.told));
+    let unknown = lines.iter().filter(|line| !line.is_elsewhere);
+    let untold: Vec<Remark> = of_entries.chain(unknown.flat_map(OtherLine::untold)).collect();
+    open.extend(untold.iter().map(|gap| gap.place.clone()));
+    let whole = lines.iter().filter(|line| line.is_open);
+    open.extend(whole.map(|line| line.report.place.clone()));
+    remarks.extend(untold);
+    let elsewhere = lines.iter().filter(|line| line.is_elsewhere);
+    remarks.extend(elsewhere.flat_map(OtherLine::untold));
+    let (keeper, passwords) = keeper::write(&from, &dumps, &moved::mails(&entries), &mut remarks);
+    let (mut schedule, jobs) = schedule::write(&from, &entries, (&dumps, &lost, &open), &mut remarks);
     let is_written = |place: &Place| jobs.iter().any(|job| job.entry == *place);
     let seeming = seeming.into_iter().filter(|(place, _)| !is_written(place));
     remarks.extend(seeming.map(|(_, gap)| gap));
@@ -266,11 +293,6 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
             .iter_mut()
             .flat_map(|line| std::mem::take(&mut line.remarks)),
     );
-    let of_entries = entries
-        .iter()
-        .flat_map(|entry| report::untold(&entry.telling, &entry.told));
-    remarks.extend(of_entries);
-    remarks.extend(lines.iter().flat_map(OtherLine::untold));
     let mut lines = report::lines(lines, &entries, &jobs, &remarks);
     hide(remarks.iter_mut().map(|remark| &mut remark.text), &passwords);
     remarks.sort_by(|one, other| (!one.is_gap, &one.place).cmp(&(!other.is_gap, &other.place)));
@@ -280,6 +302,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     Imported {
         keeper,
         schedule: format!("{}\n", schedule.into_text().trim_end()),
+        moved: moved::commented(&from, &lines, &passwords),
         passwords,
         remarks,
         lines,
@@ -311,6 +334,31 @@ struct Lines {
     doubts: Vec<Remark>,
     /// Sets that are made by other tools, or at times that no job has.
     lost: Vec<Lost>,
+    /// What is not understood, or not followed.
+    open: BTreeSet<Place>,
+    /// Where the conf may be changed.
+    changes_conf: BTreeSet<Place>,
+}
+
+/// Calls that read a conf which is changed while the scripts run: only validations and transfers go, since sets that are
+/// made count as lost.
+fn without_conf(entries: &mut [Entry], changes_conf: &BTreeSet<Place>) -> Vec<Remark> {
+    let places: Vec<String> = changes_conf.iter().map(Place::to_string).collect();
+    let text = format!(
+        "no job is written for this call: the conf that it reads may be changed at {}, and what stands in it then is not \
+         known",
+        places.join(", ")
+    );
+    let reads = |found: &Found| matches!(found.act, Act::Dump(_) | Act::Validate(_) | Act::Send(_));
+    let mut gaps = Vec::new();
+    for entry in entries {
+        let calls = entry.found.iter().filter(|found| reads(found));
+        gaps.extend(calls.map(|found| Remark::gap(found.place.clone(), text.clone())));
+        entry
+            .found
+            .retain(|found| !reads(found) || matches!(found.act, Act::Dump(_)));
+    }
+    gaps
 }
 
 /// Sorts the lines of a crontab.
@@ -322,6 +370,7 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
     let (lines, unreadable) = read_crontab(path, text, from.is_user);
     for line in unreadable {
         let gap = "this line of the crontab cannot be read".to_owned();
+        sorted.open.insert(at(line.line));
         sorted.others.push(OtherLine::not_understood(
             at(line.line),
             vec![Remark::gap(at(line.line), gap)],
@@ -332,7 +381,13 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
         let mut reading = Reading::new(from);
         reading.line(&line, &place);
         sorted.lost.extend(lost::of_reading(from, &reading));
+        sorted.open.extend(reading.places_open());
+        let is_of_conf = |gap: &&Remark| reading.changes_conf.contains(&gap.place);
+        let of_conf = reading.remarks.iter().filter(is_of_conf);
+        sorted.doubts.extend(of_conf.cloned());
+        sorted.changes_conf.extend(reading.changes_conf.iter().cloned());
         if !reading.found.is_empty() || !reading.telling.is_empty() {
+            sorted.open.extend(line.doubts.first().map(|_| place.clone()));
             let doubts = line.doubts.iter().cloned();
             sorted
                 .doubts
@@ -369,6 +424,7 @@ fn read_entries(from: &ImportFrom<'_>, (path, text): (&Path, &str), sorted: &mut
                 sorted.entries.push(Entry {
                     place,
                     when: line.when,
+                    mail: line.mail,
                     zone,
                     found,
                     remarks,

@@ -2,7 +2,7 @@
 
 use super::dumps::Dump;
 use super::find::Find;
-use super::lost::Lost;
+use super::lost::{self, Lost};
 use super::page::{Page, quoted};
 use super::script::{Act, Found};
 use super::word::{DAY_FORMAT, Word, is_place, tidy};
@@ -68,6 +68,11 @@ impl Removal {
     /// What is made there without a job would be removed once it is old, and nothing would follow it.
     pub(super) fn doubt_that_sets_go_on(&mut self, lost: &Lost) {
         self.doubt.get_or_insert_with(|| lost.doubt());
+    }
+
+    /// What is not understood may make sets, change them, or change what is made: no removal stands beside it that runs.
+    pub(super) fn doubt_beside(&mut self, open: &BTreeSet<Place>) {
+        self.doubt = lost::doubt_beside(open, self.doubt.take());
     }
 
     /// Where it stands, each place once.

@@ -24,6 +24,10 @@ pub(super) struct OtherLine {
     telling: Vec<(PathBuf, Telling)>,
     /// How much of that is told of, and where.
     told: Vec<(Place, usize)>,
+    /// It may make sets, and nobody knows.
+    pub(super) is_open: bool,
+    /// All that it does is known, and is not about sets.
+    pub(super) is_elsewhere: bool,
 }
 
 impl OtherLine {
@@ -36,6 +40,8 @@ impl OtherLine {
             scripts: BTreeSet::new(),
             telling: Vec::new(),
             told: Vec::new(),
+            is_open: false,
+            is_elsewhere: false,
         }
     }
 
@@ -59,9 +65,12 @@ impl OtherLine {
     /// A line that only removes, and not where sets are made.
     pub(super) fn of_entry(mut entry: Entry) -> Self {
         let (scripts, telling) = (entry.scripts, entry.telling);
-        let line = entry.otherwise.take();
-        line.unwrap_or_else(|| Self::left_alone(entry.place, entry.program).holding(telling, Vec::new()))
-            .calling(scripts)
+        let (line, is_elsewhere) = (entry.otherwise.take(), entry.doubt.is_none());
+        let mut line = line
+            .unwrap_or_else(|| Self::left_alone(entry.place, entry.program).holding(telling, Vec::new()))
+            .calling(scripts);
+        line.is_elsewhere = is_elsewhere;
+        line
     }
 
     /// Tells of what is not understood in it where it names one of these folders: it may move sets, or change them.
@@ -129,9 +138,11 @@ impl OtherLine {
         let told = vec![(place.clone(), usize::MAX)];
         let gap = Remark::gap(place.clone(), text);
         let remarks = reading.unclear.into_iter().chain([gap]).collect();
-        Self::not_understood(place, remarks)
+        let mut line = Self::not_understood(place, remarks)
             .calling(scripts)
-            .holding(telling, told)
+            .holding(telling, told);
+        line.is_open = true;
+        line
     }
 }
 

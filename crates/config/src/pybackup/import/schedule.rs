@@ -1,12 +1,13 @@
 //! `schedule.toml`: what happens when.
 
-use super::dumps::{self, Dump, at, at_said};
+use super::dumps::{Dump, at, at_said};
 use super::lost::Lost;
 use super::page::{Page, list, quoted};
 use super::removals::{self, Removal};
 use super::script::{Act, Found};
-use super::unknown::{CONF_OF_ITS_OWN, names_other_conf};
+use super::unknown::{CONF_OF_ITS_OWN, names_other_conf, other_conf};
 use super::{Entry, ImportFrom, Place, Remark, keeper};
+use std::collections::BTreeSet;
 
 /// pybackup tries sets of the last month.
 const WITHIN: &str = "31d";
@@ -15,7 +16,7 @@ const WITHIN: &str = "31d";
 pub(super) fn write(
     from: &ImportFrom<'_>,
     entries: &[Entry],
-    (dumps, lost): (&[Dump], &[Lost]),
+    (dumps, lost, open): (&[Dump], &[Lost], &BTreeSet<Place>),
     remarks: &mut Vec<Remark>,
 ) -> (Page, Vec<Written>) {
     let mut page = Page::default();
@@ -62,6 +63,7 @@ pub(super) fn write(
         if let Some(lost) = lost.iter().find(|lost| lost.may_lie_in(&removal.directory)) {
             removal.doubt_that_sets_go_on(lost);
         }
+        removal.doubt_beside(open);
     }
     if let Some(line) = from.conf.unusable_dest {
         let sent = all.iter_mut().map(|(_, removal)| removal);
@@ -178,7 +180,7 @@ impl Jobs<'_> {
             return remarks.push(gap);
         }
         if matches!(found.act, Act::Validate(_) | Act::Send(_))
-            && let Some(other) = dumps::other_conf(self.from, found)
+            && let Some(other) = other_conf(self.from, found)
         {
             let is_gap = other.is_gap;
             remarks.push(other);

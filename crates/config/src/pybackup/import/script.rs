@@ -2,6 +2,7 @@
 
 mod called;
 mod conditions;
+mod open;
 mod programs;
 mod scope;
 mod search;
@@ -18,6 +19,7 @@ use super::unknown::names_other_conf;
 use super::word::{Piece, Word, program_shown};
 use super::{ImportFrom, Place, Remark, Script};
 use conditions::{Bar, Passed};
+use open::{Open, finds_and_runs};
 pub(super) use programs::BACKUP_TOOLS;
 use programs::HARMLESS;
 use scope::{Scope, names_set};
@@ -26,7 +28,8 @@ use std::path::{Path, PathBuf};
 use told::own_text;
 pub(super) use words::removes_folders;
 use words::{
-    asked_of_pybackup, base, behind_command, ends_itself, locks_alone, marked, sets_strict, unknown_program,
+    asked_of_pybackup, base, behind_command, ends_itself, locks_alone, marked, may_end, names_script,
+    sets_nounset, sets_strict, unknown_program,
 };
 use wrappers::{is_shell, is_wrapper, read_shell_words};
 
@@ -74,6 +77,8 @@ pub(super) struct Found {
     pub(super) condition: Option<Bar>,
     /// Conditions that are passed over.
     pub(super) passed: Vec<Passed>,
+    /// How much was done before it that may change what it meets.
+    pub(super) busy: usize,
 }
 
 /// A command: its place, how many `sh -c` it stands in, and which of all there.
@@ -121,6 +126,12 @@ pub(super) struct Reading<'f> {
     pub(super) made: Told,
     /// Where files are called that cannot be read.
     pub(super) blind: Vec<Place>,
+    /// What is not understood.
+    open: Vec<Open>,
+    /// Where the conf may be changed.
+    pub(super) changes_conf: Vec<Place>,
+    /// How much has been done so far that may change what a call meets.
+    busy: usize,
     current: Current,
     depth: usize,
     commands: usize,
@@ -131,6 +142,8 @@ pub(super) struct Reading<'f> {
     passed: Vec<Passed>,
     /// The script that is called next is run with `-e`.
     is_strict: bool,
+    /// And with `-u`.
+    is_nounset: bool,
     /// What the last command is, is not known: where files are read in, it may be a function of one.
     is_unknown: bool,
 }
@@ -153,6 +166,9 @@ impl<'f> Reading<'f> {
             told: Told::new(),
             made: Told::new(),
             blind: Vec::new(),
+            open: Vec::new(),
+            changes_conf: Vec::new(),
+            busy: 0,
             current: Current::default(),
             depth: 0,
             commands: 0,
@@ -160,6 +176,7 @@ impl<'f> Reading<'f> {
             condition: None,
             passed: Vec::new(),
             is_strict: false,
+            is_nounset: false,
             is_unknown: false,
         }
     }
@@ -245,8 +262,13 @@ impl<'f> Reading<'f> {
             if raw.reads && self.condition.is_none() {
                 self.condition = Some(Bar::reads(place.clone()));
             }
+            self.note_inner(raw, &place, scope);
+            let lacks = scope.lacks(raw);
             let words = scope.evaluate(raw, self.condition.is_some());
             let found = piped.take();
+            if !words.is_empty() && self.condition.is_none() {
+                self.condition.clone_from(&lacks);
+            }
             if !words.is_empty() {
                 piped = self.evaluated((raw, &words), found, place, scope);
             }
@@ -255,7 +277,7 @@ impl<'f> Reading<'f> {
                 scope.leave(raw, "exit");
             }
             scope.leave_where_it_fails(raw);
-            scope.leave_where_it_lacks(raw);
+            scope.leave_where_it_lacks(raw, lacks);
             let names = names_set(raw);
             if !raw.under.is_empty() && !names.is_empty() {
                 chosen.push((raw, names));
@@ -292,6 +314,10 @@ impl<'f> Reading<'f> {
             },
             "find" => {
                 let find = Find::read(&words[1..]);
+                if finds_and_runs(&words[1..]) {
+                    self.note_changes(words, &place, scope);
+                    self.leave_open(&place, "");
+                }
                 if find.removes {
                     self.remove(find, place, scope);
                 } else {
@@ -300,6 +326,11 @@ impl<'f> Reading<'f> {
             }
             "exit" | "return" | "break" | "continue" => scope.leave(raw, &program),
             "kill" if ends_itself(words) => scope.leave(raw, "exit"),
+            "pkill" | "killall" if names_script(words, &scope.file) => scope.leave(raw, "exit"),
+            "eval" if may_end(words) => {
+                self.command(words, place, scope);
+                scope.leave(raw, "eval");
+            }
             "exec" if words.len() > 1 => {
                 self.command(words, place, scope);
                 scope.leave(raw, "exit");
@@ -336,6 +367,7 @@ impl<'f> Reading<'f> {
             program,
             condition: self.condition.clone(),
             passed: [self.passed.as_slice(), &scope.passed].concat(),
+            busy: self.busy,
         };
         // A function that is called once more does the same; where it does so each time, that counts.
         let is_same = |other: &&mut Found| {
@@ -371,6 +403,7 @@ impl<'f> Reading<'f> {
             }
             "popd" => scope.folder = Some(Word(vec![Piece::Unknown("$PWD".to_owned())])),
             "eval" => {
+                self.busy += 1;
                 scope.forget_all();
                 self.unread.push((place.clone(), program.clone()));
                 self.strange(&program, place);
@@ -379,6 +412,9 @@ impl<'f> Reading<'f> {
             "shift" | "set" => {
                 if let Some(is_strict) = sets_strict(words) {
                     scope.is_strict = is_strict;
+                }
+                if let Some(is_nounset) = sets_nounset(words).filter(|_| program == "set") {
+                    scope.is_nounset = is_nounset;
                 }
                 let is_option = |word: &Word| word.shown().starts_with(['-', '+']) && word.shown() != "--";
                 if program == "shift" || !words[1..].iter().all(is_option) {
@@ -389,16 +425,17 @@ impl<'f> Reading<'f> {
             // `exec >log`
             "exec" if words.len() == 1 => {}
             "declare" | "typeset" | "local" => scope.refer(&words[1..]),
-            "export" | "readonly" => {}
+            "export" | "readonly" => self.busy += 1,
             "source" | "." => self.source(&words[1..], place, scope),
             "rm" => self.rm(words, &place, scope),
             "flock" if locks_alone(words) => {}
             name if is_wrapper(name) => self.wrapped(words, place, scope),
             name if is_shell(name) => self.shell((words, read_shell_words(words)), place, scope),
-            _ if HARMLESS.contains(&program.as_str()) => {}
+            _ if HARMLESS.contains(&program.as_str()) => self.note_harmless(words, &place, scope),
             _ if BACKUP_TOOLS.contains(&program.as_str()) => {
                 self.tell();
                 self.make();
+                self.busy += 1;
                 self.tools.push((place.clone(), program.clone()));
                 let text = format!(
                     "what {program:?} does here is no job of mykeeper's: write [backup.NAME] for its sets"
@@ -427,6 +464,7 @@ impl<'f> Reading<'f> {
             Some("-h" | "--help" | "--version") => return,
             _ => {
                 self.tell();
+                self.leave_open(&place, "");
                 let text = "what pybackup is to do here cannot be told".to_owned();
                 return self.remarks.push(Remark::gap(place, text));
             }
@@ -435,6 +473,7 @@ impl<'f> Reading<'f> {
     }
 
     fn rm(&mut self, words: &[Word], place: &Place, scope: &Scope) {
+        self.note_changes(words, place, scope);
         if !removes_folders(words) {
             return;
         }

@@ -38,6 +38,10 @@ pub(super) struct RawCommand {
     pub(super) line: usize,
     /// Without redirections.
     pub(super) words: Vec<RawWord>,
+    /// Files that it writes; also those of commands before it that have no words.
+    pub(super) targets: Vec<RawWord>,
+    /// Files that it reads, in the same way.
+    pub(super) sources: Vec<RawWord>,
     /// Whether it reads from a file that may not be there.
     pub(super) reads: bool,
     /// Whether the next command reads what this one writes.
@@ -235,6 +239,10 @@ impl<'t> Reader<'t> {
             }
         }
         self.end_command(End::Plain);
+        if let Some(last) = self.commands.last_mut() {
+            last.targets.append(&mut self.command.targets);
+            last.sources.append(&mut self.command.sources);
+        }
     }
 
     /// `)`: of a pattern of `case`, or of a group.
@@ -389,6 +397,8 @@ impl<'t> Reader<'t> {
         let mut command = std::mem::take(&mut self.command);
         command.is_piped = end == End::Pipe;
         if command.words.is_empty() {
+            self.command.targets = std::mem::take(&mut command.targets);
+            self.command.sources = std::mem::take(&mut command.sources);
             if let Some((first, depth)) = self.blocks.end_nothing(end) {
                 self.set_aside(first, depth);
             }

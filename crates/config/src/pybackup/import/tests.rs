@@ -408,6 +408,8 @@ mod doubts;
 mod ends;
 mod hidden;
 mod lost;
+mod moved;
+mod open;
 mod passwords;
 mod read;
 mod search;

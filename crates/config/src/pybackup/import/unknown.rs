@@ -1,6 +1,9 @@
 //! Words of a call that are not known before a script runs, and those that name another conf.
 
+use super::script::Found;
 use super::word::{Piece, Word};
+use super::{ImportFrom, Remark};
+use crate::pybackup::CONF_NAME;
 use std::path::Path;
 
 /// The words of a call but `--conf FILE`, and the file where there is one: `None` within for one that cannot be told.
@@ -61,4 +64,35 @@ pub(super) fn says_what(word: &Word) -> bool {
         },
         _ => true,
     }
+}
+
+/// A conf beside another pybackup is not the one that is read. A gap where it is known to say something else: then it is
+/// not translated.
+pub(super) fn other_conf(from: &ImportFrom<'_>, found: &Found) -> Option<Remark> {
+    let (program, conf) = (found.program.as_ref()?, &from.conf.file);
+    let beside = program.parent()?;
+    if !conf.is_absolute() || conf.parent() == Some(beside) {
+        return None;
+    }
+    let text = |path: &Path| (from.files)(path).map(|file| file.text);
+    let other = beside.join(CONF_NAME);
+    let Some(other_text) = text(&other) else {
+        let text = format!(
+            "{} reads the conf beside it, which may be another than {}; this is translated with the latter",
+            program.display(),
+            conf.display()
+        );
+        return Some(Remark::note(found.place.clone(), text));
+    };
+    let differs = text(conf).is_none_or(|text| text != other_text);
+    differs.then(|| {
+        let text = format!(
+            "{} reads {}, which says something else than {}: no job is written for this; run mykeeper import with that \
+             conf, and another --out",
+            program.display(),
+            other.display(),
+            conf.display()
+        );
+        Remark::gap(found.place.clone(), text)
+    })
 }

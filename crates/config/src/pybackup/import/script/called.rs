@@ -7,7 +7,7 @@ use super::super::{Place, Remark};
 use super::programs::SYSTEM_FOLDERS;
 use super::scope::Scope;
 use super::search::Searched;
-use super::words::{is_shell_script, reads_alone, sets_strict, unknown_program};
+use super::words::{is_shell_script, reads_alone, sets_nounset, sets_strict, unknown_program};
 use super::wrappers::{Runs, read_wrapper};
 use super::{DEEPEST, MOST_BYTES, PROFILES, Reading, base};
 use std::path::PathBuf;
@@ -45,6 +45,7 @@ impl Reading<'_> {
 
     pub(super) fn source(&mut self, words: &[Word], place: Place, scope: &mut Scope) {
         let Some(word) = words.first() else { return };
+        self.busy += 1;
         scope.has_read_in |= !PROFILES.contains(&word.shown().as_str());
         let path = word.below(scope.folder().as_ref()).text().map(PathBuf::from);
         let text = path
@@ -160,6 +161,7 @@ impl Reading<'_> {
                 let mut inner = Scope {
                     nested: scope.nested + 1,
                     is_strict: sets_strict(&words[..at]).unwrap_or_default(),
+                    is_nounset: sets_nounset(&words[..at]).unwrap_or_default(),
                     arguments: words[at + 1..].to_vec(),
                     ..scope.handed_down()
                 };
@@ -173,6 +175,7 @@ impl Reading<'_> {
                     return self.unfollowed(words, words.get(at), place, scope);
                 };
                 self.is_strict = sets_strict(&words[..at]).unwrap_or_default();
+                self.is_nounset = sets_nounset(&words[..at]).unwrap_or_default();
                 self.follow(script, &words[at..], place, scope);
             }
             Runs::File(_) | Runs::Program(_) | Runs::Other => self.unfollowed(words, None, place, scope),
@@ -215,6 +218,7 @@ impl Reading<'_> {
         match found {
             Some(script) => self.follow(script, words, place, scope),
             None => {
+                self.note_changes(words, &place, scope);
                 self.note_unfollowed(words, &place, scope);
                 let given = self.note_unread(words, &place, scope);
                 self.is_unknown = true;
@@ -239,6 +243,7 @@ impl Reading<'_> {
         let mut inner = Scope {
             nested: 0,
             is_strict: std::mem::take(&mut self.is_strict) || sets_strict(&first).unwrap_or_default(),
+            is_nounset: std::mem::take(&mut self.is_nounset) || sets_nounset(&first).unwrap_or_default(),
             file: path.clone(),
             arguments: std::iter::once(Word::of(path.display().to_string()))
                 .chain(words[1..].iter().cloned())

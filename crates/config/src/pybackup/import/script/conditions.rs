@@ -258,15 +258,25 @@ impl Scope {
         }
     }
 
-    /// `${NAME:?}` ends the script where nothing is in it, and `exec <FILE` where that is not there.
-    pub(super) fn leave_where_it_lacks(&mut self, raw: &RawCommand) {
+    /// Whether the script ends at this command, where something is not set that it puts in: `${NAME:?}`, and under
+    /// `set -u` each `$NAME`.
+    pub(super) fn lacks(&self, raw: &RawCommand) -> Option<Bar> {
         let is_lacking = |part: &Part| match part {
-            Part::Variable { name, .. } => needed(name).is_some_and(|name| !self.holds(name)),
+            Part::Variable { name, .. } => {
+                needed(name).is_some_and(|name| !self.holds(name)) || self.is_nounset && self.is_unset(name)
+            }
             Part::Text(_) | Part::Output { .. } => false,
         };
+        let words = raw.words.iter().chain(&raw.targets).chain(&raw.sources);
+        let (place, why) = (self.place(raw.line), Why::Condition);
+        words.flatten().any(is_lacking).then_some(Bar { place, why })
+    }
+
+    /// What that command lacks ends the rest, too; so does `exec <FILE` where that is not there.
+    pub(super) fn leave_where_it_lacks(&mut self, raw: &RawCommand, lacks: Option<Bar>) {
         let opens =
             raw.reads && matches!(raw.words.as_slice(), [one] if plain(one).as_deref() == Some("exec"));
-        if !opens && !raw.words.iter().flatten().any(is_lacking) {
+        if !opens && lacks.is_none() {
             return;
         }
         let why = Why::Condition;

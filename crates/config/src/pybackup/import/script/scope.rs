@@ -20,6 +20,32 @@ const OF_THE_SHELL: [&str; 13] = [
     ":", ".", "source", "eval", "exec", "exit", "export", "readonly", "return", "set", "shift", "unset", "cd",
 ];
 
+/// Variables that whoever logs in has, and cron's jobs.
+const OF_LOGIN: [&str; 4] = ["HOME", "PATH", "LOGNAME", "SHELL"];
+/// Variables that shells set by themselves.
+const SET_BY_SHELLS: [&str; 20] = [
+    "_",
+    "BASH",
+    "BASHPID",
+    "BASH_SOURCE",
+    "BASH_VERSION",
+    "EUID",
+    "FUNCNAME",
+    "GROUPS",
+    "HOSTNAME",
+    "HOSTTYPE",
+    "IFS",
+    "LINENO",
+    "OLDPWD",
+    "OSTYPE",
+    "PIPESTATUS",
+    "PPID",
+    "PWD",
+    "RANDOM",
+    "SECONDS",
+    "UID",
+];
+
 /// `NAME=value`, `NAME+=value`, `NAME[0]=value`.
 struct Assignment {
     name: String,
@@ -57,6 +83,8 @@ pub(super) struct Scope {
     pub(super) has_read_in: bool,
     /// `set -e`: a command that fails ends the script.
     pub(super) is_strict: bool,
+    /// `set -u`: a variable that nobody has set ends the script.
+    pub(super) is_nounset: bool,
     /// From which line on it is not certain how the text is read that the command stands in.
     pub(super) unclear: Option<usize>,
 }
@@ -226,7 +254,7 @@ impl Scope {
         inner.unsure.clear();
         inner.unclear = None;
         inner.functions = Rc::default();
-        (inner.is_strict, inner.has_read_in) = (false, false);
+        (inner.is_strict, inner.is_nounset, inner.has_read_in) = (false, false, false);
         inner
     }
 
@@ -311,6 +339,16 @@ impl Scope {
         }
     }
 
+    /// Whether a plain `$NAME` or `$1` may be of a variable that nobody has set, which ends a script under `set -u`.
+    pub(super) fn is_unset(&self, name: &str) -> bool {
+        if let Ok(at) = name.parse::<usize>() {
+            return self.function.is_none() && at >= self.arguments.len().max(1);
+        }
+        let is_name = !name.is_empty() && name.chars().all(is_of_name);
+        let is_shells = OF_LOGIN.contains(&name) || SET_BY_SHELLS.contains(&name);
+        is_name && !is_shells && !self.unsure.contains_key(name) && !self.variables.contains_key(name)
+    }
+
     /// Whether something is known to be in a variable; who logs in has these.
     pub(super) fn holds(&self, name: &str) -> bool {
         let is_known = |word: Word| {
@@ -318,7 +356,7 @@ impl Scope {
                 .iter()
                 .any(|piece| matches!(piece, Piece::Text(_) | Piece::Day(_)))
         };
-        ["HOME", "PATH", "LOGNAME", "SHELL"].contains(&name) || self.variable(name).is_some_and(is_known)
+        OF_LOGIN.contains(&name) || self.variable(name).is_some_and(is_known)
     }
 
     fn output(&self, text: &str) -> Word {

@@ -61,6 +61,9 @@ impl Reading<'_> {
             let Some(script) = (self.files)(&path) else {
                 continue;
             };
+            if is_interpreter {
+                self.note_program_text(&script.text, place);
+            }
             if is_interpreter
                 || script.text.starts_with("#!")
                 || path.extension().is_some_and(|end| end == "sh")
@@ -74,6 +77,7 @@ impl Reading<'_> {
 
     /// What `xargs` runs, with words that nobody knows beforehand.
     pub(super) fn handed_on(&mut self, words: &[Word], place: Place, scope: &Scope) {
+        self.note_changes(words, &place, scope);
         self.note_unfollowed(words, &place, scope);
         let mut at = 1;
         while let Some(option) = words
@@ -172,6 +176,7 @@ impl Reading<'_> {
         let Some(given) = given else {
             return self.strange(program, place);
         };
+        self.leave_open(&place, "");
         self.tell();
         let text = format!(
             "this runs {given}, which is not followed: where that makes, checks or removes sets, write a job"
@@ -181,6 +186,7 @@ impl Reading<'_> {
 
     /// The program's name alone: its words may hold a password.
     pub(super) fn strange(&mut self, program: &str, place: Place) {
+        self.leave_open(&place, program.rsplit('/').next().unwrap_or_default());
         let shown = match program.starts_with('$') {
             true => program.to_owned(),
             false => program_shown(program).to_owned(),

@@ -42,6 +42,43 @@ pub(super) fn sets_strict(words: &[Word]) -> Option<bool> {
     told.next_back()
 }
 
+/// `set -u`, `set -o nounset`, `set +u`: whether what is not set ends the shell from then on.
+pub(super) fn sets_nounset(words: &[Word]) -> Option<bool> {
+    let texts: Vec<String> = words.iter().skip(1).map(Word::shown).collect();
+    let mut told = texts.iter().filter_map(|text| match text.as_str() {
+        "nounset" => Some(!texts.iter().any(|text| text == "+o")),
+        text if text.starts_with('-') && !text.starts_with("--") && text.contains('u') => Some(true),
+        text if text.starts_with('+') && text.contains('u') => Some(false),
+        _ => None,
+    });
+    told.next_back()
+}
+
+/// `eval WORDS`: whether that may end the script; what is not known may do anything.
+pub(super) fn may_end(words: &[Word]) -> bool {
+    let texts: Option<Vec<String>> = words[1..].iter().map(Word::text).collect();
+    texts.is_none_or(|texts| {
+        let text = texts.join(" ");
+        let mut words = text.split(|one: char| !one.is_ascii_alphanumeric());
+        words.any(|word| {
+            [
+                "exit", "exec", "return", "kill", "break", "continue", "set", "eval",
+            ]
+            .contains(&word)
+        }) || text.contains(['$', '`', '\\'])
+    })
+}
+
+/// `pkill -f x.sh`: whether that ends the script that it stands in, too.
+pub(super) fn names_script(words: &[Word], script: &Path) -> bool {
+    let name = script.file_name().unwrap_or_default().to_string_lossy();
+    let is_named = |word: &Word| {
+        let shown = word.shown();
+        !shown.starts_with('-') && (shown.starts_with('$') || shown.contains(name.as_ref()))
+    };
+    words[1..].iter().any(is_named)
+}
+
 /// `flock -n 9`, `flock -n $FD`, which runs nothing.
 pub(super) fn locks_alone(words: &[Word]) -> bool {
     let last = words.last().map(Word::shown).unwrap_or_default();

@@ -54,6 +54,11 @@ impl Reader<'_> {
 
     /// The word after `<` is a file, and the word after `<<` what ends the text.
     pub(super) fn end_target(&mut self, word: &RawWord) {
+        match self.reads {
+            true => self.command.sources.push(word.clone()),
+            false if self.heredoc.is_none() => self.command.targets.push(word.clone()),
+            false => {}
+        }
         let is_always_there = || plain(word).as_deref() == Some("/dev/null");
         self.command.reads |= std::mem::take(&mut self.reads) && !is_always_there();
         if let Some(may_have_tabs) = self.heredoc.take() {

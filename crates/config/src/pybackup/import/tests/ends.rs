@@ -59,3 +59,64 @@ fn a_lock_at_the_head_of_a_script_is_no_condition_and_is_noted() {
     let imported = Host::of_script(&format!("flock -n 9 && exit 0\n{DUMP}"));
     assert_eq!(imported.jobs, 0);
 }
+
+#[test]
+fn what_is_not_set_ends_a_script_in_redirections_and_under_set_u() {
+    let call = DUMP.trim_end();
+    for (script, jobs) in [
+        (format!("{call} > \"${{LOG:?no log}}\"\n"), 0),
+        (format!(": > ${{LOG:?}}\n{DUMP}"), 0),
+        (format!("LOG=/log; {call} > \"${{LOG:?no log}}\"\n"), 1),
+        (format!("set -u\n{DUMP}"), 1),
+        (format!("set -u\nD=$1\n{DUMP}"), 0),
+        (format!("set -u\necho $ROLE\n{DUMP}"), 0),
+        (
+            format!("set -eu; D=${{1:-x}}; echo ${{ROLE:-none}} $? $$ $# $HOME\n{DUMP}"),
+            1,
+        ),
+        (format!("set -o nounset\necho $ROLE\n{DUMP}"), 0),
+        (format!("set -u; ROLE=`hostname`; echo $ROLE\n{DUMP}"), 1),
+        (format!("set -u; set +u; echo $ROLE\n{DUMP}"), 1),
+        (format!("#!/bin/bash -u\necho $ROLE\n{DUMP}"), 0),
+        (format!("set -u\n{call} > $LOG\n"), 0),
+        (format!("echo $ROLE\n{DUMP}"), 1),
+    ] {
+        let imported = Host::of_script(&script);
+        assert_eq!(imported.jobs, jobs, "{script}{:#?}", remarks(&imported));
+    }
+}
+
+#[test]
+fn a_folder_that_is_looked_for_is_usual_care_also_under_set_e() {
+    for begin in ["", "set -e\n", "set -euo pipefail\n"] {
+        for test in [
+            "[ -d /b ] || exit 1",
+            "[[ -d /b ]] || { echo none; exit 1; }",
+            "[ ! -d /b ] && exit 1",
+            "if [ ! -d /b ]; then exit 1; fi",
+            "test -d /b || exit 1",
+        ] {
+            let script = format!("#!/bin/bash\n{begin}{test}\n{DUMP}");
+            let imported = Host::of_script(&script);
+            assert_eq!(imported.jobs, 1, "{script}{:#?}", remarks(&imported));
+            let told = remarks(&imported).concat();
+            assert!(told.contains("condition is passed over"), "{script}{told}");
+        }
+    }
+}
+
+#[test]
+fn eval_of_an_end_and_a_kill_of_the_script_leave_it_under_their_condition() {
+    for (end, jobs) in [
+        ("[ -f /etc/nobackup ] && eval exit", 0),
+        ("[ -f /etc/nobackup ] && eval \"exit 0\"", 0),
+        ("[ -f /etc/nobackup ] && eval $X", 0),
+        ("[ -z \"$ROLE\" ] && pkill -f x.sh", 0),
+        ("[ -z \"$ROLE\" ] && killall x.sh", 0),
+        ("[ -f /x ] && eval \"echo none\"", 1),
+        ("pkill -f other-program", 1),
+    ] {
+        let imported = Host::of_script(&format!("{end}\n{DUMP}"));
+        assert_eq!(imported.jobs, jobs, "{end}{:#?}", remarks(&imported));
+    }
+}
