@@ -5,11 +5,12 @@ use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::{BackupTask, MydumperOption};
 use mykeeper_domain::server::Server;
-use mykeeper_domain::space::{Need, PastSet, Volume, dump_need};
+use mykeeper_domain::space::{Extent, Need, PastSet, dump_need};
 use mykeeper_domain::{JobName, NodeName};
 use mykeeper_tools::mydumper::PACKED_BY;
 use mykeeper_tools::probe::Probe;
 use mykeeper_tools::room::room_of;
+use std::collections::BTreeSet;
 
 /// How many sets before this one are looked at.
 const PAST_SETS: usize = 3;
@@ -65,10 +66,16 @@ pub(crate) async fn before_dump(
         }
     };
     if let Some(shortage) = need.shortage(&room, reserve, &task.directory) {
+        // No file says anything of a command line's job.
+        let way_out = match task.as_pybackup {
+            Some(_) => "make room, or name another `outputdir`".to_owned(),
+            None => format!(
+                "make room, choose another directory, or set `reserve` of job {}",
+                context.job.name
+            ),
+        };
         return Err(JobError::fatal(format!(
-            "the dump is not begun, as there is no room for it: it {shortage}; make room, choose another directory, or set \
-             `reserve` of job {}",
-            context.job.name
+            "the dump is not begun, as there is no room for it: it {shortage}; {way_out}"
         )));
     }
     context.say(format!("the dump {}", need.arithmetic(&room, &task.directory)));
@@ -105,22 +112,20 @@ pub async fn estimate(
         unknown.push(format!("the sizes of earlier sets are not known: {error}"));
         Vec::new()
     });
-    let volume = match is_partial(&dump.task.mydumper) {
-        true => None,
-        false => match probe.volume(dump.databases).await {
-            Ok(volume) => Some(volume),
-            Err(error) => {
-                unknown.push(format!("the size of the server's data is not known: {error}"));
-                None
-            }
-        },
+    let extent = match probe.volume(dump.databases).await {
+        Ok(volume) if is_partial(dump.task) => Extent::Within(volume),
+        Ok(volume) => Extent::Whole(volume),
+        Err(error) => {
+            unknown.push(format!("the size of the server's data is not known: {error}"));
+            Extent::Unknown
+        }
     };
-    let need = dump_need(&past, volume.as_ref(), is_compressed(dump.task));
+    let need = dump_need(&past, &extent, is_compressed(dump.task));
     (need, unknown)
 }
 
 /// The last complete sets of this job and server that were written with the same options, as far as these matter for
-/// size; newest first.
+/// size; newest first. Those of the databases that are asked for now, or, where there is none, of others.
 async fn past_sets(dump: &Dump<'_>, catalog: &dyn Catalog) -> Result<Vec<PastSet>, CatalogError> {
     let task = dump.task;
     let filter = BackupFilter {
@@ -136,27 +141,55 @@ async fn past_sets(dump: &Dump<'_>, catalog: &dyn Catalog) -> Result<Vec<PastSet
             && (has("compress") || backup.command.contains(PACKED_BY)) == is_compressed(task)
             && has("no-data") == is_given(&task.mydumper, "no-data")
     };
-    let sets: Vec<Backup> = catalog.backups(&filter).await?;
-    let sets = sets.into_iter().filter(is_like_this).take(PAST_SETS);
+    let mut sets: Vec<Backup> = catalog.backups(&filter).await?;
+    sets.retain(is_like_this);
+    let selection = Selection::asked(dump);
+    let same = |backup: &Backup| selection == Selection::of(backup);
+    let is_of_the_same = sets.iter().any(same);
+    let sets = sets.into_iter().filter(|backup| same(backup) == is_of_the_same);
     let mut past = Vec::new();
-    for backup in sets {
+    for backup in sets.take(PAST_SETS) {
         let Some(bytes) = backup.size_bytes else { continue };
-        let mut set = PastSet {
+        let files = match past.is_empty() {
+            true => Some(catalog.files(backup.id).await?.len() as u64),
+            false => None,
+        };
+        let evidence = catalog.evidence(backup.id).await?;
+        let volume = evidence.and_then(|evidence| evidence.inventory.volume(&backup.databases));
+        past.push(PastSet {
             started_at: backup.started_at,
             bytes,
-            files: None,
-            source_bytes: None,
-        };
-        if past.is_empty() {
-            set.files = Some(catalog.files(backup.id).await?.len() as u64);
-            let evidence = catalog.evidence(backup.id).await?;
-            let volume: Option<Volume> =
-                evidence.and_then(|evidence| evidence.inventory.volume(&backup.databases));
-            set.source_bytes = volume.map(|volume| volume.data_bytes);
-        }
-        past.push(set);
+            files,
+            source_bytes: volume.map(|volume| volume.data_bytes),
+            is_of_the_same,
+        });
     }
     Ok(past)
+}
+
+/// What a set is of. The command lines of one host are one job, whatever each of them asks for.
+#[derive(PartialEq, Eq)]
+struct Selection<'a> {
+    databases: BTreeSet<&'a str>,
+    /// pybackup's words for a part of them.
+    by: Option<&'a str>,
+}
+
+impl<'a> Selection<'a> {
+    fn asked(dump: &Dump<'a>) -> Self {
+        let own = dump.task.as_pybackup.as_ref();
+        Self {
+            databases: dump.databases.iter().map(String::as_str).collect(),
+            by: own.and_then(|own| own.selected_by.as_deref()),
+        }
+    }
+
+    fn of(backup: &'a Backup) -> Self {
+        Self {
+            databases: backup.databases.iter().map(String::as_str).collect(),
+            by: backup.selected_by.as_deref(),
+        }
+    }
 }
 
 fn is_given(options: &[MydumperOption], name: &str) -> bool {
@@ -167,8 +200,9 @@ fn is_compressed(task: &BackupTask) -> bool {
     task.packing.is_some() || is_given(&task.mydumper, "compress")
 }
 
-fn is_partial(options: &[MydumperOption]) -> bool {
-    PARTIAL.iter().any(|name| is_given(options, name))
+fn is_partial(task: &BackupTask) -> bool {
+    let by_words = task.as_pybackup.as_ref().and_then(|own| own.selected_by.as_ref());
+    by_words.is_some() || PARTIAL.iter().any(|name| is_given(&task.mydumper, name))
 }
 
 /// Whether a command line as it was run holds the option.

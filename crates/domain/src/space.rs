@@ -1,6 +1,8 @@
 //! How much room something needs, and whether it is there: arithmetic that can be shown.
 
-use chrono::{DateTime, Utc};
+mod dump;
+
+pub use dump::{Extent, PastSet, dump_need};
 use std::path::Path;
 
 /// Room on a file system, as far as this program's user may have it.
@@ -85,19 +87,6 @@ impl Need {
     }
 }
 
-/// A set of the same job and server that was made before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PastSet {
-    /// When it was started.
-    pub started_at: DateTime<Utc>,
-    /// Its size on disk.
-    pub bytes: u64,
-    /// Its files, where they were counted.
-    pub files: Option<u64>,
-    /// What the server's tables took then, by its own statistics; `None` where that was not recorded.
-    pub source_bytes: Option<u64>,
-}
-
 /// What is to be dumped, as the server has it (`information_schema.TABLES`): its statistics, which are made anew when
 /// it thinks fit, and may be far off after a large import.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,83 +97,6 @@ pub struct Volume {
     pub data_bytes: u64,
     /// `INDEX_LENGTH`.
     pub index_bytes: u64,
-}
-
-/// Hundredths of `DATA_LENGTH` that a compressed dump takes: a third was measured, and data differ.
-const COMPRESSED_PERCENT: u64 = 40;
-/// A set with more than so many bytes for each byte of the server's data shows that the statistics were out of date:
-/// what they have grown by is no measure then.
-const MOST_PER_DATA_BYTE: u64 = 4;
-/// The record of a set, and files for each database, whatever else there is.
-const RECORD_FILES: u64 = 16;
-/// Definition, data and triggers.
-const FILES_PER_TABLE: u64 = 3;
-
-/// What a dump will need. `past` is newest first; `volume` is `None` where it says nothing of the dump's size.
-///
-/// The largest of the last sets, in proportion to what the server's data have grown to since the newest of them, where
-/// its statistics were right then, and a tenth. Where there is none, the server's data as they are, or two fifths of them for a compressed dump, and a
-/// tenth. `None` when nothing is known.
-pub fn dump_need(past: &[PastSet], volume: Option<&Volume>, is_compressed: bool) -> Option<Need> {
-    let tables = volume.map_or(0, |volume| volume.tables);
-    let by_tables = tables.saturating_mul(FILES_PER_TABLE);
-    let (bytes, files, because) = match (past.first(), volume) {
-        (Some(newest), _) => {
-            let largest = past.iter().rev().max_by_key(|set| set.bytes).unwrap_or(newest);
-            let which = if largest.bytes == newest.bytes {
-                "the last set"
-            } else {
-                "the largest of the last sets"
-            };
-            let day = largest.started_at.format("%Y-%m-%d");
-            let largest = largest.bytes;
-            let mut because = format!("{which} had {} on {day}", size_text(largest));
-            let grown = newest.source_bytes.filter(|then| *then > 0).zip(volume);
-            let bytes = match grown {
-                Some((then, _)) if newest.bytes / MOST_PER_DATA_BYTE > then => {
-                    because.push_str(&format!(
-                        "; what the server's data have grown since is not known, as its statistics had {} then, too \
-                         little for that set",
-                        size_text(then)
-                    ));
-                    largest
-                }
-                Some((then, now)) if now.data_bytes > then => {
-                    because.push_str(&format!(
-                        ", the server's data have grown since from {} to {} by its statistics",
-                        size_text(then),
-                        size_text(now.data_bytes)
-                    ));
-                    scaled(largest, now.data_bytes, then)
-                }
-                _ => largest,
-            };
-            (bytes, newest.files.unwrap_or(by_tables), because)
-        }
-        (None, Some(volume)) if is_compressed => (
-            scaled(volume.data_bytes, COMPRESSED_PERCENT, 100),
-            by_tables,
-            format!(
-                "no set of this job is known, {COMPRESSED_PERCENT} percent of the {} of data that the server has by its \
-                 statistics",
-                size_text(volume.data_bytes)
-            ),
-        ),
-        (None, Some(volume)) => (
-            volume.data_bytes,
-            by_tables,
-            format!(
-                "no set of this job is known, the server has {} of data by its statistics",
-                size_text(volume.data_bytes)
-            ),
-        ),
-        (None, None) => return None,
-    };
-    Some(Need {
-        bytes: scaled(bytes, 11, 10),
-        files: scaled(files, 11, 10).saturating_add(RECORD_FILES),
-        because: format!("{because}, plus a tenth"),
-    })
 }
 
 /// What an empty server takes before anything is loaded: 286 MiB were measured, nearly all of it log.
@@ -256,19 +168,11 @@ pub fn size_text(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::dump::tests::past;
     use super::*;
     use proptest::prelude::*;
 
     const GIB: u64 = 1 << 30;
-
-    fn past(bytes: u64, source_bytes: Option<u64>) -> PastSet {
-        PastSet {
-            started_at: "2026-11-21T04:00:00Z".parse().unwrap(),
-            bytes,
-            files: Some(100),
-            source_bytes,
-        }
-    }
 
     fn room(free_bytes: u64) -> Room {
         Room {
@@ -281,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_message_holds_the_arithmetic() {
-        let need = dump_need(&[past(112 * GIB / 10 + 1, None)], None, true).unwrap();
+        let need = dump_need(&[past(112 * GIB / 10 + 1, None)], &Extent::Unknown, true).unwrap();
         let text = need
             .shortage(&room(98 * GIB / 10 + 1), 0, Path::new("/data"))
             .unwrap();
@@ -312,20 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn statistics_that_were_out_of_date_make_no_estimate_of_a_thousandfold() {
-        let volume = Volume {
-            tables: 1,
-            data_bytes: 10 * GIB,
-            index_bytes: 0,
-        };
-        // An empty table by the statistics of then, and ten gigabytes in the set.
-        let need = dump_need(&[past(9 * GIB, Some(16_384))], Some(&volume), false).unwrap();
-        assert_eq!(need.bytes, scaled(9 * GIB, 11, 10));
-        assert!(need.because.contains("is not known"), "{}", need.because);
-        assert!(need.because.contains("16 KiB then"), "{}", need.because);
-    }
-
-    #[test]
     fn what_fits_only_without_the_reserve_does_not_fit() {
         let need = load_need(GIB, None, false);
         assert_eq!(need.bytes, 3 * GIB / 2);
@@ -336,7 +226,7 @@ mod tests {
 
     #[test]
     fn files_count_too() {
-        let need = dump_need(&[past(1, None)], None, true).unwrap();
+        let need = dump_need(&[past(1, None)], &Extent::Unknown, true).unwrap();
         assert_eq!(need.files, 126);
         let text = need.shortage(&room(GIB), 0, Path::new("/d")).unwrap();
         assert!(text.contains("126 files, and 50 more"), "{text}");
@@ -348,34 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_has_grown_makes_a_larger_set_and_one_that_shrank_does_not() {
-        let volume = |data_bytes| Volume {
-            tables: 1,
-            data_bytes,
-            index_bytes: 0,
-        };
-        let sets = [past(10 * GIB, Some(20 * GIB)), past(5 * GIB, None)];
-        let grown = dump_need(&sets, Some(&volume(40 * GIB)), true).unwrap();
-        assert_eq!(grown.bytes, 22 * GIB);
-        assert!(
-            grown.because.contains("grown since from 20 GiB to 40 GiB"),
-            "{}",
-            grown.because
-        );
-        let shrunk = dump_need(&sets, Some(&volume(GIB)), true).unwrap();
-        assert_eq!(shrunk.bytes, 11 * GIB);
-    }
-
-    #[test]
-    fn the_first_dump_is_judged_by_the_servers_data() {
+    fn a_load_needs_room_for_indexes() {
         let volume = Volume {
             tables: 10,
             data_bytes: 10 * GIB,
             index_bytes: 5 * GIB,
         };
-        assert_eq!(dump_need(&[], Some(&volume), false).unwrap().bytes, 11 * GIB);
-        assert_eq!(dump_need(&[], Some(&volume), true).unwrap().bytes, 44 * GIB / 10);
-        assert_eq!(dump_need(&[], None, true), None);
         assert_eq!(load_need(10 * GIB, Some(&volume), false).bytes, 15 * GIB);
         assert_eq!(filled_bytes(4_000_000, 1_000_000), 30_000_000);
     }
@@ -401,8 +269,8 @@ mod tests {
             let volume = Volume { tables: data_bytes, data_bytes, index_bytes };
             let sets = [PastSet { files: Some(then), ..past(bytes, Some(then)) }];
             for need in [
-                dump_need(&sets, Some(&volume), true),
-                dump_need(&[], Some(&volume), false),
+                dump_need(&sets, &Extent::Whole(volume), true),
+                dump_need(&[], &Extent::Whole(volume), false),
                 Some(load_need(bytes, Some(&volume), true)),
             ] {
                 let need = need.unwrap();

@@ -4,6 +4,7 @@
 mod away;
 mod defects;
 mod documented;
+mod estimate;
 mod host;
 mod moving;
 mod nothing_begun;

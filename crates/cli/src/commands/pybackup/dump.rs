@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is left free at the least, in bytes; as a schedule's jobs have it.
-const RESERVE: u64 = 256 << 20;
+/// What is left free at the least, in bytes: no word of a command line asks for more, and pybackup has filled disks to their
+/// end.
+const RESERVE: u64 = 0;
 
 /// `pybackup mydumper help`
 pub(super) async fn show_help(call: &Call) -> anyhow::Result<Status> {
