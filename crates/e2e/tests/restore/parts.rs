@@ -36,7 +36,8 @@ fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched
     let dry = stage.restore(&[&renamed[..], &["--dry-run"]].concat());
     dry.assert_code(4)
         .assert_says(&format!("created, as {copy}"))
-        .assert_says("these go on naming shop");
+        .assert_says("these go on naming shop")
+        .assert_says(&format!("what enables them: ALTER EVENT `{copy}`.`late` ENABLE"));
     assert_eq!(stage.databases(), BTreeSet::from(["shop".to_owned()]));
 
     let as_dumped = tables_of(&stage.source, "shop");
@@ -59,6 +60,15 @@ fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched
         warnings.contains("in what they do: event late, procedure far\""),
         "{warnings}"
     );
+    // It would work on the tables of the database that it names.
+    let status = format!("SELECT status FROM information_schema.events WHERE event_schema = '{copy}'");
+    assert_eq!(stage.target.value(&status), "DISABLED");
+    assert!(
+        warnings.contains(&format!("ALTER EVENT `{copy}`.`late` ENABLE")),
+        "{warnings}"
+    );
+    stage.target.sql(&format!("ALTER EVENT `{copy}`.`late` ENABLE"));
+    assert_eq!(stage.target.value(&status), "ENABLED");
     let position = &report["plan"]["continue_from"][0];
     let command = position["command"].as_str().unwrap();
     assert!(

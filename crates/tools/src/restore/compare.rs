@@ -297,7 +297,7 @@ impl Comparison<'_> {
         measure
             .events
             .retain(|event| !complaints.past_events.contains(event));
-        if !complaints.past_events.is_empty() {
+        if !complaints.past_events.is_empty() || !complaints.disabled_events.is_empty() {
             measure.dumper_checksums.remove("events");
         }
         for event in &complaints.disabled_events {

@@ -12,7 +12,7 @@ use super::client::{Client, Heard, Piece, mark};
 use super::load::Loaded;
 use super::naming::Naming;
 use super::scope::Scope;
-use super::unit::{Unit, event_name, event_pattern, own_settings, read_unit};
+use super::unit::{Unit, disabled, enabled_pattern, event_name, event_pattern, own_settings, read_unit};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -47,7 +47,7 @@ pub(super) struct Complaints {
     pub(super) excused_views: BTreeSet<String>,
     /// Events that are over, and not kept.
     pub(super) past_events: BTreeSet<String>,
-    /// Events that are over, and kept.
+    /// Events that do not run, whether the set's did: they are over, and kept, or those of a copy.
     pub(super) disabled_events: BTreeSet<String>,
 }
 
@@ -130,6 +130,7 @@ impl<'a> Definer<'a> {
             .into_iter()
             .filter(|unit| !unit.statements.iter().all(|sql| is_setting(sql)))
             .collect();
+        let events = self.disable(events, loaded)?;
         let outcome = self.define(&events).await?;
         for ((unit, statement), line) in &outcome.notes {
             let code = note_code(line).filter(|code| [EVENT_IS_OVER, EVENT_IS_DISABLED].contains(code));
@@ -158,6 +159,28 @@ impl<'a> Definer<'a> {
         tell_definers(definers, loaded);
         loaded.with_events = events.into_iter().map(|unit| unit.database).collect();
         Ok(())
+    }
+
+    /// What a copy's events do would be done beside what the database's own do, and to its tables where they name it:
+    /// they come disabled, which [`super::notes`] tells with what enables them.
+    fn disable(&self, mut events: Vec<Unit>, loaded: &mut Loaded) -> Result<Vec<Unit>, ToolError> {
+        let patterns = (event_pattern()?, enabled_pattern()?);
+        for unit in &mut events {
+            if self.scope.old_name(&unit.database).is_none() {
+                continue;
+            }
+            let complaints = loaded.complaints.entry(unit.database.clone()).or_default();
+            for statement in &mut unit.statements {
+                let Some(text) = disabled((&patterns.0, &patterns.1), statement) else {
+                    continue;
+                };
+                complaints
+                    .disabled_events
+                    .extend(event_name(&patterns.0, statement));
+                *statement = text;
+            }
+        }
+        Ok(events)
     }
 
     async fn programs(

@@ -2,14 +2,16 @@
 
 use super::naming::{Naming, database_pattern, in_database};
 use super::scope::Scope;
+use super::unit::{disabled, enabled_pattern, event_name, event_pattern};
 use crate::error::ToolError;
+use crate::probe::quoted_name;
 use crate::prove::expect::each_statement;
 use crate::prove::layout::{DatabaseFiles, Layout};
 use crate::prove::written::Written;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads the definitions; yields a line for each table that refers to what does not come with it, and one for each
-/// database whose objects go on naming it as it was called.
+/// database whose objects go on naming it as it was called, or whose events do not run in its copy.
 ///
 /// # Errors
 /// A file cannot be read.
@@ -33,9 +35,32 @@ pub(super) fn notes(layout: &Layout, scope: &Scope) -> Result<Vec<String>, ToolE
                     naming_it.join(", ")
                 ));
             }
+            let enabling = enabling(there, files)?;
+            if !enabling.is_empty() {
+                notes.push(format!(
+                    "{there}: the events of a copy are disabled, so that nothing is done twice; what enables them: {}",
+                    enabling.join("; ")
+                ));
+            }
         }
     }
     Ok(notes)
+}
+
+/// For each event that would run, the statement that has it run in a copy.
+fn enabling(there: &str, files: &DatabaseFiles) -> Result<Vec<String>, ToolError> {
+    let (event, enabled) = (event_pattern()?, enabled_pattern()?);
+    let mut statements = Vec::new();
+    for file in &files.post {
+        each_statement(file, &mut |statement| {
+            let runs = disabled((&event, &enabled), statement).is_some();
+            let name = event_name(&event, statement).filter(|_| runs);
+            statements.extend(
+                name.map(|name| format!("ALTER EVENT {}.{} ENABLE", quoted_name(there), quoted_name(&name))),
+            );
+        })?;
+    }
+    Ok(statements)
 }
 
 /// Table to the tables that its foreign keys name and that are not restored.
