@@ -213,8 +213,9 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
             false => "every file in",
         };
         print(&format!(
-            "{what} {} is as it was written ({}); nothing was written",
+            "{what} {} {} ({}); nothing was written",
             prepared.plan.path.display(),
+            prepared.is_as(),
             du_size(set.bytes)
         ))?;
     }
@@ -310,7 +311,8 @@ fn as_text(plan: &RestorePlan) -> String {
     });
     if has_events {
         lines.push(
-            "events come back as they were: an enabled one may begin at once where the event scheduler is on; where \
+            "events come back as they were, but for those of a copy under another name, which are disabled: an enabled one \
+             may begin at once where the event scheduler is on; where \
              the set does not say in which SQL mode and time zone routines and events were written, the server's own holds"
                 .to_owned(),
         );

@@ -5,6 +5,7 @@ mod doubt;
 mod obstacle;
 mod plan;
 mod position;
+pub(in crate::jobs) mod proven;
 mod source;
 
 use super::{JobError, JobReport, JobResult, RunContext, first_few};
@@ -20,7 +21,7 @@ use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::manifest::FileEntry;
-use mykeeper_domain::proof::Difference;
+use mykeeper_domain::proof::{Difference, Proof};
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::server::Endpoint;
 use mykeeper_domain::space::{load_need, size_text};
@@ -71,6 +72,8 @@ pub struct Prepared {
     looks: Vec<Verification>,
     files: Vec<FileEntry>,
     evidence: Option<Evidence>,
+    /// Of a set without a manifest: the newest proof that has passed.
+    proof: Option<Proof>,
     scope: Scope,
     connection: ServerConnection,
     target: Target,
@@ -109,6 +112,10 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         .await?
         .ok_or_else(|| not_here(&settings, (&backup, &looks), &all))?;
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
+    let proof = match files.is_empty() {
+        true => proven::newest_passed(catalog.proofs(id).await?),
+        false => None,
+    };
     let (scope, left_out) = choose(&backup, evidence.as_ref(), task)?;
     let connection = environment
         .connection(server)
@@ -136,6 +143,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         looks,
         files,
         evidence,
+        proof,
         scope,
         connection,
         target,
@@ -399,7 +407,8 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
     for position in &prepared.plan.continue_from {
         position.to_string().lines().for_each(|line| context.say(line));
     }
-    let result = conclude(context, &prepared.plan, &restored, noted);
+    let is_known = !prepared.files.is_empty() || prepared.proof_tells().is_some();
+    let result = conclude(context, (&prepared.plan, is_known), &restored, noted);
     let path = prepared.plan.path.clone();
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight { restored, path });
     result
@@ -413,8 +422,13 @@ pub fn passed_over(id: BackupId, faults: &[String]) -> String {
     )
 }
 
-/// `noted` of the warnings have been said before.
-fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted: usize) -> JobResult {
+/// `noted` of the warnings have been said before; `is_known`: something tells what was written.
+fn conclude(
+    context: &RunContext,
+    (plan, is_known): (&RestorePlan, bool),
+    restored: &Restored,
+    noted: usize,
+) -> JobResult {
     let (id, into) = (plan.bk_id, &plan.into);
     let refusals: Vec<&String> = restored
         .databases
@@ -452,10 +466,14 @@ fn conclude(context: &RunContext, plan: &RestorePlan, restored: &Restored, noted
     let objects: u64 = restored.databases.iter().map(|database| database.objects).sum();
     let rows: u64 = restored.databases.iter().map(|database| database.rows).sum();
     let summary = format!(
-        "set {id} is in server {into}: {}, {} and {} as they were",
+        "set {id} is in server {into}: {}, {} and {} {}",
         counted(restored.databases.len(), "database", "databases"),
         counted(objects, "object", "objects"),
-        counted(rows, "row", "rows")
+        counted(rows, "row", "rows"),
+        match is_known {
+            true => "as they were",
+            false => "as its files have them",
+        }
     );
     match restored.warnings.len() + plan.names.len() + usize::from(plan.doubt.is_some()) {
         0 => Ok(JobReport::done(summary, Some(id))),

@@ -3,6 +3,7 @@
 mod here;
 pub(super) mod round;
 
+use super::restore::proven::{READABLE, fewer_in_all, is_of_all, newest_passed};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::repair::{NextStep, next_step};
 use crate::set_lease::SetLease;
@@ -34,6 +35,7 @@ pub async fn verify(context: &RunContext, id: BackupId, told: &Told) -> JobResul
         next_step,
         is_freed,
         away,
+        nothing_tells,
     }) = looked
     else {
         return Err(
@@ -83,10 +85,17 @@ pub async fn verify(context: &RunContext, id: BackupId, told: &Told) -> JobResul
     // What else is worth a look.
     let mut notes = found.strangers();
     notes.extend(away);
+    if nothing_tells {
+        notes.push(READABLE.to_owned());
+    }
     let read: u64 = found.copies.iter().map(|copy| copy.files).sum();
     let bytes = found.copies.iter().map(|copy| copy.bytes).sum();
     let summary = format!(
-        "set {id} is as it was written: {} of it here, {}, {}",
+        "set {id} {}: {} of it here, {}, {}",
+        match nothing_tells {
+            true => "is readable",
+            false => "is as it was written",
+        },
         counted(found.copies.len(), "copy", "copies"),
         counted(read, "file", "files"),
         du_size(bytes)
@@ -119,6 +128,8 @@ pub(super) struct Looked {
     pub is_freed: bool,
     /// Where copies are known to have been that could not be looked at, for people.
     pub away: Vec<String>,
+    /// Whether neither a manifest nor a proof tells what was written.
+    pub nothing_tells: bool,
 }
 
 impl Looked {
@@ -261,6 +272,16 @@ async fn read_copies(
         }
     }
     hold_against_each_other(&mut read);
+    let mut nothing_tells = files.is_empty();
+    if files.is_empty()
+        && let Some(proof) = newest_passed(environment.catalog.proofs(id).await?)
+    {
+        for (_, verified) in &mut read {
+            let fewer = fewer_in_all(&proof, &backup.databases, verified.rows);
+            verified.differences.extend(fewer);
+        }
+        nothing_tells = !is_of_all(&proof, &backup.databases);
+    }
     let mut copies = Vec::from_iter(known);
     copies.extend(
         read.into_iter()
@@ -292,6 +313,7 @@ async fn read_copies(
         next_step: NextStep::default(),
         is_freed: false,
         away,
+        nothing_tells,
     })
 }
 

@@ -7,6 +7,7 @@ mod doubtful;
 mod letters;
 mod parts;
 mod rights;
+mod unrecorded;
 
 use mykeeper_e2e::*;
 use rustix::process::Signal;

@@ -26,6 +26,8 @@ pub struct VerifiedCopy {
     pub bytes: u64,
     /// Of a set without a manifest.
     pub plain: PlainFiles,
+    /// Rows that its files hold.
+    pub rows: u64,
 }
 
 /// The files of a copy that nothing but another copy can be held against: bytes of each when decompressed, `None` where
@@ -118,7 +120,11 @@ pub async fn verify_copy(set: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Ve
         true => PlainFiles::of(&checked),
         false => PlainFiles::default(),
     };
+    let dumped = checked.files.iter().filter(|file| is_of_a_dump(&file.path));
+    // What holds no rows has none to count.
+    let rows = dumped.filter_map(|file| file.rows).sum();
     Ok(VerifiedCopy {
+        rows,
         plain,
         differences: checked.differences,
         strangers: checked.strangers,

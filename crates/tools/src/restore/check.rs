@@ -30,6 +30,8 @@ pub struct CheckedSet {
     pub notes: Vec<String>,
     /// Of a set without a manifest: what one in another place is held against.
     pub plain: PlainFiles,
+    /// Rows of the files of each database, where they were counted.
+    pub rows: BTreeMap<String, u64>,
     pub(super) layout: Layout,
 }
 
@@ -137,7 +139,13 @@ pub async fn check_set(
     } else {
         Vec::new()
     };
+    let rows_of = |files: &DatabaseFiles| files.data.iter().map(|(_, file)| file.rows).sum::<Option<u64>>();
+    let counted = layout.databases.iter();
+    let rows = counted
+        .filter_map(|(name, files)| Some((name.clone(), rows_of(files)?)))
+        .collect();
     Ok(CheckedSet {
+        rows,
         differences: checked.differences,
         bytes: checked.bytes,
         notes,

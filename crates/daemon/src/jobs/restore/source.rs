@@ -1,5 +1,6 @@
 //! Which copy of a set is restored: the first that is whole, of those that were asked for.
 
+use super::proven::{READABLE, fewer};
 use super::{Obstacle, Prepared};
 use crate::environment::Environment;
 use crate::error::DaemonError;
@@ -184,6 +185,15 @@ impl Prepared {
                     let wanted = other.only(|file| self.may_be_wanted(file));
                     let lacking = checked.plain.differences_from(&wanted, place);
                     checked.differences.extend(lacking);
+                }
+                if let Some(proof) = &self.proof {
+                    let fewer = fewer(proof, &self.scope, &checked.rows);
+                    checked.differences.extend(fewer);
+                }
+                if !has_manifest && self.proof_tells().is_none() {
+                    checked
+                        .notes
+                        .push(format!("of set {}, {READABLE}", self.backup.id));
                 }
                 // What was read tells more than its listing.
                 beside.retain(|(place, _)| *place != path);

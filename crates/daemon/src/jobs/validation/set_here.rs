@@ -411,6 +411,7 @@ fn read_by(context: &RunContext, proof: &Proof, files: u64) -> LookedAtCopy {
         files,
         bytes: proof.bytes_checked,
         plain: PlainFiles::default(),
+        rows: 0,
     };
     kept(context, Path::new(&proof.path), verified)
 }
