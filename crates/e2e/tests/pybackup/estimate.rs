@@ -9,7 +9,7 @@ const HOME: &str = "/data4/recover/pybackup";
 fn a_call_for_one_small_database_does_not_make_later_ones_for_all_seem_too_large() {
     let Some(host) = Host::or_skip() else { return };
     host.server.sql(
-        "CREATE TABLE fandb.big (id INT PRIMARY KEY, v CHAR(64)); \
+        "USE fandb; CREATE TABLE fandb.big (id INT PRIMARY KEY, v CHAR(64)); \
          INSERT INTO fandb.big SELECT seq, SHA2(RAND(), 256) FROM seq_1_to_30000; ANALYZE TABLE fandb.big",
     );
     // Much more than both take, and less than the space that a schedule's jobs leave free.

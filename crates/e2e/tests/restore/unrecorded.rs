@@ -8,7 +8,7 @@ const UNKNOWN: &str = "only that each file is readable was checked";
 #[test]
 fn without_a_manifest_a_proof_is_what_later_restores_are_held_against() {
     let stage = Stage::with(
-        "CREATE TABLE shop_old.m (id INT PRIMARY KEY); INSERT INTO shop_old.m SELECT seq FROM seq_1_to_1000",
+        "USE shop_old; CREATE TABLE shop_old.m (id INT PRIMARY KEY); INSERT INTO shop_old.m SELECT seq FROM seq_1_to_1000",
         "[\"shop_old\"]",
         "all",
     );
