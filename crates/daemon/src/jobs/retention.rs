@@ -194,7 +194,8 @@ async fn plan_with(
         if own.is_some() {
             owed.take(&backup, settings);
         }
-        let own = own.filter(|_| is_of_here);
+        // What is held for its copies, since it would go as an original, and what is missed where it should lie.
+        let (held, own) = (own.clone().filter(|_| may_be_own), own.filter(|_| is_of_here));
         // Its original has been told to be gone, and is, or is about to be removed by whoever it was marked for; no other
         // place here has the set.
         let is_marked = task.action == RetentionAction::Mark;
@@ -244,15 +245,15 @@ async fn plan_with(
             .filter(|(_, standing)| **standing != Standing::Gone)
             .map(|(place, _)| place)
             .collect();
-        let own = own.filter(|own| there.contains(&own));
-        originals.extend(own.clone().map(|own| (backup.id, own)));
+        let held = held.filter(|held| there.contains(&held));
+        originals.extend(held.clone().map(|held| (backup.id, held)));
         if let Some(damage) = damages.get(&backup.id) {
             if is_damaged_here(damage, &there, &environment.node) {
                 damaged.insert(backup.id);
-            } else if let Some(own) = own
+            } else if let Some(held) = held
                 && Known::of(catalog.as_ref(), &backup)
                     .await?
-                    .has_lost_others((&environment.node, &own))
+                    .has_lost_others((&environment.node, &held))
             {
                 only_whole.insert(backup.id);
             }

@@ -164,3 +164,33 @@ async fn a_folder_whose_destination_has_another_name_now_or_none_is_looked_at_al
         assert!(!dir.exists(), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_set_whose_maker_is_not_certain_is_held_for_its_copies_as_well() {
+    let disk = tempfile::tempdir().unwrap();
+    let vault = disk.path().join("vault");
+    let destinations = format!("[destinations.vault]\nurl = {vault:?}\n");
+    let stage = Stage::set_up(&destinations, ("complete", "{ last = 1 }", "delete")).await;
+    // As pybackup writes it: whose address it is nobody can tell.
+    let anyones = |backup: &mut Backup| {
+        (backup.node, backup.bk_server) = (None, "localhost".into());
+        backup.transfer_complete = String::new();
+    };
+    let (old, dir) = stage.changed(4, anyones).await;
+    stage.changed(0, anyones).await;
+    let copy = vault.join(dir.strip_prefix(stage.dir.path().join("data")).unwrap());
+    let target = ("vault", copy.display().to_string());
+    stage
+        .ended_at(old, target, TransferPurpose::Send, RunState::Succeeded)
+        .await;
+    std::fs::create_dir_all(&copy).unwrap();
+    assert!(stage.told(old).await.contains("CopiesNotSeen"));
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+    assert!(dir.join(MANIFEST_FILE).exists());
+    std::fs::remove_dir(&copy).unwrap();
+    rebuilt::copy(&dir, &vault);
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+    assert!(!dir.exists());
+}
