@@ -38,6 +38,7 @@ pub use error::SuperviseError;
 pub use identity::ProcessIdentity;
 pub use lines::MAX_LINE_BYTES;
 pub use outcome::{Exit, Finished, LineHandler, Stream};
+pub use process_table::descendants_of;
 pub use record::{ChildRecord, Leftover, end_leftovers};
 pub use shim::shim_main;
 pub use spec::{ChildSpec, Limits, ShimCommand};

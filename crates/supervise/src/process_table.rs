@@ -94,6 +94,19 @@ pub(crate) fn snapshot() -> io::Result<Vec<Process>> {
     Ok(processes)
 }
 
+/// The living children, grandchildren and so on of a process, by their numbers.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn descendants_of(pid: u32) -> io::Result<Vec<u32>> {
+    let found = descendants(&snapshot()?, [pid]);
+    Ok(found
+        .iter()
+        .filter(|process| !process.dead)
+        .map(|process| process.pid)
+        .collect())
+}
+
 /// Children, grandchildren and so on of `roots`, without the roots.
 pub(crate) fn descendants(processes: &[Process], roots: impl IntoIterator<Item = u32>) -> Vec<Process> {
     let mut children: HashMap<u32, Vec<Process>> = HashMap::new();

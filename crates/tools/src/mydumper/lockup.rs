@@ -5,7 +5,7 @@
 //! threads and more in 2 to 11 of 40 starts with a regex, never with one thread (190 starts) or with `--database`
 //! (40). It happens before the first row is written.
 
-use mykeeper_supervise::ProcessIdentity;
+use mykeeper_supervise::{ProcessIdentity, descendants_of};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -58,20 +58,59 @@ pub(super) async fn locked_up(
     }
 }
 
+/// The process, and where it is a wrapper that waits for its child, what it has started.
+///
 /// `None` when the process is gone, or the kernel does not show where its threads wait.
 fn look_at(pid: u32) -> Option<Look> {
-    let mut worked = 0;
+    let wrapper = match look_at_one(pid)? {
+        Kind::Worker(look) => return Some(look),
+        Kind::Wrapper { worked } => worked,
+    };
+    let mut look = Look {
+        every_thread_waits_for_a_lock: true,
+        worked: wrapper,
+    };
+    let mut is_alone = true;
+    for below in descendants_of(pid).ok()? {
+        match look_at_one(below)? {
+            Kind::Wrapper { worked } => look.worked += worked,
+            Kind::Worker(worker) => {
+                is_alone = false;
+                look.every_thread_waits_for_a_lock &= worker.every_thread_waits_for_a_lock;
+                look.worked += worker.worked;
+            }
+        }
+    }
+    look.every_thread_waits_for_a_lock &= !is_alone;
+    Some(look)
+}
+
+enum Kind {
+    /// One thread, which waits for its child to end: a script in mydumper's place.
+    Wrapper {
+        worked: u64,
+    },
+    Worker(Look),
+}
+
+fn look_at_one(pid: u32) -> Option<Kind> {
+    let (mut worked, mut threads, mut wait_for_a_child) = (0, 0, 0);
     let mut every_thread_waits_for_a_lock = true;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let thread = thread.ok()?.path();
         let place = std::fs::read_to_string(thread.join("wchan")).ok()?;
+        threads += 1;
+        wait_for_a_child += u32::from(place == "do_wait");
         every_thread_waits_for_a_lock &= place.contains("futex");
         worked += ticks(&std::fs::read_to_string(thread.join("stat")).ok()?)?;
     }
-    Some(Look {
+    if (threads, wait_for_a_child) == (1, 1) {
+        return Some(Kind::Wrapper { worked });
+    }
+    Some(Kind::Worker(Look {
         every_thread_waits_for_a_lock,
         worked,
-    })
+    }))
 }
 
 /// User and system time of a line of `/proc/PID/stat`. The name, in brackets, may hold anything.
@@ -96,6 +135,39 @@ mod tests {
     fn a_process_at_work_does_not_wait_for_a_lock() {
         let look = look_at(std::process::id()).unwrap();
         assert!(!look.every_thread_waits_for_a_lock);
+    }
+
+    /// This very test, started by a shell, stands for a mydumper whose threads wait for a lock.
+    #[test]
+    fn behind_a_wrapper_it_is_seen_too() {
+        const LOCKED: &str = "MYKEEPER_TEST_LOCKED";
+        if std::env::var_os(LOCKED).is_some() {
+            let (_kept, nothing) = std::sync::mpsc::channel::<()>();
+            let _ = nothing.recv_timeout(Duration::from_secs(60));
+            return;
+        }
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "\"$@\"; exit $?", "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "mydumper::lockup::tests::behind_a_wrapper_it_is_seen_too"])
+            .env(LOCKED, "yes")
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let until = std::time::Instant::now() + Duration::from_secs(30);
+        let is_seen = || look_at(shell.id()).is_some_and(|look| look.every_thread_waits_for_a_lock);
+        let mut seen = is_seen();
+        while !seen && std::time::Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(20));
+            seen = is_seen();
+        }
+        let below = descendants_of(shell.id()).unwrap();
+        for pid in below.into_iter().chain([shell.id()]) {
+            let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        shell.wait().unwrap();
+        assert!(seen);
     }
 
     #[test]
