@@ -36,6 +36,12 @@ impl Binary {
             "there is no {}: run 'cargo build --workspace' first",
             path.display()
         );
+        if let Some(source) = newer_source(&path) {
+            panic!(
+                "{} is older than {source}, and running tests does not build it: run 'cargo build --workspace' first",
+                path.display()
+            );
+        }
         Self {
             path,
             surroundings: Surroundings::default(),
@@ -102,6 +108,20 @@ impl Binary {
             words: args.join(" "),
         }
     }
+}
+
+/// A source that has changed since the program was built of it, by the list that cargo writes beside it.
+fn newer_source(program: &Path) -> Option<String> {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let built = changed(program)?;
+    let list = std::fs::read_to_string(program.with_extension("d")).ok()?;
+    // As make reads it: "program: source source"; a space in a path is escaped.
+    let (_, sources) = list.split_once(": ")?;
+    let sources = sources.replace("\\ ", "\0");
+    let mut sources = sources
+        .split_ascii_whitespace()
+        .map(|source| source.replace('\0', " "));
+    sources.find(|source| changed(Path::new(source)).is_some_and(|changed| changed > built))
 }
 
 /// `target/<profile>`, where programs lie; tests lie in its `deps`.

@@ -149,7 +149,10 @@ mod tests {
         let mut shell = std::process::Command::new("sh")
             .args(["-c", "\"$@\"; exit $?", "sh"])
             .arg(std::env::current_exe().unwrap())
-            .args(["--exact", "mydumper::lockup::tests::behind_a_wrapper_it_is_seen_too"])
+            .args([
+                "--exact",
+                "mydumper::lockup::tests::behind_a_wrapper_it_is_seen_too",
+            ])
             .env(LOCKED, "yes")
             .stdout(std::process::Stdio::null())
             .spawn()
