@@ -269,6 +269,11 @@ pub(crate) fn is_like_option(name: &str) -> bool {
     nearest(name, known.chain(ours)).is_some()
 }
 
+/// Whether an option of mydumper's is called so.
+pub(crate) fn is_option(name: &str) -> bool {
+    OURS.iter().any(|(names, _)| names.contains(&name)) || KNOWN.iter().any(|(known, _)| *known == name)
+}
+
 /// What sets lack that are made with this option.
 pub(crate) fn lack_with(name: &str) -> Option<&'static str> {
     let found = DOUBTFUL.iter().find(|(doubtful, _)| *doubtful == name);

@@ -1,5 +1,6 @@
 //! The words after `pybackup mydumper`: mydumper's long options without dashes.
 
+use super::sight::{Sight, sights};
 use crate::mydumper::parse_option;
 use mykeeper_domain::job::MydumperOption;
 use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
@@ -114,10 +115,24 @@ pub struct DumpWords {
 /// Every mistake, each a sentence; no password is in one.
 pub fn read_dump_words(words: &[String]) -> Result<DumpWords, Vec<String>> {
     let mut reading = Reading::default();
-    for word in words {
-        reading.word(word);
+    for (at, (word, sight)) in words.iter().zip(sights(words)).enumerate() {
+        // Of a short option nothing is shown anyway, and what to write instead is told.
+        match sight == Sight::Nothing && !word.starts_with('-') {
+            true => reading.mistakes.push(strange(at)),
+            false => reading.word(word),
+        }
     }
     reading.end()
+}
+
+/// Of a word that no option is like.
+fn strange(at: usize) -> String {
+    format!(
+        "mydumper has no option like word {} after \"mydumper\", which is not shown, since it may be a password, or a part \
+         of one: a value follows its option's name and \"=\" at once, in quotes where there is a space in it; `mydumper \
+         --help` lists the long options",
+        at + 1
+    )
 }
 
 #[derive(Default)]
@@ -356,6 +371,27 @@ mod tests {
         let said = mistakes.join("\n");
         assert!(!said.contains("geheim1"), "{said}");
         insta::assert_snapshot!(said);
+    }
+
+    #[test]
+    fn a_word_that_may_be_a_password_is_told_of_by_its_place() {
+        for words in [
+            "compress password geheim",
+            "compress password= geheim",
+            "compress -p geheim",
+            "compress password=a geheim",
+            "compress password=a geheim=1",
+            "compress x -pgeheim",
+        ] {
+            let said = read(words).unwrap_err().join("\n");
+            assert!(!said.contains("geheim"), "{said}");
+            let is_told =
+                said.contains("like word 3") || words.contains("-pg") && said.contains("short option");
+            assert!(is_told, "{said}");
+        }
+        let spaced = ["password=a".to_owned(), "ge heim".to_owned()];
+        let said = read_dump_words(&spaced).unwrap_err().join("\n");
+        assert!(said.contains("like word 2") && !said.contains("heim"), "{said}");
     }
 
     #[test]

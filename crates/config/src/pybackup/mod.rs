@@ -6,6 +6,7 @@ mod import;
 mod ini;
 mod selection;
 mod settings;
+mod sight;
 
 pub use conf::{
     ConfPart, PybackupConf, ReadConf, RsyncConf, Said, ServerConf, parse_pybackup_conf, read_pybackup_conf,
@@ -16,6 +17,7 @@ pub use import::{
 };
 pub use selection::{InvalidDbList, parse_db_list};
 pub use settings::{DropIn, DropInError, THE_DESTINATION, THE_SERVER_TAG, drop_in_settings, pattern_of};
+pub use sight::{Sight, sights};
 
 /// What the conf file is called.
 pub const CONF_NAME: &str = "pybackup.conf";

@@ -2,9 +2,10 @@
 //!
 //! Every user of the machine can read a process's arguments, and nothing can take them back but a new program in its
 //! place. So this one replaces itself at once: the same arguments with the passwords masked, and the passwords
-//! themselves through a pipe on standard input, which nothing here reads otherwise.
+//! themselves through a pipe on standard input, which nothing here reads otherwise. So does a word that mydumper has no
+//! option for: it may be a password, too.
 
-use mykeeper_config::pybackup::{PASSWORD_SHOWN, is_password_word};
+use mykeeper_config::pybackup::{PASSWORD_SHOWN, Sight, is_password_word, sights};
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -50,8 +51,8 @@ pub(crate) fn words_begin(arguments: &[OsString]) -> Option<usize> {
     None
 }
 
-/// The arguments as they were given, passwords and all; the second says whether there are any. Where they can be seen,
-/// this does not return: the program begins anew without them.
+/// The arguments as they were given, passwords and all; the second says whether there is a `password=x`. Where they can
+/// be seen, this does not return: the program begins anew without them.
 ///
 /// # Errors
 /// A sentence: the passwords cannot be handed over.
@@ -62,7 +63,9 @@ pub(crate) fn arguments_out_of_sight(arguments: Vec<OsString>) -> Result<(Vec<Os
         let told =
             read_told().map_err(|error| format!("cannot read the passwords of the command line: {error}"))?;
         put_back(&mut arguments, told);
-        return Ok((arguments, true));
+        let mut words = arguments.iter().skip(words_begin(&arguments).unwrap_or(0));
+        let is_password = words.any(|word| is_password_word(&word.to_string_lossy()));
+        return Ok((arguments, is_password));
     }
     let Some(begin) = words_begin(&arguments) else {
         return Ok((arguments, false));
@@ -77,17 +80,48 @@ pub(crate) fn arguments_out_of_sight(arguments: Vec<OsString>) -> Result<(Vec<Os
     ))
 }
 
+/// What others may see of each argument, whose words begin there.
+fn what_is_seen(arguments: &[OsString], begin: usize) -> Vec<Sight> {
+    let texts: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    // What follows may be mydumper's; before it a conf may be named.
+    let dump = texts.iter().skip(begin).position(|text| text == "mydumper");
+    let dump = dump.map_or(texts.len(), |at| begin + at + 1);
+    let before =
+        texts
+            .iter()
+            .take(dump)
+            .enumerate()
+            .map(|(at, text)| match at >= begin && is_password_word(text) {
+                true => Sight::Name,
+                false => Sight::Whole,
+            });
+    let after = texts.get(dump..).unwrap_or_default();
+    before.chain(sights(after)).collect()
+}
+
+/// Where the part of an argument begins that others may not see; `None` where they may see all.
+fn hidden_from(argument: &[u8], sight: Sight) -> Option<usize> {
+    let equals = argument.iter().position(|byte| *byte == b'=');
+    match sight {
+        Sight::Whole => None,
+        Sight::Name => equals.map(|at| at + 1),
+        Sight::Nothing => Some(0),
+    }
+}
+
 /// The arguments as others may see them, and what they may not.
 fn part(arguments: &[OsString], begin: usize) -> (Vec<OsString>, Vec<Vec<u8>>) {
     let mut secrets = Vec::new();
     let mut shown = Vec::new();
-    for (at, argument) in arguments.iter().enumerate() {
+    for (argument, sight) in arguments.iter().zip(what_is_seen(arguments, begin)) {
         let bytes = argument.as_bytes();
-        let equals = bytes.iter().position(|byte| *byte == b'=');
-        match equals.filter(|_| at >= begin && is_password_word(&argument.to_string_lossy())) {
-            Some(equals) => {
-                secrets.push(bytes[equals + 1..].to_vec());
-                let masked = [&bytes[..=equals], PASSWORD_SHOWN.as_bytes()].concat();
+        match hidden_from(bytes, sight) {
+            Some(from) => {
+                secrets.push(bytes[from..].to_vec());
+                let masked = [&bytes[..from], PASSWORD_SHOWN.as_bytes()].concat();
                 shown.push(OsString::from_vec(masked));
             }
             None => shown.push(argument.clone()),
@@ -130,13 +164,15 @@ fn put_back(arguments: &mut [OsString], told: Vec<Vec<u8>>) {
     let Some(begin) = words_begin(arguments) else {
         return;
     };
-    let words = arguments.iter_mut().skip(begin);
-    let masked = words.filter(|argument| is_password_word(&argument.to_string_lossy()));
-    for (argument, secret) in masked.zip(told) {
+    let seen = what_is_seen(arguments, begin);
+    let mut told = told.into_iter();
+    for (argument, sight) in arguments.iter_mut().zip(seen) {
         let bytes = argument.as_bytes();
-        let equals = bytes.iter().position(|byte| *byte == b'=').unwrap_or(bytes.len());
-        let name = bytes[..equals].to_vec();
-        *argument = OsString::from_vec([name, b"=".to_vec(), secret].concat());
+        let Some(from) = hidden_from(bytes, sight) else {
+            continue;
+        };
+        let Some(secret) = told.next() else { return };
+        *argument = OsString::from_vec([&bytes[..from], &secret].concat());
     }
 }
 
@@ -168,6 +204,42 @@ mod tests {
                 "compress",
                 "pasword=supersecrect",
                 "ca=x"
+            ])
+        );
+        put_back(&mut shown, secrets);
+        assert_eq!(shown, given);
+    }
+
+    #[test]
+    fn what_may_be_a_password_is_hidden_whole() {
+        let given = arguments(&[
+            "pybackup",
+            "--conf",
+            "/x/p.conf",
+            "mydumper",
+            "password=",
+            "geheim",
+            "geh=eim",
+            "-pgeheim",
+            "threads=8",
+            "supersecrect",
+            "passwd=geheim",
+        ]);
+        let (mut shown, secrets) = part(&given, words_begin(&given).unwrap());
+        assert_eq!(
+            shown,
+            arguments(&[
+                "pybackup",
+                "--conf",
+                "/x/p.conf",
+                "mydumper",
+                "password=supersecrect",
+                "supersecrect",
+                "supersecrect",
+                "supersecrect",
+                "threads=8",
+                "supersecrect",
+                "passwd=supersecrect"
             ])
         );
         put_back(&mut shown, secrets);

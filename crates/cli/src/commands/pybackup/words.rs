@@ -1,5 +1,6 @@
 //! pybackup's command line, read. Pure.
 
+use mykeeper_config::pybackup::{Sight, sights};
 use std::path::PathBuf;
 
 /// As pybackup prints it, with what it takes besides.
@@ -112,6 +113,14 @@ fn read_dump(rest: &[&str]) -> Result<Asked, String> {
     let has = |flag: &str| flags.contains(&flag);
     let known = ["--no-rsync", "--no-history", "--only-backup"];
     if let Some(unknown) = flags.iter().find(|flag| !known.contains(flag)) {
+        // It may be a password.
+        if sights(&[unknown]) == [Sight::Nothing] {
+            return Err(format!(
+                "a word with dashes is none of {}, and not shown, since it may be a password; mydumper's options are \
+                 written without dashes",
+                known.join(", ")
+            ));
+        }
         let name = unknown.split('=').next().unwrap_or(unknown);
         return Err(format!(
             "there is no option {name}; mydumper's options are written without dashes, {}",
@@ -344,6 +353,7 @@ mod tests {
                 &["mydumper", "a", "--password=geheim"],
                 "no option --password; mydumper's options",
             ),
+            (&["mydumper", "a", "--geheim"], "not shown"),
             (
                 &["mydumper", "a", "--only-backup", "--no-rsync"],
                 "it stands alone",

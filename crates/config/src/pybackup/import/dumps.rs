@@ -5,10 +5,11 @@ use super::script::{Act, Found};
 use super::unknown::{CONF_OF_ITS_OWN, names_other_conf, other_conf, says_what, unknown_word, without_conf};
 use super::word::{Piece, Word, is_place, tidy};
 use super::{Entry, ImportFrom, Place, Remark};
-use crate::mydumper::{is_like_option, lack_with};
+use crate::mydumper::lack_with;
 use crate::pybackup::conf::{PybackupConf, Said};
 use crate::pybackup::dump_options::{DumpWords, read_dump_words};
 use crate::pybackup::settings::pattern_of;
+use crate::pybackup::sight::{Sight, sights};
 use mykeeper_domain::databases::DatabaseSelection;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -318,15 +319,6 @@ fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<
     is_usable.then(|| (folder, notes.into_iter().collect()))
 }
 
-/// A word that no option is like is not shown: `password Secret`, `user:root/Secret`. Of short ones nothing is.
-fn may_be_password(text: &str) -> bool {
-    let name = text.split_once('=').map_or(text, |(name, _)| name);
-    let is_short = name.starts_with('-') && !name.starts_with("--");
-    // `password-x` is like `password`, and hardly a slip of the pen.
-    let holds_more = name.contains("password") && !["password", "ask-password"].contains(&name);
-    !is_short && (holds_more || !is_like_option(name.trim_start_matches('-')))
-}
-
 /// The words as they can be understood; what cannot be is said.
 fn read_words(mut texts: Vec<String>, place: &Place, remarks: &mut Vec<Remark>) -> DumpWords {
     let mut refuse = |problems: Vec<String>| {
@@ -336,14 +328,20 @@ fn read_words(mut texts: Vec<String>, place: &Place, remarks: &mut Vec<Remark>) 
                 .map(|problem| Remark::gap(place.clone(), problem)),
         );
     };
-    texts.retain(|text| match read_dump_words(std::slice::from_ref(text)) {
-        Ok(_) => true,
-        Err(problems) => {
-            refuse(match may_be_password(text) {
-                true => vec![NO_OPTION.to_owned()],
-                false => problems,
-            });
-            false
+    let mut seen = sights(&texts).into_iter();
+    texts.retain(|text| {
+        // Of short ones nothing is shown.
+        let is_short = text.starts_with('-') && !text.starts_with("--");
+        let is_hidden = seen.next() == Some(Sight::Nothing) && !is_short;
+        match read_dump_words(std::slice::from_ref(text)) {
+            Ok(_) => true,
+            Err(problems) => {
+                refuse(match is_hidden {
+                    true => vec![NO_OPTION.to_owned()],
+                    false => problems,
+                });
+                false
+            }
         }
     });
     let words = read_dump_words(&texts).unwrap_or_else(|problems| {
