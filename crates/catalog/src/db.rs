@@ -134,7 +134,14 @@ impl Store {
             Fault::Sql(sqlx::Error::PoolTimedOut) => match &self.db {
                 // The pool hides why it could not connect.
                 Db::My { pool, ways } => match ways.connect(pool).await {
-                    Ok(_) => self.unreachable("all connections are busy".to_owned()),
+                    Ok(connected) => self.unreachable(match connected.turned_from {
+                        Some(cause) => probe::Cause {
+                            words: format!("{}; it is reached as {} from now on", cause.words, ways.shown()),
+                            is_shut_out: false,
+                            ..cause
+                        },
+                        None => "all connections are busy".to_owned().into(),
+                    }),
                     Err(cause) => self.unreachable(cause),
                 },
                 Db::Lite { .. } => {

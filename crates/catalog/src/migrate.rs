@@ -53,7 +53,8 @@ pub(crate) async fn migrate(store: &Store) -> Result<MigrationStatus, CatalogErr
                 let mut connection = ways
                     .connect(pool)
                     .await
-                    .map_err(|cause| Fault::Catalog(store.unreachable(cause)))?;
+                    .map_err(|cause| Fault::Catalog(store.unreachable(cause)))?
+                    .connection;
                 let locked: Option<i64> = sqlx::query_scalar(
                     "SELECT CAST(GET_LOCK(CONCAT('mykeeper.', LEFT(DATABASE(), 48)), ?) AS SIGNED)",
                 )

@@ -35,8 +35,8 @@ const IDLE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub struct OpenCatalog {
     /// `sqlite:/absolute/path` or `mysql://user@host:port/database?socket=/path&ssl-mode=required&ssl-ca=/path`.
-    /// `or-socket=/path` is tried where nobody listens at the host's port, or does not let the account in. Never with a
-    /// password.
+    /// `or-socket=/path` is tried where nobody listens at the host's port, or does not let the account in, and taken if it
+    /// leads to the same server. Never with a password.
     pub url: String,
     /// For MySQL.
     pub password: Option<SecretString>,
@@ -53,7 +53,7 @@ pub async fn open(settings: &OpenCatalog) -> Result<Arc<dyn Catalog>, CatalogErr
     let store = if settings.url.starts_with("sqlite:") {
         sqlite(settings).await?
     } else if is_shared(&settings.url) {
-        let store = mysql(settings)?;
+        let store = mysql(settings, None)?;
         connect(&store).await?;
         store
     } else {
@@ -226,8 +226,8 @@ fn present(path: &Path, make: bool) -> Result<(), String> {
     }
 }
 
-/// Makes ready, and does not connect yet.
-pub(crate) fn mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
+/// Makes ready, and does not connect yet. `state_dir` is where it is kept which server its URL led to.
+pub(crate) fn mysql(settings: &OpenCatalog, state_dir: Option<&Path>) -> Result<Store, CatalogError> {
     let url = without_password(&settings.url);
     let bad = |cause: &str| CatalogError::Url {
         url: url.clone(),
@@ -259,7 +259,7 @@ pub(crate) fn mysql(settings: &OpenCatalog) -> Result<Store, CatalogError> {
     Ok(Store {
         db: Db::My {
             pool,
-            ways: Box::new(Ways::new(first, second)),
+            ways: Box::new(Ways::new(first, second, state_dir)),
         },
         url,
         zone: settings.timezone,

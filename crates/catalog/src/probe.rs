@@ -18,6 +18,8 @@ pub(crate) struct Cause {
     /// Whether it may be otherwise on another way to the same server: nobody listens there, or who comes that way is
     /// another account to it.
     pub(crate) is_of_the_way: bool,
+    /// Whether a server said it.
+    pub(crate) is_answered: bool,
 }
 
 impl From<String> for Cause {
@@ -26,6 +28,7 @@ impl From<String> for Cause {
             words,
             is_shut_out: false,
             is_of_the_way: false,
+            is_answered: false,
         }
     }
 }
@@ -36,6 +39,7 @@ impl From<&sqlx::Error> for Cause {
             words: cause(error),
             is_shut_out: is_shut_out(error),
             is_of_the_way: is_of_the_way(error),
+            is_answered: matches!(error, sqlx::Error::Database(_)),
         }
     }
 }

@@ -1,12 +1,21 @@
 //! The ways to a catalog on a server: the one that its URL names, and this host's own socket where the URL names that,
-//! too.
+//! too. A socket may lead to another server than the port beside it, of which a tunnel may be the owner: then it is not
+//! gone.
 
 use crate::probe::{self, Cause};
+use sqlx::Executor;
+use sqlx::Row;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The parameter of a URL that names the socket.
 const OR_SOCKET: &str = "or-socket=";
+/// The file of a `state_dir` that names the server which was reached last by the first way.
+const SEEN: &str = "catalog-server";
+/// It is no longer, in bytes.
+const MAX_SEEN: u64 = 8 << 10;
 
 /// One way, or two of which one is taken.
 pub(crate) struct Ways {
@@ -14,6 +23,10 @@ pub(crate) struct Ways {
     second: Option<Way>,
     /// Whether the second is the one that is taken.
     is_second: AtomicBool,
+    /// Which server the first way led to, as far as this process has seen.
+    seen: Mutex<Option<String>>,
+    /// Where that is kept; `None` for a process that has no `state_dir`.
+    seen_file: Option<PathBuf>,
 }
 
 /// How a server is reached.
@@ -21,6 +34,21 @@ pub(crate) struct Way {
     pub(crate) options: MySqlConnectOptions,
     /// The same as a URL, without secrets.
     pub(crate) url: String,
+}
+
+/// A connection, and whether it is by a way that was not taken before.
+pub(crate) struct Connected {
+    pub(crate) connection: MySqlConnection,
+    /// Why the way that was taken leads nowhere, if it does.
+    pub(crate) turned_from: Option<Cause>,
+}
+
+/// What a server says of itself.
+struct Server {
+    /// Its host, its port and its folder: no two servers have all of them in common. One line.
+    name: String,
+    /// 0 where it listens at none.
+    port: u16,
 }
 
 /// The URL of each way that a URL names.
@@ -44,12 +72,14 @@ pub(crate) fn both_ways(url: &str) -> (String, Option<String>) {
 }
 
 impl Ways {
-    pub(crate) fn new(first: Way, second: Option<Way>) -> Self {
-        let is_second = AtomicBool::new(false);
+    /// `state_dir` is where it is kept which server the first way leads to.
+    pub(crate) fn new(first: Way, second: Option<Way>, state_dir: Option<&Path>) -> Self {
         Self {
             first,
             second,
-            is_second,
+            is_second: AtomicBool::new(false),
+            seen: Mutex::new(None),
+            seen_file: state_dir.map(|folder| folder.join(SEEN)),
         }
     }
 
@@ -71,34 +101,172 @@ impl Ways {
     }
 
     /// One connection, apart from the pool. Where nobody listens on the way that is taken, or the account is not let in
-    /// there, the other one is tried, once, and taken from then on where it leads there.
+    /// there, the other one is tried, once, and taken from then on where it leads there, to the same server.
     ///
     /// # Errors
     /// What was said on the way that is taken, and on the other.
-    pub(crate) async fn connect(&self, pool: &MySqlPool) -> Result<MySqlConnection, Cause> {
+    pub(crate) async fn connect(&self, pool: &MySqlPool) -> Result<Connected, Cause> {
+        let was_second = self.is_second.load(Ordering::Relaxed);
         let (taken, other) = self.taken();
         let cause = match probe::connect(&taken.options).await {
-            Ok(connection) => return Ok(connection),
+            Ok(mut connection) => {
+                if !was_second && other.is_some() {
+                    self.note(&mut connection).await;
+                }
+                return Ok(Connected {
+                    connection,
+                    turned_from: None,
+                });
+            }
             Err(cause) => cause,
         };
         let Some(other) = other.filter(|_| cause.is_of_the_way) else {
             return Err(cause);
         };
-        match probe::connect(&other.options).await {
-            Ok(connection) => {
-                let is_second = self.is_second.load(Ordering::Relaxed);
-                self.is_second.store(!is_second, Ordering::Relaxed);
-                pool.set_connect_options(other.options.clone());
-                tracing::info!(url = %other.url, refused = %cause.words, "the catalog is reached by its other way");
+        let reached = match probe::connect(&other.options).await {
+            Ok(mut connection) if was_second => {
+                self.note(&mut connection).await;
                 Ok(connection)
+            }
+            Ok(connection) => self.same_server(connection, &cause).await,
+            Err(second) => Err(second),
+        };
+        match reached {
+            Ok(connection) => {
+                // What was tried, whatever another caller has come to meanwhile; the pool hears of it at once.
+                self.is_second.store(!was_second, Ordering::Relaxed);
+                pool.set_connect_options(other.options.clone());
+                tracing::warn!(url = %other.url, refused = %cause.words, "the catalog is reached by its other way");
+                Ok(Connected {
+                    connection,
+                    turned_from: Some(cause),
+                })
             }
             Err(second) => Err(Cause {
                 words: format!("{}; and as {}: {}", cause.words, other.url, second.words),
                 is_shut_out: cause.is_shut_out || second.is_shut_out,
                 is_of_the_way: true,
+                is_answered: cause.is_answered,
             }),
         }
     }
+
+    /// The connection by the socket, if it leads where the first way does: to the server that was seen there before, or,
+    /// where none was, to one that says that it listens at that port, or at none while nobody else does.
+    async fn same_server(
+        &self,
+        mut connection: MySqlConnection,
+        refused: &Cause,
+    ) -> Result<MySqlConnection, Cause> {
+        let server = identify(&mut connection).await?;
+        let asked = self.first.options.get_port();
+        let other = match self.seen().await {
+            Some(seen) if seen == server.name => None,
+            Some(seen) => Some(format!(
+                "{}, and {}:{asked} led to {seen}{}",
+                server.name,
+                self.first.options.get_host(),
+                self.seen_file.as_ref().map_or_else(String::new, |file| format!(
+                    "; if it is the right one, remove {}",
+                    file.display()
+                ))
+            )),
+            None if server.port == asked => None,
+            None if server.port == 0 && !refused.is_answered => None,
+            None => Some(match server.port {
+                0 => format!(
+                    "{}, which listens at no port, while somebody answers at {asked}",
+                    server.name
+                ),
+                _ => format!("{}, and not to that of port {asked}", server.name),
+            }),
+        };
+        match other {
+            None => Ok(connection),
+            Some(other) => Err(format!("this leads to another server: {other}").into()),
+        }
+    }
+
+    /// Keeps which server the first way leads to. That it cannot be kept is no reason not to work with it.
+    async fn note(&self, connection: &mut MySqlConnection) {
+        let Ok(server) = identify(connection).await else {
+            return;
+        };
+        if self.seen().await.as_ref() == Some(&server.name) {
+            return;
+        }
+        if let Some(file) = self.seen_file.clone() {
+            let name = format!("{}\n{}\n", self.first.url, server.name);
+            let written = tokio::task::spawn_blocking(move || write_whole(&file, &name)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(%error, "which server the catalog is on cannot be kept");
+            }
+        }
+        self.keep(server.name);
+    }
+
+    fn keep(&self, name: String) {
+        *self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(name);
+    }
+
+    /// Which server the first way led to when it last led to one, as far as is known.
+    async fn seen(&self) -> Option<String> {
+        let seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone();
+        if seen.is_some() {
+            return seen;
+        }
+        let (file, url) = (self.seen_file.clone()?, self.first.url.clone());
+        let read = tokio::task::spawn_blocking(move || read_name(&file, &url)).await;
+        let name = read.ok().flatten()?;
+        self.keep(name.clone());
+        Some(name)
+    }
+}
+
+async fn identify(connection: &mut MySqlConnection) -> Result<Server, Cause> {
+    // As text: of either engine's numbers.
+    const QUESTION: &str =
+        "SELECT CONCAT(@@hostname, ':', @@port, @@datadir) AS name, CAST(@@port AS CHAR) AS port";
+    let row = tokio::time::timeout(probe::CONNECT_LIMIT, connection.fetch_one(QUESTION)).await;
+    let read = |row: sqlx::mysql::MySqlRow| {
+        let port: String = row.try_get("port")?;
+        let name: String = row.try_get("name")?;
+        Ok(Server {
+            name: name.replace(char::is_control, " "),
+            port: port.parse().unwrap_or(0),
+        })
+    };
+    match row {
+        Ok(row) => row.and_then(read).map_err(|error| Cause::from(&error)),
+        Err(_) => Err(format!("no answer within {} s", probe::CONNECT_LIMIT.as_secs()).into()),
+    }
+}
+
+/// Of another URL's server nothing is known.
+fn read_name(file: &Path, url: &str) -> Option<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    let file = std::fs::File::open(file).ok()?;
+    file.take(MAX_SEEN).read_to_string(&mut text).ok()?;
+    let (of, name) = text.split_once('\n')?;
+    let name = name.trim_end();
+    (of == url && !name.is_empty()).then(|| name.to_owned())
+}
+
+fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let new = file.with_extension(format!("{}.new", std::process::id()));
+    let mut written = std::fs::File::create(&new)?;
+    written.write_all(text.as_bytes())?;
+    written.sync_all()?;
+    std::fs::rename(&new, file)
 }
 
 #[cfg(test)]

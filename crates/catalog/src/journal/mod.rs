@@ -60,7 +60,7 @@ pub async fn open_journaled(
     let remote = Store {
         limit: ANSWERS_WITHIN,
         keeper: keeper.clone(),
-        ..mysql(settings)?
+        ..mysql(settings, Some(folder))?
     };
     let journal = folder.join("journal.db");
     let local = sqlite(&OpenCatalog {

@@ -32,6 +32,13 @@ async fn closed() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// The server again, at a port of 127.0.0.1, or at none.
+async fn again(server: &mut Server, port: Option<u16>) {
+    server.kill();
+    server.port = port;
+    server.run().await;
+}
+
 #[tokio::test]
 async fn the_socket_is_taken_where_nobody_listens_or_lets_the_account_in() {
     let mut server = Server::mariadb().await;
@@ -49,8 +56,10 @@ async fn the_socket_is_taken_where_nobody_listens_or_lets_the_account_in() {
             "mysql://keeper@127.0.0.1:{port}/catalog?or-socket={socket}"
         ))
     };
-    let (nobody, refused, other) = (closed().await, refusing(1045).await, refusing(1040).await);
+    let (nobody, refused, other) = (closed().await, closed().await, refusing(1040).await);
     for port in [nobody, refused] {
+        // By the port the account is another one, which nobody has made.
+        again(&mut server, (port == refused).then_some(port)).await;
         let catalog = open(&at(port, &socket)).await.unwrap();
         catalog.migrate().await.unwrap();
         write(catalog.as_ref()).await.unwrap();
@@ -84,4 +93,55 @@ async fn the_socket_is_taken_where_nobody_listens_or_lets_the_account_in() {
     })
     .await;
     catalog.close().await;
+}
+
+#[tokio::test]
+async fn a_socket_of_another_server_is_not_taken() {
+    let setup = "CREATE DATABASE catalog; CREATE USER keeper@localhost IDENTIFIED BY 's3cret'; \
+                 GRANT ALL ON catalog.* TO keeper@localhost; CREATE USER keeper@127.0.0.1 IDENTIFIED BY 's3cret'; \
+                 GRANT ALL ON catalog.* TO keeper@127.0.0.1";
+    let (mut right, mut wrong) = (Server::mariadb().await, Server::mariadb().await);
+    right.sql("mysql", setup).await;
+    wrong.sql("mysql", setup).await;
+    let socket = wrong.socket().display().to_string();
+    let at = |port: u16| OpenCatalog {
+        password: Some(SecretString::from("s3cret")),
+        ..settings(format!(
+            "mysql://keeper@127.0.0.1:{port}/catalog?or-socket={socket}"
+        ))
+    };
+    // One that listens at no port, where somebody answers at the port that is named.
+    let error = refusal(&at(refusing(1045).await)).await;
+    assert!(
+        error.contains("no way in here")
+            && error.contains("another server")
+            && error.contains("listens at no port"),
+        "{error}"
+    );
+    // One that listens at another.
+    again(&mut wrong, Some(closed().await)).await;
+    let error = refusal(&at(closed().await)).await;
+    assert!(error.contains("and not to that of port"), "{error}");
+    // One that listens at none, where nobody answers for the moment: another was seen there before.
+    again(&mut wrong, None).await;
+    let port = closed().await;
+    again(&mut right, Some(port)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open_journaled(&at(port), folder.path(), Arc::new(SystemClock))
+        .await
+        .unwrap();
+    catalog.migrate().await.unwrap();
+    catalog.close().await;
+    right.kill();
+    let catalog = open_journaled(&at(port), folder.path(), Arc::new(SystemClock))
+        .await
+        .unwrap();
+    let away = catalog.backlog().await.unwrap().away.unwrap();
+    assert!(
+        away.contains("another server") && away.contains("catalog-server"),
+        "{away}"
+    );
+    catalog.close().await;
+    // Whoever knows nothing of that takes it.
+    drop(open(&at(port)).await.unwrap());
 }

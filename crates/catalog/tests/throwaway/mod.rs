@@ -19,6 +19,8 @@ pub(crate) struct Server {
     make: Make,
     directory: TempDir,
     server: Option<Child>,
+    /// Where it listens besides its socket, from the next `run` on.
+    pub(crate) port: Option<u16>,
 }
 
 /// How long it may take until there is something to see.
@@ -77,6 +79,7 @@ impl Server {
             make,
             directory,
             server: None,
+            port: None,
         };
         let mut making = match &server.make {
             Make::MariaDb => server.command(&program("mariadb-install-db")),
@@ -122,11 +125,16 @@ impl Server {
                 "--pid-file={}",
                 self.directory.path().join("pid").display()
             ))
-            .args([
-                "--skip-networking",
-                "--skip-log-bin",
-                "--innodb-buffer-pool-size=64M",
-            ])
+            .args(match self.port {
+                // Who comes by it is at 127.0.0.1, which is not localhost.
+                Some(port) => vec![
+                    format!("--port={port}"),
+                    "--bind-address=127.0.0.1".to_owned(),
+                    "--skip-name-resolve".to_owned(),
+                ],
+                None => vec!["--skip-networking".to_owned()],
+            })
+            .args(["--skip-log-bin", "--innodb-buffer-pool-size=64M"])
             .args([
                 "--innodb-flush-log-at-trx-commit=2",
                 "--sync-binlog=0",
