@@ -69,6 +69,7 @@ pub(crate) async fn migrate(store: &Store) -> Result<MigrationStatus, CatalogErr
                     .into());
                 }
                 heal(&mut connection).await?;
+                note_what_there_was(&mut connection).await?;
                 run(store, &mut connection).await?;
                 // Gives back the lock, too. MySQL may have hung up before it is told goodbye, which is no error then.
                 drop(connection.close().await);
@@ -90,12 +91,7 @@ pub(crate) async fn migrate(store: &Store) -> Result<MigrationStatus, CatalogErr
 /// A migration that was cut off half way is noted as such by sqlx and refused ever after. Ours can be run again, so
 /// the note is taken back. Only under the lock: otherwise it may be one that is under way.
 async fn heal(connection: &mut sqlx::MySqlConnection) -> Result<(), Fault> {
-    let noted: i64 = sqlx::query_scalar(
-        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'mk_migration'",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
-    if noted > 0 {
+    if has_notes(connection).await? {
         let cut_off = connection
             .execute("DELETE FROM mk_migration WHERE success = FALSE")
             .await?
@@ -108,6 +104,38 @@ async fn heal(connection: &mut sqlx::MySqlConnection) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// What the first migrations change, and migration 25 asks for: whether `user_backup_path` had an `is_offline` of its own.
+/// NULL where they were done before, since it cannot be told then.
+async fn note_what_there_was(connection: &mut sqlx::MySqlConnection) -> Result<(), Fault> {
+    let extended: i64 = match has_notes(connection).await? {
+        true => {
+            sqlx::query_scalar("SELECT COUNT(*) FROM mk_migration WHERE version >= 3")
+                .fetch_one(&mut *connection)
+                .await?
+        }
+        false => 0,
+    };
+    connection
+        .execute(match extended {
+            0 => {
+                "SET @mk_had_is_offline = (SELECT COUNT(*) FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() \
+                 AND TABLE_NAME = 'user_backup_path' AND COLUMN_NAME = 'is_offline')"
+            }
+            _ => "SET @mk_had_is_offline = NULL",
+        })
+        .await?;
+    Ok(())
+}
+
+async fn has_notes(connection: &mut sqlx::MySqlConnection) -> Result<bool, Fault> {
+    let noted: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'mk_migration'",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(noted > 0)
 }
 
 async fn run<C: sqlx::migrate::Migrate>(store: &Store, connection: &mut C) -> Result<(), Fault> {

@@ -161,7 +161,7 @@ impl Engine {
             timezone: chrono_tz::UTC,
             create: true,
         };
-        let store = open::mysql(&settings).unwrap();
+        let store = open::mysql(&settings, None).unwrap();
         Self::My {
             server,
             store,

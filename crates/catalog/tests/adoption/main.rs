@@ -107,7 +107,61 @@ async fn what_pybackup_wrote_is_adopted_on_mysql() {
     }
 }
 
+/// As a person fills in pybackup's tables: a value for each of their columns, and nothing of ours.
+async fn written_by_hand(server: &Server, database: &str, paths: usize) {
+    let set = "INSERT INTO user_backup VALUES (9001, '99999999-c9e7-11e7-9e30-005056b15d9c', '1.2.3.4', \
+               '2017-11-15 17:31:20', '2017-11-15 17:31:21', 1, 'fandb', 'Y', '1K', '/x', NULL, NULL, NULL, 'Y', 'd', 'm', \
+               's', 't', 'v', 'p', 'c', 'hand', 'N', 'N/A')";
+    let path = match paths {
+        5 => "INSERT INTO user_backup_path VALUES (9001, '1.2.3.4', '5.6.7.8', '/data2/x/', 'hand')",
+        _ => "INSERT INTO user_backup_path VALUES (9001, '1.2.3.4', '5.6.7.8', '/data2/x/', 'hand', 'N')",
+    };
+    let proof = "INSERT INTO user_recover_info VALUES (9001, 'x', 'hand', '/data2/x/', 'fandb', '2017-11-15 17:31:20', \
+                 '2017-11-15 17:31:21', 1, 'sucess', '2017-12-25 15:33:18')";
+    server.sql(database, &format!("{set};{path};{proof}")).await;
+    let mut session = server.session(database).await;
+    for (table, columns) in [
+        ("user_backup", 24),
+        ("user_backup_path", paths),
+        ("user_recover_info", 10),
+    ] {
+        let sql = format!("SELECT * FROM {table} WHERE id = 9001");
+        let row = session.fetch_one(AssertSqlSafe(sql)).await.unwrap();
+        assert_eq!(row.len(), columns, "{database}.{table}");
+    }
+    // mydumper names the columns of a table that has a generated one, and else leaves out those that are not seen.
+    for table in ["user_backup", "user_backup_path"] {
+        let sql = format!(
+            "SELECT CAST(SUM(EXTRA LIKE '%INVISIBLE%') AS SIGNED), CAST(SUM(EXTRA LIKE '%GENERATED%') AS SIGNED) \
+             FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = '{table}'"
+        );
+        let row = session.fetch_one(AssertSqlSafe(sql)).await.unwrap();
+        let (unseen, generated): (i64, i64) = (row.get(0), row.get(1));
+        assert!(unseen == 0 || generated > 0, "{database}.{table}");
+    }
+    let delete = ["user_backup", "user_backup_path", "user_recover_info"]
+        .map(|table| format!("DELETE FROM {table} WHERE id = 9001"))
+        .join(";");
+    server.sql(database, &delete).await;
+}
+
+async fn a_fresh_catalog(server: &Server) {
+    server.sql("mysql", "CREATE DATABASE fresh").await;
+    let catalog = adopt(server, "fresh").await;
+    written_by_hand(server, "fresh", 5).await;
+    // What is not seen can be written and read by name.
+    server
+        .sql(
+            "fresh",
+            "INSERT INTO user_backup_path (bk_server, remote_server, real_path, tag, is_offline) VALUES ('a', 'b', '/c', \
+             't', 'Y')",
+        )
+        .await;
+    assert!(catalog.paths().await.unwrap()[0].is_offline);
+}
+
 async fn all_is_adopted(server: &Server) {
+    a_fresh_catalog(server).await;
     for (database, paths) in [("later", USER_BACKUP_PATH_LATER), ("earlier", USER_BACKUP_PATH)] {
         for mode in [
             "",
@@ -204,6 +258,8 @@ async fn the_documented_tables(server: &Server, database: &str, paths: &str, mod
         }
     }
 
+    let is_later = paths == USER_BACKUP_PATH_LATER;
+    written_by_hand(server, database, if is_later { 6 } else { 5 }).await;
     the_rows_are_read(catalog.as_ref()).await;
     pybackup_goes_on(server, database, mode, catalog.as_ref()).await;
 }
