@@ -186,7 +186,11 @@ impl StateDir {
             .await
             .ok()?
             .ok()?;
-        serde_json::from_slice(&text).ok()
+        serde_json::from_slice(&text)
+            .inspect_err(|error| {
+                tracing::warn!(%run, %error, "what was kept of the set that this run began cannot be read");
+            })
+            .ok()
     }
 
     /// The private folders that are there. Ask before the catalog is asked which runs are under way: a run is in the

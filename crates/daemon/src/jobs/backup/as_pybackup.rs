@@ -185,11 +185,25 @@ pub(super) async fn note_begun(
     };
     let file = context.private.path().join(BEGUN_SET);
     let written = match serde_json::to_vec(&backup) {
-        Ok(text) => tokio::task::spawn_blocking(move || std::fs::write(file, text)).await,
+        Ok(text) => tokio::task::spawn_blocking(move || write_whole(&file, &text)).await,
         Err(error) => Ok(Err(error.into())),
     };
     if !matches!(written, Ok(Ok(()))) {
         context.say("what would be recorded of this set, were this run cut off, cannot be kept");
+    }
+}
+
+/// On the disk whole, or not at all: the attempt's row is, and a power cut leaves it as the next start finds it.
+fn write_whole(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let draft = file.with_extension("json.new");
+    let mut written = std::fs::File::create(&draft)?;
+    written.write_all(text)?;
+    written.sync_all()?;
+    std::fs::rename(&draft, file)?;
+    match file.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
     }
 }
 
