@@ -317,5 +317,13 @@ fn as_text(plan: &RestorePlan) -> String {
                 .to_owned(),
         );
     }
+    if !plan.disabling.is_empty() {
+        lines.push(
+            "warning: events of these databases come to another server as they were, and run in both where they are enabled; \
+             once they are there, what disables them:"
+                .to_owned(),
+        );
+        lines.extend(plan.disabling.iter().map(|statement| format!("  {statement};")));
+    }
     lines.join("\n")
 }

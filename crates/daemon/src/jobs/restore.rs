@@ -14,7 +14,7 @@ use crate::limits::Limited;
 use crate::removal::Hold;
 use crate::set_lease::SetLease;
 use choice::{choose, missing_rights, refusals};
-use doubt::{doubt, onto_source};
+use doubt::{disabling, doubt, onto_source};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::evidence::Evidence;
@@ -130,6 +130,7 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             databases: Vec::new(),
             doubt: doubt(&settings, catalog.as_ref(), &backup).await?,
             onto_source: onto_source(server, &backup, task),
+            disabling: disabling(server, &backup, (&scope, evidence.as_ref())),
             left_out,
             names: evidence.as_ref().map_or_else(Vec::new, |evidence| {
                 target.letters(&scope, &evidence.inventory).warnings

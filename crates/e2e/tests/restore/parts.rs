@@ -38,6 +38,12 @@ fn a_database_comes_back_under_another_name_and_the_one_beside_it_is_not_touched
         .assert_says(&format!("created, as {copy}"))
         .assert_says("these go on naming shop")
         .assert_says(&format!("what enables them: ALTER EVENT `{copy}`.`late` ENABLE"));
+    assert!(!dry.to_string().contains("`late` DISABLE"), "{dry}");
+    // Under its own name it may run in both servers.
+    let moved = stage.restore(&["--database", "shop", "--overwrite", "--dry-run"]);
+    moved
+        .assert_says("run in both where they are enabled")
+        .assert_says("  ALTER EVENT `shop`.`late` DISABLE;");
     assert_eq!(stage.databases(), BTreeSet::from(["shop".to_owned()]));
 
     let as_dumped = tables_of(&stage.source, "shop");

@@ -7,8 +7,10 @@ use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
 use mykeeper_domain::damage::Damage;
+use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::RestoreTask;
 use mykeeper_domain::server::Server;
+use mykeeper_tools::restore::Scope;
 
 /// One sentence where no proof of the set has passed, its last one failed, none of its copies is as it was written, or it
 /// is marked as deleted; for people, times in UTC.
@@ -38,14 +40,38 @@ fn of_deletion(backup: &Backup) -> Option<String> {
 
 /// Said where `--overwrite` meets the server that the set was taken from.
 pub(super) fn onto_source(server: &Server, backup: &Backup, task: &RestoreTask) -> Option<String> {
-    let is_source = server.tag == backup.tag && server.address == backup.bk_server;
-    (task.overwrite && is_source).then(|| {
+    (task.overwrite && is_source(server, backup)).then(|| {
         format!(
             "server {} is the one that the set was taken from: what is replaced there loses all that was written since {}",
             task.into,
             backup.started_at.format("%Y-%m-%d %H:%M UTC")
         )
     })
+}
+
+fn is_source(server: &Server, backup: &Backup) -> bool {
+    server.tag == backup.tag && server.address == backup.bk_server
+}
+
+/// For each event that comes to another server under its own name, as it was, the statement that disables it there: it may
+/// go on in both. Empty for a set without evidence, of which events are not known.
+pub(super) fn disabling(
+    server: &Server,
+    backup: &Backup,
+    (scope, evidence): (&Scope, Option<&Evidence>),
+) -> Vec<String> {
+    let Some(evidence) = evidence.filter(|_| !is_source(server, backup)) else {
+        return Vec::new();
+    };
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let mut statements = Vec::new();
+    for (database, held) in scope.part_of_all(&evidence.inventory).databases {
+        let events = held.events.iter().filter(|_| scope.there(&database) == database);
+        statements.extend(
+            events.map(|event| format!("ALTER EVENT {}.{} DISABLE", quoted(&database), quoted(event))),
+        );
+    }
+    statements
 }
 
 async fn of_its_files(

@@ -62,6 +62,9 @@ pub struct RestorePlan {
     pub doubt: Option<String>,
     /// That it overwrites the server that the set was taken from.
     pub onto_source: Option<String>,
+    /// Events that come to another server as they were, each with what disables it there: `ALTER EVENT ... DISABLE`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub disabling: Vec<String>,
     /// What of the set is not: each with its reason. Nobody asked for these by name.
     pub left_out: Vec<String>,
     /// What becomes of names there, where the server takes them otherwise than the set's.
