@@ -352,7 +352,29 @@ pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<d
     if open.url.starts_with("sqlite:") {
         StateDir::open(&settings.state_dir)?;
     }
-    Ok(mykeeper_catalog::open(&open).await?)
+    mykeeper_catalog::open(&open)
+        .await
+        .map_err(|error| with_its_file(error, settings))
+}
+
+/// A refusal says from which file the account is that is refused: there may be two that name the catalog.
+fn with_its_file(error: CatalogError, settings: &Settings) -> anyhow::Error {
+    match error {
+        CatalogError::Unreachable {
+            url,
+            cause,
+            is_shut_out: true,
+        } => CatalogError::Unreachable {
+            url,
+            cause: format!(
+                "{cause}; the account is that of {}",
+                settings.keeper_file.display()
+            ),
+            is_shut_out: true,
+        }
+        .into(),
+        error => error.into(),
+    }
 }
 
 fn how_to_open(settings: &Settings) -> anyhow::Result<OpenCatalog> {

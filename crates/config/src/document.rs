@@ -185,6 +185,20 @@ impl Document {
         self.spot(0..0)
     }
 
+    /// The file cannot be used for something that it does not say: no line is shown.
+    pub(crate) fn lacks(&self, complaint: Complaint) {
+        self.found.borrow_mut().push(Mistake {
+            severity: Severity::Error,
+            file: self.file.clone(),
+            line: 0,
+            column: 0,
+            source_line: String::new(),
+            message: complaint.message,
+            help: complaint.help,
+            marked: 0..0,
+        });
+    }
+
     /// What was found, in the order of the lines.
     pub(crate) fn into_found(self) -> Vec<Mistake> {
         let mut found = self.found.into_inner();

@@ -50,10 +50,15 @@ impl NodeView {
 }
 
 pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
-    let settings = match load_both(config) {
-        Ok(loaded) => loaded.settings,
+    // By pybackup's conf no daemon can run: there is none to start.
+    let (settings, by_conf) = match load_both(config) {
+        Ok(loaded) => (loaded.settings, false),
         Err(errors) if !is_pybackup_conf(config) => return super::jobs::with_mistakes(&errors, json),
-        Err(_) => load_settings(config)?.settings,
+        Err(_) => (load_settings(config)?.settings, true),
+    };
+    let describe = |daemon: Option<&DaemonStatus>| match daemon {
+        None if by_conf && !state_lives(&settings) => without_daemon(&settings),
+        daemon => describe_here(&settings, daemon, local_zone()),
     };
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
@@ -64,7 +69,7 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             if json {
                 print_json(&serde_json::json!({ "here": settings.node, "daemon": daemon, "nodes": null }))?;
             } else {
-                print(&describe_here(&settings, daemon.as_ref(), local_zone()))?;
+                print(&describe(daemon.as_ref()))?;
             }
             return Err(Failure::unavailable(format!(
                 "{error:#}; how the other nodes are cannot be told until the catalog answers"
@@ -79,7 +84,13 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             nodes,
         })?;
     } else {
-        show(&settings, &nodes, daemon.as_ref())?;
+        show(&nodes)?;
+        let is_listed = nodes
+            .iter()
+            .any(|node| node.vitality == Vitality::Alive && is_here(node, &settings));
+        if !is_listed || daemon.is_none() {
+            print(&describe(daemon.as_ref()))?;
+        }
     }
     Ok(if is_troubled {
         Status::Warnings
@@ -173,7 +184,7 @@ fn is_troubled(node: &NodeView) -> bool {
     node.vitality == Vitality::Silent || (node.vitality == Vitality::Alive && is_troubled)
 }
 
-fn show(settings: &Settings, nodes: &[NodeView], daemon: Option<&DaemonStatus>) -> anyhow::Result<()> {
+fn show(nodes: &[NodeView]) -> anyhow::Result<()> {
     let zone = local_zone();
     if !nodes.is_empty() {
         let rows = nodes.iter().map(|node| row(node, zone)).collect();
@@ -203,13 +214,7 @@ fn show(settings: &Settings, nodes: &[NodeView], daemon: Option<&DaemonStatus>) 
     for shared in namesakes(nodes) {
         print(&shared)?;
     }
-    let is_listed = nodes
-        .iter()
-        .any(|node| node.vitality == Vitality::Alive && is_here(node, settings));
-    match is_listed && daemon.is_some() {
-        true => Ok(()),
-        false => print(&describe_here(settings, daemon, zone)),
-    }
+    Ok(())
 }
 
 fn row(node: &NodeView, zone: Tz) -> Vec<String> {
@@ -275,6 +280,18 @@ fn row(node: &NodeView, zone: Tz) -> Vec<String> {
             })
             .unwrap_or_default(),
     ]
+}
+
+fn state_lives(settings: &Settings) -> bool {
+    StateDir::at(&settings.state_dir).daemon_lives()
+}
+
+/// Of a host whose crontab calls pybackup's command lines.
+fn without_daemon(settings: &Settings) -> String {
+    format!(
+        "no daemon runs on {}, and what cron calls needs none: \"mykeeper runs\" lists what has run",
+        settings.state_dir.display()
+    )
 }
 
 /// What this machine's daemon says of itself.

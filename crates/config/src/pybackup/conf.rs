@@ -227,8 +227,11 @@ impl Reader<'_> {
 
     fn missing(&self, part: ConfPart, section: &str, problem: Complaint) {
         if self.needed.contains(&part) {
-            let span = self.block(section).map_or(0..0, |block| block.name_span.clone());
-            self.complain(part, span, problem);
+            match self.block(section) {
+                Some(block) => self.complain(part, block.name_span.clone(), problem),
+                // It is of the file: no line of it is at fault.
+                None => self.document.lacks(problem),
+            }
         }
     }
 
@@ -442,8 +445,16 @@ impl Reader<'_> {
 
     fn validate(&self) -> Vec<Said<String>> {
         let Some(list) = self.text("Validate", "bk_list") else {
-            let problem = complaint("[Validate] has no `bk_list`")
-                .help("write bk_list = the tags whose sets are proven here, with commas between them");
+            let (what, line) = match self.block("Validate") {
+                Some(_) => ("[Validate] has no `bk_list`", "bk_list"),
+                None => (
+                    "there is no section [Validate]",
+                    "[Validate] and, below it, bk_list",
+                ),
+            };
+            let problem = complaint(what).help(format!(
+                "write {line} = the tags whose sets are proven here, with commas between them"
+            ));
             self.missing(ConfPart::Validate, "Validate", problem);
             return Vec::new();
         };

@@ -16,7 +16,9 @@ pub use import::{
     CronReport, Fate, ImportFrom, Imported, PasswordFile, Place, Remark, Script, import, told_once,
 };
 pub use selection::{InvalidDbList, parse_db_list};
-pub use settings::{DropIn, DropInError, THE_DESTINATION, THE_SERVER_TAG, drop_in_settings, pattern_of};
+pub use settings::{
+    DropIn, DropInError, THE_DESTINATION, THE_SERVER_TAG, catalog_by_conf, drop_in_settings, pattern_of,
+};
 pub use sight::{Sight, sights};
 
 /// What the conf file is called.

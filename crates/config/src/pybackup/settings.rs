@@ -109,6 +109,26 @@ pub fn drop_in_settings(from: DropIn<'_>) -> Result<Settings, DropInError> {
     })
 }
 
+/// `[CATALOG]` with the conf's own account, whatever `mykeeper.toml` says of the same catalog; `None` where there is none.
+pub fn catalog_by_conf(
+    conf: &PybackupConf,
+    timezone: Tz,
+    local_socket: Option<&Path>,
+) -> Option<CatalogSettings> {
+    conf.catalog
+        .as_ref()
+        .map(|catalog| by_conf(catalog, timezone, local_socket))
+}
+
+fn by_conf(catalog: &ServerConf, timezone: Tz, local_socket: Option<&Path>) -> CatalogSettings {
+    let database = catalog.database.as_ref().map_or("", |said| said.value.as_str());
+    CatalogSettings {
+        url: catalog_url(catalog, database, local_socket),
+        password: told(catalog),
+        timezone,
+    }
+}
+
 fn place_catalog(from: &DropIn<'_>, base: PathBuf) -> (PathBuf, CatalogSettings) {
     let below = base.join("pybackup");
     let catalog = from.conf.catalog.as_ref().filter(|_| !from.no_history);
@@ -130,11 +150,7 @@ fn place_catalog(from: &DropIn<'_>, base: PathBuf) -> (PathBuf, CatalogSettings)
     }
     let database = catalog.database.as_ref().map_or("", |said| said.value.as_str());
     let place = format!("{}-{}-{database}", catalog.host.value, catalog.port.value);
-    let settings = CatalogSettings {
-        url: catalog_url(catalog, database, from.local_socket),
-        password: told(catalog),
-        timezone: from.timezone,
-    };
+    let settings = by_conf(catalog, from.timezone, from.local_socket);
     (below.join(file_name(&place)), settings)
 }
 

@@ -1,8 +1,10 @@
 //! Every command line that the documentation prints, and the row that it shows.
 
 use crate::Host;
+use crate::host::{PASSWORD, TABLES};
 use crate::row::Holds::{Text, True};
 use crate::row::{LOCAL, assert_whole_row};
+use mykeeper_e2e::{MariaDb, MariaDbOptions};
 
 #[test]
 fn every_documented_command_leaves_the_row_that_is_shown() {
@@ -370,8 +372,19 @@ fn the_conf_is_found(host: &Host) {
     assert_eq!((host.rows(), copy.exists()), (rows + 2, false));
 }
 
-/// As the documentation prints it, for catalog and server: nothing listens on that port.
+/// As the documentation prints it, for catalog and server: nothing listens on that port, nor does the server on another.
 fn localhost_means_the_socket(host: &Host) {
+    let server = MariaDb::start_with(MariaDbOptions {
+        extra: vec!["--skip-networking".to_owned()],
+        ..Default::default()
+    });
+    server.sql(&format!(
+        "ALTER USER root@localhost IDENTIFIED VIA unix_socket OR mysql_native_password USING PASSWORD('{PASSWORD}')"
+    ));
+    server.sql("CREATE DATABASE fandb; CREATE TABLE fandb.t (id INT PRIMARY KEY)");
+    server.sql(&format!(
+        "CREATE DATABASE catalogdb CHARACTER SET utf8; USE catalogdb; SET sql_mode = ''; {TABLES}"
+    ));
     let conf = host.at("data/scripts/bin/pybackup.conf");
     let text = std::fs::read_to_string(&conf).unwrap();
     let port = format!("db_port={}\n", host.server.port());
@@ -379,8 +392,10 @@ fn localhost_means_the_socket(host: &Host) {
         .replace("db_host=127.0.0.1\n", "db_host=localhost\n")
         .replace(&port, "db_port=3306\n");
     std::fs::write(&conf, printed).unwrap();
-    let rows = host.rows();
-    let socket = "mount -t tmpfs none /run && mkdir /run/mysqld && ln -s /data/mysql/mysql.sock /run/mysqld/mysqld.sock";
+    let socket = format!(
+        "mount -t tmpfs none /run && mkdir /run/mysqld && ln -s {} /run/mysqld/mysqld.sock",
+        server.socket().display()
+    );
     let dump = "./pybackup.py mydumper database=fandb outputdir=/data1/2017-12-23 --no-rsync";
     let status = "mykeeper --config ./pybackup.conf catalog status";
     let ended = host.run("/data/scripts/bin", &format!("{socket} && {dump} && {status}"));
@@ -388,8 +403,10 @@ fn localhost_means_the_socket(host: &Host) {
     ended
         .assert_code(0)
         .assert_says("/catalogdb?socket=%2Frun%2Fmysqld%2Fmysqld.sock");
-    assert_eq!(host.rows(), rows + 1);
-    assert_eq!(host.newest_row()["bk_dir"], "/data1/2017-12-23");
+    assert_eq!(
+        server.value("SELECT bk_dir FROM catalogdb.user_backup"),
+        "/data1/2017-12-23"
+    );
 }
 
 /// Where there is no `mykeeper.toml`.
@@ -413,6 +430,26 @@ fn sets_are_seen_and_restored_by_the_conf(host: &Host, home: &str) {
     .assert_says("is not proven");
     assert_eq!(host.server.value("SELECT COUNT(*) FROM fandb_back.`日志`"), "2");
     keeper("daemon").assert_code(2).assert_says("the command import");
+    // No daemon can run by it, and cron goes on.
+    let status = keeper("status");
+    status.assert_says("and what cron calls needs none");
+    assert!(!status.said.contains("nothing will fire"), "{}", status.said);
+    // A conf that is named is tried with its own account, also where mykeeper.toml knows one for the same catalog.
+    let beside = format!(
+        "cp -a /etc /data1/etc && mount --bind /data1/etc /etc && {{ mykeeper import {conf} --out /etc/mykeeper; \
+         sed 's/^db_passwd=.*/db_passwd=bad/' {conf} > /data1/pybackup-bad.conf; chmod 600 /data1/pybackup-bad.conf; }}"
+    );
+    host.run("/", &format!("{beside} && mykeeper --config {conf} backups"))
+        .assert_code(0)
+        .assert_says(&id);
+    let cleared = "rm -rf /data1/etc";
+    host.run(
+        "/",
+        &format!("{cleared}; {beside} && mykeeper --config /data1/pybackup-bad.conf backups"),
+    )
+    .assert_code(3)
+    .assert_says("Access denied")
+    .assert_says("the account is that of /data1/pybackup-bad.conf");
     // What a command line of pybackup's advises can be pasted.
     host.run(home, "./pybackup.py mark-del --bk-id=x")
         .assert_code(2)

@@ -14,8 +14,9 @@ mod words;
 use crate::args::DEFAULT_CONFIG;
 use crate::failure::{Failure, Status};
 use crate::output::{print, say};
+use crate::surroundings::client_socket;
 use mykeeper_config::Loaded;
-use mykeeper_config::pybackup::ConfPart;
+use mykeeper_config::pybackup::{ConfPart, catalog_by_conf};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use words::{Asked, USAGE, Words, parse_words};
@@ -109,8 +110,14 @@ pub(crate) fn settings_of_conf(file: &Path) -> anyhow::Result<Loaded> {
         ..Call::default()
     };
     let conf = settings::find(&call, Some(file), &[ConfPart::Catalog])?;
+    let mut settings = settings::settings(&call, &conf, None, false)?;
+    // Whoever names it asks whether it is right, also where mykeeper.toml knows an account for the same catalog.
+    let socket = client_socket();
+    if let Some(catalog) = catalog_by_conf(&conf, settings.catalog.timezone, socket.as_deref()) {
+        settings.catalog = catalog;
+    }
     Ok(Loaded {
-        settings: settings::settings(&call, &conf, None, false)?,
+        settings,
         warnings: Vec::new(),
     })
 }

@@ -138,8 +138,8 @@ fn what_a_command_does_without_is_only_worth_a_look() {
     assert_eq!(
         told,
         [
-            (1, "there is no [rsync] with a `dest`"),
-            (1, "[Validate] has no `bk_list`"),
+            (0, "there is no [rsync] with a `dest`"),
+            (0, "there is no section [Validate]"),
             (4, "[TDB] names no account"),
             (5, "this is no port"),
             (
