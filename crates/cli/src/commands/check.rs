@@ -130,6 +130,9 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
             .unwrap_or_default();
         findings.add(place, Grade::Warning, format!("{}{help}", warning.message));
     }
+    if let Some(warning) = super::crontab::still_there(&loaded.settings) {
+        findings.add("crontab", Grade::Warning, warning);
+    }
     if !offline {
         try_everything(&loaded.settings, &mut findings).await?;
     }

@@ -11,6 +11,9 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    if let Some(warning) = super::crontab::still_there(&loaded.settings) {
+        tracing::warn!("{warning}");
+    }
     let control = runtime_directory().unwrap_or_else(|| loaded.settings.state_dir.clone());
     // It may have to be brought up first.
     let starting = while_starting();

@@ -1,5 +1,6 @@
 //! `mykeeper import`: pybackup's conf and the crontab around it become mykeeper's two files.
 
+use super::crontab;
 use super::init::made::{Made, give_all};
 use super::new_files::{self, NewFile};
 use crate::acting_user::service_user;
@@ -74,7 +75,11 @@ pub(crate) fn run(config: &Path, args: &ImportArgs, json: bool) -> anyhow::Resul
             },
         )));
     }
-    let files = files(&imported);
+    let mut files = files(&imported);
+    files.extend(crontab::remember(
+        imported.moved.iter().map(|(place, _)| place),
+        &crontabs,
+    )?);
     new_files::write(&out, &files, "choose another folder with --out")?;
     give_passwords(&out, &files);
     report(&out, &files, &imported, json)
@@ -86,7 +91,7 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// A text file of reasonable size; what is not UTF-8 in it is replaced.
-fn read_text(path: &Path) -> Result<String, String> {
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is no file".to_owned());
@@ -153,11 +158,12 @@ fn give_passwords(out: &Path, files: &[NewFile]) {
     let Some(service) = service_user(&out.join("mykeeper.toml")) else {
         return;
     };
-    let passwords = files.iter().filter(|file| file.mode == PRIVATE);
-    let made = passwords
+    let private = files.iter().filter(|file| file.mode == PRIVATE);
+    let made = private
         .clone()
         .map(|file| Made::file(&out.join(&file.name), &file.text));
-    if give_all(&service, made) && passwords.count() > 0 {
+    let has_passwords = private.clone().any(|file| file.name != crontab::IMPORTED);
+    if give_all(&service, made) && has_passwords {
         say(&format!(
             "the password files were given to user {}, as whom the service runs",
             service.user
@@ -219,6 +225,18 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
         ))?;
     }
     let keeper = out.join("mykeeper.toml");
+    let missing: Vec<&str> = imported
+        .folders
+        .iter()
+        .map(String::as_str)
+        .filter(|folder| !Path::new(folder).is_dir())
+        .collect();
+    if !missing.is_empty() {
+        print(&format!(
+            "\nbefore the daemon runs, create these folders, or mount them, since a job makes none of its own: {}",
+            missing.join(", ")
+        ))?;
+    }
     print(&format!("\nnext: mykeeper --config {} check", keeper.display()))?;
     print_moved(imported)?;
     Ok(status)

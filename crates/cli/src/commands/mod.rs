@@ -4,6 +4,7 @@ pub(crate) mod backups;
 pub(crate) mod catalog;
 pub(crate) mod check;
 pub(crate) mod config;
+mod crontab;
 pub(crate) mod daemon;
 pub(crate) mod import;
 pub(crate) mod init;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
 mod away;
+mod crontab;
 mod defects;
 mod documented;
 mod estimate;

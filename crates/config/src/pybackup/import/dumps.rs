@@ -137,6 +137,16 @@ impl Dump {
             ));
             return None;
         };
+        // mydumper takes what both mean; a job has one of them.
+        let chosen = ["database=", "regex=", "tables-list="];
+        let says = |chosen: &&&str| texts.iter().any(|text| text.starts_with(**chosen));
+        if chosen.iter().filter(says).count() > 1 {
+            remarks.push(gap(
+                "of database=, regex= and tables-list= more than one say what is backed up here, and no job says what they \
+                 mean together: none is written; write [backup.NAME] with `databases`",
+            ));
+            return None;
+        }
         let is_by_day = matches!(named.day_folder(), Some((_, day)) if day.is_todays());
         let words = read_words(texts, place, remarks);
         let mut tables = words.tables.iter().flat_map(|tables| tables.split(','));
@@ -317,6 +327,12 @@ fn directory(outputdir: Option<&Word>, note: &dyn Fn(&str) -> Remark) -> Option<
     };
     let is_usable = is_place(&folder) && folder.len() > 1;
     is_usable.then(|| (folder, notes.into_iter().collect()))
+}
+
+/// Where their sets lie.
+pub(super) fn folders(dumps: &[Dump]) -> Vec<String> {
+    let folders: std::collections::BTreeSet<&String> = dumps.iter().map(|dump| &dump.directory).collect();
+    folders.into_iter().cloned().collect()
 }
 
 /// The words as they can be understood; what cannot be is said.

@@ -172,6 +172,8 @@ pub struct Imported {
     pub lines: Vec<CronReport>,
     /// How many jobs run.
     pub jobs: usize,
+    /// The folders that backup jobs write to.
+    pub folders: Vec<String>,
     /// Lines of the crontabs that jobs run in place of, and how they look as comments: `None` for one that may hold a
     /// password.
     pub moved: Vec<(Place, Option<String>)>,
@@ -303,6 +305,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
         keeper,
         schedule: format!("{}\n", schedule.into_text().trim_end()),
         moved: moved::commented(&from, &lines, &passwords),
+        folders: dumps::folders(&dumps),
         passwords,
         remarks,
         lines,

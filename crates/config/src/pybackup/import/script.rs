@@ -29,7 +29,7 @@ use told::own_text;
 pub(super) use words::removes_folders;
 use words::{
     asked_of_pybackup, base, behind_command, ends_itself, locks_alone, marked, may_end, names_script,
-    sets_nounset, sets_strict, unknown_program,
+    replaces, sets_nounset, sets_strict, unknown_program,
 };
 use wrappers::{is_shell, is_wrapper, read_shell_words};
 
@@ -331,7 +331,7 @@ impl<'f> Reading<'f> {
                 self.command(words, place, scope);
                 scope.leave(raw, "eval");
             }
-            "exec" if words.len() > 1 => {
+            "exec" if replaces(words) => {
                 self.command(words, place, scope);
                 scope.leave(raw, "exit");
             }
@@ -423,7 +423,7 @@ impl<'f> Reading<'f> {
             }
             "for" => scope.assign_loop(&words[1..]),
             // `exec >log`
-            "exec" if words.len() == 1 => {}
+            "exec" if !replaces(words) => {}
             "declare" | "typeset" | "local" => scope.refer(&words[1..]),
             "export" | "readonly" => self.busy += 1,
             "source" | "." => self.source(&words[1..], place, scope),
@@ -455,7 +455,10 @@ impl<'f> Reading<'f> {
         let (asked, rest) = asked_of_pybackup(words);
         let act = match asked.as_deref() {
             Some("mydumper") if rest.first().and_then(Word::text).as_deref() == Some("help") => return,
-            Some("mydumper") => Act::Dump(rest),
+            Some("mydumper") => {
+                self.note_zone(&place, scope);
+                Act::Dump(rest)
+            }
             Some("validate-backup") => Act::Validate(rest),
             Some("only-rsync") => Act::Send(rest),
             // In which catalog is not known then.

@@ -32,6 +32,22 @@ impl Reading<'_> {
         self.remarks.push(Remark::gap(place, text));
     }
 
+    /// A call that has a zone of its own: the day in its folder's name, and the times in its row, go by that.
+    pub(super) fn note_zone(&mut self, place: &Place, scope: &Scope) {
+        let exported = scope
+            .variables
+            .get("TZ")
+            .filter(|_| scope.exported.contains("TZ"));
+        if let Some(zone) = scope.prefixed.get("TZ").or(exported) {
+            let text = format!(
+                "this call runs under TZ={}, and its job under the zone of the whole import, which says on which day a set \
+                 is made and at what time: with --timezone it is another",
+                zone.shown()
+            );
+            self.remarks.push(Remark::gap(place.clone(), text));
+        }
+    }
+
     /// What programs that run another one give it, and no job has by itself.
     pub(super) fn note_surroundings(&mut self, words: &[Word], place: &Place) {
         let mut names: Vec<String> = words.iter().map(base).collect();

@@ -69,6 +69,16 @@ pub(super) fn may_end(words: &[Word]) -> bool {
     })
 }
 
+/// Whether another program takes the shell's place: not by `exec >log`, nor by `exec {fd}>log`.
+pub(super) fn replaces(words: &[Word]) -> bool {
+    let names_number = |word: &Word| {
+        let shown = word.shown();
+        let name = shown.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        name.is_some_and(|name| name.chars().all(|one| one == '_' || one.is_ascii_alphanumeric()))
+    };
+    words[1..].iter().any(|word| !names_number(word))
+}
+
 /// `pkill -f x.sh`: whether that ends the script that it stands in, too.
 pub(super) fn names_script(words: &[Word], script: &Path) -> bool {
     let name = script.file_name().unwrap_or_default().to_string_lossy();

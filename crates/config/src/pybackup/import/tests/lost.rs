@@ -330,3 +330,59 @@ fn a_conf_that_any_call_names_is_heeded() {
         }
     }
 }
+
+#[test]
+fn a_call_that_says_twice_what_is_backed_up_gives_no_job_and_its_sets_stay() {
+    for words in [
+        "database=shop regex='shop\\.orders'",
+        "regex=shop tables-list=shop.a",
+        "tables-list=shop.a database=shop",
+    ] {
+        let crontab = format!(
+            "0 4 * * * pybackup mydumper {words} outputdir=/b/`date +\\%F`\n\
+             0 5 * * * pybackup mydumper database=crm outputdir=/b/`date +\\%F`\n\
+             0 7 * * * find /b -maxdepth 1 -mtime +3 -exec rm -rf {{}} \\;\n"
+        );
+        let imported = of_crontab(&crontab, Vec::new());
+        is_left_to_a_person(&imported);
+        let told = remarks(&imported).concat();
+        assert!(told.contains("more than one say what is backed up"), "{told}");
+        assert!(!imported.schedule.contains("shop"), "{}", imported.schedule);
+    }
+}
+
+#[test]
+fn the_zone_of_a_call_is_told() {
+    for (script, is_told) in [
+        (
+            "export TZ=America/Lima\npybackup mydumper database=a outputdir=/b\n",
+            true,
+        ),
+        (
+            "TZ=America/Lima\nexport TZ\npybackup mydumper database=a outputdir=/b\n",
+            true,
+        ),
+        (
+            "TZ=America/Lima pybackup mydumper database=a outputdir=/b\n",
+            true,
+        ),
+        (
+            "TZ=America/Lima\npybackup mydumper database=a outputdir=/b\n",
+            false,
+        ),
+        ("pybackup mydumper database=a outputdir=/b\n", false),
+    ] {
+        let imported = of_crontab("0 4 * * * /x.sh\n", vec![("/x.sh", script)]);
+        let told = remarks(&imported).concat();
+        assert_eq!(told.contains("under TZ=America/Lima"), is_told, "{script}{told}");
+        assert_eq!(imported.jobs, 1, "{script}{told}");
+        assert_eq!(imported.folders, ["/b"], "{script}");
+    }
+}
+
+#[test]
+fn a_file_that_is_opened_under_a_number_ends_nothing() {
+    let script = "exec {lock}>/run/lock\npybackup mydumper database=a outputdir=/b\n";
+    let imported = of_crontab("0 4 * * * /x.sh\n", vec![("/x.sh", script)]);
+    assert_eq!(imported.jobs, 1, "{:#?}", remarks(&imported));
+}
