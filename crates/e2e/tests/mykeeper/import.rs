@@ -158,11 +158,11 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
     let json = told.json();
     assert_eq!(json["jobs"], 2);
     assert_eq!(json["crontab"][0]["fate"], "translated", "{json:#}");
-    assert_eq!(json["written"].as_array().map(Vec::len), Some(4));
+    assert_eq!(json["written"].as_array().map(Vec::len), Some(5));
     assert_eq!(json["untranslated"], serde_json::json!([]), "{json:#}");
     assert_eq!(json["left_out"][0]["line"], 6, "{json:#}");
     let before = contents(&out);
-    assert_eq!(before.len(), 4, "{before:?}");
+    assert_eq!(before.len(), 5, "{before:?}");
     site.import(&["--out", &place])
         .assert_code(2)
         .assert_says("mykeeper.toml");
