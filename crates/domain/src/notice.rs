@@ -5,6 +5,7 @@ use crate::ids::{BackupId, NodeName, RunId};
 use crate::run::words;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -63,35 +64,32 @@ pub struct Message {
     pub node: NodeName,
     /// When it was made.
     pub at: DateTime<Utc>,
-    /// The gravest kind in it.
+    /// The gravest kind of what its notices leave: of each topic the last one counts.
     pub kind: NoticeKind,
-    /// One line.
+    /// One line, of that notice.
     pub subject: String,
-    /// For people: a line for each notice.
+    /// For people: a line for each notice, in the order of time.
     pub text: String,
     /// How many notices it stands for.
     pub count: u64,
-    /// The first of them, at most [`MOST_LISTED`].
+    /// At most [`MOST_LISTED`] of them, in the order of time: the last of each topic, and the gravest, before others.
     pub events: Vec<Notice>,
 }
 
 impl Message {
-    /// One message of many notices, the gravest first; `None` of none.
-    pub fn of(node: &NodeName, at: DateTime<Utc>, mut notices: Vec<Notice>) -> Option<Self> {
-        notices.sort_by_key(|notice| (grade(notice.kind), notice.at));
+    /// One message of many notices, in the order of time; `None` of none.
+    pub fn of(node: &NodeName, at: DateTime<Utc>, notices: Vec<Notice>) -> Option<Self> {
         let count = notices.len();
-        notices.truncate(MOST_LISTED);
+        let (first, mut notices) = listed(notices)?;
         for notice in &mut notices {
-            notice.message = cut(&notice.message, LONGEST_SENTENCE);
-            notice.topic = cut(&notice.topic, LONGEST_SENTENCE);
+            shorten(notice, LONGEST_SENTENCE);
         }
-        let first = notices.first()?;
         let kind = first.kind;
         let rest = match count {
             1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        let head = format!("mykeeper on {node}: {}", what(first));
+        let head = format!("mykeeper on {node}: {}", what(&first));
         let subject = format!("{}{rest}", cut(&head, LONGEST_SUBJECT));
         let mut lines: Vec<String> = notices.iter().map(line).collect();
         if count > notices.len() {
@@ -117,10 +115,12 @@ impl Message {
     #[must_use]
     pub fn in_short(&self) -> Self {
         let mut short = self.clone();
-        short.events.truncate(SHORT_LISTED);
+        // The last say how things are now.
+        short
+            .events
+            .drain(..short.events.len().saturating_sub(SHORT_LISTED));
         for notice in &mut short.events {
-            notice.message = cut(&notice.message, SHORT_SENTENCE);
-            notice.topic = cut(&notice.topic, SHORT_SENTENCE);
+            shorten(notice, SHORT_SENTENCE);
         }
         if let Some((end, _)) = short.text.char_indices().nth(SHORT_TEXT) {
             short.text.truncate(end);
@@ -130,6 +130,40 @@ impl Message {
         }
         short
     }
+}
+
+/// The notice that the subject is of, and those that are listed.
+fn listed(mut notices: Vec<Notice>) -> Option<(Notice, Vec<Notice>)> {
+    // Those of one instant stay in the order in which they were noted.
+    notices.sort_by_key(|notice| notice.at);
+    let mut last_of: BTreeMap<&str, usize> = BTreeMap::new();
+    for (number, notice) in notices.iter().enumerate() {
+        last_of.insert(&notice.topic, number);
+    }
+    let is_last: Vec<bool> = notices
+        .iter()
+        .enumerate()
+        .map(|(number, notice)| last_of.get(notice.topic.as_str()) == Some(&number))
+        .collect();
+    let mut ranked: Vec<usize> = (0..notices.len()).collect();
+    ranked.sort_by_key(|number| {
+        let kind = notices.get(*number).map(|notice| grade(notice.kind));
+        (is_last.get(*number) != Some(&true), kind, *number)
+    });
+    let first = notices.get(*ranked.first()?)?.clone();
+    ranked.truncate(MOST_LISTED);
+    let kept: BTreeSet<usize> = ranked.into_iter().collect();
+    let mut number = 0;
+    notices.retain(|_| {
+        number += 1;
+        kept.contains(&(number - 1))
+    });
+    Some((first, notices))
+}
+
+fn shorten(notice: &mut Notice, most: usize) {
+    notice.message = cut(&notice.message, most);
+    notice.topic = cut(&notice.topic, most);
 }
 
 fn grade(kind: NoticeKind) -> usize {
@@ -150,6 +184,69 @@ fn what(notice: &Notice) -> String {
         true => notice.topic.clone(),
         false => format!("{}: {}", notice.kind, notice.topic),
     }
+}
+
+/// So much of a reason tells it from others.
+const LONGEST_REASON: usize = 300;
+
+/// What two reasons have in common that differ in nothing but ids, numbers, times, sizes and the paths of sets:
+/// `set 01a2... complete after 3m 2s` and `set 01b7... complete after 9s` are one.
+pub fn essence(reason: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in reason.split_whitespace() {
+        let masked = masked(word);
+        match words.last() {
+            // `1h 2m` and `9s` are as much a time.
+            Some(before) if masked == "#" && before == "#" => {}
+            // `1 set` and `2 sets`.
+            Some(before) if before == "#" => {
+                let word = masked.trim_end_matches(|char: char| !char.is_alphanumeric() && char != '#');
+                words.push(word.trim_end_matches('s').to_owned());
+            }
+            _ => words.push(masked),
+        }
+    }
+    words.join(" ").chars().take(LONGEST_REASON).collect()
+}
+
+/// One word, what changes from time to time in it as `#`.
+fn masked(word: &str) -> String {
+    let is_inner = |char: char| char.is_alphanumeric();
+    let (Some(start), Some(end)) = (word.find(is_inner), word.rfind(is_inner)) else {
+        return word.to_owned();
+    };
+    // `rfind` gives where the last letter begins.
+    let end = word[end..]
+        .chars()
+        .next()
+        .map_or(end, |last| end + last.len_utf8());
+    let core = &word[start..end];
+    if core.starts_with(|first: char| first.is_ascii_digit()) || is_id(core) {
+        return "#".to_owned();
+    }
+    let parts: Vec<&str> = core.split('/').collect();
+    if let Some(id) = parts.iter().position(|part| is_id(part)) {
+        // The folder of a set, and whatever lies in it.
+        return format!("{}{}/#", &word[..start], parts[..id.saturating_sub(1)].join("/"));
+    }
+    let mut masked = String::new();
+    let mut is_digit = false;
+    for char in word.chars() {
+        match (char.is_ascii_digit(), is_digit) {
+            (true, true) => {}
+            (true, false) => masked.push('#'),
+            (false, _) => masked.push(char),
+        }
+        is_digit = char.is_ascii_digit();
+    }
+    masked
+}
+
+/// The id of a set or a run, or the beginning of one.
+fn is_id(word: &str) -> bool {
+    let is_of_id = |char: char| char.is_ascii_hexdigit() || char == '-';
+    let has_digit = word.contains(|char: char| char.is_ascii_digit());
+    word.len() >= 8 && has_digit && word.chars().all(is_of_id)
 }
 
 /// One line of at most so many characters.
@@ -198,7 +295,92 @@ mod tests {
     }
 
     #[test]
-    fn the_gravest_comes_first_and_no_line_of_a_tool_breaks_the_subject() {
+    fn what_happened_is_told_in_the_order_of_time_and_the_subject_says_how_it_is_now() {
+        let node = NodeName::new("db1").unwrap();
+        let at = |kind, topic: &str, seconds| Notice {
+            at: DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds),
+            ..notice(kind, topic, "m")
+        };
+        let (failure, recovery) = (NoticeKind::Failure, NoticeKind::Recovery);
+        let events = vec![
+            at(failure, "job fresh", 45),
+            at(recovery, "job fresh", 75),
+            at(failure, "job fresh", 90),
+            at(failure, "job old", 10),
+            at(recovery, "job old", 80),
+        ];
+        let message = Message::of(&node, DateTime::UNIX_EPOCH, events).unwrap();
+        assert_eq!(
+            message.subject,
+            "mykeeper on db1: failure: job fresh (and 4 more)"
+        );
+        let told: Vec<_> = message
+            .events
+            .iter()
+            .map(|event| (event.kind, event.at.timestamp()))
+            .collect();
+        let expected = [
+            (failure, 10),
+            (failure, 45),
+            (recovery, 75),
+            (recovery, 80),
+            (failure, 90),
+        ];
+        assert_eq!(told, expected);
+        assert!(
+            message
+                .text
+                .lines()
+                .last()
+                .unwrap()
+                .contains("failure: job fresh")
+        );
+        // All of it is over.
+        let events = vec![at(failure, "job old", 10), at(recovery, "job old", 80)];
+        let message = Message::of(&node, DateTime::UNIX_EPOCH, events).unwrap();
+        assert_eq!(message.kind, recovery);
+        assert_eq!(message.subject, "mykeeper on db1: recovery: job old (and 1 more)");
+        // Of too many the last of each job stays.
+        let mut events: Vec<_> = (0..100).map(|second| at(failure, "job a", second)).collect();
+        events.push(at(recovery, "job a", 100));
+        let message = Message::of(&node, DateTime::UNIX_EPOCH, events).unwrap();
+        assert_eq!(message.events.last().unwrap().kind, recovery);
+        assert_eq!(message.in_short().events.last().unwrap().kind, recovery);
+    }
+
+    #[test]
+    fn reasons_that_differ_in_ids_numbers_times_and_paths_of_sets_are_one() {
+        let same = [
+            (
+                "set 01a20a8e-7bca-7000-8000-0123456789ab of 1 database, 980K, complete after 9s; its transfer failed",
+                "set 01b7ffff-7bca-7000-8000-0123456789ab of 3 databases, 1.2G, complete after 1h 2m; its transfer failed",
+            ),
+            (
+                "cannot read /data/sets/2026-11-22/01a20a8e-7bca-7000-8000-0123456789ab/shop.t.00001.sql.zst: no space left",
+                "cannot read /data/sets/2026-11-23/01b20a8e-7bca-7000-8000-0123456789ab/shop.u.00007.sql.zst: no space left",
+            ),
+            ("lost at 2026-11-22T03:04:05Z", "lost at 2026-11-24T13:00:00Z"),
+        ];
+        for (one, other) in same {
+            assert_eq!(essence(one), essence(other));
+        }
+        let reasons = [
+            "cannot connect to shop: Access denied for user 'backup'",
+            "cannot connect to shop: Connection refused",
+            "cannot send set 01a20a8e-7bca-7000-8000-0123456789ab to tiny: there is no room left",
+            "cannot send set 01a20a8e-7bca-7000-8000-0123456789ab to vault: there is no room left",
+            "cannot write to /data/sets: no space left",
+            "cannot write to /data/logs: no space left",
+            "标签 下午 坏",
+            "",
+        ];
+        let told: BTreeSet<String> = reasons.iter().map(|reason| essence(reason)).collect();
+        assert_eq!(told.len(), reasons.len(), "{told:#?}");
+        assert!(essence(&"标 ".repeat(5_000)).chars().count() <= LONGEST_REASON);
+    }
+
+    #[test]
+    fn the_gravest_gives_the_subject_and_no_line_of_a_tool_breaks_the_subject() {
         let node = NodeName::new("db1").unwrap();
         let message = Message::of(
             &node,
