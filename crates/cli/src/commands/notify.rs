@@ -5,7 +5,7 @@ use crate::output::{coloured, local, print, print_json, table, when};
 use crate::surroundings::{gather, load_settings, local_zone, supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::{Settings, nearest};
-use mykeeper_daemon::notices::{self, Delivery, Outcome, Trouble, secrets_of};
+use mykeeper_daemon::notices::{self, Delivery, Gathered, Outcome, Trouble, secrets_of};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::notice::{Message, Notice, NoticeKind};
@@ -26,6 +26,8 @@ struct NotifyView {
     troubles: BTreeMap<String, Trouble>,
     /// That notices lie there of which nobody makes messages; `null` where that is not so.
     ungathered: Option<String>,
+    /// What was noted and is in no message yet; `null` where nothing is.
+    gathered: Option<Gathered>,
 }
 
 /// One of those who are told.
@@ -84,7 +86,7 @@ pub(crate) fn ungathered(settings: &Settings, state: &StateDir) -> Option<String
     if !state.daemon_lives() || settings.notify.channels.is_empty() {
         return None;
     }
-    let (since, count) = notices::ungathered(state)?;
+    let Gathered { count, since, .. } = notices::gathered(state)?;
     let holder = notices::on_duty(state)
         .filter(|owner| Some(owner.pid) != DaemonStatus::read(state).map(|daemon| daemon.pid));
     let gather = TimeDelta::from_std(settings.notify.gather).unwrap_or(TimeDelta::MAX);
@@ -107,6 +109,24 @@ pub(crate) fn ungathered(settings: &Settings, state: &StateDir) -> Option<String
             when(since, local_zone())
         )
     })
+}
+
+/// One sentence, where something was noted of which messages are about to be made.
+pub(crate) fn gathered(settings: &Settings, state: &StateDir) -> Option<String> {
+    if settings.notify.channels.is_empty() {
+        return None;
+    }
+    let gathered = notices::gathered(state)?;
+    let count = counted(gathered.count, "notice is gathered", "notices are gathered");
+    let since = when(gathered.since, local_zone());
+    let goes = match gathered.goes_at.filter(|_| state.daemon_lives()) {
+        Some(at) if at > SystemClock.now() => {
+            format!("messages are made of them at {}", when(at, local_zone()))
+        }
+        Some(_) => "messages are made of them now".to_owned(),
+        None => "messages are made of them when a daemon runs".to_owned(),
+    };
+    Some(format!("{count} since {since}: {goes}"))
 }
 
 /// One sentence for each of those who cannot be told.
@@ -135,11 +155,13 @@ pub(crate) fn list(config: &Path, json: bool) -> anyhow::Result<Status> {
             told,
             troubles,
             ungathered,
+            gathered: notices::gathered(&state),
         })?;
     } else {
         show(&settings, &told, &troubles)?;
-        if let Some(stuck) = ungathered {
-            print(&stuck)?;
+        match ungathered {
+            Some(stuck) => print(&stuck)?,
+            None => gathered(&settings, &state).map_or(Ok(()), |waits| print(&waits))?,
         }
         if !told.is_empty() && !state.daemon_lives() {
             print("no daemon runs: what waits is delivered when one does")?;
@@ -195,13 +217,19 @@ fn show(settings: &Settings, told: &[ToldView], troubles: &BTreeMap<String, Trou
         rows,
     ))?;
     for (topic, trouble) in troubles {
+        let (told, unknown) = trouble.words();
         print(&format!(
-            "{} since {}, last told {}: {topic}: {}",
+            "{} since {}, last told {}: {topic}: {told}",
             trouble.kind,
             when(trouble.since, zone),
             when(trouble.told_at, zone),
-            trouble.message
         ))?;
+        if let Some(unknown) = unknown {
+            let seen = when(trouble.seen_at, zone);
+            print(&format!(
+                "    seen last {seen}, in words that were not told then: {unknown}"
+            ))?;
+        }
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! The task that makes messages of notices and delivers them: each of those who are told in their own lane.
 
 use super::duty::LOOK_EVERY;
-use super::gathering::Gathering;
+use super::gathered;
+use super::gathering::{Gathering, NEWS};
 use super::lane::Lane;
 use super::outcome::{self, Outcomes};
 use super::queue::{Delivery, Parcel, ping_name};
+use super::reason;
 use super::trouble::{self, Troubles};
 use super::untaken::Untaken;
 use super::{folder, outcomes, read_secret, troubles};
@@ -61,6 +63,10 @@ pub(super) struct Office {
     troubles: Troubles,
     outcomes: Outcomes,
     gathering: Gathering,
+    /// How much of the inbox was looked through for news.
+    seen_bytes: u64,
+    /// What was written down last of when messages are made.
+    noted_going: Option<Instant>,
     /// Whether it was said that nothing can be gathered.
     is_stuck: bool,
     reminded_at: Option<Instant>,
@@ -82,6 +88,8 @@ impl Office {
             troubles: troubles(&environment.state),
             outcomes: outcomes(&environment.state),
             gathering: Gathering::default(),
+            seen_bytes: 0,
+            noted_going: None,
             is_stuck: false,
             reminded_at: None,
             is_noted: true,
@@ -96,10 +104,12 @@ impl Office {
         self.environment.notices.catch_up();
         if self.gathers(&settings) && self.environment.notices.inbox.has_any() {
             let now = Instant::now();
-            if at_once || self.gathering.open(settings.notify.gather, now) <= now {
+            if at_once || self.goes_at(&settings, now) <= now {
                 match self.gather(&settings) {
                     Ok(()) => {
                         self.gathering.close();
+                        self.seen_bytes = 0;
+                        self.note_going(None);
                         self.is_stuck = false;
                     }
                     // The window stays open: it is tried again at the next turn.
@@ -133,6 +143,36 @@ impl Office {
             self.settle(done);
         }
         self.note();
+    }
+
+    /// When what is in the inbox is taken.
+    fn goes_at(&mut self, settings: &Settings, now: Instant) -> Instant {
+        let gather = settings.notify.gather;
+        let mut goes_at = self.gathering.open(gather, now);
+        let inbox = &self.environment.notices.inbox;
+        // Looked at as it grows, and only while it has long to wait.
+        let size_bytes = inbox.size_bytes();
+        if goes_at > now + NEWS.max(gather) && size_bytes != self.seen_bytes {
+            self.seen_bytes = size_bytes;
+            if reason::has_news(&self.troubles, &inbox.waiting()) {
+                goes_at = self.gathering.hurry(gather, now).unwrap_or(goes_at);
+            }
+        }
+        self.note_going(Some(goes_at));
+        goes_at
+    }
+
+    /// Writes down when messages are made, where that has changed.
+    fn note_going(&mut self, goes_at: Option<Instant>) {
+        if std::mem::replace(&mut self.noted_going, goes_at) == goes_at {
+            return;
+        }
+        let at = goes_at.and_then(|at| {
+            let wait = at.saturating_duration_since(Instant::now());
+            let wait = TimeDelta::from_std(wait).ok()?;
+            self.environment.clock.now().checked_add_signed(wait)
+        });
+        gathered::note(&self.environment.state, at);
     }
 
     /// A command that knows of nobody to tell leaves what others have noted to who does.
@@ -198,7 +238,8 @@ impl Office {
     fn remind(&mut self, settings: &Settings) -> std::io::Result<()> {
         let now = self.environment.clock.now();
         let mut troubles = self.troubles.clone();
-        let is_less = trouble::forget(&mut troubles, settings, now);
+        // A command may know less of the jobs: one that goes on in spite of mistakes in the schedule.
+        let is_less = self.is_daemon && trouble::forget(&mut troubles, settings, now);
         let told = trouble::remind(&mut troubles, settings.notify.repeat, now);
         if told.is_empty() && !is_less {
             return Ok(());

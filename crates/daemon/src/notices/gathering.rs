@@ -5,6 +5,8 @@ use tokio::time::Instant;
 
 /// However many come, people are told of them this often.
 const LONGEST: Duration = Duration::from_secs(600);
+/// What nobody knows of yet is told of within so long, however much else comes.
+pub(super) const NEWS: Duration = Duration::from_secs(60);
 /// After so many windows without anything the next one is short again.
 const QUIET: u32 = 4;
 
@@ -30,6 +32,14 @@ impl Gathering {
         })
     }
 
+    /// There is something of which nobody knows: it does not wait for as long as more of the same may. When it is taken now.
+    pub(super) fn hurry(&mut self, shortest: Duration, now: Instant) -> Option<Instant> {
+        let closes_at = self.closes_at?;
+        let sooner = closes_at.min(now + NEWS.max(shortest));
+        self.closes_at = Some(sooner);
+        Some(sooner)
+    }
+
     /// It was taken.
     pub(super) fn close(&mut self) {
         self.closes_at = None;
@@ -39,6 +49,34 @@ impl Gathering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_knows_of_waits_no_longer_than_a_minute_among_a_stream_of_failures() {
+        let began = Instant::now();
+        let shortest = Duration::from_secs(10);
+        let mut gathering = Gathering::default();
+        assert_eq!(gathering.hurry(shortest, began), None);
+        let mut now = began;
+        for _ in 0..10 {
+            now = gathering.open(shortest, now);
+            gathering.close();
+        }
+        let goes_at = gathering.open(shortest, now);
+        assert_eq!(goes_at, now + LONGEST);
+        now += Duration::from_secs(5);
+        assert_eq!(gathering.hurry(shortest, now), Some(now + NEWS));
+        let later = now + Duration::from_secs(30);
+        assert_eq!(
+            gathering.hurry(shortest, later),
+            Some(now + NEWS),
+            "the first waits no longer"
+        );
+        // Who wants to be told that rarely is not told sooner.
+        let rarely = Duration::from_secs(300);
+        let mut gathering = Gathering::default();
+        let goes_at = gathering.open(rarely, began);
+        assert_eq!(gathering.hurry(rarely, began), Some(goes_at));
+    }
 
     #[test]
     fn a_stream_of_failures_is_told_ever_more_rarely_and_a_single_one_soon() {

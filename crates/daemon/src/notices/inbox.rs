@@ -70,6 +70,12 @@ impl Inbox {
         self.file().exists() || self.taken().exists()
     }
 
+    /// How much is there: it only grows until it is taken.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let sizes = [self.taken(), self.file()].map(|path| path.metadata().map_or(0, |found| found.len()));
+        sizes.iter().sum()
+    }
+
     /// All notices, which stay until [`Inbox::done`]: what a crash cuts off is taken again.
     pub(super) fn take(&self) -> io::Result<Vec<Notice>> {
         if !self.taken().exists() {

@@ -6,12 +6,14 @@
 
 mod courier;
 mod duty;
+mod gathered;
 mod gathering;
 mod given_up;
 mod inbox;
 mod lane;
 mod outcome;
 mod queue;
+mod reason;
 mod trouble;
 mod unkept;
 mod untaken;
@@ -19,6 +21,7 @@ mod untaken;
 pub(crate) use courier::is_told;
 pub use courier::secrets_of;
 pub use duty::{accompany, attend, on_duty};
+pub use gathered::{Gathered, gathered};
 pub use outcome::{Outcome, note_test, outcomes};
 pub use queue::{Delivery, Parcel, next_try, waiting};
 pub use trouble::{Trouble, troubles};
@@ -28,7 +31,6 @@ use crate::jobs::password_problem;
 use crate::state_dir::StateDir;
 pub(crate) use trouble::RESTORE_TIME_OF;
 
-use chrono::{DateTime, Utc};
 use inbox::Inbox;
 use mykeeper_domain::immediate::proof_of;
 use mykeeper_domain::job::Job;
@@ -41,13 +43,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use unkept::{Noted, Unkept};
-
-/// When the oldest notice that is not gathered yet was noted, and how many there are.
-pub fn ungathered(state: &StateDir) -> Option<(DateTime<Utc>, usize)> {
-    let waiting = Inbox::new(folder(state)).waiting();
-    let oldest = waiting.iter().map(|notice| notice.at).min()?;
-    Some((oldest, waiting.len()))
-}
 
 /// Where all of it lies.
 pub(crate) fn folder(state: &StateDir) -> PathBuf {

@@ -2,10 +2,10 @@
 
 use super::folder;
 use super::inbox::write_whole;
+use super::reason::{Reason, history};
 use crate::state_dir::StateDir;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::Settings;
-use mykeeper_domain::counted;
 use mykeeper_domain::notice::{Notice, NoticeKind};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,15 @@ pub struct Trouble {
     pub count: u64,
     /// In which words, last.
     pub message: String,
+    /// In which words people were told last; `None` where an older mykeeper told them.
+    #[serde(default)]
+    pub told: Option<String>,
+    /// What people were told of it within `repeat`: each reason by itself, a few at most.
+    #[serde(default)]
+    pub reasons: Vec<Reason>,
+    /// How often it was noticed since then with a reason that nobody was told of, since there were too many.
+    #[serde(default)]
+    pub held_back: u64,
 }
 
 /// By topic.
@@ -74,26 +83,14 @@ pub(super) fn sift(
                     told.push(notice);
                 }
             }
-            kind => match troubles.get_mut(&notice.topic) {
+            _ => match troubles.get_mut(&notice.topic) {
                 None => {
-                    let trouble = Trouble {
-                        kind,
-                        since: notice.at,
-                        seen_at: notice.at,
-                        told_at: now,
-                        count: 1,
-                        message: notice.message.clone(),
-                    };
-                    troubles.insert(notice.topic.clone(), trouble);
+                    troubles.insert(notice.topic.clone(), Trouble::new(&notice, now));
                     told.push(notice);
                 }
                 Some(trouble) => {
-                    trouble.count += 1;
-                    trouble.seen_at = notice.at;
-                    trouble.message.clone_from(&notice.message);
-                    if is_to_be_told_again(trouble, repeat, now) {
-                        trouble.told_at = now;
-                        notice.message = format!("{} ({})", notice.message, history(trouble));
+                    if let Some(message) = trouble.is_noticed(&notice, (repeat, now)) {
+                        notice.message = message;
                         told.push(notice);
                     }
                 }
@@ -117,11 +114,16 @@ pub(super) fn remind(troubles: &mut Troubles, repeat: Duration, now: DateTime<Ut
         .filter(|(_, trouble)| is_to_be_told_again(trouble, repeat, now))
         .map(|(topic, trouble)| {
             trouble.told_at = now;
+            for reason in &mut trouble.reasons {
+                reason.told_at = now;
+            }
+            let message = format!("still: {} ({})", trouble.message, history(trouble));
+            trouble.told = Some(message.clone());
             Notice {
                 at: now,
                 kind: trouble.kind,
                 topic: topic.clone(),
-                message: format!("still: {} ({})", trouble.message, history(trouble)),
+                message,
                 run: None,
                 bk_id: None,
             }
@@ -159,23 +161,15 @@ pub(super) fn forget(troubles: &mut Troubles, settings: &Settings, now: DateTime
     troubles.len() != before
 }
 
-fn history(trouble: &Trouble) -> String {
-    let since = trouble.since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
-    match trouble.count {
-        1 => format!("since {since}"),
-        count => format!("{} since {since}", counted(count, "time", "times")),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn at(minutes: i64) -> DateTime<Utc> {
+    pub(in crate::notices) fn at(minutes: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::minutes(minutes)
     }
 
-    fn notice(kind: NoticeKind, topic: &str, minutes: i64) -> Notice {
+    pub(in crate::notices) fn notice(kind: NoticeKind, topic: &str, minutes: i64) -> Notice {
         Notice {
             at: at(minutes),
             kind,

@@ -391,3 +391,69 @@ fn hundreds_of_jobs_that_fail_at_once_are_one_message() {
     );
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[test]
+fn a_job_that_fails_for_another_reason_is_told_of_at_once_and_what_is_gathered_is_shown() {
+    let workspace = Workspace::new();
+    let sink = HttpSink::start();
+    let keeper = |gather: &str| {
+        format!(
+            "{}[notify]\ngather = \"{gather}\"\n\n{}",
+            no_server(&workspace, ""),
+            webhook(&sink)
+        )
+    };
+    workspace.write_keeper(&keeper("100ms"));
+    workspace.write_schedule(&failing("bad"));
+    let mut daemon = workspace.daemon();
+    wait_for(&daemon, "the failure is told", || {
+        events(&sink, "failure").len() == 1
+    });
+    assert!(
+        events(&sink, "failure")[0]["message"]
+            .to_string()
+            .contains("no.sock")
+    );
+
+    // The same job, and another cause.
+    let file = workspace.at("shop.password");
+    std::fs::rename(&file, workspace.at("away")).unwrap();
+    wait_for(&daemon, "the other cause is told, within `repeat`", || {
+        events(&sink, "failure").len() == 2
+    });
+    let told = events(&sink, "failure")[1]["message"].to_string();
+    assert!(
+        told.contains("shop.password") && told.contains("another reason"),
+        "{told}"
+    );
+    workspace
+        .mykeeper(&["notify"])
+        .assert_code(0)
+        .assert_says("shop.password");
+    // Neither cause is told twice.
+    std::fs::rename(workspace.at("away"), &file).unwrap();
+    let runs = workspace.runs_of("bad").len();
+    wait_for(&daemon, "it fails some more", || {
+        workspace.runs_of("bad").len() > runs + 2
+    });
+    assert_eq!(events(&sink, "failure").len(), 2);
+    workspace
+        .mykeeper(&["notify"])
+        .assert_says("in words that were not told then")
+        .assert_says("no.sock");
+    assert_eq!(daemon.stop(), Some(0));
+
+    workspace.write_keeper(&keeper("10m"));
+    workspace.write_schedule(&failing("other"));
+    let mut daemon = workspace.daemon();
+    wait_for(&daemon, "it is shown to be gathered", || {
+        let shown = workspace.mykeeper(&["notify"]);
+        shown.said().contains("gathered since") && shown.said().contains("messages are made of them at")
+    });
+    workspace
+        .mykeeper(&["check"])
+        .assert_says("messages are made of them at");
+    let gathered = workspace.mykeeper(&["notify", "--json"]).json()["gathered"].clone();
+    assert!(gathered["goes_at"].is_string(), "{gathered}");
+    assert_eq!(daemon.stop(), Some(0));
+}

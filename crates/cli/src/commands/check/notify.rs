@@ -1,7 +1,7 @@
 //! Whether those who are to be told can be told, as far as that shows without telling them.
 
 use super::{Findings, Grade};
-use crate::commands::notify::{failing, told, ungathered};
+use crate::commands::notify::{failing, gathered, told, ungathered};
 use crate::surroundings::{gather, supervisor};
 use mykeeper_config::Settings;
 use mykeeper_daemon::notices::secrets_of;
@@ -27,7 +27,23 @@ pub(super) fn look_at_notify(settings: &Settings, state: &StateDir, findings: &m
             findings.add(format!("ping {job}"), Grade::Failed, error.to_string());
         }
     }
-    for sentence in failing(&told(settings, state)).chain(ungathered(settings, state)) {
+    if notify.channels.is_empty() && !settings.jobs.is_empty() {
+        let detail = format!(
+            "nobody is told of failures: {} has no [notify.webhook.NAME], [notify.mail.NAME] or [notify.command.NAME]; \
+             \"mykeeper config example\" shows them",
+            settings.keeper_file.display()
+        );
+        findings.add("notify", Grade::Note, detail);
+    }
+    for sentence in failing(&told(settings, state)) {
         findings.add("notify", Grade::Warning, sentence);
+    }
+    match ungathered(settings, state) {
+        Some(stuck) => findings.add("notify", Grade::Warning, stuck),
+        None => {
+            if let Some(waits) = gathered(settings, state) {
+                findings.add("notify", Grade::Note, waits);
+            }
+        }
     }
 }
