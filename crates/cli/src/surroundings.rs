@@ -180,6 +180,28 @@ pub(crate) fn load_both(config: &Path) -> Result<Loaded, ConfigErrors> {
     mykeeper_config::load(config, &gather())
 }
 
+/// The same for a command that needs no schedule: mistakes in the schedule file are said, and it goes on. At the hour when a
+/// restore is needed nobody looks for a typo in a job first.
+pub(crate) fn settings_despite_schedule(config: &Path) -> anyhow::Result<Settings> {
+    if is_pybackup_conf(config) {
+        return Ok(settings_of_conf(config)?.settings);
+    }
+    let errors = match load_both(config) {
+        Ok(loaded) => return Ok(loaded.settings),
+        Err(errors) => errors,
+    };
+    let Ok(loaded) = mykeeper_config::load_despite_schedule(config, &gather()) else {
+        return Err(Failure::usage(errors));
+    };
+    say(&errors.to_string());
+    say(&format!(
+        "{} has mistakes: this command goes on without what could not be read there; a daemon goes on by the files as they were, \
+         and none starts",
+        loaded.settings.schedule_file.display()
+    ));
+    Ok(loaded.settings)
+}
+
 /// Opens the catalog, made where it is embedded and not there, and brings its tables up.
 pub(crate) async fn open_catalog(settings: &Settings) -> anyhow::Result<Arc<dyn Catalog>> {
     let catalog = connect_catalog(settings).await?;

@@ -36,7 +36,7 @@ mod validation;
 mod values;
 mod verify;
 
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_despite_schedule};
 pub use mistake::{ConfigErrors, Mistake, Severity};
 pub use nearest::nearest;
 pub use password::{PasswordError, read_password};

@@ -5,7 +5,7 @@ mod comeback;
 use crate::args::{BackupState, BackupsArgs};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, parse_since, print, print_json, say, table};
-use crate::surroundings::{Look, load_settings, local_zone, open_catalog_or_copy};
+use crate::surroundings::{Look, local_zone, open_catalog_or_copy, settings_despite_schedule};
 use anyhow::Context;
 use chrono_tz::Tz;
 use comeback::{Comeback, comebacks, with_comeback};
@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 pub(crate) async fn list(config: &Path, args: &BackupsArgs, json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     // A server is known by its name here, and by its tag in the catalog; an address does as well.
     let named = args.server.as_ref().and_then(|wanted| {
         let name = ServerName::new(wanted.as_str()).ok()?;

@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, table, when};
-use crate::surroundings::{gather, load_settings, local_zone, supervisor};
+use crate::surroundings::{gather, local_zone, settings_despite_schedule, supervisor};
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::notices::{self, Delivery, Gathered, Outcome, Trouble, secrets_of};
@@ -144,7 +144,7 @@ pub(crate) fn failing(told: &[ToldView]) -> impl Iterator<Item = String> {
 }
 
 pub(crate) fn list(config: &Path, json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let state = StateDir::open(&settings.state_dir)?;
     let told = told(&settings, &state);
     let troubles = notices::troubles(&state);
@@ -244,7 +244,7 @@ struct Tried {
 
 /// Delivers a message to each, or to those named, now.
 pub(crate) async fn test(config: &Path, names: &[String], json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let channels = wanted(&settings, names)?;
     let state = StateDir::open(&settings.state_dir)?;
     mykeeper_supervise::become_subreaper()?;

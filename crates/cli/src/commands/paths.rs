@@ -3,12 +3,12 @@
 use crate::args::PathsAction;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, table};
-use crate::surroundings::{load_settings, open_catalog, open_catalog_to_look};
+use crate::surroundings::{open_catalog, open_catalog_to_look, settings_despite_schedule};
 use mykeeper_catalog::BackupPath;
 use std::path::Path;
 
 pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let catalog = match &action {
         PathsAction::List => open_catalog_to_look(&settings).await?,
         _ => open_catalog(&settings).await?,

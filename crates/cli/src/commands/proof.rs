@@ -4,7 +4,7 @@ use super::wanted_set::WantedSet;
 use crate::args::ProofArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say, when};
-use crate::surroundings::{load_settings, local_zone, open_catalog_to_look};
+use crate::surroundings::{local_zone, open_catalog_to_look, settings_despite_schedule};
 use anyhow::Context;
 use mykeeper_catalog::RecordedProof;
 use mykeeper_domain::backup::{Backup, ValidateStatus};
@@ -26,7 +26,7 @@ pub(crate) async fn run(config: &Path, args: &ProofArgs, json: bool) -> anyhow::
 }
 
 async fn write(config: &Path, wanted: &WantedSet, args: &ProofArgs) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let catalog = open_catalog_to_look(&settings).await?;
     let id = wanted.find(catalog.as_ref(), &settings).await?;
     let backup = catalog.backup(id).await?;

@@ -7,7 +7,7 @@ use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say, table};
 use crate::progress::TerminalLog;
-use crate::surroundings::{environment_to_look, settings_said};
+use crate::surroundings::{environment_to_look, settings_despite_schedule};
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::restore::{
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow::Result<Status> {
     let wanted = WantedSet::parse(&args.bk_id)?;
     // Without a catalog no set is known: there is nothing to restore, and none is made for that.
-    let environment = environment_to_look(settings_said(config)?).await?;
+    let environment = environment_to_look(settings_despite_schedule(config)?).await?;
     let into = find_server(&environment.settings(), &args.into)?;
     let (set, skipped) = wanted.find_to_restore(&environment).await?;
     for line in &skipped {

@@ -1,7 +1,7 @@
 //! `mykeeper run-log`
 
 use crate::failure::{Failure, Status};
-use crate::surroundings::{Look, load_settings, open_catalog_or_copy};
+use crate::surroundings::{Look, open_catalog_or_copy, settings_despite_schedule};
 use mykeeper_catalog::{Catalog, RunFilter};
 use mykeeper_config::Settings;
 use mykeeper_domain::RunId;
@@ -14,7 +14,7 @@ const LOOKED_AT: u32 = 1000;
 
 /// Prints the log of one run. One that lies on this machine is found without the catalog.
 pub(crate) async fn run(config: &Path, wanted: &str) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let mut here = logs_here(&settings, wanted);
     let path = match here.pop() {
         Some(path) if here.is_empty() => path,

@@ -5,7 +5,7 @@ use crate::failure::{Failure, Status};
 use crate::liveness::Liveness;
 use crate::output::{local, parse_since, print, print_json, table};
 use crate::succession::Succession;
-use crate::surroundings::{load_settings, local_zone, open_catalog_or_copy};
+use crate::surroundings::{local_zone, open_catalog_or_copy, settings_despite_schedule};
 use chrono_tz::Tz;
 use mykeeper_catalog::{Catalog, RunFilter};
 use mykeeper_config::Settings;
@@ -56,7 +56,7 @@ async fn view(
 }
 
 pub(crate) async fn list(config: &Path, args: &RunsArgs, json: bool) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let states = args
         .state
         .iter()

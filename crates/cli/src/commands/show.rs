@@ -4,7 +4,7 @@ use super::backups::{arrival, as_json, of_its_own, reasons, validity, with_damag
 use super::wanted_set::WantedSet;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, say, table};
-use crate::surroundings::{Look, load_settings, local_zone, open_catalog_or_copy};
+use crate::surroundings::{Look, local_zone, open_catalog_or_copy, settings_despite_schedule};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
 use mykeeper_daemon::repair::{Elsewhere, elsewhere};
@@ -50,7 +50,7 @@ struct SetView {
 
 pub(crate) async fn run(config: &Path, bk_id: &str, all_files: bool, json: bool) -> anyhow::Result<Status> {
     let wanted = WantedSet::parse(bk_id)?;
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let look = open_catalog_or_copy(&settings).await?;
     let found = match wanted.find(look.catalog.as_ref(), &settings).await {
         Ok(id) => view(&look, &settings, id).await,
