@@ -19,6 +19,8 @@ mod missed;
 pub mod missing;
 pub mod mounted;
 pub mod notices;
+pub mod out_of_reach;
+pub mod owed;
 pub mod promises;
 pub mod rebuild;
 pub mod recovery;

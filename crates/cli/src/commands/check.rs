@@ -3,6 +3,7 @@
 mod ahead;
 mod asserts;
 mod damage;
+mod destinations;
 mod disks;
 mod failed;
 mod node;
@@ -10,6 +11,7 @@ mod notify;
 mod pairing;
 mod promises;
 mod room;
+mod runs;
 mod state;
 
 use super::catalog::{NO_TABLES_YET, find_unrecorded};
@@ -22,17 +24,15 @@ use mykeeper_config::Settings;
 use mykeeper_daemon::jobs::backup::UNSEEN;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::space::Dump;
-use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::unrecorded::Unrecorded;
-use mykeeper_domain::destination::Destination;
 use mykeeper_domain::job::{BackupTask, Task};
 use mykeeper_domain::server::Server;
-use mykeeper_domain::{JobName, RunId, SystemClock, counted};
+use mykeeper_domain::{JobName, SystemClock, counted};
 use mykeeper_supervise::Supervisor;
 use mykeeper_tools::log::NoLog;
 use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper, refuse_names, without_position};
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
-use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination, detect_rsync};
+use mykeeper_tools::rsync::detect_rsync;
 use mykeeper_tools::{ServerConnection, ToolEnv};
 use serde::Serialize;
 use state::CheckDir;
@@ -133,6 +133,7 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
     if let Some(warning) = super::crontab::still_there(&loaded.settings) {
         findings.add("crontab", Grade::Warning, warning);
     }
+    destinations::look_for_senders(&loaded.settings, &mut findings);
     if !offline {
         try_everything(&loaded.settings, &mut findings).await?;
     }
@@ -209,6 +210,9 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     let mut empty = BTreeSet::new();
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
+        runs::look_at_last_runs(settings, catalog.as_ref(), findings).await;
+        runs::look_for_sets_out_of_reach(settings, catalog.as_ref(), findings).await;
+        destinations::look_for_waiting(settings, catalog.as_ref(), findings).await;
         damage::look_for_damage(settings, catalog.as_ref(), findings).await;
         empty = disks::look_for_disks(settings, catalog.as_ref(), findings).await;
         catalog.close().await;
@@ -238,7 +242,8 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
         let is_empty = |name| empty.contains(&format!("destination {name}"));
         let destinations = settings.destinations.values();
         for destination in destinations.filter(|destination| !is_empty(&destination.name)) {
-            try_destination(settings, destination, (&rsync, &own.state), &tools, findings).await;
+            destinations::try_destination(settings, destination, (&rsync, &own.state), &tools, findings)
+                .await;
         }
     }
     pairing::warn_of_zstd(settings, &tools, findings).await;
@@ -462,37 +467,4 @@ async fn try_server_jobs(
     }
     asserts::try_statements(settings, server, (&present, probe), findings).await?;
     Ok(present)
-}
-
-async fn try_destination(
-    settings: &Settings,
-    destination: &Destination,
-    (rsync, state): (&RsyncInfo, &StateDir),
-    tools: &ToolEnv<'_>,
-    findings: &mut Findings,
-) {
-    let what = format!("destination {}", destination.name);
-    let result = async {
-        let credentials = gather().credentials_directory;
-        let password = mykeeper_config::read_password(&destination.password, credentials.as_deref())
-            .map_err(|error| password_problem(&error))?;
-        let private = state
-            .private_dir(RunId::generate())
-            .map_err(|error| error.to_string())?;
-        let request = CheckRequest {
-            info: rsync,
-            ssh_program: &settings.tools.ssh,
-            destination,
-            password: password.as_ref(),
-            private_dir: private.path(),
-        };
-        check_destination(request, tools)
-            .await
-            .map_err(|error| error.to_string())
-    }
-    .await;
-    findings.record(
-        what,
-        result.map(|()| ((), format!("{} is reachable and writable", destination.url))),
-    );
 }

@@ -4,11 +4,15 @@ use crate::failure::Status;
 use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal, runtime_directory};
 use mykeeper_daemon::control::SOCKET;
 use mykeeper_daemon::lifecycle::{serve, while_starting};
+use mykeeper_daemon::owed;
 use std::path::Path;
 
 pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     let loaded = load_settings(config)?;
     for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for warning in owed::warnings(&loaded.settings) {
         tracing::warn!("{warning}");
     }
     if let Some(warning) = super::crontab::still_there(&loaded.settings) {
@@ -25,6 +29,9 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     let reload = Box::new(move || {
         let loaded = mykeeper_config::load(&config, &surroundings).map_err(|errors| errors.to_string())?;
         for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        for warning in owed::warnings(&loaded.settings) {
             tracing::warn!("{warning}");
         }
         Ok(loaded.settings)

@@ -3,10 +3,11 @@
 use super::pybackup::is_pybackup_conf;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, table, when};
-use crate::surroundings::{load_both, load_settings, local_zone, open_catalog_to_look};
+use crate::surroundings::{load_both, local_zone, open_catalog_to_look, settings_despite_schedule};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
+use mykeeper_daemon::owed::{Owed, owed};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::node::{HeardNode, NodeReport, Vitality};
@@ -25,6 +26,28 @@ struct StatusView {
     /// `null` where no daemon runs here.
     daemon: Option<DaemonStatus>,
     nodes: Vec<NodeView>,
+    /// What the destinations wait for that this node's files name.
+    unsent: Vec<UnsentView>,
+}
+
+#[derive(Serialize)]
+struct UnsentView {
+    destination: String,
+    sets: usize,
+    oldest_at: DateTime<Utc>,
+    /// The transfer job that sends them; `null` where nothing does.
+    sent_by: Option<String>,
+}
+
+impl UnsentView {
+    fn of(owed: &Owed) -> Self {
+        Self {
+            destination: owed.destination.to_string(),
+            sets: owed.count,
+            oldest_at: owed.oldest_at,
+            sent_by: owed.sender.as_ref().map(ToString::to_string),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -50,12 +73,10 @@ impl NodeView {
 }
 
 pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
+    let settings = settings_despite_schedule(config)?;
     // By pybackup's conf no daemon can run: there is none to start.
-    let (settings, by_conf) = match load_both(config) {
-        Ok(loaded) => (loaded.settings, false),
-        Err(errors) if !is_pybackup_conf(config) => return super::jobs::with_mistakes(&errors, json),
-        Err(_) => (load_settings(config)?.settings, true),
-    };
+    let by_conf = is_pybackup_conf(config);
+    let is_sound = by_conf || load_both(config).is_ok();
     let describe = |daemon: Option<&DaemonStatus>| match daemon {
         None if by_conf && !state_lives(&settings) => without_daemon(&settings),
         daemon => describe_here(&settings, daemon, local_zone()),
@@ -63,8 +84,12 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
     let now = SystemClock.now();
+    let unsent;
     let nodes = match look(&settings, now).await {
-        Ok(nodes) => seen_from_here(nodes, &settings, daemon.is_some() || state.daemon_lives()),
+        Ok((nodes, owed)) => {
+            unsent = owed;
+            seen_from_here(nodes, &settings, daemon.is_some() || state.daemon_lives())
+        }
         Err(error) => {
             if json {
                 print_json(&serde_json::json!({ "here": settings.node, "daemon": daemon, "nodes": null }))?;
@@ -76,12 +101,15 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             )));
         }
     };
-    let is_troubled = nodes.iter().any(is_troubled) || !namesakes(&nodes).is_empty();
+    let is_lost = |owed: &Owed| owed.sender.is_none();
+    let is_troubled =
+        nodes.iter().any(is_troubled) || !namesakes(&nodes).is_empty() || unsent.iter().any(is_lost);
     if json {
         print_json(&StatusView {
             here: settings.node.to_string(),
             daemon,
             nodes,
+            unsent: unsent.iter().map(UnsentView::of).collect(),
         })?;
     } else {
         show(&nodes)?;
@@ -91,21 +119,26 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
         if !is_listed || daemon.is_none() {
             print(&describe(daemon.as_ref()))?;
         }
+        for owed in unsent {
+            print(&format!("{}: {owed}", settings.node))?;
+        }
     }
-    Ok(if is_troubled {
+    Ok(if is_troubled || !is_sound {
         Status::Warnings
     } else {
         Status::Done
     })
 }
 
-async fn look(settings: &Settings, now: DateTime<Utc>) -> anyhow::Result<Vec<NodeView>> {
+/// The nodes, and what waits to be sent from this one.
+async fn look(settings: &Settings, now: DateTime<Utc>) -> anyhow::Result<(Vec<NodeView>, Vec<Owed>)> {
     let catalog = open_catalog_to_look(settings).await?;
     let nodes = catalog.nodes(now).await;
+    let owed = owed(catalog.as_ref(), settings).await;
     catalog.close().await;
     let is_shown = |heard: &HeardNode| heard.vitality() != Vitality::Stopped || heard.heard_ago < SHOWN_FOR;
     let shown = nodes?.into_iter().filter(is_shown);
-    Ok(shown.map(NodeView::of).collect())
+    Ok((shown.map(NodeView::of).collect(), owed?))
 }
 
 /// This node's own daemon is known at once to be gone, however short a while ago it told that it lives.
@@ -144,10 +177,10 @@ fn namesakes(nodes: &[NodeView]) -> Vec<String> {
 
 /// Forgets a node that is gone for good.
 pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> {
-    let settings = load_settings(config)?.settings;
+    let settings = settings_despite_schedule(config)?;
     let node = NodeName::new(name).map_err(Failure::usage)?;
     let now = SystemClock.now();
-    let nodes = look(&settings, now).await?;
+    let (nodes, _) = look(&settings, now).await?;
     let named: Vec<&NodeView> = nodes.iter().filter(|view| view.report.node == node).collect();
     // Of several daemons that have had that name, on folders of their own, those are forgotten that live no more.
     let (living, gone): (Vec<_>, Vec<_>) = named

@@ -272,12 +272,14 @@ impl Engine {
         if let Err(error) = written {
             tracing::error!(job = %job.name, run = %run.id, %error, "the end of a run is not recorded; the next start will call it interrupted");
         }
-        environment.run_ended(&EndedRun {
-            job: &job.name,
-            run: run.id,
-            state,
-            reason: &reason,
-        });
+        environment
+            .tell_end(&EndedRun {
+                job: &job.name,
+                run: run.id,
+                state,
+                reason: &reason,
+            })
+            .await;
         FinishedRun {
             id: run.id,
             state,

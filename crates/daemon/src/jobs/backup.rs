@@ -12,6 +12,7 @@ use crate::jobs::transfer::{Sent, send_holding};
 use crate::limits::Limited;
 use crate::locate::day_folder;
 use crate::mounted::absent_at;
+use crate::owed::left_to;
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
@@ -128,9 +129,10 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
             Err(_) if let Ok(Some(absent)) = absent_at(environment, &context.settings, destination).await => {
                 unmounted.push(format!("nothing was sent to {destination}: {absent}"));
             }
-            Err(error) => failures.push(error),
+            Err(error) => failures.push((destination, error)),
         }
     }
+    let (unsent, failures): (Vec<_>, Vec<_>) = failures.into_iter().unzip();
     let mut failures = failures.into_iter();
     match failures.next() {
         None => Ok(finished(&backup, &format!("{dumped}{sent}"), unmounted)),
@@ -140,7 +142,7 @@ pub async fn run(context: &RunContext, task: &BackupTask) -> JobResult {
                 error.reason.push_str(&another);
             }
             let left_to = match &task.as_pybackup {
-                None => "and is left to a transfer job".to_owned(),
+                None => left_to(&context.settings, &unsent),
                 Some(_) => as_pybackup::send_again(context, &backup),
             };
             let reason = format!("{dumped}{sent}; its transfer failed {left_to}: {}", error.reason);

@@ -28,6 +28,7 @@ pub use trouble::{Trouble, troubles};
 
 use crate::environment::Environment;
 use crate::jobs::password_problem;
+use crate::owed::{Owed, owed_by};
 use crate::state_dir::StateDir;
 pub(crate) use trouble::RESTORE_TIME_OF;
 
@@ -42,7 +43,11 @@ use queue::Queue;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use unkept::{Noted, Unkept};
+
+/// The end of a run is told of after so long, whatever the catalog does not say.
+const ASKED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where all of it lies.
 pub(crate) fn folder(state: &StateDir) -> PathBuf {
@@ -192,6 +197,50 @@ impl Environment {
     /// A run of a job that the schedule has begins.
     pub(crate) fn run_begun(&self, job: &Job) {
         self.ping(&job.name, Signal::Start, "");
+    }
+
+    /// The same as [`Environment::run_ended`], at the end of a run of this process: a backup that is in trouble is not out of it
+    /// while what it has made waits for a destination that nothing will send it to.
+    pub(crate) async fn tell_end(&self, ended: &EndedRun<'_>) {
+        let topic = job_topic(ended.job);
+        let waiting = match ended.state.is_success() && self.notices.is_in_trouble(&topic) {
+            true => self.still_owed(ended.job).await,
+            false => Vec::new(),
+        };
+        if waiting.is_empty() {
+            return self.run_ended(ended);
+        }
+        let lines: Vec<String> = waiting.iter().map(Owed::to_string).collect();
+        let lines = lines.join("; ");
+        if waiting.iter().all(|owed| owed.sender.is_some()) {
+            let reason = format!("{}; {lines}", ended.reason);
+            return self.run_ended(&EndedRun {
+                reason: &reason,
+                ..*ended
+            });
+        }
+        self.ping(ended.job, Signal::Success, ended.reason);
+        self.tell_notice(Notice {
+            at: self.clock.now(),
+            kind: NoticeKind::Failure,
+            topic,
+            message: format!("this run succeeded, and it is not over: {lines}"),
+            run: Some(ended.run),
+            bk_id: None,
+        });
+    }
+
+    async fn still_owed(&self, job: &JobName) -> Vec<Owed> {
+        let settings = self.settings();
+        let asked = owed_by(self.catalog.as_ref(), &settings, job);
+        match tokio::time::timeout(ASKED_WITHIN, asked).await {
+            Ok(Ok(waiting)) => waiting,
+            Ok(Err(error)) => {
+                tracing::warn!(%job, %error, "whether sets of this job still wait to be sent is not known");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 
     /// A run of a job that the schedule has is over. One that was ended from outside says nothing of its job.

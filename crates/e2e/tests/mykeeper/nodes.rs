@@ -18,8 +18,12 @@ fn read(path: &str) -> String {
 }
 
 /// One of the nodes, its places and addresses those of this test, its proofs due at every second.
-fn node(name: &str, server: &MariaDb, rsync: &RsyncDaemon, more: &str) -> Workspace {
+fn node(name: &str, (server, rsync, sink): (&MariaDb, &RsyncDaemon, &HttpSink), more: &str) -> Workspace {
     let workspace = Workspace::new();
+    for file in ["chat.url", "shop-nightly.ping", "prove.ping"] {
+        let url = workspace.password_file(file, &format!("{}/{name}/{file}", sink.url()));
+        std::fs::rename(url, workspace.at(file)).unwrap();
+    }
     workspace.password_file("catalog", &format!("password of {name}"));
     workspace.password_file("shop", "pw");
     workspace.password_file("rsync", "pw");
@@ -86,28 +90,37 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
     std::fs::create_dir(rsync.vault().join("db1")).unwrap();
 
     let slow = "assert = [{ database = \"tiny\", sql = \"SELECT SLEEP(100) = 0\" }]\n";
-    let db1 = node("db1", &server, &rsync, "");
+    let sink = HttpSink::start();
+    let around = (&server, &rsync, &sink);
+    let db1 = node("db1", around, "");
     let text = std::fs::read_to_string(db1.at("schedule.toml")).unwrap();
     std::fs::write(db1.at("schedule.toml"), text.replace("[\"%\"]", "[\"tiny\"]")).unwrap();
-    let (vault, prover) = (
-        node("vault", &server, &rsync, ""),
-        node("prover", &server, &rsync, slow),
-    );
+    let (vault, prover) = (node("vault", around, ""), node("prover", around, slow));
     let mut maker = db1.daemon();
     let real_path = rsync.vault().join("db1").display().to_string();
-    let to = [
-        "--bk-server",
-        "10.0.0.11",
-        "--remote-server",
-        "10.0.0.20",
-        "--tag",
-        "shop",
-        "--real-path",
-        &real_path,
-    ];
-    db1.mykeeper(&[&["paths", "add"], &to[..]].concat())
-        .assert_code(0);
     db1.mykeeper(&["run", "shop-nightly"]).assert_code(0);
+    // A folder that was never named, or is none.
+    let unfound = "1 set waits for its proof and is not found here (tag shop)";
+    vault
+        .mykeeper(&["check"])
+        .assert_code(4)
+        .assert_says(unfound)
+        .assert_says("nothing says in which folder");
+    let add = |real_path: &str| {
+        let server = ["--bk-server", "10.0.0.11", "--remote-server", "10.0.0.20"];
+        let folder = ["--tag", "shop", "--real-path", real_path];
+        db1.mykeeper(&[&["paths", "add"], &server[..], &folder[..]].concat())
+            .assert_code(0);
+    };
+    add("/no/such/folder");
+    vault
+        .mykeeper(&["check"])
+        .assert_code(4)
+        .assert_says(unfound)
+        .assert_says("is not in /no/such/folder");
+    add(&real_path);
+    let found = vault.mykeeper(&["check"]);
+    assert!(!found.said().contains("is not found here"), "{found}");
 
     // The prover has a set and is long at it; the others that come are the vault's.
     let mut slow_one = prover.daemon();
@@ -151,6 +164,16 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
             of("db1")["next"]["job"].is_string() && of("db1")["version"].is_string(),
             "{nodes:#?}"
         );
+    }
+    for called in [
+        "/db1/shop-nightly.ping",
+        "/vault/prove.ping",
+        "/prover/prove.ping/start",
+    ] {
+        wait_until(LIMIT, called, || {
+            let posted = sink.posted();
+            posted.iter().any(|posted| posted.path == called).then_some(())
+        });
     }
     let jobs = server.query(
         "SELECT DISTINCT node, job FROM catalogdb.mk_run WHERE kind IN ('backup', 'transfer', 'retention')",

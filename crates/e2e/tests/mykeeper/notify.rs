@@ -441,6 +441,10 @@ fn a_job_that_fails_for_another_reason_is_told_of_at_once_and_what_is_gathered_i
         .mykeeper(&["notify"])
         .assert_says("in words that were not told then")
         .assert_says("no.sock");
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(3)
+        .assert_says("job bad: its last run failed at");
     assert_eq!(daemon.stop(), Some(0));
 
     workspace.write_keeper(&keeper("10m"));

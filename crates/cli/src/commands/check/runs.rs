@@ -1,0 +1,117 @@
+//! What the jobs have come to: those whose last run failed, and sets that a validation job waits for in vain.
+
+use super::{Findings, Grade};
+use crate::output::when;
+use crate::surroundings::local_zone;
+use chrono::TimeDelta;
+use mykeeper_catalog::Catalog;
+use mykeeper_config::Settings;
+use mykeeper_daemon::out_of_reach::{OutOfReach, out_of_reach};
+use mykeeper_domain::job::JobKind;
+use mykeeper_domain::run::{Run, RunState};
+use mykeeper_domain::{Clock, SystemClock};
+
+/// What made sets and is no job of these files, pybackup's command line say, is told of for so long.
+const TOLD_FOR: TimeDelta = TimeDelta::days(30);
+const LONGEST_REASON: usize = 300;
+
+/// Names each job whose last run did not do what it was for.
+pub(super) async fn look_at_last_runs(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
+    let now = SystemClock.now();
+    let runs = match catalog.last_runs(&settings.node, now).await {
+        Ok(runs) => runs,
+        Err(error) => {
+            let detail = format!("how the last run of each job ended cannot be told: {error}");
+            return findings.add("jobs", Grade::Warning, detail);
+        }
+    };
+    let is_ours = |run: &Run| {
+        let is_recent = || now - run.finished_at.unwrap_or(run.requested_at) < TOLD_FOR;
+        settings.jobs.contains_key(&run.job) || run.kind == JobKind::Backup && is_recent()
+    };
+    for run in runs.iter().filter(|run| has_failed(run) && is_ours(run)) {
+        let ended = when(run.finished_at.unwrap_or(run.requested_at), local_zone());
+        let reason: String = run
+            .reason
+            .iter()
+            .flat_map(|reason| reason.chars().take(LONGEST_REASON))
+            .collect();
+        let detail = format!(
+            "its last run {} at {ended}: {reason}. \"mykeeper show {}\" tells all of it",
+            ended_as(run.state),
+            run.id
+        );
+        findings.add(format!("job {}", run.job), Grade::Warning, detail);
+    }
+}
+
+fn has_failed(run: &Run) -> bool {
+    let failed = [
+        RunState::Failed,
+        RunState::TimedOut,
+        RunState::Stalled,
+        RunState::Interrupted,
+    ];
+    failed.contains(&run.state)
+}
+
+fn ended_as(state: RunState) -> &'static str {
+    match state {
+        RunState::TimedOut => "ran out of time",
+        RunState::Stalled => "stalled, and was ended",
+        RunState::Interrupted => "was interrupted",
+        _ => "failed",
+    }
+}
+
+/// Names the tags whose sets this node is to prove and does not find.
+pub(super) async fn look_for_sets_out_of_reach(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    findings: &mut Findings,
+) {
+    match out_of_reach(catalog, settings, SystemClock.now()).await {
+        Ok(found) => {
+            for missing in found {
+                findings.add(format!("job {}", missing.job), Grade::Warning, told(&missing));
+            }
+        }
+        Err(error) => {
+            let detail =
+                format!("whether sets that wait for their proof are found here cannot be told: {error}");
+            findings.add("paths", Grade::Warning, detail);
+        }
+    }
+}
+
+fn told(missing: &OutOfReach) -> String {
+    let OutOfReach {
+        tag,
+        waiting,
+        example,
+        looked_in,
+        ..
+    } = missing;
+    let sets = match waiting {
+        1 => "1 set waits for its proof and is not found here".to_owned(),
+        many => format!("{many} sets wait for their proof and are not found here"),
+    };
+    let looked = match looked_in.is_empty() {
+        true => "nothing says in which folder of this machine they lie".to_owned(),
+        false => {
+            let folders: Vec<String> = looked_in
+                .iter()
+                .map(|folder| folder.display().to_string())
+                .collect();
+            format!("set {} is not in {}", example.id, folders.join(" or "))
+        }
+    };
+    format!(
+        "{sets} (tag {tag}): {looked}. \"mykeeper paths\" lists the folders that are known; add the right one: \
+         mykeeper paths add --bk-server {} --remote-server ADDRESS --real-path FOLDER --tag {tag}",
+        match example.bk_server.as_str() {
+            "" => "ADDRESS",
+            server => server,
+        }
+    )
+}

@@ -1,0 +1,71 @@
+//! What did not arrive, and that nothing sends later.
+#![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
+
+use crate::notify::{events, webhook};
+use crate::{ALL, NEVER, backup_job};
+use mykeeper_e2e::*;
+
+#[test]
+fn sets_that_wait_for_a_destination_without_a_transfer_job_are_named_and_the_trouble_is_not_over_before_they_arrived()
+ {
+    let source = MariaDb::with_sample();
+    let mut vault = RsyncDaemon::start("vault pw");
+    let (workspace, sink) = (Workspace::new(), HttpSink::start());
+    workspace.write_keeper(&format!(
+        "{}{}[notify]\ngather = \"100ms\"\n\n{}",
+        workspace.server("shop", &source, "pw"),
+        workspace.destination("vault", &vault.url(vault.port(), "db1"), "vault pw"),
+        webhook(&sink)
+    ));
+    let nightly = backup_job("nightly", ALL, "transfer_to = \"vault\"");
+    workspace.write_schedule(&nightly);
+    let nobody = "no transfer job sends to vault: add a [transfer.NAME] with destination = \"vault\"";
+    workspace
+        .mykeeper(&["check", "--offline"])
+        .assert_code(4)
+        .assert_says(nobody);
+
+    vault.stop();
+    let failed = workspace.mykeeper(&["run", "nightly"]);
+    failed
+        .assert_code(1)
+        .assert_says("nothing sends it later")
+        .assert_says(nobody);
+    assert!(!failed.said().contains("left to a transfer job"), "{failed}");
+    assert_eq!(events(&sink, "failure").len(), 1);
+
+    vault.start_again();
+    let checked = workspace.mykeeper(&["check"]);
+    checked
+        .assert_code(4)
+        .assert_says("1 set waits for vault, and no transfer job sends to vault")
+        .assert_says("job nightly: its last run failed at");
+    workspace
+        .mykeeper(&["status"])
+        .assert_code(4)
+        .assert_says("1 set waits for vault");
+
+    // The next set arrives, and the first goes on waiting.
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_eq!(events(&sink, "recovery").len(), 0);
+    let told = events(&sink, "failure");
+    let last = told.last().unwrap()["message"].to_string();
+    assert!(
+        last.contains("it is not over: 1 set waits for vault"),
+        "{told:#?}"
+    );
+
+    workspace.write_schedule(&format!(
+        "{nightly}[transfer.catch-up]\ncron = \"{NEVER}\"\ndestination = \"vault\"\n"
+    ));
+    let checked = workspace.mykeeper(&["check"]);
+    checked.assert_says("1 set waits for vault: job catch-up sends them");
+    assert!(!checked.said().contains("no transfer job"), "{checked}");
+    workspace.mykeeper(&["status"]).assert_code(0);
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_eq!(events(&sink, "recovery").len(), 1);
+    let checked = workspace.mykeeper(&["check"]);
+    assert!(!checked.said().contains("for vault"), "{checked}");
+    workspace.mykeeper(&["status"]).assert_code(0);
+}
