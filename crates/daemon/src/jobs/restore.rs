@@ -6,6 +6,7 @@ mod obstacle;
 mod plan;
 mod position;
 pub(in crate::jobs) mod proven;
+mod same;
 mod source;
 
 use super::{JobError, JobReport, JobResult, RunContext, first_few};
@@ -121,6 +122,8 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
         .connection(server)
         .map_err(|error| Obstacle::Missing(error.to_string()))?;
     let target = look_at_target(&connection, &scope.names_there()).await?;
+    let log = target.binary_log.as_ref();
+    let is_source = same::is_source(&settings, (&backup, evidence.as_ref()), (server, log));
     let mut prepared = Prepared {
         plan: RestorePlan {
             bk_id: id,
@@ -138,7 +141,12 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             refusals: refusals(&target, (&scope, evidence.as_ref()), task),
             missing_rights: missing_rights(&target, (&scope, evidence.as_ref()), task),
             space: String::new(),
-            continue_from: positions(&backup, evidence.as_ref(), &scope, port_of(&settings, &backup)),
+            continue_from: positions(
+                &backup,
+                evidence.as_ref(),
+                &scope,
+                (port_of(&settings, &backup), is_source),
+            ),
         },
         backup,
         looks,

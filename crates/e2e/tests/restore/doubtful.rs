@@ -109,3 +109,34 @@ fn a_damaged_file_is_named_before_anything_is_written() {
         .assert_says("; 1 warning");
     stage.assert_equal(&["shop_old"]);
 }
+
+#[test]
+fn a_set_that_comes_back_to_its_own_server_is_told_where_to_stop_and_not_to_follow_itself() {
+    let stage = Stage::with("", "[\"shop_old\"]", "all");
+    stage.source.sql("DROP DATABASE shop_old");
+    stage
+        .source
+        .account("restorer", &stage.secret, "ALL PRIVILEGES ON *.*");
+    // The same server, under another name and by another account.
+    let keeper = std::fs::read_to_string(stage.workspace.config()).unwrap();
+    let again = format!(
+        "[servers.again]\nhost = \"127.0.0.1\"\nport = {}\nuser = \"restorer\"\npassword_file = \"target.password\"\n",
+        stage.source.port()
+    );
+    stage.workspace.write_keeper(&format!("{again}\n{keeper}"));
+    let to = |server: &str, more: &[&str]| {
+        let words = ["restore", &stage.bk_id, "--into", server, "--dry-run"];
+        stage.workspace.mykeeper(&[&words[..], more].concat())
+    };
+    let dry = to("again", &[]);
+    dry.assert_says("--stop-position=POSITION or --stop-datetime")
+        .assert_says("this is the server that the set is of");
+    assert!(!dry.said().contains("CHANGE MASTER"), "{dry}");
+    let dry = to("again", &["--json"]);
+    let position = &dry.json()["continue_from"][0];
+    assert_eq!(position["follow"], serde_json::json!([]), "{dry}");
+    // Another one of this machine may follow it.
+    to("spare", &[])
+        .assert_says("--stop-position=POSITION")
+        .assert_says("CHANGE MASTER");
+}

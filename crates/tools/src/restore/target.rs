@@ -7,6 +7,7 @@ use crate::error::ToolError;
 use crate::probe::{DatabaseNeed, RestoreNeed, missing_for_restore};
 use crate::probe::{Probe, text};
 use mykeeper_domain::definition::UNKNOWN;
+use mykeeper_domain::evidence::BinaryLog;
 use mykeeper_domain::inventory::{DatabaseInventory, Inventory};
 use mykeeper_domain::server::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,8 @@ pub struct Target {
     pub other_spellings: BTreeMap<String, String>,
     /// Where its data lie, when that is on this machine; else why it is not known.
     pub data_dir: DataDir,
+    /// Where its binary log lies, and its port; `None` where it does not tell.
+    pub binary_log: Option<BinaryLog>,
     /// Whether it can encrypt connections.
     pub(super) can_encrypt: bool,
     /// `SHOW GRANTS` of the account; empty where it cannot be asked.
@@ -191,6 +194,7 @@ fn is_server_here(thread: u32) -> bool {
 async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Result<Target, ToolError> {
     let version = probe.server_version().await?;
     let can_encrypt = probe.can_encrypt().await.unwrap_or(false);
+    let binary_log = probe.binary_log().await.ok();
     let rows = probe
         .raw(
             "read lower_case_table_names",
@@ -227,6 +231,7 @@ async fn look(probe: &mut Probe, endpoint: &Endpoint, wanted: &[String]) -> Resu
         other_spellings,
         data_dir: data_dir(probe, endpoint).await,
         can_encrypt,
+        binary_log,
         grants,
         distrusts,
     })

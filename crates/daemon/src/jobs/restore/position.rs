@@ -22,6 +22,12 @@ const BY_DATABASE: &str = "--database takes a statement by the database that was
 const BY_FILTER: &str = "it takes a statement by the database that was current (USE) when it was run, and lasts until the \
                          server starts again: write replicate-do-db into its option file, a line for each database";
 
+/// What is in that log beside what is wanted.
+const STOP: &str = "that shows also what made this restore necessary, a DROP or a wrong DELETE, and would run it again: find its event \
+                    there, and stop before it, with --stop-position=POSITION or --stop-datetime='YYYY-MM-DD hh:mm:ss'";
+/// Where the set comes back to where it was made.
+const ITS_OWN_SERVER: &str = "this is the server that the set is of, which follows nobody from there";
+
 /// Whose binary log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,7 +91,7 @@ impl fmt::Display for Position {
         };
         write!(
             f,
-            ", in the binary log {whose}\n  what was written since, {at}:\n    {}",
+            ", in the binary log {whose}\n  what was written since, {at}:\n    {}\n  {STOP}",
             self.command
         )?;
         if let Some(caveat) = &self.caveat {
@@ -105,12 +111,13 @@ impl fmt::Display for Position {
     }
 }
 
-/// Where each part of what is restored stands. `port` is that of the set's server, where the set itself does not know it.
+/// Where each part of what is restored stands. `port` is that of the set's server, where the set itself does not know it; who is
+/// that server itself is not told to follow.
 pub(super) fn positions(
     backup: &Backup,
     evidence: Option<&Evidence>,
     scope: &Scope,
-    port: Option<u16>,
+    (port, is_source): (Option<u16>, bool),
 ) -> Vec<Position> {
     let log = evidence
         .and_then(|evidence| evidence.binary_log.clone())
@@ -173,6 +180,10 @@ pub(super) fn positions(
     for of in [Whose::Server, Whose::Primary] {
         let mut these: Vec<&mut Position> = points.iter_mut().filter(|point| point.of == of).collect();
         let [point] = these.as_mut_slice() else { continue };
+        if is_source {
+            point.follow_caveat = Some(ITS_OWN_SERVER.to_owned());
+            continue;
+        }
         let address = match of {
             Whose::Server => (backup.bk_server.as_str(), port),
             Whose::Primary => (UNKNOWN_HOST, None),
@@ -418,7 +429,7 @@ mod tests {
         };
         let scope = Scope::whole(backup.databases.clone());
         let told = |evidence: &Evidence| {
-            let mut points = positions(&backup, Some(evidence), &scope, Some(3306));
+            let mut points = positions(&backup, Some(evidence), &scope, (Some(3306), false));
             assert_eq!(points.len(), 1, "{points:?}");
             let point = points.remove(0);
             (point.follow.is_empty(), point.follow_caveat.unwrap_or_default())
