@@ -115,6 +115,7 @@ pub(crate) async fn run(config: &Path, next: usize, json: bool) -> anyhow::Resul
         return Err(away);
     }
     Ok(match status {
+        Status::Done if has_ended(&settings, &state) => Status::Warnings,
         Status::Done if refused || promises.iter().flatten().any(is_broken) => Status::Warnings,
         status => status,
     })
@@ -181,6 +182,13 @@ async fn look(settings: &Settings) -> anyhow::Result<Known> {
         promises,
         status: look.status(&settings.node, "what is older than two weeks"),
     })
+}
+
+/// Whether a daemon has run here, fires no more, and should: nothing happens by itself, however it ended.
+pub(crate) fn has_ended(settings: &Settings, state: &StateDir) -> bool {
+    let has_run =
+        || state.status_file().exists() || state.daemon_was_killed() || state.daemon_stopped_at().is_some();
+    !settings.jobs.is_empty() && !state.daemon_lives() && has_run()
 }
 
 /// That nothing happens by itself; or, where a daemon lives all the same, that it has not told how it is.

@@ -1,5 +1,6 @@
 //! `mykeeper status`: every node that shares the catalog.
 
+use super::jobs::has_ended;
 use super::pybackup::is_pybackup_conf;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, table, when};
@@ -123,7 +124,8 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             print(&format!("{}: {owed}", settings.node))?;
         }
     }
-    Ok(if is_troubled || !is_sound {
+    let has_ended = has_ended(&settings, &state);
+    Ok(if is_troubled || has_ended || !is_sound {
         Status::Warnings
     } else {
         Status::Done

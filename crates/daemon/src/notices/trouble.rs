@@ -155,7 +155,12 @@ pub(super) fn forget(troubles: &mut Troubles, settings: &Settings, now: DateTime
             NoticeKind::Failure => false,
             _ => true,
         };
-        let is_long_past = ends_by_itself && now - trouble.seen_at >= FORGOTTEN_AFTER;
+        let forgotten_after = match trouble.kind {
+            // By then the next would be told anew: it is over, and was told as what it is.
+            NoticeKind::Missed => TimeDelta::from_std(settings.notify.repeat).unwrap_or(FORGOTTEN_AFTER),
+            _ => FORGOTTEN_AFTER,
+        };
+        let is_long_past = ends_by_itself && now - trouble.seen_at >= forgotten_after.min(FORGOTTEN_AFTER);
         is_there && !is_long_past
     });
     troubles.len() != before
@@ -274,6 +279,18 @@ pub(super) mod tests {
         mykeeper_config::load(&file, &mykeeper_config::Surroundings::default())
             .unwrap()
             .settings
+    }
+
+    #[test]
+    fn slots_that_were_missed_are_named_no_longer_than_they_are_not_told_again() {
+        let settings = settings_of(
+            "[retention.often]\ncron = \"@hourly\"\ndirectory = \"/sets\"\nkeep = { last = 1 }\n",
+        );
+        let mut troubles = Troubles::new();
+        let found = vec![notice(NoticeKind::Missed, "slots of job often", 0)];
+        sift(&mut troubles, found, settings.notify.repeat, at(0));
+        assert!(!forget(&mut troubles, &settings, at(5 * 60)));
+        assert!(forget(&mut troubles, &settings, at(6 * 60)));
     }
 
     #[test]

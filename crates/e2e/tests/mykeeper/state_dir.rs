@@ -59,6 +59,12 @@ fn a_check_warns_where_a_daemon_has_run_and_runs_no_more_however_it_ended() {
         .assert_code(4)
         .assert_says("no daemon runs on")
         .assert_says("the last one stopped at 20");
+    for looks in ["jobs", "status"] {
+        workspace
+            .mykeeper(&[looks])
+            .assert_code(4)
+            .assert_says("no daemon runs on");
+    }
     // One that was killed, also before it could tell anything.
     let mut daemon = workspace.daemon();
     daemon.signal(Signal::KILL);

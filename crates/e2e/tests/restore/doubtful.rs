@@ -123,7 +123,7 @@ fn a_set_that_comes_back_to_its_own_server_is_told_where_to_stop_and_not_to_foll
         "[servers.again]\nhost = \"127.0.0.1\"\nport = {}\nuser = \"restorer\"\npassword_file = \"target.password\"\n",
         stage.source.port()
     );
-    stage.workspace.write_keeper(&format!("{again}\n{keeper}"));
+    std::fs::write(stage.workspace.config(), format!("{keeper}\n{again}")).unwrap();
     let to = |server: &str, more: &[&str]| {
         let words = ["restore", &stage.bk_id, "--into", server, "--dry-run"];
         stage.workspace.mykeeper(&[&words[..], more].concat())
