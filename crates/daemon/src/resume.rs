@@ -72,7 +72,7 @@ async fn retry_one(engine: &Engine, job: &Arc<Job>, last: &Run) -> Result<(), Ca
 /// Tells people of a backup that there will not be. What other jobs leave undone their next run takes up: only who waits for
 /// the end of the run hears of it.
 fn tell_given_up(environment: &Environment, job: &Job, last: &Run, why: &str) {
-    if !environment.is_given_up_now(last) {
+    if environment.was_given_up(last) {
         return;
     }
     let reason = format!("it was interrupted, and {why}");
@@ -80,6 +80,7 @@ fn tell_given_up(environment: &Environment, job: &Job, last: &Run, why: &str) {
         Task::Backup(_) => environment.run_given_up(last, &reason),
         _ => environment.ping_given_up(last, &reason),
     }
+    environment.note_given_up(last);
 }
 
 /// What the interrupted run and those before it leave to the one that does it again.

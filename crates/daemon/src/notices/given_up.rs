@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 impl Environment {
-    /// Notes it. False where it was noted before; where that cannot be noted, people are told again rather than not at all.
-    pub(crate) fn is_given_up_now(&self, run: &Run) -> bool {
-        let text = std::fs::read(self.given_up()).unwrap_or_default();
-        let mut told: BTreeMap<JobName, RunId> = serde_json::from_slice(&text).unwrap_or_default();
-        if told.insert(run.job.clone(), run.id) == Some(run.id) {
-            return false;
-        }
+    /// Whether people were told of it before.
+    pub(crate) fn was_given_up(&self, run: &Run) -> bool {
+        self.told_given_up().get(&run.job) == Some(&run.id)
+    }
+
+    /// Notes it, once it was told: where that is cut off, or cannot be noted, people are told again rather than not at all.
+    pub(crate) fn note_given_up(&self, run: &Run) {
+        let mut told = self.told_given_up();
+        told.insert(run.job.clone(), run.id);
         let settings = self.settings();
         told.retain(|job, _| settings.jobs.contains_key(job));
         let noted = make_folder(&folder(&self.state))
@@ -24,7 +26,11 @@ impl Environment {
         if let Err(error) = noted {
             tracing::debug!(%error, "that a run is not done again is told again at the next start");
         }
-        true
+    }
+
+    fn told_given_up(&self) -> BTreeMap<JobName, RunId> {
+        let text = std::fs::read(self.given_up()).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     fn given_up(&self) -> PathBuf {

@@ -5,7 +5,9 @@ use mykeeper_e2e::*;
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 
 const NODES: [&str; 3] = ["db1", "vault", "prover"];
 
@@ -259,4 +261,66 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
         .assert_code(3)
         .assert_says("no daemon runs")
         .assert_says("cannot be told until the catalog answers");
+}
+
+/// Stopped when it goes.
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn the_rsync_daemon_of_the_layout_takes_what_its_account_sends_and_nobody_elses() {
+    let scratch = Scratch::new();
+    let at = |name: &str| scratch.path().join(name);
+    std::fs::create_dir_all(at("sets/db1")).unwrap();
+    std::fs::write(at("secrets"), "platform:pw of platform\n").unwrap();
+    std::fs::set_permissions(at("secrets"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    // The account of the layout is not on this machine.
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    let conf = read("rsyncd.conf")
+        .replace("/srv/db_backup", &at("sets").display().to_string())
+        .replace("/etc/rsyncd.secrets", &at("secrets").display().to_string())
+        .replace("uid = mykeeper", &format!("uid = {}", user.as_raw()))
+        .replace("gid = mykeeper", &format!("gid = {}", group.as_raw()));
+    let chroot = if is_root() { "" } else { "use chroot = no\n" };
+    std::fs::write(at("rsyncd.conf"), format!("{chroot}{conf}")).unwrap();
+    let port = free_port();
+    let log = std::fs::File::create(at("log")).unwrap();
+    let child = Command::new("rsync")
+        .args([
+            "--daemon",
+            "--no-detach",
+            "--address=127.0.0.1",
+            "--log-file=/dev/stderr",
+        ])
+        .arg(format!("--port={port}"))
+        .arg(format!("--config={}", at("rsyncd.conf").display()))
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let _daemon = Stopped(child);
+    wait_until(LIMIT, "the rsync daemon answers", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+    std::fs::write(at("file"), "sent").unwrap();
+    let send = |password: &str| {
+        std::fs::write(at("password"), password).unwrap();
+        std::fs::set_permissions(at("password"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        let sent = Command::new("rsync")
+            .arg(format!("--password-file={}", at("password").display()))
+            .arg(at("file"))
+            .arg(format!("rsync://platform@127.0.0.1:{port}/db_backup/db1/"))
+            .output();
+        sent.unwrap().status.success()
+    };
+    assert!(!send("another"));
+    let log = || std::fs::read_to_string(at("log")).unwrap();
+    assert!(send("pw of platform"), "{}", log());
+    assert_eq!(std::fs::read_to_string(at("sets/db1/file")).unwrap(), "sent");
+    assert!(!log().contains("Unknown"), "{}", log());
 }
