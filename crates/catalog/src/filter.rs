@@ -125,6 +125,8 @@ pub(crate) enum Mark {
         id: i64,
         streams: Arc<[Stream]>,
     },
+    /// The oldest first, of what waits to be sent: `start_time` and `id`.
+    Pending { start: String, id: i64 },
     /// In the order of the last look.
     Looked { looked_ms: i64, bk_id: String },
     /// The same, of those that were found to differ.

@@ -350,13 +350,13 @@ pub trait Catalog: Send + Sync {
     async fn transfers(&self, id: BackupId) -> Result<Vec<Transfer>, CatalogError>;
     /// Transfer attempts of `node` left unfinished, oldest first.
     async fn unfinished_transfers(&self, node: &NodeName) -> Result<Vec<Transfer>, CatalogError>;
-    /// Complete, present sets of `node` that should be at `destination` and are not (no successful `send` since the last failed `verify`), oldest first: after the first `skip` so many as `limit`.
+    /// Complete, present sets of `node` that should be at `destination` and are not (no successful `send` since the last failed `verify`), oldest first: a page of so many after `after`.
     async fn pending_transfers(
         &self,
         node: &NodeName,
         destination: &DestinationName,
-        (skip, limit): (u32, u32),
-    ) -> Result<Vec<Backup>, CatalogError>;
+        (after, limit): (Option<&Bookmark>, u32),
+    ) -> Result<Page, CatalogError>;
     /// Present sets of `node` that have arrived at `destination` and whose last `send` or `verify` ended before `before`,
     /// that one first, and, whatever `before` is, those whose copies were found to differ since.
     async fn due_verifications(

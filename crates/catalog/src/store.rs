@@ -216,8 +216,8 @@ impl Catalog for Store {
         &self,
         node: &NodeName,
         destination: &DestinationName,
-        page: (u32, u32),
-    ) -> Result<Vec<Backup>, CatalogError> {
+        page: (Option<&Bookmark>, u32),
+    ) -> Result<Page, CatalogError> {
         transfers::pending(self, node, destination, page).await
     }
 

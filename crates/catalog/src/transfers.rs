@@ -6,6 +6,7 @@
 use crate::backups::{self, BackupRow};
 use crate::db::{Store, is_duplicate, reading, writing};
 use crate::error::CatalogError;
+use crate::filter::{Bookmark, Mark, Page};
 use crate::proofs::try_again;
 use crate::row::{Place, ms, signed};
 use crate::verifications::{DIFFERING, MOST_DIFFERING};
@@ -344,25 +345,38 @@ pub(crate) async fn pending(
     store: &Store,
     node: &NodeName,
     destination: &DestinationName,
-    (skip, limit): (u32, u32),
-) -> Result<Vec<Backup>, CatalogError> {
+    (after, limit): (Option<&Bookmark>, u32),
+) -> Result<Page, CatalogError> {
     let rows: Vec<BackupRow> = reading!(store, "list pending transfers", |conn| {
-        sqlx::query_as(concat!(
+        let mut query = QueryBuilder::new(concat!(
             "SELECT ",
             backups::columns!(),
-            " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id \
-             WHERE d.node = ? AND d.destination = ? AND d.arrived = 0 \
-             AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' AND b.original_gone_ms IS NULL \
-             ORDER BY b.start_time, b.id LIMIT ? OFFSET ?"
-        ))
-        .bind(node.as_str())
-        .bind(destination.as_str())
-        .bind(i64::from(limit))
-        .bind(i64::from(skip))
-        .fetch_all(&mut *conn)
-        .await?
+            " FROM mk_delivery d JOIN user_backup b ON b.bk_id = d.bk_id WHERE d.node = "
+        ));
+        query.push_bind(node.as_str());
+        query
+            .push(" AND d.destination = ")
+            .push_bind(destination.as_str());
+        query.push(
+            " AND d.arrived = 0 AND +b.node = d.node AND +b.is_deleted <> 'Y' AND b.deletion = 'none' \
+             AND b.original_gone_ms IS NULL",
+        );
+        if let Some(Bookmark(Mark::Pending { start, id })) = after {
+            query.push(" AND +b.start_time >= ").push_bind(start.as_str());
+            query.push(" AND (+b.start_time > ").push_bind(start.as_str());
+            query.push(" OR +b.id > ").push_bind(*id).push(")");
+        }
+        query
+            .push(" ORDER BY b.start_time, b.id LIMIT ")
+            .push_bind(i64::from(limit));
+        query.build_query_as().fetch_all(&mut *conn).await?
     })?;
-    Ok(backups::into_list(rows, store.zone))
+    let is_full = rows.len() as u64 >= u64::from(limit);
+    let last = rows.last().filter(|_| is_full).and_then(BackupRow::place_in_time);
+    Ok(Page {
+        sets: backups::into_list(rows, store.zone),
+        next: last.map(|(start, id)| Bookmark(Mark::Pending { start, id })),
+    })
 }
 
 /// Copies at a destination that are to be compared; what a statement narrows them by comes after.

@@ -147,7 +147,7 @@ async fn ask(asked: &mut Asked, catalog: &dyn Catalog, size: (u32, u32)) -> Resu
     let now = end(size.0);
     asked
         .of("transfer: what waits to be sent", || {
-            catalog.pending_transfers(&node, &vault, (0, 100))
+            catalog.pending_transfers(&node, &vault, (None, 100))
         })
         .await?;
     let before = now - TimeDelta::days(7);

@@ -8,6 +8,7 @@ use super::{BackupRow, columns};
 use crate::db::{Db, Store, reading};
 use crate::error::CatalogError;
 use crate::filter::{Mark, Reach};
+use crate::row::signed;
 use crate::zone::to_wall;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_domain::DestinationName;
@@ -20,6 +21,9 @@ use std::sync::Arc;
 const LEAST: i64 = 10;
 /// Places that one statement looks at: SQLite joins no more than 500.
 const AT_A_TIME: usize = 100;
+/// Of more senders not each is a place of its own: all sets are gone through, and those that are not theirs passed by. A
+/// statement with hundreds of places takes longer to be understood than to be answered.
+const MOST_SENDERS: usize = 32;
 /// Rows that one statement fetches.
 const ROWS: usize = 500;
 
@@ -48,6 +52,14 @@ pub(crate) enum Order {
 impl Order {
     fn newest_first(self) -> bool {
         self == Self::Waiting { newest_first: true }
+    }
+
+    /// The places that have all sets, in the index for this order.
+    pub(super) fn everything(self) -> Arc<[Stream]> {
+        match self {
+            Self::Waiting { .. } => Arc::new([Stream::All]),
+            Self::Present => Arc::new([Stream::Passed(false), Stream::Passed(true)]),
+        }
     }
 }
 
@@ -368,17 +380,21 @@ pub(crate) async fn streams_of(
     store: &Store,
     reach: Option<&Reach>,
     tags: &[String],
+    order: Order,
 ) -> Result<Arc<[Stream]>, CatalogError> {
     if !tags.is_empty() {
         // A tag is that of few nodes: what else a node has is not gone through for it.
         return Ok(tags.iter().cloned().map(Stream::Tag).collect());
     }
     let Some(reach) = reach else {
-        return Ok(Arc::new([Stream::All]));
+        return Ok(order.everything());
     };
     let own = reach.node.to_string();
     let mut streams = vec![Stream::Node(None)];
     let mut nodes = senders(store, &reach.destinations).await?;
+    if nodes.len() > MOST_SENDERS {
+        return Ok(order.everything());
+    }
     nodes.retain(|node| *node != own);
     nodes.push(own);
     streams.extend(nodes.into_iter().map(|node| Stream::Node(Some(node))));
@@ -386,12 +402,12 @@ pub(crate) async fn streams_of(
     Ok(streams.into())
 }
 
-/// The nodes that have sent a set, or are to send one, to one of these destinations: one step through the index for each of
-/// them. SQLite takes all steps in one statement; MySQL's servers would go through all entries for each.
+/// The nodes that have sent a set, or are to send one, to one of these destinations, or some of them where they are more than
+/// [`MOST_SENDERS`]: one step through the index for each. SQLite takes all steps in one statement; MySQL's servers would go through all entries for each.
 async fn senders(store: &Store, destinations: &[DestinationName]) -> Result<Vec<String>, CatalogError> {
     const ALL: &str = "WITH RECURSIVE maker (node) AS (SELECT MIN(node) FROM mk_delivery WHERE destination = ?1 UNION ALL \
                        SELECT (SELECT MIN(d.node) FROM mk_delivery d WHERE d.destination = ?1 AND d.node > maker.node) \
-                       FROM maker WHERE maker.node IS NOT NULL) SELECT node FROM maker WHERE node IS NOT NULL";
+                       FROM maker WHERE maker.node IS NOT NULL) SELECT node FROM maker WHERE node IS NOT NULL LIMIT ?2";
     const NEXT: &str = "SELECT MIN(node) FROM mk_delivery WHERE destination = ? AND node > ?";
     let is_lite = matches!(store.db, Db::Lite { .. });
     let mut senders = BTreeSet::new();
@@ -400,6 +416,7 @@ async fn senders(store: &Store, destinations: &[DestinationName]) -> Result<Vec<
             if is_lite {
                 sqlx::query_scalar(ALL)
                     .bind(destination.as_str())
+                    .bind(signed(MOST_SENDERS as u64 + 1))
                     .fetch_all(&mut *conn)
                     .await?
             } else {
@@ -411,8 +428,8 @@ async fn senders(store: &Store, destinations: &[DestinationName]) -> Result<Vec<
                         .fetch_one(&mut *conn)
                         .await?;
                     match next {
-                        Some(node) => nodes.push(node),
-                        None => break nodes,
+                        Some(node) if nodes.len() <= MOST_SENDERS => nodes.push(node),
+                        _ => break nodes,
                     }
                 }
             }

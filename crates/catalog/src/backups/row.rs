@@ -106,7 +106,7 @@ impl BackupRow {
     }
 
     /// Where it stands in the order of lists; `None` where it has no start.
-    pub(super) fn place_in_time(&self) -> Option<(String, i64)> {
+    pub(crate) fn place_in_time(&self) -> Option<(String, i64)> {
         Some((self.start_wall.clone()?, self.id))
     }
 

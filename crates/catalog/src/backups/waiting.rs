@@ -1,7 +1,7 @@
 //! The sets that wait for their proof, and those that may lie on a node.
 
 use super::into_list;
-use super::pages::{Narrow, Order, Stream, Walk, rows, streams_of};
+use super::pages::{Narrow, Order, Walk, rows, streams_of};
 use crate::db::Store;
 use crate::error::CatalogError;
 use crate::filter::{Bookmark, Mark, Page, Reach, WaitingScope};
@@ -18,17 +18,21 @@ pub(crate) async fn waiting(
     after: Option<&Bookmark>,
     limit: u32,
 ) -> Result<Page, CatalogError> {
+    let order = Order::Waiting {
+        newest_first: scope.newest_first,
+    };
     let (streams, after) = match after {
         Some(Bookmark(Mark::Time { start, id, streams })) => {
             (Arc::clone(streams), Some((start.as_str(), *id)))
         }
-        _ => (streams_of(store, scope.reach.as_ref(), &scope.tags).await?, None),
+        _ => {
+            let streams = streams_of(store, scope.reach.as_ref(), &scope.tags, order);
+            (streams.await?, None)
+        }
     };
     let walk = Walk {
         streams,
-        order: Order::Waiting {
-            newest_first: scope.newest_first,
-        },
+        order,
         since: scope.since,
     };
     let stretch = walk.stretch(store, after, limit).await?;
@@ -60,7 +64,7 @@ pub(crate) async fn here(
     };
     let walk = Walk {
         // All of them: of what never became complete no delivery tells who sent it.
-        streams: Arc::new([Stream::Passed(false), Stream::Passed(true)]),
+        streams: Order::Present.everything(),
         order: Order::Present,
         since: None,
     };

@@ -295,8 +295,8 @@ impl Catalog for Journaled {
         &self,
         node: &NodeName,
         destination: &DestinationName,
-        page: (u32, u32),
-    ) -> Result<Vec<Backup>, CatalogError> {
+        page: (Option<&Bookmark>, u32),
+    ) -> Result<Page, CatalogError> {
         let remote = self.remote().await?;
         remote.pending_transfers(node, destination, page).await
     }

@@ -6,7 +6,7 @@ mod pages;
 #[path = "../../tests/throwaway/mod.rs"]
 mod throwaway;
 
-use crate::{BackupFilter, Catalog, CatalogError, MOST_COUNTED, RunFilter, SetState};
+use crate::{BackupFilter, Bookmark, Catalog, CatalogError, MOST_COUNTED, RunFilter, SetState};
 use chrono::{DateTime, TimeDelta, Utc};
 use engine::{Engine, Plan};
 use history::{SETS, began_at, set_id};
@@ -347,13 +347,16 @@ async fn ask_for_runs(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
 
 async fn ask_for_work(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
     let vault = mykeeper_domain::DestinationName::new("vault").unwrap();
-    asked
-        .of(
-            "to send",
-            Cost::Found,
-            catalog.pending_transfers(&node(), &vault, (0, 20)),
-        )
-        .await;
+    let next = std::cell::RefCell::new(None);
+    for _ in 0..2 {
+        let after: Option<Bookmark> = next.take();
+        let page = async {
+            let page = (after.as_ref(), 20);
+            next.replace(catalog.pending_transfers(&node(), &vault, page).await?.next);
+            Ok(())
+        };
+        asked.of("to send", Cost::Found, page).await;
+    }
     asked
         .of(
             "to compare",

@@ -22,7 +22,9 @@ pub(crate) async fn due(
     limit: u32,
 ) -> Result<Page, CatalogError> {
     match after.map(|Bookmark(mark)| mark) {
-        None | Some(Mark::Time { .. }) => never_looked_at(store, scope, after, limit).await,
+        None | Some(Mark::Time { .. } | Mark::Pending { .. }) => {
+            never_looked_at(store, scope, after, limit).await
+        }
         Some(Mark::Looked { looked_ms, bk_id }) => {
             let looks = looked_before(store, scope, (*looked_ms, bk_id), limit).await?;
             let next = match end_of(&looks, limit) {
@@ -85,7 +87,7 @@ async fn never_looked_at(
             (Arc::clone(streams), Some((start.as_str(), *id)))
         }
         _ => {
-            let streams = backups::streams_of(store, Some(&scope.reach), &scope.tags);
+            let streams = backups::streams_of(store, Some(&scope.reach), &scope.tags, Order::Present);
             (streams.await?, None)
         }
     };

@@ -21,23 +21,31 @@ pub(super) async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
     }
     let pending = async |limit| {
         let found = catalog
-            .pending_transfers(&n7, &vault(), (0, limit))
+            .pending_transfers(&n7, &vault(), (None, limit))
             .await
             .unwrap();
-        found.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
+        found.sets.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
     };
     assert_eq!(pending(100).await, [older.id, newer.id], "oldest first");
     assert_eq!(pending(1).await, [older.id]);
-    let after_one = catalog.pending_transfers(&n7, &vault(), (1, 9)).await.unwrap();
+    let first = catalog.pending_transfers(&n7, &vault(), (None, 1)).await.unwrap();
+    let mark = first.next.unwrap();
+    let after_one = async |limit| {
+        let page = (Some(&mark), limit);
+        catalog.pending_transfers(&n7, &vault(), page).await.unwrap()
+    };
+    let page = after_one(9).await;
+    assert!(page.next.is_none());
     assert_eq!(
-        after_one.iter().map(|backup| backup.id).collect::<Vec<_>>(),
+        page.sets.iter().map(|backup| backup.id).collect::<Vec<_>>(),
         [newer.id]
     );
     assert_eq!(
         catalog
-            .pending_transfers(&n7, &DestinationName::new("attic").unwrap(), (0, 9))
+            .pending_transfers(&n7, &DestinationName::new("attic").unwrap(), (None, 9))
             .await
-            .unwrap(),
+            .unwrap()
+            .sets,
         []
     );
 
@@ -199,10 +207,10 @@ pub(super) async fn of_several_destinations_the_first_is_told_in_the_seeds_colum
         assert!(catalog.finish_transfer(sent.id, &end, None).await.unwrap());
         let n10 = node("n10");
         let pending = catalog
-            .pending_transfers(&n10, &destination, (0, 9))
+            .pending_transfers(&n10, &destination, (None, 9))
             .await
             .unwrap();
-        assert_eq!(pending.is_empty(), state.is_success(), "{destination}");
+        assert_eq!(pending.sets.is_empty(), state.is_success(), "{destination}");
         if destination == attic {
             // One of them is enough for a proof; the other still waits.
             let found = of_set().await;

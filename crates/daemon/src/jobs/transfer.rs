@@ -231,16 +231,15 @@ async fn waiting(context: &RunContext, destination: &DestinationName) -> Result<
         lost: None,
         more: true,
     };
-    let mut passed = 0_u32;
+    let mut after = None;
     while found.more && found.sets.len() < BATCH as usize {
         let page = environment
             .catalog
-            .pending_transfers(&environment.node, destination, (passed, BATCH))
+            .pending_transfers(&environment.node, destination, (after.as_ref(), BATCH))
             .await?;
-        let fetched = u32::try_from(page.len()).unwrap_or(BATCH);
-        found.more = fetched == BATCH;
-        passed = passed.saturating_add(fetched);
-        let (mut here, gone) = part_lost(context, page).await?;
+        found.more = page.next.is_some();
+        after = page.next;
+        let (mut here, gone) = part_lost(context, page.sets).await?;
         found.sets.append(&mut here);
         if let Some(first) = gone.first() {
             let (first, before) = found.lost.unwrap_or((first.id, 0));

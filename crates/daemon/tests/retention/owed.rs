@@ -76,8 +76,8 @@ impl Stage {
     async fn waits_for(&self, destination: &str) -> Vec<BackupId> {
         let node = NodeName::new("n1").unwrap();
         let there = name(destination);
-        let waiting = self.catalog().pending_transfers(&node, &there, (0, 9)).await;
-        waiting.unwrap().iter().map(|set| set.id).collect()
+        let waiting = self.catalog().pending_transfers(&node, &there, (None, 9)).await;
+        waiting.unwrap().sets.iter().map(|set| set.id).collect()
     }
 }
 
