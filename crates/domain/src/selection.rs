@@ -6,7 +6,7 @@ use crate::run::words;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -86,15 +86,17 @@ fn mix(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The next few sets in the order of their lots, of as many as there are: they are shown one after the other, and no more
-/// than a few are kept.
+/// The next sets in the order of their lots, of as many as there are: they are shown one after the other, and the identities
+/// of no more than so many are kept.
 #[derive(Debug)]
 pub struct Draw {
     lots: Lots,
     most: usize,
     /// Those up to here were drawn before.
     after: Option<(u64, BackupId)>,
-    kept: BTreeMap<(u64, BackupId), Backup>,
+    kept: BTreeSet<(u64, BackupId)>,
+    /// Some were shown that come after those that are kept.
+    has_more: bool,
 }
 
 impl Draw {
@@ -104,26 +106,38 @@ impl Draw {
             lots,
             most: most.max(1),
             after: None,
-            kept: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            has_more: true,
         }
     }
 
     /// Shows it a set.
-    pub fn show(&mut self, backup: Backup) {
-        let lot = self.lots.of(backup.id);
+    pub fn show(&mut self, id: BackupId) {
+        let lot = self.lots.of(id);
         if self.after.is_none_or(|after| lot > after) {
-            self.kept.insert(lot, backup);
+            self.kept.insert(lot);
             if self.kept.len() > self.most {
                 self.kept.pop_last();
+                self.has_more = true;
             }
         }
     }
 
+    /// Whether there may be others than those that were drawn: it is to be shown all, again.
+    pub fn wants_more(&self) -> bool {
+        self.has_more
+    }
+
     /// The next ones, once it was shown all, in their order; none where all were drawn. Show it all again for more.
-    pub fn drawn(&mut self) -> Vec<Backup> {
+    pub fn drawn(&mut self) -> Vec<BackupId> {
         let drawn = std::mem::take(&mut self.kept);
-        self.after = drawn.last_key_value().map(|(lot, _)| *lot).or(self.after);
-        drawn.into_values().collect()
+        self.after = drawn.last().copied().or(self.after);
+        drawn.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Begins to show it all.
+    pub fn begin(&mut self) {
+        self.has_more = false;
     }
 }
 
@@ -198,6 +212,7 @@ impl Criteria<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn sets() -> Vec<Backup> {
         let first = Backup {
@@ -217,17 +232,24 @@ mod tests {
     fn all_drawn(pages: &[&[Backup]], lots: Lots, most: usize) -> Vec<BackupId> {
         let mut draw = Draw::new(lots, most);
         let mut all = Vec::new();
-        loop {
+        let mut passes = 0;
+        while draw.wants_more() {
+            passes += 1;
+            draw.begin();
             for backup in pages.iter().copied().flatten() {
-                draw.show(backup.clone());
+                draw.show(backup.id);
             }
             let drawn = draw.drawn();
             assert!(drawn.len() <= most);
-            if drawn.is_empty() {
-                return all;
-            }
-            all.extend(drawn.iter().map(|backup| backup.id));
+            all.extend(drawn);
         }
+        let count = pages.iter().copied().flatten().count();
+        assert_eq!(
+            passes,
+            count.div_ceil(most).max(1),
+            "no pass finds nothing but the first"
+        );
+        all
     }
 
     proptest! {
@@ -286,8 +308,8 @@ mod tests {
         let mut first = BTreeMap::new();
         for seed in 0..3_000 {
             let mut draw = Draw::new(Lots::new(seed), 1);
-            sets.iter().cloned().for_each(|set| draw.show(set));
-            *first.entry(draw.drawn()[0].id).or_insert(0) += 1;
+            sets.iter().for_each(|set| draw.show(set.id));
+            *first.entry(draw.drawn()[0]).or_insert(0) += 1;
         }
         // Off by a hundred in one of ten thousand runs: the identities are others in each.
         for set in &sets {

@@ -11,8 +11,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Entries that are asked of the catalog at a time.
 pub(crate) const PAGE: u32 = 200;
-/// Of sets in any order so many are drawn at a time.
-const DRAWN: usize = 200;
+/// Of sets in any order the identities of so many are drawn at a time, in one pass over all that wait: each of them is as likely
+/// as any other to come first. Only where more than these wait, and none of them can be tried, is there another pass.
+const DRAWN: usize = 100_000;
 
 /// What is asked of the catalog for a choice at `now`, wherever the sets lie.
 pub(crate) fn scope_of(choice: &Choice, now: DateTime<Utc>) -> WaitingScope {
@@ -81,6 +82,8 @@ pub(super) struct Queue<'a> {
     draw: Option<Draw>,
     /// Those that could not be tried before: they come last, in this order.
     last: VecDeque<BackupId>,
+    /// Drawn, and not yet looked at.
+    drawn: VecDeque<BackupId>,
     comes_last: BTreeSet<BackupId>,
     ready: VecDeque<Backup>,
 }
@@ -104,6 +107,7 @@ impl<'a> Queue<'a> {
             pages: Pages::new(context.environment.catalog.as_ref(), (choice, scope), now),
             comes_last: last.iter().copied().collect(),
             last: last.into(),
+            drawn: VecDeque::new(),
             ready: VecDeque::new(),
         }
     }
@@ -120,10 +124,11 @@ impl<'a> Queue<'a> {
             if let Some(backup) = self.ready.pop_front() {
                 return Ok(Some(backup));
             }
-            if self.fill().await? {
+            let drawn = self.drawn.pop_front();
+            if drawn.is_none() && self.fill().await? {
                 continue;
             }
-            let Some(id) = self.last.pop_front() else {
+            let Some(id) = drawn.or_else(|| self.last.pop_front()) else {
                 return Ok(None);
             };
             let backup = self.context.environment.catalog.shared_backup(id).await?;
@@ -135,7 +140,7 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Whether there was another page; of sets in any order, whether any was drawn.
+    /// Whether there was another page; of sets in any order, whether there was another pass.
     async fn fill(&mut self) -> Result<bool, JobError> {
         let Some(mut draw) = self.draw.take() else {
             let Some(page) = self.pages.next().await? else {
@@ -144,17 +149,21 @@ impl<'a> Queue<'a> {
             self.ready = self.first_of(page).collect();
             return Ok(true);
         };
+        if !draw.wants_more() {
+            self.draw = Some(draw);
+            return Ok(false);
+        }
+        draw.begin();
         self.pages.again();
         while let Some(page) = self.pages.next().await? {
             if self.context.cancel.is_cancelled() {
                 return Err(JobError::cancelled());
             }
-            self.first_of(page).for_each(|backup| draw.show(backup));
+            self.first_of(page).for_each(|backup| draw.show(backup.id));
         }
-        self.ready = draw.drawn().into();
-        let is_drawn = !self.ready.is_empty();
-        self.draw = is_drawn.then_some(draw);
-        Ok(is_drawn)
+        self.drawn = draw.drawn().into();
+        self.draw = Some(draw);
+        Ok(true)
     }
 
     fn first_of(&self, page: Vec<Backup>) -> impl Iterator<Item = Backup> {
