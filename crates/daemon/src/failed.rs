@@ -3,8 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
-use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
+use mykeeper_domain::backup::{Backup, Deletion};
 use std::collections::BTreeSet;
+
+/// So many of the newest sets that failed are looked through.
+const MOST_FAILED: u32 = 2_000;
+/// Of the newest sets of a tag that passed so many are looked at for one that no job made: others of the tag may be of jobs.
+const MOST_PASSED: u32 = 200;
 
 /// A set that failed, the newest of its job that has a verdict.
 #[derive(Clone, Debug)]
@@ -26,7 +31,8 @@ impl FailedSet {
 }
 
 /// Of each job of each node and server the newest set that has a verdict, where that is not `passed`. Those that were made
-/// by no job of ours are held together by server. The newest comes first.
+/// by no job of ours are held together by server. The newest comes first. Of more than 2,000 sets that failed and are still
+/// there the newest are looked through.
 ///
 /// # Errors
 /// The catalog does not answer.
@@ -37,7 +43,7 @@ pub async fn failed_sets(
     let failed = BackupFilter {
         present_only: true,
         state: Some(SetState::Failed),
-        limit: u32::MAX,
+        limit: MOST_FAILED,
         ..BackupFilter::default()
     };
     let (mut seen, mut standing) = (BTreeSet::new(), Vec::new());
@@ -79,13 +85,15 @@ async fn has_passed_since(
         job: failed.job.clone(),
         since: Some(since),
         present_only: true,
-        limit: u32::MAX,
+        state: Some(SetState::Validated),
+        // The newest comes first: one of the same maker is enough.
+        limit: match (&failed.node, &failed.job) {
+            (Some(_), Some(_)) => 1,
+            _ => MOST_PASSED,
+        },
         ..BackupFilter::default()
     };
     let newer = catalog.backups(&newer).await?;
-    Ok(newer.iter().any(|other| {
-        maker_of(other) == maker_of(failed)
-            && other.started_at > since
-            && other.validate_status == ValidateStatus::Passed
-    }))
+    let is_good = |other: &Backup| maker_of(other) == maker_of(failed) && other.started_at > since;
+    Ok(newer.iter().any(is_good))
 }
