@@ -111,17 +111,23 @@ pub fn filled_bytes(plain_bytes: u64, rows: u64) -> u64 {
     plain_bytes.saturating_add(rows.saturating_mul(BESIDE_A_ROW))
 }
 
+/// What the indexes of a set will fill whose statements have so many bytes: in proportion to those of its server, where these
+/// are known. Building them after the rows takes as much once more for a while, at most, to sort their entries.
+pub fn index_bytes(plain_bytes: u64, volume: Option<&Volume>) -> u64 {
+    match volume.filter(|volume| volume.data_bytes > 0) {
+        Some(volume) => scaled(plain_bytes, volume.index_bytes, volume.data_bytes),
+        None => plain_bytes / 2,
+    }
+}
+
 /// What loading a set will need: its statements, and indexes in proportion to those of the server that it is of.
 ///
 /// `volume` is that server's, over the same databases. `on_empty` adds what a new server takes by itself.
 pub fn load_need(plain_bytes: u64, volume: Option<&Volume>, on_empty: bool) -> Need {
-    let measured = volume.filter(|volume| volume.data_bytes > 0);
-    let (indexes, how) = match measured {
-        Some(volume) => (
-            scaled(plain_bytes, volume.index_bytes, volume.data_bytes),
-            "in proportion to those of its server",
-        ),
-        None => (plain_bytes / 2, "taken for half of it"),
+    let indexes = index_bytes(plain_bytes, volume);
+    let how = match volume.filter(|volume| volume.data_bytes > 0) {
+        Some(_) => "in proportion to those of its server",
+        None => "taken for half of it",
     };
     let mut because = format!(
         "what the set's statements fill has {}, its indexes {}, {how}",

@@ -9,13 +9,18 @@
 //! key before: no foreign key from or to them, no other kind of key whose place among them would be another. Whatever
 //! comes of it is compared like all else, and a database that differs is loaded once more as it is written.
 
+use super::ProveRequest;
 use super::expect::each_statement;
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
+use crate::room::room_of;
+use mykeeper_domain::space::{index_bytes, load_need};
+use mykeeper_supervise::Activity;
 use regex::bytes::Regex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Of a table with fewer bytes of rows the keys are made with it.
@@ -135,6 +140,36 @@ impl LateKeys {
             real,
             ..file.clone()
         })
+    }
+}
+
+/// Whether there is room for the server to sort the entries of keys in, beside all that the load itself needs. Where there is
+/// not, they are made with their tables, which takes longer and no more room.
+pub(super) async fn has_room_to_sort(request: &ProveRequest<'_>, layout: &Layout) -> bool {
+    let volume = request
+        .evidence
+        .and_then(|evidence| evidence.inventory.volume(evidence.inventory.databases.keys()));
+    let plain_bytes = layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
+    let need = load_need(plain_bytes, volume.as_ref(), true).bytes;
+    let sorted = index_bytes(plain_bytes, volume.as_ref());
+    let room = room_of(&request.sandbox.directory).await;
+    room.is_ok_and(|room| room.free_bytes >= need.saturating_add(sorted))
+}
+
+/// Ends, with what is to be said, once nothing has shown life for so long; never where there is no limit.
+pub(super) async fn no_life(activity: &Activity, limit: Option<Duration>) -> ToolError {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = limit.saturating_sub(activity.idle_for());
+        if left.is_zero() {
+            return ToolError::Stalled {
+                program: "the throwaway server, which adds keys,".to_owned(),
+                after: limit,
+            };
+        }
+        tokio::time::sleep(left).await;
     }
 }
 
@@ -270,6 +305,30 @@ mod tests {
     fn parted(statement: &str) -> Option<(String, String)> {
         let parted = Patterns::new().unwrap().without_keys(statement.as_bytes());
         parted.map(|(bare, add)| (String::from_utf8(bare).unwrap(), String::from_utf8(add).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn keys_that_nothing_is_done_for_are_given_up_and_others_are_not() {
+        let soon = Duration::from_millis(40);
+        let activity = Activity::new();
+        let error = no_life(&activity, Some(soon)).await;
+        assert!(
+            matches!(error, ToolError::Stalled { after, .. } if after == soon),
+            "{error}"
+        );
+        let working = async {
+            for _ in 0..40 {
+                activity.touch();
+                tokio::time::sleep(soon / 20).await;
+            }
+        };
+        activity.touch();
+        tokio::select! {
+            error = no_life(&activity, Some(Duration::from_secs(20))) => panic!("{error}"),
+            () = working => {}
+        }
+        let never = tokio::time::timeout(soon, no_life(&activity, None));
+        assert!(never.await.is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::ProveRequest;
 use super::elsewhere::Elsewhere;
 use super::expect::is_same_series;
 use super::feed::{Complaint, Feeder, Manner, quoted};
-use super::keys::{Late, LateKeys};
+use super::keys::{Late, LateKeys, no_life};
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -25,8 +25,12 @@ use uuid::Uuid;
 
 /// The server's own system database: it is never overwritten.
 pub(super) const SYSTEM_DATABASE: &str = "mysql";
-/// How often the server is asked whether rows still come in.
+/// How often the server is asked whether rows still come in, or keys are built.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// What grows as rows come in.
+const OF_ROWS: &str = "'Handler_write','Com_insert','Com_create_table','Innodb_rows_inserted'";
+/// What grows as keys are built: pages are read, entries sorted and written.
+const OF_KEYS: &str = "'Innodb_buffer_pool_read_requests','Innodb_data_read','Innodb_data_written'";
 
 /// How one database was loaded.
 #[derive(Clone, Debug, Default)]
@@ -288,7 +292,7 @@ impl Restore<'_> {
         let activity = Activity::new();
         let complaints = tokio::select! {
             complaints = load(request, activity.clone(), self.env) => complaints?,
-            () = self.watch(&activity) => Vec::new(),
+            () = self.watch(OF_ROWS, &activity) => Vec::new(),
         };
         state.by_myloader = true;
         state.loader_said = complaints;
@@ -319,17 +323,22 @@ impl Restore<'_> {
                 said.map(|(code, message)| format!("keys of {table}: ERROR {code}: {message}")),
             )
         });
-        let said: Vec<Option<String>> = stream::iter(adding.collect::<Vec<_>>())
+        let adding = stream::iter(adding.collect::<Vec<_>>())
             .buffer_unordered(at_once)
-            .try_collect()
-            .await?;
+            .try_collect();
+        let activity = Activity::new();
+        let said: Vec<Option<String>> = tokio::select! {
+            said = adding => said?,
+            stalled = no_life(&activity, self.request.limits.stall) => return Err(stalled),
+            () = self.watch(OF_KEYS, &activity) => Vec::new(),
+        };
         Ok(said.into_iter().flatten().collect())
     }
 
-    /// Notes a sign of life as long as rows come in: myloader says nothing during one long file. Never returns.
-    async fn watch(&self, activity: &Activity) {
-        const SQL: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN \
-                           ('Handler_write','Com_insert','Com_create_table','Innodb_rows_inserted')";
+    /// Notes a sign of life as long as what these variables count grows: myloader says nothing during one long file. Never
+    /// returns.
+    async fn watch(&self, variables: &str, activity: &Activity) {
+        let sql = format!("SHOW GLOBAL STATUS WHERE Variable_name IN ({variables})");
         let mut last: Vec<Vec<u8>> = Vec::new();
         let mut connection = None;
         loop {
@@ -338,7 +347,10 @@ impl Restore<'_> {
                 connection = self.server.connect().await.ok();
             }
             let Some(open) = &mut connection else { continue };
-            let Ok(rows) = sqlx::raw_sql(SQL).fetch_all(open).await else {
+            let Ok(rows) = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str()))
+                .fetch_all(open)
+                .await
+            else {
                 connection = None;
                 continue;
             };
