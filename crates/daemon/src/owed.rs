@@ -145,9 +145,9 @@ async fn owed_of(
     let mut found = Vec::new();
     for name in settings.destinations.keys() {
         let waiting = catalog
-            .pending_transfers(&settings.node, name, (0, MOST_COUNTED))
+            .pending_transfers(&settings.node, name, (None, MOST_COUNTED))
             .await?;
-        let waits = waiting.iter().filter(|set| {
+        let waits = waiting.sets.iter().filter(|set| {
             let is_made = set.run_id.is_none_or(|run| !unfinished.contains(&run));
             is_made && is_asked_for(set.job.as_ref()) && !under_way.contains(&(set.id, name.clone()))
         });

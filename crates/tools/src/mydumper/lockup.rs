@@ -139,6 +139,10 @@ mod tests {
 
     /// This very test, started by a shell, stands for a mydumper whose threads wait for a lock.
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it tells the test from the one that stands for mydumper"
+    )]
     fn behind_a_wrapper_it_is_seen_too() {
         const LOCKED: &str = "MYKEEPER_TEST_LOCKED";
         if std::env::var_os(LOCKED).is_some() {
