@@ -170,7 +170,7 @@ pub struct Imported {
     pub remarks: Vec<Remark>,
     /// Every line of the crontabs that is a job or cannot be read, in their order.
     pub lines: Vec<CronReport>,
-    /// How many jobs run.
+    /// How many jobs run that come of lines of the crontabs.
     pub jobs: usize,
     /// The folders that backup jobs write to.
     pub folders: Vec<String>,

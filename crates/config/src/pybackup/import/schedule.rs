@@ -11,6 +11,10 @@ use std::collections::BTreeSet;
 
 /// pybackup tries sets of the last month.
 const WITHIN: &str = "31d";
+/// When sets are sent that did not arrive at once.
+const CATCH_UP: &str = "*/30 * * * *";
+const CATCH_UP_SAYS: &str =
+    "pybackup tries three times more, and never again; what has not arrived by then is sent by this.";
 
 /// Writes the file but for the remarks at its end; which jobs there are.
 pub(super) fn write(
@@ -53,6 +57,7 @@ pub(super) fn write(
             jobs.write_other(entry, found, remarks);
         }
     }
+    jobs.write_catch_up();
     let mut all = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
         let of_entry = removals::read(entry, dumps, remarks);
@@ -169,6 +174,25 @@ impl Jobs<'_> {
         if let Some(written) = self.written.last_mut() {
             written.places = places;
         }
+    }
+
+    /// What sends sets that did not arrive at once, where no line of the crontab is for that. It is not counted as one of theirs.
+    fn write_catch_up(&mut self) {
+        let conf = self.from.conf;
+        let sends = self.dumps.iter().any(|dump| dump.sends);
+        let is_served = |written: &Written| written.runs && written.name.starts_with("transfer.");
+        let Some(rsync) = conf.rsync.as_ref().filter(|_| sends) else {
+            return;
+        };
+        if self.written.iter().any(is_served) {
+            return;
+        }
+        let name = self.name("catch-up");
+        let place = at(conf, rsync.line);
+        self.page.section(&format!("transfer.{name}"), &place);
+        self.page.remark(CATCH_UP_SAYS);
+        self.page.key("cron", quoted(CATCH_UP), "two times in each hour");
+        self.page.key("destination", quoted(keeper::DESTINATION), &place);
     }
 
     fn write_other(&mut self, entry: &Entry, found: &Found, remarks: &mut Vec<Remark>) {
