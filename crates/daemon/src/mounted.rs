@@ -5,13 +5,17 @@
 //! fill another disk, and make what lies on the right one look lost. A set that is dumped there all the same leaves a mark
 //! beside it: until the disk is mounted over both, what lies there tells nothing of what should.
 
+mod mark;
+
 use crate::copies::{Expected, Known};
 use crate::disk::{Disk, DiskError};
+use crate::disk_id::DISK_FILE;
 use crate::environment::Environment;
 use crate::locate::{Whereabouts, original, places};
 use crate::machine::{Machine, is_of_here};
 use crate::removal::days;
 use chrono::NaiveDate;
+pub(crate) use mark::{Marker, is_marked};
 use mykeeper_catalog::{BackupFilter, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
@@ -24,20 +28,16 @@ use std::path::{Path, PathBuf};
 
 /// Sets of a folder that the catalog is asked of, each by itself, before all of them are gone through.
 const MOST_ASKED: usize = 16;
-/// By which a person says that a folder is the right one, whatever is missed there.
-const TOLD: &str = ".mykeeper";
-/// Lies beside sets that were made where those before them were missed.
-const MISSED: &str = ".mykeeper-unmounted";
-/// What it holds, for people.
-const MISSED_SAYS: &str =
-    "The sets that should lie here were not there when others were made here: was the disk mounted?\n";
 
 /// Sets that should lie in a folder and do not, and whose disk may only be unmounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Absent {
     root: PathBuf,
     sets: usize,
-    is_marked: bool,
+    /// Of some of them where they should lie below the root.
+    some: Vec<PathBuf>,
+    /// What says that sets were missed there before.
+    mark: Option<PathBuf>,
 }
 
 impl Absent {
@@ -46,11 +46,13 @@ impl Absent {
     /// # Errors
     /// The file system does not answer in time.
     pub(crate) async fn of(disk: &Disk, root: &Path, sets: usize) -> Result<Self, DiskError> {
-        let is_marked = has(disk, root, MISSED).await?;
+        let asked = root.to_owned();
+        let marks = disk.ask(("look at", root), move || mark::marks(&asked));
         Ok(Self {
             root: root.to_owned(),
             sets,
-            is_marked,
+            some: Vec::new(),
+            mark: marks.await?.into_iter().next(),
         })
     }
 }
@@ -59,13 +61,13 @@ impl Absent {
 impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sets, root) = (counted(self.sets, "set", "sets"), self.root.display());
-        match self.is_marked {
-            false => write!(f, "of the {sets} that should lie in {root} none is there")?,
-            true => write!(
+        match &self.mark {
+            None => write!(f, "of the {sets} that should lie in {root} none is there")?,
+            Some(mark) => write!(
                 f,
                 "{sets} that should lie in {root} {} not there, and what is there was made without its disk (so says {})",
                 if self.sets == 1 { "is" } else { "are" },
-                self.root.join(MISSED).display()
+                mark.display()
             )?,
         }
         write!(
@@ -79,7 +81,7 @@ impl fmt::Display for Absent {
 /// The command that says that a folder is the right one, which may not be there.
 pub(crate) fn touch(root: &Path) -> String {
     let word = |path: &Path| shell_word(&path.display().to_string());
-    format!("mkdir -p {} && touch {}", word(root), word(&root.join(TOLD)))
+    format!("mkdir -p {} && touch {}", word(root), word(&root.join(DISK_FILE)))
 }
 
 async fn has(disk: &Disk, root: &Path, name: &str) -> Result<bool, DiskError> {
@@ -93,7 +95,7 @@ async fn has(disk: &Disk, root: &Path, name: &str) -> Result<bool, DiskError> {
 /// # Errors
 /// The file system does not answer in time.
 pub(crate) async fn is_told(disk: &Disk, root: &Path) -> Result<bool, DiskError> {
-    has(disk, root, TOLD).await
+    has(disk, root, DISK_FILE).await
 }
 
 /// The folder above those of days that a set's own folder lies in; of one that lies in no day's, the folder above it.
@@ -133,8 +135,8 @@ impl Shown {
         let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
         let sets = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Ok(Self {
-            is_told: root.join(TOLD).symlink_metadata().is_ok(),
-            is_marked: root.join(MISSED).symlink_metadata().is_ok(),
+            is_told: root.join(DISK_FILE).symlink_metadata().is_ok(),
+            is_marked: is_marked(root),
             has_days: !days.is_empty(),
             sets: sets.take(MOST_ASKED).collect(),
         })
@@ -161,31 +163,31 @@ pub(crate) async fn holds_nothing(disk: &Disk, root: &Path) -> Result<io::Result
 }
 
 /// Marks the folder that a set is to be made in, while its disk may be unmounted: it holds something from then on. Where
-/// nothing is missed a mark from before goes. A catalog that does not answer (`None`) tells of no set that is missed. Gives
-/// whether it is marked now.
+/// nothing is missed the mark that this `state_dir` has put before goes, and that of others as [`mark`] says. A catalog that does
+/// not answer (`None`) tells of no set that is missed. Gives whether it is marked now.
 ///
 /// # Errors
 /// The mark cannot be written; the file system does not answer in time.
 pub(crate) async fn mark_missed(
-    disk: &Disk,
-    root: &Path,
-    is_missed: Option<bool>,
+    environment: &Environment,
+    (settings, root): (&Settings, &Path),
+    missed: Option<Option<&Absent>>,
 ) -> Result<io::Result<bool>, DiskError> {
-    let is_missed = match is_missed {
-        Some(is_missed) => is_missed,
-        None => matches!(holds_nothing(disk, root).await, Ok(Ok(true))),
+    let disk = &environment.disk;
+    let (is_missed, some) = match missed {
+        Some(missed) => (missed.is_some(), missed.map(|missed| missed.some.clone())),
+        None => (matches!(holds_nothing(disk, root).await, Ok(Ok(true))), None),
     };
-    let mark = root.join(MISSED);
+    let (state, settings, asked) = (environment.state.clone(), settings.clone(), root.to_owned());
     disk.ask(("write to", root), move || {
-        if !is_missed {
-            // Usually there is none. One that stays is told of.
-            drop(std::fs::remove_file(mark));
+        // Where none is missed and nothing is marked, as ever, nobody need know who asks.
+        if !is_missed && !is_marked(&asked) {
             return Ok(false);
         }
-        match std::fs::write(mark, MISSED_SAYS) {
-            // There is no folder: told by whoever is to work there.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            written => written.map(|()| true),
+        let marker = Marker::of(&settings, &state)?;
+        match is_missed {
+            true => mark::put(&asked, &marker, &some.unwrap_or_default()),
+            false => Ok(mark::take_back(&asked, &marker)),
         }
     })
     .await
@@ -211,7 +213,7 @@ impl Whereabouts<'_> {
             ..BackupFilter::default()
         };
         let paths = self.catalog.paths().await?;
-        let (mut machine, mut sets) = (None, 0);
+        let (mut machine, mut sets, mut some) = (None, 0, Vec::new());
         for backup in self.catalog.backups(&filter).await? {
             let mut below = places(&backup, &paths, self.settings, &self.settings.node);
             below.retain(|place| place.starts_with(root));
@@ -226,12 +228,22 @@ impl Whereabouts<'_> {
                 // Made since.
                 true if shown.is_marked => {}
                 true => return Ok(None),
-                false => sets += usize::from(self.is_missed(&backup, &below, &mut machine).await?),
+                false if self.is_missed(&backup, &below, &mut machine).await? => {
+                    sets += 1;
+                    if some.len() < MOST_ASKED {
+                        let place = below.first().and_then(|place| place.strip_prefix(root).ok());
+                        some.extend(place.map(Path::to_owned));
+                    }
+                }
+                false => {}
             }
         }
         match sets {
             0 => Ok(None),
-            sets => Ok(Absent::of(self.disk, root, sets).await.ok()),
+            sets => Ok(Absent::of(self.disk, root, sets)
+                .await
+                .ok()
+                .map(|absent| Absent { some, ..absent })),
         }
     }
 
@@ -323,8 +335,9 @@ mod tests {
             (".mykeeper-check-1", true),
             ("backup.log", true),
             ("2026-11-22", false),
-            (MISSED, true),
-            (TOLD, false),
+            (".mykeeper-unmounted", true),
+            (".mykeeper-unmounted.other", true),
+            (DISK_FILE, false),
         ] {
             std::fs::create_dir_all(root.join(name)).unwrap();
             assert_eq!(asked().await, is_nothing, "{name}");
@@ -332,14 +345,15 @@ mod tests {
         let mut absent = Absent {
             root: "/vault".into(),
             sets: 5,
-            is_marked: false,
+            some: Vec::new(),
+            mark: None,
         };
         assert_eq!(
             absent.to_string(),
             "of the 5 sets that should lie in /vault none is there: is its disk mounted? If they were removed on \
              purpose, or it is a new disk: mkdir -p /vault && touch /vault/.mykeeper"
         );
-        (absent.sets, absent.is_marked) = (1, true);
+        (absent.sets, absent.mark) = (1, Some("/vault/.mykeeper-unmounted".into()));
         assert!(absent.to_string().starts_with(
             "1 set that should lie in /vault is not there, and what is there was made without its disk (so says \
              /vault/.mykeeper-unmounted): is its disk mounted?"

@@ -1,5 +1,6 @@
 //! What lies in `state_dir`: locks, run logs, private files of tools, the daemon's status.
 
+mod names;
 mod trial;
 
 use crate::error::DaemonError;
@@ -12,6 +13,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+pub(crate) use names::{checksum, file_name_of};
 
 /// In a run's private folder: what is to be recorded of the set that it has begun, should nobody end it.
 pub const BEGUN_SET: &str = "begun.json";
@@ -377,23 +380,6 @@ impl Drop for PrivateDir {
 
 fn is_alive(pid: u32) -> bool {
     ProcessIdentity::of(pid).is_ok_and(|process| process.is_alive())
-}
-
-/// A job's name as a file name: names may be longer, in bytes, than a file name can be.
-fn file_name_of(name: &str) -> String {
-    const LONGEST: usize = 180;
-    if name.len() <= LONGEST {
-        return name.to_owned();
-    }
-    let cut = (0..=LONGEST)
-        .rev()
-        .find(|at| name.is_char_boundary(*at))
-        .unwrap_or(0);
-    // FNV-1a, 64 bits: the same in every process and version, which std's hasher does not promise.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    format!("{}-{hash:016x}", &name[..cut])
 }
 
 #[cfg(test)]

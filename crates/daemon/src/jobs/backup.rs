@@ -13,6 +13,7 @@ use crate::limits::Limited;
 use crate::locate::day_folder;
 use crate::mounted::absent_at;
 use crate::owed::left_to;
+use crate::seen_on;
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
@@ -245,7 +246,10 @@ async fn attempt(
         let draft = draft_backup(context, task, server, &drafting, &dump);
         has_row = true;
         match record_set(context, &set_dir, draft, dump).await {
-            Ok(backup) => Ok(Made { backup, ahead, ready }),
+            Ok(backup) => {
+                seen_on::note_made(context, (id, &set_dir)).await;
+                Ok(Made { backup, ahead, ready })
+            }
             Err(error) => {
                 give_up(context, (ahead, ready)).await;
                 Err(error)

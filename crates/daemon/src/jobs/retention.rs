@@ -41,11 +41,11 @@ use owed::{Owed, kept_as_only_whole, kept_as_owed};
 use places::{day_of, is_damaged_here};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use unmounted::Seen;
+use unmounted::{Seen, note_seen};
 use unseen::{keep_for_unseen, kept_as_unseen};
 
 /// What a pass would do.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Plan {
     /// One for each set in the job's directory.
     pub decisions: Vec<Decision>,
@@ -66,6 +66,7 @@ pub struct Plan {
     marked_elsewhere: BTreeSet<BackupId>,
     /// What this machine is called by others.
     machine: Machine,
+    seen: Seen,
 }
 
 impl Plan {
@@ -266,7 +267,7 @@ async fn plan_with(
         sets.push(backup);
     }
     // In doubt a set stays: what is away has not been removed, and cannot be.
-    let away = seen.away(&environment.disk, &covered).await?;
+    let away = seen.away(environment, &covered).await?;
     sets.retain(|backup| !away.sets.contains(&backup.id));
     let mut warnings = away.told;
     warnings.append(&mut strays);
@@ -315,6 +316,7 @@ async fn plan_with(
         staying,
         marked_elsewhere,
         machine,
+        seen,
     })
 }
 
@@ -359,6 +361,7 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     forget_uncovered(context).await?;
     let asked = (context.job.as_ref(), task);
     let mut plan = plan_with(&context.environment, &context.settings, asked, &due).await?;
+    note_seen(&context.environment, &plan.seen).await?;
     if !plan.decisions.is_empty() {
         // A folder that was emptied in this pass is forgotten in the next.
         due::forget(context, &mut due, &plan.days)?;

@@ -172,3 +172,114 @@ async fn the_machine_of_a_mark_is_found_whatever_its_job_is_called() {
         );
     }
 }
+
+impl Stage {
+    /// Unmounts what is at `data`, if anything is, and mounts another disk there.
+    fn change_disks(&self, out: &str, into: Option<&str>) {
+        let (data, dir) = (self.dir.path().join("data"), self.dir.path());
+        std::fs::rename(&data, dir.join(out)).unwrap();
+        match into {
+            Some(into) => std::fs::rename(dir.join(into), &data).unwrap(),
+            None => std::fs::create_dir(&data).unwrap(),
+        }
+    }
+
+    async fn missing_of(&self, id: BackupId) -> usize {
+        let row = self.row(id).await;
+        mykeeper_daemon::jobs::verify::look_here(&self.environment, &row)
+            .await
+            .unwrap()
+            .gone
+            .len()
+    }
+
+    async fn are_there(&self, ids: &[BackupId]) -> bool {
+        for id in ids {
+            if self.row(*id).await.deletion != Deletion::None {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+#[tokio::test]
+async fn disks_that_are_changed_in_turn_cost_no_set_of_the_one_that_is_out() {
+    for action in ["mark", "delete"] {
+        let stage = Stage::new("{ last = 9 }", action).await;
+        let mut on_a = vec![stage.set(9).await.0, stage.set(8).await.0];
+        assert_eq!(stage.prune().await.state, RunState::Succeeded);
+        stage.change_disks("a", None);
+        let data = stage.dir.path().join("data");
+        std::fs::write(data.join(".mykeeper"), "").unwrap();
+        let (on_b, _) = stage.set(7).await;
+        for _ in 0..2 {
+            let run = stage.prune().await;
+            assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+            let told = format!("2 sets that should lie in {} are not on the disk", data.display());
+            assert!(run.reason.contains(&told), "{}", run.reason);
+            assert!(stage.are_there(&on_a).await, "{}", run.reason);
+            assert_eq!(stage.missing_of(on_a[0]).await, 0, "nobody has looked at it");
+        }
+        stage.change_disks("b", Some("a"));
+        on_a.push(stage.set(6).await.0);
+        let run = stage.prune().await;
+        assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+        assert!(stage.are_there(&[on_b]).await, "{}", run.reason);
+        // What is removed from the disk that is in has gone, also the last of all that it had.
+        stage.change_disks("a", Some("b"));
+        std::fs::remove_dir_all(stage.row(on_b).await.dir).unwrap();
+        let run = stage.prune().await;
+        assert_eq!(
+            stage.row(on_b).await.deletion,
+            Deletion::Deleted,
+            "{}",
+            run.reason
+        );
+        assert!(stage.are_there(&on_a).await, "{}", run.reason);
+        // A disk that is lost for good is told by the command that the pass names.
+        let (_, command) = run.reason.split_once("give up what is not here: ").unwrap();
+        let command = command.split_once("; none of them").unwrap().0;
+        let ended = std::process::Command::new("sh").args(["-c", command]).status();
+        assert!(ended.unwrap().success(), "{command}");
+        let run = stage.prune().await;
+        assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);
+        for id in on_a {
+            assert_eq!(stage.row(id).await.deletion, Deletion::Deleted, "{}", run.reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_folder_without_an_identity_is_not_the_disk_that_a_set_was_seen_on() {
+    let stage = Stage::new("{ last = 9 }", "mark").await;
+    let (id, _) = stage.set(9).await;
+    assert_eq!(stage.prune().await.state, RunState::Succeeded);
+    let (unseen, _) = stage.set(8).await;
+    stage.change_disks("a", None);
+    stage.set(7).await;
+    // Made while the disk was away, by whoever marks nothing.
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+    assert!(stage.are_there(&[id, unseen]).await, "{}", run.reason);
+}
+
+#[tokio::test]
+async fn sets_of_a_day_whose_folder_leads_to_a_disk_that_is_away_are_not_gone() {
+    let stage = Stage::new("{ last = 9 }", "mark").await;
+    let (id, place) = stage.set(9).await;
+    stage.set(0).await;
+    let (day, other) = (place.parent().unwrap(), stage.dir.path().join("bigger"));
+    std::fs::rename(day, &other).unwrap();
+    std::os::unix::fs::symlink(&other, day).unwrap();
+    assert_eq!(stage.prune().await.state, RunState::Succeeded);
+    std::fs::rename(&other, stage.dir.path().join("unplugged")).unwrap();
+    for is_mount_point in [false, true] {
+        if is_mount_point {
+            std::fs::create_dir(&other).unwrap();
+        }
+        let run = stage.prune().await;
+        assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+        assert!(stage.are_there(&[id]).await, "{}", run.reason);
+    }
+}

@@ -16,8 +16,8 @@ pub(super) async fn sets_are_missed(
 ) -> Result<Option<String>, JobError> {
     let (environment, root) = (&context.environment, root_of(set_dir).unwrap_or(&task.directory));
     let asked = environment.whereabouts(&context.settings).absent(root).await;
-    let is_missed = asked.as_ref().ok().map(Option::is_some);
-    let marked = mark_missed(&environment.disk, root, is_missed).await?;
+    let missed = asked.as_ref().ok().map(Option::as_ref);
+    let marked = mark_missed(environment, (&context.settings, root), missed).await?;
     if let Ok(true) = marked
         && let Err(error) = covered::note(&environment.state, id)
     {

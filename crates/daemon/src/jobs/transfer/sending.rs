@@ -5,6 +5,7 @@ use crate::jobs::ahead::{self, HandedOn};
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
 use crate::locate::relative_path;
+use crate::seen_on;
 use crate::set_lease::SetLease;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::destination::{Destination, DestinationUrl};
@@ -165,6 +166,9 @@ impl<'a> Sending<'a> {
         self.end(context, transfer, &result, sent_bytes).await;
         if result.is_ok() {
             ahead::forget(context, set, destination);
+            if let DestinationUrl::Local { path } = &self.destination.url {
+                seen_on::note_made(context, (set, &path.join(&self.relative))).await;
+            }
             context.say(format!(
                 "set {} has arrived at {} and was verified there",
                 self.backup.id,

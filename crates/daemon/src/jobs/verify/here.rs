@@ -8,6 +8,7 @@ use crate::error::DaemonError;
 use crate::jobs::JobError;
 use crate::locate::{original, places};
 use crate::mounted::{holds_nothing, root_of};
+use crate::seen_on::is_elsewhere;
 use mykeeper_domain::backup::Backup;
 use mykeeper_domain::verification::LookedAtCopy;
 use std::io::ErrorKind;
@@ -105,7 +106,10 @@ impl Here {
                     let known = known_of(&mut known, environment, backup).await?;
                     let was = known.was_at(&place, backup, &settings);
                     let is_covered = is_own && covered::is_noted(&environment.state, backup.id);
-                    if is_covered || is_away(&environment.disk, &place).await {
+                    let is_away = is_covered
+                        || is_away(&environment.disk, &place).await
+                        || was.is_some() && is_elsewhere(environment, backup.id, &place).await;
+                    if is_away {
                         here.away
                             .extend(was.map(|what| format!("{}: {what}", place.display())));
                         here.unread.push(place);
