@@ -1,7 +1,10 @@
 //! By which clock nodes judge each other: that of the catalog's server, where they share one, since theirs may differ.
 //! An embedded catalog has the clock of its own machine, which its caller gives.
 
-use crate::db::{Db, Store};
+use crate::CatalogError;
+use crate::db::{Db, Store, reading};
+use crate::row::Place;
+use chrono::{DateTime, Utc};
 
 /// Milliseconds since 1970, whatever the session's zone.
 const SERVER_CLOCK: &str =
@@ -26,3 +29,13 @@ macro_rules! shared_now {
 }
 
 pub(crate) use shared_now;
+
+/// The time by which all judge, `now` where the catalog is embedded.
+pub(crate) async fn now(store: &Store, now: DateTime<Utc>) -> Result<DateTime<Utc>, CatalogError> {
+    let now_ms = reading!(store, "ask for the time", |conn| shared_now!(store, conn, now))?;
+    let place = Place {
+        table: "the catalog's clock",
+        id: "UTC_TIMESTAMP",
+    };
+    place.instant("now", now_ms)
+}

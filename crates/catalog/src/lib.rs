@@ -442,6 +442,8 @@ pub trait Catalog: Send + Sync {
     /// What every node told last, by node, and how long ago that was by the clock that they share; `now` is that of an
     /// embedded catalog.
     async fn nodes(&self, now: DateTime<Utc>) -> Result<Vec<HeardNode>, CatalogError>;
+    /// The time by the clock of those that share this catalog; of an embedded one `now`.
+    async fn shared_now(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, CatalogError>;
     /// Forgets what a node told, where it was last heard of before that instant of the shared clock; gives how many daemons
     /// that were.
     async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError>;

@@ -341,6 +341,10 @@ impl Catalog for Store {
         nodes::list(self, now).await
     }
 
+    async fn shared_now(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, CatalogError> {
+        crate::clock::now(self, now).await
+    }
+
     async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
         nodes::forget(self, node, before).await
     }

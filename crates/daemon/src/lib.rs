@@ -28,6 +28,7 @@ pub mod recovery;
 pub mod removal;
 pub mod repair;
 pub mod resume;
+mod right_clock;
 pub mod run_log;
 pub mod scheduler;
 mod seen_on;

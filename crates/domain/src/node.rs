@@ -122,13 +122,19 @@ impl HeardNode {
 
     /// What is wrong with its clock, as the end of a sentence; `None` where nothing is.
     pub fn wrong_clock(&self) -> Option<String> {
-        let off = self.clock_ahead.abs();
-        let way = match self.clock_ahead < TimeDelta::zero() {
-            true => "behind",
-            false => "ahead of",
-        };
-        (off >= WRONG_BY).then(|| format!("clock is {} {way} the catalog's", rounded(off)))
+        clock_is_off(self.clock_ahead)
     }
+}
+
+/// What is wrong with a clock that goes ahead of the catalog's by so much, negative where it is behind: `clock is 45 d 0 h ahead
+/// of the catalog's`; `None` where that may only have taken time to tell.
+pub fn clock_is_off(ahead: TimeDelta) -> Option<String> {
+    let off = ahead.abs();
+    let way = match ahead < TimeDelta::zero() {
+        true => "behind",
+        false => "ahead of",
+    };
+    (off >= WRONG_BY).then(|| format!("clock is {} {way} the catalog's", rounded(off)))
 }
 
 /// In its two largest units.

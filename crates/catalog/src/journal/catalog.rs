@@ -423,6 +423,10 @@ impl Catalog for Journaled {
         self.remote().await?.nodes(now).await
     }
 
+    async fn shared_now(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, CatalogError> {
+        self.remote().await?.shared_now(now).await
+    }
+
     async fn forget_node(&self, node: &NodeName, before: DateTime<Utc>) -> Result<u64, CatalogError> {
         self.remote().await?.forget_node(node, before).await
     }

@@ -23,6 +23,7 @@ use crate::error::DaemonError;
 use crate::locate::original;
 use crate::machine::{Machine, is_of_here, may_be_original};
 use crate::removal::{Standing, standing};
+use crate::right_clock::{WrongClock, wrong_clock};
 use crate::set_lease::sets_in_use;
 use carry_out::{Gone, Removal, condemn, give_back, tidy};
 use changed::{find_changed, forget_uncovered, what_waits};
@@ -82,6 +83,12 @@ impl Plan {
                 Verdict::Condemn(reason) => Some((&decision.backup, *reason)),
                 Verdict::Keep(_) => None,
             })
+    }
+
+    /// How many sets go that would be there for longer by another clock.
+    fn goes_by_the_clock(&self) -> usize {
+        let is_over = |reason| matches!(reason, CondemnReason::RemovalBegun | CondemnReason::GoneFromDisk);
+        self.condemned().filter(|(_, reason)| !is_over(*reason)).count()
     }
 
     /// The sets of a server that stay whatever the rules say, and for whose sake others of it may go.
@@ -154,7 +161,17 @@ pub async fn plan(
     if let Some(day) = due::day_by_hand(job, environment.clock.now()) {
         due.come_to(day);
     }
-    plan_with(environment, settings, (job, task), &due).await
+    let mut plan = plan_with(environment, settings, (job, task), &due).await?;
+    let wrong_clock = wrong_clock(environment).await?;
+    if let Some(wrong_clock) = wrong_clock.filter(|_| plan.goes_by_the_clock() > 0) {
+        plan.warnings.push(told_of_clock(&plan, &wrong_clock));
+    }
+    Ok(plan)
+}
+
+fn told_of_clock(plan: &Plan, wrong_clock: &WrongClock) -> String {
+    let sets = counted(plan.goes_by_the_clock(), "set would go", "sets would go");
+    format!("nothing is removed: {sets}, and {wrong_clock}")
 }
 
 /// Judges every set that the catalog knows in the job's directory.
@@ -345,8 +362,11 @@ pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
 }
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
+    let wrong_clock = wrong_clock(&context.environment).await?;
     let mut due = due::remembered(&context.environment.state, &context.job.name, task);
-    if let Some(day) = due::day_of_run(context).await? {
+    if wrong_clock.is_none()
+        && let Some(day) = due::day_of_run(context).await?
+    {
         due.come_to(day);
     }
     // Also where the pass comes no further than this.
@@ -362,6 +382,10 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
     let asked = (context.job.as_ref(), task);
     let mut plan = plan_with(&context.environment, &context.settings, asked, &due).await?;
     note_seen(&context.environment, &plan.seen).await?;
+    if let Some(wrong_clock) = wrong_clock.filter(|_| plan.goes_by_the_clock() > 0) {
+        wrong_clock.remember(&context.environment.state);
+        return Err(JobError::fatal(told_of_clock(&plan, &wrong_clock)));
+    }
     if !plan.decisions.is_empty() {
         // A folder that was emptied in this pass is forgotten in the next.
         due::forget(context, &mut due, &plan.days)?;

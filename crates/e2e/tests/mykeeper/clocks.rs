@@ -101,3 +101,38 @@ fn nodes_whose_clocks_differ_take_no_set_from_one_that_lives_and_each_from_one_t
         maker.mykeeper(&["status", "--forget", &names[0]]).assert_code(0);
     }
 }
+
+#[test]
+fn nothing_is_removed_by_a_clock_that_is_not_the_catalogs() {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
+         INSERT INTO tiny.t VALUES (1), (2);",
+    );
+    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let mut maker = node(&server, "maker");
+    let prune = "[retention.prune]\ncron = \"NEVER\"\ndirectory = \"{sets}\"\nkeep = { within = \"30d\" }\n\
+                 action = \"delete\"\nrequire = \"complete\"\n";
+    let prune = prune.replace("NEVER", crate::NEVER);
+    maker.write_schedule(&format!("{}{prune}", backup_job("nightly", r#"["tiny"]"#, "")));
+    for _ in 0..2 {
+        maker.mykeeper(&["run", "nightly"]).assert_code(0);
+    }
+    let Some((clock, surroundings)) = FakeClock::new(maker.path()) else {
+        eprintln!("SKIPPED: libfaketime is not installed: run deploy/install-needs.sh");
+        return;
+    };
+    maker.surround(surroundings);
+    clock.set(45 * 86_400);
+    let told =
+        "nothing is removed: 1 set would go, and this machine's clock is 45 d 0 h ahead of the catalog's";
+    maker.mykeeper(&["run", "prune"]).assert_code(1).assert_says(told);
+    maker
+        .mykeeper(&["retention", "prune", "--dry-run"])
+        .assert_says(told);
+    clock.set(0);
+    maker
+        .mykeeper(&["run", "prune"])
+        .assert_code(0)
+        .assert_says("2 sets kept");
+}
