@@ -5,10 +5,12 @@
 
 mod folder;
 mod last_look;
+mod lost;
 mod reading;
 
 pub(crate) use folder::watch;
 use folder::{is_handled_early, list};
+use lost::WithRows;
 use reading::Failed;
 pub(crate) use reading::Packers;
 
@@ -58,6 +60,8 @@ pub(crate) struct Collected {
     pub(crate) digests: Digests,
     /// Files that were made and removed again, and had no content whenever they were looked at: of empty tables.
     pub(crate) gone: BTreeSet<String>,
+    /// Files that were finished with rows and are not there at the end, a sentence for each.
+    pub(crate) lost: Vec<String>,
     /// The dump was ended because of this: nothing left to write to.
     pub(crate) full: Option<Room>,
     /// Why the folder could not be looked at to the end.
@@ -103,6 +107,7 @@ pub(crate) struct Collector<'a> {
     open: BTreeSet<String>,
     gone: BTreeSet<String>,
     had_rows: HashSet<String>,
+    with_rows: WithRows,
     /// The kernel has dropped notices: what is there is not known.
     overflowed: bool,
     sample: Option<JoinHandle<Sample>>,
@@ -141,6 +146,7 @@ impl<'a> Collector<'a> {
             open: BTreeSet::new(),
             gone: BTreeSet::new(),
             had_rows: HashSet::new(),
+            with_rows: WithRows::default(),
             overflowed: false,
             sample: None,
             finished_bytes: 0,

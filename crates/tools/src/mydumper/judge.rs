@@ -229,6 +229,7 @@ fn add_what_stands_outside(part: &PartPlan, run: &PartRun, dumped: &Dumped, verd
     if let Some(fault) = &run.collected.fault {
         verdict.reasons.push(fault.clone());
     }
+    verdict.reasons.extend(run.collected.lost.iter().cloned());
     verdict.reasons.extend(run.left.iter().cloned());
     verdict.reasons.extend(lost_values(part, dumped));
     for missing in &dumped.before.missing {

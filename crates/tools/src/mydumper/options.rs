@@ -90,6 +90,8 @@ pub struct DumpOptions {
     /// Options handed on, `--name` or `--name=value`.
     pub passed: Vec<String>,
     names: BTreeSet<String>,
+    /// For mydumper 0.10 or earlier.
+    is_classic: bool,
 }
 
 impl DumpOptions {
@@ -159,6 +161,7 @@ impl DumpOptions {
                 .map(|option| format!("--{option}"))
                 .collect(),
             names,
+            is_classic: info.is_classic(),
         })
     }
 

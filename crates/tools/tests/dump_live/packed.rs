@@ -268,3 +268,41 @@ async fn rows_that_mydumper_leaves_without_their_head_are_named_or_mended() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_rows_that_goes_while_others_are_dumped_is_no_whole_set() {
+    let server = Server::start();
+    server.sql(BIG);
+    server.sql("INSERT INTO big.a_big SELECT id + 100000, t FROM big.a_big");
+    let admin = server.admin();
+    for (format, number, ending) in [
+        (Some(PackFormat::Gzip), "00003", ".gz"),
+        (None, "00003", ""),
+        // No gap shows that this one was there.
+        (Some(PackFormat::Zstd), "last", ".zst"),
+    ] {
+        let dir = tempdir();
+        let mut dump = packing(&["big"], PackFormat::Gzip, &[]);
+        dump.packing = format.map(Packing::of);
+        // mydumper has written all, and not ended.
+        let taken = format!(
+            "n={number}; if [ $n = last ]; then n=$(ls | sed -n 's/^big.a_big.\\([0-9]*\\).sql.*/\\1/p' | sort | tail -n 1); fi
+             f=big.a_big.$n.sql{ending}; i=0
+             while [ ! -e $f ] && [ $i -lt 600 ]; do sleep 0.1; i=$((i+1)); done
+             sleep 1; rm $f"
+        );
+        dump.program = stand_in(dir.path(), &taken);
+        let result = dump.run(&admin).await.unwrap();
+        let lost = format!("sql{ending} was finished with ");
+        assert_incomplete(&result, &lost);
+        let told = reasons(&result);
+        assert!(
+            told.iter()
+                .any(|reason| reason.ends_with("look for what clears this folder")),
+            "{told:?}"
+        );
+        let gap = "of the data files of big.a_big number 3 is missing, where number 4 is there";
+        let has_gap = told.iter().any(|reason| reason.contains(gap));
+        assert_eq!(has_gap, number != "last", "{told:?}");
+    }
+}

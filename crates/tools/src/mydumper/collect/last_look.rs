@@ -44,6 +44,7 @@ impl Collector<'_> {
                 return collected;
             }
         };
+        collected.lost = self.with_rows.missing(&files);
         // Of a dump that has failed nothing more is packed: what is there is told as it lies.
         let packers = self.packers.as_ref().filter(|packers| packers.is_whole());
         let is_to_be_packed = |name: &str| packers.is_some() && is_packable(name);

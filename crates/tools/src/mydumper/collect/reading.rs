@@ -178,6 +178,7 @@ impl Collector<'_> {
             Ok(handled) => {
                 self.failed.remove(name);
                 self.tell(&handled);
+                self.with_rows.note(&handled);
                 self.know(name, handled.digest);
             }
             // Gone between its end and now, or for want of room: what is left of them the last look decides.

@@ -36,6 +36,13 @@ impl DumpOptions {
         self
     }
 
+    /// Whether the files of a table that is cut are numbered from 1 on without a gap: 0.10 begins one when the one before
+    /// is full, and takes back none but the last, where no row came for it. By `rows` each number stands for a range of
+    /// keys, which may hold none.
+    pub(crate) fn numbers_all_files(&self) -> bool {
+        self.is_classic && self.has(CHUNK_OPTION) && !self.has("rows")
+    }
+
     /// How many threads read the server.
     pub(crate) fn threads(&self) -> usize {
         self.number("threads")

@@ -1,7 +1,7 @@
 //! Whether the rows are in the files, as far as they can be counted.
 
 use super::{Emptiness, PartFiles, TableName, Verdict};
-use crate::digest::FileDigest;
+use crate::digest::{Compression, FileDigest};
 
 /// Engines that hold no rows of their own.
 const WITHOUT_ROWS: [&str; 2] = ["MRG_MYISAM", "BLACKHOLE"];
@@ -74,6 +74,7 @@ impl PartFiles<'_> {
                     .push(self.lack(&format!("{database}.{name} {lacks}")));
             }
         }
+        self.judge_numbers(verdict);
         if !self.facts.options.countable {
             return;
         }
@@ -100,6 +101,24 @@ impl PartFiles<'_> {
         }
     }
 
+    /// Of the files of a table that was cut none may be missing between others: their rows are all that is known of it.
+    fn judge_numbers(&self, verdict: &mut Verdict) {
+        if !self.facts.options.numbers_all_files() {
+            return;
+        }
+        for ((database, table), files) in &self.data {
+            let stem = self.stem(database, table);
+            let mut numbers: Vec<u64> = files.iter().filter_map(|name| number_of(name, &stem)).collect();
+            numbers.sort_unstable();
+            let gap = (1..).zip(&numbers).find(|(expected, number)| expected != *number);
+            if let Some((expected, number)) = gap {
+                verdict.reasons.push(self.lack(&format!(
+                    "of the data files of {database}.{table} number {expected} is missing, where number {number} is there"
+                )));
+            }
+        }
+    }
+
     pub(super) fn compare_rows(&self, table: &TableName, rows: u64, verdict: &mut Verdict) {
         let recorded = self.record(self.database_in_files(&table.0), &table.1);
         if let Some(recorded) = recorded.and_then(|record| record.rows)
@@ -113,10 +132,29 @@ impl PartFiles<'_> {
     }
 }
 
+/// `2` of `db.t.00002.sql.gz`, where the table's files begin with `db.t`; `None` for one without a number.
+fn number_of(name: &str, stem: &str) -> Option<u64> {
+    let number = Compression::strip(name).strip_suffix(".sql")?;
+    number.strip_prefix(stem)?.strip_prefix('.')?.parse().ok()
+}
+
 fn holds_rows(engine: Option<&str>) -> bool {
     !engine.is_some_and(|engine| {
         WITHOUT_ROWS
             .iter()
             .any(|without| without.eq_ignore_ascii_case(engine))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_a_number_behind_its_tables_name_alone() {
+        let number = |name| number_of(name, "d.t.00002");
+        assert_eq!(number("d.t.00002.00003.sql.zst"), Some(3));
+        assert_eq!(number("d.t.00002.sql"), None);
+        assert_eq!(number("d.t.00002-schema.sql"), None);
+    }
 }
