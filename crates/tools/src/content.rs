@@ -15,7 +15,7 @@ mod hasher;
 pub use hasher::Content;
 pub(crate) use hasher::{RowHasher, unsigned_zero};
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr3};
 
 /// Digits of `0x...` (the option `hex-blob`) gathered before they are digested.
 const HEX_BYTES: usize = 64 * 1024;
@@ -82,6 +82,7 @@ pub struct ContentReader {
     mixed: bool,
     named: Option<Vec<Vec<u8>>>,
     has_signed_zero: bool,
+    has_other_escapes: bool,
 }
 
 impl Default for ContentReader {
@@ -99,6 +100,9 @@ pub struct FileContent {
     pub columns: Option<Vec<String>>,
     /// A number in them is -0, which comes back as 0.
     pub has_signed_zero: bool,
+    /// Values are quoted as no client library quotes them for a session that goes by backslashes: what they mean here is
+    /// not what they meant to the server.
+    pub has_other_escapes: bool,
 }
 
 impl ContentReader {
@@ -117,6 +121,7 @@ impl ContentReader {
             mixed: false,
             named: None,
             has_signed_zero: false,
+            has_other_escapes: false,
         }
     }
 
@@ -135,6 +140,7 @@ impl ContentReader {
             content: self.hasher.content(),
             columns: columns.filter(|columns| !columns.is_empty()),
             has_signed_zero: self.has_signed_zero,
+            has_other_escapes: self.has_other_escapes,
         })
     }
 
@@ -275,12 +281,21 @@ impl ContentReader {
     }
 
     fn text(&mut self, bytes: &[u8], quote: u8) -> usize {
-        let end = memchr2(quote, b'\\', bytes).unwrap_or(bytes.len());
+        let other = if quote == b'"' { b'\'' } else { b'"' };
+        let end = memchr3(quote, b'\\', other, bytes).unwrap_or(bytes.len());
         if self.in_row() {
             self.hasher.bytes(&bytes[..end]);
         }
         match bytes.get(end) {
             None => end,
+            // Both quotes get a backslash, whichever of them is around.
+            Some(byte) if *byte == other => {
+                if self.in_row() {
+                    self.has_other_escapes = true;
+                    self.hasher.bytes(&[other]);
+                }
+                end + 1
+            }
             Some(b'\\') => {
                 self.within = Within::Escaped(quote);
                 end + 1
@@ -297,6 +312,8 @@ impl ContentReader {
         if !self.in_row() {
             return;
         }
+        // Libraries know no other.
+        self.has_other_escapes |= !matches!(byte, b'0' | b'n' | b'r' | b'Z' | b'\\' | b'\'' | b'"');
         match byte {
             b'0' => self.hasher.bytes(&[0]),
             b'n' => self.hasher.bytes(b"\n"),
@@ -314,6 +331,7 @@ impl ContentReader {
         if byte == quote {
             self.within = Within::Text(quote);
             if self.in_row() {
+                self.has_other_escapes = true;
                 self.hasher.bytes(&[quote]);
             }
             1

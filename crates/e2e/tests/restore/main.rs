@@ -5,6 +5,7 @@
 mod copies;
 mod doubtful;
 mod letters;
+mod modes;
 mod parts;
 mod rights;
 mod unrecorded;

@@ -83,6 +83,28 @@ fn a_zero_that_is_a_number_has_no_sign() {
 }
 
 #[test]
+fn values_that_are_not_written_with_backslashes_are_noticed() {
+    let other = |values: &str| read(format!("INSERT INTO t VALUES ({values});").as_bytes()).has_other_escapes;
+    for usual in [
+        r#"1,"it\'s \"x\" \\ \0\n\r\Z","	% _",NULL"#,
+        r"'\'\\',CONVERT('x' USING UTF8MB4),0x27",
+    ] {
+        assert!(!other(usual), "{usual}");
+    }
+    for unusual in [
+        r#""it''s""#,
+        r#""a\b""#,
+        r#""a\ ""#,
+        r#""say ""x""""#,
+        r#"'"'"#,
+        r"'it''s'",
+    ] {
+        assert!(other(unusual), "{unusual}");
+    }
+    assert!(!read(br#"SELECT "it's"; INSERT INTO t VALUES ("x");"#).has_other_escapes);
+}
+
+#[test]
 fn what_is_not_the_same_does_not_digest_the_same() {
     let of = |sql: &str| read(format!("INSERT INTO t VALUES {sql};").as_bytes()).content;
     let base = of("(1,'ab'),(2,'c')");

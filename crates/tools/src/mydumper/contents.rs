@@ -33,6 +33,7 @@ pub(crate) fn all<'a>(mut contents: impl Iterator<Item = Option<&'a FileContent>
                 }
                 sum.content = sum.content.and(content.content);
                 sum.has_signed_zero |= content.has_signed_zero;
+                sum.has_other_escapes |= content.has_other_escapes;
             }
             _ => sum = Some(content.clone()),
         }

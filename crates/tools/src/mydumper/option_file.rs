@@ -54,6 +54,19 @@ impl Drop for OptionFile {
     }
 }
 
+/// What the library has each connection of a dump do first. mydumper 0.10 takes the server's own modes else: with
+/// `NO_BACKSLASH_ESCAPES` it writes values that nobody who reads the set would take for what they are, with `ANSI_QUOTES`
+/// definitions that no server takes, with `PAD_CHAR_TO_FULL_LENGTH` blanks that were not there. Seen with 0.10 and
+/// MariaDB's library in all of its connections; MySQL's documents the option for the same group.
+const DUMP_SESSION: &str = "SET SESSION sql_mode = '', sql_quote_show_create = 1";
+
+/// The text of the option file of a dump: that of [`option_file_text`], with a session that does not depend on the
+/// server's own modes.
+pub fn dump_option_file_text(connection: &ServerConnection, can_encrypt: bool) -> String {
+    let text = option_file_text(connection, can_encrypt);
+    format!("{text}init-command={}\n", quoted(DUMP_SESSION))
+}
+
 /// The text of an option file for clients built on MySQL's or MariaDB's client library.
 ///
 /// Both read group `[client]`, and pass over keys that they do not know: MySQL's library goes by `ssl-mode`,

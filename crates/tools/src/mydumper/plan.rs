@@ -1,7 +1,7 @@
 //! Which mydumpers are run for a set, and with what. Pure.
 
 use super::detect::MydumperInfo;
-use super::option_file::option_file_text;
+use super::option_file::dump_option_file_text;
 use super::options::DumpOptions;
 use crate::connection::ServerConnection;
 use crate::error::ToolError;
@@ -104,7 +104,7 @@ pub fn plan_dump(input: &PlanInput<'_>) -> Result<DumpPlan, ToolError> {
         }));
     }
     Ok(DumpPlan {
-        option_file: option_file_text(input.connection, input.can_encrypt),
+        option_file: dump_option_file_text(input.connection, input.can_encrypt),
         parts,
     })
 }
@@ -466,6 +466,7 @@ mod tests {
         password="geheim"
         host="localhost"
         socket="/run/mysqld/mysqld.sock"
+        init-command="SET SESSION sql_mode = '', sql_quote_show_create = 1"
         "#);
     }
 

@@ -173,6 +173,43 @@ async fn every_kind_of_table_and_name_comes_back() {
     assert_eq!(target.sql(default), source.sql(default));
 }
 
+/// Values that are written otherwise, and definitions that are read otherwise, where these modes are in force.
+const UNUSUAL_MODES: &str = "--sql-mode=NO_BACKSLASH_ESCAPES,ANSI_QUOTES,PAD_CHAR_TO_FULL_LENGTH";
+const BACKSLASHES: &str = r#"SET SESSION sql_mode = ''; CREATE DATABASE modes; USE modes;
+    CREATE TABLE v (id INT PRIMARY KEY, t TEXT, c CHAR(10), b VARBINARY(20), e ENUM('it''s', 'a\\b', '"') DEFAULT 'a\\b');
+    INSERT INTO v VALUES (1, 'it''s', 'two  ', 'a\0b', 'it''s'), (2, 'a\\b', '', '\\', 'a\\b'), (3, 'ends in \\', '\\', '"', '"'),
+      (4, 'say "x"', '\'', '\Z\r\n\t', NULL), (5, '\\n', 'x', '\\\'', 'it''s'), (6, '\\', '"', '\'\\', '"'), (7, '', '', '', NULL);
+    CREATE TABLE `quo"ted` (`c"d` INT, KEY `k"` (`c"d`)); INSERT INTO `quo"ted` VALUES (1), (2);
+    CREATE VIEW w AS SELECT CONCAT('\\', '"') AS q, id FROM v;
+    CREATE TRIGGER tr BEFORE INSERT ON v FOR EACH ROW SET NEW.t = CONCAT(NEW.t, 'it''s');
+    CREATE FUNCTION f() RETURNS TEXT DETERMINISTIC RETURN 'it''s';"#;
+const ALL_VALUES: &str = "SET SESSION sql_mode = ''; SELECT id, HEX(t), HEX(c), HEX(b), HEX(e) FROM modes.v ORDER BY id; \
+    SELECT HEX(q), id FROM modes.w ORDER BY id; SELECT COUNT(*) FROM modes.`quo\"ted`; SELECT HEX(modes.f()); \
+    SHOW CREATE TABLE modes.v; SHOW CREATE TABLE modes.`quo\"ted`; SHOW CREATE VIEW modes.w";
+
+/// A dump takes what the server holds whatever modes are the server's own, and a restore brings it to any server.
+#[tokio::test(flavor = "multi_thread")]
+async fn values_come_back_from_and_to_servers_of_any_mode() {
+    let unusual = Server::start_with(&[UNUSUAL_MODES]);
+    let usual = Server::start_with(&["--sql-mode="]);
+    unusual.sql(BACKSLASHES);
+    usual.sql(BACKSLASHES);
+    let expected = usual.sql(ALL_VALUES);
+    assert_eq!(unusual.sql(ALL_VALUES), expected);
+    let stage = Stage::of(&unusual, &["modes"]).await;
+    for target in [usual, unusual] {
+        target.sql("DROP DATABASE modes");
+        let restored = stage.put_into(&target.admin()).await.unwrap();
+        assert!(restored.is_whole(), "{restored:#?}");
+        assert_eq!(target.sql(ALL_VALUES), expected);
+        target.sql("SET SESSION sql_mode = ''; INSERT INTO modes.v (id, t) VALUES (9, 'x')");
+        assert_eq!(
+            target.sql("SELECT HEX(t) FROM modes.v WHERE id = 9"),
+            "7869742773\n"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn uuids_and_addresses_come_back_beside_bytes_and_text_of_any_character_set() {
     let source = Server::start();

@@ -2,6 +2,7 @@
 
 use super::{Emptiness, PartFiles, TableName, Verdict};
 use crate::digest::{Compression, FileDigest};
+use mykeeper_domain::counted;
 
 /// Engines that hold no rows of their own.
 const WITHOUT_ROWS: [&str; 2] = ["MRG_MYISAM", "BLACKHOLE"];
@@ -75,6 +76,7 @@ impl PartFiles<'_> {
             }
         }
         self.judge_numbers(verdict);
+        self.judge_escapes(verdict);
         if !self.facts.options.countable {
             return;
         }
@@ -117,6 +119,31 @@ impl PartFiles<'_> {
                 )));
             }
         }
+    }
+
+    /// Whoever reads a set goes by backslashes, the proof, too: it would hold the set against itself.
+    fn judge_escapes(&self, verdict: &mut Verdict) {
+        let has_other = |name: &&&str| {
+            let digest = self
+                .facts
+                .digests
+                .get(**name)
+                .and_then(|digest| digest.as_ref().ok());
+            digest
+                .and_then(|digest| digest.content.as_ref())
+                .is_some_and(|content| content.has_other_escapes)
+        };
+        let mut files = self.data.values().flatten().filter(has_other);
+        let Some(first) = files.next() else { return };
+        let more = match files.count() {
+            0 => String::new(),
+            more => format!(" and {}", counted(more, "more file", "more files")),
+        };
+        verdict.reasons.push(self.lack(&format!(
+            "{first}{more} hold values that are not written with backslashes, so that what they were is not certain: mydumper's \
+             sessions had the mode NO_BACKSLASH_ESCAPES; its client library has not carried out the init-command that \
+             mykeeper gives it against that: take another mydumper, or take that mode out of the server's global sql_mode"
+        )));
     }
 
     pub(super) fn compare_rows(&self, table: &TableName, rows: u64, verdict: &mut Verdict) {
