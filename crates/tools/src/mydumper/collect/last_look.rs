@@ -48,7 +48,7 @@ impl Collector<'_> {
         // Of a dump that has failed nothing more is packed: what is there is told as it lies.
         let packers = self.packers.as_ref().filter(|packers| packers.is_whole());
         let is_to_be_packed = |name: &str| packers.is_some() && is_packable(name);
-        let mut unread: VecDeque<String> = VecDeque::new();
+        let mut unread: Vec<(u64, String)> = Vec::new();
         for (name, stamp) in files {
             match self
                 .known
@@ -57,9 +57,10 @@ impl Collector<'_> {
                 .filter(|known| known.fault.is_some() || !is_to_be_packed(&name))
             {
                 Some(known) => drop(collected.digests.insert(name, Ok(known.clone()))),
-                None => unread.push_back(name),
+                None => unread.push((stamp.size_bytes, name)),
             }
         }
+        let mut unread = largest_first(unread);
         let mut done_bytes = self.finished_bytes;
         let mut readers: JoinSet<(String, (), Result<Handled, ToolError>)> = JoinSet::new();
         loop {
@@ -104,6 +105,12 @@ impl Collector<'_> {
     }
 }
 
+/// One large file that is begun last would be all that the end waits for.
+fn largest_first(mut files: Vec<(u64, String)>) -> VecDeque<String> {
+    files.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.cmp(b)));
+    files.into_iter().map(|(_, name)| name).collect()
+}
+
 /// What comes of `work`; `None` when the dump is given up and nothing has come of it some time later.
 async fn unless_away<T>(give_up: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
@@ -113,5 +120,17 @@ async fn unless_away<T>(give_up: &CancellationToken, work: impl Future<Output = 
             give_up.cancelled().await;
             tokio::time::sleep(GIVEN_UP_WITHIN).await;
         } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_of_the_last_files_is_begun_first() {
+        let files = [(3, "b"), (9, "z"), (3, "a"), (0, "c")];
+        let files = files.map(|(size, name)| (size, name.to_owned())).to_vec();
+        assert_eq!(largest_first(files), ["z", "a", "b", "c"]);
     }
 }
