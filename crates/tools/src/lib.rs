@@ -21,6 +21,7 @@ pub mod room;
 pub mod rsync;
 pub mod sandbox;
 pub mod sql_rows;
+mod sync;
 
 pub use connection::ServerConnection;
 pub use env::ToolEnv;

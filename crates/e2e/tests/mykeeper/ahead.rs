@@ -1,6 +1,7 @@
 //! Files on their way while others are still dumped.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
+mod lasting;
 mod leftovers;
 
 use crate::{ALL, NEVER, assert_run, backup_job, text};
@@ -137,6 +138,11 @@ fn assert_copy(workspace: &Workspace, root: &Path) {
             path.display()
         );
     }
+}
+
+fn write_script(path: &Path, script: &str) {
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 #[test]
@@ -314,8 +320,7 @@ fn a_set_in_a_folder_has_its_name_when_all_of_it_is_there() {
     let rsync = workspace.at("rsync");
     // One that cannot compare.
     let script = "#!/bin/sh\ncase \"$*\" in *--checksum*) exit 23 ;; esac\nexec rsync \"$@\"\n";
-    std::fs::write(&rsync, script).unwrap();
-    std::fs::set_permissions(&rsync, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write_script(&rsync, script);
     let keeper = std::fs::read_to_string(workspace.config()).unwrap();
     std::fs::write(
         workspace.config(),

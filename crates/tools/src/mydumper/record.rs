@@ -1,6 +1,7 @@
 //! Writes what is known of a set into the set: evidence and manifest.
 
 use crate::error::ToolError;
+use crate::sync::{sync_file, sync_folder};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::manifest::{EVIDENCE_FILE, FileEntry, MANIFEST_FILE, Manifest};
 use serde::Serialize;
@@ -46,7 +47,7 @@ pub async fn write_set_record(
         let text = json(&listed, &set_dir.join(MANIFEST_FILE))?;
         write_file(&set_dir, MANIFEST_FILE, &text)?;
         if let Some(above) = set_dir.parent() {
-            sync(above)?;
+            sync_folder(above)?;
         }
         Ok((blake3::hash(&text).to_hex().to_string(), listed))
     });
@@ -133,25 +134,15 @@ fn write_file(dir: &Path, name: &str, text: &[u8]) -> Result<(), ToolError> {
     file.write_all(text).map_err(io("write", &partial))?;
     file.sync_all().map_err(io("sync", &partial))?;
     std::fs::rename(&partial, &path).map_err(io("rename", &partial))?;
-    sync(dir)
+    sync_folder(dir)
 }
 
 fn sync_files(set_dir: &Path, files: &[FileEntry]) -> Result<(), ToolError> {
     let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
     for file in files {
         let path = set_dir.join(&file.path);
-        sync(&path)?;
+        sync_file(&path)?;
         dirs.extend(path.parent().map(Path::to_owned));
     }
-    dirs.iter().try_for_each(|dir| sync(dir))
-}
-
-fn sync(path: &Path) -> Result<(), ToolError> {
-    File::open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(|source| ToolError::Io {
-            action: "sync",
-            path: path.to_owned(),
-            source,
-        })
+    dirs.iter().try_for_each(|dir| sync_folder(dir))
 }

@@ -10,6 +10,7 @@ mod argv;
 mod check;
 mod exit;
 mod fetch;
+mod lasting;
 mod look;
 mod original;
 mod output;

@@ -11,6 +11,7 @@ use super::waiting::blocking;
 use crate::blocking::ANSWERS_WITHIN;
 use crate::env::ToolEnv;
 use crate::error::ToolError;
+use crate::sync::sync_folder;
 use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::manifest::MANIFEST_FILE;
 use mykeeper_supervise::{Exit, Limits};
@@ -49,7 +50,7 @@ pub(super) async fn arriving_at(
     })
 }
 
-/// Gives a set that has arrived, and was compared, its own name.
+/// Gives a set that has arrived, was made to last, and was compared, its own name.
 ///
 /// # Errors
 /// The file system does not rename it.
@@ -72,13 +73,7 @@ pub(super) async fn give_name(
             source,
         })?;
         // The original may go for its sake: the name must not be lost with the power.
-        let above = own.parent().unwrap_or(&own);
-        let synced = std::fs::File::open(above).and_then(|folder| folder.sync_all());
-        synced.map_err(|source| ToolError::Io {
-            action: "sync",
-            path: above.to_owned(),
-            source,
-        })
+        sync_folder(own.parent().unwrap_or(&own))
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 use super::argv::Way;
 use super::exit::failure;
+use super::lasting::make_last;
 use super::look::{Seen, look_at, missing};
 use super::original::{Halt, Original};
 use super::output::{Stats, parse_itemized, parse_progress, unescape};
@@ -114,6 +115,7 @@ async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutc
         &[]
     };
     total = session.send(first, total).await?;
+    session.make_last().await?;
     let mut differing = session.compare().await?;
     if !differing.is_empty() {
         session.check_original(&differing).await?;
@@ -132,6 +134,7 @@ async fn deliver(request: SendRequest<'_>, env: &ToolEnv<'_>) -> Result<SendOutc
             ),
         );
         total = session.send(&["--checksum"], total).await?;
+        session.make_last().await?;
         differing = session.compare().await?;
     }
     if let Some(first) = differing.first() {
@@ -334,6 +337,15 @@ impl<'a> Session<'a> {
         let what = (self.place.as_str(), self.act("send"));
         let with = (&self.limits, self.env);
         make_folders(&self.way, what, self.request.private_dir, with).await
+    }
+
+    /// Makes what has arrived outlast a power cut, where that is ours to do: in a folder on this machine. Before it is
+    /// compared, so that the comparison sees what a disk that fails has made of it.
+    async fn make_last(&self) -> Result<(), ToolError> {
+        let DestinationUrl::Local { path } = &self.request.destination.url else {
+            return Ok(());
+        };
+        make_last((path, &path.join(&self.place)), &self.limits, self.env).await
     }
 
     /// Whether the originals of what differs at the destination are those that the manifest lists.
