@@ -3,7 +3,7 @@
 use crate::document::complaint;
 use crate::mydumper;
 use crate::packing;
-use crate::schedule::{NamedFolder, Reading};
+use crate::schedule::{NamedFolder, Reading, Send};
 use crate::section::{Entry, Section};
 use mykeeper_domain::checksum::ChecksumLimit;
 use mykeeper_domain::databases::{DatabaseSelection, VIRTUAL_SCHEMAS};
@@ -281,12 +281,12 @@ fn read_destinations<'d>(
         if !reading.check_destination(item, name) {
             continue;
         }
-        let folder = directory.map(|directory| NamedFolder {
+        reading.mentions.sends.push(Send {
             job: job.key.clone(),
-            path: directory.clone(),
+            directory: directory.cloned(),
+            destination: name.to_owned(),
             spot: item.spot.clone(),
         });
-        reading.mentions.sends.push((folder, name.to_owned()));
         let Ok(destination) = DestinationName::new(name) else {
             continue;
         };

@@ -2,7 +2,7 @@
 
 use crate::document::complaint;
 use crate::keeper::Keeper;
-use crate::schedule::{Mentions, NamedFolder};
+use crate::schedule::{Mentions, NamedFolder, Send};
 use mykeeper_domain::destination::DestinationUrl;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -17,7 +17,11 @@ pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
         .map(|backup| (backup.path.as_path(), backup))
         .collect();
     let written_below: HashSet<&Path> = folders.keys().flat_map(|folder| folder.ancestors()).collect();
-    let sent_to: HashSet<&str> = mentions.sends.iter().map(|(_, name)| name.as_str()).collect();
+    let sent_to: HashSet<&str> = mentions
+        .sends
+        .iter()
+        .map(|send| send.destination.as_str())
+        .collect();
     for backup in &mentions.backups {
         check_backup_folder(backup, &folders, keeper);
     }
@@ -27,11 +31,10 @@ pub(crate) fn check(mentions: &Mentions<'_>, keeper: &Keeper) {
             warn_of_empty_folder(retention, &mentions.backups);
         }
     }
-    for (folder, destination) in &mentions.sends {
-        if let Some(folder) = folder {
-            check_local_destination(folder, destination, keeper);
-        }
+    for send in &mentions.sends {
+        check_local_destination(send, keeper);
     }
+    check_places(mentions, keeper);
     for (spot, destination) in &mentions.transfers {
         if !sent_to.contains(destination.as_str()) {
             spot.warning(
@@ -113,19 +116,65 @@ fn warn_of_empty_folder(retention: &NamedFolder<'_>, backups: &[NamedFolder<'_>]
     );
 }
 
-fn check_local_destination(folder: &NamedFolder<'_>, destination: &str, keeper: &Keeper) {
-    let Some(DestinationUrl::Local { path }) = keeper.destinations.get(destination).map(|found| &found.url)
+fn check_local_destination(send: &Send<'_>, keeper: &Keeper) {
+    let destination = &send.destination;
+    let found = keeper.destinations.get(destination.as_str());
+    let (Some(DestinationUrl::Local { path }), Some(directory)) =
+        (found.map(|found| &found.url), &send.directory)
     else {
         return;
     };
-    if path.starts_with(&folder.path) {
-        folder.spot.mistake(
+    if path.starts_with(directory) {
+        send.spot.mistake(
             complaint(format!(
                 "the destination {destination:?}, {}, lies inside the directory of this job, {}",
                 path.display(),
-                folder.path.display()
+                directory.display()
             ))
             .help("a copy beside its original is lost with it: choose another disk or another host"),
         );
+    }
+}
+
+/// Two names of one place: no lease, no limit and no note of one is heeded by the other. Of one job, each would send the set
+/// into the folder that the other sends it to, and one would fail each time.
+fn check_places(mentions: &Mentions<'_>, keeper: &Keeper) {
+    let places: HashMap<&str, String> = keeper
+        .destinations
+        .iter()
+        .map(|(name, destination)| (name.as_str(), destination.place()))
+        .collect();
+    let sends = mentions
+        .sends
+        .iter()
+        .map(|send| (&send.spot, &send.destination, Some(&send.job)));
+    let transfers = mentions
+        .transfers
+        .iter()
+        .map(|(spot, destination)| (spot, destination, None));
+    // The first of each place in a job, and in the file.
+    let (mut of_job, mut of_file) = (HashMap::new(), HashMap::new());
+    let mut warned = HashSet::new();
+    for (spot, destination, job) in sends.chain(transfers) {
+        let Some(place) = places.get(destination.as_str()) else {
+            continue;
+        };
+        let url = &keeper.destinations[destination.as_str()].url;
+        let first_of_job = job.map(|job| *of_job.entry((job, place)).or_insert(destination));
+        let first_of_file = *of_file.entry(place).or_insert(destination);
+        if let Some(first) = first_of_job.filter(|first| *first != destination) {
+            spot.mistake(
+                complaint(format!("{destination:?} and {first:?} are one place: {url}")).help(
+                    "a set goes there once: keep one of the two, or give the other a folder of its own",
+                ),
+            );
+        } else if first_of_file != destination && warned.insert(destination) {
+            spot.warning(
+                complaint(format!(
+                    "{destination:?} and {first_of_file:?}, which another job names, are one place: {url}"
+                ))
+                .help("name it alike in all jobs, or limits of one do not hold for the other"),
+            );
+        }
     }
 }

@@ -28,6 +28,16 @@ pub(crate) struct NamedFolder<'d> {
     pub(crate) spot: Spot<'d>,
 }
 
+/// A destination that a backup job names.
+pub(crate) struct Send<'d> {
+    pub(crate) job: String,
+    /// The job's, where that could be read.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) destination: String,
+    /// Where it is named.
+    pub(crate) spot: Spot<'d>,
+}
+
 /// What the jobs say of each other's things; judged when all are read.
 #[derive(Default)]
 pub(crate) struct Mentions<'d> {
@@ -35,8 +45,8 @@ pub(crate) struct Mentions<'d> {
     pub(crate) backups: Vec<NamedFolder<'d>>,
     /// `directory` of each retention job.
     pub(crate) retentions: Vec<NamedFolder<'d>>,
-    /// Each destination of each backup job, with the job's directory where that could be read.
-    pub(crate) sends: Vec<(Option<NamedFolder<'d>>, String)>,
+    /// Each destination of each backup job.
+    pub(crate) sends: Vec<Send<'d>>,
     /// Whether `directory` of any backup job could not be read.
     pub(crate) lacks_folder: bool,
     /// The destination of each transfer job.

@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
 
+/// Where an rsync daemon listens unless its URL says otherwise.
+const DAEMON_PORT: u16 = 873;
+
 /// What a destination's `url` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -201,6 +204,49 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// What two destinations have in common that are one place however each is written: a text for comparing alone. Letters
+    /// of a host's name, the usual port of an rsync daemon, slashes and `.` in a path make no difference. The account does,
+    /// as a module's folder may be chosen by it; so do port and key of ssh, as each key may be held to a folder of its own.
+    /// Two names of one host, and links, are not seen.
+    pub fn place(&self) -> String {
+        let path = |path: &str| {
+            let parts: Vec<&str> = path
+                .split('/')
+                .filter(|part| !part.is_empty() && *part != ".")
+                .collect();
+            parts.join("/")
+        };
+        let host = |host: &str| host.trim_end_matches('.').to_ascii_lowercase();
+        let user = |user: &Option<String>| user.clone().unwrap_or_default();
+        match &self.url {
+            DestinationUrl::Local { path: folder } => format!("/{}", path(&folder.to_string_lossy())),
+            DestinationUrl::Daemon {
+                user: account,
+                host: name,
+                port,
+                path: below,
+            } => format!(
+                "rsync {:?} {} {} {}",
+                user(account),
+                host(name),
+                port.unwrap_or(DAEMON_PORT),
+                path(below)
+            ),
+            DestinationUrl::Ssh {
+                user: account,
+                host: name,
+                path: folder,
+            } => format!(
+                "ssh {:?} {} {:?} {:?} {}",
+                user(account),
+                host(name),
+                self.ssh.port,
+                self.ssh.identity_file,
+                path(folder)
+            ),
+        }
+    }
+
     /// What `remote_dest` says of a set that goes there.
     pub fn remote_dest(&self) -> String {
         self.recorded_as.clone().unwrap_or_else(|| self.url.to_string())
@@ -222,6 +268,42 @@ mod tests {
             "/data/local",
         ] {
             assert_eq!(text.parse::<DestinationUrl>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn one_place_is_seen_however_it_is_written() {
+        let place = |url: &str| {
+            let destination = Destination {
+                name: DestinationName::new("vault").unwrap(),
+                url: url.parse().unwrap(),
+                password: PasswordSource::None,
+                source_address: None,
+                bandwidth_limit: None,
+                ssh: SshOptions::default(),
+                recorded_as: None,
+            };
+            destination.place()
+        };
+        for [one, other] in [
+            ["/v2", "/v2/"],
+            ["/data/v2", "//data/./v2"],
+            ["rsync://u@Vault/m/x", "rsync://u@vault:873//m/x/"],
+            ["rsync://[FD00::1]/m", "rsync://[fd00::1]:873/m/."],
+            ["me@vault.:/srv/sets", "me@Vault:/srv//sets/"],
+        ] {
+            assert_eq!(place(one), place(other), "{one} {other}");
+        }
+        for [one, other] in [
+            ["/v2", "/v22"],
+            ["/v2", "/V2"],
+            ["rsync://u@vault/m", "rsync://v@vault/m"],
+            ["rsync://vault/m", "rsync://vault:874/m"],
+            ["rsync://vault/m/x", "rsync://vault/M/x"],
+            ["me@vault:/srv", "vault:/srv"],
+            ["vault:/srv", "rsync://vault/srv"],
+        ] {
+            assert_ne!(place(one), place(other), "{one} {other}");
         }
     }
 

@@ -47,6 +47,37 @@ fn a_transfer_job_serves_a_destination_that_nothing_is_sent_to() {
 }
 
 #[test]
+fn two_destinations_of_one_place_are_refused_in_one_job_and_told_of_in_two() {
+    let with = |other: &str| format!("{KEEPER}[destinations.vault2]\nurl = '{other}'\n");
+    let both = BACKUP.replace("['vault']", "['vault', 'vault2']");
+    for url in ["rsync://u@h/m", "rsync://u@H:873//m/"] {
+        one(
+            &with(url),
+            &both,
+            "\"vault2\" and \"vault\" are one place: rsync://u@",
+        );
+    }
+    for url in ["/mnt/disk/", "//mnt/./disk"] {
+        one(
+            &with(url),
+            &BACKUP.replace("['vault']", "['disk', 'vault2']"),
+            "\"vault2\" and \"disk\" are one place: /mnt/disk",
+        );
+    }
+    is_sound(&with("rsync://u@h/m/2"), &both);
+    is_sound(&with("rsync://v@h/m"), &both);
+
+    let other = BACKUP
+        .replace("nightly", "hourly")
+        .replace("['vault']", "'vault2'");
+    let told = "Warning: \"vault2\" and \"vault\", which another job names, are one place: rsync://u@h/m";
+    one(&with("rsync://u@h/m"), &format!("{BACKUP}{other}"), told);
+    let transfer = "[transfer.t]\ncron = '@daily'\ndestination = 'vault2'";
+    let lines = Files::new(&with("rsync://u@h/m"), &format!("{BACKUP}{transfer}")).lines();
+    assert!(lines.iter().any(|line| line.contains(told)), "{lines:#?}");
+}
+
+#[test]
 fn a_policy_that_keeps_nothing_is_refused() {
     retention("{ last = 3 }", "{}", "every set would be condemned");
     retention("keep = { last = 3 }", "", "[retention.prune] has no `keep`");
