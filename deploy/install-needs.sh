@@ -30,6 +30,7 @@ test_needs=(
   "python3 python3-minimal"
   "mount mount"
   "faketime faketime"
+  "strace strace"
   "ip iproute2"
   "nft nftables"
   "logrotate logrotate"

@@ -3,6 +3,7 @@
 use super::*;
 
 /// Calls `mykeeper` through strace, which notes what is synced, renamed and removed, and does `more`.
+#[expect(clippy::print_stderr, reason = "a test says where it was not run")]
 fn traced(workspace: &mut Workspace, more: &[&str]) -> Option<PathBuf> {
     let trace = workspace.at("trace");
     // The process stays mykeeper's own.
@@ -58,6 +59,7 @@ fn calls(trace: &Path) -> Vec<String> {
 
 /// Where in `calls` a call of this name has this path as its first.
 #[track_caller]
+#[expect(clippy::panic, reason = "a test ends where the call is not there")]
 fn number_of(calls: &[String], name: &str, path: &Path) -> usize {
     let path = path.display().to_string();
     let is_it = |call: &String| {
