@@ -68,7 +68,7 @@ fn two_destinations_of_one_place_are_refused_in_one_job_and_told_of_in_two() {
     is_sound(&with("rsync://v@h/m"), &both);
 
     let other = BACKUP
-        .replace("nightly", "hourly")
+        .replace("nightly", "weekly")
         .replace("['vault']", "'vault2'");
     let told = "Warning: \"vault2\" and \"vault\", which another job names, are one place: rsync://u@h/m";
     one(&with("rsync://u@h/m"), &format!("{BACKUP}{other}"), told);

@@ -61,7 +61,14 @@ fn calls(trace: &Path) -> Vec<String> {
 #[track_caller]
 #[expect(clippy::panic, reason = "a test ends where the call is not there")]
 fn number_of(calls: &[String], name: &str, path: &Path) -> usize {
-    let path = path.display().to_string();
+    // As strace writes it: what is not ASCII by its bytes, octal.
+    let path: String = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())
+        .iter()
+        .map(|byte| match byte {
+            0x80.. => format!("\\{byte:o}"),
+            _ => char::from(*byte).to_string(),
+        })
+        .collect();
     let is_it = |call: &String| {
         call.starts_with(name)
             && (call.contains(&format!("<{path}>)")) || call.contains(&format!("\"{path}\"")))
@@ -105,11 +112,12 @@ fn a_copy_in_a_folder_is_synced_before_it_has_its_name_and_again_when_it_is_mend
     wait_for_arrivals(&near, 0);
     link.set_rate(0);
     running.finish().assert_code(0);
+    // Whatever is called through strace begins the notes anew.
+    let seen = calls(&trace);
     assert_transfers(&workspace, "near ahead succeeded, near send succeeded");
     let bk_id = text(&workspace.backups()[0], "id").to_owned();
     let (own, copy) = (find_set(&workspace.sets(), &bk_id), find_set(&near, &bk_id));
     let arriving = copy.with_file_name(format!("{bk_id}.arriving"));
-    let seen = calls(&trace);
     let named = number_of(&seen, "rename", &arriving);
     for path in all_below(&copy) {
         let was = arriving.join(path.strip_prefix(&copy).unwrap());
