@@ -84,6 +84,8 @@ pub struct SetRemoval {
 
 /// What stands before the folders in the reason of a mark.
 const FOLDERS: &str = "; in ";
+/// What stands behind them where the removal has failed.
+const FAILED: &str = "; its removal failed: ";
 
 impl SetRemoval {
     /// The reason with which the set was marked before it was removed: why, and the folders that are to go.
@@ -97,10 +99,22 @@ pub fn mark_of_removal(why: &str, paths: &[String]) -> String {
     format!("{why}{FOLDERS}{}", serde_json::json!(paths))
 }
 
-/// The folders that are to go as a mark has it, whatever is told behind them; `None` where it does not say.
+/// The same once the removal has failed, and why.
+pub fn mark_of_failed_removal(mark: &str, reason: &str) -> String {
+    format!("{mark}{FAILED}{reason}")
+}
+
+/// The folders that are to go as a mark has it; `None` where it does not say. What stands before them may be named by people,
+/// and what is told behind them by whatever has failed: the list is the first that ends the mark, or its telling of a failure
+/// follows.
 pub fn folders_of_mark(mark: &str) -> Option<Vec<String>> {
-    let (_, list) = mark.split_once(FOLDERS)?;
-    serde_json::Deserializer::from_str(list).into_iter().next()?.ok()
+    mark.match_indices(FOLDERS).find_map(|(at, before)| {
+        let list = mark.get(at + before.len()..)?;
+        let mut lists = serde_json::Deserializer::from_str(list).into_iter();
+        let folders = lists.next()?.ok()?;
+        let behind = list.get(lists.byte_offset()..)?;
+        (behind.is_empty() || behind.starts_with(FAILED)).then_some(folders)
+    })
 }
 
 #[cfg(test)]
@@ -157,8 +171,14 @@ mod tests {
         let folders = vec!["/a b/; in [\"x".to_owned(), "/c".to_owned()];
         let mark = mark_of_removal("retention job prune on n1: no rule keeps it", &folders);
         assert_eq!(folders_of_mark(&mark), Some(folders.clone()));
-        let failed = format!("{mark}; its removal failed: no access; in [");
-        assert_eq!(folders_of_mark(&failed), Some(folders));
+        let failed = mark_of_failed_removal(&mark, "no access; in [\"/d\"]");
+        assert_eq!(folders_of_mark(&failed), Some(folders.clone()));
+        for job in ["all; in time", "all; in [\"/d\"]", "all; in ["] {
+            let mark = mark_of_removal(&format!("retention job {job} on n1: no rule keeps it"), &folders);
+            assert_eq!(folders_of_mark(&mark), Some(folders.clone()), "{job}");
+            let failed = mark_of_failed_removal(&mark, "no access");
+            assert_eq!(folders_of_mark(&failed), Some(folders.clone()), "{job}");
+        }
         for older in ["", "older", "older; in part", "older; in ["] {
             assert_eq!(folders_of_mark(older), None, "{older}");
         }

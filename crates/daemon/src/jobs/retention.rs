@@ -226,9 +226,10 @@ async fn plan_with(
         // A pass of this job ended between the removal and its record; if all that the mark is for was looked at.
         let is_open = !is_there && is_marked_by(&backup, &mark);
         let marked_for = places_of_mark(&backup);
-        let is_cut_off = is_open && !below.is_empty() && marked_for.iter().all(|place| below.contains(place));
+        let is_below = |places: &Vec<PathBuf>| places.iter().all(|place| below.contains(place));
+        let is_cut_off = is_open && !below.is_empty() && marked_for.as_ref().is_some_and(is_below);
         if is_open && !is_cut_off {
-            strays.push(told_of_stray(backup.id, &marked_for));
+            strays.push((backup.id, told_of_stray(backup.id, marked_for.as_deref())));
         }
         // What should lie there and does not: the original, on the machine that made it. Of a place on a backup
         // host, and of a set that another machine's pybackup made, it is not known whether it is on this one at all.
@@ -287,7 +288,6 @@ async fn plan_with(
     let away = seen.away(environment, &covered).await?;
     sets.retain(|backup| !away.sets.contains(&backup.id));
     let mut warnings = away.told;
-    warnings.append(&mut strays);
     let gone: BTreeSet<BackupId> = standings
         .iter()
         .filter(|(_, standing)| **standing == Standing::Gone)
@@ -318,6 +318,13 @@ async fn plan_with(
     });
     let kept = seen.keep_for_places(environment, settings, &mut decisions);
     warnings.extend(kept.await?);
+    // An original that is missed is judged like any other.
+    let goes = |id| {
+        let mut decisions = decisions.iter();
+        decisions.any(|one| one.backup.id == id && matches!(one.verdict, Verdict::Condemn(_)))
+    };
+    strays.retain(|(id, _)| !goes(*id));
+    warnings.extend(strays.into_iter().map(|(_, told)| told));
     warnings.extend(kept_as_damaged(&decisions));
     warnings.extend(kept_as_only_whole(&decisions));
     warnings.extend(kept_as_unseen(&decisions));

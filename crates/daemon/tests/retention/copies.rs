@@ -404,12 +404,10 @@ async fn a_machine_that_knows_one_of_its_folders_speaks_for_no_other_destination
 async fn a_removal_that_was_not_recorded_is_recorded_by_the_next_pass_of_its_job() {
     let stage = Stage::new("{ last = 1 }", "delete").await;
     let mut sets = Vec::new();
-    for reason in [
-        "retention job prune on n1: older",
-        "retention job prune on n2: older",
-    ] {
+    for node in ["n1", "n2"] {
         let (id, place) = stage.copy(3, |_| {}).await;
-        stage.catalog().mark_deleting(id, reason).await.unwrap();
+        let mark = format!("retention job prune on {node}: older; in [{place:?}]");
+        stage.catalog().mark_deleting(id, &mark).await.unwrap();
         std::fs::remove_dir_all(place).unwrap();
         sets.push(id);
     }

@@ -158,6 +158,34 @@ async fn a_removal_is_not_taken_for_done_where_its_folder_is_not_looked_at() {
 }
 
 #[tokio::test]
+async fn a_removal_is_not_taken_for_done_where_its_mark_names_no_folder() {
+    let stage = Stage::new("{ last = 9 }", "delete").await;
+    let (id, place) = stage.copy(3, |_| {}).await;
+    let (own, own_place) = stage.set(2).await;
+    stage.copy(0, |_| {}).await;
+    for id in [id, own] {
+        let mark = "retention job prune on n1: no rule keeps it";
+        stage.catalog().mark_deleting(id, mark).await.unwrap();
+    }
+    let away = stage.dir.path().join("away");
+    std::fs::rename(&place, &away).unwrap();
+    std::fs::remove_dir_all(own_place).unwrap();
+    let run = stage.prune().await;
+    assert_eq!(run.state, RunState::Warned, "{}", run.reason);
+    let told = format!("the removal of set {id} was begun, and its mark does not say from which folders");
+    assert!(run.reason.contains(&told), "{}", run.reason);
+    assert_eq!(stage.row(id).await.deletion, Deletion::Deleting);
+    assert!(stage.catalog().removals(id).await.unwrap().is_empty());
+    // What this machine made itself, and what should lie here, is judged as ever.
+    assert!(!run.reason.contains(&own.to_string()), "{}", run.reason);
+    assert_eq!(stage.row(own).await.deletion, Deletion::Deleted);
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::rename(&away, &place).unwrap();
+    stage.prune().await;
+    assert_eq!(stage.row(id).await.deletion, Deletion::None);
+}
+
+#[tokio::test]
 async fn the_machine_of_a_mark_is_found_whatever_its_job_is_called() {
     let stage = Stage::new("{ last = 9 }", "delete").await;
     let (id, _) = stage.copy(3, |_| {}).await;

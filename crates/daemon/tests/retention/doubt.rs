@@ -261,8 +261,8 @@ async fn an_original_whose_removal_was_not_recorded_is_recorded_by_the_next_pass
     let (id, place) = stage.changed(3, passed).await;
     stage.set(0).await;
     stage.sent_to(id, ("vault", "rsync://vault1/m/x")).await;
-    let mark = "retention job prune on n1: no rule keeps it";
-    stage.catalog().mark_deleting(id, mark).await.unwrap();
+    let mark = format!("retention job prune on n1: no rule keeps it; in [{place:?}]");
+    stage.catalog().mark_deleting(id, &mark).await.unwrap();
     std::fs::remove_dir_all(place).unwrap();
     let run = stage.prune().await;
     assert_eq!(run.state, RunState::Succeeded, "{}", run.reason);

@@ -13,7 +13,7 @@ use mykeeper_catalog::Catalog;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RetentionAction, RetentionTask};
-use mykeeper_domain::removal::{Remainder, SetRemoval, mark_of_removal};
+use mykeeper_domain::removal::{Remainder, SetRemoval, mark_of_failed_removal, mark_of_removal};
 use mykeeper_domain::run::RunState;
 use mykeeper_domain::transfer::{Transfer, TransferPurpose};
 use mykeeper_domain::{AttemptId, DestinationName};
@@ -111,7 +111,7 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         && let Err(reason) = remove_places(context, removal, Arc::clone(&held)).await
     {
         // The row says so until a later pass comes through.
-        let told = format!("{marked}; its removal failed: {reason}");
+        let told = mark_of_failed_removal(&marked, &reason);
         if let Err(error) = environment.catalog.mark_deleting(id, &told).await {
             tracing::warn!(set = %id, %error, "the catalog does not say that a removal failed");
         }

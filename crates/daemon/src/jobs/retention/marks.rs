@@ -18,14 +18,11 @@ pub(super) fn mark_of(job: &Job, node: &NodeName) -> String {
     format!("{MARK}{} on {node}:", job.name)
 }
 
-/// The folders that a mark is for; none where it does not say.
-pub(super) fn places_of_mark(backup: &Backup) -> Vec<PathBuf> {
-    let folders = backup.deletion_reason.as_deref().and_then(folders_of_mark);
-    folders
-        .unwrap_or_default()
-        .into_iter()
-        .map(PathBuf::from)
-        .collect()
+/// The folders that a mark is for; `None` where it does not say: which those are is not known then.
+pub(super) fn places_of_mark(backup: &Backup) -> Option<Vec<PathBuf>> {
+    let folders = folders_of_mark(backup.deletion_reason.as_deref()?)?;
+    let places: Vec<PathBuf> = folders.into_iter().map(PathBuf::from).collect();
+    (!places.is_empty()).then_some(places)
 }
 
 /// The machines whose pass may have marked a set as being deleted: names of jobs and machines may hold what stands
@@ -76,16 +73,21 @@ pub(super) fn is_marked_by(backup: &Backup, mark: &str) -> bool {
     backup.deletion == Deletion::Deleting && reason.is_some_and(|reason| reason.starts_with(mark))
 }
 
-/// What is said of a set that a pass of this job has marked for folders of which one is none of the job's any more.
-pub(super) fn told_of_stray(id: BackupId, places: &[PathBuf]) -> String {
-    let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-    let from = match shown.is_empty() {
-        true => "a folder".to_owned(),
-        false => shown.join(" and "),
+/// What is said of a set that a pass of this job has marked for folders of which one is none of the job's any more, or none is
+/// known.
+pub(super) fn told_of_stray(id: BackupId, places: Option<&[PathBuf]>) -> String {
+    let Some(places) = places else {
+        return format!(
+            "the removal of set {id} was begun, and its mark does not say from which folders: whether it came through is not \
+             known; look where its copies lay, remove what is left there, and \"mykeeper mark-deleted --bk-id {id}\" gives \
+             the set up"
+        );
     };
+    let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     format!(
-        "the removal of set {id} from {from} was begun, and this job does not look there any more: whether it came through is \
+        "the removal of set {id} from {} was begun, and this job does not look there any more: whether it came through is \
          not known; name the folder again (the job's \"directory\", \"mykeeper paths\", the destination's url) and the next \
-         pass knows, or \"mykeeper mark-deleted --bk-id {id}\" gives the set up"
+         pass knows, or \"mykeeper mark-deleted --bk-id {id}\" gives the set up",
+        shown.join(" and ")
     )
 }
