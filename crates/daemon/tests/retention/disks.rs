@@ -186,6 +186,45 @@ async fn a_removal_is_not_taken_for_done_where_its_mark_names_no_folder() {
 }
 
 #[tokio::test]
+async fn a_removal_that_failed_half_way_is_finished_though_nothing_else_lies_where_it_was_through() {
+    // Whether the place that it has emptied is there; whether the mark names it.
+    for (is_there, is_named) in [(true, true), (true, false), (false, true)] {
+        let stage = Stage::new("{ last = 1 }", "delete").await;
+        let mut sets = Vec::new();
+        for days_old in [3, 0] {
+            sets.push(stage.copy(days_old, |_| {}).await);
+        }
+        let other = stage.dir.path().join("data/other");
+        stage.know(&other).await;
+        let (id, place) = &sets[0];
+        let copy = rebuilt::copy(place, &other);
+        stage.found("n1", (*id, &copy), false).await;
+        let mut places = vec![place];
+        places.extend(is_named.then_some(&copy));
+        let mark = format!(
+            "retention job prune on n1: no rule keeps it; in {places:?}; its removal failed: I/O error"
+        );
+        stage.catalog().mark_deleting(*id, &mark).await.unwrap();
+        std::fs::remove_dir_all(&copy).unwrap();
+        if !is_there {
+            std::fs::remove_dir_all(&other).unwrap();
+        }
+        std::fs::rename(place, aside(place)).unwrap();
+        std::fs::remove_file(aside(place).join(MANIFEST_FILE)).unwrap();
+        let run = stage.prune().await;
+        let is_finished = is_there && is_named;
+        assert_eq!(run.state == RunState::Succeeded, is_finished, "{}", run.reason);
+        assert_eq!(!aside(place).exists(), is_finished, "{}", run.reason);
+        // Its maker has it still.
+        let expected = match is_finished {
+            true => Deletion::None,
+            false => Deletion::Deleting,
+        };
+        assert_eq!(stage.row(*id).await.deletion, expected, "{}", run.reason);
+    }
+}
+
+#[tokio::test]
 async fn the_machine_of_a_mark_is_found_whatever_its_job_is_called() {
     let stage = Stage::new("{ last = 9 }", "delete").await;
     let (id, _) = stage.copy(3, |_| {}).await;

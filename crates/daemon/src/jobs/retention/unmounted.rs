@@ -2,6 +2,7 @@
 //! neither judges them nor tells of them. One that was seen on a disk is judged while that disk is there, and no other is
 //! asked; of one that was not, what else lies there has to tell.
 
+use super::marks::places_of_mark;
 use crate::copies::{Expected, Known};
 use crate::disk::Disk;
 use crate::disk_id::{DISK_FILE, DiskIds};
@@ -14,7 +15,7 @@ use crate::seen_on::{self, SeenOn};
 use mykeeper_catalog::CatalogError;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::Deletion;
-use mykeeper_domain::retention::{Decision, KeepReason, Verdict};
+use mykeeper_domain::retention::{CondemnReason, Decision, KeepReason, Verdict};
 use mykeeper_domain::{BackupId, counted};
 use mykeeper_tools::rsync::shell_word;
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,10 +207,23 @@ impl Seen {
             let Some(gone) = self.partly.get(&id).filter(|_| goes).cloned() else {
                 continue;
             };
+            let is_begun = decision.verdict == Verdict::Condemn(CondemnReason::RemovalBegun);
+            let emptied = match is_begun {
+                true => places_of_mark(&decision.backup).unwrap_or_default(),
+                false => Vec::new(),
+            };
             for place in gone {
                 let Some(missed) = self.may_be_away(environment, (id, &place)).await? else {
                     continue;
                 };
+                // What the removal that is to be finished has taken from there is not missed, unless nothing at all is there.
+                if missed == Missed::Silent
+                    && emptied.contains(&place)
+                    && !self.is_linked_away(&environment.disk, &place).await?
+                    && !is_away(&environment.disk, &place).await
+                {
+                    continue;
+                }
                 let known = Known::of(environment.catalog.as_ref(), &decision.backup).await?;
                 if let Expected::There(_) = known.should_lie_at(&place, &decision.backup, settings) {
                     decision.verdict = Verdict::Keep(vec![KeepReason::PlaceAway]);
