@@ -127,6 +127,8 @@ pub(crate) enum Mark {
     },
     /// The oldest first, of what waits to be sent: `start_time` and `id`.
     Pending { start: String, id: i64 },
+    /// Nothing yet of those that were never looked at.
+    NeverLooked,
     /// In the order of the last look.
     Looked { looked_ms: i64, bk_id: String },
     /// The same, of those that were found to differ.

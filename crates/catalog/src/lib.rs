@@ -402,8 +402,8 @@ pub trait Catalog: Send + Sync {
     /// The sets of which a copy differs by what nodes and proofs have found last: of these, also where they are deleted;
     /// else of all those, not deleted, that were written last, at most ten thousand.
     async fn damages(&self, of: Option<&[BackupId]>) -> Result<HashMap<BackupId, Damage>, CatalogError>;
-    /// A page of the sets to be read again: those that the node never looked at by their start, then the one whose last
-    /// look is oldest.
+    /// A page of the sets to be read again: those that a person has found to differ, or that were sent again since, then those
+    /// that the node never looked at by their start, then the one whose last look is oldest. A set may come twice.
     async fn due_for_reading(
         &self,
         scope: &VerificationScope,

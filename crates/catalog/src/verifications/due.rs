@@ -1,5 +1,6 @@
-//! Which sets a node reads again, page by page: those that it never looked at, by their start; then those whose last look is
-//! longest ago; then those that were found to differ since, and are another copy by now or were looked at by a person.
+//! Which sets a node reads again, page by page: those that were found to differ, and are another copy by now or were looked at
+//! by a person; then those that it never looked at, by their start; then those whose last look is longest ago. One that
+//! differs and is due as well comes twice.
 
 use crate::backups::{self, Narrow, Order, Walk};
 use crate::db::{Store, reading};
@@ -22,30 +23,28 @@ pub(crate) async fn due(
     limit: u32,
 ) -> Result<Page, CatalogError> {
     match after.map(|Bookmark(mark)| mark) {
-        None | Some(Mark::Time { .. } | Mark::Pending { .. }) => {
+        Some(Mark::NeverLooked | Mark::Time { .. } | Mark::Pending { .. }) => {
             never_looked_at(store, scope, after, limit).await
         }
         Some(Mark::Looked { looked_ms, bk_id }) => {
             let looks = looked_before(store, scope, (*looked_ms, bk_id), limit).await?;
-            let next = match end_of(&looks, limit) {
-                Some(last) => Mark::Looked {
-                    looked_ms: last.looked_ms,
-                    bk_id: last.bk_id.clone(),
-                },
-                None => Mark::Differing {
-                    looked_ms: ms(scope.before),
-                    bk_id: String::new(),
-                },
-            };
-            read(store, scope, looks, Some(next)).await
-        }
-        Some(Mark::Differing { looked_ms, bk_id }) => {
-            let looks = differing(store, scope, (*looked_ms, bk_id), limit).await?;
-            let next = end_of(&looks, limit).map(|last| Mark::Differing {
+            let next = end_of(&looks, limit).map(|last| Mark::Looked {
                 looked_ms: last.looked_ms,
                 bk_id: last.bk_id.clone(),
             });
             read(store, scope, looks, next).await
+        }
+        None | Some(Mark::Differing { .. }) => {
+            let after = match after {
+                Some(Bookmark(Mark::Differing { looked_ms, bk_id })) => (*looked_ms, bk_id.as_str()),
+                _ => (i64::MIN, ""),
+            };
+            let looks = differing(store, scope, after, limit).await?;
+            let next = end_of(&looks, limit).map_or(Mark::NeverLooked, |last| Mark::Differing {
+                looked_ms: last.looked_ms,
+                bk_id: last.bk_id.clone(),
+            });
+            read(store, scope, looks, Some(next)).await
         }
     }
 }

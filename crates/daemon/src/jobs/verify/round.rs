@@ -19,6 +19,9 @@ use tokio::time::Instant;
 const BATCH: u32 = 500;
 /// What is left of a run's timeout for its record, at most.
 const LEFT_OVER: Duration = Duration::from_secs(60);
+/// What is said of a round whose time was over before it came to a set that is here.
+const STUCK: &str = "the time until the job's next slot, or its timeout, was over before a set was found here that is due: \
+                     give it more, or name \"tags\" or \"within\"";
 
 /// Which sets a job reads again.
 pub(in crate::jobs) struct Asked<'a> {
@@ -45,6 +48,8 @@ pub(in crate::jobs) struct Round {
     seen: HashSet<BackupId>,
     /// Whether the time was over before all were read.
     is_cut_off: bool,
+    /// Whether it has noted of a set that it cannot be read in the time that a run has: the next begins with another.
+    has_put_off: bool,
     /// What ended it before its time: what was found until then is not lost with it.
     pub ended_by: Option<JobError>,
 }
@@ -61,8 +66,14 @@ pub(in crate::jobs) struct Damaged {
 
 impl Round {
     /// Joins it to what the run did before.
-    pub(in crate::jobs) fn join(self, before: JobResult) -> JobResult {
+    pub(in crate::jobs) fn join(mut self, before: JobResult) -> JobResult {
+        // It went through what is not here, and so will the next run.
+        let is_stuck = self.is_cut_off && self.read == 0 && !self.has_put_off;
+        if is_stuck {
+            self.notes.push(STUCK.to_owned());
+        }
         let read = match self.read {
+            0 if is_stuck => "no set was read".to_owned(),
             0 => "no set was due to be read".to_owned(),
             many => format!(
                 "{} read ({})",
@@ -70,7 +81,7 @@ impl Round {
                 du_size(self.bytes)
             ),
         };
-        let more = if self.is_cut_off {
+        let more = if self.is_cut_off && !is_stuck {
             ", the next run goes on where this one stopped"
         } else {
             ""
@@ -206,7 +217,7 @@ impl Limits {
     }
 }
 
-/// Reads what is due, the set whose last look is oldest first, and records each as it is done: the next run goes on
+/// Reads what is due, what a person has found to differ first, then what was never read, then the set whose last look is oldest, and records each as it is done: the next run goes on
 /// from there. One set that cannot be read holds up no other. Where the catalog does not answer, or the run is ended,
 /// the round ends by that, with what it has found.
 pub(in crate::jobs) async fn read_due(context: &RunContext, asked: &Asked<'_>) -> Round {
@@ -342,6 +353,7 @@ async fn read_one(
             // One that had the whole run for itself does not get done by trying it again first.
             if round.read == 0 {
                 record(context, &unfinished(context, id, &here)).await?;
+                round.has_put_off = true;
                 round.notes.push(format!(
                     "set {id} cannot be read within the job's timeout of {}: give it more",
                     humane(context.job.timeout.unwrap_or_default())
@@ -402,6 +414,34 @@ mod tests {
             ..Round::default()
         };
         (id, round)
+    }
+
+    #[test]
+    fn a_round_that_was_cut_off_before_it_has_read_anything_warns() {
+        let round = |read| Round {
+            read,
+            is_cut_off: true,
+            ..Round::default()
+        };
+        let join = |read| {
+            round(read)
+                .join(Ok(JobReport::done("no set waits", None)))
+                .unwrap()
+        };
+        let stuck = join(0);
+        assert_eq!(stuck.state, RunState::Warned);
+        let told = "no set waits; no set was read; the time until the job's next slot";
+        assert!(stuck.summary.starts_with(told), "{}", stuck.summary);
+        assert!(!stuck.summary.contains("goes on"), "{}", stuck.summary);
+        let put_off = Round {
+            has_put_off: true,
+            ..round(0)
+        };
+        let put_off = put_off.join(Ok(JobReport::done("no set waits", None))).unwrap();
+        assert!(put_off.summary.contains("goes on where"), "{}", put_off.summary);
+        let read = join(1);
+        assert_eq!(read.state, RunState::Succeeded);
+        assert!(read.summary.contains("goes on where"), "{}", read.summary);
     }
 
     #[test]
