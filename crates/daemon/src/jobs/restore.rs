@@ -10,6 +10,7 @@ mod same;
 mod source;
 
 use super::{JobError, JobReport, JobResult, RunContext, first_few};
+use crate::copies::Known;
 use crate::environment::Environment;
 use crate::limits::Limited;
 use crate::removal::Hold;
@@ -109,9 +110,10 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
     let mut places = wanted_places(task, &backup, &paths, &settings);
     let all: Vec<PathBuf> = places.iter().cloned().collect();
     let looks = catalog.verifications(id).await?;
-    let path = next_whole(environment, (&backup, &task.from), &mut places)
-        .await?
-        .ok_or_else(|| not_here(&settings, (&backup, &looks), &all))?;
+    let Some(path) = next_whole(environment, (&backup, &task.from), &mut places).await? else {
+        let known = Known::of(catalog.as_ref(), &backup).await?;
+        return Err(not_here(&settings, &backup, &known, &all));
+    };
     let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
     let proof = match files.is_empty() {
         true => proven::newest_passed(catalog.proofs(id).await?),

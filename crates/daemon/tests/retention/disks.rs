@@ -350,3 +350,36 @@ async fn sets_of_a_day_whose_folder_leads_to_a_disk_that_is_away_are_not_gone() 
         assert!(stage.are_there(&[id]).await, "{}", run.reason);
     }
 }
+
+#[tokio::test]
+async fn a_restore_of_what_is_not_here_tells_where_it_was_last_seen() {
+    use mykeeper_daemon::jobs::restore::prepare;
+    use mykeeper_domain::job::{RestoreFrom, RestoreTask};
+    let stage = Stage::with_servers(CENTRAL, "{ last = 9 }", "delete").await;
+    let (id, place) = stage.set(3).await;
+    std::fs::remove_dir_all(place).unwrap();
+    let task = RestoreTask {
+        set: id,
+        into: "shop".parse().unwrap(),
+        databases: vec![],
+        new_name: None,
+        tables: vec![],
+        overwrite: false,
+        from: RestoreFrom::Any,
+        despite_missing_rights: false,
+    };
+    let obstacle = async || match prepare(&stage.environment, &task).await {
+        Ok(_) => panic!("it is not here"),
+        Err(obstacle) => obstacle.to_string(),
+    };
+    let told = obstacle().await;
+    assert!(!told.contains("last seen"), "{told}");
+    stage.sent_to(id, ("vault", "rsync://vault1/m/x")).await;
+    stage.clock.advance(TimeDelta::minutes(1));
+    stage.found("bh", (id, Path::new("/copies/x")), false).await;
+    stage.found("dr", (id, Path::new("/damaged/x")), true).await;
+    let told = obstacle().await;
+    let seen = "; last seen as it was written: /copies/x on bh, 2026-11-22 07:31 UTC; \
+                at vault (rsync://vault1/m/x), 2026-11-22 07:30 UTC";
+    assert!(told.contains(seen) && !told.contains("/damaged"), "{told}");
+}

@@ -2,17 +2,18 @@
 
 use super::proven::{READABLE, fewer};
 use super::{Obstacle, Prepared};
+use crate::copies::Known;
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::locate::{original, places, relative_path};
 use crate::repair::{fetching_aside, on_lines};
 use crate::set_lease::keep_folder;
+use chrono::{DateTime, Utc};
 use mykeeper_catalog::BackupPath;
 use mykeeper_config::Settings;
 use mykeeper_domain::backup::{Backup, Deletion};
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
 use mykeeper_domain::proof::Difference;
-use mykeeper_domain::verification::Verification;
 use mykeeper_supervise::Limits;
 use mykeeper_tools::prove::{PlainFiles, ProveRequest, read_plain};
 use mykeeper_tools::restore::{CheckedSet, check_set};
@@ -128,12 +129,38 @@ async fn has_set(
     }
 }
 
-/// `looks` is what nodes last found of its copies.
-pub(super) fn not_here(
-    settings: &Settings,
-    (backup, looks): (&Backup, &[Verification]),
-    places: &[PathBuf],
-) -> Obstacle {
+/// Of so many copies it is told where they were last seen, those that were seen last.
+const MOST_SEEN: usize = 5;
+
+/// Where copies of a set were last seen as it was written, wherever that is; empty where nobody has seen one that was not
+/// removed since.
+fn told_of_seen(known: &Known) -> String {
+    let read = known.copies.intact.iter().map(|copy| {
+        let where_from = format!("{} on {}", copy.path, copy.node);
+        (copy.looked_at, where_from)
+    });
+    let arrived = known.arrivals.iter().map(|arrival| {
+        let target = match arrival.target.as_str() {
+            "" => String::new(),
+            target => format!(" ({target})"),
+        };
+        (arrival.seen_at, format!("at {}{target}", arrival.destination))
+    });
+    let mut seen: Vec<(DateTime<Utc>, String)> = read.chain(arrived).collect();
+    seen.sort_by(|one, other| other.cmp(one));
+    seen.truncate(MOST_SEEN);
+    let seen: Vec<String> = seen
+        .into_iter()
+        .map(|(at, what)| format!("{what}, {}", at.format("%Y-%m-%d %H:%M UTC")))
+        .collect();
+    match seen.is_empty() {
+        true => String::new(),
+        false => format!("; last seen as it was written: {}", seen.join("; ")),
+    }
+}
+
+/// `known` is what is known of its copies, wherever they are.
+pub(super) fn not_here(settings: &Settings, backup: &Backup, known: &Known, places: &[PathBuf]) -> Obstacle {
     let id = backup.id;
     let shown: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     let shown = match shown.as_slice() {
@@ -146,9 +173,11 @@ pub(super) fn not_here(
         (deletion, Some(why)) => format!(" (it is marked as {deletion}: {why})"),
     };
     let what = format!(
-        "set {id} is not on this machine, still on its way, or on a disk that is not mounted{deleted}; looked at: {shown}"
+        "set {id} is not on this machine, still on its way, or on a disk that is not mounted{deleted}; looked at: \
+         {shown}{}",
+        told_of_seen(known)
     );
-    match fetching_aside(settings, (backup, looks)) {
+    match fetching_aside(settings, (backup, &known.looks)) {
         commands if commands.is_empty() => Obstacle::Missing(format!(
             "{what}; add its place with \"mykeeper paths add\", or name it with --from"
         )),
