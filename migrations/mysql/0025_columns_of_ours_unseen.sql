@@ -7,7 +7,7 @@ SET SESSION group_concat_max_len = 1000000;
 SET @mk_maria = VERSION() LIKE '%MariaDB%';
 SET @mk_version = SUBSTRING_INDEX(VERSION(), '.', 1) * 10000
   + SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '.', 2), '.', -1) * 100
-  + CAST(REGEXP_SUBSTR(SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '.', 3), '.', -1), '^[0-9]+') AS UNSIGNED);
+  + SUBSTRING_INDEX(SUBSTRING_INDEX(SUBSTRING_INDEX(VERSION(), '-', 1), '.', 3), '.', -1);
 SET @mk_hides = IF(@mk_maria, @mk_version >= 100300, @mk_version >= 80023);
 
 SET @mk_ddl = IFNULL((

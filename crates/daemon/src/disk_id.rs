@@ -1,17 +1,19 @@
 //! Which disk is mounted at a root, the folder above those of days: disks may be changed in turn, and one set that lies
 //! there tells nothing of those on a disk that is not in.
 //!
-//! `.mykeeper` in the root holds the disk's identity, a UUID in a line of its own. It is written where sets are made or
-//! found and none is missed, so that an empty one, which a person makes, holds good until then. Further lines, which a person
-//! adds, are the identities of disks that this one stands for.
+//! `.mykeeper-disk` in the root holds the disk's identity, a UUID in a line of its own. It is written where sets are made or
+//! found and none is missed, and tells nothing else: that the folder is the right one a person says by `.mykeeper`. Further
+//! lines, which a person adds, are the identities of disks that this one stands for.
 
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use uuid::Uuid;
 
-/// By which a person says that a folder is the right one, whatever is missed there, and which names the disk.
-pub(crate) const DISK_FILE: &str = ".mykeeper";
+/// By which a person says that a folder is the right one, whatever is missed there.
+pub(crate) const TOLD_FILE: &str = ".mykeeper";
+/// Which names the disk.
+pub(crate) const DISK_FILE: &str = ".mykeeper-disk";
 /// What is not read of a file that somebody has put there.
 const MOST_BYTES: u64 = 64 * 1024;
 /// Stands above the identity, for people.
@@ -53,12 +55,12 @@ impl DiskIds {
         Ok((!ids.is_empty()).then_some(Self(ids)))
     }
 
-    /// The same, after giving one that has none an identity. Of several that do so at once the one whose line comes first
-    /// has given it.
+    /// The same, after giving one that has none an identity: the one that it had before (`lost`), if that is known, or a new one.
+    /// Of several that do so at once the one whose line comes first has given it.
     ///
     /// # Errors
     /// It has none, and none can be written there.
-    pub(crate) fn read_or_give(root: &Path) -> io::Result<Option<Self>> {
+    pub(crate) fn read_or_give(root: &Path, lost: Option<Uuid>) -> io::Result<Option<Self>> {
         if let Some(known) = Self::read(root)? {
             return Ok(Some(known));
         }
@@ -66,7 +68,7 @@ impl DiskIds {
         let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
         // A line that somebody has begun is ended; all in one piece.
         let before = if file.metadata()?.len() == 0 { "" } else { "\n" };
-        let text = format!("{before}{SAYS}\n{}\n", Uuid::new_v4());
+        let text = format!("{before}{SAYS}\n{}\n", lost.unwrap_or_else(Uuid::new_v4));
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         std::fs::File::open(root)?.sync_all()?;
@@ -85,13 +87,13 @@ mod tests {
         let gives: Vec<_> = (0..8)
             .map(|_| {
                 let root = root.path().to_owned();
-                std::thread::spawn(move || DiskIds::read_or_give(&root).unwrap().unwrap().own())
+                std::thread::spawn(move || DiskIds::read_or_give(&root, None).unwrap().unwrap().own())
             })
             .collect();
         let given: Vec<_> = gives.into_iter().map(|one| one.join().unwrap()).collect();
         let known = DiskIds::read(root.path()).unwrap().unwrap();
         assert!(given.iter().all(|own| *own == known.own()), "{given:?}");
-        assert_eq!(DiskIds::read_or_give(root.path()).unwrap(), Some(known));
+        assert_eq!(DiskIds::read_or_give(root.path(), None).unwrap(), Some(known));
     }
 
     #[test]
@@ -99,7 +101,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join(DISK_FILE);
         std::fs::write(&file, "new disk").unwrap();
-        let own = DiskIds::read_or_give(root.path())
+        let own = DiskIds::read_or_give(root.path(), None)
             .unwrap()
             .unwrap()
             .own()
@@ -116,9 +118,9 @@ mod tests {
     #[test]
     fn where_none_can_be_written_there_is_none() {
         let root = tempfile::tempdir().unwrap();
-        assert!(DiskIds::read_or_give(&root.path().join("not-there")).is_err());
+        assert!(DiskIds::read_or_give(&root.path().join("not-there"), None).is_err());
         std::fs::create_dir(root.path().join(DISK_FILE)).unwrap();
         assert_eq!(DiskIds::read(root.path()).unwrap(), None);
-        assert!(DiskIds::read_or_give(root.path()).is_err());
+        assert!(DiskIds::read_or_give(root.path(), None).is_err());
     }
 }

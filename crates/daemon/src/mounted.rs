@@ -9,7 +9,7 @@ mod mark;
 
 use crate::copies::{Expected, Known};
 use crate::disk::{Disk, DiskError};
-use crate::disk_id::DISK_FILE;
+use crate::disk_id::TOLD_FILE;
 use crate::environment::Environment;
 use crate::locate::{Whereabouts, original, places};
 use crate::machine::{Machine, is_of_here};
@@ -81,7 +81,7 @@ impl fmt::Display for Absent {
 /// The command that says that a folder is the right one, which may not be there.
 pub(crate) fn touch(root: &Path) -> String {
     let word = |path: &Path| shell_word(&path.display().to_string());
-    format!("mkdir -p {} && touch {}", word(root), word(&root.join(DISK_FILE)))
+    format!("mkdir -p {} && touch {}", word(root), word(&root.join(TOLD_FILE)))
 }
 
 async fn has(disk: &Disk, root: &Path, name: &str) -> Result<bool, DiskError> {
@@ -95,7 +95,7 @@ async fn has(disk: &Disk, root: &Path, name: &str) -> Result<bool, DiskError> {
 /// # Errors
 /// The file system does not answer in time.
 pub(crate) async fn is_told(disk: &Disk, root: &Path) -> Result<bool, DiskError> {
-    has(disk, root, DISK_FILE).await
+    has(disk, root, TOLD_FILE).await
 }
 
 /// The folder above those of days that a set's own folder lies in; of one that lies in no day's, the folder above it.
@@ -135,7 +135,7 @@ impl Shown {
         let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
         let sets = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Ok(Self {
-            is_told: root.join(DISK_FILE).symlink_metadata().is_ok(),
+            is_told: root.join(TOLD_FILE).symlink_metadata().is_ok(),
             is_marked: is_marked(root),
             has_days: !days.is_empty(),
             sets: sets.take(MOST_ASKED).collect(),
@@ -337,7 +337,8 @@ mod tests {
             ("2026-11-22", false),
             (".mykeeper-unmounted", true),
             (".mykeeper-unmounted.other", true),
-            (DISK_FILE, false),
+            (crate::disk_id::DISK_FILE, true),
+            (TOLD_FILE, false),
         ] {
             std::fs::create_dir_all(root.join(name)).unwrap();
             assert_eq!(asked().await, is_nothing, "{name}");

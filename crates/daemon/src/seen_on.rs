@@ -1,7 +1,7 @@
 //! On which disks the sets below a root were seen, as this machine has seen them: `state_dir/seen-on` has a file for each
 //! root, with a line for each set and disk. A set counts as gone only while every disk that it was seen on is there.
 
-use crate::disk_id::DiskIds;
+use crate::disk_id::{DiskIds, TOLD_FILE};
 use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::jobs::RunContext;
@@ -36,10 +36,11 @@ impl SeenOn {
     /// The notes cannot be read.
     pub(crate) fn at(state: &StateDir, root: &Path) -> Result<Self, DaemonError> {
         let file = file_of(state, root);
-        let text = match std::fs::read_to_string(&file) {
+        let text = match std::fs::read(&file) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             read => read.map_err(|source| failed("read", &file, source))?,
         };
+        let text = String::from_utf8_lossy(&text);
         let mut found = Self::default();
         for (id, disk) in text.lines().filter_map(parse) {
             let disks = found.disks_of.entry(id).or_default();
@@ -69,6 +70,16 @@ impl SeenOn {
     /// Whether it was seen, and only on what is there.
     pub(crate) fn is_of(&self, id: BackupId, here: Option<&DiskIds>) -> bool {
         self.disks_of.contains_key(&id) && !self.may_be_elsewhere(id, here)
+    }
+
+    /// The one disk that all of these were seen on which were seen at all; `None` where there are more, or none.
+    fn common<'a>(&self, sets: impl Iterator<Item = &'a BackupId>) -> Option<Uuid> {
+        let disks: BTreeSet<Uuid> = sets
+            .filter_map(|id| self.disks_of.get(id))
+            .flatten()
+            .copied()
+            .collect();
+        disks.first().copied().filter(|_| disks.len() == 1)
     }
 
     fn was_seen_on(&self, id: BackupId, disk: Uuid) -> bool {
@@ -116,13 +127,17 @@ pub(crate) async fn note(
     }
     for (root, mut sets) in below {
         let seen = SeenOn::at(&environment.state, &root)?;
-        let asked = root.clone();
-        let here = environment
-            .disk
-            .ask(("look at", &root), move || match is_marked(&asked) {
-                true => Ok(None),
-                false => DiskIds::read_or_give(&asked),
-            });
+        let (asked, lying) = (root.clone(), sets.clone());
+        let lost = seen.common(lying.iter().map(|(id, _)| id));
+        let here = environment.disk.ask(("look at", &root), move || {
+            let is_told = asked.join(TOLD_FILE).symlink_metadata().is_ok();
+            if is_marked(&asked) && !is_told {
+                return Ok(None);
+            }
+            // What somebody has cleaned away is written again, where it is known what it was.
+            let lost = lost.filter(|_| lying.iter().any(|(_, place)| is_on(&asked, place)));
+            DiskIds::read_or_give(&asked, lost)
+        });
         let own = match here.await? {
             Ok(here) => here.and_then(|here| here.own()),
             Err(error) => {
@@ -213,7 +228,8 @@ fn take_out(state: &StateDir, root: &Path, over: &BTreeSet<BackupId>) -> Result<
     let file = file_of(state, root);
     let fail = |source| failed("write", &file, source);
     let _lock = lock(state)?;
-    let text = std::fs::read_to_string(&file).map_err(fail)?;
+    let text = std::fs::read(&file).map_err(fail)?;
+    let text = String::from_utf8_lossy(&text);
     let kept = text
         .lines()
         .filter(|line| parse(line).is_some_and(|(id, _)| !over.contains(&id)));
@@ -267,7 +283,7 @@ mod tests {
     use super::*;
 
     fn ids(root: &Path) -> (DiskIds, Uuid) {
-        let ids = DiskIds::read_or_give(root).unwrap().unwrap();
+        let ids = DiskIds::read_or_give(root, None).unwrap().unwrap();
         let own = ids.own().unwrap();
         (ids, own)
     }

@@ -312,8 +312,9 @@ impl ContentReader {
         if !self.in_row() {
             return;
         }
-        // Libraries know no other.
-        self.has_other_escapes |= !matches!(byte, b'0' | b'n' | b'r' | b'Z' | b'\\' | b'\'' | b'"');
+        // Libraries know no other, but that one may escape what begins no whole character.
+        self.has_other_escapes |=
+            byte.is_ascii() && !matches!(byte, b'0' | b'n' | b'r' | b'Z' | b'\\' | b'\'' | b'"');
         match byte {
             b'0' => self.hasher.bytes(&[0]),
             b'n' => self.hasher.bytes(b"\n"),

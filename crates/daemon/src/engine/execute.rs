@@ -5,7 +5,6 @@ use crate::jobs::{JobError, JobReport, JobResult, Resumed, RunContext};
 use crate::notices::EndedRun;
 use crate::recovery::close_attempts;
 use crate::resume::resumed_of;
-use crate::right_clock;
 use crate::run_log::RunLogFile;
 use crate::state_dir::HeldLock;
 use chrono::{DateTime, Utc};
@@ -273,7 +272,6 @@ impl Engine {
         if let Err(error) = written {
             tracing::error!(job = %job.name, run = %run.id, %error, "the end of a run is not recorded; the next start will call it interrupted");
         }
-        right_clock::note(environment);
         environment
             .tell_end(&EndedRun {
                 job: &job.name,

@@ -369,9 +369,10 @@ pub async fn run(context: &RunContext, task: &RetentionTask) -> JobResult {
 }
 
 async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
-    let wrong_clock = wrong_clock(&context.environment).await?;
+    let wrong_clock = wrong_clock(&context.environment).await;
     let mut due = due::remembered(&context.environment.state, &context.job.name, task);
-    if wrong_clock.is_none()
+    // A catalog that is away says nothing against the clock.
+    if !matches!(wrong_clock, Ok(Some(_)))
         && let Some(day) = due::day_of_run(context).await?
     {
         due.come_to(day);
@@ -385,12 +386,12 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
             "nothing is removed while {waiting} for the catalog; \"mykeeper catalog status\" tells more"
         )));
     }
+    let wrong_clock = wrong_clock?;
     forget_uncovered(context).await?;
     let asked = (context.job.as_ref(), task);
     let mut plan = plan_with(&context.environment, &context.settings, asked, &due).await?;
     note_seen(&context.environment, &plan.seen).await?;
     if let Some(wrong_clock) = wrong_clock.filter(|_| plan.goes_by_the_clock() > 0) {
-        wrong_clock.remember(&context.environment.state);
         return Err(JobError::fatal(told_of_clock(&plan, &wrong_clock)));
     }
     if !plan.decisions.is_empty() {

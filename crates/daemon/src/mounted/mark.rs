@@ -31,7 +31,7 @@ impl Marker {
     /// # Errors
     /// It has none, and takes none.
     pub(crate) fn of(settings: &Settings, state: &StateDir) -> io::Result<Self> {
-        let own = DiskIds::read_or_give(state.root())?.and_then(|ids| ids.own());
+        let own = DiskIds::read_or_give(state.root(), None)?.and_then(|ids| ids.own());
         let own = own.ok_or_else(|| io::Error::other("state_dir has no identity"))?;
         let who = format!("node {} with catalog {}", settings.node, settings.catalog.url);
         let name = format!("{MISSED}.{:016x}", checksum(&format!("{own} {who}")));

@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-mod clocks;
 mod copies;
 mod disks;
 mod doubt;

@@ -71,7 +71,7 @@ pub(super) async fn run_ahead(
             rest(BETWEEN_TURNS, &over).await;
             turn_began = Instant::now();
         }
-        let began = Instant::now();
+        let mut began = Instant::now();
         let sent = async {
             let Some(_permit): Option<Permit> = context.permit_until(&what, &over).await? else {
                 return Ok(None);
@@ -80,6 +80,8 @@ pub(super) async fn run_ahead(
             if !std::mem::replace(&mut is_cleared, true) {
                 clear_noted(&context, (&route.destination.name, &route.info), &over).await;
             }
+            // What it has waited for says nothing of the link.
+            began = Instant::now();
             send(
                 &context,
                 &route,
@@ -164,7 +166,12 @@ impl Pace {
 
     /// Of one batch.
     fn most_bytes(self) -> u64 {
-        MOST_BYTES.min(self.bytes_in(MOST_SECONDS).unwrap_or(u64::MAX))
+        // One that is slow is measured again: it may only have stood still.
+        let least = self.limit.map_or(TELLING_BYTES, |limit| {
+            TELLING_BYTES.min(limit.saturating_mul(MOST_SECONDS))
+        });
+        let known = self.bytes_in(MOST_SECONDS).unwrap_or(u64::MAX);
+        MOST_BYTES.min(known).max(least)
     }
 }
 
