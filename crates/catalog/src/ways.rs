@@ -214,26 +214,23 @@ impl Ways {
 
     /// Which server the first way led to when it last led to one, as far as is known.
     async fn seen(&self) -> Option<String> {
-        let seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        if seen.is_some() {
-            return seen;
-        }
-        let (file, url) = (self.seen_file.clone()?, self.first.url.clone());
+        let Some(file) = self.seen_file.clone() else {
+            return self
+                .seen
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone();
+        };
+        // Read anew: a person may have taken it away, as told.
+        let url = self.first.url.clone();
         let read = tokio::task::spawn_blocking(move || read_name(&file, &url)).await;
-        let name = read.ok().flatten()?;
-        self.keep(name.clone());
-        Some(name)
+        read.ok().flatten()
     }
 }
 
 async fn identify(connection: &mut MySqlConnection) -> Result<Server, Cause> {
-    // As text: of either engine's numbers.
-    const QUESTION: &str =
-        "SELECT CONCAT(@@hostname, ':', @@port, @@datadir) AS name, CAST(@@port AS CHAR) AS port";
+    // Whether it listens, and where, may change. As text: of either engine's numbers.
+    const QUESTION: &str = "SELECT CONCAT(@@hostname, ':', @@datadir) AS name, CAST(@@port AS CHAR) AS port";
     let row = tokio::time::timeout(probe::CONNECT_LIMIT, connection.fetch_one(QUESTION)).await;
     let read = |row: sqlx::mysql::MySqlRow| {
         let port: String = row.try_get("port")?;

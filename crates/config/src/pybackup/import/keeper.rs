@@ -10,7 +10,7 @@ use mykeeper_domain::server::{Endpoint, Tls, TlsMode};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The name of the conf's destination.
-pub(super) const DESTINATION: &str = "vault";
+pub(super) const DESTINATION: &str = crate::pybackup::THE_DESTINATION;
 
 /// A server that is backed up, and where it stands.
 struct BackedUp {

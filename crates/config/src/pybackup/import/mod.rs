@@ -304,7 +304,7 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     Imported {
         keeper,
         schedule: format!("{}\n", schedule.into_text().trim_end()),
-        moved: moved::commented(&from, &lines, &passwords),
+        moved: moved::commented(&from, &lines, (&jobs, &passwords)),
         folders: dumps::folders(&dumps),
         passwords,
         remarks,

@@ -1,6 +1,7 @@
 //! What is left to a person when the jobs run: the lines of the crontab that they stand for, and whom cron has mailed.
 
 use super::page::{Page, list, quoted};
+use super::schedule::Written;
 use super::{CronReport, Entry, Fate, ImportFrom, PasswordFile, Place, Remark};
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
@@ -47,15 +48,17 @@ pub(super) fn write_mail(page: &mut Page, mails: &[(Place, String)], remarks: &m
     }
 }
 
-/// The lines that jobs stand for, as comments.
+/// The lines that jobs stand for which run, as comments.
 pub(super) fn commented(
     from: &ImportFrom<'_>,
     lines: &[CronReport],
-    passwords: &[PasswordFile],
+    (jobs, passwords): (&[Written], &[PasswordFile]),
 ) -> Vec<(Place, Option<String>)> {
+    // Of one whose jobs are all commented out nothing is done but by cron.
+    let runs = |line: &CronReport| jobs.iter().any(|job| job.runs && job.entry == line.place);
     let moved = lines
         .iter()
-        .filter(|line| matches!(line.fate, Fate::Translated | Fate::InPart));
+        .filter(|line| matches!(line.fate, Fate::Translated | Fate::InPart) && runs(line));
     let shown = |line: &CronReport| {
         let place = line.place.clone();
         let (_, text) = from.crontabs.iter().find(|(file, _)| *file == place.file)?;

@@ -26,6 +26,15 @@ fn the_lines_that_jobs_stand_for_are_given_as_comments_without_passwords() {
 }
 
 #[test]
+fn a_line_of_which_nothing_runs_stays_with_cron() {
+    let script = format!("if mysqladmin ping; then {DUMP}; fi\nfind /b -mtime +5 -exec rm -r {{}} +\n");
+    let imported = Host::of("0 1 * * * /x.sh\n", &[("/x.sh", &script)]);
+    assert_eq!(imported.jobs, 0, "{}", imported.schedule);
+    assert!(imported.schedule.contains("# [retention."), "{}", imported.schedule);
+    assert!(imported.moved.is_empty(), "{:#?}", imported.moved);
+}
+
+#[test]
 fn whom_cron_mails_is_told_and_written_as_a_comment() {
     for (mail, to) in [
         ("", None),
