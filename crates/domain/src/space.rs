@@ -5,7 +5,7 @@ mod dump;
 pub use dump::{Extent, PastSet, dump_need};
 use std::path::Path;
 
-/// Room on a file system, as far as this program's user may have it.
+/// Room on a file system, as far as whoever writes there may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Bytes that can still be written.
@@ -21,9 +21,9 @@ pub struct Room {
 /// Bytes that root alone may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeptForRoot {
-    /// This program's user is root: they count as free.
+    /// Root writes there: they count as free.
     Counted(u64),
-    /// It is not.
+    /// Another does.
     NotCounted(u64),
 }
 

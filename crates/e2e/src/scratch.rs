@@ -92,6 +92,40 @@ impl Tmpfs {
         Some(mounted.expect("root may mount a tmpfs; give the container that right"))
     }
 
+    /// An ext4 of so many megabytes, half of them kept for root, from a sparse file at `image`; skipped as
+    /// [`Tmpfs::or_skip`].
+    ///
+    /// # Panics
+    /// Root cannot make or mount it.
+    #[expect(
+        clippy::print_stderr,
+        reason = "whoever reads a test's output must see that nothing was tested"
+    )]
+    pub fn half_kept_for_root_or_skip(path: PathBuf, image: &Path, megabytes: u64) -> Option<Self> {
+        if !is_root() {
+            eprintln!("SKIPPED: only root can mount a file system on {}", path.display());
+            return None;
+        }
+        std::fs::create_dir_all(&path).expect("a folder to mount on");
+        let file = File::create(image).expect("an image");
+        file.set_len(megabytes << 20).expect("a sparse image");
+        for (program, args) in [
+            ("mkfs.ext4", &["-q", "-m", "50"][..]),
+            ("mount", &["-o", "loop"][..]),
+        ] {
+            let mut command = Command::new(program);
+            command.args(args).arg(image);
+            if program == "mount" {
+                command.arg(&path);
+            }
+            let output = command.output().expect("mount and e2fsprogs are installed");
+            assert!(output.status.success(), "{program}: {output:?}");
+        }
+        let disk = Self { path };
+        std::fs::remove_dir(disk.path.join("lost+found")).expect("an empty folder");
+        Some(disk)
+    }
+
     /// Where it is mounted.
     pub fn path(&self) -> &Path {
         &self.path

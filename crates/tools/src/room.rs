@@ -3,7 +3,7 @@
 use crate::blocking::off_thread;
 use crate::error::ToolError;
 use mykeeper_domain::space::{KeptForRoot, Room};
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, StatVfs};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -24,31 +24,47 @@ const RECORD_FILES: usize = 4;
 /// # Errors
 /// It does not answer for `dir`.
 pub(crate) fn look(dir: &Path) -> std::io::Result<Room> {
-    let room = rustix::fs::statvfs(dir)?;
     let is_root = rustix::process::geteuid().is_root();
+    Ok(room_in(&rustix::fs::statvfs(dir)?, is_root))
+}
+
+/// What is free for root, or for all others.
+fn room_in(room: &StatVfs, is_root: bool) -> Room {
     let kept = room
         .f_bfree
         .saturating_sub(room.f_bavail)
         .saturating_mul(room.f_frsize);
-    // What is kept for root is ours when we are root.
     let (blocks, files, kept_for_root) = if is_root {
         (room.f_bfree, room.f_ffree, KeptForRoot::Counted(kept))
     } else {
         (room.f_bavail, room.f_favail, KeptForRoot::NotCounted(kept))
     };
-    Ok(Room {
+    Room {
         free_bytes: blocks.saturating_mul(room.f_frsize),
         kept_for_root,
         total_bytes: room.f_blocks.saturating_mul(room.f_frsize),
         free_files: (room.f_files > 0).then_some(files),
-    })
+    }
 }
 
-/// The room on the file system that `dir` lies on, asked for no longer than half a minute.
+/// The room that this program's user has on the file system that `dir` lies on, asked for no longer than half a minute.
 ///
 /// # Errors
 /// [`ToolError::Io`], also where it does not answer in time.
 pub async fn room_of(dir: &Path) -> Result<Room, ToolError> {
+    asked(dir, look).await
+}
+
+/// The room that a database server has there: it writes as a user of its own, and what is kept for root is not among it,
+/// whoever asks.
+///
+/// # Errors
+/// As [`room_of`].
+pub async fn room_of_server(dir: &Path) -> Result<Room, ToolError> {
+    asked(dir, |dir| Ok(room_in(&rustix::fs::statvfs(dir)?, false))).await
+}
+
+async fn asked(dir: &Path, look: fn(&Path) -> std::io::Result<Room>) -> Result<Room, ToolError> {
     let path = dir.to_owned();
     let asked = tokio::task::spawn_blocking(move || look(&path));
     let answer = match tokio::time::timeout(ASKED_WITHIN, asked).await {

@@ -36,7 +36,7 @@ use mykeeper_tools::restore::{
     DataDir, RestoreRequest, Restored, Scope, Target, is_system_database, look_at_target, restore_set,
     survey_set,
 };
-use mykeeper_tools::room::room_of;
+use mykeeper_tools::room::room_of_server;
 use mykeeper_tools::{ServerConnection, ToolEnv};
 pub use obstacle::Obstacle;
 pub use plan::{Fate, PlannedDatabase, RestorePlan};
@@ -247,7 +247,7 @@ impl Prepared {
                     .push_str(&format!(", less {} of what is replaced", size_text(freed)));
             }
         }
-        let room = match room_of(data_dir).await {
+        let room = match room_of_server(data_dir).await {
             Ok(room) => room,
             Err(error) => return Ok(unknown(&error.to_string())),
         };

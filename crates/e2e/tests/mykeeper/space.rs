@@ -2,7 +2,7 @@
 
 use crate::{ALL, assert_run, backup_job, text};
 use mykeeper_e2e::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none())
@@ -174,20 +174,9 @@ fn a_proof_and_a_restore_without_room_are_not_begun() {
         .assert_says("it needs about")
         .assert_says("are free in");
     // The same server on a disk that is almost full.
-    target.stop();
-    let data = target.socket().ancestors().nth(2).unwrap().join("data");
-    let moved = data.with_file_name("moved");
-    std::fs::rename(&data, &moved).unwrap();
-    let disk = Tmpfs::mount(data.clone(), 300).unwrap();
-    let copied = std::process::Command::new("cp")
-        .args([
-            "-a",
-            &format!("{}/.", moved.display()),
-            &format!("{}/", data.display()),
-        ])
-        .status();
-    assert!(copied.unwrap().success());
-    target.start_again();
+    let mut mounted = None;
+    let data = move_data(&mut target, |data| mounted = Tmpfs::mount(data.to_owned(), 300));
+    let disk = mounted.unwrap();
     let room = rustix::fs::statvfs(disk.path()).unwrap();
     let filler = std::fs::File::create(data.join("filler")).unwrap();
     rustix::fs::fallocate(
@@ -209,5 +198,68 @@ fn a_proof_and_a_restore_without_room_are_not_begun() {
         .mykeeper(&restore)
         .assert_code(4)
         .assert_says("; 1 warning");
+    target.stop();
+}
+
+/// Moves a server onto the file system that is mounted on its data folder, and gives that folder.
+fn move_data(server: &mut MariaDb, mount: impl FnOnce(&Path)) -> PathBuf {
+    server.stop();
+    let data = server.socket().ancestors().nth(2).unwrap().join("data");
+    let moved = data.with_file_name("moved");
+    std::fs::rename(&data, &moved).unwrap();
+    mount(&data);
+    let copied = std::process::Command::new("cp")
+        .args([
+            "-a",
+            &format!("{}/.", moved.display()),
+            &format!("{}/", data.display()),
+        ])
+        .status();
+    assert!(copied.unwrap().success());
+    server.start_again();
+    data
+}
+
+#[test]
+fn what_is_kept_for_root_is_no_room_for_a_server() {
+    let server = MariaDb::with_sample();
+    let mut target = MariaDb::start();
+    target.account("restorer", "pw", "ALL ON *.*");
+    let workspace = Workspace::new();
+    let half = |path: &Path, image: &str| {
+        Tmpfs::half_kept_for_root_or_skip(path.to_owned(), &workspace.at(image), 500)
+    };
+    // The throwaway server needs 320 MiB, and mykeeper itself might write more.
+    let Some(small) = half(&workspace.at("small"), "small.ext4") else {
+        return;
+    };
+    let file = workspace.password_file("spare", "pw");
+    workspace.write_keeper(&format!(
+        "{}[servers.spare]\nsocket = \"{}\"\nuser = \"restorer\"\npassword_file = \"{}\"\n\n\
+         [sandbox]\ndirectory = \"{}\"\n",
+        workspace.server("shop", &server, "pw"),
+        target.socket().display(),
+        file.display(),
+        small.path().display()
+    ));
+    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let id = text(&workspace.backups()[0], "id").to_owned();
+    workspace
+        .mykeeper(&["validate", "--bk-id", &id])
+        .assert_code(1)
+        .assert_says("there is no room for a throwaway server: it needs about");
+
+    let mut mounted = None;
+    let data = move_data(&mut target, |data| mounted = half(data, "data.ext4"));
+    let room = rustix::fs::statvfs(&data).unwrap();
+    let filler = std::fs::File::create(data.join("filler")).unwrap();
+    let bytes = room.f_bavail * room.f_frsize - (1 << 20);
+    rustix::fs::fallocate(&filler, rustix::fs::FallocateFlags::empty(), 0, bytes).unwrap();
+    workspace
+        .mykeeper(&["restore", &id, "--into", "spare"])
+        .assert_code(3)
+        .assert_says("server spare has no room for set");
+    assert_eq!(target.value("SHOW DATABASES LIKE 'shop'"), "");
     target.stop();
 }

@@ -14,7 +14,7 @@ use super::expect::each_statement;
 use super::layout::{DatabaseFiles, Layout, SetFile};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::error::ToolError;
-use crate::room::room_of;
+use crate::room::room_of_server;
 use mykeeper_domain::space::{index_bytes, load_need};
 use mykeeper_supervise::Activity;
 use regex::bytes::Regex;
@@ -152,7 +152,7 @@ pub(super) async fn has_room_to_sort(request: &ProveRequest<'_>, layout: &Layout
     let plain_bytes = layout.databases.values().map(DatabaseFiles::plain_bytes).sum();
     let need = load_need(plain_bytes, volume.as_ref(), true).bytes;
     let sorted = index_bytes(plain_bytes, volume.as_ref());
-    let room = room_of(&request.sandbox.directory).await;
+    let room = room_of_server(&request.sandbox.directory).await;
     room.is_ok_and(|room| room.free_bytes >= need.saturating_add(sorted))
 }
 

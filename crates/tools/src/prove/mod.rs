@@ -33,7 +33,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::myloader::detect_myloader;
 use crate::pairing::{Taker, advice, is_other_product, wrong_pairing};
-use crate::room::room_of;
+use crate::room::room_of_server;
 use crate::sandbox::{Likeness, NOT_STARTED, ThrowawayServer};
 pub use asserts::check_asserts;
 use chrono::{DateTime, Utc};
@@ -48,7 +48,7 @@ use mykeeper_domain::job::Assertion;
 use mykeeper_domain::manifest::FileEntry;
 use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
 use mykeeper_domain::sandbox::Sandbox;
-use mykeeper_domain::space::{KeptForRoot, filled_bytes, load_need};
+use mykeeper_domain::space::{filled_bytes, load_need};
 use mykeeper_supervise::Limits;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -274,13 +274,8 @@ async fn server_like(
 async fn sandbox_stands(request: &ProveRequest<'_>, server: &ThrowawayServer) -> Result<(), ToolError> {
     drop(server.connect().await?);
     let directory = &request.sandbox.directory;
-    let room = room_of(directory).await?;
-    let own = match room.kept_for_root {
-        // The server need not be root's.
-        KeptForRoot::Counted(bytes) => room.free_bytes.saturating_sub(bytes),
-        KeptForRoot::NotCounted(_) => room.free_bytes,
-    };
-    if own >= LEAST_ROOM && room.free_files != Some(0) {
+    let room = room_of_server(directory).await?;
+    if room.free_bytes >= LEAST_ROOM && room.free_files != Some(0) {
         return Ok(());
     }
     Err(ToolError::Failed {
@@ -341,7 +336,7 @@ async fn check_room(request: &ProveRequest<'_>, checked: &Checked) -> Result<(),
     let rows = checked.files.iter().filter_map(|file| file.rows).sum();
     let need = load_need(filled_bytes(plain_bytes, rows), volume.as_ref(), true);
     // That it is not there is said when the server's folder is made.
-    let Ok(room) = room_of(directory).await else {
+    let Ok(room) = room_of_server(directory).await else {
         return Ok(());
     };
     match need.shortage(&room, 0, directory) {
