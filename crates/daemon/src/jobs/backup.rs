@@ -371,7 +371,7 @@ async fn prepare(
             .map(String::as_str)
             .collect();
         return Err(JobError::fatal(format!(
-            "the account {} lacks privileges on server {}, and a dump would silently leave things out: {}; run there: {}",
+            "the account {} lacks privileges on server {}, and a dump would fail, or silently leave things out: {}; run there: {}",
             server.user,
             server.name,
             list.join("; "),

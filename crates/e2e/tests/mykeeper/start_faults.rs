@@ -151,6 +151,56 @@ fn a_database_that_the_account_is_not_shown_does_not_pass_for_none() {
 }
 
 #[test]
+fn a_job_for_several_databases_asks_for_events_on_those_that_mydumper_passes() {
+    let server = MariaDb::start();
+    for database in ["one", "two"] {
+        server.sql(&format!(
+            "CREATE DATABASE {database}; CREATE TABLE {database}.t (id INT); INSERT INTO {database}.t VALUES (1); \
+             CREATE EVENT {database}.e ON SCHEDULE EVERY 1 YEAR DO DO 1"
+        ));
+    }
+    let workspace = shop_workspace(&server, "");
+    workspace.write_schedule(&backup_job("both", r#"["one", "two"]"#, ""));
+    let grant = |what: &str| {
+        for host in ["localhost", "127.0.0.1", "%"] {
+            server.sql(&format!("GRANT {what} TO backup@'{host}'"));
+        }
+    };
+    for host in ["localhost", "127.0.0.1", "%"] {
+        server.sql(&format!(
+            "REVOKE ALL PRIVILEGES, GRANT OPTION FROM backup@'{host}'"
+        ));
+    }
+    // As README has it, but for the databases that are not dumped. LOCK TABLES is for mydumper 1.0.
+    for database in ["one", "two"] {
+        grant(&format!(
+            "SELECT, SHOW VIEW, TRIGGER, EVENT, LOCK TABLES ON {database}.*"
+        ));
+    }
+    grant("SELECT ON mysql.proc");
+    grant("RELOAD, SHOW DATABASES, BINLOG MONITOR, SLAVE MONITOR, PROCESS ON *.*");
+    let version = std::process::Command::new("mydumper").arg("--version").output();
+    // Later ones look only into the databases that they are given.
+    if String::from_utf8_lossy(&version.unwrap().stdout).contains("mydumper 0.10") {
+        let words = "GRANT EVENT ON `mysql`.* TO `backup`@`localhost`; GRANT EVENT ON `sys`.* TO `backup`@`localhost`;";
+        workspace
+            .mykeeper(&["check"])
+            .assert_code(3)
+            .assert_says("asks every database that the account sees for its events")
+            .assert_says(words);
+        workspace
+            .mykeeper(&["run", "both"])
+            .assert_code(1)
+            .assert_says(words);
+        assert!(workspace.backups().is_empty(), "a dump was begun");
+        grant("EVENT ON mysql.*");
+        grant("EVENT ON sys.*");
+    }
+    workspace.mykeeper(&["check"]).assert_says("privileges suffice");
+    workspace.mykeeper(&["run", "both"]).assert_code(0);
+}
+
+#[test]
 fn a_directory_that_is_not_there_or_cannot_be_written() {
     let server = MariaDb::with_sample();
     let workspace = shop_workspace(&server, "");

@@ -23,17 +23,16 @@ type Member<'a> = (&'a str, &'a str, &'a MissingPrivilege);
 
 /// Joins what is missing on the same objects.
 pub fn group_missing(missing: &[MissingPrivilege]) -> Vec<MissingGroup> {
-    // By privilege first: on which objects it is missing; then privileges that are missing on the same ones.
-    let mut objects: BTreeMap<(bool, &str), (Vec<&MissingPrivilege>, &str)> = BTreeMap::new();
+    // By privilege and purpose first: on which objects it is missing; then privileges that are missing on the same ones.
+    let mut objects: BTreeMap<(bool, &str, &str), Vec<&MissingPrivilege>> = BTreeMap::new();
     for one in missing {
         objects
-            .entry((one.optional, one.privilege))
-            .or_insert((Vec::new(), one.why))
-            .0
+            .entry((one.optional, one.privilege, one.why))
+            .or_default()
             .push(one);
     }
     let mut groups: BTreeMap<(bool, Vec<&str>), Vec<Member<'_>>> = BTreeMap::new();
-    for ((optional, privilege), (list, why)) in objects {
+    for ((optional, privilege, why), list) in objects {
         let on = list.iter().map(|one| one.on.as_str()).collect();
         if let Some(first) = list.first() {
             groups

@@ -112,14 +112,8 @@ pub fn missing_privileges(
     for database in &need.databases {
         on_database(&held, need, database, &mut missing);
     }
-    for database in need
-        .passed_through
-        .iter()
-        .filter(|database| !held.enters(database))
-    {
-        const WHY: &str = "get past it: mydumper 0.10 enters every database that the account sees; without the \
-                           privilege SHOW DATABASES it sees only those that it has rights on";
-        missing.add("SELECT", format!("{}.*", grant_pattern(database)), WHY, false);
+    for database in &need.passed_through {
+        passing_through(&held, need, database, &mut missing);
     }
     if need.routines {
         routines(&held, need, version, &mut missing);
@@ -157,6 +151,21 @@ fn on_database(held: &Grants, need: &PrivilegeNeed, database: &str, missing: &mu
         if needed && !held.on_database(privilege, database) {
             missing.add(privilege, format!("{}.*", grant_pattern(database)), why, false);
         }
+    }
+}
+
+/// mydumper 0.10 enters every database that the account sees before it looks at the regex, and with `events` asks each
+/// for its events (`SHOW EVENTS FROM`): refused once, it ends with 1. EVENT lets it in, too.
+fn passing_through(held: &Grants, need: &PrivilegeNeed, database: &str, missing: &mut Missing) {
+    const WHY: &str = "get past it: mydumper 0.10 enters every database that the account sees; without the privilege \
+                       SHOW DATABASES it sees only those that it has rights on";
+    const WHY_EVENT: &str = "get past it: mydumper 0.10 with the option events asks every database that the account sees \
+                             for its events; without the privilege SHOW DATABASES it sees only those that it has rights on";
+    let on = || format!("{}.*", grant_pattern(database));
+    if need.events && !held.on_database("EVENT", database) {
+        missing.add("EVENT", on(), WHY_EVENT, false);
+    } else if !held.enters(database) {
+        missing.add("SELECT", on(), WHY, false);
     }
 }
 
@@ -336,6 +345,12 @@ mod tests {
             .map(|one| one.grant_statement.as_str())
             .collect();
         assert_eq!(statements, ["GRANT SELECT ON `sys`.* TO `b`@`%`;"]);
+        let with_events = PrivilegeNeed { events: true, ..need };
+        let grants = [&grants[..], &["GRANT EVENT ON `mysql`.* TO `b`@`%`"]].concat();
+        assert_eq!(
+            self::missing(&grants, &with_events, MARIADB),
+            ["EVENT ON `sys`.*", "EVENT ON `old`.*"]
+        );
     }
 
     #[test]

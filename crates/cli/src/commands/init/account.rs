@@ -45,7 +45,9 @@ pub(super) fn account_text(answers: &Answers, password: &str) -> String {
             text.extend(databases.iter().map(|on| read(on)));
             text.push_str(&format!(
                 "-- MariaDB, for the bodies of routines:\n\
-                 /*M! GRANT SELECT ON `mysql`.`proc` TO {account} */;\n"
+                 /*M! GRANT SELECT ON `mysql`.`proc` TO {account} */;\n\
+                 -- With that it is shown `mysql`, and mydumper 0.10 asks each database that it is shown for its events:\n\
+                 /*M! GRANT EVENT ON `mysql`.* TO {account} */;\n"
             ));
             // Without SHOW DATABASES: mydumper 0.10 enters every database that it sees.
             "RELOAD, PROCESS, REPLICATION CLIENT"
