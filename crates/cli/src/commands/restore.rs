@@ -319,7 +319,7 @@ fn as_text(plan: &RestorePlan) -> String {
     }
     if !plan.disabling.is_empty() {
         lines.push(
-            "warning: events of these databases come to another server as they were, and run in both where they are enabled; \
+            "note: events of these databases come to another server as they were, and run in both where they are enabled; \
              once they are there, what disables them:"
                 .to_owned(),
         );

@@ -207,7 +207,7 @@ fn a_reload_that_is_asked_for_returns_when_it_is_in_force_and_fails_with_the_rea
     workspace
         .mykeeper(&["status"])
         .assert_code(4)
-        .assert_says("it goes on by the files as they were")
+        .assert_says("a daemon goes on by the files as they were")
         .assert_says("schedule.toml:2");
     workspace.write_schedule(&every_second);
     assert_eq!(daemon.stop(), Some(0), "{}", daemon.log());

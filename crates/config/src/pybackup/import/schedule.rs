@@ -191,7 +191,11 @@ impl Jobs<'_> {
         let place = at(conf, rsync.line);
         self.page.section(&format!("transfer.{name}"), &place);
         self.page.remark(CATCH_UP_SAYS);
-        self.page.key("cron", quoted(CATCH_UP), "two times in each hour");
+        self.page.key(
+            "cron",
+            quoted(CATCH_UP),
+            "pybackup has nothing of the kind: two times in each hour",
+        );
         self.page.key("destination", quoted(keeper::DESTINATION), &place);
     }
 

@@ -30,7 +30,11 @@ fn a_line_of_which_nothing_runs_stays_with_cron() {
     let script = format!("if mysqladmin ping; then {DUMP}; fi\nfind /b -mtime +5 -exec rm -r {{}} +\n");
     let imported = Host::of("0 1 * * * /x.sh\n", &[("/x.sh", &script)]);
     assert_eq!(imported.jobs, 0, "{}", imported.schedule);
-    assert!(imported.schedule.contains("# [retention."), "{}", imported.schedule);
+    assert!(
+        imported.schedule.contains("# [retention."),
+        "{}",
+        imported.schedule
+    );
     assert!(imported.moved.is_empty(), "{:#?}", imported.moved);
 }
 
