@@ -221,6 +221,13 @@ fn masked(word: &str) -> String {
         .next()
         .map_or(end, |last| end + last.len_utf8());
     let core = &word[start..end];
+    // A machine's address is a name; a port that a client has is not.
+    if core.parse::<std::net::IpAddr>().is_ok() {
+        return word.to_owned();
+    }
+    if let Ok(address) = core.parse::<std::net::SocketAddr>() {
+        return format!("{}{}:#", &word[..start], address.ip());
+    }
     if core.starts_with(|first: char| first.is_ascii_digit()) || is_id(core) {
         return "#".to_owned();
     }
@@ -230,14 +237,22 @@ fn masked(word: &str) -> String {
         return format!("{}{}/#", &word[..start], parts[..id.saturating_sub(1)].join("/"));
     }
     let mut masked = String::new();
-    let mut is_digit = false;
+    let mut before = ' ';
     for char in word.chars() {
-        match (char.is_ascii_digit(), is_digit) {
-            (true, true) => {}
-            (true, false) => masked.push('#'),
-            (false, _) => masked.push(char),
+        // `vault1` and `db-2` are names.
+        let is_of_name = before.is_alphabetic() || matches!(before, '_' | '-');
+        match char.is_ascii_digit() {
+            true if is_of_name => masked.push(char),
+            true => {
+                if !masked.ends_with('#') {
+                    masked.push('#');
+                }
+                continue;
+            }
+            false => masked.push(char),
         }
-        is_digit = char.is_ascii_digit();
+        // The digits of a name are all of it.
+        before = if char.is_ascii_digit() { before } else { char };
     }
     masked
 }
@@ -360,6 +375,7 @@ mod tests {
                 "cannot read /data/sets/2026-11-23/01b20a8e-7bca-7000-8000-0123456789ab/shop.u.00007.sql.zst: no space left",
             ),
             ("lost at 2026-11-22T03:04:05Z", "lost at 2026-11-24T13:00:00Z"),
+            ("lost 10.0.0.5:33957 (pid 12)", "lost 10.0.0.5:40001 (pid 7)"),
         ];
         for (one, other) in same {
             assert_eq!(essence(one), essence(other));
@@ -371,6 +387,12 @@ mod tests {
             "cannot send set 01a20a8e-7bca-7000-8000-0123456789ab to vault: there is no room left",
             "cannot write to /data/sets: no space left",
             "cannot write to /data/logs: no space left",
+            "cannot send to vault1: refused",
+            "cannot send to vault2: refused",
+            "cannot reach db-1: refused",
+            "cannot reach db-2: refused",
+            "cannot reach 10.0.0.5:3306: refused",
+            "cannot reach 10.0.0.6:3306: refused",
             "标签 下午 坏",
             "",
         ];
