@@ -200,13 +200,13 @@ fn no_copy_keeps_a_file_that_went_ahead_and_is_not_of_its_set() {
     let source = MariaDb::with_sample();
     let vault = RsyncDaemon::start("vault pw");
     let workspace = Workspace::new();
-    // One that takes back a file without rows that it has written, as 0.10 does, when it has arrived.
+    // One that takes back a definition that it has written, when it has arrived: of rows that go the set would not be complete.
     let dumper = workspace.at("mydumper");
     let script = format!(
         "#!/bin/sh\nmydumper \"$@\"\nstatus=$?\ncase \"$*\" in *--outputdir=*) ;; *) exit $status ;; esac\n\
-         printf '/*!40101 SET NAMES binary*/;\\n' >shop.stray.sql\ni=0\n\
-         while [ $i -lt 200 ] && ! ls {}/db1/*/*/shop.stray.sql.gz; do sleep 0.05; i=$((i+1)); done\n\
-         rm -f shop.stray.sql.gz\nexit $status\n",
+         printf 'CREATE TABLE `stray` (id INT);\\n' >shop.stray-schema.sql\ni=0\n\
+         while [ $i -lt 200 ] && ! ls {}/db1/*/*/shop.stray-schema.sql.gz; do sleep 0.05; i=$((i+1)); done\n\
+         rm -f shop.stray-schema.sql.gz\nexit $status\n",
         vault.vault().display()
     );
     std::fs::write(&dumper, script).unwrap();
