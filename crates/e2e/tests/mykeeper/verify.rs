@@ -205,7 +205,7 @@ fn what_is_due_is_read_once_and_what_differs_is_named_and_sent_again() {
     slow.set_len(size).unwrap();
     let run = stage.run("patient");
     run.assert_code(0).assert_says("3 sets were read");
-    assert_eq!(stage.looked_at(), [1, 2, 0], "the others first");
+    assert_eq!(stage.looked_at(), [0, 1, 2], "what differs first");
 }
 
 #[test]
