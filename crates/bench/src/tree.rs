@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Between two searches for what is new.
 const SEARCH: Duration = Duration::from_millis(50);
 /// The tools that are told apart, and what begins a word of those that are meant: none that is asked for its version.
-const TOOLS: [(&str, &str); 2] = [("mydumper", "--outputdir"), ("rsync", "")];
+const TOOLS: [(&str, &str); 2] = [("mydumper", "--outputdir"), ("rsync", "--password-file")];
 
 static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
@@ -38,6 +38,8 @@ pub(crate) struct Tool {
     pub(crate) cpu: Duration,
     /// For how long they ran, one after the other.
     pub(crate) ran: Duration,
+    /// When the first began.
+    pub(crate) began: Option<Duration>,
 }
 
 /// What was seen.
@@ -199,6 +201,7 @@ impl Seen {
             let tool = tools.entry(one.name.to_owned()).or_default();
             tool.cpu += one.cpu;
             tool.ran += one.last.saturating_sub(one.first);
+            tool.began = Some(tool.began.map_or(one.first, |began| began.min(one.first)));
         }
         tools
     }
@@ -234,7 +237,9 @@ mod tests {
         let tools = seen.tools();
         assert_eq!(tools["mydumper"].cpu, Duration::from_secs(7));
         assert_eq!(tools["mydumper"].ran, Duration::from_secs(9));
+        assert_eq!(tools["mydumper"].began, Some(Duration::ZERO));
         assert_eq!(tools["rsync"].ran, Duration::from_secs(1));
+        assert_eq!(tools["rsync"].began, Some(Duration::from_secs(5)));
     }
 
     #[test]

@@ -11,6 +11,10 @@ pub(super) enum Figure {
     Ended,
     /// For which mydumper ran, and with it its snapshot.
     Held,
+    /// Until rsync was first called.
+    Sent,
+    /// For which an rsync ran. What is left of the time to the end, the link had nothing to do.
+    Sending,
     /// For which nobody could write, as the catalog has it.
     Locked,
     /// CPU time of the way's programs: all but the server's and the destination's.
@@ -33,15 +37,17 @@ pub(super) enum Figure {
 
 use Figure::{
     Complete, Cpu, CpuOfMydumper, CpuOfPacking, CpuOfRest, CpuOfRsync, Ended, Held, Locked, Peak, PeakOfAll,
-    Size, Wire,
+    Sending, Sent, Size, Wire,
 };
 
 impl Figure {
     /// In the order in which they are printed.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Complete,
         Ended,
         Held,
+        Sent,
+        Sending,
         Locked,
         Cpu,
         CpuOfMydumper,
@@ -59,6 +65,8 @@ impl Figure {
             Complete => "complete at the destination, s",
             Ended => "the command has ended, s",
             Held => "snapshot held, s",
+            Sent => "sent from, s after the start",
+            Sending => "an rsync runs, s",
             Locked => "lock held, s",
             Cpu => "CPU, s",
             CpuOfMydumper => "  mydumper",

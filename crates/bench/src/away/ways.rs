@@ -151,16 +151,18 @@ fn by_mykeeper(scene: &Scene, job: &str) -> Result<Taken, BenchError> {
 }
 
 fn figures(tree: &Tree, complete: Duration) -> Figures {
-    let mydumper = tree.tool("mydumper");
+    let (mydumper, rsync) = (tree.tool("mydumper"), tree.tool("rsync"));
     [
         (Figure::Complete, complete),
         (Figure::Ended, tree.wall),
         (Figure::Held, mydumper.ran),
         (Figure::Cpu, tree.whole_cpu()),
         (Figure::CpuOfMydumper, mydumper.cpu),
-        (Figure::CpuOfRsync, tree.tool("rsync").cpu),
+        (Figure::CpuOfRsync, rsync.cpu),
+        (Figure::Sending, rsync.ran),
     ]
     .into_iter()
+    .chain(rsync.began.map(|began| (Figure::Sent, began)))
     .map(|(figure, time)| (figure, time.as_secs_f64()))
     .chain([(Figure::PeakOfAll, tree.peak_tree as f64)])
     .collect()
