@@ -19,6 +19,17 @@ impl Stage {
         self.catalog().add_path(&path).await.unwrap()
     }
 
+    /// Gives the older one, where it was made, and its copy in the second folder.
+    async fn two_and_a_copy_of_the_older(&self) -> (BackupId, PathBuf, PathBuf, PathBuf) {
+        let (id, place) = self.copy(3, |_| {}).await;
+        self.copy(0, |_| {}).await;
+        let other = self.dir.path().join("data/other");
+        self.know(&other).await;
+        let copy = rebuilt::copy(&place, &other);
+        self.found("n1", (id, &copy), false).await;
+        (id, place, other, copy)
+    }
+
     async fn absent(&self) -> Option<String> {
         let (settings, root) = (self.environment.settings(), self.dir.path().join("data"));
         let absent = self.environment.whereabouts(&settings).absent(&root).await;
@@ -97,15 +108,7 @@ async fn a_set_that_a_mount_covers_is_not_marked_until_it_is_given_up() {
 #[tokio::test]
 async fn a_set_is_not_forgotten_in_the_place_whose_disk_is_away() {
     let stage = Stage::new("{ last = 1 }", "delete").await;
-    let mut sets = Vec::new();
-    for days_old in [3, 0] {
-        sets.push(stage.copy(days_old, |_| {}).await);
-    }
-    let other = stage.dir.path().join("data/other");
-    stage.know(&other).await;
-    let (id, place) = &sets[0];
-    let copy = rebuilt::copy(place, &other);
-    stage.found("n1", (*id, &copy), false).await;
+    let (id, place, other, copy) = stage.two_and_a_copy_of_the_older().await;
     let away = stage.dir.path().join("away");
     std::fs::rename(&other, &away).unwrap();
     let run = stage.prune().await;
@@ -117,7 +120,7 @@ async fn a_set_is_not_forgotten_in_the_place_whose_disk_is_away() {
         run.reason
     );
     assert!(place.is_dir());
-    assert_eq!(stage.catalog().removals(*id).await.unwrap().len(), 0);
+    assert_eq!(stage.catalog().removals(id).await.unwrap().len(), 0);
     std::fs::rename(&away, &other).unwrap();
     assert_eq!(stage.prune().await.state, RunState::Succeeded);
     assert!(!place.exists() && !copy.exists());
@@ -190,37 +193,29 @@ async fn a_removal_that_failed_half_way_is_finished_though_nothing_else_lies_whe
     // Whether the place that it has emptied is there; whether the mark names it.
     for (is_there, is_named) in [(true, true), (true, false), (false, true)] {
         let stage = Stage::new("{ last = 1 }", "delete").await;
-        let mut sets = Vec::new();
-        for days_old in [3, 0] {
-            sets.push(stage.copy(days_old, |_| {}).await);
-        }
-        let other = stage.dir.path().join("data/other");
-        stage.know(&other).await;
-        let (id, place) = &sets[0];
-        let copy = rebuilt::copy(place, &other);
-        stage.found("n1", (*id, &copy), false).await;
-        let mut places = vec![place];
+        let (id, place, other, copy) = stage.two_and_a_copy_of_the_older().await;
+        let mut places = vec![&place];
         places.extend(is_named.then_some(&copy));
         let mark = format!(
             "retention job prune on n1: no rule keeps it; in {places:?}; its removal failed: I/O error"
         );
-        stage.catalog().mark_deleting(*id, &mark).await.unwrap();
+        stage.catalog().mark_deleting(id, &mark).await.unwrap();
         std::fs::remove_dir_all(&copy).unwrap();
         if !is_there {
             std::fs::remove_dir_all(&other).unwrap();
         }
-        std::fs::rename(place, aside(place)).unwrap();
-        std::fs::remove_file(aside(place).join(MANIFEST_FILE)).unwrap();
+        std::fs::rename(&place, aside(&place)).unwrap();
+        std::fs::remove_file(aside(&place).join(MANIFEST_FILE)).unwrap();
         let run = stage.prune().await;
         let is_finished = is_there && is_named;
         assert_eq!(run.state == RunState::Succeeded, is_finished, "{}", run.reason);
-        assert_eq!(!aside(place).exists(), is_finished, "{}", run.reason);
+        assert_eq!(!aside(&place).exists(), is_finished, "{}", run.reason);
         // Its maker has it still.
         let expected = match is_finished {
             true => Deletion::None,
             false => Deletion::Deleting,
         };
-        assert_eq!(stage.row(*id).await.deletion, expected, "{}", run.reason);
+        assert_eq!(stage.row(id).await.deletion, expected, "{}", run.reason);
     }
 }
 

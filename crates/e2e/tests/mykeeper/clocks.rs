@@ -1,7 +1,7 @@
 //! Nodes with one catalog and clocks that differ: a set belongs to who holds it, whatever the time is there.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
-use crate::validators::{LEASE, node, prove_every_second};
+use crate::validators::{LEASE, node, prove_every_second, server_of_nodes};
 use crate::{add_path, backup_job};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
@@ -20,12 +20,7 @@ fn status_of(maker: &Workspace, name: &str) -> Value {
 
 #[test]
 fn nodes_whose_clocks_differ_take_no_set_from_one_that_lives_and_each_from_one_that_died() {
-    let server = MariaDb::start();
-    server.sql(
-        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
-         INSERT INTO tiny.t VALUES (1), (2);",
-    );
-    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let server = server_of_nodes();
     let maker = node(&server, "maker");
     maker.write_schedule(&backup_job("nightly", r#"["tiny"]"#, ""));
     maker.mykeeper(&["run", "nightly"]).assert_code(0);
@@ -104,12 +99,7 @@ fn nodes_whose_clocks_differ_take_no_set_from_one_that_lives_and_each_from_one_t
 
 #[test]
 fn nothing_is_removed_by_a_clock_that_is_not_the_catalogs() {
-    let server = MariaDb::start();
-    server.sql(
-        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
-         INSERT INTO tiny.t VALUES (1), (2);",
-    );
-    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let server = server_of_nodes();
     let mut maker = node(&server, "maker");
     let prune = "[retention.prune]\ncron = \"NEVER\"\ndirectory = \"{sets}\"\nkeep = { within = \"30d\" }\n\
                  action = \"delete\"\nrequire = \"complete\"\n";

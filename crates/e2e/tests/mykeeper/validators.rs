@@ -14,6 +14,17 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// Heartbeats keep it for as long as its holder lives.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
+/// A server with the catalog that nodes share, and the database `tiny`.
+pub(crate) fn server_of_nodes() -> MariaDb {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
+         INSERT INTO tiny.t VALUES (1), (2);",
+    );
+    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    server
+}
+
 /// A node of its own, whose catalog lies on `server`.
 pub(crate) fn node(server: &MariaDb, name: &str) -> Workspace {
     let workspace = Workspace::new();
@@ -40,12 +51,7 @@ pub(crate) fn prove_every_second(more: &str) -> String {
 
 #[test]
 fn several_validators_prove_each_set_once_and_one_that_dies_is_replaced() {
-    let server = MariaDb::start();
-    server.sql(
-        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
-         INSERT INTO tiny.t VALUES (1), (2);",
-    );
-    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let server = server_of_nodes();
     let maker = node(&server, "maker");
     maker.write_schedule(&backup_job("nightly", r#"["tiny"]"#, ""));
     for _ in 0..6 {
@@ -135,12 +141,7 @@ fn several_validators_prove_each_set_once_and_one_that_dies_is_replaced() {
 
 #[test]
 fn a_set_that_another_node_made_and_that_takes_long_to_come_back_is_told_of_where_it_is_proven() {
-    let server = MariaDb::start();
-    server.sql(
-        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
-         INSERT INTO tiny.t VALUES (1), (2);",
-    );
-    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let server = server_of_nodes();
     let (maker, prover) = (node(&server, "maker"), node(&server, "prover"));
     let sink = HttpSink::start();
     for workspace in [&maker, &prover] {
@@ -200,12 +201,7 @@ fn spoil(set: &Path) {
 
 #[test]
 fn a_doubt_ends_with_the_command_that_it_names_on_the_node_that_it_names() {
-    let server = MariaDb::start();
-    server.sql(
-        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
-         INSERT INTO tiny.t VALUES (1), (2);",
-    );
-    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let server = server_of_nodes();
     let (maker, other) = (node(&server, "maker"), node(&server, "other"));
     let (here, there) = (with_vault(&maker), with_vault(&other));
     maker.write_schedule(&backup_job("nightly", r#"["tiny"]"#, "transfer_to = \"vault\""));
