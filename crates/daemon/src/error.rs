@@ -28,6 +28,20 @@ pub enum DaemonError {
         /// The state directory.
         path: PathBuf,
     },
+    /// Another daemon, on another folder, has its node's name.
+    #[error(
+        "another daemon called {node} lives{place}: each would take the other's runs for its own, so this one does not \
+         start; give this machine a \"node\" of its own in {}, or stop that daemon first",
+        keeper_file.display()
+    )]
+    Namesake {
+        /// The name.
+        node: String,
+        /// ` on host db1 (pid 123), with its state in /...`
+        place: String,
+        /// The file that says how this one is called.
+        keeper_file: PathBuf,
+    },
     /// The job is running already.
     #[error("job {job} is running already{owner}; wait for that run to end, or stop it")]
     JobBusy {

@@ -2,12 +2,12 @@
 
 use crate::engine::Engine;
 use crate::environment::Environment;
+use crate::namesake::{Namesakes, this_process};
 use crate::notices;
 use chrono::{DateTime, Utc};
 use mykeeper_catalog::{CatalogError, RunFilter};
 use mykeeper_domain::node::{HeardNode, LastFailure, MOST_NAMED, NextSlot, NodeReport, RunningRun, Vitality};
 use mykeeper_domain::run::{Run, RunState};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,26 +24,19 @@ const LONGEST_REASON: usize = 300;
 pub(crate) async fn beat(engine: Engine, alive_since: DateTime<Utc>, version: String) {
     let environment = Arc::clone(engine.environment());
     let began = Instant::now();
-    let (mut known, mut is_clock_wrong) = (BTreeSet::new(), false);
+    let (mut namesakes, mut is_clock_wrong) = (Namesakes::default(), false);
     loop {
         match environment.catalog.nodes(environment.clock.now()).await {
             Ok(nodes) => {
-                let ours = |heard: &&HeardNode| heard.report.node == environment.node;
-                let mut named: Vec<_> = nodes.iter().filter(ours).collect();
-                named.retain(|heard| is_heard_since(heard, began));
-                for heard in named {
-                    let report = &heard.report;
-                    if report.alive_since == alive_since {
-                        say_of_clock(heard, &mut is_clock_wrong);
-                    } else if known.insert((report.alive_since, report.state_dir.clone())) {
-                        tracing::error!(
-                            "another daemon is called {}, too, with its state in {}: each takes the other's runs for its \
-                             own; give each machine a \"node\" of its own",
-                            report.node,
-                            report.state_dir
-                        );
-                    }
+                let named = nodes.iter().filter(|heard| heard.report.node == environment.node);
+                let named = named.filter(|heard| is_heard_since(heard, began));
+                let (own, others): (Vec<_>, Vec<_>) =
+                    named.partition(|heard| heard.report.alive_since == alive_since);
+                if let Some(heard) = own.first() {
+                    say_of_clock(heard, &mut is_clock_wrong);
                 }
+                let others: Vec<_> = others.into_iter().map(|heard| &heard.report).collect();
+                namesakes.met(&environment, &others);
             }
             Err(error) => tracing::debug!(%error, "other nodes cannot be looked at"),
         }
@@ -107,6 +100,7 @@ async fn tell(
     let report = NodeReport {
         node: environment.node.clone(),
         state_dir: settings.state_dir.display().to_string(),
+        process: this_process(),
         state: state.to_owned(),
         version: version.to_owned(),
         alive_since,

@@ -19,6 +19,7 @@ mod machine;
 mod missed;
 pub mod missing;
 pub mod mounted;
+mod namesake;
 pub mod notices;
 pub mod out_of_reach;
 pub mod owed;

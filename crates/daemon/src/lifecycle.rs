@@ -8,6 +8,7 @@ use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::heartbeat;
 use crate::log_pruning::{PRUNED_EVERY, prune_events, prune_logs};
+use crate::namesake::refuse_second;
 use crate::notices;
 use crate::promises;
 use crate::recovery::{SETTLED_EVERY, recover, settle};
@@ -66,6 +67,14 @@ pub async fn serve(environment: Arc<Environment>, reload: Reload, control: &Path
     // What a daemon that was killed has left says nothing of this one, and on a full disk would stay.
     drop(std::fs::remove_file(environment.state.status_file()));
     let starting = while_starting();
+    let alone = tokio::select! {
+        alone = refuse_second(&environment) => alone.map(|()| true),
+        () = told_to_stop(&mut signals) => Ok(false),
+    };
+    if !matches!(alone, Ok(true)) {
+        close_catalog(&environment).await;
+        return alone.map(drop);
+    }
     let (mut scheduler, handle, turned) = Scheduler::new(engine.clone(), environment.settings().jobs.clone());
     let looked_after = tokio::select! {
         result = look_after(&engine, &mut scheduler) => result.map(|()| true),

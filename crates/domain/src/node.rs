@@ -59,6 +59,19 @@ pub struct LastFailure {
     pub over_at: Option<DateTime<Utc>>,
 }
 
+/// Which process a daemon is, as far as others can tell it from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeProcess {
+    /// What its machine calls itself.
+    pub host: String,
+    /// The kernel's id of this boot, and of the numbers that processes have: of two machines, or containers, one at least differs.
+    pub seat: String,
+    /// Its number there.
+    pub pid: u32,
+    /// Clock ticks from boot to its start: numbers are given again.
+    pub start_time_ticks: u64,
+}
+
 /// How a node's daemon is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeReport {
@@ -66,6 +79,9 @@ pub struct NodeReport {
     pub node: NodeName,
     /// Its `state_dir`, so that two daemons under one name can be told apart.
     pub state_dir: String,
+    /// Which process; `None` where an older mykeeper told it, or the kernel does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<NodeProcess>,
     /// `running` or `stopped`.
     pub state: String,
     /// Of mykeeper.
@@ -172,6 +188,7 @@ mod tests {
         let report = NodeReport {
             node: NodeName::new("db1").unwrap(),
             state_dir: "/var/lib/mykeeper".to_owned(),
+            process: None,
             state: "running".to_owned(),
             version: "1".to_owned(),
             alive_since: at(0),

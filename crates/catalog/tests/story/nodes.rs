@@ -1,13 +1,19 @@
 //! What nodes tell of themselves.
 
 use super::*;
-use mykeeper_domain::node::{NextSlot, NodeReport, Vitality};
+use mykeeper_domain::node::{NextSlot, NodeProcess, NodeReport, Vitality};
 use std::time::Duration;
 
 fn report(name: &str, state_dir: &str, later: i64) -> NodeReport {
     NodeReport {
         node: node(name),
         state_dir: state_dir.to_owned(),
+        process: Some(NodeProcess {
+            host: "db1.example".to_owned(),
+            seat: "9f0c pid:[4026531836]".to_owned(),
+            pid: 17,
+            start_time_ticks: 4_711,
+        }),
         state: "running".to_owned(),
         version: "1.2.3".to_owned(),
         alive_since: noon(),

@@ -7,6 +7,7 @@ mod destinations;
 mod disks;
 mod failed;
 mod node;
+mod nodes;
 mod notify;
 mod pairing;
 mod promises;
@@ -210,6 +211,8 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     let mut empty = BTreeSet::new();
     if let Some(catalog) = catalog {
         promises::look_at_promises(settings, catalog.as_ref(), findings).await;
+        let lives = own.as_ref().is_some_and(|own| own.state.daemon_lives());
+        nodes::look_at_nodes((settings, lives), catalog.as_ref(), findings).await;
         runs::look_at_last_runs(settings, catalog.as_ref(), findings).await;
         runs::look_for_sets_out_of_reach(settings, catalog.as_ref(), findings).await;
         destinations::look_for_waiting(settings, catalog.as_ref(), findings).await;

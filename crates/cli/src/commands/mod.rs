@@ -12,6 +12,7 @@ pub(crate) mod jobs;
 pub(crate) mod man;
 pub(crate) mod mark_deleted;
 mod new_files;
+mod nodes;
 pub(crate) mod notify;
 pub(crate) mod paths;
 pub(crate) mod proof;

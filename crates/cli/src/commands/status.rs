@@ -1,6 +1,7 @@
 //! `mykeeper status`: every node that shares the catalog.
 
 use super::jobs::has_ended;
+use super::nodes::{NodeView, look, namesakes};
 use super::pybackup::is_pybackup_conf;
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, local, print, print_json, table, when};
@@ -11,14 +12,10 @@ use mykeeper_config::Settings;
 use mykeeper_daemon::owed::{Owed, owed};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
-use mykeeper_domain::node::{HeardNode, NodeReport, Vitality};
+use mykeeper_domain::node::Vitality;
 use mykeeper_domain::{Clock, NodeName, SystemClock, counted};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::Path;
-
-/// A node that stopped in good order is shown for so long. One that is not heard of is shown until it is told to be forgotten.
-const SHOWN_FOR: TimeDelta = TimeDelta::days(30);
 
 #[derive(Serialize)]
 struct StatusView {
@@ -51,28 +48,6 @@ impl UnsentView {
     }
 }
 
-#[derive(Serialize)]
-struct NodeView {
-    vitality: Vitality,
-    /// How far its clock goes ahead of the catalog's, in seconds; negative where it is behind.
-    clock_ahead_seconds: f64,
-    #[serde(flatten)]
-    report: NodeReport,
-    #[serde(skip)]
-    wrong_clock: Option<String>,
-}
-
-impl NodeView {
-    fn of(heard: HeardNode) -> Self {
-        Self {
-            vitality: heard.vitality(),
-            clock_ahead_seconds: heard.clock_ahead.as_seconds_f64(),
-            wrong_clock: heard.wrong_clock(),
-            report: heard.report,
-        }
-    }
-}
-
 pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
     let settings = settings_despite_schedule(config)?;
     // By pybackup's conf no daemon can run: there is none to start.
@@ -86,10 +61,11 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
     let daemon = DaemonStatus::read(&state);
     let now = SystemClock.now();
     let unsent;
-    let nodes = match look(&settings, now).await {
+    let lives = daemon.is_some() || state.daemon_lives();
+    let nodes = match look_around((&settings, lives), now).await {
         Ok((nodes, owed)) => {
             unsent = owed;
-            seen_from_here(nodes, &settings, daemon.is_some() || state.daemon_lives())
+            nodes
         }
         Err(error) => {
             if json {
@@ -103,8 +79,9 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
         }
     };
     let is_lost = |owed: &Owed| owed.sender.is_none();
-    let is_troubled =
-        nodes.iter().any(is_troubled) || !namesakes(&nodes).is_empty() || unsent.iter().any(is_lost);
+    let is_troubled = nodes.iter().any(NodeView::is_troubled)
+        || !namesakes(&nodes).is_empty()
+        || unsent.iter().any(is_lost);
     if json {
         print_json(&StatusView {
             here: settings.node.to_string(),
@@ -116,12 +93,21 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
         show(&nodes)?;
         let is_listed = nodes
             .iter()
-            .any(|node| node.vitality == Vitality::Alive && is_here(node, &settings));
+            .any(|node| node.is_alive() && node.is_here(&settings));
         if !is_listed || daemon.is_none() {
             print(&describe(daemon.as_ref()))?;
         }
         for owed in unsent {
-            print(&format!("{}: {owed}", settings.node))?;
+            let waits = match owed.sender {
+                // Of a job that is left out for a mistake nothing is known.
+                None if !is_sound => format!(
+                    "{} for {}; who sends there cannot be told until the mistakes in the files are mended",
+                    counted(owed.count, "set waits", "sets wait"),
+                    owed.destination
+                ),
+                _ => owed.to_string(),
+            };
+            print(&format!("{}: {waits}", settings.node))?;
         }
     }
     let has_ended = has_ended(&settings, &state);
@@ -133,48 +119,15 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
 }
 
 /// The nodes, and what waits to be sent from this one.
-async fn look(settings: &Settings, now: DateTime<Utc>) -> anyhow::Result<(Vec<NodeView>, Vec<Owed>)> {
+async fn look_around(
+    (settings, lives): (&Settings, bool),
+    now: DateTime<Utc>,
+) -> anyhow::Result<(Vec<NodeView>, Vec<Owed>)> {
     let catalog = open_catalog_to_look(settings).await?;
-    let nodes = catalog.nodes(now).await;
+    let nodes = look(catalog.as_ref(), (settings, lives), now).await;
     let owed = owed(catalog.as_ref(), settings).await;
     catalog.close().await;
-    let is_shown = |heard: &HeardNode| heard.vitality() != Vitality::Stopped || heard.heard_ago < SHOWN_FOR;
-    let shown = nodes?.into_iter().filter(is_shown);
-    Ok((shown.map(NodeView::of).collect(), owed?))
-}
-
-/// This node's own daemon is known at once to be gone, however short a while ago it told that it lives.
-fn seen_from_here(mut nodes: Vec<NodeView>, settings: &Settings, lives: bool) -> Vec<NodeView> {
-    for node in nodes.iter_mut().filter(|node| is_here(node, settings) && !lives) {
-        if node.vitality == Vitality::Alive {
-            node.vitality = Vitality::Silent;
-        }
-    }
-    nodes
-}
-
-fn is_here(node: &NodeView, settings: &Settings) -> bool {
-    node.report.node == settings.node && Path::new(&node.report.state_dir) == settings.state_dir
-}
-
-/// What is wrong where daemons that live share a name, one sentence each.
-fn namesakes(nodes: &[NodeView]) -> Vec<String> {
-    let mut named: BTreeMap<&NodeName, Vec<&str>> = BTreeMap::new();
-    for node in nodes.iter().filter(|node| node.vitality == Vitality::Alive) {
-        let places = named.entry(&node.report.node).or_default();
-        places.push(&node.report.state_dir);
-    }
-    let shared = named.into_iter().filter(|(_, places)| places.len() > 1);
-    shared
-        .map(|(node, places)| {
-            format!(
-                "{} daemons are called {node}, with their states in {}: each takes the others' runs for its own; give each \
-                 machine a \"node\" of its own",
-                places.len(),
-                places.join(" and ")
-            )
-        })
-        .collect()
+    Ok((nodes?, owed?))
 }
 
 /// Forgets a node that is gone for good.
@@ -182,12 +135,10 @@ pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> 
     let settings = settings_despite_schedule(config)?;
     let node = NodeName::new(name).map_err(Failure::usage)?;
     let now = SystemClock.now();
-    let (nodes, _) = look(&settings, now).await?;
+    let (nodes, _) = look_around((&settings, state_lives(&settings)), now).await?;
     let named: Vec<&NodeView> = nodes.iter().filter(|view| view.report.node == node).collect();
     // Of several daemons that have had that name, on folders of their own, those are forgotten that live no more.
-    let (living, gone): (Vec<_>, Vec<_>) = named
-        .into_iter()
-        .partition(|view| view.vitality == Vitality::Alive);
+    let (living, gone): (Vec<_>, Vec<_>) = named.into_iter().partition(|view| view.is_alive());
     if let (Some(living), true) = (living.first(), gone.is_empty()) {
         return Err(Failure::usage(format!(
             "node {node} lives, with its state in {}: stop its daemon first",
@@ -213,12 +164,6 @@ pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> 
     }
 }
 
-/// A node that has gone without a word, cannot tell anybody what fails there, or goes by a wrong clock.
-fn is_troubled(node: &NodeView) -> bool {
-    let is_troubled = !node.report.untold.is_empty() || node.wrong_clock.is_some();
-    node.vitality == Vitality::Silent || (node.vitality == Vitality::Alive && is_troubled)
-}
-
 fn show(nodes: &[NodeView]) -> anyhow::Result<()> {
     let zone = local_zone();
     if !nodes.is_empty() {
@@ -235,18 +180,16 @@ fn show(nodes: &[NodeView]) -> anyhow::Result<()> {
         print(&table(&header, rows))?;
         print(&format!("times are {zone}"))?;
     }
-    for node in nodes.iter().filter(|node| node.vitality == Vitality::Alive) {
-        for untold in &node.report.untold {
-            print(&format!("{} cannot tell {untold}", node.report.node))?;
+    for node in nodes {
+        let name = &node.report.node;
+        for untold in node.untold() {
+            print(&format!("{name} {untold}"))?;
         }
-        if let Some(wrong) = &node.wrong_clock {
-            let name = &node.report.node;
-            print(&format!(
-                "{name}: its {wrong}: its jobs start by it, and what it records bears its time; set it right there (NTP)"
-            ))?;
+        if let Some(wrong) = node.clock_trouble() {
+            print(&format!("{name}: {wrong}"))?;
         }
     }
-    for shared in namesakes(nodes) {
+    for (_, shared) in namesakes(nodes) {
         print(&shared)?;
     }
     Ok(())
@@ -289,7 +232,7 @@ fn row(node: &NodeView, zone: Tz) -> Vec<String> {
         more => Some(format!("and {}", counted(more, "other", "others"))),
     };
     let under_way: Vec<String> = named.into_iter().chain(more).collect();
-    let next = report.next.as_ref().filter(|_| node.vitality == Vitality::Alive);
+    let next = report.next.as_ref().filter(|_| node.is_alive());
     let failure = report.last_failure.as_ref();
     vec![
         report.node.to_string(),

@@ -20,6 +20,7 @@ mod init;
 mod logrotate;
 mod missing_copies;
 mod mysql;
+mod namesakes;
 mod nodes;
 mod notify;
 mod notify_faults;

@@ -51,6 +51,27 @@ fn who_needs_no_schedule_goes_on_in_spite_of_a_mistake_in_it_and_says_so() {
             .assert_code(2)
             .assert_says("did you mean `keep`?");
     }
+    // Who sends what waits may be what could not be read.
+    let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+    let near = format!(
+        "{keeper}\n[destinations.near]\nurl = \"{}\"\n",
+        workspace.at("near").display()
+    );
+    std::fs::write(workspace.config(), near).unwrap();
+    let sends = backup_job("nightly", ALL, "transfer_to = \"near\"");
+    workspace.write_schedule(&sends);
+    workspace.mykeeper(&["run", "nightly"]).assert_code(1);
+    workspace
+        .mykeeper(&["status"])
+        .assert_code(4)
+        .assert_says("1 set waits for near, and no transfer job sends to near");
+    workspace.write_schedule(&format!(
+        "{sends}[transfer.catch-up]\ncorn = \"@daily\"\ndestination = \"near\"\n"
+    ));
+    let shown = workspace.mykeeper(&["status"]);
+    shown.assert_code(4).assert_says(
+        "1 set waits for near; who sends there cannot be told until the mistakes in the files are mended",
+    );
     // Servers and catalog are in the other file.
     workspace.write_keeper("[servrs.shop]\n");
     workspace.mykeeper(&["backups"]).assert_code(2);

@@ -1,0 +1,35 @@
+//! The other nodes that share the catalog: what `status` warns of.
+
+use super::{Findings, Grade};
+use crate::commands::nodes::{look, namesakes};
+use crate::surroundings::local_zone;
+use mykeeper_catalog::Catalog;
+use mykeeper_config::Settings;
+use mykeeper_domain::{Clock, SystemClock};
+
+/// Names each that has gone without a word, goes by a wrong clock, cannot tell of its failures, or has the name of another.
+/// That this node's own daemon is gone, and whom it cannot tell, is said elsewhere.
+pub(super) async fn look_at_nodes(
+    (settings, lives): (&Settings, bool),
+    catalog: &dyn Catalog,
+    findings: &mut Findings,
+) {
+    let nodes = match look(catalog, (settings, lives), SystemClock.now()).await {
+        Ok(nodes) => nodes,
+        Err(error) => {
+            let detail = format!("how the other nodes are cannot be told: {error}");
+            return findings.add("nodes", Grade::Warning, detail);
+        }
+    };
+    let zone = local_zone();
+    for node in &nodes {
+        let what = format!("node {}", node.report.node);
+        let others = (!node.is_here(settings)).then(|| node.silence(zone).into_iter().chain(node.untold()));
+        for detail in others.into_iter().flatten().chain(node.clock_trouble()) {
+            findings.add(&what, Grade::Warning, detail);
+        }
+    }
+    for (node, detail) in namesakes(&nodes) {
+        findings.add(format!("node {node}"), Grade::Warning, detail);
+    }
+}
