@@ -95,7 +95,8 @@ async fn a_run_that_finds_no_room_says_what_it_waits_for_and_is_let_in_afterward
     let skipped = stage.wait_for_run(|run| run.slot_at == Some(slot_at)).await;
     let reason = skipped.reason.unwrap();
     assert!(
-        reason.starts_with("overlap: the last run of this job is still under way") && reason.ends_with(&told),
+        reason.starts_with("overlap: a run of this job that was asked for by hand is still under way")
+            && reason.ends_with(&told),
         "{reason}"
     );
     first_leaves.cancel();

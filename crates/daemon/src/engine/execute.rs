@@ -272,14 +272,13 @@ impl Engine {
         if let Err(error) = written {
             tracing::error!(job = %job.name, run = %run.id, %error, "the end of a run is not recorded; the next start will call it interrupted");
         }
-        environment
-            .tell_end(&EndedRun {
-                job: &job.name,
-                run: run.id,
-                state,
-                reason: &reason,
-            })
-            .await;
+        let ended = EndedRun {
+            job: &job.name,
+            run: run.id,
+            state,
+            reason: &reason,
+        };
+        environment.tell_end(&ended, bk_id).await;
         FinishedRun {
             id: run.id,
             state,

@@ -185,6 +185,10 @@ impl Engine {
             self.environment().catalog.run(run).await.ok()?
         };
         let in_the_way = tokio::time::timeout(TOLD_WITHIN, asked).await.ok().flatten();
+        let begun = match &in_the_way {
+            Some(run) if run.trigger == Trigger::Manual => "a run of this job that was asked for by hand",
+            _ => "the last run of this job",
+        };
         let at = match in_the_way {
             Some(run) if run.state == RunState::Queued => "; it is queued, and has not begun".to_owned(),
             // While it runs, its reason is what it waits for.
@@ -195,6 +199,6 @@ impl Engine {
             }) => format!("; it {waits}"),
             _ => String::new(),
         };
-        format!("overlap: the last run of this job is still under way{named}{at}")
+        format!("overlap: {begun} is still under way{named}{at}")
     }
 }

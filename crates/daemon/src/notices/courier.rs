@@ -9,7 +9,7 @@ use super::queue::{Delivery, Parcel, ping_name};
 use super::reason;
 use super::trouble::{self, Troubles};
 use super::untaken::Untaken;
-use super::{folder, outcomes, read_secret, troubles};
+use super::{folder, outcomes, read_secret};
 use crate::environment::Environment;
 use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_config::Settings;
@@ -85,7 +85,7 @@ impl Office {
             attempts: JoinSet::new(),
             cancel: CancellationToken::new(),
             pings: Arc::new(Semaphore::new(PINGS_AT_A_TIME)),
-            troubles: troubles(&environment.state),
+            troubles: trouble::kept(&environment.state),
             outcomes: outcomes(&environment.state),
             gathering: Gathering::default(),
             seen_bytes: 0,
@@ -231,7 +231,8 @@ impl Office {
         let mut troubles = self.troubles.clone();
         let told = trouble::sift(&mut troubles, notices, settings.notify.repeat, now);
         self.tell(settings, (told, troubles), now)?;
-        environment.notices.learn(self.troubles.keys());
+        let open = self.troubles.iter().filter(|(_, trouble)| trouble.is_open());
+        environment.notices.learn(open.map(|(topic, _)| topic));
         environment.notices.inbox.done()
     }
 

@@ -6,6 +6,7 @@
 
 mod courier;
 mod duty;
+mod ended;
 mod gathered;
 mod gathering;
 mod given_up;
@@ -21,6 +22,7 @@ mod untaken;
 pub(crate) use courier::is_told;
 pub use courier::secrets_of;
 pub use duty::{accompany, attend, on_duty};
+pub(crate) use ended::EndedRun;
 pub use gathered::{Gathered, gathered};
 pub use outcome::{Outcome, note_test, outcomes};
 pub use queue::{Delivery, Parcel, next_try, waiting};
@@ -28,26 +30,18 @@ pub use trouble::{Trouble, troubles};
 
 use crate::environment::Environment;
 use crate::jobs::password_problem;
-use crate::owed::{Owed, owed_by};
 use crate::state_dir::StateDir;
 pub(crate) use trouble::RESTORE_TIME_OF;
 
 use inbox::Inbox;
-use mykeeper_domain::immediate::proof_of;
-use mykeeper_domain::job::Job;
+use mykeeper_domain::JobName;
 use mykeeper_domain::notice::{Notice, NoticeKind};
-use mykeeper_domain::run::{Run, RunState};
-use mykeeper_domain::{JobName, RunId};
 use mykeeper_notify::Signal;
 use queue::Queue;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use unkept::{Noted, Unkept};
-
-/// The end of a run is told of after so long, whatever the catalog does not say.
-const ASKED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Where all of it lies.
 pub(crate) fn folder(state: &StateDir) -> PathBuf {
@@ -153,14 +147,6 @@ pub(crate) fn slots_topic(job: &JobName) -> String {
     format!("slots of job {job}")
 }
 
-/// What a run is told by.
-pub(crate) struct EndedRun<'a> {
-    pub(crate) job: &'a JobName,
-    pub(crate) run: RunId,
-    pub(crate) state: RunState,
-    pub(crate) reason: &'a str,
-}
-
 impl Environment {
     /// Tells people, where any are to be told. Never fails, and waits for nobody.
     pub(crate) fn tell(&self, kind: NoticeKind, topic: impl Into<String>, message: impl Into<String>) {
@@ -191,106 +177,6 @@ impl Environment {
     pub(crate) fn tell_over(&self, topic: &str, message: impl Into<String>) {
         if self.notices.is_in_trouble(topic) {
             self.tell(NoticeKind::Recovery, topic, message);
-        }
-    }
-
-    /// A run of a job that the schedule has begins.
-    pub(crate) fn run_begun(&self, job: &Job) {
-        self.ping(&job.name, Signal::Start, "");
-    }
-
-    /// The same as [`Environment::run_ended`], at the end of a run of this process: a backup that is in trouble is not out of it
-    /// while what it has made waits for a destination that nothing will send it to.
-    pub(crate) async fn tell_end(&self, ended: &EndedRun<'_>) {
-        let topic = job_topic(ended.job);
-        let waiting = match ended.state.is_success() && self.notices.is_in_trouble(&topic) {
-            true => self.still_owed(ended.job).await,
-            false => Vec::new(),
-        };
-        if waiting.is_empty() {
-            return self.run_ended(ended);
-        }
-        let lines: Vec<String> = waiting.iter().map(Owed::to_string).collect();
-        let lines = lines.join("; ");
-        if waiting.iter().all(|owed| owed.sender.is_some()) {
-            let reason = format!("{}; {lines}", ended.reason);
-            return self.run_ended(&EndedRun {
-                reason: &reason,
-                ..*ended
-            });
-        }
-        self.ping(ended.job, Signal::Success, ended.reason);
-        self.tell_notice(Notice {
-            at: self.clock.now(),
-            kind: NoticeKind::Failure,
-            topic,
-            message: format!("this run succeeded, and it is not over: {lines}"),
-            run: Some(ended.run),
-            bk_id: None,
-        });
-    }
-
-    async fn still_owed(&self, job: &JobName) -> Vec<Owed> {
-        let settings = self.settings();
-        let asked = owed_by(self.catalog.as_ref(), &settings, job);
-        match tokio::time::timeout(ASKED_WITHIN, asked).await {
-            Ok(Ok(waiting)) => waiting,
-            Ok(Err(error)) => {
-                tracing::warn!(%job, %error, "whether sets of this job still wait to be sent is not known");
-                Vec::new()
-            }
-            Err(_) => Vec::new(),
-        }
-    }
-
-    /// A run of a job that the schedule has is over. One that was ended from outside says nothing of its job.
-    pub(crate) fn run_ended(&self, ended: &EndedRun<'_>) {
-        // What a command does on its own account bears the name of no job, or is looked at by who called it.
-        let settings = self.settings();
-        let is_proof = || {
-            settings
-                .jobs
-                .keys()
-                .any(|job| proof_of(job).as_ref() == Ok(ended.job))
-        };
-        if !settings.jobs.contains_key(ended.job) && !is_proof() {
-            return;
-        }
-        let topic = job_topic(ended.job);
-        match ended.state {
-            RunState::Succeeded | RunState::Warned => {
-                self.ping(ended.job, Signal::Success, ended.reason);
-                self.tell_over(&topic, format!("it succeeded again: {}", ended.reason));
-            }
-            RunState::Failed | RunState::TimedOut | RunState::Stalled => {
-                self.ping(ended.job, Signal::Fail, ended.reason);
-                self.tell_notice(Notice {
-                    at: self.clock.now(),
-                    kind: NoticeKind::Failure,
-                    topic,
-                    message: format!("{}: {}", ended.state, ended.reason),
-                    run: Some(ended.run),
-                    bk_id: None,
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// A run whose process has gone is over, and is not done again.
-    pub(crate) fn run_given_up(&self, run: &Run, reason: &str) {
-        self.run_ended(&EndedRun {
-            job: &run.job,
-            run: run.id,
-            state: RunState::Failed,
-            reason,
-        });
-    }
-
-    /// The same, where its job's next run does what it has left: its end belongs to its begin.
-    pub(crate) fn ping_given_up(&self, run: &Run, reason: &str) {
-        if run.started_at.is_some() && self.settings().jobs.contains_key(&run.job) {
-            self.ping(&run.job, Signal::Fail, reason);
         }
     }
 

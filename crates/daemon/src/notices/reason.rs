@@ -34,6 +34,7 @@ impl Trouble {
                 told_at: now,
             }],
             held_back: 0,
+            over_at: None,
         }
     }
 
@@ -87,20 +88,33 @@ impl Trouble {
         });
         self.told_at = now;
         self.kind = notice.kind;
+        self.over_at = None;
         self.held_back = 0;
         let told = format!("{} ({told})", notice.message);
         self.told = Some(told.clone());
         Some(told)
     }
 
-    /// The words in which people know of it, and those in which it was last noticed, where they do not know these.
+    /// The words in which people were last told of it, and those in which it was last noticed, where that is for another reason.
     pub fn words(&self) -> (&str, Option<&str>) {
         let told = self.told.as_deref().unwrap_or(&self.message);
-        let is_known = self
-            .reasons
-            .last()
-            .is_none_or(|reason| reason.essence.is_empty() || reason.essence == essence(&self.message));
-        (told, (!is_known).then_some(self.message.as_str()))
+        let seen = essence(&self.message);
+        let is_last = self.reasons.last().is_none_or(|reason| reason.is_of(&seen));
+        (told, (!is_last).then_some(self.message.as_str()))
+    }
+
+    /// When people were told of the reason for which it was last noticed; `None` where they were not, within `repeat`.
+    pub fn seen_was_told_at(&self) -> Option<DateTime<Utc>> {
+        let seen = essence(&self.message);
+        let reason = self.reasons.iter().find(|reason| reason.is_of(&seen));
+        reason.map(|reason| reason.told_at)
+    }
+}
+
+impl Reason {
+    /// Of what is known by its topic every word is.
+    fn is_of(&self, essence: &str) -> bool {
+        self.essence.is_empty() || self.essence == essence
     }
 }
 
@@ -178,7 +192,9 @@ mod tests {
         assert!(told.is_none());
         let (words, last) = trouble.words();
         assert!(
-            words.contains("no room") && last == Some("Access denied"),
+            words.contains("no room")
+                && last == Some("Access denied")
+                && trouble.seen_was_told_at() == Some(at(0)),
             "{trouble:?}"
         );
         // Each reason comes again after its own hour, or a twentieth of it sooner.

@@ -41,6 +41,17 @@ pub struct Trouble {
     /// How often it was noticed since then with a reason that nobody was told of, since there were too many.
     #[serde(default)]
     pub held_back: u64,
+    /// Since when people know that it is over, of what may come again at once: slots of a job that takes longer than it is
+    /// from one to the next. So it is told no oftener than what lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_at: Option<DateTime<Utc>>,
+}
+
+impl Trouble {
+    /// Whether people know of it, and of no end.
+    pub(super) fn is_open(&self) -> bool {
+        self.over_at.is_none()
+    }
 }
 
 /// By topic.
@@ -48,6 +59,13 @@ pub(super) type Troubles = BTreeMap<String, Trouble>;
 
 /// What is in trouble on this machine, as far as people are told.
 pub fn troubles(state: &StateDir) -> Troubles {
+    let mut troubles = kept(state);
+    troubles.retain(|_, trouble| trouble.is_open());
+    troubles
+}
+
+/// The same with what is over and may come again.
+pub(super) fn kept(state: &StateDir) -> Troubles {
     let text = std::fs::read(folder(state).join("troubles.json")).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
@@ -78,10 +96,15 @@ pub(super) fn sift(
         match notice.kind {
             NoticeKind::Test => told.push(notice),
             NoticeKind::Recovery => {
-                if let Some(trouble) = troubles.remove(&notice.topic) {
-                    notice.message = format!("{} ({})", notice.message, history(&trouble));
-                    told.push(notice);
+                let Some(trouble) = troubles.get_mut(&notice.topic).filter(|found| found.is_open()) else {
+                    continue;
+                };
+                notice.message = format!("{} ({})", notice.message, history(trouble));
+                match trouble.kind {
+                    NoticeKind::Missed => trouble.over_at = Some(notice.at),
+                    _ => drop(troubles.remove(&notice.topic)),
                 }
+                told.push(notice);
             }
             _ => match troubles.get_mut(&notice.topic) {
                 None => {
@@ -212,6 +235,34 @@ pub(super) mod tests {
         assert_eq!(over.len(), 1, "what was in no trouble does not recover: {over:?}");
         assert!(over[0].message.contains("12 times since"), "{over:?}");
         assert!(troubles.is_empty());
+    }
+
+    #[test]
+    fn slots_that_are_skipped_and_made_good_in_turn_are_told_no_oftener_than_those_that_are_only_skipped() {
+        let repeat = Duration::from_secs(3600);
+        let mut troubles = Troubles::new();
+        let (topic, mut told) = ("slots of job a", Vec::new());
+        for minute in 0..180 {
+            let kind = match minute % 2 {
+                0 => NoticeKind::Missed,
+                _ => NoticeKind::Recovery,
+            };
+            let now = at(minute);
+            let found = sift(&mut troubles, vec![notice(kind, topic, minute)], repeat, now);
+            told.extend(found.into_iter().map(|notice| (minute, notice.kind)));
+            assert!(troubles[topic].is_open() == (told.last() == Some(&(minute, NoticeKind::Missed))));
+        }
+        let (missed, over) = (NoticeKind::Missed, NoticeKind::Recovery);
+        let expected = [
+            (0, missed),
+            (1, over),
+            (58, missed),
+            (59, over),
+            (116, missed),
+            (117, over),
+        ];
+        assert_eq!(told[..6], expected, "{told:?}");
+        assert_eq!(told.len(), 8);
     }
 
     #[test]

@@ -68,3 +68,48 @@ fn sets_that_wait_for_a_destination_without_a_transfer_job_are_named_and_the_tro
     assert!(!checked.said().contains("for vault"), "{checked}");
     workspace.mykeeper(&["status"]).assert_code(0);
 }
+
+#[test]
+fn a_trouble_is_not_over_by_a_run_whose_set_does_not_arrive() {
+    let source = MariaDb::with_sample();
+    let (workspace, sink) = (Workspace::new(), HttpSink::start());
+    let (near, mounted) = (workspace.at("near"), workspace.at("mounted"));
+    std::fs::create_dir(&near).unwrap();
+    workspace.write_keeper(&format!(
+        "{}[destinations.near]\nurl = \"{}\"\n\n[notify]\ngather = \"100ms\"\n\n{}",
+        workspace.server("shop", &source, "pw"),
+        near.display(),
+        webhook(&sink)
+    ));
+    workspace.write_schedule(&format!(
+        "{}[transfer.catch-up]\ncron = \"{NEVER}\"\ndestination = \"near\"\n",
+        backup_job("nightly", r#"["shop"]"#, "transfer_to = \"near\"")
+    ));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let (password, away) = (workspace.at("shop.password"), workspace.at("away"));
+    std::fs::rename(&password, &away).unwrap();
+    workspace.mykeeper(&["run", "nightly"]).assert_code(1);
+    std::fs::rename(&away, &password).unwrap();
+    assert_eq!(events(&sink, "failure").len(), 1);
+
+    // It works again, but its disk is away.
+    std::fs::rename(&near, &mounted).unwrap();
+    std::fs::create_dir(&near).unwrap();
+    workspace
+        .mykeeper(&["run", "nightly"])
+        .assert_code(4)
+        .assert_says("nothing was sent to near");
+    assert_eq!(events(&sink, "recovery").len(), 0);
+    let told = events(&sink, "failure");
+    let last = told.last().unwrap()["message"].to_string();
+    assert!(
+        told.len() == 2 && last.contains("it is not over: 1 set waits for near: job catch-up sends them"),
+        "{told:#?}"
+    );
+
+    std::fs::remove_dir(&near).unwrap();
+    std::fs::rename(&mounted, &near).unwrap();
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_eq!(events(&sink, "recovery").len(), 1);
+}
