@@ -274,13 +274,20 @@ async fn interrupt(engine: &Engine, run: &Run) -> Result<(), DaemonError> {
         end.bk_id = set_proven_by(environment, run.id).await;
     }
     release_all_of(environment, run.id).await;
+    // Its own process may have written its end before it gave the lock back.
+    let written = environment.catalog.run(run.id).await?;
+    if written.is_some_and(|run| run.state.is_final()) {
+        return Ok(());
+    }
+    // It is done again by nobody (see `resume.rs`), and its own process could tell nobody. Told before it is recorded: what
+    // is cut off in between is told twice, and not never.
+    if run.trigger == Trigger::Manual && !environment.was_given_up(run) {
+        let reason = end.reason.as_deref().unwrap_or(LOST);
+        environment.run_given_up(run, &format!("it was interrupted: {reason}"));
+        environment.note_given_up(run);
+    }
     if environment.catalog.finish_run(run.id, &end).await? {
         tracing::warn!(run = %run.id, job = %run.job, reason = end.reason, "a run of an earlier process is recorded as interrupted");
-        // It is done again by nobody (see `resume.rs`), and its own process could tell nobody.
-        if run.trigger == Trigger::Manual {
-            let reason = end.reason.as_deref().unwrap_or(LOST);
-            environment.run_given_up(run, &format!("it was interrupted: {reason}"));
-        }
     }
     Ok(())
 }

@@ -149,3 +149,71 @@ fn who_is_not_told_any_more_troubles_nobody_and_a_test_that_is_taken_ends_a_trou
         .mykeeper(&["check"])
         .assert_says("the last one stopped at");
 }
+
+#[test]
+fn slots_that_a_persons_own_run_was_in_the_way_of_are_told_with_their_end() {
+    let stage = Stage::new();
+    let sink = HttpSink::start();
+    let workspace = &stage.workspace;
+    workspace.write_keeper(&format!("{}{}", stage.keeper, webhook(&sink)));
+    let slow = backup_job("slow", r#"["shop"]"#, "");
+    workspace.write_schedule(&slow);
+    let mut daemon = workspace.daemon();
+    let running = workspace.start_mykeeper(&["run", "slow"]);
+    wait_for_dump(running.pid(), workspace);
+    workspace.write_schedule(&slow.replace(NEVER, "* * * * * *"));
+    daemon.reload();
+    let of_slots = |kind: &str| {
+        let mut told = events(&sink, kind);
+        told.retain(|event| event["topic"] == "slots of job slow");
+        told
+    };
+    wait_for(&daemon, "the slots are told", || !of_slots("missed").is_empty());
+    let told = of_slots("missed")[0]["message"].to_string();
+    assert!(
+        told.contains("a run of this job that was asked for by hand is still under way"),
+        "{told}"
+    );
+    workspace.mykeeper(&["notify"]).assert_says("slots of job slow");
+    workspace.write_schedule(&slow);
+    daemon.reload();
+    assert!(of_slots("recovery").is_empty());
+
+    stage.link.set_rate(0);
+    running.finish().assert_code(0);
+    wait_for(&daemon, "their end is told", || !of_slots("recovery").is_empty());
+    let shown = workspace.mykeeper(&["notify"]);
+    assert!(!shown.said().contains("slots of job slow"), "{shown}");
+    assert_eq!((of_slots("missed").len(), of_slots("recovery").len()), (1, 1));
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[test]
+fn a_run_by_hand_that_was_killed_is_told_of_once_though_its_end_cannot_be_recorded() {
+    let stage = Stage::new();
+    let sink = HttpSink::start();
+    let workspace = &stage.workspace;
+    workspace.write_keeper(&format!("{}{}", stage.keeper, webhook(&sink)));
+    workspace.write_schedule(&backup_job("slow", r#"["shop"]"#, ""));
+    let running = workspace.start_mykeeper(&["run", "slow"]);
+    wait_for_dump(running.pid(), workspace);
+    running.signal(Signal::KILL);
+    drop(running);
+    stage.link.set_rate(0);
+    workspace.catalog().edit(
+        "CREATE TRIGGER held BEFORE UPDATE ON mk_run WHEN NEW.state = 'interrupted' BEGIN SELECT RAISE(ABORT, 'held'); END",
+    );
+    for _ in 0..2 {
+        let mut daemon = workspace.daemon();
+        wait_for(&daemon, "people hear of it", || {
+            events(&sink, "failure").len() == 1
+        });
+        assert_eq!(workspace.runs_of("slow")[0]["state"], "running");
+        assert_eq!(daemon.stop(), Some(0));
+    }
+    workspace.catalog().edit("DROP TRIGGER held");
+    let mut daemon = workspace.daemon();
+    assert_eq!(workspace.runs_of("slow")[0]["state"], "interrupted");
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(events(&sink, "failure").len(), 1);
+}
