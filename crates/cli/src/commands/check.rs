@@ -35,6 +35,7 @@ use mykeeper_tools::mydumper::{DumpOptions, MydumperInfo, detect_mydumper, refus
 use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every_database};
 use mykeeper_tools::rsync::detect_rsync;
 use mykeeper_tools::{ServerConnection, ToolEnv};
+use nodes::Others;
 use serde::Serialize;
 use state::CheckDir;
 use std::collections::BTreeSet;
@@ -192,19 +193,20 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     if let Some(own) = &own {
         notify::look_at_notify(settings, &own.state, findings);
     }
-    try_catalog(settings, findings).await;
+    let is_empty = try_catalog(settings, findings).await;
     node::look_into_journal(settings, findings).await;
     let mydumper = try_tools(settings, &supervisor, findings).await;
     let catalog = room::earlier_sets(settings).await;
+    let others = Others::new(settings, (catalog.as_deref(), is_empty));
     let (mut versions, mut present) = (Vec::new(), Present::new());
     for server in settings.servers.values() {
         let known = (mydumper.as_ref(), catalog.as_deref());
         let version = try_server(settings, server, (known, &mut present), findings).await;
         versions.extend(version.map(|version| (server.name.to_string(), version)));
     }
-    asserts::find_untried(settings, &present, catalog.as_deref(), findings).await;
-    asserts::find_unknown_tags(settings, catalog.as_deref(), findings).await;
-    promises::look_at_schedule(settings, catalog.as_deref(), findings).await;
+    asserts::find_untried(settings, &present, others, findings).await;
+    asserts::find_unknown_tags(settings, others, findings).await;
+    promises::look_at_schedule(settings, others, findings).await;
     if let Some(own) = &own {
         ahead::look_for_leftovers((settings, &own.state), catalog.as_deref(), findings).await;
     }
@@ -261,7 +263,8 @@ async fn try_everything(settings: &Settings, findings: &mut Findings) -> anyhow:
     Ok(())
 }
 
-async fn try_catalog(settings: &Settings, findings: &mut Findings) {
+/// Whether there are no tables in it yet.
+async fn try_catalog(settings: &Settings, findings: &mut Findings) -> bool {
     let result = async {
         let catalog = connect_catalog_to_look(settings).await?;
         let status = catalog.status().await?;
@@ -271,17 +274,22 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
     }
     .await;
     let status = match result {
-        Err(error) => return findings.add("catalog", Grade::Failed, format!("{error:#}")),
+        Err(error) => {
+            findings.add("catalog", Grade::Failed, format!("{error:#}"));
+            return false;
+        }
         Ok((status, unrecorded)) if !unrecorded.is_empty() => {
             let (grade, what) = match missing_file(settings) {
                 Some(_) => (Grade::Failed, " is not there, and"),
                 None => (Grade::Warning, ":"),
             };
             let detail = format!("{}{what} {}", status.url, Unrecorded::describe(&unrecorded));
-            return findings.add("catalog", grade, detail);
+            findings.add("catalog", grade, detail);
+            return false;
         }
         Ok((status, _)) => status,
     };
+    let is_empty = status.applied == 0;
     match status {
         status if missing_file(settings).is_some() => findings.add(
             "catalog",
@@ -307,6 +315,7 @@ async fn try_catalog(settings: &Settings, findings: &mut Findings) {
             format!("{} ({}), version {}", status.url, status.engine, status.applied),
         ),
     }
+    is_empty
 }
 
 async fn try_tools(

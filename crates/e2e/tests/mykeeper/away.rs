@@ -71,6 +71,11 @@ fn without_a_catalog_a_backup_is_made_and_recorded_later() {
             .assert_says("cannot reach the catalog at mysql://keeper@127.0.0.1");
         assert!(!finished.said().contains("panicked"), "{finished}");
     }
+    let check = workspace.mykeeper(&["check"]);
+    check
+        .assert_code(3)
+        .assert_says("whether another node's does cannot be told without the catalog");
+    assert!(!check.said().contains("of any node"), "{check}");
     let run = workspace.mykeeper(&["run", "nightly"]);
     run.assert_code(0)
         .assert_says("the catalog is away: work goes on")

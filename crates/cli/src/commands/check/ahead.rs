@@ -39,6 +39,14 @@ pub(super) async fn look_for_leftovers(
             relative,
             ..
         } = &leftover;
+        if catalog.is_none() {
+            let detail = format!(
+                "files of set {bk_id} went ahead to {destination}, below {relative}; what is to become of them cannot be told \
+                 without the catalog"
+            );
+            findings.add("sent ahead", Grade::Note, detail);
+            continue;
+        }
         let next = match (is_known, fate) {
             (false, _) => format!(
                 "the destination is not configured any more: {}",

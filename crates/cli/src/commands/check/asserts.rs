@@ -1,7 +1,8 @@
 //! Whether what validation jobs assert can be run, and is of any set.
 
+use super::nodes::Others;
 use super::{Findings, Grade, backup_tasks};
-use mykeeper_catalog::{BackupFilter, Catalog};
+use mykeeper_catalog::BackupFilter;
 use mykeeper_config::{Settings, nearest};
 use mykeeper_domain::JobName;
 use mykeeper_domain::backup::Backup;
@@ -84,11 +85,7 @@ fn is_backed_up(settings: &Settings, server: &Server, database: &str) -> bool {
 }
 
 /// Warns of tags that no server here has, nor any set: a job that asks for them proves nothing.
-pub(super) async fn find_unknown_tags(
-    settings: &Settings,
-    catalog: Option<&dyn Catalog>,
-    findings: &mut Findings,
-) {
+pub(super) async fn find_unknown_tags(settings: &Settings, others: Others<'_>, findings: &mut Findings) {
     let known: Vec<&str> = settings
         .servers
         .values()
@@ -96,7 +93,14 @@ pub(super) async fn find_unknown_tags(
         .collect();
     for (job, task) in validation_tasks(settings) {
         for tag in task.tags.iter().filter(|tag| !known.contains(&tag.as_str())) {
-            if let Some(catalog) = catalog {
+            if matches!(others, Others::Unknown) {
+                let detail = format!(
+                    "no server here has the tag {tag:?}; whether any set has it cannot be told without the catalog"
+                );
+                findings.add(format!("job {job}"), Grade::Note, detail);
+                continue;
+            }
+            if let Others::Told(catalog) = others {
                 let filter = BackupFilter {
                     tag: Some(tag.clone()),
                     limit: 1,
@@ -127,7 +131,7 @@ pub(super) async fn find_unknown_tags(
 pub(super) async fn find_untried(
     settings: &Settings,
     present: &Present,
-    catalog: Option<&dyn Catalog>,
+    others: Others<'_>,
     findings: &mut Findings,
 ) {
     let mut open: Vec<(&JobName, &ValidationTask, &Assertion)> = validation_tasks(settings)
@@ -137,8 +141,8 @@ pub(super) async fn find_untried(
     if open.is_empty() {
         return;
     }
-    match catalog {
-        Some(catalog) => {
+    match others {
+        Others::Told(catalog) => {
             let filter = BackupFilter {
                 present_only: true,
                 limit: LOOKED_AT,
@@ -150,9 +154,18 @@ pub(super) async fn find_untried(
             };
             open.retain(|(_, task, assertion)| !sets.iter().any(|set| holds(set, task, &assertion.database)));
         }
+        Others::Unknown => {
+            for (job, _, Assertion { database, .. }) in open {
+                let detail = format!(
+                    "its assert on {database}: whether any set holds that database cannot be told without the catalog"
+                );
+                findings.add(format!("job {job}"), Grade::Note, detail);
+            }
+            return;
+        }
         // Sets may be made elsewhere.
-        None if backup_tasks(settings).next().is_none() => return,
-        None => {}
+        Others::Nobody if backup_tasks(settings).next().is_none() => return,
+        Others::Nobody => {}
     }
     for (job, _, Assertion { database, sql }) in open {
         findings.add(

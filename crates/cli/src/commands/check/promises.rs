@@ -1,5 +1,6 @@
 //! How the promises of servers stand, and whether the schedule can keep them.
 
+use super::nodes::Others;
 use super::{Findings, Grade, backup_tasks};
 use crate::surroundings::local_zone;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -52,15 +53,25 @@ impl Prover {
 }
 
 /// Names each promise that the schedule cannot keep. Without a catalog only the jobs of this node are known.
-pub(super) async fn look_at_schedule(
-    settings: &Settings,
-    catalog: Option<&dyn Catalog>,
-    findings: &mut Findings,
-) {
-    let provers = provers(settings, catalog).await;
-    find_unproven_tags(settings, &provers, findings);
+pub(super) async fn look_at_schedule(settings: &Settings, others: Others<'_>, findings: &mut Findings) {
+    let (provers, are_all) = provers(settings, others).await;
+    find_unproven_tags(settings, (&provers, are_all), findings);
     for promise in promised(settings) {
-        for fault in faults(settings, &promise, &provers, SystemClock.now()) {
+        let (found, is_open) = faults(settings, &promise, (&provers, are_all), SystemClock.now());
+        if is_open {
+            let detail = format!(
+                "whether proven_within = \"{}\" can be kept cannot be told without the catalog: jobs of other nodes may prove \
+                 sets with the tag {:?}",
+                humane(promise.within),
+                promise.tag
+            );
+            findings.add(
+                format!("promise of server {}", promise.server),
+                Grade::Note,
+                detail,
+            );
+        }
+        for fault in found {
             findings.add(
                 format!("promise of server {}", promise.server),
                 Grade::Warning,
@@ -71,7 +82,7 @@ pub(super) async fn look_at_schedule(
 }
 
 /// Names the servers that are backed up and whose sets no validation job asks for. Of one with a promise that is said with it.
-fn find_unproven_tags(settings: &Settings, provers: &[Prover], findings: &mut Findings) {
+fn find_unproven_tags(settings: &Settings, (provers, are_all): (&[Prover], bool), findings: &mut Findings) {
     let servers: BTreeSet<_> = backup_tasks(settings).map(|(_, task)| &task.server).collect();
     let promises: Vec<Promise> = promised(settings).collect();
     let tags: BTreeSet<&str> = servers
@@ -82,6 +93,14 @@ fn find_unproven_tags(settings: &Settings, provers: &[Prover], findings: &mut Fi
         .filter(|tag| !provers.iter().any(|prover| prover.asks_for(tag)))
         .collect();
     for tag in tags {
+        if !are_all {
+            let detail = format!(
+                "no job of this node asks for sets with the tag {tag:?}; whether another node's does cannot be told without the \
+                 catalog"
+            );
+            findings.add("validation", Grade::Note, detail);
+            continue;
+        }
         findings.add(
             "validation",
             Grade::Warning,
@@ -94,7 +113,8 @@ fn find_unproven_tags(settings: &Settings, provers: &[Prover], findings: &mut Fi
     }
 }
 
-async fn provers(settings: &Settings, catalog: Option<&dyn Catalog>) -> Vec<Prover> {
+/// The validation jobs that are known, and whether these are all that there are.
+async fn provers(settings: &Settings, others: Others<'_>) -> (Vec<Prover>, bool) {
     let mut provers: Vec<Prover> = settings
         .jobs
         .values()
@@ -106,20 +126,31 @@ async fn provers(settings: &Settings, catalog: Option<&dyn Catalog>) -> Vec<Prov
             _ => None,
         })
         .collect();
-    let known = match catalog {
-        Some(catalog) => catalog.validators().await.unwrap_or_default(),
-        None => Vec::new(),
+    let known = match others {
+        Others::Told(catalog) => catalog.validators().await.ok(),
+        Others::Nobody => Some(Vec::new()),
+        Others::Unknown => None,
     };
+    let are_all = known.is_some();
     // One that an older program has noted may choose anything, at any time.
-    let others = known.into_iter().filter(|known| known.node != settings.node);
+    let others = known
+        .into_iter()
+        .flatten()
+        .filter(|known| known.node != settings.node);
     provers.extend(others.map(|known| Prover {
         tags: known.choice.map(|choice| choice.tags).unwrap_or_default(),
         schedule: parse_definition(&known.schedule),
     }));
-    provers
+    (provers, are_all)
 }
 
-fn faults(settings: &Settings, promise: &Promise, provers: &[Prover], now: DateTime<Utc>) -> Vec<String> {
+/// What keeps a promise from being kept, and whether other nodes' jobs, which are not known, may keep it all the same.
+fn faults(
+    settings: &Settings,
+    promise: &Promise,
+    (provers, are_all): (&[Prover], bool),
+    now: DateTime<Utc>,
+) -> (Vec<String>, bool) {
     let within = humane(promise.within);
     let head = format!("proven_within = \"{within}\" cannot be kept");
     let backups: Vec<_> = backup_tasks(settings)
@@ -138,22 +169,32 @@ fn faults(settings: &Settings, promise: &Promise, provers: &[Prover], now: DateT
         .iter()
         .filter(|prover| prover.asks_for(&promise.tag))
         .collect();
+    if choosing.is_empty() && !are_all {
+        return (faults, true);
+    }
     if choosing.is_empty() {
         faults.push(format!(
             "{head}: no validation job of any node asks for sets with the tag {:?}; add one to {}",
             promise.tag,
             settings.schedule_file.display()
         ));
-        return faults;
+        return (faults, false);
     }
     let schedules: Option<Vec<&Schedule>> = choosing.iter().map(|prover| prover.schedule.as_ref()).collect();
     // One whose schedule is not known may fire often enough.
-    let Some(schedules) = schedules else { return faults };
+    let Some(schedules) = schedules else {
+        return (faults, false);
+    };
+    let mut is_open = false;
     for job in backups {
         let Some(age) = longest_age(&job.schedule, &schedules, now) else {
             continue;
         };
         if TimeDelta::from_std(promise.within).is_ok_and(|within| age > within) {
+            if !are_all {
+                is_open = true;
+                continue;
+            }
             let age = humane(Duration::from_secs(age.num_seconds().unsigned_abs()));
             faults.push(format!(
                 "{head}: by the schedule the newest proven set of job {} gets as old as {age} before the next one is \
@@ -162,5 +203,5 @@ fn faults(settings: &Settings, promise: &Promise, provers: &[Prover], now: DateT
             ));
         }
     }
-    faults
+    (faults, is_open)
 }
