@@ -7,9 +7,9 @@ use crate::jobs::transfer::refuse_unmounted;
 use crate::jobs::{JobError, RunContext};
 use crate::limits::{Limited, Permit};
 use mykeeper_domain::transfer::TransferPurpose;
-use mykeeper_tools::ToolEnv;
 use mykeeper_tools::pipeline::{Finished, FinishedFile};
 use mykeeper_tools::rsync::{Batch, SendOutcome, make_way, send_ahead};
+use mykeeper_tools::{ToolEnv, ToolError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -230,7 +230,13 @@ async fn send(
                 route.set, route.destination.name
             ))
         })?;
-        make_way(route.request(context, &limits), batch, &tools).await?;
+        if let Err(error) = make_way(route.request(context, &limits), batch, &tools).await {
+            // By its own word: no file of the set has gone there.
+            if matches!(error, ToolError::Failed { .. }) {
+                route.forget(context);
+            }
+            return Err(error.into());
+        }
         let at = context.clock().now();
         let transfer = route.record(context, (TransferPurpose::Ahead, at), over).await?;
         begun.get_or_init(|| Begun { transfer, at });

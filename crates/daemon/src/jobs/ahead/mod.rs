@@ -92,6 +92,13 @@ impl Route {
         Leftover::of(context, self, noted.has_strays).note(&context.environment.state)
     }
 
+    /// Nothing went.
+    fn forget(&self, context: &RunContext) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.is_there = false;
+        leftover::forget(&context.environment.state, self.set, &self.destination.name);
+    }
+
     /// Notes whether files may have gone that are not of the set. To be called before the set is recorded as complete: from
     /// then on nothing else tells of them.
     fn note_strays(&self, context: &RunContext, has_strays: bool) {

@@ -230,3 +230,20 @@ fn no_copy_keeps_a_file_that_went_ahead_and_is_not_of_its_set() {
     );
     assert_eq!(noted(&workspace), 0);
 }
+
+#[test]
+fn where_nothing_was_accepted_nothing_is_remembered() {
+    let Stage {
+        workspace,
+        link: _link,
+        vault: _vault,
+        road: _road,
+        _source,
+    } = stage("\"vault\"");
+    let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+    std::fs::write(workspace.config(), keeper.replace("/vault/db1", "/nomodule/db1")).unwrap();
+    let run = workspace.mykeeper(&["run", "nightly"]);
+    run.assert_code(1).assert_says("no such module");
+    assert_eq!(noted(&workspace), 0, "{run}");
+    assert_eq!(transfers(&workspace, "purpose"), ["send"]);
+}
