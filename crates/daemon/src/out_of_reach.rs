@@ -9,8 +9,9 @@ use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::Settings;
 use mykeeper_domain::JobName;
 use mykeeper_domain::backup::Backup;
-use mykeeper_domain::job::Task;
-use std::collections::BTreeMap;
+use mykeeper_domain::job::{Task, ValidationTask};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Pages of a job's queue that are looked through.
@@ -33,6 +34,42 @@ pub struct OutOfReach {
     pub looked_in: Vec<PathBuf>,
 }
 
+impl fmt::Display for OutOfReach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tag,
+            waiting,
+            example,
+            looked_in,
+            ..
+        } = self;
+        match waiting {
+            1 => f.write_str("1 set waits for its proof and is not found here")?,
+            many => write!(f, "{many} sets wait for their proof and are not found here")?,
+        }
+        write!(f, " (tag {tag}): ")?;
+        match looked_in.is_empty() {
+            true => f.write_str("nothing says in which folder of this machine they lie")?,
+            false => {
+                let folders: Vec<String> = looked_in
+                    .iter()
+                    .map(|folder| folder.display().to_string())
+                    .collect();
+                write!(f, "set {} is not in {}", example.id, folders.join(" or "))?;
+            }
+        }
+        let server = match example.bk_server.as_str() {
+            "" => "ADDRESS",
+            server => server,
+        };
+        write!(
+            f,
+            ". \"mykeeper paths\" lists the folders that are known; add the right one: mykeeper paths add --bk-server {server} \
+             --remote-server ADDRESS --real-path FOLDER --tag {tag}"
+        )
+    }
+}
+
 /// Of each validation job of this node the tags of which sets wait, have arrived somewhere, and are not found here.
 ///
 /// # Errors
@@ -50,22 +87,34 @@ pub async fn out_of_reach(
     };
     let mut found: Vec<OutOfReach> = Vec::new();
     for job in settings.jobs.values() {
-        let Task::Validation(task) = &job.task else {
-            continue;
-        };
-        for (tag, sets) in waiting_by_tag(catalog, &task.choice(), now).await? {
-            if found.iter().any(|found| found.tag == tag) {
-                continue;
-            }
-            if let Some((example, looked_in)) = unfound(&whereabouts, &sets).await? {
-                found.push(OutOfReach {
-                    job: job.name.clone(),
-                    tag,
-                    waiting: sets.len(),
-                    example,
-                    looked_in,
-                });
-            }
+        if let Task::Validation(task) = &job.task {
+            let of_job = out_of_reach_of(&whereabouts, (&job.name, task), now).await?;
+            let known: BTreeSet<String> = found.iter().map(|found| found.tag.clone()).collect();
+            found.extend(of_job.into_iter().filter(|missing| !known.contains(&missing.tag)));
+        }
+    }
+    Ok(found)
+}
+
+/// The same of one job.
+///
+/// # Errors
+/// The catalog does not answer.
+pub(crate) async fn out_of_reach_of(
+    whereabouts: &Whereabouts<'_>,
+    (job, task): (&JobName, &ValidationTask),
+    now: DateTime<Utc>,
+) -> Result<Vec<OutOfReach>, CatalogError> {
+    let mut found = Vec::new();
+    for (tag, sets) in waiting_by_tag(whereabouts.catalog, &task.choice(), now).await? {
+        if let Some((example, looked_in)) = unfound(whereabouts, &sets).await? {
+            found.push(OutOfReach {
+                job: job.clone(),
+                tag,
+                waiting: sets.len(),
+                example,
+                looked_in,
+            });
         }
     }
     Ok(found)

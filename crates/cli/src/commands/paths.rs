@@ -2,9 +2,10 @@
 
 use crate::args::PathsAction;
 use crate::failure::{Failure, Status};
-use crate::output::{print, print_json, table};
+use crate::output::{print, print_json, say, table};
 use crate::surroundings::{open_catalog, open_catalog_to_look, settings_despite_schedule};
-use mykeeper_catalog::BackupPath;
+use mykeeper_catalog::{BackupFilter, BackupPath, Catalog, CatalogError};
+use mykeeper_config::{Settings, nearest};
 use std::path::Path;
 
 pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyhow::Result<Status> {
@@ -13,6 +14,7 @@ pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyho
         PathsAction::List => open_catalog_to_look(&settings).await?,
         _ => open_catalog(&settings).await?,
     };
+    let mut status = Status::Done;
     let result = match action {
         PathsAction::List => {
             let paths = catalog.paths().await?;
@@ -41,7 +43,19 @@ pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyho
                 tag,
                 is_offline: false,
             };
+            let doubt = unknown_tag(&settings, catalog.as_ref(), &path.tag).await?;
             let id = catalog.add_path(&path).await?;
+            if let Some(doubt) = doubt {
+                say(&format!("warning: path {id}: {doubt}"));
+                status = Status::Warnings;
+            }
+            if !Path::new(&path.real_path).is_dir() {
+                say(&format!(
+                    "path {id}: {} is no folder of this machine; that is right where it is one of another machine that has this \
+                     catalog",
+                    path.real_path
+                ));
+            }
             if json {
                 print_json(&BackupPath { id, ..path })
             } else {
@@ -62,7 +76,41 @@ pub(crate) async fn run(config: &Path, action: PathsAction, json: bool) -> anyho
         }
     };
     catalog.close().await;
-    result.map(|()| Status::Done)
+    result.map(|()| status)
+}
+
+/// That sets of this tag are nowhere, where there are others; where there is none yet, none can be missed.
+async fn unknown_tag(
+    settings: &Settings,
+    catalog: &dyn Catalog,
+    tag: &str,
+) -> Result<Option<String>, CatalogError> {
+    let known: Vec<&str> = settings
+        .servers
+        .values()
+        .map(|server| server.tag.as_str())
+        .collect();
+    if known.contains(&tag) {
+        return Ok(None);
+    }
+    let one_of = async |tag: Option<&str>| {
+        let filter = BackupFilter {
+            tag: tag.map(str::to_owned),
+            limit: 1,
+            ..BackupFilter::default()
+        };
+        catalog.backups(&filter).await.map(|sets| !sets.is_empty())
+    };
+    if one_of(Some(tag)).await? || !one_of(None).await? {
+        return Ok(None);
+    }
+    let hint = nearest(tag, known.iter().copied()).map_or_else(
+        || "\"mykeeper backups\" shows the tags of sets".to_owned(),
+        |near| format!("did you mean {near:?}?"),
+    );
+    Ok(Some(format!(
+        "no set has the tag {tag:?}, nor has a server here, so it names a folder of none; {hint}"
+    )))
 }
 
 fn as_table(paths: &[BackupPath]) -> String {

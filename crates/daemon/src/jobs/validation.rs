@@ -13,6 +13,7 @@ use super::{JobError, JobReport, JobResult, RunContext};
 use crate::failed::failed_sets;
 use crate::limits::Limited;
 use crate::locate::places;
+use crate::out_of_reach::out_of_reach_of;
 use hindrance::{Untryable, check_statements};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{Backup, ValidateStatus};
@@ -90,16 +91,29 @@ async fn prove_next(context: &RunContext, task: &ValidationTask) -> JobResult {
         return Err(error);
     }
     let elsewhere = queue.elsewhere(taken).await?;
+    let mut parts = Vec::new();
     let nothing = match elsewhere.as_deref() {
         None => "no set waits for its proof".to_owned(),
         Some(many) => {
+            parts.extend(nowhere_named(context, task).await?);
             format!("no set on this machine waits for its proof; {many} lie elsewhere (see mykeeper paths)")
         }
     };
-    Ok(match what_failed(context, task).await? {
-        Some(failed) => JobReport::warned(format!("{nothing}; {failed}"), None),
-        None => JobReport::done(nothing, None),
+    parts.extend(what_failed(context, task).await?);
+    Ok(match parts.is_empty() {
+        true => JobReport::done(nothing, None),
+        false => JobReport::warned(format!("{nothing}; {}", parts.join("; ")), None),
     })
+}
+
+/// The sets that wait for this job, have arrived, and of which nothing says in which folder they lie: no machine finds them.
+/// What a row of `user_backup_path` names may be another machine's to prove.
+async fn nowhere_named(context: &RunContext, task: &ValidationTask) -> Result<Option<String>, JobError> {
+    let whereabouts = context.environment.whereabouts(&context.settings);
+    let mut missing = out_of_reach_of(&whereabouts, (&context.job.name, task), context.clock().now()).await?;
+    missing.retain(|missing| missing.looked_in.is_empty());
+    let told: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    Ok((!told.is_empty()).then(|| context.tell_first(&told)))
 }
 
 /// The sets that this job asks for and that have failed before, as long as none after them has passed: their verdict is no

@@ -108,19 +108,41 @@ fn three_nodes_as_documented_share_one_catalog_and_one_takes_over_from_another_t
         .assert_code(4)
         .assert_says(unfound)
         .assert_says("nothing says in which folder");
-    let add = |real_path: &str| {
+    vault
+        .mykeeper(&["run", "prove"])
+        .assert_code(4)
+        .assert_says("1 lie elsewhere")
+        .assert_says("nothing says in which folder");
+    let unknown = [
+        "--bk-server",
+        "10.0.0.11",
+        "--remote-server",
+        "10.0.0.20",
+        "--real-path",
+        "/srv",
+        "--tag",
+        "shpo",
+    ];
+    db1.mykeeper(&[&["paths", "add"], &unknown[..]].concat())
+        .assert_code(4)
+        .assert_says("no set has the tag \"shpo\"")
+        .assert_says("did you mean \"shop\"?")
+        .assert_says("path 1 is recorded");
+    db1.mykeeper(&["paths", "remove", "1"]).assert_code(0);
+    let add = |real_path: &str, said: &str| {
         let server = ["--bk-server", "10.0.0.11", "--remote-server", "10.0.0.20"];
         let folder = ["--tag", "shop", "--real-path", real_path];
         db1.mykeeper(&[&["paths", "add"], &server[..], &folder[..]].concat())
-            .assert_code(0);
+            .assert_code(0)
+            .assert_says(said);
     };
-    add("/no/such/folder");
+    add("/no/such/folder", "is no folder of this machine");
     vault
         .mykeeper(&["check"])
         .assert_code(4)
         .assert_says(unfound)
         .assert_says("is not in /no/such/folder");
-    add(&real_path);
+    add(&real_path, "is recorded");
     let found = vault.mykeeper(&["check"]);
     assert!(!found.said().contains("is not found here"), "{found}");
 

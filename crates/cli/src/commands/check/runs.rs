@@ -6,7 +6,7 @@ use crate::surroundings::local_zone;
 use chrono::TimeDelta;
 use mykeeper_catalog::Catalog;
 use mykeeper_config::Settings;
-use mykeeper_daemon::out_of_reach::{OutOfReach, out_of_reach};
+use mykeeper_daemon::out_of_reach::out_of_reach;
 use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{Clock, SystemClock};
@@ -14,6 +14,8 @@ use mykeeper_domain::{Clock, SystemClock};
 /// What made sets and is no job of these files, pybackup's command line say, is told of for so long.
 const TOLD_FOR: TimeDelta = TimeDelta::days(30);
 const LONGEST_REASON: usize = 300;
+/// What comes before the statements that mend missing rights.
+const STATEMENTS: &str = "run there:";
 
 /// Names each job whose last run did not do what it was for.
 pub(super) async fn look_at_last_runs(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
@@ -31,11 +33,7 @@ pub(super) async fn look_at_last_runs(settings: &Settings, catalog: &dyn Catalog
     };
     for run in runs.iter().filter(|run| has_failed(run) && is_ours(run)) {
         let ended = when(run.finished_at.unwrap_or(run.requested_at), local_zone());
-        let reason: String = run
-            .reason
-            .iter()
-            .flat_map(|reason| reason.chars().take(LONGEST_REASON))
-            .collect();
+        let reason = in_short(run.reason.as_deref().unwrap_or_default());
         let detail = format!(
             "its last run {} at {ended}: {reason}. \"mykeeper show {}\" tells all of it",
             ended_as(run.state),
@@ -43,6 +41,18 @@ pub(super) async fn look_at_last_runs(settings: &Settings, catalog: &dyn Catalog
         );
         findings.add(format!("job {}", run.job), Grade::Warning, detail);
     }
+}
+
+/// What is long is cut, and never within a statement that is to be copied.
+fn in_short(reason: &str) -> String {
+    let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) else {
+        return reason.to_owned();
+    };
+    let kept = &reason[..end];
+    let kept = kept
+        .find(STATEMENTS)
+        .map_or(kept, |statements| &kept[..statements]);
+    format!("{}…", kept.trim_end_matches([' ', ';']))
 }
 
 fn has_failed(run: &Run) -> bool {
@@ -73,7 +83,11 @@ pub(super) async fn look_for_sets_out_of_reach(
     match out_of_reach(catalog, settings, SystemClock.now()).await {
         Ok(found) => {
             for missing in found {
-                findings.add(format!("job {}", missing.job), Grade::Warning, told(&missing));
+                findings.add(
+                    format!("job {}", missing.job),
+                    Grade::Warning,
+                    missing.to_string(),
+                );
             }
         }
         Err(error) => {
@@ -84,34 +98,17 @@ pub(super) async fn look_for_sets_out_of_reach(
     }
 }
 
-fn told(missing: &OutOfReach) -> String {
-    let OutOfReach {
-        tag,
-        waiting,
-        example,
-        looked_in,
-        ..
-    } = missing;
-    let sets = match waiting {
-        1 => "1 set waits for its proof and is not found here".to_owned(),
-        many => format!("{many} sets wait for their proof and are not found here"),
-    };
-    let looked = match looked_in.is_empty() {
-        true => "nothing says in which folder of this machine they lie".to_owned(),
-        false => {
-            let folders: Vec<String> = looked_in
-                .iter()
-                .map(|folder| folder.display().to_string())
-                .collect();
-            format!("set {} is not in {}", example.id, folders.join(" or "))
-        }
-    };
-    format!(
-        "{sets} (tag {tag}): {looked}. \"mykeeper paths\" lists the folders that are known; add the right one: \
-         mykeeper paths add --bk-server {} --remote-server ADDRESS --real-path FOLDER --tag {tag}",
-        match example.bk_server.as_str() {
-            "" => "ADDRESS",
-            server => server,
-        }
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_before_the_statements_that_it_has_no_room_for() {
+        let lacks = "the account lacks EVENT on `mysql`; run there: ";
+        let short = format!("{lacks}GRANT EVENT ON `mysql`.* TO 'b'@'h';");
+        assert_eq!(in_short(&short), short);
+        let long = format!("{lacks}{}", "GRANT EVENT ON `mysql`.* TO 'b'@'h'; ".repeat(20));
+        assert_eq!(in_short(&long), "the account lacks EVENT on `mysql`…");
+        assert_eq!(in_short(&"标".repeat(400)).chars().count(), LONGEST_REASON + 1);
+    }
 }
