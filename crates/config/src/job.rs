@@ -121,7 +121,14 @@ fn read_cron(entry: &Entry<'_>, zone: Tz) -> Option<Schedule> {
                         nickname such as \"@daily\"";
     let text = entry.text()?;
     let problem = match Schedule::parse(text, zone) {
-        Ok(schedule) => return Some(schedule),
+        Ok(schedule) => {
+            for sentence in schedule.overlong_steps() {
+                entry.spot.warning(
+                    complaint(sentence).help("write a smaller step, or the one value that is meant"),
+                );
+            }
+            return Some(schedule);
+        }
         Err(error) => {
             let nickname = text.starts_with('@').then(|| nearest(text, NICKNAMES)).flatten();
             let help = match (&error, nickname) {

@@ -5,6 +5,7 @@
 
 mod explain;
 mod shared;
+mod steps;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
@@ -87,6 +88,11 @@ impl Schedule {
     /// The zone whose wall clock the expression means.
     pub fn zone(&self) -> Tz {
         self.zone
+    }
+
+    /// What of the expression fires more seldom than it looks, one sentence each: steps beyond their field.
+    pub fn overlong_steps(&self) -> Vec<String> {
+        steps::overlong(&self.expression)
     }
 
     /// In words, English.

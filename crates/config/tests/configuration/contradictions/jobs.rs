@@ -362,3 +362,16 @@ fn a_proof_at_once_needs_a_validation_job_that_would_choose_the_set() {
     one(KEEPER, &of_tag("assert = 5"), "`assert`");
     backup("server", "prove = 'later'\nserver", "immediately");
 }
+
+#[test]
+fn a_step_that_is_larger_than_its_field_is_a_warning_and_one_that_fills_it_is_none() {
+    retention(
+        "'@daily'",
+        "'*/99 * * * *'",
+        "Warning: the minute \"*/99\" comes at 0 alone: a step of 99 is more than the 60 from 0 to 59 (write a smaller step",
+    );
+    is_sound(
+        KEEPER,
+        &format!("{BACKUP}{}", RETENTION.replace("'@daily'", "'*/60 * * * *'")),
+    );
+}
