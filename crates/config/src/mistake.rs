@@ -120,6 +120,22 @@ impl ConfigErrors {
         report
     }
 
+    /// Where each mistake is, what it is and what would be right, without the lines of the files; warnings are left out.
+    pub fn in_one_line(&self) -> String {
+        let errors = self.mistakes.iter().filter(|m| m.severity == Severity::Error);
+        let told: Vec<String> = errors
+            .map(|mistake| {
+                let place = match mistake.line {
+                    0 => mistake.file.display().to_string(),
+                    line => format!("{}:{line}:{}", mistake.file.display(), mistake.column),
+                };
+                let help = mistake.help.as_ref().map(|help| format!(" ({help})"));
+                format!("{place}: {}{}", mistake.message, help.unwrap_or_default())
+            })
+            .collect();
+        told.join("; ")
+    }
+
     fn summary(&self) -> String {
         let errors = self
             .mistakes

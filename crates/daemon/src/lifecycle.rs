@@ -1,5 +1,6 @@
 //! From start to exit: recovery, scheduler, signals, sd_notify, shutdown.
 
+mod refusal;
 mod service_manager;
 
 use crate::control::Control;
@@ -20,6 +21,7 @@ use mykeeper_catalog::Backlog;
 use mykeeper_config::Settings;
 use mykeeper_domain::counted;
 use mykeeper_domain::notice::NoticeKind;
+pub use refusal::Refusal;
 use sd_notify::NotifyState;
 pub use service_manager::while_starting;
 use service_manager::{answer_watchdog, ask_for_time, notify};
@@ -33,8 +35,8 @@ use tokio_util::sync::CancellationToken;
 /// The topic of reloads.
 const RELOAD: &str = "reload";
 
-/// Reads both files again. The text of an error is what a person is told.
-pub type Reload = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+/// Reads both files again.
+pub type Reload = Box<dyn Fn() -> Result<Settings, Refusal> + Send + Sync>;
 
 /// How often what the daemon tells about itself is brought up to date.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
@@ -393,10 +395,10 @@ impl Daemon {
         let read = tokio::time::timeout(READ_WITHIN, tokio::task::spawn_blocking(move || read())).await;
         let current = self.environment.settings();
         let result = match read {
-            Err(_) => Err(format!("the files cannot be read within {READ_WITHIN:?}")),
-            Ok(Ok(Ok(settings))) => reject_unreloadable(&current, settings),
-            Ok(Ok(Err(message))) => Err(message),
-            Ok(Err(error)) => Err(format!("a defect in mykeeper ended the reading: {error}")),
+            Err(_) => Err(format!("the files cannot be read within {READ_WITHIN:?}").into()),
+            Ok(Ok(Ok(settings))) => reject_unreloadable(&current, settings).map_err(Refusal::from),
+            Ok(Ok(Err(refusal))) => Err(refusal),
+            Ok(Err(error)) => Err(format!("a defect in mykeeper ended the reading: {error}").into()),
         };
         let (accepted, message, adopted) = match result {
             Ok(settings) => {
@@ -410,11 +412,11 @@ impl Daemon {
                     .tell_over(RELOAD, format!("the files are in force: {message}"));
                 (true, message, Some(adopted))
             }
-            Err(message) => {
-                tracing::error!("the reload is refused, and nothing has changed:\n{message}");
-                let told = format!("it was refused, and nothing has changed: {message}");
+            Err(Refusal { text, line }) => {
+                tracing::error!("the reload is refused, and nothing has changed:\n{text}");
+                let told = format!("it was refused, and nothing has changed: {line}");
                 self.environment.tell(NoticeKind::Reload, RELOAD, told);
-                (false, message, None)
+                (false, text, None)
             }
         };
         let record = ReloadRecord {

@@ -3,7 +3,7 @@
 use crate::failure::Status;
 use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal, runtime_directory};
 use mykeeper_daemon::control::SOCKET;
-use mykeeper_daemon::lifecycle::{serve, while_starting};
+use mykeeper_daemon::lifecycle::{Refusal, serve, while_starting};
 use mykeeper_daemon::owed;
 use std::path::Path;
 
@@ -27,7 +27,8 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     let surroundings = gather();
     let config = config.to_path_buf();
     let reload = Box::new(move || {
-        let loaded = mykeeper_config::load(&config, &surroundings).map_err(|errors| errors.to_string())?;
+        let loaded =
+            mykeeper_config::load(&config, &surroundings).map_err(|errors| Refusal::from(&errors))?;
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

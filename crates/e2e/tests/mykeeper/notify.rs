@@ -331,6 +331,10 @@ fn missed_slots_broken_promises_and_refused_reloads_are_told_and_so_is_their_end
     });
     let told = events(&sink, "reload")[0]["message"].as_str().unwrap().to_owned();
     assert!(told.contains("kept"), "it says why: {told}");
+    assert!(
+        told.contains("schedule.toml:4:") && !told.contains("^^"),
+        "it says where, in words: {told}"
+    );
     workspace.write_schedule(&schedule);
     daemon.reload();
     wait_for(&daemon, "the reload that went well is told", || {
