@@ -5,7 +5,7 @@ use crate::ids::{BackupId, NodeName, RunId};
 use crate::run::words;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -122,11 +122,10 @@ impl Message {
         for notice in &mut short.events {
             shorten(notice, SHORT_SENTENCE);
         }
-        if let Some((end, _)) = short.text.char_indices().nth(SHORT_TEXT) {
-            short.text.truncate(end);
-            short
-                .text
-                .push_str("...\n(cut: \"mykeeper notify\" and \"mykeeper runs\" show the rest)");
+        if short.text.chars().count() > SHORT_TEXT {
+            let lines: Vec<String> = short.events.iter().map(line).collect();
+            let text: String = lines.join("\n").chars().take(SHORT_TEXT).collect();
+            short.text = format!("{text}\n(cut: \"mykeeper notify\" and \"mykeeper runs\" show the rest)");
         }
         short
     }
@@ -134,17 +133,17 @@ impl Message {
 
 /// The notice that the subject is of, and those that are listed.
 fn listed(mut notices: Vec<Notice>) -> Option<(Notice, Vec<Notice>)> {
-    // Those of one instant stay in the order in which they were noted.
-    notices.sort_by_key(|notice| notice.at);
-    let mut last_of: BTreeMap<&str, usize> = BTreeMap::new();
-    for (number, notice) in notices.iter().enumerate() {
-        last_of.insert(&notice.topic, number);
+    // By the order in which they were noted: a clock may have been set back in between.
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut marked: Vec<(Notice, bool)> = Vec::with_capacity(notices.len());
+    while let Some(notice) = notices.pop() {
+        let is_last = seen.insert(notice.topic.clone());
+        marked.push((notice, is_last));
     }
-    let is_last: Vec<bool> = notices
-        .iter()
-        .enumerate()
-        .map(|(number, notice)| last_of.get(notice.topic.as_str()) == Some(&number))
-        .collect();
+    marked.reverse();
+    // Those of one instant stay in that order.
+    marked.sort_by_key(|(notice, _)| notice.at);
+    let (mut notices, is_last): (Vec<Notice>, Vec<bool>) = marked.into_iter().unzip();
     let mut ranked: Vec<usize> = (0..notices.len()).collect();
     ranked.sort_by_key(|number| {
         let kind = notices.get(*number).map(|notice| grade(notice.kind));
@@ -306,6 +305,15 @@ mod tests {
         let size = serde_json::to_string(&short).unwrap().len();
         assert!(short.text.len() < 1_700 && size < 5_000, "{size}");
         assert_eq!((short.id, short.count), (message.id, message.count));
+        let told: Vec<&str> = short.text.lines().collect();
+        assert!(
+            short
+                .events
+                .iter()
+                .all(|event| told.iter().any(|line| line.contains(&event.topic))),
+            "{told:?} tells of other events than {:?}",
+            short.events
+        );
         assert_eq!(short.in_short(), short);
     }
 
@@ -361,6 +369,13 @@ mod tests {
         let message = Message::of(&node, DateTime::UNIX_EPOCH, events).unwrap();
         assert_eq!(message.events.last().unwrap().kind, recovery);
         assert_eq!(message.in_short().events.last().unwrap().kind, recovery);
+        // Its clock was set back after the failure.
+        let message = Message::of(
+            &node,
+            DateTime::UNIX_EPOCH,
+            vec![at(failure, "job a", 100), at(recovery, "job a", 40)],
+        );
+        assert_eq!(message.unwrap().kind, recovery);
     }
 
     #[test]

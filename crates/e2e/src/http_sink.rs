@@ -31,6 +31,8 @@ pub enum Manner {
     AnswersFor(&'static str, u16),
     /// Reads it and never answers.
     Hangs,
+    /// Takes it after so long.
+    TakesAfter(Duration),
     /// Closes each connection at once.
     IsDown,
 }
@@ -154,6 +156,10 @@ fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, state: &State) {
             Manner::Answers(status) => status,
             Manner::AnswersFor(words, status) if posted.body.contains(words) => status,
             Manner::AnswersFor(..) => 200,
+            Manner::TakesAfter(pause) => {
+                std::thread::sleep(pause);
+                200
+            }
             Manner::IsDown => return,
             Manner::Hangs => {
                 // Until whoever waits has gone.

@@ -124,6 +124,7 @@ pub(crate) fn gathered(settings: &Settings, state: &StateDir) -> Option<String> 
             format!("messages are made of them at {}", when(at, local_zone()))
         }
         Some(_) => "messages are made of them now".to_owned(),
+        None if state.daemon_lives() => "the daemon makes messages of them within some seconds".to_owned(),
         None => "messages are made of them when a daemon runs".to_owned(),
     };
     Some(format!("{count} since {since}: {goes}"))
@@ -200,7 +201,11 @@ fn show(settings: &Settings, told: &[ToldView], troubles: &BTreeMap<String, Trou
                         .map_or_else(String::new, |at| format!(", tried again at {}", local(at, zone))),
                     view.outcome.error.as_deref().unwrap_or_default()
                 ),
-                None => lost.trim_start_matches("; ").to_owned(),
+                None => match view.waiting_since {
+                    // It may hang, which shows once it was given up.
+                    Some(since) => format!("not taken yet, since {}{lost}", local(since, zone)),
+                    None => lost.trim_start_matches("; ").to_owned(),
+                },
             };
             vec![
                 view.name.clone(),
@@ -217,18 +222,20 @@ fn show(settings: &Settings, told: &[ToldView], troubles: &BTreeMap<String, Trou
         rows,
     ))?;
     for (topic, trouble) in troubles {
-        let (told, unknown) = trouble.words();
+        let (told, other) = trouble.words();
         print(&format!(
             "{} since {}, last told {}: {topic}: {told}",
             trouble.kind,
             when(trouble.since, zone),
             when(trouble.told_at, zone),
         ))?;
-        if let Some(unknown) = unknown {
+        if let Some(words) = other {
             let seen = when(trouble.seen_at, zone);
-            print(&format!(
-                "    seen last {seen}, in words that were not told then: {unknown}"
-            ))?;
+            let known = match trouble.seen_was_told_at() {
+                Some(at) => format!("of which was told {}", when(at, zone)),
+                None => "in words that were not told".to_owned(),
+            };
+            print(&format!("    seen last {seen}, {known}: {words}"))?;
         }
     }
     Ok(())

@@ -213,7 +213,8 @@ fn a_sink_that_is_down_slow_or_answers_500_holds_up_nothing_and_gets_the_message
         .assert_code(4)
         .assert_says("webhook.chat")
         .assert_says("failing since")
-        .assert_says("cannot be reached");
+        .assert_says("cannot be reached")
+        .assert_says("not taken yet");
     workspace
         .mykeeper(&["check"])
         .assert_says("webhook.chat cannot be told since");
@@ -443,7 +444,7 @@ fn a_job_that_fails_for_another_reason_is_told_of_at_once_and_what_is_gathered_i
     assert_eq!(events(&sink, "failure").len(), 2);
     workspace
         .mykeeper(&["notify"])
-        .assert_says("in words that were not told then")
+        .assert_says("of which was told 2")
         .assert_says("no.sock");
     workspace
         .mykeeper(&["check"])

@@ -193,6 +193,68 @@ fn a_mail_server_that_is_down_slow_or_refuses_holds_up_nothing_and_gets_the_mail
 }
 
 #[test]
+fn an_address_of_pings_that_hangs_is_down_or_is_slow_holds_up_no_run_and_hears_of_it_in_order() {
+    let workspace = Workspace::new();
+    let sink = HttpSink::start();
+    sink.set(Manner::Hangs);
+    workspace.write_keeper(&no_server(&workspace, ""));
+    let every_second = prune("good", &format!("ping = \"{}/good\"", sink.url()));
+    workspace.write_schedule(&every_second);
+    let goes_on = |daemon: &Daemon| {
+        let runs = workspace.runs_of("good").len();
+        wait_for(daemon, "runs go on", || {
+            workspace.runs_of("good").len() > runs + 2
+        });
+    };
+    let mut daemon = workspace.daemon();
+    wait_for(&daemon, "it is called", || sink.tried() > 0);
+    goes_on(&daemon);
+    workspace
+        .mykeeper(&["notify"])
+        .assert_says("ping good")
+        .assert_says("not taken yet");
+    let began = std::time::Instant::now();
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(
+        began.elapsed().as_secs() < 10,
+        "it held up the end: {:?}",
+        began.elapsed()
+    );
+
+    sink.set(Manner::IsDown);
+    let mut daemon = workspace.daemon();
+    wait_for(&daemon, "that it is down is shown", || {
+        workspace.mykeeper(&["notify"]).said().contains("failing since")
+    });
+    goes_on(&daemon);
+    assert_eq!(daemon.stop(), Some(0));
+
+    workspace.write_schedule(&every_second.replace("* * * * * *", NEVER));
+    sink.set(Manner::TakesAfter(std::time::Duration::from_millis(700)));
+    let mut daemon = workspace.daemon();
+    let began = std::time::Instant::now();
+    let run = workspace.mykeeper(&["run", "good"]);
+    run.assert_code(0);
+    assert!(
+        began.elapsed().as_secs() < 10,
+        "it held up the run: {:?}",
+        began.elapsed()
+    );
+    wait_for(&daemon, "nothing is left", || {
+        let waiting = workspace.at("state/notify/queue").read_dir().unwrap().count();
+        waiting == 0
+    });
+    assert_eq!(daemon.stop(), Some(0));
+    let heard: Vec<String> = sink.posted().into_iter().map(|posted| posted.path).collect();
+    let expected: Vec<&str> = heard.iter().rev().map(String::as_str).take(2).collect();
+    assert_eq!(expected, ["/good", "/good/start"], "{heard:?}");
+    assert!(
+        heard.windows(2).all(|two| two[0] != two[1]) && heard.len() >= 4,
+        "begin and end in turn: {heard:?}"
+    );
+}
+
+#[test]
 fn a_webhook_over_tls_is_told_where_its_certificate_is_vouched_for_and_a_command_that_fails_is_shown() {
     let workspace = Workspace::new();
     let (right, wrong) = (workspace.at("right"), workspace.at("wrong"));
