@@ -67,6 +67,10 @@ pub(in crate::jobs) struct Damaged {
 impl Round {
     /// Joins it to what the run did before.
     pub(in crate::jobs) fn join(mut self, before: JobResult) -> JobResult {
+        // One cause is told once.
+        if let Err(error) = &before {
+            self.ended_by = self.ended_by.filter(|ended| ended.reason != error.reason);
+        }
         // It went through what is not here, and so will the next run.
         let is_stuck = self.is_cut_off && self.read == 0 && !self.has_put_off;
         if is_stuck {
