@@ -1,5 +1,6 @@
 //! A shared catalog that is away: work goes on, and nothing of it is lost.
 
+use crate::notify::{events, webhook};
 use crate::{NEVER, assert_run, backup_job, text};
 use mykeeper_e2e::*;
 use rustix::process::Signal;
@@ -262,4 +263,31 @@ fn a_removal_in_which_the_catalog_goes_away_is_carried_on_and_recorded_once() {
         let left = "SELECT COUNT(*) FROM catalogdb.user_backup WHERE is_deleted = 'N'";
         assert_eq!(server.value(left), "1", "the newest stays");
     }
+}
+
+#[test]
+fn people_hear_of_no_end_that_only_the_catalog_could_confirm() {
+    let (_source, mut server, workspace) = two_servers();
+    let (sink, vault) = (HttpSink::start(), RsyncDaemon::start("vault pw"));
+    let keeper = std::fs::read_to_string(workspace.config()).unwrap();
+    let more = format!(
+        "\n{}[notify]\ngather = \"100ms\"\n\n{}",
+        workspace.destination("vault", &vault.url(vault.port(), "db1"), "vault pw"),
+        webhook(&sink)
+    );
+    std::fs::write(workspace.config(), format!("{keeper}{more}")).unwrap();
+    workspace.write_schedule(&backup_job("nightly", r#"["shop"]"#, "transfer_to = \"vault\""));
+    let (password, aside) = (workspace.at("shop.password"), workspace.at("aside"));
+    std::fs::rename(&password, &aside).unwrap();
+    workspace.mykeeper(&["run", "nightly"]).assert_code(1);
+    std::fs::rename(&aside, &password).unwrap();
+    assert_eq!(events(&sink, "failure").len(), 1);
+
+    server.stop();
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_eq!(events(&sink, "recovery").len(), 0);
+    server.start_again();
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    assert_eq!(events(&sink, "recovery").len(), 1);
+    assert_eq!(events(&sink, "failure").len(), 1);
 }
