@@ -286,10 +286,10 @@ impl Rebuild<'_> {
     }
 }
 
-type Record = (Backup, Manifest, Evidence);
+pub(crate) type Record = (Backup, Manifest, Evidence);
 
 /// The record that lies in a set's folder, or why there is none that can be used.
-async fn read_record(folder: &Path) -> Result<Record, (Outcome, String)> {
+pub(crate) async fn read_record(folder: &Path) -> Result<Record, (Outcome, String)> {
     let damaged = |reason: String| Err((Outcome::Damaged, reason));
     let (manifest, evidence, digest) = match read_set_record(folder).await {
         Ok(Some(record)) => record,

@@ -9,7 +9,7 @@ use mykeeper_domain::destination::{Destination, DestinationUrl};
 use mykeeper_domain::server::PasswordSource;
 use mykeeper_domain::verification::{LookedAtCopy, Verification};
 use mykeeper_tools::rsync::{Fetch, fetch_command, shell_word};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where fetched sets are put, in the folder of throwaway servers.
 const FETCHED: &str = "fetched-sets";
@@ -233,9 +233,23 @@ pub(crate) fn fetching_aside(
     })
 }
 
+/// The command that brings the set from such a destination to a folder of its own, and that folder as a word of a shell: where no
+/// place can be made known, since the catalog cannot be asked.
+pub(crate) fn fetching_by_itself(settings: &Settings, backup: &Backup) -> Option<(String, String)> {
+    let destination = whole_away(settings, backup, &[])?;
+    let folder = folder_aside(settings, backup);
+    let fetch = fetching_from(settings, backup, destination, &folder);
+    Some((fetch, shell_word(&folder.display().to_string())))
+}
+
+fn folder_aside(settings: &Settings, backup: &Backup) -> PathBuf {
+    let root = settings.sandbox.directory.join(FETCHED);
+    root.join(relative_path(backup, settings.catalog.timezone))
+}
+
 fn bringing_aside(settings: &Settings, backup: &Backup, destination: &Destination) -> Vec<String> {
     let root = settings.sandbox.directory.join(FETCHED);
-    let folder = root.join(relative_path(backup, settings.catalog.timezone));
+    let folder = folder_aside(settings, backup);
     let add = format!(
         "mykeeper paths add --bk-server {} --remote-server {} --tag {} --real-path {}",
         shell_word(&backup.bk_server),

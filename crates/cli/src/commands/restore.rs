@@ -1,5 +1,7 @@
 //! `mykeeper restore`: puts a set into a server.
 
+mod without_catalog;
+
 use super::run::{conclude, to_its_end};
 use super::validate::by_hand;
 use super::wanted_set::WantedSet;
@@ -7,7 +9,7 @@ use crate::args::RestoreArgs;
 use crate::failure::{Failure, Status};
 use crate::output::{print, print_json, say, table};
 use crate::progress::TerminalLog;
-use crate::surroundings::{environment_to_look, settings_despite_schedule};
+use crate::surroundings::settings_despite_schedule;
 use mykeeper_config::{Settings, nearest};
 use mykeeper_daemon::engine::Work;
 use mykeeper_daemon::jobs::restore::{
@@ -24,13 +26,19 @@ use mykeeper_tools::restore::Restored;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use tokio_util::sync::CancellationToken;
+use without_catalog::{environment_to_restore, find_here};
 
 pub(crate) async fn run(config: &Path, args: &RestoreArgs, json: bool) -> anyhow::Result<Status> {
     let wanted = WantedSet::parse(&args.bk_id)?;
-    // Without a catalog no set is known: there is nothing to restore, and none is made for that.
-    let environment = environment_to_look(settings_despite_schedule(config)?).await?;
+    let (environment, unasked) = environment_to_restore(settings_despite_schedule(config)?).await?;
     let into = find_server(&environment.settings(), &args.into)?;
-    let (set, skipped) = wanted.find_to_restore(&environment).await?;
+    let (set, skipped) = match &unasked {
+        None => wanted.find_to_restore(&environment).await?,
+        Some(why) => (
+            find_here(&wanted, &environment, (why.as_str(), args)).await?,
+            Vec::new(),
+        ),
+    };
     for line in &skipped {
         say(&format!("skipped: {line}"));
     }
@@ -67,8 +75,20 @@ async fn put_back(
         print(&as_text(&prepared.plan))?;
     }
     let refused = !prepared.plan.refusals.is_empty();
+    // A run says it itself.
+    if prepared.plan.by_own_record && (refused || dry_run) {
+        prepared
+            .plan
+            .doubt
+            .iter()
+            .for_each(|doubt| say(&format!("warning: {doubt}")));
+    }
     if refused && !dry_run {
-        let doubt = prepared.plan.doubt.iter().filter(|_| !json);
+        let doubt = prepared
+            .plan
+            .doubt
+            .iter()
+            .filter(|_| !json && !prepared.plan.by_own_record);
         for doubt in doubt {
             print(&format!("warning: {doubt}"))?;
         }
@@ -185,7 +205,12 @@ async fn rehearse(environment: &Environment, prepared: &mut Prepared, json: bool
         )
     });
     // What the files show says more.
-    let doubt = prepared.plan.doubt.as_ref().filter(|_| !json && damage.is_none());
+    let is_said = prepared.plan.by_own_record;
+    let doubt = prepared
+        .plan
+        .doubt
+        .as_ref()
+        .filter(|_| !json && !is_said && damage.is_none());
     if let Some(doubt) = doubt {
         print(&format!("warning: {doubt}"))?;
     }

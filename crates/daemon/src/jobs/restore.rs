@@ -2,6 +2,8 @@
 
 mod choice;
 mod doubt;
+mod known;
+mod lying_here;
 mod obstacle;
 mod plan;
 mod position;
@@ -10,15 +12,16 @@ mod same;
 mod source;
 
 use super::{JobError, JobReport, JobResult, RunContext, first_few};
-use crate::copies::Known;
 use crate::environment::Environment;
 use crate::limits::Limited;
 use crate::removal::Hold;
 use crate::set_lease::SetLease;
 use choice::{choose, missing_rights, refusals};
-use doubt::{disabling, doubt, onto_source};
+use doubt::{disabling, onto_source};
+use known::{KnownSet, known_set};
+pub use lying_here::{SetHere, ids_here, roots_here, sets_here};
 use mykeeper_config::Settings;
-use mykeeper_domain::backup::{Backup, Deletion};
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::Inventory;
 use mykeeper_domain::job::{RestoreFrom, RestoreTask};
@@ -44,7 +47,6 @@ use plan::{census, other_objects};
 use position::positions;
 pub use position::{Position, Whose};
 pub use source::CheckedSource;
-use source::{next_whole, not_here, wanted_places};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,7 +95,6 @@ pub struct Prepared {
 /// room on this machine.
 pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Prepared, Obstacle> {
     let settings = environment.settings();
-    let catalog = &environment.catalog;
     let id = task.set;
     let server = settings.servers.get(&task.into).ok_or_else(|| {
         Obstacle::Asked(format!(
@@ -101,24 +102,17 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             task.into.as_str()
         ))
     })?;
-    let backup = catalog
-        .backup(id)
-        .await?
-        .ok_or_else(|| Obstacle::Asked(format!("the catalog knows no set {id}")))?;
-    may_be_restored(&backup)?;
-    let paths = catalog.paths().await?;
-    let mut places = wanted_places(task, &backup, &paths, &settings);
-    let all: Vec<PathBuf> = places.iter().cloned().collect();
-    let looks = catalog.verifications(id).await?;
-    let Some(path) = next_whole(environment, (&backup, &task.from), &mut places).await? else {
-        let known = Known::of(catalog.as_ref(), &backup).await?;
-        return Err(not_here(&settings, &backup, &known, &all));
-    };
-    let (files, evidence) = (catalog.files(id).await?, catalog.evidence(id).await?);
-    let proof = match files.is_empty() {
-        true => proven::newest_passed(catalog.proofs(id).await?),
-        false => None,
-    };
+    let KnownSet {
+        backup,
+        looks,
+        files,
+        evidence,
+        proof,
+        path,
+        places,
+        doubt,
+        by_own_record,
+    } = Box::pin(known_set(environment, &settings, task)).await?;
     let (scope, left_out) = choose(&backup, evidence.as_ref(), task)?;
     let connection = environment
         .connection(server)
@@ -133,7 +127,8 @@ pub async fn prepare(environment: &Environment, task: &RestoreTask) -> Result<Pr
             into: task.into.to_string(),
             server_version: target.version.clone(),
             databases: Vec::new(),
-            doubt: doubt(&settings, catalog.as_ref(), &backup).await?,
+            doubt,
+            by_own_record,
             onto_source: onto_source(server, &backup, task),
             disabling: disabling(server, &backup, (&scope, evidence.as_ref())),
             left_out,
@@ -178,26 +173,6 @@ fn port_of(settings: &Settings, backup: &Backup) -> Option<u16> {
         Endpoint::Tcp { port, .. } => Some(port),
         Endpoint::Socket(_) => None,
     }
-}
-
-fn may_be_restored(backup: &Backup) -> Result<(), Obstacle> {
-    let id = backup.id;
-    // A set that is marked as deleted may still lie somewhere, at its destination say; one that is being removed is
-    // half a set.
-    if backup.deletion == Deletion::Deleting {
-        let why = backup
-            .deletion_reason
-            .as_deref()
-            .unwrap_or("no reason is recorded");
-        return Err(Obstacle::Asked(format!("set {id} is being removed: {why}")));
-    }
-    if !backup.is_complete() {
-        let why = backup.reason.as_deref().unwrap_or("no reason is recorded");
-        return Err(Obstacle::Asked(format!(
-            "set {id} is not complete and is not restored: {why}"
-        )));
-    }
-    Ok(())
 }
 
 impl Prepared {

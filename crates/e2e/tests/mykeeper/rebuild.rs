@@ -82,7 +82,7 @@ fn a_lost_catalog_is_made_again_from_the_sets() {
         &["backups"][..],
         &["runs"],
         &["show", &ids[0]],
-        &["restore", &ids[0], "--into", "shop"],
+        &["restore", "newest", "--into", "shop"],
     ] {
         workspace.mykeeper(look).assert_code(3).assert_says(&advice);
     }

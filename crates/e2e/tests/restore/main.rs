@@ -9,6 +9,7 @@ mod modes;
 mod parts;
 mod rights;
 mod unrecorded;
+mod without_catalog;
 
 use mykeeper_e2e::*;
 use rustix::process::Signal;

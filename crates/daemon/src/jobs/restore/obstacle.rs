@@ -1,6 +1,5 @@
 //! Why there is nothing to restore, or to show of it.
 
-use super::source::MADE_KNOWN;
 use crate::jobs::JobError;
 use crate::repair::on_lines;
 use mykeeper_tools::ToolError;
@@ -16,6 +15,8 @@ pub enum Obstacle {
     Away {
         /// One sentence without a full stop.
         what: String,
+        /// What the commands do, up to a colon.
+        how: &'static str,
         /// What brings it here, one line each, in their order.
         commands: Vec<String>,
     },
@@ -26,8 +27,8 @@ impl std::fmt::Display for Obstacle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Asked(text) | Self::Missing(text) => f.write_str(text),
-            Self::Away { what, commands } => {
-                write!(f, "{what}; {MADE_KNOWN}{}", on_lines(commands, ""))
+            Self::Away { what, how, commands } => {
+                write!(f, "{what}; {how}{}", on_lines(commands, ""))
             }
         }
     }

@@ -60,6 +60,8 @@ pub struct RestorePlan {
     pub databases: Vec<PlannedDatabase>,
     /// Why the set may not be worth restoring: nobody has proven it, or its proof failed. `None` where one has passed.
     pub doubt: Option<String>,
+    /// Whether the catalog could not tell of the set: what is known of it lies in its own folder.
+    pub by_own_record: bool,
     /// That it overwrites the server that the set was taken from.
     pub onto_source: Option<String>,
     /// Events that come to another server as they were, each with what disables it there: `ALTER EVENT ... DISABLE`.

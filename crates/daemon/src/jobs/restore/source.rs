@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// What is said before the commands of [`fetching_aside`].
-pub(super) const MADE_KNOWN: &str = "its copy is fetched (it is missed there when it is removed again: \
+const MADE_KNOWN: &str = "its copy is fetched (it is missed there when it is removed again: \
     \"mykeeper paths remove\") and its place made known by:";
 
 /// What the files of the places are like that were looked at.
@@ -181,7 +181,11 @@ pub(super) fn not_here(settings: &Settings, backup: &Backup, known: &Known, plac
         commands if commands.is_empty() => Obstacle::Missing(format!(
             "{what}; add its place with \"mykeeper paths add\", or name it with --from"
         )),
-        commands => Obstacle::Away { what, commands },
+        commands => Obstacle::Away {
+            what,
+            how: MADE_KNOWN,
+            commands,
+        },
     }
 }
 
