@@ -187,6 +187,24 @@ pub fn du_size(bytes: u64) -> String {
     }
 }
 
+/// The bytes that a size stands for which `du -h` has printed (`480M`, `1.5G`, `0`); `None` for any other text.
+pub fn du_bytes(text: &str) -> Option<u64> {
+    const UNITS: &str = "KMGTPE";
+    let text = text.trim();
+    let (number, factor) = match text.char_indices().next_back() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => {
+            let power = UNITS.find(unit.to_ascii_uppercase())? + 1;
+            (&text[..at], 1024_f64.powi(i32::try_from(power).ok()?))
+        }
+        _ => (text, 1.0),
+    };
+    // Some languages write a comma.
+    let number: f64 = number.replace(',', ".").parse().ok()?;
+    let bytes = number * factor;
+    // Beyond that it is nobody's.
+    (number >= 0.0 && bytes < 1e18).then_some(bytes as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +241,24 @@ mod tests {
             ..set
         };
         assert_eq!(owed(&removed), ["vault"]);
+    }
+
+    #[test]
+    fn what_du_prints_is_read_back() {
+        for (text, bytes) in [
+            ("0", Some(0)),
+            ("512", Some(512)),
+            ("4.0K", Some(4096)),
+            ("1,5G", Some(1_610_612_736)),
+            (" 480M\n", Some(480 << 20)),
+            ("unknown", None),
+            ("", None),
+            ("-1K", None),
+            ("1e300E", None),
+            ("NaN", None),
+        ] {
+            assert_eq!(du_bytes(text), bytes, "{text}");
+        }
     }
 
     #[test]

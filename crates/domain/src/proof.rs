@@ -12,6 +12,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// How a line begins that tells of tables without rows, of a set whose own files alone speak for it.
+pub const NOTHING_TELLS: &str = "nothing tells how many rows there were in";
+
 /// One thing that came back other than it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
@@ -147,6 +150,11 @@ impl Proof {
         !self.databases.is_empty() && self.databases.iter().all(|database| database.passed)
     }
 
+    /// The warnings that tell what nobody knows of the set: it may be less than it was.
+    pub fn untold(&self) -> impl Iterator<Item = &String> {
+        self.warnings.iter().filter(|line| line.contains(NOTHING_TELLS))
+    }
+
     /// Every reason why it did not pass, for people.
     pub fn faults(&self) -> Vec<String> {
         let failed = self.databases.iter().filter(|database| !database.passed);
@@ -180,14 +188,19 @@ impl Proof {
             let objects: u64 = self.databases.iter().map(|d| d.objects_compared).sum();
             let rows: u64 = self.databases.iter().map(|d| d.rows_compared).sum();
             return format!(
-                "{} restored, {} and {} as they were",
+                "{} restored, {} and {} {}",
                 counted(
                     self.databases.iter().filter(|d| !d.database.is_empty()).count(),
                     "database",
                     "databases"
                 ),
                 counted(objects, "object", "objects"),
-                counted(rows, "row", "rows")
+                counted(rows, "row", "rows"),
+                match self.manifest_blake3 {
+                    Some(_) => "as they were",
+                    // With nothing but themselves to be compared with.
+                    None => "as its files have them",
+                }
             );
         }
         let lines = self.faults();

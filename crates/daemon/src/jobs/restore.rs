@@ -46,6 +46,7 @@ pub use plan::{Fate, PlannedDatabase, RestorePlan};
 use plan::{census, other_objects};
 use position::positions;
 pub use position::{Position, Whose};
+use proven::recorded_size;
 pub use source::CheckedSource;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -295,6 +296,7 @@ impl Prepared {
             evidence: self.evidence.as_ref(),
             files: &self.files,
             beside: &[],
+            recorded_size: recorded_size(&self.backup),
             manifest_blake3: self.backup.manifest_blake3.as_deref(),
             databases: &self.backup.databases,
             sandbox: &self.settings.sandbox,
@@ -393,7 +395,8 @@ async fn write(context: &RunContext, task: &RestoreTask, seen: &Seen) -> JobResu
     for position in &prepared.plan.continue_from {
         position.to_string().lines().for_each(|line| context.say(line));
     }
-    let is_known = !prepared.files.is_empty() || prepared.proof_tells().is_some();
+    // A proof of files that had nothing beside them has counted what is in them.
+    let is_known = !prepared.files.is_empty();
     let result = conclude(context, (&prepared.plan, is_known), &restored, noted);
     let path = prepared.plan.path.clone();
     *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Sight { restored, path });

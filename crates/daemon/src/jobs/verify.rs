@@ -3,7 +3,7 @@
 mod here;
 pub(super) mod round;
 
-use super::restore::proven::{READABLE, fewer_in_all, is_of_all, newest_passed};
+use super::restore::proven::{READABLE, fewer_in_all, is_of_all, newest_passed, recorded_size};
 use super::{JobError, JobReport, JobResult, RunContext};
 use crate::repair::{NextStep, next_step};
 use crate::set_lease::SetLease;
@@ -36,6 +36,8 @@ pub async fn verify(context: &RunContext, id: BackupId, told: &Told) -> JobResul
         is_freed,
         away,
         nothing_tells,
+        has_manifest,
+        untold,
     }) = looked
     else {
         return Err(
@@ -76,8 +78,12 @@ pub async fn verify(context: &RunContext, id: BackupId, told: &Told) -> JobResul
     if let Some(error) = cut_off_by {
         let intact: Vec<&str> = found.copies.iter().map(|copy| copy.path.as_str()).collect();
         let reason = format!(
-            "{}; set {id} is as it was written in {}",
+            "{}; set {id} {} in {}",
             error.reason,
+            match has_manifest {
+                true => "is as it was written",
+                false => "is readable",
+            },
             intact.join(", ")
         );
         return Err(JobError { reason, ..error });
@@ -88,13 +94,15 @@ pub async fn verify(context: &RunContext, id: BackupId, told: &Told) -> JobResul
     if nothing_tells {
         notes.push(READABLE.to_owned());
     }
+    notes.extend(untold);
     let read: u64 = found.copies.iter().map(|copy| copy.files).sum();
     let bytes = found.copies.iter().map(|copy| copy.bytes).sum();
     let summary = format!(
         "set {id} {}: {} of it here, {}, {}",
-        match nothing_tells {
-            true => "is readable",
-            false => "is as it was written",
+        match (has_manifest, nothing_tells) {
+            (true, _) => "is as it was written",
+            (false, false) => "is readable, and holds no fewer rows than its proof has counted",
+            (false, true) => "is readable",
         },
         counted(found.copies.len(), "copy", "copies"),
         counted(read, "file", "files"),
@@ -130,6 +138,10 @@ pub(super) struct Looked {
     pub away: Vec<String>,
     /// Whether neither a manifest nor a proof tells what was written.
     pub nothing_tells: bool,
+    /// Whether there is a manifest to hold the copies against.
+    pub has_manifest: bool,
+    /// Where there is none: tables of which nothing tells how many rows they had, for people.
+    pub untold: Vec<String>,
 }
 
 impl Looked {
@@ -250,6 +262,7 @@ async fn read_copies(
             evidence: None,
             files: &files,
             beside: &[],
+            recorded_size: recorded_size(backup),
             manifest_blake3: backup.manifest_blake3.as_deref(),
             databases: &backup.databases,
             sandbox: &context.settings.sandbox,
@@ -272,6 +285,7 @@ async fn read_copies(
         }
     }
     hold_against_each_other(&mut read);
+    let untold = read.first().map(|(_, verified)| verified.untold.clone());
     let mut nothing_tells = files.is_empty();
     if files.is_empty()
         && let Some(proof) = newest_passed(environment.catalog.proofs(id).await?)
@@ -314,6 +328,8 @@ async fn read_copies(
         is_freed: false,
         away,
         nothing_tells,
+        has_manifest: !files.is_empty(),
+        untold: untold.unwrap_or_default(),
     })
 }
 

@@ -158,6 +158,7 @@ impl Judge {
             evidence,
             files,
             beside: &[],
+            recorded_size: None,
             manifest_blake3: None,
             databases: &databases,
             sandbox: &self.sandbox,

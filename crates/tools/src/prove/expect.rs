@@ -13,6 +13,7 @@ use mykeeper_domain::counted;
 use mykeeper_domain::definition::{Definition, UNKNOWN};
 use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::inventory::{Coverage, DatabaseInventory, TableInventory};
+use mykeeper_domain::proof::NOTHING_TELLS;
 use regex::bytes::Regex;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -88,6 +89,32 @@ pub(super) fn uncompared(expected: &Expected) -> Vec<String> {
             (!first.is_empty()).then(|| {
                 format!(
                     "{database}: not compared, as it came or went while the set was made: {}{more}",
+                    first.join(", ")
+                )
+            })
+        })
+        .collect()
+}
+
+/// Tables without rows, a line for each database, for people, of a set whose own files alone say what should be there: mydumper
+/// writes no file for a table that is empty, and one that is lost looks the same.
+pub(crate) fn untold(expected: &Expected) -> Vec<String> {
+    let databases = expected
+        .databases
+        .iter()
+        .filter(|(name, _)| *name != SYSTEM_DATABASE);
+    databases
+        .filter_map(|(database, content)| {
+            let empty = content.tables.iter().filter(|(_, table)| table.rows == Some(0));
+            let names: Vec<&str> = empty.map(|(name, _)| name.as_str()).collect();
+            let (first, more) = names.split_at(names.len().min(MAX_NAMED));
+            let more = match more.len() {
+                0 => String::new(),
+                more => format!(" and {}", counted(more, "more table", "more tables")),
+            };
+            (!first.is_empty()).then(|| {
+                format!(
+                    "{database}: {NOTHING_TELLS} {}{more}: no file holds any, as of tables that are empty",
                     first.join(", ")
                 )
             })

@@ -10,6 +10,7 @@ use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::Progress;
 use futures::{StreamExt, TryStreamExt, stream};
+use mykeeper_domain::backup::{du_bytes, du_size};
 use mykeeper_domain::manifest::{EVIDENCE_FILE, FileEntry, MANIFEST_FILE};
 use mykeeper_domain::proof::Difference;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,11 @@ const AT_ONCE: usize = 2;
 pub(super) const METADATA: &str = "metadata";
 /// That of mydumper 1.0 has a section for each table.
 const METADATA_BYTES: usize = 64 << 20;
+
+/// What a file takes on a file system with large blocks.
+const LARGE_BLOCK: u64 = 64 << 10;
+/// The object of a difference that is of the whole set, and of no file.
+pub(crate) const SIZE_OF_FILES: &str = "size of the files";
 
 /// What the set's files are like.
 #[derive(Debug, Default)]
@@ -93,12 +99,17 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             Ok::<_, ToolError>((entry, path, digest))
         }
     });
-    let mut done_bytes = 0;
+    let (mut done_bytes, mut taken_bytes) = (0, 0_u64);
     let mut reading = stream::iter(tasks).buffered(AT_ONCE);
     while let Some((entry, path, mut digest)) = reading.try_next().await? {
         done_bytes += entry.size_bytes;
         progress(done_bytes);
-        checked.bytes += digest.as_ref().map_or(0, |digest| digest.stamp.size_bytes);
+        let size_bytes = digest.as_ref().map_or(0, |digest| digest.stamp.size_bytes);
+        checked.bytes += size_bytes;
+        taken_bytes += size_bytes
+            .max(1)
+            .div_ceil(LARGE_BLOCK)
+            .saturating_mul(LARGE_BLOCK);
         let (difference, rows, plain_bytes) = judge(&entry, digest.as_ref());
         checked.differences.extend(difference);
         if let Some(digest) = &mut digest {
@@ -121,12 +132,28 @@ pub(crate) async fn check_files(request: &ProveRequest<'_>, env: &ToolEnv<'_>) -
             rows,
         });
     }
-    // Without a manifest, what it lacks shows in the others alone.
+    checked
+        .differences
+        .extend(much_smaller(request, taken_bytes, checked.bytes));
+    // Without a manifest, what it lacks shows in the others, too.
     let own = PlainFiles::of(&checked);
     for (place, there) in request.beside {
         checked.differences.extend(own.differences_from(there, place));
     }
     Ok(checked)
+}
+
+/// What a set without a manifest has lost by its size, beyond all that file systems and ways of measuring differ in: it is less
+/// than half of what was recorded, each file taken for a large block at least.
+fn much_smaller(request: &ProveRequest<'_>, taken_bytes: u64, bytes: u64) -> Option<Difference> {
+    let text = request.recorded_size.filter(|_| request.files.is_empty())?;
+    let recorded = du_bytes(text)?;
+    (taken_bytes < recorded / 2).then(|| Difference {
+        database: String::new(),
+        object: SIZE_OF_FILES.to_owned(),
+        expected: format!("about {}, as its row says (bk_size)", text.trim()),
+        found: du_size(bytes),
+    })
 }
 
 /// BLAKE3 of the manifest and of the evidence that lie in the set's folder; `None` for one that does not.

@@ -75,6 +75,8 @@ pub struct ProveRequest<'a> {
     pub files: &'a [FileEntry],
     /// Of a set without a manifest: what its other copies have, each with its place. A copy that lacks of it differs.
     pub beside: &'a [(PathBuf, PlainFiles)],
+    /// Of a set without a manifest: what it took on its disk when it was made, as its row has it from `du -sh` (`480M`).
+    pub recorded_size: Option<&'a str>,
     /// BLAKE3 of the manifest, as the catalog has it; `None`: it is not known, and not compared.
     pub manifest_blake3: Option<&'a str>,
     /// The set's databases.

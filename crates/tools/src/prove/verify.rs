@@ -1,10 +1,11 @@
 //! Whether the files of a copy are those that were written, without restoring them.
 
-use super::ProveRequest;
+use super::expect::{expect, untold};
 use super::files::{
     Checked, check_files, database_of, digest_record, is_of_a_dump, judge_manifest, list_files,
 };
 use super::layout::SetFile;
+use super::{ProveRequest, lay_out};
 use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -28,6 +29,8 @@ pub struct VerifiedCopy {
     pub plain: PlainFiles,
     /// Rows that its files hold.
     pub rows: u64,
+    /// Of a set without a manifest: tables of which nothing tells how many rows they had, a line for each database.
+    pub untold: Vec<String>,
 }
 
 /// The files of a copy that nothing but another copy can be held against: bytes of each when decompressed, `None` where
@@ -116,21 +119,41 @@ pub async fn verify_copy(set: &ProveRequest<'_>, env: &ToolEnv<'_>) -> Result<Ve
         let difference = judge_manifest(set.manifest_blake3, manifest.as_deref());
         checked.differences.extend(difference);
     }
-    let plain = match set.files.is_empty() {
-        true => PlainFiles::of(&checked),
-        false => PlainFiles::default(),
+    let (plain, untold) = match set.files.is_empty() {
+        true => (PlainFiles::of(&checked), without_rows(set, &checked, env).await?),
+        false => Default::default(),
     };
     let dumped = checked.files.iter().filter(|file| is_of_a_dump(&file.path));
     // What holds no rows has none to count.
     let rows = dumped.filter_map(|file| file.rows).sum();
     Ok(VerifiedCopy {
         rows,
+        untold,
         plain,
         differences: checked.differences,
         strangers: checked.strangers,
         files,
         bytes: checked.bytes,
     })
+}
+
+/// The tables that no file has rows of. Empty where the files are too damaged to tell.
+async fn without_rows(
+    set: &ProveRequest<'_>,
+    checked: &Checked,
+    env: &ToolEnv<'_>,
+) -> Result<Vec<String>, ToolError> {
+    if !checked.differences.is_empty() {
+        return Ok(Vec::new());
+    }
+    // What is laid out otherwise than it should is for a proof to say.
+    let mut files = Checked {
+        files: checked.files.clone(),
+        ..Checked::default()
+    };
+    let layout = lay_out(set, &mut files, env).await?;
+    let expected = expect((None, set.set_dir), &layout, &env.cancel).await?;
+    Ok(untold(&expected))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use crate::blocking::{READ_WITHIN, off_thread};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::log::NoLog;
-use crate::prove::expect::created_table;
-use crate::prove::files::{Checked, check_files, digest_record, judge_manifest};
+use crate::prove::expect::{created_table, expect, untold};
+use crate::prove::files::{Checked, SIZE_OF_FILES, check_files, digest_record, judge_manifest};
 use crate::prove::lay_out;
 use crate::prove::layout::{DatabaseFiles, Layout, SetFile, is_alias};
 use crate::prove::{PlainFiles, ProveRequest};
@@ -93,6 +93,12 @@ pub async fn check_set(
         ..*set
     };
     let mut checked = check_files(&part, env).await?;
+    // It may be that of another database, and what is left may be all that there is.
+    let smaller = checked
+        .differences
+        .iter()
+        .position(|one| one.object == SIZE_OF_FILES);
+    let smaller = smaller.map(|at| checked.differences.remove(at));
     let read: BTreeSet<&str> = files.iter().map(|entry| entry.path.as_str()).collect();
     let of_others: BTreeSet<String> = set
         .files
@@ -130,11 +136,19 @@ pub async fn check_set(
             found: "missing".to_owned(),
         }));
     let notes = if checked.differences.is_empty() {
+        let untold = match set.evidence {
+            Some(_) => Vec::new(),
+            None => untold(&expect((None, set.set_dir), &layout, &env.cancel).await?),
+        };
         let (layout, scope) = (layout.clone(), scope.clone());
         let reading = move || notes(&layout, &scope);
         let mut notes = off_thread(("read", set.set_dir), READ_WITHIN, &env.cancel, reading).await?;
         notes.extend(of_the_rest(set.bk_id, &unread));
         notes.extend(of_manifest(set, env).await?);
+        notes.extend(
+            smaller.map(|smaller| format!("the set holds much less than when it was made: {smaller}")),
+        );
+        notes.extend(untold);
         notes
     } else {
         Vec::new()

@@ -122,6 +122,7 @@ async fn restored(bench: &Bench, set: &Set) -> Restored {
         evidence: Some(&set.evidence),
         files: &set.files,
         beside: &[],
+        recorded_size: None,
         manifest_blake3: None,
         databases: &set.databases,
         sandbox: &sandbox,

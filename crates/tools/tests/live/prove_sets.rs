@@ -325,6 +325,7 @@ pub(crate) async fn prove(bench: &Bench, set: &Set, asked: &Asked) -> Result<Pro
         evidence: asked.with_evidence.then_some(&set.evidence),
         files: if asked.with_evidence { &set.files } else { &[] },
         beside: &[],
+        recorded_size: None,
         manifest_blake3: None,
         databases: &set.databases,
         sandbox: &asked.sandbox,

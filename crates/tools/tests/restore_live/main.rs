@@ -80,6 +80,7 @@ impl Stage {
             evidence: None,
             files: &[],
             beside: &[],
+            recorded_size: None,
             manifest_blake3: None,
             databases: &self.dump.databases,
             sandbox: &sandbox,

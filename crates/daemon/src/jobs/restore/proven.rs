@@ -1,6 +1,7 @@
 //! What a proof has counted, of a set without a manifest: nothing else says what its files held.
 
 use super::Prepared;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::proof::{Difference, Proof};
 use mykeeper_tools::restore::Scope;
 use std::collections::BTreeMap;
@@ -8,6 +9,12 @@ use std::collections::BTreeMap;
 /// Said where there is no proof either.
 pub(crate) const READABLE: &str =
     "no manifest and no proof tell what was written: only that each file is readable was checked";
+
+/// What a set took when it was made, where no manifest tells more.
+pub(crate) fn recorded_size(backup: &Backup) -> Option<&str> {
+    let has_none = backup.manifest_blake3.is_none();
+    has_none.then_some(backup.size_text.as_str())
+}
 
 /// The newest proof that has passed.
 pub(crate) fn newest_passed(proofs: Vec<Proof>) -> Option<Proof> {

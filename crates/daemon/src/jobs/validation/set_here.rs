@@ -5,6 +5,7 @@ use super::hindrance::{Hindrance, Tried, Untryable};
 use super::untried::forget;
 use super::verdict::{Outcome, verdict};
 use crate::error::DaemonError;
+use crate::jobs::restore::proven::recorded_size;
 use crate::jobs::verify::{Here, Looked, kept, look_further};
 use crate::jobs::{JobError, RunContext, first_few};
 use crate::locate::places;
@@ -310,6 +311,7 @@ impl SetHere {
             evidence: evidence.as_ref(),
             files: &files,
             beside: &[],
+            recorded_size: recorded_size(&self.backup),
             manifest_blake3: self.backup.manifest_blake3.as_deref(),
             databases: &self.backup.databases,
             sandbox: &context.settings.sandbox,
@@ -412,6 +414,7 @@ fn read_by(context: &RunContext, proof: &Proof, files: u64) -> LookedAtCopy {
         bytes: proof.bytes_checked,
         plain: PlainFiles::default(),
         rows: 0,
+        untold: Vec::new(),
     };
     kept(context, Path::new(&proof.path), verified)
 }

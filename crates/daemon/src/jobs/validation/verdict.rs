@@ -39,9 +39,13 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
     let reason = match (proof.passed(), damage) {
         (true, None) => {
             let summary = format!("set {id} is proven: {}", proof.summary());
-            return Ok(match slow {
-                None => JobReport::done(summary, Some(id)),
-                Some(warning) => JobReport::warned(format!("{summary}; {warning}"), Some(id)),
+            // A set that may be less than it was is not passed over as one that is all there.
+            let untold: Vec<String> = proof.untold().cloned().collect();
+            let untold = (!untold.is_empty()).then(|| context.tell_first(&untold));
+            let warnings: Vec<String> = untold.into_iter().chain(slow).collect();
+            return Ok(match warnings.is_empty() {
+                true => JobReport::done(summary, Some(id)),
+                false => JobReport::warned(format!("{summary}; {}", warnings.join("; ")), Some(id)),
             });
         }
         (true, Some(damage)) => {
