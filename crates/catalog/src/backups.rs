@@ -156,6 +156,13 @@ pub(crate) async fn insert(
                         .await
                         .map_err(|error| Fault::of_large(error, STATEMENT_BYTES + part.len()))?;
                 }
+                if let Some(begun_at) = backup.begun_by_catalog_at {
+                    sqlx::query("INSERT INTO mk_set_clock (bk_id, begun_ms) VALUES (?, ?)")
+                        .bind(id.as_str())
+                        .bind(ms(begun_at))
+                        .execute(&mut *tx)
+                        .await?;
+                }
                 if let Some(node) = backup.node.as_ref().filter(|_| backup.is_complete()) {
                     for destination in &backup.transfer_to {
                         sqlx::query(

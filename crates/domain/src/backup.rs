@@ -126,6 +126,9 @@ pub struct Backup {
     /// When its row was made again from the set's own record, which knows nothing of proofs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt_at: Option<DateTime<Utc>>,
+    /// When it was begun by the catalog's clock, where that of its machine was an hour behind and more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_by_catalog_at: Option<DateTime<Utc>>,
 }
 
 impl Backup {
@@ -143,6 +146,12 @@ impl Backup {
             .ancestors()
             .find(|dir| dir.file_name().and_then(|name| name.to_str()) == Some(id.as_str()));
         own.map_or_else(|| self.dir.join(&id), PathBuf::from)
+    }
+
+    /// When it was begun, as retention takes it: a clock that was far behind does not make a set old.
+    pub fn dated_at(&self) -> DateTime<Utc> {
+        self.started_at
+            .max(self.begun_by_catalog_at.unwrap_or(self.started_at))
     }
 
     /// It is at a destination, whichever that is.

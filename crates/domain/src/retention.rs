@@ -53,7 +53,7 @@ impl Context {
     fn is_future(&self, backup: &Backup) -> bool {
         self.now
             .checked_add_signed(AHEAD)
-            .is_some_and(|latest| backup.started_at > latest)
+            .is_some_and(|latest| backup.dated_at() > latest)
     }
 
     /// Complete, no failed proof, and not known to be damaged.
@@ -302,7 +302,7 @@ pub fn plan_retention(sets: Vec<Backup>, policy: &KeepPolicy, context: &Context)
             // What may be half removed counts only where nothing whole does.
             let mine = (
                 !context.may_be_half_removed(&backup),
-                backup.started_at,
+                backup.dated_at(),
                 backup.id,
             );
             let key = (group_of(&backup), gone, context.is_future(&backup));
@@ -358,7 +358,7 @@ impl Pinned {
                 .iter()
                 .filter(whole)
                 .find(|b| context.meets(b, Require::Validated));
-            pinned.proven_at = proven.map(|b| b.started_at);
+            pinned.proven_at = proven.map(Backup::dated_at);
         }
         pinned
     }
@@ -370,7 +370,7 @@ impl Pinned {
             && backup.validate_status == ValidateStatus::NotTried
             && self
                 .proven_at
-                .is_none_or(|proven_at| proven_at < backup.started_at)
+                .is_none_or(|proven_at| proven_at < backup.dated_at())
     }
 }
 
@@ -380,7 +380,7 @@ fn judge_group(
     context: &Context,
     newest_proven: &BTreeSet<BackupId>,
 ) -> Vec<Decision> {
-    group.sort_by_key(|backup| std::cmp::Reverse((backup.started_at, backup.id)));
+    group.sort_by_key(|backup| std::cmp::Reverse((backup.dated_at(), backup.id)));
     let pinned = Pinned::of(&group, context);
     let mut counters = Counters::new(policy, context);
     let (mut newer_good, mut newer_proven) = (false, false);

@@ -23,6 +23,7 @@ macro_rules! columns {
          b.bk_bytes, b.databases_json, b.reason, b.consistency, b.transfer_to, b.started_ms, b.finished_ms, \
          b.transfer_started_ms, b.transfer_finished_ms, b.deletion, b.deletion_reason, b.manifest_blake3, b.lock_waited_ms, \
          b.lock_held_ms, b.rebuilt_ms, b.original_gone_ms, \
+         (SELECT c.begun_ms FROM mk_set_clock c WHERE c.bk_id = b.bk_id) AS catalog_begun_ms, \
          (SELECT GROUP_CONCAT('/' || d.destination) FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 1) AS arrived, \
          (SELECT GROUP_CONCAT('/' || d.destination) FROM mk_delivery d WHERE d.bk_id = b.bk_id AND d.arrived = 2) AS removed_from"
     };
@@ -76,6 +77,7 @@ pub(crate) struct BackupRow {
     lock_held_ms: Option<i64>,
     rebuilt_ms: Option<i64>,
     original_gone_ms: Option<i64>,
+    catalog_begun_ms: Option<i64>,
     /// `/vault,/near`: no name has a slash in it.
     arrived: Option<String>,
     removed_from: Option<String>,
@@ -229,6 +231,7 @@ impl BackupRow {
                 .transpose()?,
             rebuilt_at: place.instant_some("rebuilt_ms", self.rebuilt_ms)?,
             original_gone_at: place.instant_some("original_gone_ms", self.original_gone_ms)?,
+            begun_by_catalog_at: place.instant_some("catalog_begun_ms", self.catalog_begun_ms)?,
             bk_server: self.bk_server.unwrap_or_default(),
             tag: self.tag.unwrap_or_default(),
         })

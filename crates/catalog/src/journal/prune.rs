@@ -24,6 +24,7 @@ pub(super) async fn prune(local: &Store, now: DateTime<Utc>) -> Result<(), Catal
             "DELETE FROM mk_proof WHERE id IN (SELECT id FROM mk_proof WHERE finished_ms < ? ORDER BY finished_ms, id LIMIT ?)",
             "DELETE FROM mk_removal WHERE id IN (SELECT id FROM mk_removal WHERE removed_ms < ? ORDER BY id LIMIT ?)",
             "DELETE FROM mk_delivery WHERE bk_id IN (SELECT bk_id FROM user_backup WHERE finished_ms < ? ORDER BY id LIMIT ?)",
+            "DELETE FROM mk_set_clock WHERE bk_id IN (SELECT bk_id FROM user_backup WHERE finished_ms < ? ORDER BY id LIMIT ?)",
             "DELETE FROM user_recover_info WHERE bk_id IN (SELECT bk_id FROM user_backup WHERE finished_ms < ? ORDER BY id LIMIT ?)",
             "DELETE FROM user_backup WHERE id IN (SELECT id FROM user_backup WHERE finished_ms < ? ORDER BY id LIMIT ?)",
             "DELETE FROM mk_lease WHERE name IN (SELECT name FROM mk_lease WHERE until_ms < ? LIMIT ?)",

@@ -170,6 +170,7 @@ fn backup(node_name: &str, started_at: DateTime<Utc>) -> Backup {
         lock_waited_ms: Some(40),
         lock_held_ms: Some(1_250),
         original_gone_at: None,
+        begun_by_catalog_at: Some(at("2026-11-23T05:06:07.008Z")),
         arrived: Vec::new(),
         removed_from: Vec::new(),
         rebuilt_at: Some(at("2026-11-23T01:02:03.004Z")),

@@ -13,20 +13,19 @@ use crate::limits::Limited;
 use crate::locate::day_folder;
 use crate::mounted::absent_at;
 use crate::owed::left_to;
+use crate::right_clock::look_at_clock;
 use crate::seen_on;
 use crate::set_folder::{create_set_dir, remove_unused};
 use crate::set_lease::keep_folder;
 use crate::space::before_dump;
-use draft::{Drafting, draft_backup};
+use draft::{Drafting, draft_backup, records_of};
 use futures::future::join_all;
 use made::{Made, give_up};
 use missed::sets_are_missed;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup};
-use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::humane;
 use mykeeper_domain::immediate::Prove;
 use mykeeper_domain::job::{BackupTask, MydumperOption};
-use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::retry::RetryPolicy;
 use mykeeper_domain::server::Server;
 use mykeeper_domain::space::Need;
@@ -39,6 +38,7 @@ use mykeeper_tools::probe::{Probe, group_missing, missing_privileges, sees_every
 use mykeeper_tools::{ServerConnection, ToolError, tells_of_lasting};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What makes mykeeper's rows in the seed's tables tell themselves from pybackup's.
 pub(crate) const MADE_BY: &str = concat!("mykeeper ", env!("CARGO_PKG_VERSION"));
@@ -193,7 +193,7 @@ async fn attempt(
 ) -> Result<Made, JobError> {
     // Held until the dump has ended; what is sent afterwards is the destination's business.
     let permit = context.permit(&Limited::Server(task.server.clone())).await?;
-    let started_at = context.clock().now();
+    let (started_at, began) = (context.clock().now(), Instant::now());
     let (id, set_dir) = match task.as_pybackup {
         Some(_) => as_pybackup::place(task),
         None => {
@@ -233,7 +233,10 @@ async fn attempt(
         }
         dump.warnings.splice(0..0, prepared.unmatched.iter().cloned());
         exit_status = dump.parts.last().map(|part| part.exit_status.clone());
+        let clock = look_at_clock(&context.environment, (started_at, began)).await;
+        dump.warnings.extend(clock.told);
         let drafting = Drafting {
+            begun_by_catalog_at: clock.begun_at,
             id,
             started_at,
             set_dir: &set_dir,
@@ -260,6 +263,7 @@ async fn attempt(
     .map_err(|error: JobError| error.about(id));
     if let (Err(error), false, Some(_)) = (&result, has_row, &task.as_pybackup) {
         let drafting = Drafting {
+            begun_by_catalog_at: None,
             id,
             started_at,
             set_dir: &set_dir,
@@ -473,25 +477,4 @@ async fn record_set(
         None if tells_of_lasting(&reason) => JobError::fatal(reason),
         None => JobError::passing(reason),
     })
-}
-
-/// What lies beside the files of a set, and what the catalog has of them.
-fn records_of(backup: &Backup, dump: DumpResult) -> (Manifest, Evidence) {
-    let evidence = Evidence {
-        version: FORMAT_VERSION,
-        backup: backup.clone(),
-        consistency: backup.consistency.unwrap_or_default(),
-        coverage: dump.coverage,
-        inventory: dump.inventory,
-        parts: dump.parts,
-        taken_at: backup.finished_at,
-        binary_log: dump.binary_log,
-    };
-    let manifest = Manifest {
-        version: FORMAT_VERSION,
-        bk_id: backup.id,
-        created_at: backup.finished_at,
-        files: dump.files,
-    };
-    (manifest, evidence)
 }

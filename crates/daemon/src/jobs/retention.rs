@@ -460,8 +460,14 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
 /// One line of the plan.
 fn describe(plan: &Plan, decision: &Decision) -> String {
     let backup = &decision.backup;
+    let dated = backup.begun_by_catalog_at.map_or_else(String::new, |at| {
+        format!(
+            ", by the catalog's clock of {}",
+            at.format("%Y-%m-%d %H:%M:%S UTC")
+        )
+    });
     let head = format!(
-        "set {} of {} ({})",
+        "set {} of {}{dated} ({})",
         backup.id,
         backup.started_at.format("%Y-%m-%d %H:%M:%S UTC"),
         backup.tag

@@ -190,6 +190,7 @@ fn unfinished_set(
         lock_waited_ms: None,
         lock_held_ms: None,
         original_gone_at: None,
+        begun_by_catalog_at: None,
         arrived: Vec::new(),
         removed_from: Vec::new(),
         rebuilt_at: None,

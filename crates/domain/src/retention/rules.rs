@@ -86,11 +86,11 @@ impl<'a> Counters<'a> {
         }
         if self
             .within
-            .is_some_and(|within| self.context.now - backup.started_at <= within)
+            .is_some_and(|within| self.context.now - backup.dated_at() <= within)
         {
             reasons.push(KeepReason::Within);
         }
-        let day = backup.started_at.with_timezone(&self.context.zone).date_naive();
+        let day = backup.dated_at().with_timezone(&self.context.zone).date_naive();
         for (reason, count, current, used) in &mut self.periods {
             let period = match reason {
                 KeepReason::Daily => i64::from(day.num_days_from_ce()),

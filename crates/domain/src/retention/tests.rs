@@ -1,3 +1,4 @@
+mod clock;
 mod owed;
 mod properties;
 mod whole_months;

@@ -126,3 +126,42 @@ fn nothing_is_removed_by_a_clock_that_is_not_the_catalogs() {
         .assert_code(0)
         .assert_says("2 sets kept");
 }
+
+#[test]
+fn a_set_that_was_made_by_a_clock_far_behind_is_not_old_by_the_right_one() {
+    let server = MariaDb::start();
+    server.sql(
+        "CREATE DATABASE catalogdb; CREATE DATABASE tiny; CREATE TABLE tiny.t (id INT PRIMARY KEY); \
+         INSERT INTO tiny.t VALUES (1), (2);",
+    );
+    server.account("keeper", "pw", "ALL ON catalogdb.*");
+    let mut maker = node(&server, "maker");
+    let prune = format!(
+        "[retention.prune]\ncron = \"{}\"\ndirectory = \"{{sets}}\"\nkeep = {{ within = \"30d\" }}\n\
+         action = \"delete\"\nrequire = \"complete\"\n",
+        crate::NEVER
+    );
+    maker.write_schedule(&format!("{}{prune}", backup_job("nightly", r#"["tiny"]"#, "")));
+    maker.mykeeper(&["catalog", "migrate"]).assert_code(0);
+    let Some((clock, surroundings)) = FakeClock::new(maker.path()) else {
+        eprintln!("SKIPPED: libfaketime is not installed: run deploy/install-needs.sh");
+        return;
+    };
+    maker.surround(surroundings);
+    clock.set(-400 * 86_400);
+    maker
+        .mykeeper(&["run", "nightly"])
+        .assert_code(4)
+        .assert_says("the set was begun while this machine's clock was 400 d 0 h behind the catalog's: set right the one")
+        .assert_says("retention takes the set to be of 20");
+    clock.set(0);
+    maker.mykeeper(&["run", "nightly"]).assert_code(0);
+    maker
+        .mykeeper(&["retention", "prune", "--dry-run"])
+        .assert_says("within");
+    maker
+        .mykeeper(&["run", "prune"])
+        .assert_code(0)
+        .assert_says("by the catalog's clock of 20")
+        .assert_says("2 sets kept");
+}

@@ -116,6 +116,7 @@ fn backup(id: BackupId, dir: &Path) -> Backup {
         lock_waited_ms: None,
         lock_held_ms: None,
         original_gone_at: None,
+        begun_by_catalog_at: None,
         arrived: Vec::new(),
         removed_from: Vec::new(),
         rebuilt_at: None,

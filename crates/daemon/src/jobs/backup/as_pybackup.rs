@@ -179,6 +179,7 @@ pub(super) async fn note_begun(
         set_dir,
         tool_version: "",
         first_byte_at: None,
+        begun_by_catalog_at: None,
     };
     let Some((backup, _)) = failed_set(context, task, (server, &drafting), (String::new(), "")) else {
         return;

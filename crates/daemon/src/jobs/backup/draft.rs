@@ -4,7 +4,9 @@ use super::{MADE_BY, REASONS_TOLD, as_pybackup};
 use crate::jobs::RunContext;
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::{BACKUP_FAILED, Backup, Deletion, LOCAL_BACKUP, ValidateStatus, du_size};
+use mykeeper_domain::evidence::Evidence;
 use mykeeper_domain::job::BackupTask;
+use mykeeper_domain::manifest::{FORMAT_VERSION, Manifest};
 use mykeeper_domain::server::Server;
 use mykeeper_tools::mydumper::DumpResult;
 use std::collections::HashSet;
@@ -18,6 +20,8 @@ pub(super) struct Drafting<'a> {
     pub(super) tool_version: &'a str,
     /// When its first byte went to the first of its destinations, where that was while it was dumped.
     pub(super) first_byte_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// Where this machine's clock was behind the catalog's.
+    pub(super) begun_by_catalog_at: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 /// The set's row as the dump's evidence has it.
@@ -34,6 +38,7 @@ pub(super) fn draft_backup(
         set_dir,
         tool_version,
         first_byte_at,
+        begun_by_catalog_at,
     } = *drafting;
     let finished_at = context.clock().now();
     let complete = !dump.complete.is_empty() && dump.complete.iter().all(|part| *part);
@@ -142,6 +147,7 @@ pub(super) fn draft_backup(
         lock_waited_ms: whole(dump.parts.iter().map(|part| part.lock_waited_ms)),
         lock_held_ms: whole(dump.parts.iter().map(|part| part.lock_held_ms)),
         original_gone_at: None,
+        begun_by_catalog_at,
         arrived: Vec::new(),
         removed_from: Vec::new(),
         rebuilt_at: None,
@@ -151,4 +157,25 @@ pub(super) fn draft_backup(
 /// The sum of what is known; `None` when nothing is.
 fn whole(times: impl Iterator<Item = Option<u64>>) -> Option<u64> {
     times.flatten().reduce(u64::saturating_add)
+}
+
+/// What lies beside the files of a set, and what the catalog has of them.
+pub(super) fn records_of(backup: &Backup, dump: DumpResult) -> (Manifest, Evidence) {
+    let evidence = Evidence {
+        version: FORMAT_VERSION,
+        backup: backup.clone(),
+        consistency: backup.consistency.unwrap_or_default(),
+        coverage: dump.coverage,
+        inventory: dump.inventory,
+        parts: dump.parts,
+        taken_at: backup.finished_at,
+        binary_log: dump.binary_log,
+    };
+    let manifest = Manifest {
+        version: FORMAT_VERSION,
+        bk_id: backup.id,
+        created_at: backup.finished_at,
+        files: dump.files,
+    };
+    (manifest, evidence)
 }
