@@ -212,7 +212,64 @@ pub(crate) async fn forget(
     over: BTreeSet<BackupId>,
 ) -> Result<(), DaemonError> {
     let state = environment.state.clone();
-    on_thread(environment, move || take_out(&state, &root, &over)).await
+    let is_over = move |(id, _): (BackupId, Uuid)| over.contains(&id);
+    on_thread(environment, move || take_out(&state, &root, is_over)).await
+}
+
+/// The disks that a set was seen on below the root of a place, of those that are not there; none for one that was seen nowhere.
+///
+/// # Errors
+/// The notes cannot be read; the file system does not answer in time.
+pub(crate) async fn out_of_reach(
+    environment: &Environment,
+    id: BackupId,
+    place: &Path,
+) -> Result<BTreeSet<Uuid>, DaemonError> {
+    let Some(root) = root_of(place) else {
+        return Ok(BTreeSet::new());
+    };
+    let seen = SeenOn::at(&environment.state, root)?;
+    if !seen.disks_of.contains_key(&id) {
+        return Ok(BTreeSet::new());
+    }
+    let here = disk_at(environment, root).await?;
+    Ok(seen.elsewhere(id, here.as_ref()))
+}
+
+/// Forgets that a set lay on the disk that is there.
+///
+/// # Errors
+/// The file system does not answer in time; `state_dir` does not take it.
+pub(crate) async fn forget_here(
+    environment: &Environment,
+    id: BackupId,
+    place: &Path,
+) -> Result<(), DaemonError> {
+    let Some(root) = root_of(place).map(Path::to_owned) else {
+        return Ok(());
+    };
+    let Some(here) = disk_at(environment, &root).await? else {
+        return Ok(());
+    };
+    // Of one that was seen on no other a pass forgets all once it is deleted.
+    if SeenOn::at(&environment.state, &root)?
+        .elsewhere(id, Some(&here))
+        .is_empty()
+    {
+        return Ok(());
+    }
+    let state = environment.state.clone();
+    let is_here = move |(set, disk): (BackupId, Uuid)| set == id && here.stands_for(disk);
+    on_thread(environment, move || take_out(&state, &root, is_here)).await
+}
+
+/// One that cannot be read does not tell which disk it is on.
+async fn disk_at(environment: &Environment, root: &Path) -> Result<Option<DiskIds>, DaemonError> {
+    let asked = root.to_owned();
+    let read = environment.disk.ask(("look at", root), move || {
+        DiskIds::read(&asked).unwrap_or_default()
+    });
+    Ok(read.await?)
 }
 
 /// For what waits for a lock.
@@ -224,7 +281,11 @@ async fn on_thread(
     acted.map_err(|error| failed("write", environment.state.root(), io::Error::other(error)))?
 }
 
-fn take_out(state: &StateDir, root: &Path, over: &BTreeSet<BackupId>) -> Result<(), DaemonError> {
+fn take_out(
+    state: &StateDir,
+    root: &Path,
+    is_over: impl Fn((BackupId, Uuid)) -> bool,
+) -> Result<(), DaemonError> {
     let file = file_of(state, root);
     let fail = |source| failed("write", &file, source);
     let _lock = lock(state)?;
@@ -232,7 +293,7 @@ fn take_out(state: &StateDir, root: &Path, over: &BTreeSet<BackupId>) -> Result<
     let text = String::from_utf8_lossy(&text);
     let kept = text
         .lines()
-        .filter(|line| parse(line).is_some_and(|(id, _)| !over.contains(&id)));
+        .filter(|line| parse(line).is_some_and(|seen| !is_over(seen)));
     let kept: String = kept.flat_map(|line| [line, "\n"]).collect();
     let beside = state.root().join("seen-on.new");
     let mut options = OpenOptions::new();
@@ -320,7 +381,7 @@ mod tests {
             "what is there has no identity"
         );
         assert!(SeenOn::at(&state, Path::new("/other")).unwrap().disks.is_empty());
-        take_out(&state, root, &BTreeSet::from([on_both])).unwrap();
+        take_out(&state, root, |(id, _)| id == on_both).unwrap();
         assert_eq!(seen().sets().collect::<Vec<_>>(), [on_a]);
         assert!(
             !seen().may_be_elsewhere(unknown, Some(&a)),

@@ -435,12 +435,19 @@ async fn pass(context: &RunContext, task: &RetentionTask) -> JobResult {
                 backup.id
             )),
             Ok(Some(gone)) => {
+                // What this job has removed before, and could not record, it has removed.
+                let was_there = task.action == RetentionAction::Mark
+                    || !removal.there.is_empty()
+                    || reason == CondemnReason::RemovalBegun;
                 match gone {
+                    _ if !was_there => done.found_gone += 1,
                     Gone::OriginalAlone => done.originals += 1,
                     Gone::CopyAlone => done.copies += 1,
                     _ => done.condemned += 1,
                 }
-                done.freed_bytes += backup.size_bytes.unwrap_or(0);
+                if was_there {
+                    done.freed_bytes += backup.size_bytes.unwrap_or(0);
+                }
             }
             Ok(None) => context.say(format!(
                 "set {} is in use now, or no longer what it was; it is left to the next pass",

@@ -237,7 +237,7 @@ async fn the_machine_of_a_mark_is_found_whatever_its_job_is_called() {
 
 impl Stage {
     /// Unmounts what is at `data`, if anything is, and mounts another disk there.
-    fn change_disks(&self, out: &str, into: Option<&str>) {
+    pub(super) fn change_disks(&self, out: &str, into: Option<&str>) {
         let (data, dir) = (self.dir.path().join("data"), self.dir.path());
         std::fs::rename(&data, dir.join(out)).unwrap();
         match into {
@@ -255,7 +255,7 @@ impl Stage {
             .len()
     }
 
-    async fn are_there(&self, ids: &[BackupId]) -> bool {
+    pub(super) async fn are_there(&self, ids: &[BackupId]) -> bool {
         for id in ids {
             if self.row(*id).await.deletion != Deletion::None {
                 return false;

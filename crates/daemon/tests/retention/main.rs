@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod changed_disks;
 mod copies;
 mod disks;
 mod doubt;

@@ -8,6 +8,7 @@ use crate::machine::Machine;
 use crate::removal::{
     Hold, Standing, hold, put_back, remove_empty_days, remove_leftover, remove_set, set_aside, standing,
 };
+use crate::seen_on;
 use crate::set_lease::sets_in_use;
 use mykeeper_catalog::Catalog;
 use mykeeper_domain::arrival::Arrival;
@@ -117,6 +118,9 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         }
         return Err(JobError::passing(reason));
     }
+    if removal.task.action == RetentionAction::Delete {
+        forget_here(context, removal).await;
+    }
     let gone = record_gone(context, removal, stays).await?;
     drop(held);
     if gone != Gone::Everywhere && is_last(context, removal).await.unwrap_or(false) {
@@ -124,6 +128,15 @@ pub(super) async fn condemn(context: &RunContext, removal: &Removal<'_>) -> Resu
         return Ok(Some(Gone::Everywhere));
     }
     Ok(Some(gone))
+}
+
+/// What was removed from the disks that are there is looked for on the others alone. A note that stays keeps the set for longer.
+async fn forget_here(context: &RunContext, removal: &Removal<'_>) {
+    for place in removal.places {
+        if let Err(error) = seen_on::forget_here(&context.environment, removal.backup.id, place).await {
+            tracing::debug!(set = %removal.backup.id, %error, "the disk that it was removed from stays noted");
+        }
+    }
 }
 
 async fn all_lie(context: &RunContext, places: &[PathBuf]) -> Result<bool, JobError> {
@@ -236,7 +249,11 @@ async fn hold_folders(places: &[PathBuf]) -> Result<Option<Arc<Hold>>, JobError>
 /// Removes one place after the other; the rest of them is left to the next pass when the run is ended.
 async fn remove_places(context: &RunContext, removal: &Removal<'_>, held: Arc<Hold>) -> Result<(), String> {
     for place in removal.places {
-        context.say(format!("removing {}", place.display()));
+        let doing = match removal.there.contains(place) {
+            true => "removing",
+            false => "not there any more:",
+        };
+        context.say(format!("{doing} {}", place.display()));
     }
     let (directory, places) = (removal.task.directory.clone(), removal.places.to_vec());
     let (id, cancel) = (removal.backup.id, context.cancel.clone());

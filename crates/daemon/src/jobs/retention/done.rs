@@ -13,6 +13,8 @@ pub(super) struct Done {
     pub(super) originals: usize,
     /// Sets whose copy here is gone, and another or the original is not.
     pub(super) copies: usize,
+    /// Sets whose folder somebody else had removed.
+    pub(super) found_gone: usize,
     pub(super) given_back: usize,
     pub(super) freed_bytes: u64,
     /// What was to go, and why it was not touched.
@@ -28,7 +30,7 @@ impl Done {
 
     /// What ends a pass, with what it had done by then.
     pub(super) fn cut_off_by(&self, mut error: JobError, action: RetentionAction) -> JobError {
-        let all = self.condemned + self.originals + self.copies;
+        let all = self.condemned + self.originals + self.copies + self.found_gone;
         if all > 0 {
             let done = counted(all, "set was", "sets were");
             error.reason = format!("{}; before that {done} {}", error.reason, verb(action));
@@ -57,6 +59,12 @@ impl Done {
             };
             let of = counted(number, "set", "sets");
             summary.push_str(&format!(", the {what} alone of {of} {gone}"));
+        }
+        if self.found_gone > 0 {
+            summary.push_str(&format!(
+                ", {} of which nothing was here any more noted as gone",
+                counted(self.found_gone, "set", "sets")
+            ));
         }
         if action == RetentionAction::Delete && self.freed_bytes > 0 {
             summary.push_str(&format!(

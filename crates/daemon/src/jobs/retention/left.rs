@@ -7,6 +7,7 @@ use crate::jobs::verify::Here;
 use crate::jobs::{JobError, RunContext};
 use crate::locate::{is_named, original, relative_path};
 use crate::machine::may_be_original;
+use crate::seen_on;
 use mykeeper_domain::NodeName;
 use mykeeper_domain::arrival::Arrival;
 use mykeeper_domain::backup::Backup;
@@ -61,9 +62,15 @@ pub(super) async fn left_of(context: &RunContext, removal: &Removal<'_>) -> Resu
         .filter(|arrival| look.removes(arrival))
         .cloned()
         .collect();
-    let left = match look.what_stays().await? {
+    let on_another_disk = look.on_another_disk().await?;
+    let is_another = on_another_disk.is_some();
+    let stays = match on_another_disk {
+        None => look.what_stays().await?,
+        found => found,
+    };
+    let left = match stays {
         None => Left::Nothing,
-        Some(_) if look.is_original => Left::Copy,
+        Some(_) if look.is_original && !is_another => Left::Copy,
         Some(what) => Left::Another {
             what,
             is_told: look.is_told(),
@@ -129,6 +136,22 @@ impl Look<'_> {
             return Ok(Some(read));
         }
         Ok(self.arrived_elsewhere())
+    }
+
+    /// Disks that it was seen on, too, below what goes, and that are not there now: the set lies there under the same path.
+    async fn on_another_disk(&self) -> Result<Option<String>, JobError> {
+        let (environment, id) = (&self.context.environment, self.backup().id);
+        let mut out = BTreeSet::new();
+        for place in self.removal.places {
+            out.extend(seen_on::out_of_reach(environment, id, place).await?);
+        }
+        let disks: Vec<String> = out.iter().map(ToString::to_string).collect();
+        Ok((!disks.is_empty()).then(|| {
+            format!(
+                "it was seen on another disk, too, which is not there now ({})",
+                disks.join(", ")
+            )
+        }))
     }
 
     /// Another place of this machine that has it, or has had it and is not mounted.
