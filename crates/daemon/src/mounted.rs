@@ -9,11 +9,12 @@ mod mark;
 
 use crate::copies::{Expected, Known};
 use crate::disk::{Disk, DiskError};
-use crate::disk_id::TOLD_FILE;
+use crate::disk_id::{DiskIds, TOLD_FILE};
 use crate::environment::Environment;
 use crate::locate::{Whereabouts, original, places};
 use crate::machine::{Machine, is_of_here};
 use crate::removal::days;
+use crate::seen_on::SeenOn;
 use chrono::NaiveDate;
 pub(crate) use mark::{Marker, is_marked};
 use mykeeper_catalog::{BackupFilter, CatalogError};
@@ -24,6 +25,7 @@ use mykeeper_domain::{BackupId, DestinationName, counted};
 use mykeeper_tools::rsync::shell_word;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Sets of a folder that the catalog is asked of, each by itself, before all of them are gone through.
@@ -38,6 +40,8 @@ pub struct Absent {
     some: Vec<PathBuf>,
     /// What says that sets were missed there before.
     mark: Option<PathBuf>,
+    /// Others lie there, from before those were seen on another disk.
+    is_beside: bool,
 }
 
 impl Absent {
@@ -53,6 +57,7 @@ impl Absent {
             sets,
             some: Vec::new(),
             mark: marks.await?.into_iter().next(),
+            is_beside: false,
         })
     }
 }
@@ -62,6 +67,11 @@ impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sets, root) = (counted(self.sets, "set", "sets"), self.root.display());
         match &self.mark {
+            None if self.is_beside => write!(
+                f,
+                "{sets} that should lie in {root} {} not there, the newest of all among them, which was seen on another disk",
+                if self.sets == 1 { "is" } else { "are" },
+            )?,
             None => write!(f, "of the {sets} that should lie in {root} none is there")?,
             Some(mark) => write!(
                 f,
@@ -204,7 +214,12 @@ impl Whereabouts<'_> {
         let Ok(Ok(shown)) = shown(self.disk, root).await else {
             return Ok(None);
         };
-        if shown.is_told || !shown.is_marked && self.knows_any(&shown.sets).await? {
+        if shown.is_told {
+            return Ok(None);
+        }
+        let is_known = !shown.is_marked && self.knows_any(&shown.sets).await?;
+        let is_beside = is_known && self.was_used_before(root).await?;
+        if is_known && !is_beside {
             return Ok(None);
         }
         let filter = BackupFilter {
@@ -225,8 +240,8 @@ impl Whereabouts<'_> {
                 is_here |= self.disk.is_dir(place).await.unwrap_or(false);
             }
             match is_here {
-                // Made since.
-                true if shown.is_marked => {}
+                // Made since, or before.
+                true if shown.is_marked || is_beside => {}
                 true => return Ok(None),
                 false if self.is_missed(&backup, &below, &mut machine).await? => {
                     sets += 1;
@@ -240,11 +255,42 @@ impl Whereabouts<'_> {
         }
         match sets {
             0 => Ok(None),
-            sets => Ok(Absent::of(self.disk, root, sets)
-                .await
-                .ok()
-                .map(|absent| Absent { some, ..absent })),
+            sets => Ok(Absent::of(self.disk, root, sets).await.ok().map(|absent| Absent {
+                some,
+                is_beside,
+                ..absent
+            })),
         }
+    }
+
+    /// Whether the folder is a mount point that was used before its disk was mounted: the set that was seen below it last is not
+    /// there, and was seen on another disk, and no disk is mounted at the folder itself. Disks that are changed in turn are.
+    async fn was_used_before(&self, root: &Path) -> Result<bool, CatalogError> {
+        let (asked, state_dir) = (root.to_owned(), self.settings.state_dir.clone());
+        let looked = self.disk.ask(("look at", root), move || {
+            let seen = SeenOn::kept_in(&state_dir, &asked).unwrap_or_default();
+            let here = DiskIds::read(&asked).unwrap_or_default();
+            let device = |path: &Path| path.metadata().ok().map(|found| found.dev());
+            let is_mount_point = device(&asked) != asked.parent().and_then(device);
+            (!is_mount_point).then_some((seen, here))
+        });
+        let Ok(Some((seen, here))) = looked.await else {
+            return Ok(false);
+        };
+        for id in seen.newest().take(MOST_ASKED) {
+            let found = self.catalog.backup(id).await?;
+            let Some(newest) = found.filter(|found| found.deletion != Deletion::Deleted) else {
+                continue;
+            };
+            let paths = self.catalog.paths().await?;
+            for place in places(&newest, &paths, self.settings, &self.settings.node) {
+                if place.starts_with(root) && self.disk.is_dir(&place).await.unwrap_or(true) {
+                    return Ok(false);
+                }
+            }
+            return Ok(!seen.was_seen_here(id, here.as_ref()));
+        }
+        Ok(false)
     }
 
     /// Whether any of them is a set that is there as far as the catalog knows.
@@ -348,6 +394,7 @@ mod tests {
             sets: 5,
             some: Vec::new(),
             mark: None,
+            is_beside: false,
         };
         assert_eq!(
             absent.to_string(),

@@ -27,6 +27,8 @@ const ASKED_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct SeenOn {
     disks_of: HashMap<BackupId, Vec<Uuid>>,
     disks: BTreeSet<Uuid>,
+    /// As they were noted; some more than once.
+    order: Vec<BackupId>,
 }
 
 impl SeenOn {
@@ -35,7 +37,15 @@ impl SeenOn {
     /// # Errors
     /// The notes cannot be read.
     pub(crate) fn at(state: &StateDir, root: &Path) -> Result<Self, DaemonError> {
-        let file = file_of(state, root);
+        Self::kept_in(state.root(), root)
+    }
+
+    /// The same by the folder that `state_dir` is.
+    ///
+    /// # Errors
+    /// As of [`SeenOn::at`].
+    pub(crate) fn kept_in(state_dir: &Path, root: &Path) -> Result<Self, DaemonError> {
+        let file = file_in(state_dir, root);
         let text = match std::fs::read(&file) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             read => read.map_err(|source| failed("read", &file, source))?,
@@ -48,6 +58,7 @@ impl SeenOn {
                 disks.push(disk);
             }
             found.disks.insert(disk);
+            found.order.push(id);
         }
         Ok(found)
     }
@@ -82,6 +93,20 @@ impl SeenOn {
         disks.first().copied().filter(|_| disks.len() == 1)
     }
 
+    /// Whether it was seen on what is there.
+    pub(crate) fn was_seen_here(&self, id: BackupId, here: Option<&DiskIds>) -> bool {
+        let disks = self.disks_of.get(&id);
+        disks.is_some_and(|disks| {
+            let mut disks = disks.iter();
+            disks.any(|disk| here.is_some_and(|here| here.stands_for(*disk)))
+        })
+    }
+
+    /// The sets that were noted last, the last first.
+    pub(crate) fn newest(&self) -> impl Iterator<Item = BackupId> {
+        self.order.iter().rev().copied()
+    }
+
     fn was_seen_on(&self, id: BackupId, disk: Uuid) -> bool {
         self.disks_of.get(&id).is_some_and(|disks| disks.contains(&disk))
     }
@@ -98,8 +123,12 @@ fn parse(line: &str) -> Option<(BackupId, Uuid)> {
 }
 
 fn file_of(state: &StateDir, root: &Path) -> PathBuf {
+    file_in(state.root(), root)
+}
+
+fn file_in(state_dir: &Path, root: &Path) -> PathBuf {
     let name = root.to_string_lossy().replace('%', "%25").replace('/', "%2F");
-    state.root().join("seen-on").join(file_name_of(&name))
+    state_dir.join("seen-on").join(file_name_of(&name))
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> DaemonError {

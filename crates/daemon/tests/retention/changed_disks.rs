@@ -78,6 +78,34 @@ async fn a_set_below_a_mount_point_is_not_given_up_by_the_word_that_the_folder_i
 }
 
 #[tokio::test]
+async fn a_mount_point_that_was_used_before_its_disk_was_is_missed_without_it() {
+    let stage = Stage::new("{ last = 9 }", "delete").await;
+    stage.set(9).await;
+    assert_eq!(stage.prune().await.state, RunState::Succeeded);
+    // A disk is bought, and mounted there.
+    stage.change_disks("bare", None);
+    stage.tell();
+    let (newest, _) = stage.set(8).await;
+    stage.prune().await;
+    assert_eq!(stage.absent().await, None);
+    // One night it is not.
+    stage.change_disks("disk", Some("bare"));
+    let told = stage.absent().await.unwrap();
+    assert!(told.starts_with("1 set that should lie in "), "{told}");
+    assert!(
+        told.contains("which was seen on another disk: is its disk mounted?"),
+        "{told}"
+    );
+    // What was given up is missed by nobody.
+    stage
+        .catalog()
+        .mark_deleted(newest, "by hand", stage.clock.now())
+        .await
+        .unwrap();
+    assert_eq!(stage.absent().await, None);
+}
+
+#[tokio::test]
 async fn what_somebody_else_has_removed_is_not_said_to_be_removed_by_the_pass() {
     let stage = Stage::new("{ last = 1 }", "delete").await;
     let (old, place) = stage.set(9).await;

@@ -30,7 +30,7 @@ impl Stage {
         (id, place, other, copy)
     }
 
-    async fn absent(&self) -> Option<String> {
+    pub(super) async fn absent(&self) -> Option<String> {
         let (settings, root) = (self.environment.settings(), self.dir.path().join("data"));
         let absent = self.environment.whereabouts(&settings).absent(&root).await;
         absent.unwrap().map(|absent| absent.to_string())
