@@ -343,6 +343,13 @@ async fn sets_of_a_day_whose_folder_leads_to_a_disk_that_is_away_are_not_gone() 
         let run = stage.prune().await;
         assert_eq!(run.state, RunState::Warned, "{}", run.reason);
         assert!(stage.are_there(&[id]).await, "{}", run.reason);
+        // Nobody says of it that it is the right one: each set is given up by its name.
+        let told = format!("\"mykeeper mark-deleted --bk-id {id}\"");
+        assert!(
+            run.reason.contains(&told) && !run.reason.contains(".mykeeper"),
+            "{}",
+            run.reason
+        );
     }
 }
 

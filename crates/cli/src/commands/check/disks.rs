@@ -48,6 +48,17 @@ pub(super) async fn look_for_disks(
             }
         }
     }
+    match whereabouts.covered().await {
+        Ok(covered) => {
+            for (root, told) in covered {
+                findings.add(format!("sets in {}", root.display()), Grade::Warning, told);
+            }
+        }
+        Err(error) => {
+            let detail = format!("whether a mount covers any cannot be told: {error}");
+            findings.add("sets", Grade::Warning, detail);
+        }
+    }
     empty
 }
 

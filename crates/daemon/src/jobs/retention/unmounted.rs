@@ -4,6 +4,7 @@
 
 use super::marks::places_of_mark;
 use crate::copies::{Expected, Known};
+use crate::covered;
 use crate::disk::Disk;
 use crate::disk_id::{DISK_FILE, DiskIds};
 use crate::environment::Environment;
@@ -59,6 +60,8 @@ enum Missed {
     Silent,
     /// It is another, and the set may lie on these.
     Other(BTreeSet<Uuid>),
+    /// This folder, of its day, is a link to where none of its sets lies.
+    Linked(PathBuf),
 }
 
 /// What is known of no set.
@@ -99,8 +102,8 @@ impl Seen {
             return Ok(None);
         };
         let disk = &environment.disk;
-        if self.is_linked_away(disk, place).await? {
-            return Ok(Some(Missed::Silent));
+        if let Some(day) = self.linked_away_of(disk, (place, path)).await? {
+            return Ok(Some(Missed::Linked(day)));
         }
         if !self.roots.contains_key(path) {
             let asked = path.to_owned();
@@ -128,13 +131,18 @@ impl Seen {
         })
     }
 
-    /// Whether the folder of a place's day is a link to where nothing of sets is: another disk than the root's, which may be away.
-    async fn is_linked_away(&mut self, disk: &Disk, place: &Path) -> Result<bool, DaemonError> {
-        let Some(day) = place.parent() else {
-            return Ok(false);
+    /// The folder of a place's day, where that is a link to where nothing of sets is: another disk than the root's, which may be
+    /// away. A root that is a link itself is judged as a root.
+    async fn linked_away_of(
+        &mut self,
+        disk: &Disk,
+        (place, root): (&Path, &Path),
+    ) -> Result<Option<PathBuf>, DaemonError> {
+        let Some(day) = place.parent().filter(|day| *day != root) else {
+            return Ok(None);
         };
         if let Some(known) = self.linked_away.get(day) {
-            return Ok(*known);
+            return Ok(known.then(|| day.to_owned()));
         }
         let asked = day.to_owned();
         let is_link = disk.ask(("look at", day), move || {
@@ -142,7 +150,7 @@ impl Seen {
         });
         let is_away = is_link.await? && !self.lying.iter().any(|(_, lying)| lying.parent() == Some(day));
         self.linked_away.insert(day.to_owned(), is_away);
-        Ok(is_away)
+        Ok(is_away.then(|| day.to_owned()))
     }
 
     /// The sets whose disk may be away. So it is of those that a mount covers (`covered`).
@@ -158,6 +166,7 @@ impl Seen {
         let mut sets_at: BTreeMap<PathBuf, usize> = BTreeMap::new();
         let mut below: BTreeMap<PathBuf, Vec<(BackupId, PathBuf)>> = BTreeMap::new();
         let mut others: BTreeMap<PathBuf, OtherDisks> = BTreeMap::new();
+        let mut linked: BTreeMap<PathBuf, Vec<BackupId>> = BTreeMap::new();
         for (id, places) in self.missing.clone() {
             for place in places {
                 let Some(root) = root_of(&place).map(Path::to_owned) else {
@@ -165,6 +174,7 @@ impl Seen {
                 };
                 match self.may_be_away(environment, (id, &place)).await? {
                     Some(Missed::Silent) if sets.insert(id) => *sets_at.entry(root).or_default() += 1,
+                    Some(Missed::Linked(day)) if sets.insert(id) => linked.entry(day).or_default().push(id),
                     None | Some(Missed::Other(_)) if covered.contains(&id) && sets.insert(id) => {
                         below.entry(root).or_default().push((id, place));
                     }
@@ -183,7 +193,8 @@ impl Seen {
             told.push(format!("{absent}; none of them is removed, or marked"));
         }
         told.extend(others.iter().map(|(root, others)| others.told(root)));
-        told.extend(below.iter().map(|(root, sets)| covered_by(root, sets)));
+        told.extend(linked.iter().map(|(day, sets)| linked_away(day, sets)));
+        told.extend(below.iter().map(|(root, sets)| covered::told(root, sets)));
         Ok(Away { sets, told })
     }
 
@@ -219,7 +230,6 @@ impl Seen {
                 // What the removal that is to be finished has taken from there is not missed, unless nothing at all is there.
                 if missed == Missed::Silent
                     && emptied.contains(&place)
-                    && !self.is_linked_away(&environment.disk, &place).await?
                     && !is_away(&environment.disk, &place).await
                 {
                     continue;
@@ -236,10 +246,15 @@ impl Seen {
             let root = root_of(place).unwrap_or(place);
             format!(
                 "{}, which no rule keeps, since another copy should lie where no disk may be mounted (the first: {}); mount \
-                 it, or if that disk is gone for good: {}",
+                 it, or if that {} is gone for good: {}",
                 counted(kept.len(), "set stays", "sets stay"),
                 place.display(),
                 match missed {
+                    Missed::Linked(_) => "which the folder of its day is a link to",
+                    Missed::Silent | Missed::Other(_) => "disk",
+                },
+                match missed {
+                    Missed::Linked(day) => format!("remove the link {}", day.display()),
                     Missed::Silent => touch(root),
                     Missed::Other(disks) => stand_for(root, disks),
                 }
@@ -315,16 +330,15 @@ fn stand_for(root: &Path, disks: &BTreeSet<Uuid>) -> String {
     format!("printf '%s\\n' {} >> {}", ids.join(" "), shell_word(&file))
 }
 
-fn covered_by(root: &Path, sets: &[(BackupId, PathBuf)]) -> String {
-    let (id, place) = match sets.first() {
-        Some((id, place)) => (id.to_string(), place.display().to_string()),
-        None => Default::default(),
-    };
+/// Nobody says of a day's folder that it is the right one.
+fn linked_away(day: &Path, sets: &[BackupId]) -> String {
+    let id = sets.first().map(ToString::to_string).unwrap_or_default();
     format!(
-        "{} while the disk of {root} was missed, and {} below its mount point: unmount it, move what is there ({place}) to \
-         the disk, and mount it again, or give it up with \"mykeeper mark-deleted --bk-id {id}\"",
-        counted(sets.len(), "set was made", "sets were made"),
-        if sets.len() == 1 { "lies" } else { "lie" },
-        root = root.display(),
+        "{} that should lie in {} {} not there, which is a link to another place: mount what it leads to, or, if {} removed on \
+         purpose, \"mykeeper mark-deleted --bk-id {id}\" for each; none of them is removed, or marked",
+        counted(sets.len(), "set", "sets"),
+        day.display(),
+        if sets.len() == 1 { "is" } else { "are" },
+        if sets.len() == 1 { "it was" } else { "they were" },
     )
 }
