@@ -178,6 +178,12 @@ fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
     let [covered] = &covered[..] else {
         panic!("{covered:?}");
     };
+    // Also where no retention job would tell of it.
+    workspace
+        .mykeeper(&["check"])
+        .assert_code(4)
+        .assert_says("1 set was made while the disk of ")
+        .assert_says(&format!("mark-deleted --bk-id {covered}"));
     stage
         .run("prune")
         .assert_code(4)
@@ -192,6 +198,8 @@ fn a_set_is_made_where_those_before_it_are_missed_and_that_is_said() {
         .mykeeper(&["mark-deleted", "--bk-id", covered])
         .assert_code(0);
     stage.run("prune").assert_code(0);
+    let check = workspace.mykeeper(&["check"]);
+    assert!(!check.said().contains("1 set was made while"), "{check}");
 
     // It is gone for good, and the disk that is there is a new one.
     std::fs::remove_dir_all(&sets).unwrap();
