@@ -5,11 +5,13 @@
 
 mod folder;
 mod last_look;
+mod looking;
 mod lost;
 mod reading;
 
 pub(crate) use folder::watch;
 use folder::{is_handled_early, list};
+use looking::Looking;
 use lost::WithRows;
 use reading::Failed;
 pub(crate) use reading::Packers;
@@ -87,6 +89,7 @@ pub(crate) struct Collector<'a> {
     /// Bytes of parts before this one, for the progress of the whole.
     base_bytes: u64,
     waiting: VecDeque<String>,
+    looking: Looking,
     queued: HashSet<String>,
     reading: JoinSet<(String, Stamp, Result<Handled, ToolError>)>,
     in_flight: HashSet<(u64, u64)>,
@@ -131,6 +134,7 @@ impl<'a> Collector<'a> {
             log,
             base_bytes,
             waiting: VecDeque::new(),
+            looking: Looking::default(),
             queued: HashSet::new(),
             reading: JoinSet::new(),
             in_flight: HashSet::new(),
@@ -182,6 +186,11 @@ impl<'a> Collector<'a> {
                         self.notice(event.mask, event.name.as_deref());
                     }
                 }
+                looked = self.looking.end() => {
+                    if let Some((name, looked)) = looked {
+                        self.read(name, looked, give_up.clone());
+                    }
+                }
                 Some(read) = self.reading.join_next(), if !self.reading.is_empty() => {
                     if let Ok((name, stamp, result)) = read {
                         self.keep(&name, stamp, result);
@@ -212,7 +221,7 @@ impl<'a> Collector<'a> {
             {
                 pressure.disarm();
             }
-            self.read_more(&give_up).await;
+            self.look_on();
             if self.wants_look && self.last_look_at.elapsed() >= LEAST_BETWEEN_LOOKS {
                 self.take_sample();
             }

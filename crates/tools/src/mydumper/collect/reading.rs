@@ -9,6 +9,8 @@ use crate::mydumper::pressure::Backlog;
 use crate::pipeline::{Crew, Handled, PackJob, Settling, is_definition};
 use mykeeper_domain::space::Room;
 use mykeeper_supervise::Activity;
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,8 +30,6 @@ const HOPELESS_AFTER: u32 = 6;
 /// The first file of a table that mydumper 0.10 cuts; renamed where no second follows.
 const FIRST_FILE: &str = ".00001.sql";
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// One look at a file.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 /// A file that could not be read or compressed.
 #[derive(Debug, Default)]
@@ -120,21 +120,21 @@ impl Collector<'_> {
             .map_or(READERS, |packers| packers.crew.threads())
     }
 
-    /// Starts readers as long as there are files and room for readers.
-    pub(super) async fn read_more(&mut self, give_up: &CancellationToken) {
-        while self.reading.len() < self.readers() {
-            let Some(name) = self.waiting.pop_front() else {
-                return;
-            };
+    /// Looks at the next file that waits, as long as there is room for its reader.
+    pub(super) fn look_on(&mut self) {
+        if !self.looking.is_under_way()
+            && self.reading.len() < self.readers()
+            && let Some(name) = self.waiting.pop_front()
+        {
             self.queued.remove(&name);
-            self.read(name, give_up.clone()).await;
+            self.looking.begin(&self.dir, name);
         }
     }
 
-    async fn read(&mut self, name: String, give_up: CancellationToken) {
-        // Gone again: an empty table's file. One of a file system that does not answer is looked for at the end.
-        let looking = tokio::fs::symlink_metadata(self.dir.join(&name));
-        let Ok(Ok(metadata)) = tokio::time::timeout(LOOK_LIMIT, looking).await else {
+    /// Begins to read a file that was looked at.
+    pub(super) fn read(&mut self, name: String, looked: io::Result<Metadata>, give_up: CancellationToken) {
+        let Ok(metadata) = looked else {
+            // Gone again: an empty table's file.
             self.failed.remove(&name);
             return;
         };
@@ -232,7 +232,10 @@ impl Collector<'_> {
         let failed = self.failed.values().filter(waits_for_another_try).count();
         let backlog = Backlog {
             packing_bytes: self.packing_bytes,
-            files: self.waiting.len() + self.reading.len() + failed,
+            files: self.waiting.len()
+                + usize::from(self.looking.is_under_way())
+                + self.reading.len()
+                + failed,
         };
         if let (Some(room), Some(pressure)) = (room, &mut self.pressure) {
             pressure.weigh(room, (backlog, grown_bytes), Instant::now());
