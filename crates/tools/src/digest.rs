@@ -229,7 +229,7 @@ pub(crate) struct Content {
     bytes: u64,
     rows: RowCounter,
     values: Option<ContentReader>,
-    is_sql: bool,
+    holds: Holds,
     headless: bool,
     text: Option<Vec<u8>>,
     keep_bytes: usize,
@@ -238,12 +238,12 @@ pub(crate) struct Content {
 impl Content {
     /// Of a file of this name, whose text is kept up to so many bytes.
     pub(crate) fn new(name: &str, keep_bytes: usize) -> Self {
-        let is_sql = is_data_sql(Compression::strip(name));
+        let holds = Holds::of(Compression::strip(name));
         Self {
             bytes: 0,
             rows: RowCounter::new(),
-            values: is_sql.then(ContentReader::new),
-            is_sql,
+            values: (holds != Holds::NoRows).then(ContentReader::new),
+            holds,
             headless: false,
             text: (keep_bytes > 0).then(Vec::new),
             keep_bytes,
@@ -252,10 +252,16 @@ impl Content {
 
     /// Takes the next bytes.
     pub(crate) fn feed(&mut self, piece: &[u8]) {
-        self.headless |= self.bytes == 0 && self.is_sql && piece.starts_with(ROWS);
+        self.headless |= self.bytes == 0 && self.holds != Holds::NoRows && piece.starts_with(ROWS);
         self.bytes += piece.len() as u64;
-        if self.is_sql {
+        if self.holds != Holds::NoRows {
             self.rows.feed(piece);
+        }
+        if self.holds == Holds::ByItsText
+            && let Some(has_rows) = self.rows.opens_with_rows()
+        {
+            self.holds = if has_rows { Holds::Rows } else { Holds::NoRows };
+            self.values.take_if(|_| !has_rows);
         }
         if let Some(values) = &mut self.values {
             values.feed(piece);
@@ -270,12 +276,15 @@ impl Content {
 
     /// Rows so far.
     pub(crate) fn rows(&self) -> u64 {
-        self.rows.rows()
+        match self.holds {
+            Holds::Rows => self.rows.rows(),
+            Holds::ByItsText | Holds::NoRows => 0,
+        }
     }
 
     /// Whether a statement has begun and not ended.
     pub(crate) fn is_cut(&self) -> bool {
-        self.is_sql && !self.rows.at_boundary()
+        self.holds == Holds::Rows && !self.rows.at_boundary()
     }
 
     /// The digest of the file that has this content.
@@ -284,7 +293,7 @@ impl Content {
             stamp,
             blake3,
             plain_bytes: self.bytes,
-            rows: self.rows.rows(),
+            rows: self.rows(),
             headless: self.headless,
             content: self.finish_rows().filter(|_| fault.is_none()),
             fault,
@@ -294,7 +303,8 @@ impl Content {
 
     /// Only where both readings see the same rows: each knows SQL in its own way.
     fn finish_rows(&mut self) -> Option<FileContent> {
-        let found = self.values.take()?.finish()?;
+        let values = self.values.take().filter(|_| self.holds == Holds::Rows);
+        let found = values?.finish()?;
         (found.content.rows == self.rows.rows()).then_some(found)
     }
 
@@ -311,12 +321,32 @@ impl Content {
     }
 }
 
-/// Bodies of routines and triggers hold statements of their own, so the end of a statement means nothing there.
-fn is_data_sql(plain_name: &str) -> bool {
-    plain_name.ends_with(".sql")
-        && !plain_name.ends_with("-schema-post.sql")
-        && !plain_name.ends_with("-schema-triggers.sql")
+/// Whether the statements of a file are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    Rows,
+    /// Rows of a table, or routines, events and triggers: both may be called so.
+    ByItsText,
+    NoRows,
 }
+
+impl Holds {
+    /// Bodies of routines and triggers hold statements of their own, so the end of a statement means nothing there. The
+    /// rows of a table `a-schema-post` lie in a file that is called like theirs: what it begins with decides.
+    fn of(plain_name: &str) -> Self {
+        let is_named_so = |ending| plain_name.ends_with(ending);
+        if !plain_name.ends_with(".sql") {
+            Self::NoRows
+        } else if PROGRAMS.iter().any(is_named_so) {
+            Self::ByItsText
+        } else {
+            Self::Rows
+        }
+    }
+}
+
+/// What the names of files end with that hold routines, events and triggers.
+const PROGRAMS: [&str; 2] = ["-schema-post.sql", "-schema-triggers.sql"];
 
 #[cfg(test)]
 mod tests {
@@ -370,6 +400,33 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn rows_of_a_table_that_is_called_like_a_kind_of_file_are_counted() {
+        const HEAD: &[u8] = b"/*!40101 SET NAMES binary*/;\nSET x = 1;\n";
+        const PROGRAM: &[u8] = b"DROP PROCEDURE IF EXISTS `p`;\nCREATE PROCEDURE `p`()\nBEGIN\nINSERT INTO t VALUES (1),(2);\nEND";
+        let rows = [HEAD, SQL].concat();
+        let program = [HEAD, PROGRAM].concat();
+        for (name, bytes, count) in [
+            ("a.t-schema-post.sql", rows.clone(), 2),
+            ("a.t-schema-triggers.sql.gz", gzip(&rows), 2),
+            ("a-schema-post.sql", program.clone(), 0),
+            ("a.t-schema-triggers.sql.gz", gzip(&program), 0),
+            ("a-schema-post.sql", HEAD.to_vec(), 0),
+        ] {
+            let digest = digest(name, &bytes);
+            assert_eq!((digest.rows, digest.fault), (count, None), "{name}");
+            assert_eq!(digest.content.is_some(), count > 0, "{name}");
+        }
+        let cut = digest("a.t-schema-post.sql", &rows[..rows.len() - 3]);
+        assert_eq!(cut.fault.as_deref(), Some(CUT));
+        assert!(digest("a.t-schema-post.sql", SQL).headless);
+        // However the pieces fall.
+        let mut content = Content::new("a.t-schema-post.sql", 0);
+        rows.chunks(3).for_each(|piece| content.feed(piece));
+        assert_eq!((content.rows(), content.is_cut()), (2, false));
+        assert!(content.finish_rows().is_some());
     }
 
     #[test]

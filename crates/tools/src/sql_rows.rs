@@ -70,6 +70,8 @@ pub struct RowCounter {
     word_len: usize,
     rows: u64,
     inserts: u64,
+    /// Whether the first statement that sets nothing is an INSERT or REPLACE.
+    opens_with_rows: Option<bool>,
     /// The kind of quotes that blocks are expected to have.
     quote: u8,
 }
@@ -93,6 +95,7 @@ impl RowCounter {
             word_len: 0,
             rows: 0,
             inserts: 0,
+            opens_with_rows: None,
             quote: b'"',
         }
     }
@@ -105,6 +108,12 @@ impl RowCounter {
     /// INSERT and REPLACE statements seen so far.
     pub fn inserts(&self) -> u64 {
         self.inserts
+    }
+
+    /// Whether the first statement, but for those that set what the session is like, is an INSERT or REPLACE; `None` until
+    /// there is one.
+    pub fn opens_with_rows(&self) -> Option<bool> {
+        self.opens_with_rows
     }
 
     /// Whether the bytes so far end where a statement does: not within a string, a row or a statement.
@@ -266,6 +275,7 @@ impl RowCounter {
             && !matches!(byte, b';' | b'#' | b'/' | b'-' | b'*')
         {
             self.statement = Statement::Other;
+            self.opens_with_rows.get_or_insert(false);
         }
         match byte {
             b'\'' | b'"' => self.within = Within::Text(byte),
@@ -291,6 +301,10 @@ impl RowCounter {
             return;
         }
         let word = self.word.get(..self.word_len).unwrap_or_default();
+        if self.statement == Statement::Unbegun && word != b"SET" {
+            self.opens_with_rows
+                .get_or_insert(matches!(word, b"INSERT" | b"REPLACE"));
+        }
         self.statement = match (self.statement, word) {
             (Statement::Unbegun, b"INSERT" | b"REPLACE") => {
                 self.inserts += 1;

@@ -96,6 +96,7 @@ fn state(counter: &RowCounter) -> impl PartialEq + std::fmt::Debug {
         word_len,
         rows,
         inserts,
+        opens_with_rows,
         quote: _,
     } = *counter;
     let word = word.get(..word_len).map(<[u8]>::to_vec);
@@ -107,7 +108,7 @@ fn state(counter: &RowCounter) -> impl PartialEq + std::fmt::Debug {
         dashes,
         (word, word_len),
         rows,
-        inserts,
+        (inserts, opens_with_rows),
     )
 }
 

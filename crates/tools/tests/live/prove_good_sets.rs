@@ -54,7 +54,7 @@ async fn awkward_sets_pass(how: How) {
     assert_eq!(counted["日志 库-1"], 3);
     assert_eq!(counted["日志.库"], 4);
     assert_eq!(counted["shop.eu"], 5);
-    assert_eq!(counted["x-schema"], 3);
+    assert_eq!(counted["x-schema"], 8);
     assert!(counted.contains_key("empty_one") && counted["mysql"] > 0);
     assert!(proof.sandbox_version.contains("MariaDB") && proof.loader_version.contains("myloader"));
     if consistency == Consistency::PerDatabase {
