@@ -379,18 +379,17 @@ impl Restore<'_> {
         }
         let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let target = target.as_str();
-        // The largest first: it is not what the others are waited for at the end.
-        let mut data: Vec<&(String, SetFile)> = files.data.iter().collect();
-        data.sort_by_key(|(_, file)| std::cmp::Reverse(file.plain_bytes));
-        let feeding = data.into_iter().map(|(table, file)| async move {
-            let introducer = self.introducers.of(database, table);
-            let change = |statement| match introducer {
-                Some(introducer) => introducer.introduce(statement),
-                None => statement,
-            };
-            let mut feeder = self.feeder().await?;
-            feeder.feed(file, Some(target), Manner::Rows, &change).await
-        });
+        let feeding = largest_first(&files.data)
+            .into_iter()
+            .map(|(table, file)| async move {
+                let introducer = self.introducers.of(database, table);
+                let change = |statement| match introducer {
+                    Some(introducer) => introducer.introduce(statement),
+                    None => statement,
+                };
+                let mut feeder = self.feeder().await?;
+                feeder.feed(file, Some(target), Manner::Rows, &change).await
+            });
         let said: Vec<Vec<Complaint>> = stream::iter(feeding.collect::<Vec<_>>())
             .buffer_unordered(at_once)
             .try_collect()
@@ -398,6 +397,13 @@ impl Restore<'_> {
         complaints.extend(said.into_iter().flatten());
         Ok(complaints.iter().map(Complaint::to_string).collect())
     }
+}
+
+/// One large file that is begun last would be all that the end waits for.
+fn largest_first(data: &[(String, SetFile)]) -> Vec<&(String, SetFile)> {
+    let mut data: Vec<_> = data.iter().collect();
+    data.sort_by_key(|(_, file)| std::cmp::Reverse(file.plain_bytes));
+    data
 }
 
 /// The same files, with others in the place of the definitions of which keys wait.
@@ -441,6 +447,25 @@ fn replace_first(statement: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_largest_file_of_rows_is_fed_first() {
+        let file = |name: &str, plain_bytes| {
+            let file = SetFile {
+                path: name.into(),
+                real: name.into(),
+                plain_bytes,
+                rows: None,
+            };
+            (name.to_owned(), file)
+        };
+        let data = [file("a", 3), file("b", 90), file("c", 3), file("d", 8)];
+        let order: String = largest_first(&data)
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(order, "bdac");
+    }
 
     #[test]
     fn only_the_first_name_is_replaced() {
