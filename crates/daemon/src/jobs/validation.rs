@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod hindrance;
+mod others;
 pub(crate) mod queue;
 mod set_here;
 pub(crate) mod untried;

@@ -239,12 +239,18 @@ fn an_assertion_fails_the_set_only_where_it_can_be_run() {
         .mykeeper(&["run", "prove"])
         .assert_code(1)
         .assert_says("90000")
+        .assert_says("make another: mykeeper ")
         .assert_says("if the assert is wrong and not the set, correct it and prove the set again: \"mykeeper --config ");
     assert_eq!(statuses(), ["N/A", "failed"]);
     let why = unproven().to_string();
     assert!(why.contains("correct it and prove the set again"), "{why}");
 
-    workspace.mykeeper(&["run", "prove"]).assert_code(1);
+    // What two sets have failed with a third will.
+    let again = workspace.mykeeper(&["run", "prove"]);
+    again
+        .assert_code(1)
+        .assert_says("of job nightly has failed so, too, and another one will hardly do better");
+    assert!(!again.said().contains("make another"), "{again}");
     assert_eq!(statuses(), ["failed", "failed"]);
 
     // They are not forgotten for having their verdict, until a newer one passes.

@@ -2,6 +2,7 @@
 
 use super::elsewhere::doubts;
 use super::hindrance::{Hindrance, Tried, Untryable};
+use super::others::Others;
 use super::untried::forget;
 use super::verdict::{Outcome, verdict};
 use crate::error::DaemonError;
@@ -10,10 +11,8 @@ use crate::jobs::verify::{Here, Looked, kept, look_further};
 use crate::jobs::{JobError, RunContext, first_few};
 use crate::locate::places;
 use crate::set_lease::{SetLease, keep_folder};
-use mykeeper_catalog::{BackupFilter, BackupPath, CatalogError, SetState};
-use mykeeper_domain::BackupId;
+use mykeeper_catalog::BackupPath;
 use mykeeper_domain::backup::{Backup, Deletion, ValidateStatus};
-use mykeeper_domain::damage::Damage;
 use mykeeper_domain::job::{Assertion, ValidationTask};
 use mykeeper_domain::proof::{Proof, ProvenSet};
 use mykeeper_domain::verification::LookedAtCopy;
@@ -40,9 +39,6 @@ pub(super) enum Wanted {
     /// The one that was asked for, whatever was found before.
     ByName,
 }
-
-/// Among so many of a job's newest sets an older one is looked for.
-const LOOKED_THROUGH: u32 = 200;
 
 /// The files of other places.
 type Beside = Vec<(PathBuf, PlainFiles)>;
@@ -165,12 +161,13 @@ impl SetHere {
             Err(Hindrance::OfAll(error)) => return Err(error.about(id)),
         };
         forget(context, id).await;
-        let has_failed = !outcome.proof.passed();
-        let outcome = Outcome {
-            // Only a piece of advice depends on it.
-            has_earlier: has_failed && has_earlier(context, &self.backup).await.unwrap_or_default(),
-            ..outcome
+        let others = match outcome.proof.passed() {
+            true => Others::default(),
+            false => Others::of(context, &self.backup, &outcome.proof)
+                .await
+                .unwrap_or_default(),
         };
+        let outcome = Outcome { others, ..outcome };
         Ok(Ok(verdict(context, task, &outcome)))
     }
 
@@ -187,7 +184,7 @@ impl SetHere {
                     proof,
                     looked: None,
                     job: self.backup.job.clone(),
-                    has_earlier: false,
+                    others: Others::default(),
                 });
             }
             Err(Hindrance::OfCopy(error)) => Err(error),
@@ -255,7 +252,7 @@ impl SetHere {
             proof,
             looked: Some(looked),
             job: self.backup.job.clone(),
-            has_earlier: false,
+            others: Others::default(),
         })
     }
 
@@ -379,29 +376,6 @@ impl SetHere {
         }
         Ok((beside, unlisted))
     }
-}
-
-/// Whether an older set of the same job is there that may be whole.
-async fn has_earlier(context: &RunContext, backup: &Backup) -> Result<bool, CatalogError> {
-    let catalog = context.environment.catalog.as_ref();
-    let filter = BackupFilter {
-        job: backup.job.clone(),
-        tag: Some(backup.tag.clone()),
-        present_only: true,
-        state: Some(SetState::Complete),
-        limit: LOOKED_THROUGH,
-        ..BackupFilter::default()
-    };
-    let mut sets = catalog.backups(&filter).await?;
-    sets.retain(|set| {
-        let is_good = set.validate_status != ValidateStatus::Failed && set.deletion == Deletion::None;
-        is_good && set.started_at < backup.started_at
-    });
-    let ids: Vec<BackupId> = sets.iter().map(|set| set.id).collect();
-    let damages = catalog.damages(Some(&ids)).await?;
-    Ok(ids
-        .iter()
-        .any(|id| !damages.get(id).is_some_and(Damage::is_of_every_copy)))
 }
 
 /// What a proof has read of the files at its place, which differ.

@@ -1,5 +1,6 @@
 //! What a proof means for the run that made it.
 
+use super::others::Others;
 use crate::jobs::verify::Looked;
 use crate::jobs::{JobError, JobReport, JobResult, RunContext};
 use crate::notices::RESTORE_TIME_OF;
@@ -15,8 +16,8 @@ pub(super) struct Outcome {
     pub(super) looked: Option<Looked>,
     /// What made the set.
     pub(super) job: Option<JobName>,
-    /// Whether that job has made sets before it that are still there; asked where the proof has failed.
-    pub(super) has_earlier: bool,
+    /// What that job has made beside it; asked where the proof has failed.
+    pub(super) others: Others,
 }
 
 /// A run that has found a copy which is not as it was written has failed, whatever its set has come to.
@@ -74,11 +75,17 @@ pub(super) fn verdict(context: &RunContext, task: &ValidationTask, outcome: &Out
                 .any(|database| !database.differences.is_empty());
             let next = match job {
                 Some(job) if differs => {
-                    let keep = match outcome.has_earlier {
+                    let keep = match outcome.others.has_earlier {
                         true => "keep the sets before it, and ",
                         false => "",
                     };
-                    format!("; {keep}make another: mykeeper run {job}")
+                    match outcome.others.failed_alike {
+                        None => format!("; {keep}make another: mykeeper run {job}"),
+                        Some(other) => format!(
+                            "; {keep}look for the cause: set {other} of job {job} has failed so, too, and another one will \
+                             hardly do better"
+                        ),
+                    }
                 }
                 _ => String::new(),
             };
