@@ -6,8 +6,8 @@ use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_domain::backup::{Backup, Deletion};
 use std::collections::BTreeSet;
 
-/// So many of the newest sets that failed are looked through.
-const MOST_FAILED: u32 = 2_000;
+/// So many of the newest sets that failed, and are still there, are looked through.
+pub const MOST_FAILED: u32 = 2_000;
 /// Of the newest sets of a tag that passed so many are looked at for one that no job made: others of the tag may be of jobs.
 const MOST_PASSED: u32 = 200;
 
@@ -30,24 +30,37 @@ impl FailedSet {
     }
 }
 
+/// What is known of proofs that failed.
+#[derive(Clone, Debug, Default)]
+pub struct FailedSets {
+    /// The newest comes first.
+    pub standing: Vec<FailedSet>,
+    /// There are more sets that failed than are looked through: a job may be missing whose last failure is older than those.
+    pub is_cut: bool,
+}
+
 /// Of each job of each node and server the newest set that has a verdict, where that is not `passed`. Those that were made
-/// by no job of ours are held together by server. The newest comes first. Of more than 2,000 sets that failed and are still
-/// there the newest are looked through.
+/// by no job of ours are held together by server. Of more than [`MOST_FAILED`] sets that failed and are still there the newest
+/// are looked through.
 ///
 /// # Errors
 /// The catalog does not answer.
 pub async fn failed_sets(
     catalog: &dyn Catalog,
     is_asked_for: impl Fn(&Backup) -> bool,
-) -> Result<Vec<FailedSet>, CatalogError> {
+) -> Result<FailedSets, CatalogError> {
     let failed = BackupFilter {
         present_only: true,
         state: Some(SetState::Failed),
-        limit: MOST_FAILED,
+        limit: MOST_FAILED + 1,
         ..BackupFilter::default()
     };
+    let mut failed = catalog.backups(&failed).await?;
+    let most = usize::try_from(MOST_FAILED).unwrap_or(usize::MAX);
+    let is_cut = failed.len() > most;
+    failed.truncate(most);
     let (mut seen, mut standing) = (BTreeSet::new(), Vec::new());
-    for backup in catalog.backups(&failed).await? {
+    for backup in failed {
         let is_first = seen.insert(maker_of(&backup));
         if backup.deletion != Deletion::None || !is_first || !is_asked_for(&backup) {
             continue;
@@ -62,7 +75,7 @@ pub async fn failed_sets(
         });
         standing.push(FailedSet { backup, reason });
     }
-    Ok(standing)
+    Ok(FailedSets { standing, is_cut })
 }
 
 fn maker_of(backup: &Backup) -> (Option<String>, Option<String>, String) {

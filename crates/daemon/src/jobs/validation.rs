@@ -134,6 +134,7 @@ async fn what_failed(context: &RunContext, task: &ValidationTask) -> Result<Opti
     };
     let failed = failed_sets(context.environment.catalog.as_ref(), is_asked_for).await?;
     let told: Vec<String> = failed
+        .standing
         .iter()
         .map(|failed| {
             format!(

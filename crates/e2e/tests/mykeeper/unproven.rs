@@ -241,3 +241,26 @@ fn a_promise_that_is_broken_is_told_once_and_again_when_it_is_kept() {
     let (_, now) = standing();
     assert!(now["newest"].is_null(), "{now:#}");
 }
+
+#[test]
+fn of_more_failed_sets_than_are_looked_through_that_is_said() {
+    let stage = Stage::new();
+    stage.schedule("");
+    stage.workspace.mykeeper(&["catalog", "migrate"]).assert_code(0);
+    let catalog = stage.workspace.catalog();
+    catalog.edit(
+        "INSERT INTO user_backup (bk_id, bk_server, start_time, end_time, elapsed_time, backuped_db, is_complete, \
+         bk_size, bk_dir, transfer_complete, remote_dest, master_status, slave_status, tool_version, server_version, \
+         validate_status, tag, node, job, started_ms, finished_ms) \
+         WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 2001) \
+         SELECT '00000000-0000-4000-8000-' || SUBSTR('000000000000' || n, -12), 'x', '2020-01-01 00:00:00', \
+         '2020-01-01 00:00:00', 9, 'shop', 'Y', '1G', '/elsewhere', 'N/A (local backup)', 'x', 'x', 'x', '1', '1', \
+         'failed', 'shop', 'testnode', 'nightly', 1577836800000 + n, 1577836800000 + n FROM number",
+    );
+    let said = "failed proofs: more than 2000 sets that failed are still there";
+    stage.workspace.mykeeper(&["check"]).assert_says(said);
+    catalog.edit("UPDATE user_backup SET validate_status = 'passed' WHERE started_ms = 1577836800001");
+    let check = stage.workspace.mykeeper(&["check"]);
+    check.assert_says("it was validated, and failed; no set after it has passed");
+    assert!(!check.said().contains(said), "{check}");
+}

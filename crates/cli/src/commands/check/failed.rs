@@ -4,7 +4,7 @@ use super::{Findings, Grade};
 use crate::output::when;
 use crate::surroundings::local_zone;
 use mykeeper_catalog::Catalog;
-use mykeeper_daemon::failed::failed_sets;
+use mykeeper_daemon::failed::{MOST_FAILED, failed_sets};
 
 /// Names the newest set of each job that has a verdict, where it failed. One that is named as damaged already is not
 /// named again.
@@ -16,7 +16,14 @@ pub(super) async fn look_for_failed_sets(catalog: &dyn Catalog, findings: &mut F
             return findings.add("failed proofs", Grade::Warning, detail);
         }
     };
-    for failed in failed {
+    if failed.is_cut {
+        let detail = format!(
+            "more than {MOST_FAILED} sets that failed are still there, and the newest {MOST_FAILED} were looked through: of jobs \
+             whose last failure is older nothing is said here; \"mykeeper backups --state failed\" lists them"
+        );
+        findings.add("failed proofs", Grade::Note, detail);
+    }
+    for failed in failed.standing {
         let (id, what) = (failed.backup.id, format!("set {}", failed.backup.id));
         if findings.0.iter().any(|finding| finding.what == what) {
             continue;
