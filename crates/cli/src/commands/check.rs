@@ -6,6 +6,7 @@ mod damage;
 mod destinations;
 mod disks;
 mod failed;
+mod modes;
 mod node;
 mod nodes;
 mod notify;
@@ -404,6 +405,9 @@ async fn try_server_jobs(
         Grade::Ok,
         format!("{version} at {} as {}", server.endpoint, server.user),
     );
+    if backup_tasks(settings).any(|(_, task)| task.server == server.name) {
+        modes::look_at_modes(format!("server {}", server.name), probe, findings).await?;
+    }
     let grants = probe.grants().await?;
     let present = probe.databases().await?;
     for (name, task) in backup_tasks(settings).filter(|(_, task)| task.server == server.name) {

@@ -23,6 +23,9 @@ fn a_set_of_a_server_of_another_mode_is_proven_and_comes_back_to_such_a_server()
     let mut stage = Stage::with(BACKSLASHES, "[\"modes\"]", "all");
     stage.source.sql(MODES);
     stage.target.sql(MODES);
+    stage.workspace.mykeeper(&["check"]).assert_says(
+        "note    server shop: its global sql_mode has ANSI_QUOTES, NO_BACKSLASH_ESCAPES, PAD_CHAR_TO_FULL_LENGTH, which changes",
+    );
     let made = stage.workspace.mykeeper(&["run", "nightly", "--json"]);
     made.assert_code(0);
     made.json()["bk_id"]

@@ -44,6 +44,9 @@ const QUERY_LIMIT: Duration = Duration::from_secs(300);
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// So long a question waits for a table that another has locked; the server's default is a day or a year.
 const LOCK_WAIT: Duration = Duration::from_secs(20);
+/// Modes that mydumper 0.10 takes over from the server, were it not told otherwise; combined ones, like `ORACLE`, are listed
+/// with all that they stand for.
+const CHANGE_DUMPS: [&str; 3] = ["NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "PAD_CHAR_TO_FULL_LENGTH"];
 /// Numbers of the server's errors: a lock that was waited for too long; a statement that took too long, as MariaDB and
 /// as MySQL say it.
 const LOCK_WAIT_ERROR: u16 = 1205;
@@ -133,6 +136,18 @@ impl Probe {
             .rows("read the version", "SELECT VERSION()".to_owned(), &[])
             .await?;
         Ok(rows.first().map(|row| text(row, 0)).unwrap_or_default())
+    }
+
+    /// Which of its sessions' own SQL modes change what a dump says, as the server has them globally: `ANSI_QUOTES`.
+    ///
+    /// # Errors
+    /// [`ToolError::Query`].
+    pub async fn modes_that_change_dumps(&mut self) -> Result<Vec<String>, ToolError> {
+        const SQL: &str = "SELECT @@GLOBAL.sql_mode";
+        let rows = self.raw("read the server's SQL modes", SQL.to_owned()).await?;
+        let modes = rows.first().map(|row| text(row, 0)).unwrap_or_default();
+        let changes = |mode: &&str| CHANGE_DUMPS.contains(mode);
+        Ok(modes.split(',').filter(changes).map(str::to_owned).collect())
     }
 
     /// Where the server keeps its binary log, and its port.
