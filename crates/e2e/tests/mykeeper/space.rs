@@ -147,22 +147,8 @@ fn a_proof_and_a_restore_without_room_are_not_begun() {
     let Some(small) = Tmpfs::or_skip(workspace.at("small"), "size=100m") else {
         return;
     };
-    let file = workspace.password_file("spare", "pw");
-    workspace.write_keeper(&format!(
-        "{}[servers.spare]\nsocket = \"{}\"\nuser = \"restorer\"\npassword_file = \"{}\"\n\n\
-         [sandbox]\ndirectory = \"{}\"\n",
-        workspace.server("shop", &server, "pw"),
-        target.socket().display(),
-        file.display(),
-        small.path().display()
-    ));
-    workspace.write_schedule(&backup_job("nightly", ALL, ""));
-    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
-    let id = text(&workspace.backups()[0], "id").to_owned();
-    workspace
-        .mykeeper(&["validate", "--bk-id", &id])
-        .assert_code(1)
-        .assert_says("there is no room for a throwaway server: it needs about")
+    let (id, refused) = refused_proof(&workspace, (&server, &target), &small);
+    refused
         .assert_says("in proportion to those of its server")
         .assert_says("of 100 MiB are free in");
     assert!(is_empty(small.path()), "something was written");
@@ -201,6 +187,32 @@ fn a_proof_and_a_restore_without_room_are_not_begun() {
     target.stop();
 }
 
+/// A set of `server` that no throwaway server on the disk `small` has room for, and what is said of that. The server `spare`
+/// of the configuration is `target`, whose account `restorer` is there.
+fn refused_proof(
+    workspace: &Workspace,
+    (server, target): (&MariaDb, &MariaDb),
+    small: &Tmpfs,
+) -> (String, Finished) {
+    let file = workspace.password_file("spare", "pw");
+    workspace.write_keeper(&format!(
+        "{}[servers.spare]\nsocket = \"{}\"\nuser = \"restorer\"\npassword_file = \"{}\"\n\n\
+         [sandbox]\ndirectory = \"{}\"\n",
+        workspace.server("shop", server, "pw"),
+        target.socket().display(),
+        file.display(),
+        small.path().display()
+    ));
+    workspace.write_schedule(&backup_job("nightly", ALL, ""));
+    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
+    let id = text(&workspace.backups()[0], "id").to_owned();
+    let refused = workspace.mykeeper(&["validate", "--bk-id", &id]);
+    refused
+        .assert_code(1)
+        .assert_says("there is no room for a throwaway server: it needs about");
+    (id, refused)
+}
+
 /// Moves a server onto the file system that is mounted on its data folder, and gives that folder.
 fn move_data(server: &mut MariaDb, mount: impl FnOnce(&Path)) -> PathBuf {
     server.stop();
@@ -234,22 +246,7 @@ fn what_is_kept_for_root_is_no_room_for_a_server() {
     let Some(small) = half(&workspace.at("small"), "small.ext4") else {
         return;
     };
-    let file = workspace.password_file("spare", "pw");
-    workspace.write_keeper(&format!(
-        "{}[servers.spare]\nsocket = \"{}\"\nuser = \"restorer\"\npassword_file = \"{}\"\n\n\
-         [sandbox]\ndirectory = \"{}\"\n",
-        workspace.server("shop", &server, "pw"),
-        target.socket().display(),
-        file.display(),
-        small.path().display()
-    ));
-    workspace.write_schedule(&backup_job("nightly", ALL, ""));
-    workspace.mykeeper(&["run", "nightly"]).assert_code(0);
-    let id = text(&workspace.backups()[0], "id").to_owned();
-    workspace
-        .mykeeper(&["validate", "--bk-id", &id])
-        .assert_code(1)
-        .assert_says("there is no room for a throwaway server: it needs about");
+    let (id, _) = refused_proof(&workspace, (&server, &target), &small);
 
     let mut mounted = None;
     let data = move_data(&mut target, |data| mounted = half(data, "data.ext4"));
