@@ -31,7 +31,7 @@ mod sshd;
 mod wait;
 mod workspace;
 
-pub use audit::{Audited, Findings, Watched, audit, processes_of};
+pub use audit::{Audited, Findings, Watched, audit, audit_sets, processes_of};
 pub use binary::{Binary, Finished, Started, Surroundings};
 pub use catalog_view::CatalogView;
 pub use daemon::Daemon;

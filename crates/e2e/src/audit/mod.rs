@@ -28,6 +28,8 @@ pub struct Audited<'a> {
     pub source: &'a MariaDb,
     /// Where it sends to, and the folder there.
     pub vault: Option<(&'a RsyncDaemon, PathBuf)>,
+    /// The folder of this machine that is the destination `near`.
+    pub near: Option<PathBuf>,
     /// From when to when slots had to be taken.
     pub watched: Watched,
     /// The databases that each complete set holds.
@@ -85,6 +87,13 @@ impl Findings {
         self.orphans.extend(other.orphans);
         self.wrong.extend(other.wrong);
     }
+}
+
+/// Looks at sets alone: here, at their destinations and in the catalog.
+pub fn audit_sets(audited: &Audited<'_>) -> Findings {
+    let mut findings = Findings::default();
+    sets::look(audited, &mut findings);
+    findings
 }
 
 /// Looks at everything.

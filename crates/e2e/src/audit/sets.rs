@@ -48,7 +48,7 @@ pub(super) fn look(audited: &Audited<'_>, findings: &mut Findings) {
         }
     }
     remains_have_a_mark(audited, &rows, findings);
-    look_at_destination(audited, &rows, findings);
+    look_at_destinations(audited, &rows, findings);
 }
 
 /// What was set aside to be removed belongs to a set that is marked so: a later pass ends it.
@@ -257,20 +257,37 @@ fn verdict_has_its_proof(audited: &Audited<'_>, row: &Row, findings: &mut Findin
 }
 
 /// Each folder there belongs to a row; each copy that is said to have arrived is whole.
-fn look_at_destination(audited: &Audited<'_>, rows: &[Row], findings: &mut Findings) {
-    let Some((_, root)) = &audited.vault else { return };
-    let copies: BTreeMap<String, PathBuf> = set_folders(root)
+fn look_at_destinations(audited: &Audited<'_>, rows: &[Row], findings: &mut Findings) {
+    if let Some((_, root)) = &audited.vault {
+        // The seed's column tells of the first one.
+        let arrived = rows.iter().filter(|row| row.has_arrived).collect();
+        look_at_destination(audited, (root, arrived), rows, findings);
+    }
+    if let Some(root) = &audited.near {
+        let query = "SELECT bk_id FROM mk_delivery WHERE destination = 'near' AND arrived = 1";
+        let arrived: BTreeSet<String> = audited.catalog.column(query).into_iter().collect();
+        let arrived = rows.iter().filter(|row| arrived.contains(&row.bk_id)).collect();
+        look_at_destination(audited, (root, arrived), rows, findings);
+    }
+}
+
+fn look_at_destination(
+    audited: &Audited<'_>,
+    (root, arrived): (&Path, Vec<&Row>),
+    rows: &[Row],
+    findings: &mut Findings,
+) {
+    let named = |folder: PathBuf| {
+        let name = folder.file_name()?.to_str()?.to_owned();
+        Some((name, folder))
+    };
+    let copies: BTreeMap<String, PathBuf> = set_folders(root).into_iter().filter_map(named).collect();
+    let arriving: BTreeMap<String, PathBuf> = folders_of_days(root)
         .into_iter()
-        .map(|folder| {
-            let name = folder
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            (name, folder)
-        })
+        .filter_map(named)
+        .filter_map(|(name, folder)| Some((name.strip_suffix(".arriving")?.to_owned(), folder)))
         .collect();
-    for (bk_id, folder) in &copies {
+    for (bk_id, folder) in copies.iter().chain(&arriving) {
         match rows.iter().find(|row| row.bk_id == *bk_id) {
             None => findings
                 .lost
@@ -279,11 +296,20 @@ fn look_at_destination(audited: &Audited<'_>, rows: &[Row], findings: &mut Findi
             Some(_) => {}
         }
     }
-    for row in rows.iter().filter(|row| row.has_arrived) {
+    for (bk_id, folder) in &arriving {
+        if copies.contains_key(bk_id) {
+            findings.lost.push(format!(
+                "{} is left beside the copy that has its name",
+                folder.display()
+            ));
+        }
+    }
+    for row in arrived {
         let Some(copy) = copies.get(&row.bk_id) else {
             findings.wrong.push(format!(
-                "the set {} is said to have arrived and has not",
-                row.bk_id
+                "the set {} is said to have arrived in {} and has not",
+                row.bk_id,
+                root.display()
             ));
             continue;
         };

@@ -28,6 +28,7 @@ fn of_daemon(trial: &mut Trial, engine: Engine, rounds: u32) {
         trial,
         Setting {
             engine,
+            near: true,
             ..Setting::default()
         },
     );
@@ -69,7 +70,13 @@ fn of_daemon(trial: &mut Trial, engine: Engine, rounds: u32) {
 pub(super) fn of_tools(trial: &mut Trial) {
     let tools = ["mydumper", "rsync", "myloader", "mariadbd"];
     let rounds = trial.plan.rounds(10, 1);
-    let mut stage = Stage::with(trial, Setting::default());
+    let mut stage = Stage::with(
+        trial,
+        Setting {
+            near: true,
+            ..Setting::default()
+        },
+    );
     // Slow enough that a tool is met while it works.
     stage.source_link.set_rate(4_000_000);
     stage.vault_link.set_rate(2_000_000);

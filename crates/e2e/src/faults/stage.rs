@@ -57,6 +57,17 @@ action      = "delete"
 require     = "validated"
 "#;
 
+/// Sets go to a folder of this machine, too, where they bear a partial name until they have arrived.
+const NEAR: &str = r#"
+[transfer.catch-up-near]
+cron         = "*/6 * * * * *"
+destination  = "near"
+timeout      = "40s"
+stall        = "8s"
+retry        = { attempts = 2, delay = "1s" }
+overlap      = "queue"
+"#;
+
 /// Short, so that what must be ended is ended soon.
 pub(crate) const DAEMON: &str = "[daemon]\ngrace = \"30s\"\nkill_grace = \"2s\"\n\n";
 
@@ -83,6 +94,8 @@ pub(crate) struct Setting {
     pub(crate) through: Vec<String>,
     /// The network namespace that mykeeper and the rsync daemon share: words to enter it.
     pub(crate) within: Vec<String>,
+    /// Sets go to the folder `near`, too.
+    pub(crate) near: bool,
 }
 
 /// The stage. Its folder stays unless it is found in order.
@@ -98,6 +111,7 @@ pub(crate) struct Stage {
     pub(crate) vault_link: TcpProxy,
     /// The catalog's server.
     pub(crate) keeper: Option<MariaDb>,
+    near: bool,
     watched: Option<Watched>,
     /// Daemons that ended by themselves without an excuse; each a sentence.
     refusals: Vec<String>,
@@ -134,11 +148,22 @@ impl Stage {
         } else {
             (workspace.server("shop", &source, "shop pw"), vault.port())
         };
+        let near = match setting.near {
+            true => {
+                let folder = workspace.at("near");
+                std::fs::create_dir(&folder).expect("a folder within our own");
+                format!("[destinations.near]\nurl = \"{}\"\n\n", folder.display())
+            }
+            false => String::new(),
+        };
         workspace.write_keeper(&format!(
-            "{catalog}{server}{}{DAEMON}",
+            "{catalog}{server}{}{near}{DAEMON}",
             workspace.destination("vault", &vault.url(port, "db1"), "vault pw")
         ));
-        workspace.write_schedule(SCHEDULE);
+        workspace.write_schedule(&match setting.near {
+            true => SCHEDULE.replacen("\"vault\"", "[\"vault\", \"near\"]", 1) + NEAR,
+            false => SCHEDULE.to_owned(),
+        });
         workspace.surround(Surroundings {
             through: [setting.within, setting.through].concat(),
             variables: Vec::new(),
@@ -152,6 +177,7 @@ impl Stage {
             vault,
             vault_link,
             keeper,
+            near: setting.near,
             watched: None,
             refusals: Vec::new(),
             ahead_ms: 0,
@@ -384,6 +410,7 @@ impl Stage {
             catalog: self.catalog(),
             source: &self.source,
             vault: Some((&self.vault, self.vault.vault().join("db1"))),
+            near: self.near.then(|| self.workspace.at("near")),
             watched: self.watched.expect("a daemon was started"),
             databases: &SAMPLE_DATABASES,
         });

@@ -1,8 +1,10 @@
 //! Files on their way while others are still dumped.
 #![expect(clippy::unwrap_used, reason = "a test ends where its stage does not stand")]
 
+mod kinds;
 mod lasting;
 mod leftovers;
+mod links;
 
 use crate::{ALL, NEVER, assert_run, backup_job, text};
 use mykeeper_e2e::*;
@@ -15,7 +17,7 @@ const ONCE: &str = "retry = { attempts = 1, delay = \"1s\" }";
 
 struct Stage {
     workspace: Workspace,
-    _source: MariaDb,
+    source: MariaDb,
     /// To the server.
     link: TcpProxy,
     vault: RsyncDaemon,
@@ -43,7 +45,7 @@ fn stage(transfer_to: &str) -> Stage {
     ));
     Stage {
         workspace,
-        _source: source,
+        source,
         link,
         vault,
         road,
@@ -152,7 +154,7 @@ fn files_arrive_at_each_destination_while_others_are_dumped_and_none_goes_twice(
         link,
         vault,
         road,
-        _source,
+        source: _source,
     } = stage("[\"vault\", \"near\"]");
     let near = workspace.at("near");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
@@ -226,7 +228,7 @@ fn the_limit_of_a_destination_holds_over_all_that_goes_there() {
         link,
         vault,
         road,
-        _source,
+        source: _source,
     } = stage("\"vault\"");
     link.set_rate(0);
     let keeper = std::fs::read_to_string(workspace.config()).unwrap();
@@ -283,7 +285,7 @@ fn a_destination_that_goes_away_holds_up_neither_the_dump_nor_the_other() {
         link,
         mut vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("[\"vault\", \"near\"]");
     let near = workspace.at("near");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
@@ -361,7 +363,7 @@ fn a_catch_up_run_leaves_a_set_alone_whose_files_are_still_on_their_way() {
         link,
         vault,
         road,
-        _source,
+        source: _source,
     } = stage("\"vault\"");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&vault.vault(), 0);
@@ -395,7 +397,7 @@ fn nothing_goes_ahead_to_a_folder_that_the_set_does_not_fit_into() {
         link,
         vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("[\"vault\", \"near\"]");
     let Some(_disk) = Tmpfs::or_skip(workspace.at("near"), "size=16k") else {
         return;

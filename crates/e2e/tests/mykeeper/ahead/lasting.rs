@@ -97,24 +97,19 @@ fn all_below(root: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_copy_in_a_folder_is_synced_before_it_has_its_name_and_again_when_it_is_mended() {
-    let Stage {
-        mut workspace,
-        link,
-        vault: _vault,
-        road: _road,
-        _source,
-    } = stage("\"near\"");
-    let near = workspace.at("near");
-    let Some(trace) = traced(&mut workspace, &[]) else {
+    let mut stage = stage("\"near\"");
+    let Some(trace) = traced(&mut stage.workspace, &[]) else {
         return;
     };
+    let (workspace, link) = (&stage.workspace, &stage.link);
+    let near = workspace.at("near");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&near, 0);
     link.set_rate(0);
     running.finish().assert_code(0);
     // Whatever is called through strace begins the notes anew.
     let seen = calls(&trace);
-    assert_transfers(&workspace, "near ahead succeeded, near send succeeded");
+    assert_transfers(workspace, "near ahead succeeded, near send succeeded");
     let bk_id = text(&workspace.backups()[0], "id").to_owned();
     let (own, copy) = (find_set(&workspace.sets(), &bk_id), find_set(&near, &bk_id));
     let arriving = copy.with_file_name(format!("{bk_id}.arriving"));

@@ -35,7 +35,7 @@ fn what_went_ahead_of_a_dump_that_fails_is_removed_and_that_is_recorded() {
         link,
         vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("[\"vault\", \"near\"]");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&vault.vault(), 2);
@@ -63,7 +63,7 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
         link,
         vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("\"vault\"");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&vault.vault(), 1);
@@ -80,24 +80,20 @@ fn what_a_killed_run_had_sent_ahead_is_removed_by_the_next_that_sends_there() {
 /// It lies on a disk of this machine, and may be what takes the room of the next.
 #[test]
 fn what_a_killed_run_had_sent_ahead_goes_before_a_set_that_does_not_go_ahead_itself() {
-    let Stage {
-        workspace,
-        link,
-        vault: _vault,
-        road: _road,
-        _source,
-    } = stage("\"near\"");
+    let stage = stage("\"near\"");
+    let (workspace, link) = (&stage.workspace, &stage.link);
     let near = workspace.at("near");
     let running = workspace.start_mykeeper(&["run", "nightly"]);
     wait_for_arrivals(&near, 1);
-    kill_while_held(running, &link);
-    assert_eq!((sets_at(&near).len(), noted(&workspace)), (1, 1));
+    kill_while_held(running, link);
+    assert_eq!((sets_at(&near).len(), noted(workspace)), (1, 1));
+    the_audit_sees_it(&stage, &sets_at(&near)[0]);
     link.set_rate(0);
     let all_at_once = format!("transfer_to = \"near\"\nstream = false\n{ONCE}");
     workspace.write_schedule(&backup_job("nightly", ALL, &all_at_once));
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
-    assert_copy(&workspace, &near);
-    assert_eq!(noted(&workspace), 0);
+    assert_copy(workspace, &near);
+    assert_eq!(noted(workspace), 0);
     let names: Vec<String> = sets_at(&near)
         .iter()
         .map(|set| set.file_name().unwrap().to_string_lossy().into_owned())
@@ -109,6 +105,46 @@ fn what_a_killed_run_had_sent_ahead_goes_before_a_set_that_does_not_go_ahead_its
     );
 }
 
+/// What the fault suite's audit says of a folder that went ahead of a set which never became complete.
+fn the_audit_sees_it(stage: &Stage, arriving: &Path) {
+    // The next command settles the killed run; what lies in another destination it leaves there.
+    stage.workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+    let audited = || {
+        let found = audit_sets(&Audited {
+            workspace: &stage.workspace,
+            catalog: stage.workspace.catalog(),
+            source: &stage.source,
+            vault: Some((&stage.vault, stage.vault.vault().join("db1"))),
+            near: Some(stage.workspace.at("near")),
+            watched: Watched {
+                started_ms: 0,
+                ready_ms: 0,
+                until_ms: 0,
+            },
+            databases: &SAMPLE_DATABASES,
+        });
+        let mut all = found.all();
+        all.retain(|finding| finding.contains(".arriving"));
+        all.join("\n")
+    };
+    assert_eq!(audited(), "");
+    let (notes, away) = (
+        stage.workspace.at("state/ahead"),
+        stage.workspace.at("state/away"),
+    );
+    std::fs::rename(&notes, &away).unwrap();
+    assert!(audited().contains("nothing says that it is to be removed"));
+    std::fs::rename(&away, &notes).unwrap();
+    let metadata = arriving.join("metadata");
+    std::fs::write(&metadata, "").unwrap();
+    assert!(audited().contains("holds metadata, and its set is not complete"));
+    std::fs::remove_file(metadata).unwrap();
+    let own = arriving.with_extension("");
+    std::fs::create_dir(&own).unwrap();
+    assert!(audited().contains("is left beside the copy that has its name"));
+    std::fs::remove_dir(own).unwrap();
+}
+
 #[test]
 fn a_set_that_was_sent_whole_is_removed_as_a_leftover_by_nobody() {
     let Stage {
@@ -116,7 +152,7 @@ fn a_set_that_was_sent_whole_is_removed_as_a_leftover_by_nobody() {
         link,
         vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("\"vault\"");
     link.set_rate(0);
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
@@ -158,7 +194,7 @@ fn files_that_are_not_of_a_set_are_removed_before_its_copy_counts() {
         link,
         mut vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("\"vault\"");
     link.set_rate(0);
     vault.stop();
@@ -238,7 +274,7 @@ fn where_nothing_was_accepted_nothing_is_remembered() {
         link: _link,
         vault: _vault,
         road: _road,
-        _source,
+        source: _source,
     } = stage("\"vault\"");
     let keeper = std::fs::read_to_string(workspace.config()).unwrap();
     std::fs::write(workspace.config(), keeper.replace("/vault/db1", "/nomodule/db1")).unwrap();
