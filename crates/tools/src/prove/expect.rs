@@ -254,7 +254,8 @@ impl Patterns {
             )?,
             view: regex(r"(?i)^\s*DROP VIEW IF EXISTS `((?:[^`]|``)+)`")?,
             trigger: regex(
-                r"(?is)^\s*CREATE\s+(?:DEFINER\s*=\s*\S+\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:`(?P<q>(?:[^`]|``)+)`|(?P<b>[^\s`.]+))\s.*?\sON\s+(?:`(?P<tq>(?:[^`]|``)+)`|(?P<tb>[^\s`.]+))\s",
+                // The server prints both names as they were written, with the database's before them or without.
+                r"(?is)^\s*CREATE\s+(?:DEFINER\s*=\s*\S+\s+)?TRIGGER\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:`(?:[^`]|``)+`|[^\s`.]+)\s*\.\s*)?(?:`(?P<q>(?:[^`]|``)+)`|(?P<b>[^\s`.]+))\s.*?\sON\s+(?:(?:`(?:[^`]|``)+`|[^\s`.]+)\s*\.\s*)?(?:`(?P<tq>(?:[^`]|``)+)`|(?P<tb>[^\s`.]+))\s",
             )?,
             program: regex(r"(?i)^\s*DROP (FUNCTION|PROCEDURE|EVENT) IF EXISTS `((?:[^`]|``)+)`")?,
         })
@@ -446,7 +447,8 @@ mod tests {
             )],
             triggers: vec![file(
                 "tr.sql",
-                "CREATE DEFINER=`root`@`localhost` TRIGGER tr AFTER INSERT ON orders FOR EACH ROW BEGIN \nEND;\n",
+                "CREATE DEFINER=`root`@`localhost` TRIGGER tr AFTER INSERT ON orders FOR EACH ROW BEGIN \nEND;\n\
+                 CREATE TRIGGER `a$b`.`t.r` AFTER INSERT ON a$b.`or.ders` FOR EACH ROW SET @x = 1;\n",
             )],
             post: vec![file(
                 "p.sql",
@@ -463,6 +465,7 @@ mod tests {
         assert_eq!(found.views.iter().collect::<Vec<_>>(), ["v"]);
         assert_eq!(found.sequences.iter().collect::<Vec<_>>(), ["s"]);
         assert_eq!(found.triggers.get("tr").map(String::as_str), Some("orders"));
+        assert_eq!(found.triggers.get("t.r").map(String::as_str), Some("or.ders"));
         assert_eq!(found.functions.iter().collect::<Vec<_>>(), ["f"]);
         assert_eq!(found.events.iter().collect::<Vec<_>>(), ["日"]);
     }
