@@ -104,3 +104,47 @@ async fn of_many_jobs_at_one_instant_no_slot_is_lost_or_late_and_twice_as_many_a
         "{fired} and {looked} became {fired_twice} and {looked_twice}"
     );
 }
+
+/// So many jobs, of which the first is due at this minute.
+fn daily(jobs: u32, minute: u32) -> String {
+    (0..jobs)
+        .map(|number| {
+            let minute = if number == 0 { minute } else { 0 };
+            format!("[retention.job-{number}]\ncron = \"{minute} 4 * * *\"\n{KEEP}\n")
+        })
+        .collect()
+}
+
+/// How many bytes a reload of so many jobs makes the catalog write: where none has changed, and where one has.
+async fn written_by_reload(jobs: u32) -> (u64, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    write_files(dir.path(), &daily(jobs, 0));
+    let clock = Arc::new(ManualClock::at(at(SLOT) - TimeDelta::hours(1)));
+    let environment = environment(load(dir.path()), clock.clone()).await;
+    let engine = Engine::for_daemon(Arc::clone(&environment));
+    // Whatever is written is appended to it; it is far from the size at which it is begun anew.
+    let log = dir.path().join("state/catalog.db-wal");
+    let reload = async |minute| {
+        write_files(dir.path(), &daily(jobs, minute));
+        clock.advance(TimeDelta::minutes(1));
+        let before = std::fs::metadata(&log).unwrap().len();
+        let (mut scheduler, _, _) = Scheduler::new(engine.clone(), load(dir.path()).jobs);
+        scheduler.decide_missed().await.unwrap();
+        std::fs::metadata(&log).unwrap().len() - before
+    };
+    assert!(reload(0).await > 0, "the first notes each job");
+    (reload(0).await, reload(30).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_writes_of_what_has_changed_alone_however_many_jobs_there_are() {
+    let (nothing, one) = written_by_reload(50).await;
+    let (nothing_of_many, one_of_many) = written_by_reload(150).await;
+    assert_eq!((nothing, nothing_of_many), (0, 0));
+    assert!(one > 0, "a changed schedule is noted");
+    // Another level of an index is another page.
+    assert!(
+        one_of_many <= one + 3 * 4_200,
+        "{one} bytes for one of 50 jobs became {one_of_many} for one of 150"
+    );
+}
