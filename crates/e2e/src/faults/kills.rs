@@ -8,6 +8,9 @@ use std::time::Duration;
 /// How long a phase is waited for before the kill comes anyhow.
 const PHASE_WITHIN: Duration = Duration::from_secs(8);
 
+/// How long a tool is waited for that is to be killed: a whole dump comes before it is proven.
+const TOOL_WITHIN: Duration = Duration::from_secs(60);
+
 /// When the daemon is killed.
 const INSTANTS: [&str; 7] = [
     "start", "any time", "any time", "mydumper", "rsync", "myloader", "mariadbd",
@@ -85,7 +88,7 @@ pub(super) fn of_tools(trial: &mut Trial) {
         for tool in tools {
             // One that is asked its version may be gone before the kill comes.
             let hit = (0..20).any(|_| {
-                let found = stage.await_tool(tool, Duration::from_secs(30));
+                let found = stage.await_tool(tool, TOOL_WITHIN);
                 assert!(!found.is_empty(), "no {tool} came to be killed");
                 std::thread::sleep(trial.dice.millis(0, 300));
                 let found = stage.tools(tool);
