@@ -77,13 +77,11 @@ fn read(entry: &Entry<'_>, base: &Path) -> Option<Destination> {
     }
     section.finish(top_key_hint);
     Some(Destination {
-        name: name?,
-        url: url?,
         password,
         source_address: address?,
         bandwidth_limit: bandwidth_limit?,
         ssh: ssh?,
-        recorded_as: None,
+        ..Destination::at(name?, url?)
     })
 }
 

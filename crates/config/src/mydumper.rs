@@ -274,6 +274,13 @@ pub(crate) fn is_option(name: &str) -> bool {
     OURS.iter().any(|(names, _)| names.contains(&name)) || KNOWN.iter().any(|(known, _)| *known == name)
 }
 
+/// Whether mydumper compresses by a method that is called so.
+pub(crate) fn is_method(value: &str) -> bool {
+    ["gzip", "zstd"]
+        .iter()
+        .any(|method| value.eq_ignore_ascii_case(method))
+}
+
 /// What sets lack that are made with this option.
 pub(crate) fn lack_with(name: &str) -> Option<&'static str> {
     let found = DOUBTFUL.iter().find(|(doubtful, _)| *doubtful == name);
@@ -357,6 +364,10 @@ fn check_value(name: &str, value: Option<&str>, takes: Takes) -> Result<(), Comp
         }
         (_, Some("")) => Err(complaint(format!("nothing follows the \"=\" of {name:?}"))
             .help("write the value right after it, or leave the \"=\" out")),
+        // Not quoted: what is none may be a password.
+        (_, Some(value)) if name == "compress" && !is_method(value) => {
+            Err(complaint("the option \"compress\" takes GZIP, ZSTD or nothing").help("write \"compress\""))
+        }
         (Takes::Number, Some(value)) if value.parse::<u64>().is_err() => Err(complaint(format!(
             "the option {name:?} needs a number, not {value:?}"
         ))

@@ -62,6 +62,13 @@ pub struct Settings {
     pub jobs: BTreeMap<JobName, Arc<Job>>,
 }
 
+impl Settings {
+    /// Whether they are pybackup's conf's, which has neither jobs nor a schedule.
+    pub fn is_by_conf(&self) -> bool {
+        self.keeper_file == self.schedule_file
+    }
+}
+
 /// `[catalog]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogSettings {

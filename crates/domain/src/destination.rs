@@ -204,6 +204,19 @@ pub struct Destination {
 }
 
 impl Destination {
+    /// One that asks for no password, reached from any address and as fast as it goes.
+    pub fn at(name: DestinationName, url: DestinationUrl) -> Self {
+        Self {
+            name,
+            url,
+            password: PasswordSource::None,
+            source_address: None,
+            bandwidth_limit: None,
+            ssh: SshOptions::default(),
+            recorded_as: None,
+        }
+    }
+
     /// What two destinations have in common that are one place however each is written: a text for comparing alone. Letters
     /// of a host's name, the usual port of an rsync daemon, slashes and `.` in a path make no difference. The account does,
     /// as a module's folder may be chosen by it; so do port and key of ssh, as each key may be held to a folder of its own.
@@ -274,16 +287,8 @@ mod tests {
     #[test]
     fn one_place_is_seen_however_it_is_written() {
         let place = |url: &str| {
-            let destination = Destination {
-                name: DestinationName::new("vault").unwrap(),
-                url: url.parse().unwrap(),
-                password: PasswordSource::None,
-                source_address: None,
-                bandwidth_limit: None,
-                ssh: SshOptions::default(),
-                recorded_as: None,
-            };
-            destination.place()
+            let name = DestinationName::new("vault").unwrap();
+            Destination::at(name, url.parse().unwrap()).place()
         };
         for [one, other] in [
             ["/v2", "/v2/"],

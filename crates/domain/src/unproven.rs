@@ -155,7 +155,9 @@ impl fmt::Display for Shown<'_> {
                 Some(since) => write!(f, "it is being proven by {node} since {}", time(*since)),
                 None => write!(f, "it is being proven by {node}"),
             },
-            Unproven::NoJob => f.write_str("no node has a validation job"),
+            Unproven::NoJob => {
+                f.write_str("no node has a validation job (cron's \"pybackup validate-backup\" needs none)")
+            }
             Unproven::NotAskedFor { jobs } => {
                 let jobs: Vec<String> = jobs
                     .iter()

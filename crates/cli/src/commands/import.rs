@@ -129,7 +129,7 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// The names of this host's own users.
-fn users() -> BTreeSet<String> {
+pub(super) fn users() -> BTreeSet<String> {
     let text = read_text(Path::new("/etc/passwd")).unwrap_or_default();
     let names = text.lines().filter_map(|line| line.split(':').next());
     names.map(str::to_owned).collect()
@@ -188,6 +188,7 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
         print_json(&serde_json::json!({
             "written": written,
             "jobs": imported.jobs,
+            "jobs_added": imported.added,
             "untranslated": told(&gaps),
             "left_out": told(&notes),
             "crontab": imported.lines.iter().map(line_told).collect::<Vec<_>>(),
@@ -197,7 +198,7 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
     }
     for file in files {
         let what = match file.name.as_str() {
-            "schedule.toml" => format!(" ({})", counted(imported.jobs, "job", "jobs")),
+            "schedule.toml" => format!(" ({})", counted(imported.jobs + imported.added, "job", "jobs")),
             _ => String::new(),
         };
         print(&format!("wrote {}{what}", out.join(&file.name).display()))?;
@@ -238,6 +239,15 @@ fn report(out: &Path, files: &[NewFile], imported: &Imported, json: bool) -> any
         ))?;
     }
     print(&format!("\nnext: mykeeper --config {} check", keeper.display()))?;
+    if !imported.removing.is_empty() {
+        print(
+            "then what would go at the first run of each job that removes, whatever the script has removed until now:",
+        )?;
+    }
+    for job in &imported.removing {
+        let keeper = keeper.display();
+        print(&format!("  mykeeper --config {keeper} retention {job} --dry-run"))?;
+    }
     print_moved(imported)?;
     Ok(status)
 }

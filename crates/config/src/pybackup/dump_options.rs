@@ -364,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    fn a_value_of_compress_that_is_no_method_is_refused_and_not_shown() {
+        let said = read("compress=Geheim34 threads=8").unwrap_err().join("\n");
+        assert!(
+            said.contains("takes GZIP, ZSTD or nothing") && !said.contains("Geheim34"),
+            "{said}"
+        );
+        assert!(read("compress=zstd").is_ok());
+    }
+
+    #[test]
     fn what_cannot_be_is_said_without_the_password() {
         let mistakes =
             read("password=geheim1 port=x regex=a database=b daemon thread=8 pasword=geheim1 outputdir= -v")

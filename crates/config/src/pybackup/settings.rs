@@ -6,7 +6,7 @@ use crate::keeper::default_state_dir;
 use crate::settings::{CatalogSettings, LogSettings, Settings, Surroundings};
 use crate::{daemon, limits, sandbox, tools};
 use chrono_tz::Tz;
-use mykeeper_domain::destination::{Destination, SshOptions};
+use mykeeper_domain::destination::Destination;
 use mykeeper_domain::server::{Endpoint, PasswordSource, Server, Tls, ToldPassword};
 use mykeeper_domain::{DestinationName, InvalidName, NodeName, ServerName};
 use std::collections::BTreeMap;
@@ -267,14 +267,12 @@ fn destination(conf: &RsyncConf) -> Result<Destination, DropInError> {
         let path = std::path::absolute(&said.value).unwrap_or_else(|_| said.value.clone());
         PasswordSource::File(path)
     });
+    let name = named("the destination", THE_DESTINATION, DestinationName::new)?;
     Ok(Destination {
-        name: named("the destination", THE_DESTINATION, DestinationName::new)?,
-        url: conf.url.clone(),
         password: password.unwrap_or(PasswordSource::None),
         source_address: conf.address.as_ref().map(|said| said.value),
-        bandwidth_limit: None,
-        ssh: SshOptions::default(),
         recorded_as: Some(format!("{}/", conf.dest.value.trim_end_matches('/'))),
+        ..Destination::at(name, conf.url.clone())
     })
 }
 

@@ -5,7 +5,7 @@
 
 use super::is_password_word;
 use crate::mask::is_password_key;
-use crate::mydumper::{is_like_option, is_option};
+use crate::mydumper::{is_like_option, is_method, is_option};
 
 /// What of a word may be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,9 @@ fn sight(word: &str, is_awaited: bool) -> Sight {
     if bare.starts_with('-') || holds_more || !is_like_option(bare) {
         return Sight::Nothing;
     }
-    match is_password_word(word) {
+    // Of the options that may do without a value this one is the most usual: a password slips in behind it.
+    let is_no_method = bare == "compress" && value.is_some_and(|value| !is_method(value));
+    match is_password_word(word) || is_no_method {
         true => Sight::Name,
         false => Sight::Whole,
     }
@@ -87,6 +89,7 @@ mod tests {
             ("-p geheim -pgeheim -v", &[Whole, Nothing, Nothing, Whole]),
             ("geheim geh=eim", &[Nothing, Nothing]),
             ("--geheim --password=x", &[Nothing, Name]),
+            ("compress=geheim compress=zstd compress=", &[Name, Whole, Name]),
             ("password-x", &[Nothing]),
         ] {
             let words: Vec<&str> = words.split(' ').collect();

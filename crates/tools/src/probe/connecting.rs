@@ -37,7 +37,9 @@ fn account_hint(connection: &ServerConnection) -> String {
     let user = &connection.user;
     match &connection.password_source {
         PasswordSource::None => {
-            format!("; no password is configured for user {user}: give the server a password_file")
+            format!(
+                "; no password is configured for user {user}: give the server a password_file, or [TDB] of pybackup.conf a db_passwd"
+            )
         }
         PasswordSource::File(path) => {
             format!("; look at user {user} and at the password in {}", path.display())

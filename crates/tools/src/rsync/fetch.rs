@@ -68,19 +68,12 @@ pub fn shell_word(text: &str) -> String {
 mod tests {
     use super::*;
     use mykeeper_domain::DestinationName;
-    use mykeeper_domain::destination::SshOptions;
-    use mykeeper_domain::server::PasswordSource;
 
     #[test]
     fn a_set_is_fetched_with_the_password_s_file_and_never_the_password() {
-        let destination = |url: &str| Destination {
-            name: DestinationName::new("vault").unwrap(),
-            url: url.parse().unwrap(),
-            password: PasswordSource::None,
-            source_address: None,
-            bandwidth_limit: None,
-            ssh: SshOptions::default(),
-            recorded_as: None,
+        let destination = |url: &str| {
+            let name = DestinationName::new("vault").unwrap();
+            Destination::at(name, url.parse().unwrap())
         };
         let command = |destination: &Destination, password_file: Option<&Path>| {
             fetch_command(&Fetch {

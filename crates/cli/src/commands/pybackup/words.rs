@@ -1,6 +1,6 @@
 //! pybackup's command line, read. Pure.
 
-use mykeeper_config::pybackup::{Sight, sights};
+use mykeeper_config::pybackup::{Sight, is_password_word, sights, word_shown};
 use std::path::PathBuf;
 
 /// As pybackup prints it, with what it takes besides.
@@ -100,7 +100,7 @@ pub(crate) fn parse_words(words: &[String]) -> Result<Words, String> {
         "--version" | "-V" => Asked::Version,
         "mydumper" => read_dump(&rest)?,
         "only-rsync" | "mark-del" | "validate-backup" => read_other(command, &rest, &mut conf)?,
-        other => return Err(format!("there is no command {other:?}")),
+        other => return Err(format!("there is no command {:?}", word_shown(other))),
     };
     Ok(Words { asked, conf })
 }
@@ -169,6 +169,11 @@ fn read_given(command: &str, rest: &[&str], allowed: &[&str]) -> Result<Given, S
     };
     let mut rest = rest.iter();
     while let Some(word) = rest.next() {
+        if word.starts_with('-') && !word.starts_with("--") {
+            return Err(format!(
+                "{command} has no short option, and one is given, which is not shown, since it may hold a password"
+            ));
+        }
         if !word.starts_with("--") {
             given.bare.push((*word).to_owned());
             continue;
@@ -196,6 +201,12 @@ fn read_given(command: &str, rest: &[&str], allowed: &[&str]) -> Result<Given, S
 fn read_other(command: &str, rest: &[&str], conf: &mut Option<PathBuf>) -> Result<Asked, String> {
     if rest.iter().any(|word| ["-h", "--help"].contains(word)) {
         return Ok(Asked::Help);
+    }
+    if let Some(word) = rest.iter().find(|word| is_password_word(word)) {
+        return Err(format!(
+            "{command} takes no password, and {} is given: leave it out, since pybackup.conf holds what is needed",
+            word_shown(word)
+        ));
     }
     let allowed: &[&str] = match command {
         "only-rsync" => &["--backup-dir", "--bk-id", "--log-file"],
@@ -367,6 +378,30 @@ mod tests {
                 "has no option --log-file",
             ),
             (&["validate-backup"], "needs --log-file"),
+            (
+                &["--password=geheim", "mydumper", "a"],
+                "no command \"--password=supersecrect\"",
+            ),
+            (
+                &["dbpass=geheim", "mydumper", "a"],
+                "no command \"dbpass=supersecrect\"",
+            ),
+            (
+                &["validate-backup", "password=geheim"],
+                "takes no password, and password=supersecrect",
+            ),
+            (
+                &["mark-del", "--backup-dir=/x", "rootpwd=geheim"],
+                "takes no password, and rootpwd=supersecrect",
+            ),
+            (
+                &["only-rsync", "--password=geheim"],
+                "takes no password, and --password=supersecrect",
+            ),
+            (
+                &["mark-del", "--backup-dir=/x", "-pgeheim"],
+                "mark-del has no short option",
+            ),
         ] {
             let error = parse(words).unwrap_err();
             assert!(

@@ -6,6 +6,7 @@ mod closed;
 mod crontab;
 mod dumps;
 mod find;
+mod hide;
 mod keeper;
 mod lexical;
 mod lost;
@@ -19,19 +20,19 @@ mod shell;
 mod unknown;
 mod word;
 
-use super::PASSWORD_SHOWN;
 use super::conf::PybackupConf;
 use crate::mistake::Mistake;
 use chrono_tz::Tz;
 use crontab::{CronLine, read_crontab};
 use dumps::Dump;
+use hide::hide;
 use lexical::Telling;
 use lost::Lost;
 use mykeeper_domain::schedule::Schedule;
 use report::OtherLine;
 pub use report::told_once;
 use script::{Act, Found, Reading};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -172,6 +173,10 @@ pub struct Imported {
     pub lines: Vec<CronReport>,
     /// How many jobs run that come of lines of the crontabs.
     pub jobs: usize,
+    /// How many run besides.
+    pub added: usize,
+    /// The names of those that remove.
+    pub removing: Vec<String>,
     /// The folders that backup jobs write to.
     pub folders: Vec<String>,
     /// Lines of the crontabs that jobs run in place of, and how they look as comments: `None` for one that may hold a
@@ -284,7 +289,11 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     let elsewhere = lines.iter().filter(|line| line.is_elsewhere);
     remarks.extend(elsewhere.flat_map(OtherLine::untold));
     let (keeper, passwords) = keeper::write(&from, &dumps, &moved::mails(&entries), &mut remarks);
-    let (mut schedule, jobs) = schedule::write(&from, &entries, (&dumps, &lost, &open), &mut remarks);
+    let schedule::Schedule {
+        page: mut schedule,
+        jobs,
+        added,
+    } = schedule::write(&from, &entries, (&dumps, &lost, &open), &mut remarks);
     let is_written = |place: &Place| jobs.iter().any(|job| job.entry == *place);
     let seeming = seeming.into_iter().filter(|(place, _)| !is_written(place));
     remarks.extend(seeming.map(|(_, gap)| gap));
@@ -301,15 +310,18 @@ pub fn import(from: ImportFrom<'_>) -> Imported {
     remarks.dedup();
     hide(lines.iter_mut().map(|line| &mut line.text), &passwords);
     report::write(&mut schedule, &remarks, &lines);
+    let schedule = hide::in_comments(schedule.into_text().trim_end());
     Imported {
         keeper,
-        schedule: format!("{}\n", schedule.into_text().trim_end()),
+        schedule: format!("{schedule}\n"),
         moved: moved::commented(&from, &lines, (&jobs, &passwords)),
         folders: dumps::folders(&dumps),
         passwords,
         remarks,
         lines,
         jobs: jobs.iter().filter(|job| job.runs).count(),
+        added,
+        removing: schedule::removing(&jobs),
     }
 }
 
@@ -480,17 +492,6 @@ fn read_time(from: &ImportFrom<'_>, line: &CronLine) -> Result<Option<Tz>, Strin
     match Schedule::parse(&line.when, zone.unwrap_or(from.zone)) {
         Ok(_) => Ok(zone.filter(|zone| *zone != from.zone)),
         Err(error) => Err(format!("{error}: no job is written for what this line does")),
-    }
-}
-
-/// No password is told, wherever somebody has written it.
-fn hide<'t>(texts: impl Iterator<Item = &'t mut String>, passwords: &[PasswordFile]) {
-    for text in texts {
-        for secret in passwords.iter().map(|file| file.password.expose_secret()) {
-            if secret.chars().count() >= 4 && text.contains(secret) {
-                *text = text.replace(secret, PASSWORD_SHOWN);
-            }
-        }
     }
 }
 

@@ -222,7 +222,7 @@ pub(super) fn read(entry: &Entry, dumps: &[Dump], remarks: &mut Vec<Remark>) -> 
             let text = format!(
                 "{} is not known before the script runs: it is taken for what is removed beside it, which the job marks, \
                  too",
-                word.shown()
+                word.told()
             );
             remarks.push(Remark::note(found.place.clone(), text));
             let places = removals.iter_mut().map(|removal| &mut removal.places);
@@ -337,7 +337,7 @@ fn of_word(
 ) -> Vec<Removal> {
     let act = if removes { "removes" } else { "marks" };
     let mut gap = |why: String| {
-        let text = format!("this {act} {}, {why}: no job is written for it", word.shown());
+        let text = format!("this {act} {}, {why}: no job is written for it", word.told());
         remarks.push(Remark::gap(place.clone(), text));
         Vec::new()
     };

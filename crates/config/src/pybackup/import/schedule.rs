@@ -16,13 +16,29 @@ const CATCH_UP: &str = "*/30 * * * *";
 const CATCH_UP_SAYS: &str =
     "pybackup tries three times more, and never again; what has not arrived by then is sent by this.";
 
+/// What whoever reads rows and folders of sets has to know.
+const OTHER_SHAPE: &str = "sets of a job look otherwise than those of the command line: bk_dir is the set's own folder, \
+                           <directory>/<YYYY-MM-DD>/<bk_id>, in which with consistency = \"all\" the files of all databases \
+                           lie beside one another; remote_dest is the destination's URL, and bk_command what mydumper was \
+                           given; pybackup's own validate-backup on another host proves none of these";
+
+/// Whether a line of a crontab runs on each day, as far as is seen at once.
+fn is_daily(when: &str) -> bool {
+    let fields: Vec<&str> = when.split_whitespace().collect();
+    match fields.as_slice() {
+        [nickname] => ["@daily", "@midnight", "@hourly"].contains(nickname),
+        [_, _, days @ ..] => days.iter().all(|field| *field == "*"),
+        [] => false,
+    }
+}
+
 /// Writes the file but for the remarks at its end; which jobs there are.
 pub(super) fn write(
     from: &ImportFrom<'_>,
     entries: &[Entry],
     (dumps, lost, open): (&[Dump], &[Lost], &BTreeSet<Place>),
     remarks: &mut Vec<Remark>,
-) -> (Page, Vec<Written>) {
+) -> Schedule {
     let mut page = Page::default();
     page.remark("schedule.toml: what happens when. What exists stands in mykeeper.toml.");
     page.remark("\"mykeeper config example\" tells of every key; \"mykeeper jobs --next 5\" of the times that come of it.");
@@ -57,7 +73,7 @@ pub(super) fn write(
             jobs.write_other(entry, found, remarks);
         }
     }
-    jobs.write_catch_up();
+    let added = jobs.write_catch_up(entries, remarks);
     let mut all = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
         let of_entry = removals::read(entry, dumps, remarks);
@@ -107,7 +123,22 @@ pub(super) fn write(
             jobs.page.comment_out(false);
         }
     }
-    (jobs.page, jobs.written)
+    if !dumps.is_empty() {
+        remarks.push(Remark::note(at(from.conf, 1), OTHER_SHAPE.to_owned()));
+    }
+    Schedule {
+        page: jobs.page,
+        jobs: jobs.written,
+        added,
+    }
+}
+
+/// What is written.
+pub(super) struct Schedule {
+    pub(super) page: Page,
+    pub(super) jobs: Vec<Written>,
+    /// Jobs that run and come of no line of a crontab.
+    pub(super) added: usize,
 }
 
 /// A job of the file.
@@ -120,6 +151,13 @@ pub(super) struct Written {
     pub(super) runs: bool,
     /// What it stands for.
     pub(super) places: Vec<Place>,
+}
+
+/// The names of those that remove.
+pub(super) fn removing(jobs: &[Written]) -> Vec<String> {
+    let running = jobs.iter().filter(|job| job.runs);
+    let names = running.filter_map(|job| job.name.strip_prefix("retention."));
+    names.map(str::to_owned).collect()
 }
 
 struct Jobs<'a> {
@@ -176,16 +214,23 @@ impl Jobs<'_> {
         }
     }
 
-    /// What sends sets that did not arrive at once, where no line of the crontab is for that. It is not counted as one of theirs.
-    fn write_catch_up(&mut self) {
+    /// What sends sets that did not arrive at once, where no line of the crontab is for that each day. Gives how many jobs that
+    /// makes, which are not counted as one of theirs.
+    fn write_catch_up(&mut self, entries: &[Entry], remarks: &mut Vec<Remark>) -> usize {
         let conf = self.from.conf;
         let sends = self.dumps.iter().any(|dump| dump.sends);
-        let is_served = |written: &Written| written.runs && written.name.starts_with("transfer.");
+        let is_daily = |place: &Place| {
+            let mut entries = entries.iter();
+            entries.any(|entry| entry.place == *place && is_daily(&entry.when))
+        };
+        let is_served = |written: &Written| {
+            written.runs && written.name.starts_with("transfer.") && is_daily(&written.entry)
+        };
         let Some(rsync) = conf.rsync.as_ref().filter(|_| sends) else {
-            return;
+            return 0;
         };
         if self.written.iter().any(is_served) {
-            return;
+            return 0;
         }
         let name = self.name("catch-up");
         let place = at(conf, rsync.line);
@@ -197,6 +242,12 @@ impl Jobs<'_> {
             "pybackup has nothing of the kind: two times in each hour",
         );
         self.page.key("destination", quoted(keeper::DESTINATION), &place);
+        let text = format!(
+            "[transfer.{name}] is added, which sends every half hour, also by day, what has not arrived; `bandwidth_limit` of \
+             the destination bounds it, and another `cron` says when"
+        );
+        remarks.push(Remark::note(place, text));
+        1
     }
 
     fn write_other(&mut self, entry: &Entry, found: &Found, remarks: &mut Vec<Remark>) {

@@ -2,6 +2,7 @@
 
 use super::find::Find;
 use super::shell::{Part, RawCommand, RawWord, plain, read_shell};
+use crate::pybackup::word_shown;
 
 /// A part of a word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +113,11 @@ impl Word {
             Piece::Found(find) => find.shown.clone(),
         };
         self.0.iter().map(shown).collect()
+    }
+
+    /// The same in a sentence: of one that may hold a password nothing is told but its name.
+    pub(super) fn told(&self) -> String {
+        word_shown(&self.shown())
     }
 
     /// What `find` it stands for, where it is one.

@@ -39,6 +39,31 @@ fn a_line_of_which_nothing_runs_stays_with_cron() {
 }
 
 #[test]
+fn what_sends_later_is_added_and_told_where_no_line_does_that_each_day() {
+    for (line, added) in [
+        ("", 1),
+        ("0 5 * * * pybackup only-rsync --backup-dir=/b/x\n", 0),
+        ("@daily pybackup only-rsync --backup-dir=/b/x\n", 0),
+        ("0 5 * * 0 pybackup only-rsync --bk-id=x --backup-dir=/b/x\n", 1),
+        ("@weekly pybackup only-rsync --backup-dir=/b/x\n", 1),
+    ] {
+        let imported = Host::of(&format!("0 4 * * * {DUMP}\n{line}"), &[]);
+        let told = remarks(&imported).concat();
+        assert_eq!(imported.added, added, "{line}{}", imported.schedule);
+        assert_eq!(
+            told.contains("is added, which sends every half hour"),
+            added == 1,
+            "{line}{told}"
+        );
+        assert!(told.contains("sets of a job look otherwise"), "{told}");
+    }
+    let rule = "rm -rf /b/`date -d '3 days ago' +%F`\n";
+    let script = format!("{}\n{rule}", DUMP.replace('\\', ""));
+    let imported = Host::of("0 4 * * * /x.sh\n", &[("/x.sh", &script)]);
+    assert_eq!(imported.removing, ["prune"], "{:#?}", remarks(&imported));
+}
+
+#[test]
 fn whom_cron_mails_is_told_and_written_as_a_comment() {
     for (mail, to) in [
         ("", None),

@@ -19,6 +19,39 @@ fn no_password_is_told() {
 }
 
 #[test]
+fn no_word_whose_name_is_like_that_of_a_password_is_told_whatever_takes_it() {
+    for line in [
+        "pybackup mark-del --backup-dir=$D password=Secret99",
+        "pybackup mark-del --backup-dir=/b/$D rootpwd=Secret99 mypass=\"Secret99 x\"",
+        "pybackup validate-backup password=Secret99",
+        "pybackup validate-backup --log-file=/x password=Secret99",
+        "pybackup password=Secret99 mydumper outputdir=/b",
+        "pybackup only-rsync --backup-dir=/b passwd=Secret99",
+        "pybackup mydumper outputdir=/b/`date +%F` compress=Secret99",
+        "rm -rf /b/$x pwd=Secret99",
+        "rm -rf 'password=Secret99 Secret99'",
+        "rm -rf `find /b -name password=Secret99`",
+        "find /b -mtime +3 -name 'password=Secret99' -exec rm -rf {} \\;",
+        ". /env/password=Secret99",
+        "run-parts /x/password=Secret99",
+        "/opt/passwd=Secret99/x.py",
+    ] {
+        let imported = Host::of_script(&format!(
+            "{line}\npybackup mydumper outputdir=/b/`date +%F`\n{line}\n"
+        ));
+        let lines: Vec<&str> = imported.lines.iter().map(|line| line.text.as_str()).collect();
+        let told = format!(
+            "{}{}{:?}{lines:?}{:?}",
+            imported.keeper,
+            imported.schedule,
+            remarks(&imported),
+            imported.moved
+        );
+        assert!(!told.contains("Secret99"), "{line}\n{told}");
+    }
+}
+
+#[test]
 fn a_word_of_a_call_that_may_be_a_password_is_not_told() {
     for words in [
         "password Secret99",
