@@ -33,7 +33,7 @@ pub use error::CatalogError;
 pub use filter::{BackupFilter, Bookmark, Page, Reach, RunFilter, SetState, VerificationScope, WaitingScope};
 pub use journal::{journal_backlog, open_copy, open_journaled};
 pub use leases::{Lease, LeaseClock, LeaseTerm};
-pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty};
+pub use open::{OpenCatalog, embedded_file, is_shared, open, open_empty, open_known};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -219,6 +219,11 @@ pub trait Catalog: Send + Sync {
     async fn migrate(&self) -> Result<MigrationStatus, CatalogError>;
     /// Changes nothing.
     async fn status(&self) -> Result<MigrationStatus, CatalogError>;
+    /// That the catalog is reached by another way than the first of its URL, and why, in a sentence without secrets; `None`
+    /// where that one leads there, or there is no other.
+    fn other_way(&self) -> Option<String> {
+        None
+    }
     /// What waits in this machine's journal; nothing where there is none.
     async fn backlog(&self) -> Result<Backlog, CatalogError> {
         Ok(Backlog::default())
@@ -357,6 +362,8 @@ pub trait Catalog: Send + Sync {
         destination: &DestinationName,
         (after, limit): (Option<&Bookmark>, u32),
     ) -> Result<Page, CatalogError>;
+    /// The names of destinations that sets of `node` were meant for or sent to, ascending, a hundred at most.
+    async fn delivery_names(&self, node: &NodeName) -> Result<Vec<DestinationName>, CatalogError>;
     /// Present sets of `node` that have arrived at `destination` and whose last `send` or `verify` ended before `before`,
     /// that one first, and, whatever `before` is, those whose copies were found to differ since.
     async fn due_verifications(

@@ -2,7 +2,7 @@
 
 use crate::db::{Db, STATEMENT_LIMIT, Store};
 use crate::error::CatalogError;
-use crate::ways::{Way, Ways, both_ways};
+use crate::ways::{Known, Way, Ways, both_ways};
 use crate::{Catalog, migrate, probe};
 use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
@@ -50,10 +50,27 @@ pub struct OpenCatalog {
 ///
 /// A MySQL server that cannot be reached is reported, with the server's or system's own words, within about 5 s.
 pub async fn open(settings: &OpenCatalog) -> Result<Arc<dyn Catalog>, CatalogError> {
+    open_store(settings, None).await
+}
+
+/// The same on a machine whose `state_dir` knows to which server the URL's port has led (`catalog-server`, written by what
+/// [`open_journaled`](crate::open_journaled) opens): the socket that the URL names besides is not taken where it leads to
+/// another. Writes nothing there.
+///
+/// # Errors
+/// The same.
+pub async fn open_known(settings: &OpenCatalog, state_dir: &Path) -> Result<Arc<dyn Catalog>, CatalogError> {
+    open_store(settings, Some(Known::Read(state_dir))).await
+}
+
+async fn open_store(
+    settings: &OpenCatalog,
+    known: Option<Known<'_>>,
+) -> Result<Arc<dyn Catalog>, CatalogError> {
     let store = if settings.url.starts_with("sqlite:") {
         sqlite(settings).await?
     } else if is_shared(&settings.url) {
-        let store = mysql(settings, None)?;
+        let store = mysql(settings, known)?;
         connect(&store).await?;
         store
     } else {
@@ -226,8 +243,8 @@ fn present(path: &Path, make: bool) -> Result<(), String> {
     }
 }
 
-/// Makes ready, and does not connect yet. `state_dir` is where it is kept which server its URL led to.
-pub(crate) fn mysql(settings: &OpenCatalog, state_dir: Option<&Path>) -> Result<Store, CatalogError> {
+/// Makes ready, and does not connect yet. `known` is where it is kept which server its URL led to.
+pub(crate) fn mysql(settings: &OpenCatalog, known: Option<Known<'_>>) -> Result<Store, CatalogError> {
     let url = without_password(&settings.url);
     let bad = |cause: &str| CatalogError::Url {
         url: url.clone(),
@@ -259,7 +276,7 @@ pub(crate) fn mysql(settings: &OpenCatalog, state_dir: Option<&Path>) -> Result<
     Ok(Store {
         db: Db::My {
             pool,
-            ways: Box::new(Ways::new(first, second, state_dir)),
+            ways: Box::new(Ways::new(first, second, known)),
         },
         url,
         zone: settings.timezone,

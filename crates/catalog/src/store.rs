@@ -39,6 +39,13 @@ impl Catalog for Store {
         migrate::status(self).await
     }
 
+    fn other_way(&self) -> Option<String> {
+        match &self.db {
+            Db::Lite { .. } => None,
+            Db::My { ways, .. } => ways.told(),
+        }
+    }
+
     async fn know_job(
         &self,
         node: &NodeName,
@@ -219,6 +226,10 @@ impl Catalog for Store {
         page: (Option<&Bookmark>, u32),
     ) -> Result<Page, CatalogError> {
         transfers::pending(self, node, destination, page).await
+    }
+
+    async fn delivery_names(&self, node: &NodeName) -> Result<Vec<DestinationName>, CatalogError> {
+        transfers::delivery_names(self, node).await
     }
 
     async fn due_verifications(

@@ -379,6 +379,36 @@ pub(crate) async fn pending(
     })
 }
 
+/// No node has had more destinations.
+const MOST_NAMES: usize = 100;
+
+pub(crate) async fn delivery_names(
+    store: &Store,
+    node: &NodeName,
+) -> Result<Vec<DestinationName>, CatalogError> {
+    let mut names: Vec<DestinationName> = Vec::new();
+    // From one name to the next: of each an index has one entry for every set.
+    while names.len() < MOST_NAMES {
+        let last = names.last().map_or("", DestinationName::as_str).to_owned();
+        let next: Option<String> = reading!(store, "list the destinations of sets", |conn| {
+            sqlx::query_scalar(
+                "SELECT destination FROM mk_delivery WHERE node = ? AND destination > ? ORDER BY destination LIMIT 1",
+            )
+            .bind(node.as_str())
+            .bind(last.as_str())
+            .fetch_optional(&mut *conn)
+            .await?
+        })?;
+        let Some(next) = next else { break };
+        let place = Place {
+            table: "mk_delivery",
+            id: node.as_str(),
+        };
+        names.push(place.parse("destination", &next)?);
+    }
+    Ok(names)
+}
+
 /// Copies at a destination that are to be compared; what a statement narrows them by comes after.
 macro_rules! copies_at {
     ($conn:ident, ($node:ident, $destination:ident, $limit:ident), |$query:ident| $narrow:expr) => {{

@@ -7,8 +7,8 @@ use sqlx::Executor;
 use sqlx::Row;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The parameter of a URL that names the socket.
 const OR_SOCKET: &str = "or-socket=";
@@ -23,10 +23,26 @@ pub(crate) struct Ways {
     second: Option<Way>,
     /// Whether the second is the one that is taken.
     is_second: AtomicBool,
+    /// Why the first one was left, in the words of whoever refused it.
+    refused: Mutex<Option<String>>,
     /// Which server the first way led to, as far as this process has seen.
     seen: Mutex<Option<String>>,
     /// Where that is kept; `None` for a process that has no `state_dir`.
-    seen_file: Option<PathBuf>,
+    memory: Option<Memory>,
+}
+
+/// A `state_dir` that knows which server the first way led to.
+#[derive(Clone, Copy)]
+pub(crate) enum Known<'a> {
+    /// It is read there, and written there when the first way leads somewhere.
+    Kept(&'a Path),
+    /// It is read there: what only looks leaves nothing behind.
+    Read(&'a Path),
+}
+
+struct Memory {
+    file: PathBuf,
+    is_kept: bool,
 }
 
 /// How a server is reached.
@@ -72,14 +88,22 @@ pub(crate) fn both_ways(url: &str) -> (String, Option<String>) {
 }
 
 impl Ways {
-    /// `state_dir` is where it is kept which server the first way leads to.
-    pub(crate) fn new(first: Way, second: Option<Way>, state_dir: Option<&Path>) -> Self {
+    /// `known` is where it is kept which server the first way leads to.
+    pub(crate) fn new(first: Way, second: Option<Way>, known: Option<Known<'_>>) -> Self {
+        let memory = known.map(|known| match known {
+            Known::Kept(folder) => (folder, true),
+            Known::Read(folder) => (folder, false),
+        });
         Self {
             first,
             second,
             is_second: AtomicBool::new(false),
+            refused: Mutex::new(None),
             seen: Mutex::new(None),
-            seen_file: state_dir.map(|folder| folder.join(SEEN)),
+            memory: memory.map(|(folder, is_kept)| Memory {
+                file: folder.join(SEEN),
+                is_kept,
+            }),
         }
     }
 
@@ -98,6 +122,20 @@ impl Ways {
     /// It as a URL, without secrets.
     pub(crate) fn shown(&self) -> &str {
         &self.taken().0.url
+    }
+
+    /// That the second way is taken, and why; `None` while the first is.
+    pub(crate) fn told(&self) -> Option<String> {
+        if !self.is_second.load(Ordering::Relaxed) {
+            return None;
+        }
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = refused.as_deref().unwrap_or("it leads nowhere");
+        Some(format!(
+            "the catalog is reached as {}, not as {}: {refused}",
+            self.shown(),
+            self.first.url
+        ))
     }
 
     /// One connection, apart from the pool. Where nobody listens on the way that is taken, or the account is not let in
@@ -134,6 +172,7 @@ impl Ways {
         match reached {
             Ok(connection) => {
                 // What was tried, whatever another caller has come to meanwhile; the pool hears of it at once.
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.words.clone());
                 self.is_second.store(!was_second, Ordering::Relaxed);
                 pool.set_connect_options(other.options.clone());
                 tracing::warn!(url = %other.url, refused = %cause.words, "the catalog is reached by its other way");
@@ -166,9 +205,9 @@ impl Ways {
                 "{}, and {}:{asked} led to {seen}{}",
                 server.name,
                 self.first.options.get_host(),
-                self.seen_file.as_ref().map_or_else(String::new, |file| format!(
+                self.memory.as_ref().map_or_else(String::new, |memory| format!(
                     "; if it is the right one, remove {}",
-                    file.display()
+                    memory.file.display()
                 ))
             )),
             None if server.port == asked => None,
@@ -195,7 +234,8 @@ impl Ways {
         if self.seen().await.as_ref() == Some(&server.name) {
             return;
         }
-        if let Some(file) = self.seen_file.clone() {
+        if let Some(Memory { file, is_kept: true }) = &self.memory {
+            let file = file.clone();
             let name = format!("{}\n{}\n", self.first.url, server.name);
             let written = tokio::task::spawn_blocking(move || write_whole(&file, &name)).await;
             if let Ok(Err(error)) = written {
@@ -206,25 +246,28 @@ impl Ways {
     }
 
     fn keep(&self, name: String) {
-        *self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(name);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(name);
     }
 
     /// Which server the first way led to when it last led to one, as far as is known.
     async fn seen(&self) -> Option<String> {
-        let Some(file) = self.seen_file.clone() else {
-            return self
-                .seen
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .clone();
+        let Some(Memory { file, is_kept }) = &self.memory else {
+            return self.seen_here();
         };
         // Read anew: a person may have taken it away, as told.
-        let url = self.first.url.clone();
+        let (file, url) = (file.clone(), self.first.url.clone());
         let read = tokio::task::spawn_blocking(move || read_name(&file, &url)).await;
-        read.ok().flatten()
+        let read = read.ok().flatten();
+        match is_kept {
+            true => read,
+            false => read.or_else(|| self.seen_here()),
+        }
+    }
+
+    /// The same as far as this process has seen.
+    fn seen_here(&self) -> Option<String> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.clone()
     }
 }
 
@@ -246,7 +289,7 @@ async fn identify(connection: &mut MySqlConnection) -> Result<Server, Cause> {
     }
 }
 
-/// Of another URL's server nothing is known.
+/// Of a server at another place nothing is known; who asks for which of its databases is the same to it.
 fn read_name(file: &Path, url: &str) -> Option<String> {
     use std::io::Read;
     let mut text = String::new();
@@ -254,7 +297,14 @@ fn read_name(file: &Path, url: &str) -> Option<String> {
     file.take(MAX_SEEN).read_to_string(&mut text).ok()?;
     let (of, name) = text.split_once('\n')?;
     let name = name.trim_end();
-    (of == url && !name.is_empty()).then(|| name.to_owned())
+    (place(of) == place(url) && !name.is_empty()).then(|| name.to_owned())
+}
+
+/// The host and the port of a URL, as it names them.
+fn place(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
 }
 
 fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
@@ -269,6 +319,22 @@ fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_seen_at_a_place_holds_for_every_account_and_database_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(SEEN);
+        write_whole(&file, "mysql://keeper@db:3307/catalog\nvm:/var/lib/mysql/\n").unwrap();
+        for (url, seen) in [
+            ("mysql://keeper@db:3307/catalog", true),
+            ("mysql://other%40x@db:3307/more?ssl-mode=DISABLED", true),
+            ("mysql://keeper@db:3308/catalog", false),
+            ("mysql://keeper@db/catalog", false),
+        ] {
+            let name = read_name(&file, url);
+            assert_eq!(name.as_deref(), seen.then_some("vm:/var/lib/mysql/"), "{url}");
+        }
+    }
 
     #[test]
     fn a_url_names_one_way_or_two() {

@@ -3,10 +3,11 @@
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use comfy_table::{ContentArrangement, Table, presets};
-use mykeeper_catalog::Backlog;
+use mykeeper_catalog::{Backlog, Catalog};
 use mykeeper_domain::counted;
 use serde::Serialize;
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 mod paste;
 
@@ -35,6 +36,14 @@ pub(crate) fn print_as_is(text: &str) -> anyhow::Result<()> {
 /// Writes a line to standard error, where nothing more can be done if that fails.
 pub(crate) fn say(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{}", pasteable(text)));
+}
+
+/// Says, once, where another way to the catalog was taken than the first of its URL.
+pub(crate) fn tell_way(catalog: &dyn Catalog) {
+    static TOLD: OnceLock<()> = OnceLock::new();
+    if let Some(other) = catalog.other_way() {
+        TOLD.get_or_init(|| say(&other));
+    }
 }
 
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {

@@ -1,9 +1,14 @@
 //! The composition root: reads the environment, the files and the clock, and puts the parts together.
 
+mod files;
+
+pub(crate) use files::{
+    load_both, load_settings, read_despite_schedule, settings_despite_schedule, settings_said,
+};
+
 use crate::commands::catalog::NO_TABLES_YET;
-use crate::commands::pybackup::{is_pybackup_conf, settings_of_conf};
 use crate::failure::{Failure, Status};
-use crate::output::{describe_backlog, out_of_reach, say, when};
+use crate::output::{describe_backlog, out_of_reach, say, tell_way, when};
 use crate::zone::{zone_of_host, zone_or_nearest};
 use anyhow::Context;
 use chrono_tz::Tz;
@@ -11,7 +16,7 @@ use mykeeper_catalog::{
     Backlog, Catalog, CatalogError, OpenCatalog, embedded_file, is_shared, journal_backlog, open_copy,
     open_empty,
 };
-use mykeeper_config::{ConfigErrors, Loaded, Settings, Surroundings};
+use mykeeper_config::{Settings, Surroundings};
 use mykeeper_daemon::Environment;
 use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::state_dir::StateDir;
@@ -165,41 +170,6 @@ fn host_address() -> String {
     addresses
         .first()
         .map_or_else(|| "127.0.0.1".to_owned(), ToString::to_string)
-}
-
-/// Reads both files, or pybackup's conf; every mistake is in the error.
-pub(crate) fn load_settings(config: &Path) -> anyhow::Result<Loaded> {
-    if is_pybackup_conf(config) {
-        return settings_of_conf(config);
-    }
-    load_both(config).map_err(Failure::usage)
-}
-
-/// Reads both files, with what could be read of them in the error.
-pub(crate) fn load_both(config: &Path) -> Result<Loaded, ConfigErrors> {
-    mykeeper_config::load(config, &gather())
-}
-
-/// The same for a command that needs no schedule: mistakes in the schedule file are said, and it goes on. At the hour when a
-/// restore is needed nobody looks for a typo in a job first.
-pub(crate) fn settings_despite_schedule(config: &Path) -> anyhow::Result<Settings> {
-    if is_pybackup_conf(config) {
-        return Ok(settings_of_conf(config)?.settings);
-    }
-    let errors = match load_both(config) {
-        Ok(loaded) => return Ok(loaded.settings),
-        Err(errors) => errors,
-    };
-    let Ok(loaded) = mykeeper_config::load_despite_schedule(config, &gather()) else {
-        return Err(Failure::usage(errors));
-    };
-    say(&errors.to_string());
-    say(&format!(
-        "{} has mistakes: this command goes on without what could not be read there; a daemon goes on by the files as they were, \
-         and none starts",
-        loaded.settings.schedule_file.display()
-    ));
-    Ok(loaded.settings)
 }
 
 /// Opens the catalog, made where it is embedded and not there, and brings its tables up.
@@ -374,9 +344,11 @@ pub(crate) async fn connect_catalog(settings: &Settings) -> anyhow::Result<Arc<d
     if open.url.starts_with("sqlite:") {
         StateDir::open(&settings.state_dir)?;
     }
-    mykeeper_catalog::open(&open)
+    let catalog = mykeeper_catalog::open_known(&open, &settings.state_dir)
         .await
-        .map_err(|error| with_its_file(error, settings))
+        .map_err(|error| with_its_file(error, settings))?;
+    tell_way(catalog.as_ref());
+    Ok(catalog)
 }
 
 /// A refusal says from which file the account is that is refused: there may be two that name the catalog.
@@ -430,20 +402,12 @@ pub(crate) fn supervisor() -> Supervisor {
     Supervisor::new(shim, handed_down)
 }
 
-/// The settings, their warnings said.
-pub(crate) fn settings_said(config: &Path) -> anyhow::Result<Settings> {
-    let loaded = load_settings(config)?;
-    for warning in &loaded.warnings {
-        say(&warning.to_string());
-    }
-    Ok(loaded.settings)
-}
-
 /// Everything that a run needs that begins with a look into the catalog. Ask before this whatever may be wrong with
 /// the command line.
 pub(crate) async fn environment(settings: Settings) -> anyhow::Result<Arc<Environment>> {
     let catalog = open_catalog_or_journal(&settings).await?;
     catalog.status().await?;
+    tell_way(catalog.as_ref());
     assemble(settings, catalog)
 }
 
@@ -459,6 +423,7 @@ pub(crate) async fn environment_to_look(settings: Settings) -> anyhow::Result<Ar
 /// The same for a run that can do without.
 pub(crate) async fn environment_or_journal(settings: Settings) -> anyhow::Result<Arc<Environment>> {
     let catalog = open_catalog_or_journal(&settings).await?;
+    tell_way(catalog.as_ref());
     let backlog = catalog.backlog().await?;
     if let Some(away) = backlog.away {
         let until = match backlog.is_shut_out {

@@ -1,6 +1,6 @@
 //! The trait over a shared catalog with its journal.
 
-use super::{Entry, Journaled, MIGRATED_WITHIN};
+use super::{Entry, Journaled};
 use crate::{
     Backlog, BackupFilter, BackupPath, Bookmark, Catalog, CatalogError, Claim, DecidedSlot, JobDefinition,
     JobRecord, Lease, LeaseClock, LeaseTerm, MigrationStatus, Page, PromiseRecord, Reach, RecordedProof,
@@ -23,31 +23,20 @@ use mykeeper_domain::verification::Verification;
 use mykeeper_domain::{AttemptId, BackupId, DestinationName, JobName, NodeName, RunId};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::time::Instant;
 
 #[async_trait]
 impl Catalog for Journaled {
-    /// Waits a while for the drainer, which does it: it may take as long as a large table takes to be copied, and what
-    /// is to be written is kept meanwhile.
     async fn migrate(&self) -> Result<MigrationStatus, CatalogError> {
-        let began = Instant::now();
-        while !self.shared.is_migrated.load(Ordering::Relaxed) {
-            if let Some(cause) = self.shared.last_error() {
-                return Err(self.shared.remote.unreachable(cause));
-            }
-            if began.elapsed() >= MIGRATED_WITHIN {
-                let cause = "its tables are being brought up, by this process or another".to_owned();
-                return Err(self.shared.remote.unreachable(cause));
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.shared.migrated().await?;
         self.shared.remote.status().await
     }
 
     async fn status(&self) -> Result<MigrationStatus, CatalogError> {
         self.remote().await?.status().await
+    }
+
+    fn other_way(&self) -> Option<String> {
+        self.shared.remote.other_way()
     }
 
     async fn backlog(&self) -> Result<Backlog, CatalogError> {
@@ -299,6 +288,10 @@ impl Catalog for Journaled {
     ) -> Result<Page, CatalogError> {
         let remote = self.remote().await?;
         remote.pending_transfers(node, destination, page).await
+    }
+
+    async fn delivery_names(&self, node: &NodeName) -> Result<Vec<DestinationName>, CatalogError> {
+        self.remote().await?.delivery_names(node).await
     }
 
     async fn due_verifications(

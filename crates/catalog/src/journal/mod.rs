@@ -22,6 +22,7 @@ use crate::db::Store;
 use crate::error::CatalogError;
 use crate::open::{OpenCatalog, connect, mysql, sqlite};
 use crate::probe::Cause;
+use crate::ways::Known;
 use crate::{Backlog, Catalog, migrate};
 use drain::Drainer;
 use entry::Entry;
@@ -60,7 +61,7 @@ pub async fn open_journaled(
     let remote = Store {
         limit: ANSWERS_WITHIN,
         keeper: keeper.clone(),
-        ..mysql(settings, Some(folder))?
+        ..mysql(settings, Some(Known::Kept(folder)))?
     };
     let journal = folder.join("journal.db");
     let local = sqlite(&OpenCatalog {
@@ -391,6 +392,23 @@ impl Shared {
 
     fn lock_last_error(&self) -> MutexGuard<'_, Option<(Cause, Instant)>> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits a while for the drainer, which brings the tables up: it may take as long as a large table takes to be copied,
+    /// and what is to be written is kept meanwhile.
+    async fn migrated(&self) -> Result<(), CatalogError> {
+        let began = Instant::now();
+        while !self.is_migrated.load(Ordering::Relaxed) {
+            if let Some(cause) = self.last_error() {
+                return Err(self.remote.unreachable(cause));
+            }
+            if began.elapsed() >= MIGRATED_WITHIN {
+                let cause = "its tables are being brought up, by this process or another".to_owned();
+                return Err(self.remote.unreachable(cause));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     async fn backlog(&self) -> Result<Backlog, CatalogError> {

@@ -358,6 +358,9 @@ async fn ask_for_work(asked: &mut Asked<'_>, catalog: &dyn Catalog) {
         asked.of("to send", Cost::Found, page).await;
     }
     asked
+        .of("destinations", Cost::InOrder, catalog.delivery_names(&node()))
+        .await;
+    asked
         .of(
             "to compare",
             Cost::Found,

@@ -2,7 +2,7 @@
 
 use super::throwaway::{Server, poll};
 use super::{refusal, settings, write};
-use mykeeper_catalog::{OpenCatalog, open, open_journaled};
+use mykeeper_catalog::{OpenCatalog, open, open_journaled, open_known};
 use mykeeper_domain::SystemClock;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -141,7 +141,68 @@ async fn a_socket_of_another_server_is_not_taken() {
         away.contains("another server") && away.contains("catalog-server"),
         "{away}"
     );
+    // Nor by a command on this machine that keeps no journal.
+    let error = open_known(&at(port), folder.path()).await.map(drop).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("another server") && error.contains("catalog-server"),
+        "{error}"
+    );
+    // Whoever knows nothing of that takes it, and tells of it.
+    let unknowing = open(&at(port)).await.unwrap();
+    let told = unknowing.other_way().unwrap();
+    assert!(
+        told.contains(&format!(
+            "?socket={socket}, not as mysql://keeper@127.0.0.1:{port}/"
+        )),
+        "{told}"
+    );
+    unknowing.close().await;
+    // A person says that it is the right one, while the daemon lives.
+    std::fs::remove_file(folder.path().join("catalog-server")).unwrap();
+    poll(async || match catalog.status().await {
+        Ok(status) if status.url.ends_with(&socket) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
     catalog.close().await;
-    // Whoever knows nothing of that takes it.
-    drop(open(&at(port)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_stops_to_listen_is_the_same_server() {
+    let mut server = Server::mariadb().await;
+    server
+        .sql(
+            "mysql",
+            "CREATE DATABASE catalog; CREATE USER keeper@localhost IDENTIFIED BY 's3cret'; \
+             GRANT ALL ON catalog.* TO keeper@localhost; CREATE USER keeper@127.0.0.1 IDENTIFIED BY 's3cret'; \
+             GRANT ALL ON catalog.* TO keeper@127.0.0.1",
+        )
+        .await;
+    let (socket, port) = (server.socket().display().to_string(), closed().await);
+    let settings = OpenCatalog {
+        password: Some(SecretString::from("s3cret")),
+        ..settings(format!(
+            "mysql://keeper@127.0.0.1:{port}/catalog?or-socket={socket}"
+        ))
+    };
+    again(&mut server, Some(port)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = open_journaled(&settings, folder.path(), Arc::new(SystemClock))
+        .await
+        .unwrap();
+    catalog.migrate().await.unwrap();
+    assert_eq!(catalog.other_way(), None);
+    assert!(folder.path().join("catalog-server").exists());
+
+    again(&mut server, None).await;
+    poll(async || match catalog.status().await {
+        Ok(status) if status.url.ends_with(&socket) => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    catalog.close().await;
+    let known = open_known(&settings, folder.path()).await.unwrap();
+    assert!(known.other_way().is_some());
+    known.close().await;
 }

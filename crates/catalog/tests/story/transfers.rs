@@ -27,6 +27,8 @@ pub(super) async fn transfers_leave_their_marks(catalog: &dyn Catalog) {
         found.sets.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
     };
     assert_eq!(pending(100).await, [older.id, newer.id], "oldest first");
+    assert_eq!(catalog.delivery_names(&n7).await.unwrap(), [vault()]);
+    assert_eq!(catalog.delivery_names(&node("nobody")).await.unwrap(), []);
     assert_eq!(pending(1).await, [older.id]);
     let first = catalog.pending_transfers(&n7, &vault(), (None, 1)).await.unwrap();
     let mark = first.next.unwrap();

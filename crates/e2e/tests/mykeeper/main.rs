@@ -42,6 +42,7 @@ mod unsent;
 mod validation;
 mod validators;
 mod verify;
+mod ways;
 
 use mykeeper_e2e::{MariaDb, TcpProxy, Workspace};
 use std::path::Path;

@@ -206,6 +206,11 @@ impl Host {
         CatalogView::mariadb(&self.server, "catalogdb")
     }
 
+    /// A file that its owner alone may read.
+    pub(crate) fn write_private(&self, relative: &str, text: &str) {
+        write_private(&self.at(relative), text);
+    }
+
     fn command(&self, folder: &str, script: &str) -> Command {
         let mut command = Command::new("unshare");
         command

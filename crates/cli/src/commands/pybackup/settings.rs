@@ -1,11 +1,12 @@
 //! Finds the conf and puts the settings together.
 
 use super::{Call, absolute, is_pybackup_conf};
+use crate::args::DEFAULT_CONFIG;
 use crate::commands::run::{Beside, conclude_with, to_its_end_beside};
 use crate::failure::{Failure, Status};
 use crate::output::{printed_for, say};
 use crate::surroundings::{
-    client_socket, environment_or_journal, gather, host_zone_or_nearest, load_settings, search_path,
+    client_socket, environment_or_journal, gather, host_zone_or_nearest, read_despite_schedule, search_path,
 };
 use mykeeper_config::pybackup::{
     CONF_NAME, ConfPart, DropIn, DumpWords, PybackupConf, drop_in_settings, read_pybackup_conf,
@@ -22,7 +23,7 @@ use mykeeper_domain::job::Job;
 use mykeeper_domain::server::{PasswordSource, ToldPassword};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// No password is nearly so long. Bytes.
 const MAX_PASSWORD_FILE: u64 = 64 << 10;
@@ -97,21 +98,37 @@ fn places(call: &Call) -> Vec<PathBuf> {
     files
 }
 
-/// The settings of `mykeeper.toml`, where there is one that can be used.
+/// The settings of `mykeeper.toml`, where there is one that can be used. Of the schedule nothing is needed here: with a mistake
+/// in it this works on the node and the state of the daemon, which goes on by the files as they were.
 pub(super) fn keeper(call: &Call) -> Option<Settings> {
-    if !call.config.is_file() {
+    static TOLD: OnceLock<()> = OnceLock::new();
+    // Commands in messages name pybackup's conf in its place, where that is what they were asked by.
+    let config = match is_pybackup_conf(&call.config) {
+        true => Path::new(DEFAULT_CONFIG),
+        false => &call.config,
+    };
+    if !config.is_file() {
         return None;
     }
-    match load_settings(&call.config) {
-        Ok(loaded) => Some(loaded.settings),
-        Err(_) => {
-            say(&format!(
-                "warning: {0} has mistakes and is left out of account; see mykeeper --config {0} check --offline",
-                call.config.display()
-            ));
-            None
+    let file = config.display();
+    let (settings, warning) = match read_despite_schedule(config) {
+        Ok((settings, None)) => return Some(settings),
+        Ok((settings, Some(_))) => {
+            let schedule = settings.schedule_file.display();
+            let warning = format!(
+                "warning: {schedule} has mistakes, and nothing of it is needed here; see mykeeper --config {file} check --offline"
+            );
+            (Some(settings), warning)
         }
-    }
+        Err(_) => {
+            let warning = format!(
+                "warning: {file} has mistakes and is left out of account; see mykeeper --config {file} check --offline"
+            );
+            (None, warning)
+        }
+    };
+    TOLD.get_or_init(|| say(&warning));
+    settings
 }
 
 /// The conf in mykeeper's terms.
