@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod locate;
 pub mod log_pruning;
+pub mod lost;
 mod machine;
 mod missed;
 pub mod missing;

@@ -1,16 +1,23 @@
 //! Sets that a destination still waits for, and who sends them. A backup job sends what it has just made, once: whatever does
 //! not arrive then is a transfer job's, where there is one.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mykeeper_catalog::{Catalog, CatalogError};
 use mykeeper_config::Settings;
+use mykeeper_domain::backup::Backup;
 use mykeeper_domain::job::Task;
 use mykeeper_domain::{BackupId, DestinationName, JobName};
+use mykeeper_tools::rsync::shell_word;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// More are not counted: so many say the same.
 const MOST_COUNTED: u32 = 1_000;
+
+/// What waits for a destination that is not configured any more is a trouble for so long after the newest set was made. It
+/// stays one for a set that is nowhere else.
+const TOLD_FOR: TimeDelta = TimeDelta::days(30);
 
 /// What one destination waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +28,41 @@ pub struct Owed {
     pub count: usize,
     /// When the oldest of them was started.
     pub oldest_at: DateTime<Utc>,
+    /// When the newest of them was.
+    newest_at: DateTime<Utc>,
+    /// The oldest of them, and its folder.
+    oldest: (BackupId, PathBuf),
     /// The transfer job that sends them; `None` where nothing does.
     pub sender: Option<JobName>,
+    /// Why nothing does.
+    lack: Option<Lack>,
+}
+
+/// Why nothing sends what has not arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Lack {
+    /// There is no such job.
+    Job,
+    /// pybackup's conf, by which this was asked, has no jobs.
+    Jobs { conf: PathBuf },
+    /// The destination is not configured any more. One of those that have arrived nowhere, and how many these are.
+    Destination { nowhere: Option<(BackupId, usize)> },
+}
+
+impl Owed {
+    /// Whether the destination is one that is configured.
+    pub fn is_configured(&self) -> bool {
+        !matches!(self.lack, Some(Lack::Destination { .. }))
+    }
+
+    /// Whether somebody has to do something.
+    pub fn is_trouble(&self, now: DateTime<Utc>) -> bool {
+        match &self.lack {
+            None => false,
+            Some(Lack::Job | Lack::Jobs { .. }) => true,
+            Some(Lack::Destination { nowhere }) => nowhere.is_some() || now - self.newest_at < TOLD_FOR,
+        }
+    }
 }
 
 impl fmt::Display for Owed {
@@ -33,17 +73,46 @@ impl fmt::Display for Owed {
         };
         let sets = if self.count == 1 { "set waits" } else { "sets wait" };
         write!(f, "{}{more} {sets} for {}", self.count, self.destination)?;
-        match &self.sender {
-            Some(job) => write!(f, ": job {job} sends them"),
-            None => write!(f, ", and {}", no_sender(&self.destination)),
+        if let Some(job) = &self.sender {
+            return write!(f, ": job {job} sends them");
         }
+        let nowhere = match &self.lack {
+            None | Some(Lack::Job) => return write!(f, ", and {}", no_sender(&self.destination)),
+            Some(Lack::Jobs { conf }) => {
+                let (id, folder) = &self.oldest;
+                let word = |path: &Path| shell_word(&path.display().to_string());
+                return write!(
+                    f,
+                    ", and nothing sends them by itself: mykeeper pybackup only-rsync --backup-dir={} --bk-id={id} --conf={} \
+                     sends the oldest",
+                    word(folder),
+                    word(conf)
+                );
+            }
+            Some(Lack::Destination { nowhere }) => nowhere,
+        };
+        write!(
+            f,
+            ", which is not configured any more: nothing sends them there, and retention lets their originals go. If it has \
+             another name now, give it that one again; if it was taken away on purpose, this is a warning for {} days after \
+             the newest of them",
+            TOLD_FOR.num_days()
+        )?;
+        let Some((id, count)) = nowhere else { return Ok(()) };
+        let are = if *count == 1 { "is" } else { "are" };
+        write!(
+            f,
+            ", and for as long as {count} of them {are} nowhere else: mykeeper transfer --backup-dir FOLDER --bk-id {id} \
+             --to NAME sends one elsewhere"
+        )
     }
 }
 
 /// That nothing sends there later, and what to do.
 pub fn no_sender(destination: &DestinationName) -> String {
     format!(
-        "no transfer job sends to {destination}: add a [transfer.NAME] with destination = \"{destination}\""
+        "no transfer job sends to {destination}: add a [transfer.NAME] with destination = \"{destination}\", or, where \
+         nothing is to go there any more, take [destinations.{destination}] out, too: then no original waits for it"
     )
 }
 
@@ -127,12 +196,34 @@ pub(crate) async fn owed_by(
     Ok(found)
 }
 
+/// What waits for destinations that are not configured any more, and is a trouble: one sentence each.
+///
+/// # Errors
+/// The catalog does not answer.
+pub(crate) async fn owed_to_nobody(
+    catalog: &dyn Catalog,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, CatalogError> {
+    let waiting = owed_of(catalog, settings, |_| true).await?;
+    let lost = waiting
+        .iter()
+        .filter(|owed| !owed.is_configured() && owed.is_trouble(now));
+    Ok(lost.map(Owed::to_string).collect())
+}
+
 async fn owed_of(
     catalog: &dyn Catalog,
     settings: &Settings,
     is_asked_for: impl Fn(Option<&JobName>) -> bool,
 ) -> Result<Vec<Owed>, CatalogError> {
-    if settings.destinations.is_empty() {
+    // A conf names one destination, and others may have files of their own for the same catalog.
+    let named = match settings.is_by_conf() {
+        true => Vec::new(),
+        false => catalog.delivery_names(&settings.node).await?,
+    };
+    let names: BTreeSet<DestinationName> = settings.destinations.keys().cloned().chain(named).collect();
+    if names.is_empty() {
         return Ok(Vec::new());
     }
     let under_way = catalog.unfinished_transfers(&settings.node).await?;
@@ -143,23 +234,47 @@ async fn owed_of(
     let unfinished = catalog.unfinished_runs(&settings.node).await?;
     let unfinished: BTreeSet<_> = unfinished.into_iter().map(|run| run.id).collect();
     let mut found = Vec::new();
-    for name in settings.destinations.keys() {
+    for name in names {
         let waiting = catalog
-            .pending_transfers(&settings.node, name, (None, MOST_COUNTED))
+            .pending_transfers(&settings.node, &name, (None, MOST_COUNTED))
             .await?;
         let waits = waiting.sets.iter().filter(|set| {
             let is_made = set.run_id.is_none_or(|run| !unfinished.contains(&run));
             is_made && is_asked_for(set.job.as_ref()) && !under_way.contains(&(set.id, name.clone()))
         });
-        let started: Vec<DateTime<Utc>> = waits.map(|set| set.started_at).collect();
-        if let Some(oldest_at) = started.iter().min() {
+        let waits: Vec<&Backup> = waits.collect();
+        let oldest = waits.iter().min_by_key(|set| set.started_at);
+        let newest = waits.iter().map(|set| set.started_at).max();
+        if let (Some(oldest), Some(newest_at)) = (oldest, newest) {
+            let sender = sender(settings, &name).cloned();
             found.push(Owed {
-                destination: name.clone(),
-                count: started.len(),
-                oldest_at: *oldest_at,
-                sender: sender(settings, name).cloned(),
+                count: waits.len(),
+                oldest_at: oldest.started_at,
+                newest_at,
+                oldest: (oldest.id, oldest.folder()),
+                lack: match sender {
+                    Some(_) => None,
+                    None => Some(lack(settings, &name, &waits)),
+                },
+                sender,
+                destination: name,
             });
         }
     }
     Ok(found)
+}
+
+fn lack(settings: &Settings, destination: &DestinationName, waits: &[&Backup]) -> Lack {
+    if settings.is_by_conf() {
+        return Lack::Jobs {
+            conf: settings.keeper_file.clone(),
+        };
+    }
+    if settings.destinations.contains_key(destination) {
+        return Lack::Job;
+    }
+    let nowhere: Vec<&&Backup> = waits.iter().filter(|set| !set.has_arrived()).collect();
+    Lack::Destination {
+        nowhere: nowhere.first().map(|first| (first.id, nowhere.len())),
+    }
 }

@@ -9,6 +9,7 @@ pub(crate) mod daemon;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod jobs;
+mod lost;
 pub(crate) mod man;
 pub(crate) mod mark_deleted;
 mod new_files;

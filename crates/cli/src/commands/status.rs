@@ -1,6 +1,7 @@
 //! `mykeeper status`: every node that shares the catalog.
 
 use super::jobs::has_ended;
+use super::lost;
 use super::nodes::{NodeView, look, namesakes};
 use super::pybackup::is_pybackup_conf;
 use crate::failure::{Failure, Status};
@@ -9,11 +10,14 @@ use crate::surroundings::{load_both, local_zone, open_catalog_to_look, settings_
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mykeeper_config::Settings;
+use mykeeper_daemon::disk::Disk;
+use mykeeper_daemon::locate::Whereabouts;
+use mykeeper_daemon::lost::LostSet;
 use mykeeper_daemon::owed::{Owed, owed};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_daemon::status::DaemonStatus;
 use mykeeper_domain::node::Vitality;
-use mykeeper_domain::{Clock, NodeName, SystemClock, counted};
+use mykeeper_domain::{BackupId, Clock, NodeName, SystemClock, counted};
 use serde::Serialize;
 use std::path::Path;
 
@@ -24,8 +28,10 @@ struct StatusView {
     /// `null` where no daemon runs here.
     daemon: Option<DaemonStatus>,
     nodes: Vec<NodeView>,
-    /// What the destinations wait for that this node's files name.
+    /// What the destinations of this node's sets wait for.
     unsent: Vec<UnsentView>,
+    /// Those of the newest sets of this node that nobody else has and that are not where they were made.
+    lost: Vec<BackupId>,
 }
 
 #[derive(Serialize)]
@@ -35,6 +41,8 @@ struct UnsentView {
     oldest_at: DateTime<Utc>,
     /// The transfer job that sends them; `null` where nothing does.
     sent_by: Option<String>,
+    /// Whether this node's files still name it.
+    is_configured: bool,
 }
 
 impl UnsentView {
@@ -44,6 +52,7 @@ impl UnsentView {
             sets: owed.count,
             oldest_at: owed.oldest_at,
             sent_by: owed.sender.as_ref().map(ToString::to_string),
+            is_configured: owed.is_configured(),
         }
     }
 }
@@ -60,11 +69,11 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
     let state = StateDir::open(&settings.state_dir)?;
     let daemon = DaemonStatus::read(&state);
     let now = SystemClock.now();
-    let unsent;
+    let (unsent, lost);
     let lives = daemon.is_some() || state.daemon_lives();
     let nodes = match look_around((&settings, lives), now).await {
-        Ok((nodes, owed)) => {
-            unsent = owed;
+        Ok((nodes, owed, gone)) => {
+            (unsent, lost) = (owed, gone);
             nodes
         }
         Err(error) => {
@@ -78,16 +87,18 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
             )));
         }
     };
-    let is_lost = |owed: &Owed| owed.sender.is_none();
+    let is_lost = |owed: &Owed| owed.is_trouble(now);
     let is_troubled = nodes.iter().any(NodeView::is_troubled)
         || !namesakes(&nodes).is_empty()
-        || unsent.iter().any(is_lost);
+        || unsent.iter().any(is_lost)
+        || !lost.is_empty();
     if json {
         print_json(&StatusView {
             here: settings.node.to_string(),
             daemon,
             nodes,
             unsent: unsent.iter().map(UnsentView::of).collect(),
+            lost: lost.iter().map(|lost| lost.backup.id).collect(),
         })?;
     } else {
         show(&nodes)?;
@@ -100,7 +111,7 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
         for owed in unsent {
             let waits = match owed.sender {
                 // Of a job that is left out for a mistake nothing is known.
-                None if !is_sound => format!(
+                None if !is_sound && owed.is_configured() => format!(
                     "{} for {}; who sends there cannot be told until the mistakes in the files are mended",
                     counted(owed.count, "set waits", "sets wait"),
                     owed.destination
@@ -108,6 +119,9 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
                 _ => owed.to_string(),
             };
             print(&format!("{}: {waits}", settings.node))?;
+        }
+        if let Some(lost) = lost::told_together(&lost) {
+            print(&format!("{}: {lost}", settings.node))?;
         }
     }
     let has_ended = has_ended(&settings, &state);
@@ -118,16 +132,22 @@ pub(crate) async fn run(config: &Path, json: bool) -> anyhow::Result<Status> {
     })
 }
 
-/// The nodes, and what waits to be sent from this one.
+/// The nodes, what waits to be sent from this one, and what is not where it made it.
 async fn look_around(
     (settings, lives): (&Settings, bool),
     now: DateTime<Utc>,
-) -> anyhow::Result<(Vec<NodeView>, Vec<Owed>)> {
+) -> anyhow::Result<(Vec<NodeView>, Vec<Owed>, Vec<LostSet>)> {
     let catalog = open_catalog_to_look(settings).await?;
     let nodes = look(catalog.as_ref(), (settings, lives), now).await;
     let owed = owed(catalog.as_ref(), settings).await;
+    let whereabouts = Whereabouts {
+        disk: &Disk::default(),
+        catalog: catalog.as_ref(),
+        settings,
+    };
+    let lost = whereabouts.lost_sets().await;
     catalog.close().await;
-    Ok((nodes?, owed?))
+    Ok((nodes?, owed?, lost?))
 }
 
 /// Forgets a node that is gone for good.
@@ -135,7 +155,7 @@ pub(crate) async fn forget(config: &Path, name: &str) -> anyhow::Result<Status> 
     let settings = settings_despite_schedule(config)?;
     let node = NodeName::new(name).map_err(Failure::usage)?;
     let now = SystemClock.now();
-    let (nodes, _) = look_around((&settings, state_lives(&settings)), now).await?;
+    let (nodes, ..) = look_around((&settings, state_lives(&settings)), now).await?;
     let named: Vec<&NodeView> = nodes.iter().filter(|view| view.report.node == node).collect();
     // Of several daemons that have had that name, on folders of their own, those are forgotten that live no more.
     let (living, gone): (Vec<_>, Vec<_>) = named.into_iter().partition(|view| view.is_alive());

@@ -329,6 +329,7 @@ async fn plan_with(
     warnings.extend(kept_as_only_whole(&decisions));
     warnings.extend(kept_as_unseen(&decisions));
     warnings.extend(kept_as_owed(&decisions));
+    warnings.extend(owed.told_of_dropped(&decisions));
     Ok(Plan {
         decisions,
         places: located,

@@ -9,6 +9,7 @@ use super::{JobError, JobReport, JobResult, RunContext};
 use crate::limits::Limited;
 use crate::locate::original;
 use crate::mounted::{absent_at, holds_nothing};
+use crate::owed::owed_to_nobody;
 use known_damage::{mend_known, sent_again};
 use mykeeper_domain::arrival::arrivals;
 use mykeeper_domain::backup::Backup;
@@ -172,6 +173,7 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         1 => format!("1 set sent to {}", task.destination),
         many => format!("{many} sets sent to {}", task.destination),
     };
+    notes.extend(sent_by_nobody(context).await);
     if more && !sent.is_empty() {
         context.say("more sets may wait; the next run takes them");
     }
@@ -182,6 +184,20 @@ async fn catch_up(context: &RunContext, task: &TransferTask) -> JobResult {
         format!("{summary}; {}", notes.join("; ")),
         None,
     ))
+}
+
+/// What waits for destinations that are not configured any more: whoever reads that nothing waits here is to know of it.
+async fn sent_by_nobody(context: &RunContext) -> Vec<String> {
+    let catalog = context.environment.catalog.as_ref();
+    match owed_to_nobody(catalog, &context.settings, context.clock().now()).await {
+        Ok(told) => told,
+        Err(error) => {
+            context.say(format!(
+                "whether sets wait for destinations that are not configured any more cannot be told: {error}"
+            ));
+            Vec::new()
+        }
+    }
 }
 
 /// Before anything is written to a destination, removed there, or missed: its disk may be unmounted. What is to go there

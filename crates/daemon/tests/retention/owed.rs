@@ -108,6 +108,9 @@ async fn an_original_stays_until_it_has_arrived_at_every_destination_that_is_con
             "{}",
             told.reason
         );
+        let dropped_told =
+            "1 set goes that never arrived at attic, which the configuration does not name any more";
+        assert!(told.reason.contains(dropped_told), "{}", told.reason);
         assert_eq!(everywhere_dir.exists(), action == "mark");
         assert!(stage.row(everywhere).await.original_gone_at.is_some());
         assert!(owed_dir.join(MANIFEST_FILE).exists());

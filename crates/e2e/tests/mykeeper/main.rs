@@ -18,6 +18,7 @@ mod immediate;
 mod import;
 mod init;
 mod logrotate;
+mod lost;
 mod missing_copies;
 mod mysql;
 mod namesakes;

@@ -113,3 +113,57 @@ fn a_trouble_is_not_over_by_a_run_whose_set_does_not_arrive() {
     workspace.mykeeper(&["run", "nightly"]).assert_code(0);
     assert_eq!(events(&sink, "recovery").len(), 1);
 }
+
+#[test]
+fn sets_that_wait_for_a_name_that_is_configured_no_more_are_told_of_until_they_are_elsewhere() {
+    let source = MariaDb::with_sample();
+    let mut vault = RsyncDaemon::start("vault pw");
+    let workspace = Workspace::new();
+    let url = vault.url(vault.port(), "db1");
+    let configure = |name: &str| {
+        workspace.write_keeper(&format!(
+            "{}{}",
+            workspace.server("shop", &source, "pw"),
+            workspace.destination(name, &url, "vault pw")
+        ));
+        workspace.write_schedule(&format!(
+            "{}[transfer.catch-up]\ncron = \"{NEVER}\"\ndestination = \"{name}\"\n",
+            backup_job("nightly", ALL, &format!("transfer_to = \"{name}\""))
+        ));
+    };
+    vault.stop();
+    configure("vault1");
+    workspace.mykeeper(&["run", "nightly"]).assert_code(1);
+    workspace
+        .mykeeper(&["status"])
+        .assert_code(0)
+        .assert_says("1 set waits for vault1: job catch-up sends them");
+    vault.start_again();
+
+    configure("vaultA");
+    let told = "1 set waits for vault1, which is not configured any more";
+    let id = workspace.backups()[0]["id"].as_str().unwrap().to_owned();
+    workspace
+        .mykeeper(&["status"])
+        .assert_code(4)
+        .assert_says(told)
+        .assert_says("1 of them is nowhere else: mykeeper")
+        .assert_says(&format!("transfer --backup-dir FOLDER --bk-id {id} --to NAME"));
+    workspace.mykeeper(&["check"]).assert_code(4).assert_says(told);
+    workspace
+        .mykeeper(&["run", "catch-up"])
+        .assert_code(4)
+        .assert_says("nothing waits to be sent to vaultA")
+        .assert_says(told);
+    let unsent = workspace.mykeeper(&["status", "--json"]).json()["unsent"].clone();
+    assert_eq!(unsent[0]["is_configured"], false, "{unsent:#}");
+
+    // Its name again.
+    configure("vault1");
+    workspace.mykeeper(&["status"]).assert_code(0);
+    workspace
+        .mykeeper(&["run", "catch-up"])
+        .assert_code(0)
+        .assert_says("1 set sent to vault1");
+    workspace.mykeeper(&["run", "catch-up"]).assert_code(0);
+}

@@ -2,10 +2,14 @@
 
 use super::failed::look_for_failed_sets;
 use super::{Findings, Grade};
+use crate::commands::lost;
 use crate::output::when;
 use crate::surroundings::local_zone;
 use mykeeper_catalog::{BackupFilter, Catalog, CatalogError, SetState};
 use mykeeper_config::Settings;
+use mykeeper_daemon::disk::Disk;
+use mykeeper_daemon::locate::Whereabouts;
+use mykeeper_daemon::lost::LOOKED_FOR;
 use mykeeper_daemon::repair::{Elsewhere, elsewhere, next_step};
 use mykeeper_domain::BackupId;
 use mykeeper_domain::backup::Backup;
@@ -29,6 +33,37 @@ pub(super) async fn look_for_damage(settings: &Settings, catalog: &dyn Catalog, 
     }
     // What is named as damaged is not named again.
     look_for_failed_sets(catalog, findings).await;
+    look_for_lost_sets(settings, catalog, findings).await;
+}
+
+/// Names the sets that nobody else has and that are not there.
+async fn look_for_lost_sets(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
+    let whereabouts = Whereabouts {
+        disk: &Disk::default(),
+        catalog,
+        settings,
+    };
+    let lost = match whereabouts.lost_sets().await {
+        Ok(lost) => lost,
+        Err(error) => {
+            let detail = format!("whether any is gone cannot be told: {error}");
+            return findings.add("sets", Grade::Warning, detail);
+        }
+    };
+    let mut unnamed = lost;
+    unnamed.retain(|lost| {
+        let what = format!("set {}", lost.backup.id);
+        !findings.0.iter().any(|finding| finding.what == what)
+    });
+    for lost in unnamed.iter().take(NAMED) {
+        let what = format!("set {}", lost.backup.id);
+        findings.add(what, Grade::Warning, lost::told(lost));
+    }
+    if let Some(more @ 1..) = unnamed.len().checked_sub(NAMED) {
+        let detail =
+            format!("{more} more of the newest {LOOKED_FOR} of this node are not where they were made");
+        findings.add("sets", Grade::Warning, detail);
+    }
 }
 
 async fn find(

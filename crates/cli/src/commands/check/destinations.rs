@@ -9,7 +9,7 @@ use mykeeper_daemon::jobs::password_problem;
 use mykeeper_daemon::owed::{no_sender, owed, without_sender};
 use mykeeper_daemon::state_dir::StateDir;
 use mykeeper_domain::destination::Destination;
-use mykeeper_domain::{JobName, RunId};
+use mykeeper_domain::{Clock, JobName, RunId, SystemClock};
 use mykeeper_tools::ToolEnv;
 use mykeeper_tools::rsync::{CheckRequest, RsyncInfo, check_destination};
 
@@ -28,12 +28,13 @@ pub(super) fn look_for_senders(settings: &Settings, findings: &mut Findings) {
 
 /// Tells how many sets wait for each destination. That a transfer job has some to send is nothing to mend.
 pub(super) async fn look_for_waiting(settings: &Settings, catalog: &dyn Catalog, findings: &mut Findings) {
+    let now = SystemClock.now();
     match owed(catalog, settings).await {
         Ok(waiting) => {
             for owed in waiting {
-                let grade = match owed.sender {
-                    Some(_) => Grade::Note,
-                    None => Grade::Warning,
+                let grade = match owed.is_trouble(now) {
+                    false => Grade::Note,
+                    true => Grade::Warning,
                 };
                 let oldest = when(owed.oldest_at, local_zone());
                 let detail = format!("{owed} (the oldest was started at {oldest})");

@@ -27,6 +27,34 @@ impl Owed {
         }
     }
 
+    /// What goes in this pass without having arrived where it was to go, which nothing holds back any more.
+    pub(super) fn told_of_dropped(&self, decisions: &[Decision]) -> Option<String> {
+        let mut destinations = BTreeSet::new();
+        let mut going = Vec::new();
+        for decision in decisions {
+            let names = self.dropped.get(&decision.backup.id);
+            if let (Some(names), Verdict::Condemn(_)) = (names, &decision.verdict) {
+                destinations.extend(names);
+                going.push(decision);
+            }
+        }
+        let nowhere = going
+            .iter()
+            .filter(|decision| !decision.backup.has_arrived())
+            .count();
+        let nowhere = match nowhere {
+            0 => String::new(),
+            some => format!("; {some} of them arrived nowhere else"),
+        };
+        (!going.is_empty()).then(|| {
+            format!(
+                "{} that never arrived at {}, which the configuration does not name any more{nowhere}",
+                counted(going.len(), "set goes", "sets go"),
+                listed(destinations)
+            )
+        })
+    }
+
     /// Where a set that goes has not arrived; empty where it has arrived everywhere.
     pub(super) fn gone_without(&self, decision: &Decision) -> String {
         match (self.dropped.get(&decision.backup.id), &decision.verdict) {

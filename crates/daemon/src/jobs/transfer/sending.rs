@@ -28,7 +28,8 @@ const WHOLE_FOLDER: &str = "./";
 pub(super) struct Sending<'a> {
     backup: &'a Backup,
     destination: Arc<Destination>,
-    password: Option<SecretString>,
+    /// Or why there is none: an attempt that fails for that has its row, as any other.
+    password: Result<Option<SecretString>, JobError>,
     set_dir: PathBuf,
     relative: String,
     /// Files went ahead that are not of the set, and are still there.
@@ -50,7 +51,10 @@ impl<'a> Sending<'a> {
             .ok_or_else(|| {
                 JobError::fatal(format!("destination {destination} is not configured any more"))
             })?;
-        let password = context.environment.secret(&destination.password)?;
+        let password = context
+            .environment
+            .secret(&destination.password)
+            .map_err(JobError::from);
         let relative = relative_path(backup, context.settings.catalog.timezone);
         Ok(Self {
             backup,
@@ -114,10 +118,24 @@ impl<'a> Sending<'a> {
     }
 
     pub(super) async fn send(&self, context: &RunContext) -> Result<(), JobError> {
-        let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
+        let info = match detect_rsync(&context.supervisor, &context.settings.tools.rsync).await {
+            Ok(info) => info,
+            Err(error) => return self.not_begun(context, error.into()).await,
+        };
+        if let Err(error) = &self.password {
+            return self.not_begun(context, error.clone()).await;
+        }
         context
             .attempts(1, |number| Box::pin(self.send_once(context, &info, number)))
             .await
+    }
+
+    /// An attempt that ends before rsync begins: its set's row says that it was not sent.
+    async fn not_begun(&self, context: &RunContext, error: JobError) -> Result<(), JobError> {
+        let transfer = self.begin(context, TransferPurpose::Send, 1).await?;
+        let result = Err(error);
+        self.end(context, transfer, &result, None).await;
+        result
     }
 
     /// What to do about a damaged original; for people.
@@ -180,6 +198,9 @@ impl<'a> Sending<'a> {
 
     pub(super) async fn verify(&self, context: &RunContext) -> Result<(), JobError> {
         let info = detect_rsync(&context.supervisor, &context.settings.tools.rsync).await?;
+        if let Err(error) = &self.password {
+            return Err(self.not_compared(error.clone()));
+        }
         let _permit = self.permit(context).await?;
         refuse_unmounted(context, &self.destination.name)
             .await
@@ -258,7 +279,7 @@ impl<'a> Sending<'a> {
             info,
             ssh_program: &context.settings.tools.ssh,
             destination: &self.destination,
-            password: self.password.as_ref(),
+            password: self.password.as_ref().ok().and_then(Option::as_ref),
             set_dir: &self.set_dir,
             relative: &self.relative,
             private_dir: context.private.path(),
