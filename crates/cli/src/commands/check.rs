@@ -5,6 +5,7 @@ mod asserts;
 mod damage;
 mod destinations;
 mod disks;
+mod dropins;
 mod failed;
 mod modes;
 mod node;
@@ -17,6 +18,7 @@ mod runs;
 mod state;
 
 use super::catalog::{NO_TABLES_YET, find_unrecorded};
+use super::crontab::{self, Cron};
 use crate::failure::{Failure, Status};
 use crate::output::{coloured, print, print_json};
 use crate::surroundings::{connect_catalog_to_look, gather, missing_file, supervisor};
@@ -133,8 +135,10 @@ pub(crate) async fn run(config: &Path, offline: bool, json: bool) -> anyhow::Res
             .unwrap_or_default();
         findings.add(place, Grade::Warning, format!("{}{help}", warning.message));
     }
-    if let Some(warning) = super::crontab::still_there(&loaded.settings) {
-        findings.add("crontab", Grade::Warning, warning);
+    match crontab::look(&loaded.settings) {
+        Some(Cron::Has(told)) => findings.add("crontab", Grade::Warning, told),
+        Some(Cron::Unseen(told)) => findings.add("crontab", Grade::Note, told),
+        None => {}
     }
     destinations::look_for_senders(&loaded.settings, &mut findings);
     if !offline {

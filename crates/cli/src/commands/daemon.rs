@@ -1,5 +1,6 @@
 //! `mykeeper daemon`
 
+use super::crontab::{self, Cron};
 use crate::failure::Status;
 use crate::surroundings::{assemble, gather, load_settings, open_catalog_or_journal, runtime_directory};
 use mykeeper_daemon::control::SOCKET;
@@ -15,8 +16,10 @@ pub(crate) async fn run(config: &Path) -> anyhow::Result<Status> {
     for warning in owed::warnings(&loaded.settings) {
         tracing::warn!("{warning}");
     }
-    if let Some(warning) = super::crontab::still_there(&loaded.settings) {
-        tracing::warn!("{warning}");
+    match crontab::look(&loaded.settings) {
+        Some(Cron::Has(told)) => tracing::warn!("{told}"),
+        Some(Cron::Unseen(told)) => tracing::info!("{told}"),
+        None => {}
     }
     let control = runtime_directory().unwrap_or_else(|| loaded.settings.state_dir.clone());
     // It may have to be brought up first.

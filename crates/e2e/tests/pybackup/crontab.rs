@@ -45,4 +45,61 @@ fn the_check_and_the_daemon_warn_while_cron_has_lines_that_were_imported() {
     write(&crontab.replace("0 4", "#0 4"));
     let after = host.run("/", &check);
     assert!(!after.said.contains("cron still has"), "{}", after.said);
+    other_hours_places_and_options_are_the_same_line(&host, &check);
+    what_may_not_be_read_is_not_called_in_order(&host);
+}
+
+/// A crontab of the system's beside the user's, which has none of the lines.
+fn other_hours_places_and_options_are_the_same_line(host: &Host, check: &str) {
+    let call = "/data4/recover/pybackup/pybackup.py mydumper outputdir=/data/sets/x threads=2";
+    for (file, line, is_same) in [
+        ("/var/spool/cron/crontabs/root", format!("5 3 * * * {call}"), true),
+        ("/etc/cron.d/pyb", format!("0 4 * * * root {call}"), true),
+        (
+            "/etc/cron.d/pyb.disabled",
+            format!("0 4 * * * root {call}"),
+            false,
+        ),
+        (
+            "/etc/cron.d/pyb",
+            call.replace("/data4", "0 4 * * * root /data5"),
+            false,
+        ),
+        (
+            "/var/spool/cron/crontabs/tmp.x",
+            format!("5 3 * * * {call}"),
+            false,
+        ),
+    ] {
+        host.write_private("data/line.cron", &format!("{line}\n"));
+        let put = format!("mount -t tmpfs none /etc/cron.d && cp /data/line.cron {file} && ");
+        let checked = host.run("/", &check.replacen("mykeeper", &format!("{put}mykeeper"), 1));
+        let told = format!("cron still has what jobs were made of: {file}:1; both");
+        assert_eq!(
+            checked.said.contains(&told),
+            is_same,
+            "{file}: {line}\n{}",
+            checked.said
+        );
+    }
+}
+
+/// As the user of the service, as whom also root's own check goes on.
+fn what_may_not_be_read_is_not_called_in_order(host: &Host) {
+    let keeper = "/data/keeper/mykeeper.toml";
+    let as_service = format!(
+        "{CRON} chmod 1730 /var/spool/cron/crontabs && chown nobody $STATE_DIRECTORY && mykeeper --config {keeper} check \
+         --offline"
+    );
+    host.run("/", &as_service)
+        .assert_says("cannot be told as user nobody, since /data/keeper/imported.json cannot be read");
+    let given = as_service.replacen(
+        "mykeeper",
+        "chown nobody /data/keeper/imported.json && mykeeper",
+        1,
+    );
+    host.run("/", &given)
+        .assert_says("note    crontab: whether cron still has what jobs were made of cannot be seen as user nobody, who may not")
+        .assert_says("sudo crontab -l")
+        .assert_says("/var/spool/cron/crontabs/root:2");
 }

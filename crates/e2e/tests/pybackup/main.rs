@@ -12,6 +12,7 @@ mod nothing_begun;
 mod renamed;
 mod row;
 mod scripts;
+mod told;
 mod typo;
 mod unmounted;
 

@@ -1,18 +1,15 @@
 //! What the jobs have come to: those whose last run failed, and sets that a validation job waits for in vain.
 
+use super::dropins::last_by_tag;
 use super::{Findings, Grade};
 use crate::output::when;
 use crate::surroundings::local_zone;
-use chrono::TimeDelta;
 use mykeeper_catalog::Catalog;
 use mykeeper_config::Settings;
 use mykeeper_daemon::out_of_reach::out_of_reach;
-use mykeeper_domain::job::JobKind;
 use mykeeper_domain::run::{Run, RunState};
 use mykeeper_domain::{Clock, SystemClock};
 
-/// What made sets and is no job of these files, pybackup's command line say, is told of for so long.
-const TOLD_FOR: TimeDelta = TimeDelta::days(30);
 const LONGEST_REASON: usize = 300;
 /// What comes before the statements that mend missing rights.
 const STATEMENTS: &str = "run there:";
@@ -27,11 +24,17 @@ pub(super) async fn look_at_last_runs(settings: &Settings, catalog: &dyn Catalog
             return findings.add("jobs", Grade::Warning, detail);
         }
     };
-    let is_ours = |run: &Run| {
-        let is_recent = || now - run.finished_at.unwrap_or(run.requested_at) < TOLD_FOR;
-        settings.jobs.contains_key(&run.job) || run.kind == JobKind::Backup && is_recent()
-    };
-    for run in runs.iter().filter(|run| has_failed(run) && is_ours(run)) {
+    let ours = runs.iter().filter(|run| settings.jobs.contains_key(&run.job));
+    let mut last: Vec<(String, Run)> = ours.map(|run| (run.job.to_string(), run.clone())).collect();
+    match last_by_tag(settings, catalog, (&runs, now)).await {
+        Ok(by_tag) => last.extend(by_tag),
+        Err(error) => {
+            let detail =
+                format!("how the last runs of pybackup's command line ended cannot be told: {error}");
+            findings.add("jobs", Grade::Warning, detail);
+        }
+    }
+    for (name, run) in last.iter().filter(|(_, run)| has_failed(run)) {
         let ended = when(run.finished_at.unwrap_or(run.requested_at), local_zone());
         let reason = in_short(run.reason.as_deref().unwrap_or_default());
         let detail = format!(
@@ -39,7 +42,7 @@ pub(super) async fn look_at_last_runs(settings: &Settings, catalog: &dyn Catalog
             ended_as(run.state),
             run.id
         );
-        findings.add(format!("job {}", run.job), Grade::Warning, detail);
+        findings.add(format!("job {name}"), Grade::Warning, detail);
     }
 }
 
