@@ -156,11 +156,12 @@ fn nothing_is_overwritten_and_nothing_left_half_done() {
     let told = site.import(&["--out", &place, "--json"]);
     told.assert_code(0);
     let json = told.json();
-    assert_eq!(json["jobs"], 2);
+    assert_eq!((&json["jobs"], &json["jobs_added"]), (&2.into(), &1.into()));
     assert_eq!(json["crontab"][0]["fate"], "translated", "{json:#}");
     assert_eq!(json["written"].as_array().map(Vec::len), Some(5));
     assert_eq!(json["untranslated"], serde_json::json!([]), "{json:#}");
-    assert_eq!(json["left_out"][0]["line"], 6, "{json:#}");
+    let mut left_out = json["left_out"].as_array().unwrap().iter();
+    assert!(left_out.any(|left| left["line"] == 6), "{json:#}");
     let before = contents(&out);
     assert_eq!(before.len(), 5, "{before:?}");
     site.import(&["--out", &place])

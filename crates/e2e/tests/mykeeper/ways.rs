@@ -4,8 +4,11 @@ use crate::NEVER;
 use mykeeper_e2e::*;
 use std::path::Path;
 
-fn catalog_server() -> MariaDb {
-    let server = MariaDb::start_with(MariaDbOptions::default());
+fn catalog_server(extra: &[String]) -> MariaDb {
+    let server = MariaDb::start_with(MariaDbOptions {
+        extra: extra.to_vec(),
+        ..MariaDbOptions::default()
+    });
     server.sql("CREATE DATABASE catalogdb");
     server.account("keeper", "pw", "ALL ON catalogdb.*");
     server
@@ -13,14 +16,19 @@ fn catalog_server() -> MariaDb {
 
 #[test]
 fn no_command_takes_the_socket_of_another_server_than_the_one_that_was_seen() {
-    let (right, wrong) = (catalog_server(), catalog_server());
+    let right = catalog_server(&[]);
+    let tunnel = TcpProxy::to(right.port());
+    // This host's own, which listens at the port that the tunnel has, at another address.
+    let wrong = catalog_server(&[
+        "--bind-address=127.0.0.2".to_owned(),
+        format!("--port={}", tunnel.port()),
+    ]);
     let workspace = Workspace::new();
     let socket = workspace.at("s");
     let lead_to = |server: &MariaDb| {
         drop(std::fs::remove_file(&socket));
         std::os::unix::fs::symlink(server.socket(), &socket).unwrap();
     };
-    let tunnel = TcpProxy::to(right.port());
     let file = workspace.password_file("catalog", "pw");
     workspace.write_keeper(&format!(
         "[catalog]\nurl = \"mysql://keeper@127.0.0.1:{}/catalogdb?or-socket={}\"\npassword_file = \"{}\"\n",
