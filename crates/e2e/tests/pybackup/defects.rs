@@ -201,7 +201,7 @@ fn old_logs_go(host: &Host) {
 fn no_rsync_section(host: &Host) {
     // As rsync does, a file that its group may read is taken, and one that all may is not: the dump is made all the same.
     let secrets = host.at("data4/rsync.sec");
-    for (mode, code, sent) in [(0o640, 0, "Y"), (0o644, 1, "")] {
+    for (mode, code, sent) in [(0o640, 0, "Y"), (0o644, 1, "N")] {
         std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(mode)).unwrap();
         host.run(
             HOME,
