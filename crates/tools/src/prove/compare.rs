@@ -19,8 +19,8 @@ impl Restore<'_> {
     pub(super) async fn compare(
         &self,
         database: &str,
-        expected: &Expected,
-        loaded: &Loaded,
+        threads: u32,
+        (expected, loaded): (&Expected, &Loaded),
     ) -> Result<DatabaseProof, ToolError> {
         let target = self.target(database);
         let mut probe = Probe::connect(&self.server.connection()).await?;
@@ -57,7 +57,7 @@ impl Restore<'_> {
                     connection: &self.server.connection(),
                     socket: Some(self.server.socket()),
                     log: self.env.log,
-                    threads: self.request.sandbox.threads,
+                    threads,
                 };
                 let faults = reader.read(&target, &measure, &mut found).await?;
                 for (table, fault) in faults {

@@ -6,6 +6,7 @@ use super::expect::is_same_series;
 use super::feed::{Complaint, Feeder, Manner, quoted};
 use super::keys::{Late, LateKeys, no_life};
 use super::layout::{DatabaseFiles, Layout, SetFile};
+use super::shares::{all_threads, largest_first, side_by_side};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
 use crate::introducers::Introducers;
@@ -79,6 +80,11 @@ impl Restore<'_> {
         name
     }
 
+    /// How many load at a time.
+    pub(super) fn threads(&self) -> u32 {
+        all_threads(self.request.sandbox.threads)
+    }
+
     /// A way into the throwaway server for files of the set.
     pub(super) async fn feeder(&self) -> Result<Feeder, ToolError> {
         let is_foreign = !is_same_series(self.request.evidence, self.server.version());
@@ -98,26 +104,37 @@ impl Restore<'_> {
             .values()
             .map(DatabaseFiles::plain_bytes)
             .sum();
-        let mut done_bytes = 0;
         let mut feeder = self.feeder().await?;
         let all: Vec<&String> = self.layout.databases.keys().collect();
         self.create_all(&mut feeder, &all, &mut loaded).await?;
-        for (database, files) in &self.layout.databases {
+        let progress = |done_bytes| {
             self.env.log.progress(Progress {
                 phase: "restore",
                 done_bytes,
                 total_bytes: Some(total),
             });
-            let state = loaded.entry(database.clone()).or_default();
-            state.started_at = Some(self.env.clock.now());
-            self.load_tables(database, files, state).await?;
-            done_bytes += files.plain_bytes();
-        }
-        self.env.log.progress(Progress {
-            phase: "restore",
-            done_bytes,
-            total_bytes: Some(total),
+        };
+        let mut done_bytes = 0;
+        progress(done_bytes);
+        let databases = self.layout.databases.iter().map(|(database, files)| {
+            let state = loaded.remove(database).unwrap_or_default();
+            ((database, files, state), files.plain_bytes())
         });
+        let mut loads = std::pin::pin!(side_by_side(
+            databases.collect(),
+            self.threads(),
+            |(database, files, mut state), threads| async move {
+                state.started_at = Some(self.env.clock.now());
+                self.load_tables((database, files), threads, &mut state).await?;
+                Ok::<_, ToolError>((database, files, state))
+            },
+        ));
+        while let Some(ended) = loads.next().await {
+            let (database, files, state) = ended?;
+            loaded.insert(database.clone(), state);
+            done_bytes += files.plain_bytes();
+            progress(done_bytes);
+        }
         self.define(&mut feeder, &all, &mut loaded).await?;
         Ok(loaded)
     }
@@ -152,7 +169,9 @@ impl Restore<'_> {
             if let (Some(files), Some(state)) =
                 (self.layout.databases.get(*database), loaded.get_mut(*database))
             {
-                state.complaints.extend(self.feed_tables(database, files).await?);
+                state
+                    .complaints
+                    .extend(self.feed_tables((database, files), self.threads()).await?);
             }
         }
         self.define(&mut feeder, databases, loaded).await
@@ -178,7 +197,9 @@ impl Restore<'_> {
         }
         for database in databases {
             if let (Some(files), Some(state)) = (self.sequences.get(*database), loaded.get_mut(*database)) {
-                state.complaints.extend(self.feed_tables(database, files).await?);
+                state
+                    .complaints
+                    .extend(self.feed_tables((database, files), self.threads()).await?);
             }
         }
         Ok(())
@@ -229,8 +250,8 @@ impl Restore<'_> {
 
     async fn load_tables(
         &self,
-        database: &str,
-        files: &DatabaseFiles,
+        (database, files): (&str, &DatabaseFiles),
+        threads: u32,
         state: &mut Loaded,
     ) -> Result<(), ToolError> {
         // Theirs would lie where the source's do: myloader sets a mode of its own.
@@ -238,7 +259,7 @@ impl Restore<'_> {
         if !elsewhere.schemas.is_empty() {
             state
                 .complaints
-                .extend(self.feed_tables(database, elsewhere).await?);
+                .extend(self.feed_tables((database, elsewhere), threads).await?);
         }
         // Of text that these need to be told of as such, myloader would make NULL.
         let (files, introduced) = &self.introducers.split(database, files);
@@ -251,7 +272,7 @@ impl Restore<'_> {
             self.env.log.line("mykeeper", &text);
             state
                 .complaints
-                .extend(self.feed_tables(database, introduced).await?);
+                .extend(self.feed_tables((database, introduced), threads).await?);
         }
         let known = loader_files(files);
         let target = self.target(database);
@@ -263,7 +284,9 @@ impl Restore<'_> {
                 "{database}: loaded without myloader, which cannot be told its name or read its files"
             );
             self.env.log.line("mykeeper", &text);
-            state.complaints.extend(self.feed_tables(database, files).await?);
+            state
+                .complaints
+                .extend(self.feed_tables((database, files), threads).await?);
             return Ok(());
         }
         let folder = self
@@ -285,7 +308,7 @@ impl Restore<'_> {
             socket: self.server.socket(),
             database: &target,
             files: &loader_files(&without_keys(files, &late, &folder)?),
-            threads: self.request.sandbox.threads,
+            threads,
             nice: niceness(self.request.sandbox),
             limits: self.request.limits,
         };
@@ -298,7 +321,7 @@ impl Restore<'_> {
         state.loader_said = complaints;
         state
             .complaints
-            .extend(self.add_keys((database, &target), late).await?);
+            .extend(self.add_keys((database, &target), threads, late).await?);
         Ok(())
     }
 
@@ -306,6 +329,7 @@ impl Restore<'_> {
     async fn add_keys(
         &self,
         (database, target): (&str, &str),
+        threads: u32,
         late: BTreeMap<&str, &LateKeys>,
     ) -> Result<Vec<String>, ToolError> {
         if late.is_empty() {
@@ -316,7 +340,6 @@ impl Restore<'_> {
             counted(late.len(), "large table was loaded", "large tables were loaded")
         );
         self.env.log.line("mykeeper", &text);
-        let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let adding = late.into_iter().map(|(table, keys)| async move {
             let said = self.feeder().await?.alter(target, &keys.add).await?;
             Ok::<_, ToolError>(
@@ -324,7 +347,7 @@ impl Restore<'_> {
             )
         });
         let adding = stream::iter(adding.collect::<Vec<_>>())
-            .buffer_unordered(at_once)
+            .buffer_unordered(threads as usize)
             .try_collect();
         let activity = Activity::new();
         let said: Vec<Option<String>> = tokio::select! {
@@ -365,7 +388,11 @@ impl Restore<'_> {
         }
     }
 
-    async fn feed_tables(&self, database: &str, files: &DatabaseFiles) -> Result<Vec<String>, ToolError> {
+    async fn feed_tables(
+        &self,
+        (database, files): (&str, &DatabaseFiles),
+        threads: u32,
+    ) -> Result<Vec<String>, ToolError> {
         let target = self.target(database);
         let unchanged = |statement| statement;
         let mut complaints = Vec::new();
@@ -377,7 +404,6 @@ impl Restore<'_> {
                     .await?,
             );
         }
-        let at_once = self.request.sandbox.threads.clamp(1, 64) as usize;
         let target = target.as_str();
         let feeding = largest_first(&files.data)
             .into_iter()
@@ -391,19 +417,12 @@ impl Restore<'_> {
                 feeder.feed(file, Some(target), Manner::Rows, &change).await
             });
         let said: Vec<Vec<Complaint>> = stream::iter(feeding.collect::<Vec<_>>())
-            .buffer_unordered(at_once)
+            .buffer_unordered(threads as usize)
             .try_collect()
             .await?;
         complaints.extend(said.into_iter().flatten());
         Ok(complaints.iter().map(Complaint::to_string).collect())
     }
-}
-
-/// One large file that is begun last would be all that the end waits for.
-fn largest_first(data: &[(String, SetFile)]) -> Vec<&(String, SetFile)> {
-    let mut data: Vec<_> = data.iter().collect();
-    data.sort_by_key(|(_, file)| std::cmp::Reverse(file.plain_bytes));
-    data
 }
 
 /// The same files, with others in the place of the definitions of which keys wait.
@@ -447,25 +466,6 @@ fn replace_first(statement: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_largest_file_of_rows_is_fed_first() {
-        let file = |name: &str, plain_bytes| {
-            let file = SetFile {
-                path: name.into(),
-                real: name.into(),
-                plain_bytes,
-                rows: None,
-            };
-            (name.to_owned(), file)
-        };
-        let data = [file("a", 3), file("b", 90), file("c", 3), file("d", 8)];
-        let order: String = largest_first(&data)
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect();
-        assert_eq!(order, "bdac");
-    }
 
     #[test]
     fn only_the_first_name_is_replaced() {

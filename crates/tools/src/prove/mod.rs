@@ -21,6 +21,7 @@ mod keys;
 pub(crate) mod layout;
 pub(crate) mod load;
 pub(crate) mod sequences;
+mod shares;
 pub(crate) mod statements;
 mod trial;
 pub(crate) mod values;

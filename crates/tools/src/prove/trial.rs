@@ -5,6 +5,7 @@ use super::expect::{Expected, expect, fit_to_server, uncompared, untold};
 use super::keys::{Late, has_room_to_sort};
 use super::layout::{DatabaseFiles, Layout};
 use super::load::{Loaded, Restore};
+use super::shares::side_by_side;
 use super::{ProveRequest, asserts, engines, sequences};
 use crate::env::ToolEnv;
 use crate::error::ToolError;
@@ -12,6 +13,7 @@ use crate::introducers::Introducers;
 use crate::log::Progress;
 use crate::myloader::MyloaderInfo;
 use crate::sandbox::ThrowawayServer;
+use futures::StreamExt;
 use mykeeper_domain::proof::{DatabaseProof, Difference, Proof};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -126,13 +128,21 @@ impl Restore<'_> {
         loaded: &BTreeMap<String, Loaded>,
         found: &mut BTreeMap<String, DatabaseProof>,
     ) -> Result<(), ToolError> {
-        let none = Loaded::default();
-        for database in self.layout.databases.keys() {
-            if found.get(database).is_some_and(|found| found.passed) {
-                continue;
-            }
-            let state = loaded.get(database).unwrap_or(&none);
-            let result = self.compare(database, expected, state).await?;
+        let none = &Loaded::default();
+        let databases = self.layout.databases.iter();
+        let open = databases.filter(|(database, _)| !found.get(*database).is_some_and(|found| found.passed));
+        let open = open.map(|(database, files)| (database, files.plain_bytes()));
+        let mut results = std::pin::pin!(side_by_side(
+            open.collect(),
+            self.threads(),
+            |database, threads| async move {
+                let state = loaded.get(database).unwrap_or(none);
+                let result = self.compare(database, threads, (expected, state)).await?;
+                Ok::<_, ToolError>((database, result))
+            },
+        ));
+        while let Some(result) = results.next().await {
+            let (database, result) = result?;
             found.insert(database.clone(), result);
         }
         Ok(())
