@@ -99,8 +99,9 @@ fn a_set_that_lost_its_rows_before_anybody_looked_is_not_proven_to_be_as_it_was(
         .edit("UPDATE user_backup SET bk_size = '4.0K'");
     let verified = verify();
     verified.assert_code(4).assert_says(untold);
-    for proven in [validate(), verify(), stage.restore(&[])] {
-        proven.assert_code(4).assert_says(untold);
+    // An empty table is in nearly every set of pybackup's: its proof warns nobody each night.
+    for (code, proven) in [(0, validate()), (4, verify()), (4, stage.restore(&[]))] {
+        proven.assert_code(code).assert_says(untold);
         for claim in ["rows as they were", "as it was written"] {
             assert!(!proven.said().contains(claim), "{proven}");
         }
