@@ -82,6 +82,8 @@ pub(super) struct Pressure<'a> {
     keep_free_bytes: u64,
     /// The most that it lately wrote between two looks while it ran: it may write as much again before the next.
     most_grown_bytes: u64,
+    /// What was free at the last look.
+    last_free_bytes: Option<u64>,
     state: State,
     is_disarmed: bool,
     /// That it could not be held up has been told.
@@ -126,6 +128,7 @@ impl<'a> Pressure<'a> {
             lock,
             keep_free_bytes,
             most_grown_bytes: 0,
+            last_free_bytes: None,
             state: State::Runs,
             is_disarmed: false,
             has_warned: false,
@@ -136,6 +139,10 @@ impl<'a> Pressure<'a> {
     /// What is to be done after a look at the room.
     pub(super) fn weigh(&mut self, room: &Room, (backlog, grown_bytes): (Backlog, u64), now: Instant) {
         let is_stopped = self.state != State::Runs;
+        let last_free_bytes = self.last_free_bytes.replace(room.free_bytes);
+        // What has been closed and is not read yet is told by the room alone.
+        let taken_bytes = last_free_bytes.map_or(0, |last| last.saturating_sub(room.free_bytes));
+        let grown_bytes = grown_bytes.max(taken_bytes);
         if !is_stopped {
             let fading = self.most_grown_bytes - self.most_grown_bytes / GROWTH_FADES;
             self.most_grown_bytes = grown_bytes.max(fading);
@@ -330,6 +337,18 @@ mod tests {
             pressure.weigh(&room(1 << 29), (BACKLOG, 500), now);
         }
         assert!((500..5_000).contains(&pressure.most_grown_bytes));
+    }
+
+    #[test]
+    fn what_is_closed_and_waits_is_seen_by_the_room_that_it_has_taken() {
+        let (_announce, identity) = watch::channel(None);
+        let heard = Heard::new(true);
+        let mut pressure = Pressure::new(identity, (&heard, LockSeen::Told), &NoLog, 1_000);
+        let now = Instant::now();
+        for (free_bytes, most_grown_bytes) in [(90_000, 0), (60_000, 30_000), (80_000, 28_125)] {
+            pressure.weigh(&room(free_bytes), (BACKLOG, 0), now);
+            assert_eq!(pressure.most_grown_bytes, most_grown_bytes);
+        }
     }
 
     /// `T` when stopped.

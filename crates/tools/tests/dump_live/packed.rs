@@ -191,7 +191,7 @@ async fn a_dump_that_has_room_only_when_compressed_is_held_up_and_whole() {
     let script = fs::read_to_string(&program).unwrap();
     let call = script.lines().find(|line| line.ends_with(" \"$@\"")).unwrap();
     let slow = "case \"$1\" in --version|--help) ;; *)
-          (while [ ! -e wide.t.00000.sql ] && kill -0 $$; do :; done
+          (while [ ! -e wide.t.00003.sql ] && kill -0 $$; do :; done
           kill -STOP $$; sleep 2.5; kill -CONT $$) >/dev/null 2>&1 & ;; esac
         exec ";
     fs::write(&program, script.replacen(call, &format!("{slow}{call}"), 1)).unwrap();
